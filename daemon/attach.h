@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Takes hold of a mirror's two ends: the source directory, and the tmpfs with our corner in it; and of what is remembered of
+ * both. Blocking, for a worker. Changes nothing in the source. */
+
+#include "base.h"
+#include "config.h"
+#include "manifest.h"
+#include "mount.h"
+#include "staging.h"
+
+typedef struct Attachment {
+        int sourcefd;          /* O_DIRECTORY, owned */
+        Mount mount;           /* owned; mount.fd is -1 until it is open */
+        Staging staging;       /* owned; staging.fd is -1 until it is open */
+        int statelockfd;       /* held as long as we live: one daemon for each state file */
+        bool eventless;        /* the source's filesystem reports no changes made elsewhere: poll */
+        Generation generation; /* of now */
+        Manifest *base;        /* owned; entries of another generation are records */
+        bool base_damaged;     /* what was remembered could not be read, and was forgotten */
+        unsigned damaged_line;
+        int n_unknown;         /* files in our corner that nobody knows: left alone */
+} Attachment;
+
+void attachment_init(Attachment *attachment);
+
+/* Opens everything. @statefd is the state directory, @size what Size= means in bytes. Returns 0, or positive: it cannot be, and
+ * *reterr_text (a new string) is the sentence to tell; or -ENOMEM. */
+enum { ATTACH_REFUSED = 1 };
+int attachment_open(Attachment *attachment, const MirrorConfig *config, int statefd, uint64_t size, char **reterr_text);
+
+/* Lets go of everything. With @remove, our corner and, if we made it, the mount go too; not if unknown files are in the mirror. */
+void attachment_close(Attachment *attachment, const MirrorConfig *config, bool remove);
+
+/* Whether the source is still the directory that was opened. 0, or ATTACH_LOST: nothing, or another filesystem is there now. What
+ * is there is taken as the source again if it holds at least one of the files that the base knows, with the same size and time: a
+ * NAS that was mounted anew has another device number. Then *ret_reopened is set. Blocks. */
+enum { ATTACH_LOST = 1 };
+int attachment_check_source(Attachment *attachment, const MirrorConfig *config, bool *ret_reopened);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The kinds of values a setting can have: from text, to text, compare, copy, free.
+ *
+ * A kind is one ValueType; the rows of config.c name it, and nothing else knows what a key accepts. */
+
+#include "quantity.h"
+
+enum { VALUE_BAD = 1 };
+
+/* What a field of this kind is in memory. */
+typedef enum ValueStorage {
+        VALUE_STORED_UNSIGNED, /* unsigned, or an enum */
+        VALUE_STORED_U64,
+        VALUE_STORED_BOOL,
+        VALUE_STORED_AMOUNT,
+        VALUE_STORED_STRING,
+        VALUE_STORED_LIST,
+} ValueStorage;
+
+typedef struct ValueType ValueType;
+struct ValueType {
+        ValueStorage storage;
+        int (*parse)(const ValueType *type, const char *text, void *field);
+        void (*print)(const ValueType *type, const void *field, FILE *out);
+        const char *allowed;      /* the end of the sentence "KEY=VALUE: must be ..." */
+        const char *const *names; /* of an enum, in its order, NULL-terminated */
+        uint64_t min, max;        /* of a number */
+};
+
+/* Reads @text into @field; a list is added to. 0, VALUE_BAD with the field untouched, or -ENOMEM. */
+int value_parse(const ValueType *type, const char *text, void *field);
+
+/* Writes what value_parse() reads back to the same; a list on one line. Look at ferror(@out) afterwards. */
+void value_print(const ValueType *type, const void *field, FILE *out);
+
+bool value_equal(const ValueType *type, const void *a, const void *b);
+int value_copy(const ValueType *type, const void *from, void *to); /* over an empty field */
+void value_done(const ValueType *type, void *field);               /* leaves it empty */
+
+extern const ValueType value_type_workers, value_type_reserve, value_type_size, value_type_chunk_size,
+        value_type_settle_time, value_type_poll_interval, value_type_boolean, value_type_huge_pages,
+        value_type_on_no_room, value_type_on_corrupt, value_type_path, value_type_numa_policy, value_type_globs,
+        value_type_units;

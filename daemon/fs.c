@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Paths below a directory descriptor, and what a filesystem is. See fs.h. */
+
+#include "fs.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+
+static int open_resolving(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) {
+        struct open_how how = {
+                .flags = (uint64_t) (flags | O_CLOEXEC),
+                .mode = (flags & O_CREAT) ? mode : 0,
+                .resolve = resolve,
+        };
+
+        for (unsigned attempt = 0;; attempt++) {
+                long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+
+                if (fd >= 0)
+                        return (int) fd;
+                /* EAGAIN: a rename elsewhere kept the kernel from proving that ".." stays inside (openat2(2)) */
+                if (errno != EINTR && (errno != EAGAIN || attempt >= 100))
+                        return -errno;
+        }
+}
+
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
+        return open_resolving(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+int fs_follow_beneath(int dirfd, const char *path, int flags) {
+        return open_resolving(dirfd, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+int fs_open_parent(int dirfd, const char *path, const char **ret_name) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_(freep) char *parent = NULL;
+        int fd;
+
+        parent = slash ? strndup(path, (size_t) (slash - path)) : strdup(".");
+        if (!parent)
+                return -ENOMEM;
+        fd = fs_open_beneath(dirfd, parent, O_PATH | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd;
+        *ret_name = slash ? slash + 1 : path;
+        return fd;
+}
+
+int fs_stat_beneath(int dirfd, const char *path, struct stat *ret) {
+        _cleanup_(close_fdp) int parent = -1;
+        const char *name;
+
+        if (string_equal(path, "."))
+                return fstat(dirfd, ret) < 0 ? -errno : 0;
+        parent = fs_open_parent(dirfd, path, &name);
+        if (parent < 0)
+                return parent;
+        return fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int fs_make_path(const char *path) {
+        _cleanup_(freep) char *copy = strdup(path);
+        struct stat st;
+
+        if (!copy)
+                return -ENOMEM;
+        for (char *p = copy + 1;; p++) {
+                char saved = *p;
+
+                if (saved != '/' && saved != '\0')
+                        continue;
+                *p = '\0';
+                if (mkdir(copy, 0755) < 0 && errno != EEXIST && !(errno == EROFS && stat(copy, &st) == 0))
+                        return -errno;
+                if (saved == '\0')
+                        break;
+                *p = saved;
+        }
+        if (stat(copy, &st) < 0)
+                return -errno;
+        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {
+        _cleanup_(close_fdp) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        _cleanup_(freep) char *text = NULL;
+        size_t used = 0, allocated = 0;
+
+        if (fd < 0)
+                return -errno;
+        for (;;) {
+                ssize_t n;
+
+                if (used + 1 >= allocated) {
+                        char *grown = realloc(text, allocated = MAX(allocated * 2, (size_t) 4096));
+
+                        if (!grown)
+                                return -ENOMEM;
+                        text = grown;
+                }
+                n = read(fd, text + used, allocated - used - 1);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (n == 0)
+                        break;
+                used += (size_t) n;
+                if (used > max)
+                        return -EFBIG;
+        }
+        text[used] = '\0';
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
+static int write_all(int fd, const char *content, size_t length) {
+        while (length > 0) {
+                ssize_t n = write(fd, content, length);
+
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                content += n;
+                length -= (size_t) n;
+        }
+        return 0;
+}
+
+int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode) {
+        _cleanup_(close_fdp) int fd = -1;
+        _cleanup_(freep) char *temporary = NULL;
+        int r;
+
+        if (asprintf(&temporary, ".%s.new", name) < 0) {
+                temporary = NULL;
+                return -ENOMEM;
+        }
+        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, content, length);
+        if (r == 0 && fsync(fd) < 0)
+                r = -errno;
+        if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+                r = -errno;
+        if (r < 0) {
+                (void) unlinkat(dirfd, temporary, 0); /* the failure that is reported came before */
+                return r;
+        }
+        return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int fs_is_tmpfs(int fd) {
+        struct statfs s;
+
+        if (fstatfs(fd, &s) < 0)
+                return -errno;
+        return s.f_type == TMPFS_MAGIC;
+}
+
+int fs_is_eventless(int fd) {
+        /* Numbers that linux/magic.h of Debian 12 does not have are from the filesystems' own sources. */
+        static const uint32_t types[] = {
+                NFS_SUPER_MAGIC,
+                0xff534d42, /* CIFS */
+                0xfe534d42, /* SMB2 and later */
+                0x517b,     /* smbfs */
+                0x65735546, /* FUSE */
+                0x01021997, /* 9p */
+                0x00c36400, /* Ceph */
+                0x0bd00bd0, /* Lustre */
+                0x47504653, /* GPFS */
+                0x6b414653, /* AFS (kernel) */
+                0x5346414f, /* OpenAFS */
+                0x73757245, /* Coda */
+                0x786f4256, /* VirtualBox shared folders */
+                0xbacbacbc, /* VMware host-guest */
+        };
+        struct statfs s;
+
+        if (fstatfs(fd, &s) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTSOF(types); i++)
+                if ((uint32_t) s.f_type == types[i])
+                        return 1;
+        return 0;
+}
+
+int fs_room(int fd, FsRoom *ret) {
+        struct statvfs s;
+
+        if (fstatvfs(fd, &s) < 0)
+                return -errno;
+        *ret = (FsRoom){
+                .total = (uint64_t) s.f_blocks * s.f_frsize,
+                .free = (uint64_t) s.f_bavail * s.f_frsize,
+                .inodes = s.f_files > 0 ? s.f_favail : UINT64_MAX,
+        };
+        return 0;
+}
+
+int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end) {
+        off_t start, end;
+
+        if (offset >= size)
+                return 0;
+        start = lseek(fd, (off_t) offset, SEEK_DATA);
+        if (start < 0) {
+                if (errno == ENXIO)
+                        return 0;
+                if (errno != EINVAL && errno != EOPNOTSUPP)
+                        return -errno;
+                *ret_start = offset;
+                *ret_end = size;
+                return 1;
+        }
+        if ((uint64_t) start >= size)
+                return 0;
+        end = lseek(fd, start, SEEK_HOLE);
+        if (end < 0)
+                return -errno;
+        *ret_start = (uint64_t) start;
+        *ret_end = MIN((uint64_t) end, size);
+        return 1;
+}

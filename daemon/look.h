@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* One look at source and mirror: what is there, what has to be done, how much room there is. Blocking, for a worker. Changes
+ * nothing. */
+
+#include "base.h"
+#include "attach.h"
+#include "memory.h"
+#include "plan.h"
+
+#include <stdatomic.h>
+
+typedef struct LookOptions {
+        const MirrorConfig *config;
+        const Manifest *base;
+        const Manifest *previous;       /* the source as last seen, NULL at the first look */
+        int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
+        uint64_t budget;                /* bytes that Size= allows the mirror in all */
+        const atomic_bool *cancel;      /* NULL for none */
+        atomic_uint_fast64_t *progress; /* entries seen are added */
+} LookOptions;
+
+typedef struct Look {
+        Manifest *source;
+        Manifest *mirror;
+        Plan *plan;           /* borrows from both, and from the base */
+        uint64_t tmpfs_free;  /* bytes */
+        uint64_t inodes_free; /* UINT64_MAX where they are not counted */
+        uint64_t size_left;   /* of the budget */
+        MemoryFacts memory;
+} Look;
+
+/* Positive outcomes. */
+enum {
+        LOOK_CANCELLED = 1,
+        LOOK_EMPTIED, /* the source has no file, and had some when it was last agreed upon: the disk behind it may be missing */
+};
+
+int look_run(const LookOptions *options, Look *ret, const char **reterr_what);
+void look_done(Look *look);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The program shmstaged: reads its options, and hands over to the manager. Exit statuses are in shmstaged(8). */
+
+#include "config.h"
+#include "log.h"
+#include "manager.h"
+#include "preview.h"
+
+#include <getopt.h>
+#include <signal.h>
+
+enum { EXIT_BAD_ARGUMENTS = 2, EXIT_BAD_CONFIG = 78 };
+
+typedef enum Mode { MODE_RUN, MODE_PLAN, MODE_CHECK, MODE_EXIT } Mode;
+
+typedef struct Options {
+        Mode mode;
+        int status; /* of MODE_EXIT */
+        ManagerOptions manager;
+        LogTarget log_target;
+        int log_level;
+} Options;
+
+static void print_help(void) {
+        (void) printf("%s [OPTIONS...]\n\n"
+                      "Stage model files into shared memory and keep them there until stopped.\n\n"
+                      "  -h --help               Show this help\n"
+                      "     --version            Show the version\n"
+                      "     --config=FILE        Read FILE alone instead of shmstaged.conf and its drop-ins\n"
+                      "     --root=DIR           Look the configuration up below DIR\n"
+                      "     --plan               Print what would be staged, and whether it fits (status 1: not)\n"
+                      "     --check-config       Print the effective configuration, or its errors (status 78)\n"
+                      "     --log-level=LEVEL    emerg, alert, crit, err, warning, notice, info or debug\n"
+                      "     --log-target=TARGET  auto, journal or console\n\n"
+                      "See shmstaged(8) and shmstaged.conf(5).\n",
+                      program_invocation_short_name);
+}
+
+static int parse_name(const char *text, const char *const *names, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (string_equal(text, names[i]))
+                        return (int) i;
+        return -1;
+}
+
+static int bad_argument(Options *options) {
+        options->mode = MODE_EXIT;
+        options->status = EXIT_BAD_ARGUMENTS;
+        return -EINVAL;
+}
+
+static int parse_log(Options *options, int option, const char *value) {
+        static const char *const levels[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
+        static const char *const targets[] = { "auto", "console", "journal" };
+        int i = option == 'l' ? parse_name(value, levels, ELEMENTSOF(levels)) : parse_name(value, targets, ELEMENTSOF(targets));
+
+        if (i < 0) {
+                log_error("--log-%s=%s: not known, see --help", option == 'l' ? "level" : "target", value);
+                return bad_argument(options);
+        }
+        if (option == 'l')
+                options->log_level = i;
+        else
+                options->log_target = (LogTarget) i;
+        return 0;
+}
+
+static int parse_option(Options *options, int option) {
+        switch (option) {
+        case 'h':
+                print_help();
+                options->mode = MODE_EXIT;
+                return 1;
+        case 'v':
+                (void) printf("shmstaged %s\n", SHMSTAGED_VERSION);
+                options->mode = MODE_EXIT;
+                return 1;
+        case 'c':
+                options->manager.config_file = optarg;
+                return 0;
+        case 'r':
+                options->manager.root = optarg;
+                return 0;
+        case 'p':
+                options->mode = MODE_PLAN;
+                return 0;
+        case 'k':
+                options->mode = MODE_CHECK;
+                return 0;
+        case 'l':
+        case 't':
+                return parse_log(options, option, optarg);
+        }
+        return bad_argument(options); /* getopt_long() has said what is wrong */
+}
+
+static void parse_options(int argc, char **argv, Options *ret) {
+        static const struct option known[] = {
+                { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' },
+                { "config", required_argument, NULL, 'c' }, { "root", required_argument, NULL, 'r' },
+                { "plan", no_argument, NULL, 'p' },         { "check-config", no_argument, NULL, 'k' },
+                { "log-level", required_argument, NULL, 'l' }, { "log-target", required_argument, NULL, 't' },
+                {},
+        };
+        int option;
+
+        while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1)
+                if (parse_option(ret, option) != 0)
+                        return;
+        if (optind < argc) {
+                log_error("'%s': no arguments are taken, see --help", argv[optind]);
+                (void) bad_argument(ret);
+        } else if (ret->manager.config_file && ret->manager.root) {
+                log_error("--config= and --root= exclude each other");
+                (void) bad_argument(ret);
+        }
+}
+
+static int load_config(const Options *options, Config **ret) {
+        const char *what = "read it";
+        int r = config_load(options->manager.config_file, options->manager.root, ret, &what);
+
+        if (r < 0) {
+                log_error("Failed to load the configuration%s%s: failed to %s: %s", options->manager.config_file ? " " : "",
+                          options->manager.config_file ? options->manager.config_file : "", what, strerror(-r));
+                return EXIT_BAD_CONFIG;
+        }
+        return manager_tell_config(*ret) ? 0 : EXIT_BAD_CONFIG;
+}
+
+/* Before any thread exists, so that none has another mask: the loop takes these signals as events. */
+static void block_signals(void) {
+        sigset_t set;
+
+        (void) sigemptyset(&set);
+        (void) sigaddset(&set, SIGTERM);
+        (void) sigaddset(&set, SIGINT);
+        (void) sigaddset(&set, SIGHUP);
+        (void) sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int run(const Options *options, Config *config) {
+        _cleanup_(manager_freep) Manager *manager = NULL;
+        const char *what = "start";
+        int r;
+
+        block_signals();
+        r = manager_new(&manager, &options->manager, config, &what);
+        if (r < 0) {
+                log_error("Failed to %s: %s", what, strerror(-r));
+                return EXIT_FAILURE;
+        }
+        return manager_run(manager);
+}
+
+static int plan(const Config *config) {
+        _cleanup_(freep) char *state = NULL;
+
+        if (manager_state_directory(&state) < 0)
+                return EXIT_FAILURE;
+        return preview_print(config, state, stdout);
+}
+
+static int check(const Config *config) {
+        if (config_print(config, stdout) < 0 || fflush(stdout) != 0) {
+                log_error("Failed to print the configuration: %m");
+                return EXIT_FAILURE;
+        }
+        return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+        Options options = { .log_level = LOG_INFO };
+        _cleanup_(config_freep) Config *config = NULL;
+        int r;
+
+        log_setup(LOG_TARGET_AUTO, LOG_INFO);
+        parse_options(argc, argv, &options);
+        if (options.mode == MODE_EXIT)
+                return options.status;
+        log_setup(options.log_target, options.log_level);
+        r = load_config(&options, &config);
+        if (r != 0)
+                return r;
+        switch (options.mode) {
+        case MODE_PLAN:
+                return plan(config);
+        case MODE_CHECK:
+                return check(config);
+        case MODE_RUN:
+        case MODE_EXIT:
+                break;
+        }
+        return run(&options, TAKE_PTR(config));
+}

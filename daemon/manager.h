@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Owns the loop, the workers, the watch and the mirrors: signals, notification, the order of starting and stopping. */
+
+#include "base.h"
+#include "config.h"
+
+typedef struct Manager Manager;
+
+typedef struct ManagerOptions {
+        const char *config_file; /* NULL: the standard places */
+        const char *root;        /* below which those are looked up */
+} ManagerOptions;
+
+/* To be called before other threads exist, and before many descriptors are open. Takes the configuration, also on failure.
+ * *reterr_what names the step that failed. */
+int manager_new(Manager **ret, const ManagerOptions *options, Config *config, const char **reterr_what);
+Manager *manager_free(Manager *manager);
+DEFINE_CLEANUP(Manager, manager_free)
+
+/* Runs until it is told to stop or cannot go on. Returns the exit status: 0, or 1 for a failure that was told. */
+int manager_run(Manager *manager);
+
+/* Errors and warnings of a configuration, to the log. Returns true if it can be used. */
+bool manager_tell_config(const Config *config);
+
+/* $STATE_DIRECTORY, or /var/lib/shmstaged, or the user's own state directory: a new string. */
+int manager_state_directory(char **ret);

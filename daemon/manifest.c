@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The list of entries in memory: put, sort, find, filter, count. Its text form is manifestfile.c. See manifest.h. */
+
+#include "manifest.h"
+
+static void entry_done(Entry *entry) {
+        free(entry->path);
+        free(entry->target);
+}
+
+int manifest_new(Manifest **ret) {
+        Manifest *manifest = calloc(1, sizeof(*manifest));
+
+        if (!manifest)
+                return -ENOMEM;
+        *ret = manifest;
+        return 0;
+}
+
+Manifest *manifest_free(Manifest *manifest) {
+        if (!manifest)
+                return NULL;
+        for (size_t i = 0; i < manifest->n_entries; i++)
+                entry_done(&manifest->entries[i]);
+        for (size_t i = 0; i < manifest->n_omissions; i++)
+                free(manifest->omissions[i].path);
+        free(manifest->entries);
+        free(manifest->omissions);
+        free(manifest);
+        return NULL;
+}
+
+int manifest_put(Manifest *manifest, const Entry *entry) {
+        _cleanup_(freep) char *path = strdup(entry->path);
+        _cleanup_(freep) char *target = entry->target ? strdup(entry->target) : NULL;
+        Entry *slot;
+
+        if (!path || (entry->target && !target))
+                return -ENOMEM;
+        if (manifest->n_entries == manifest->allocated) {
+                size_t n = MAX(manifest->allocated * 2, (size_t) 64);
+                Entry *grown = reallocarray(manifest->entries, n, sizeof(Entry));
+
+                if (!grown)
+                        return -ENOMEM;
+                manifest->entries = grown;
+                manifest->allocated = n;
+        }
+        slot = &manifest->entries[manifest->n_entries++];
+        *slot = *entry;
+        slot->path = TAKE_PTR(path);
+        slot->target = TAKE_PTR(target);
+        return 0;
+}
+
+static int compare_paths(const void *a, const void *b) {
+        return strcmp(((const Entry *) a)->path, ((const Entry *) b)->path);
+}
+
+/* Merge sort from the bottom up, because it must be stable: of two entries of one path the later put wins. */
+static void merge_runs(const Entry *from, Entry *to, size_t n, size_t width) {
+        for (size_t low = 0; low < n; low += 2 * width) {
+                size_t left = low, middle = MIN(low + width, n), right = middle, end = MIN(low + 2 * width, n);
+
+                for (size_t k = low; k < end; k++)
+                        if (left < middle && (right >= end || compare_paths(&from[left], &from[right]) <= 0))
+                                to[k] = from[left++];
+                        else
+                                to[k] = from[right++];
+        }
+}
+
+/* Where there is no memory for the second array, insertion sort is slow but needs none. */
+static void sort_in_place(Entry *entries, size_t n) {
+        for (size_t i = 1; i < n; i++) {
+                Entry entry = entries[i];
+                size_t k = i;
+
+                for (; k > 0 && compare_paths(&entries[k - 1], &entry) > 0; k--)
+                        entries[k] = entries[k - 1];
+                entries[k] = entry;
+        }
+}
+
+static bool is_sorted(const Manifest *manifest) {
+        for (size_t i = 1; i < manifest->n_entries; i++)
+                if (compare_paths(&manifest->entries[i - 1], &manifest->entries[i]) >= 0)
+                        return false;
+        return true;
+}
+
+static void drop_replaced(Manifest *manifest) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < manifest->n_entries; i++) {
+                if (i + 1 < manifest->n_entries &&
+                    compare_paths(&manifest->entries[i], &manifest->entries[i + 1]) == 0) {
+                        entry_done(&manifest->entries[i]);
+                        continue;
+                }
+                manifest->entries[kept++] = manifest->entries[i];
+        }
+        manifest->n_entries = kept;
+}
+
+void manifest_sort(Manifest *manifest) {
+        size_t n = manifest->n_entries;
+        Entry *spare;
+
+        if (manifest->n_sorted == n)
+                return;
+        if (!is_sorted(manifest)) {
+                spare = reallocarray(NULL, manifest->allocated, sizeof(Entry));
+                if (!spare)
+                        sort_in_place(manifest->entries, n);
+                for (size_t width = 1; spare && width < n; width *= 2) {
+                        Entry *sorted = spare;
+
+                        merge_runs(manifest->entries, sorted, n, width);
+                        spare = manifest->entries;
+                        manifest->entries = sorted;
+                }
+                free(spare);
+                drop_replaced(manifest);
+        }
+        manifest->n_sorted = manifest->n_entries;
+}
+
+Entry *manifest_find(const Manifest *manifest, const char *path) {
+        Entry key = { .path = (char *) path };
+
+        assert(manifest->n_sorted == manifest->n_entries);
+        if (manifest->n_entries == 0)
+                return NULL;
+        return bsearch(&key, manifest->entries, manifest->n_entries, sizeof(Entry), compare_paths);
+}
+
+void manifest_filter(Manifest *manifest, bool (*drop)(const Entry *entry, void *userdata), void *userdata) {
+        size_t kept = 0;
+
+        manifest_sort(manifest);
+        for (size_t i = 0; i < manifest->n_entries; i++)
+                if (drop(&manifest->entries[i], userdata))
+                        entry_done(&manifest->entries[i]);
+                else
+                        manifest->entries[kept++] = manifest->entries[i];
+        manifest->n_entries = manifest->n_sorted = kept;
+}
+
+int manifest_omit(Manifest *manifest, const char *path, OmissionReason reason, int error) {
+        Omission *grown = reallocarray(manifest->omissions, manifest->n_omissions + 1, sizeof(Omission));
+        char *copy;
+
+        if (!grown)
+                return -ENOMEM;
+        manifest->omissions = grown;
+        copy = strdup(path);
+        if (!copy)
+                return -ENOMEM;
+        grown[manifest->n_omissions++] = (Omission){ .path = copy, .reason = reason, .error = error };
+        return 0;
+}
+
+bool manifest_is_blind(const Manifest *manifest, const char *path) {
+        for (size_t i = 0; i < manifest->n_omissions; i++) {
+                const Omission *o = &manifest->omissions[i];
+                size_t n = strlen(o->path);
+
+                if (o->reason == OMIT_UNREADABLE && strncmp(o->path, path, n) == 0 && (path[n] == '/' || path[n] == '\0'))
+                        return true;
+        }
+        return false;
+}
+
+static bool counts(const Entry *entry) {
+        return (entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK) && !(entry->flags & ENTRY_RECORD);
+}
+
+uint64_t manifest_bytes(const Manifest *manifest) {
+        uint64_t bytes = 0;
+
+        for (size_t i = 0; i < manifest->n_entries; i++)
+                if (counts(&manifest->entries[i]) && manifest->entries[i].type == ENTRY_FILE &&
+                    !(manifest->entries[i].flags & ENTRY_LINKED))
+                        bytes += manifest->entries[i].size;
+        return bytes;
+}
+
+size_t manifest_files(const Manifest *manifest) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < manifest->n_entries; i++)
+                n += counts(&manifest->entries[i]);
+        return n;
+}
+
+bool generation_equal(const Generation *a, const Generation *b) {
+        return memcmp(a->boot_id, b->boot_id, sizeof(a->boot_id)) == 0 && a->mirror_dev == b->mirror_dev &&
+               a->mirror_ino == b->mirror_ino && a->source_dev == b->source_dev && a->source_ino == b->source_ino;
+}

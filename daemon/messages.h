@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* MESSAGE_ID= of the events that an operator may want to be woken for; `journalctl MESSAGE_ID=...` finds them. */
+
+#define MESSAGE_READY "3442e359d97a454e8dde1069e253c960"
+#define MESSAGE_DEGRADED "c6fa2bb4df434ed0a58c6aa3619edcbc"
+#define MESSAGE_FAILED "4742079a52d741daa9b8649d1494a255"
+#define MESSAGE_WITHHELD "ffcb0a827cb240249889f627fc1c8f08"
+#define MESSAGE_HELD "33a3886a36ca4d0a8ca651e1bff648b5"
+#define MESSAGE_SOURCE_LOST "5ad976a724d9421b876b11f7b38a9b50"
+#define MESSAGE_MIRROR_KEPT "6cfec75a9770471fac235a32b70036d4"

@@ -1,0 +1,749 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One source/target pair: its state machine, and the order of the steps. See mirror.h. */
+
+#include "mirror.h"
+
+#include "attach.h"
+#include "fit.h"
+#include "log.h"
+#include "look.h"
+#include "messages.h"
+#include "scan.h"
+#include "stage.h"
+#include "tell.h"
+#include "text.h"
+#include "told.h"
+#include "withheld.h"
+
+#include <stdarg.h>
+
+/* After the first sign of a change, more may be on their way. */
+#define DEBOUNCE_USEC (USEC_PER_SEC / 4)
+/* A source that is lost, and a file that could not be read, are looked for this often where PollInterval= says nothing. */
+#define RETRY_USEC (30 * USEC_PER_SEC)
+
+struct Mirror {
+        Job job; /* attach, look, save or detach: one at a time */
+        MirrorConfig config;
+        MirrorConfig next;         /* waits until no job reads the present one */
+        bool has_next;
+        unsigned number;
+        const MirrorContext *context;
+        MirrorState state;
+        sd_event_source *timer;
+
+        /* A job has these while one is out, else the loop. */
+        Attachment attachment;
+        Look look;                 /* what the plan at hand borrows from */
+        int result;
+        const char *what;
+        char *refusal;
+        int journalfd;
+        bool reopened;
+
+        TaskContext tasks;
+        Stage *stage;
+        Plan *removal;
+        Fit fit;
+        Manifest *source;          /* as last seen, NULL before the first look */
+        Manifest *changes;         /* to the base, made by the stage that runs */
+        Withheld withheld;
+        Told told;
+        char *problem;             /* why it is degraded or failed; NULL */
+        uint64_t promise;          /* our part of *context.promised */
+        size_t n_left_out, n_held;
+        uint64_t huge_bytes, measured_bytes;
+
+        bool attached, watched, armed, exhausted;
+        bool staged;               /* something was put into the mirror in this run */
+        bool complete;             /* the first staging is over */
+        bool ready;
+        bool lost;                 /* the source */
+        bool dirty;                /* look again */
+        bool retry_all;            /* and give withheld files another try */
+        bool stopping, failing;
+        bool started;
+        bool removed, kept;        /* at the end: the mirror was taken down; something in it had to be left */
+        bool xattrs_told, journal_told;
+        atomic_bool cancel;
+        atomic_uint_fast64_t progress, steps; /* bytes copied; entries seen and bytes read */
+};
+
+static void look(Mirror *m);
+static void wind_down(Mirror *m);
+static void plan_timer(Mirror *m, uint64_t usec);
+
+static void set_state(Mirror *m, MirrorState state) {
+        m->state = state;
+        m->context->changed(m, m->context->userdata);
+}
+
+static void submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job)) {
+        m->job = (Job){ .run = run, .done = done };
+        pool_submit(m->context->pool, &m->job);
+}
+
+static void set_problem(Mirror *m, char *text) {
+        free(m->problem);
+        m->problem = text;
+}
+
+static void fail(Mirror *m, char *text) {
+        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_FAILED };
+
+        log_event(LOG_ERR, &fields, "Mirror '%s' failed. %s", m->config.name, text ? text : "Out of memory");
+        set_problem(m, text);
+        m->failing = true;
+        wind_down(m);
+}
+
+/* --- attach and watch --- */
+
+static void attach_run(Job *job) {
+        Mirror *m = (Mirror *) job;
+        uint64_t reserve = amount_bytes(m->context->reserve, m->context->ram, 0);
+        uint64_t rest = m->context->ram > reserve ? m->context->ram - reserve : 0;
+
+        m->result = attachment_open(&m->attachment, &m->config, m->context->statefd,
+                                    amount_bytes(m->config.size, m->context->ram, rest), &m->refusal);
+}
+
+/* The watch comes before the first look, so that no change falls between the two. */
+static void watch_source(Mirror *m) {
+        if (m->config.watch_source && !m->attachment.eventless) {
+                int r = watch_add(m->context->watch, m->number, m->config.source, SCAN_PRIVATE);
+
+                if (r >= 0) {
+                        m->watched = true;
+                        return;
+                }
+                log_warning("Failed to watch '%s': %s; it is polled instead", m->config.source, strerror(-r));
+                m->exhausted = true;
+        }
+        m->armed = true;
+        look(m);
+}
+
+static void tell_attachment(Mirror *m) {
+        LogFields fields = { .mirror = m->config.name };
+        _cleanup_(freep) char *mount = tell_mount(&m->config, &m->attachment.mount);
+        char span[TEXT_SPAN_MAX];
+
+        if (mount)
+                log_event(LOG_INFO, &fields, "Mirror '%s': %s", m->config.name, mount);
+        if (m->attachment.base_damaged)
+                log_event(LOG_WARNING, &fields, "What was remembered of mirror '%s' is damaged (line %u of %s.xxh128 in the state directory) "
+                          "and was forgotten: changes of bytes since the last run cannot be told", m->config.name,
+                          m->attachment.damaged_line, m->config.name);
+        if (m->attachment.n_unknown > 0)
+                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE "' there are %d files that nobody knows; look at them, then remove "
+                          "them", m->config.target, m->attachment.n_unknown);
+        if (m->attachment.eventless && m->config.watch_source && m->config.poll_usec > 0)
+                log_event(LOG_INFO, &fields, "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
+                          m->config.source, text_span(span, m->config.poll_usec));
+}
+
+static void attach_done(Job *job) {
+        Mirror *m = (Mirror *) job;
+
+        if (m->result != 0) {
+                fail(m, TAKE_PTR(m->refusal));
+                return;
+        }
+        m->attached = true;
+        tell_attachment(m);
+        if (m->stopping)
+                wind_down(m);
+        else
+                watch_source(m);
+}
+
+static void watch_again(Mirror *m) {
+        if (!m->watched)
+                return;
+        (void) watch_remove(m->context->watch, m->number);
+        m->watched = watch_add(m->context->watch, m->number, m->config.source, SCAN_PRIVATE) >= 0;
+}
+
+static bool is_polling(const Mirror *m) {
+        return m->config.watch_source && m->config.poll_usec > 0 && (m->attachment.eventless || m->exhausted);
+}
+
+/* --- look --- */
+
+static void look_run_job(Job *job) {
+        Mirror *m = (Mirror *) job;
+        LookOptions options = {
+                .config = &m->config, .base = m->attachment.base, .previous = m->retry_all ? NULL : m->source,
+                .sourcefd = m->attachment.sourcefd, .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
+                .cancel = &m->cancel, .progress = &m->steps,
+        };
+
+        m->what = "read the source";
+        m->result = attachment_check_source(&m->attachment, &m->config, &m->reopened) == 0 ? 0 : -ESTALE;
+        options.sourcefd = m->attachment.sourcefd;
+        if (m->result == 0)
+                m->result = look_run(&options, &m->look, &m->what);
+        if (m->result == 0 && m->journalfd < 0)
+                (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation, &m->journalfd);
+}
+
+static void settled(Mirror *m) {
+        set_state(m, MIRROR_SETTLED);
+        if (m->dirty || m->has_next)
+                plan_timer(m, m->has_next ? 0 : DEBOUNCE_USEC);
+        else if (m->lost || withheld_is_retryable(&m->withheld))
+                plan_timer(m, m->config.poll_usec > 0 ? MIN(m->config.poll_usec, RETRY_USEC) : RETRY_USEC);
+        else if (is_polling(m))
+                plan_timer(m, m->config.poll_usec);
+}
+
+/* Nothing that is missing now was deleted: nothing is propagated until the source is back. */
+static void source_lost(Mirror *m, char *text) {
+        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_SOURCE_LOST };
+
+        if (!m->complete) {
+                fail(m, text);
+                return;
+        }
+        if (!m->lost && text)
+                log_event(LOG_WARNING, &fields, "%s", text);
+        m->lost = true;
+        set_problem(m, text);
+        settled(m);
+}
+
+static char *lost_text(const Mirror *m) {
+        char path[TEXT_PATH_MAX];
+        char *text;
+        int r;
+
+        (void) text_path(path, m->config.source);
+        if (m->result == LOOK_EMPTIED)
+                r = asprintf(&text, "The source '%s' is empty and was not before: the disk behind it may not be mounted. Nothing was changed; if "
+                             "it is meant to be empty, remove %s.xxh128 from the state directory and start again", path, m->config.name);
+        else if (m->result == -ESTALE)
+                r = asprintf(&text, "The source '%s' is gone, or another filesystem is in its place: nothing is changed until it is back", path);
+        else
+                r = asprintf(&text, "Failed to %s of '%s': %s; nothing is changed until it can be read", m->what, path, strerror(-m->result));
+        return r < 0 ? NULL : text;
+}
+
+static void source_found(Mirror *m) {
+        if (!m->lost)
+                return;
+        m->lost = false;
+        set_problem(m, NULL);
+        log_notice("The source '%s' is back", m->config.source);
+        watch_again(m);
+}
+
+static void look_done_job(Job *job) {
+        Mirror *m = (Mirror *) job;
+
+        if (m->stopping) {
+                look_done(&m->look);
+                wind_down(m);
+                return;
+        }
+        if (m->result != 0) {
+                source_lost(m, lost_text(m));
+                return;
+        }
+        source_found(m);
+        told_look(&m->told, &m->config, m->look.source, m->look.plan);
+        withheld_apply(&m->withheld, m->look.plan, true, m->retry_all);
+        m->retry_all = false;
+        if (m->look.plan->n_waiting > 0)
+                m->dirty = true;
+        set_state(m, MIRROR_PLANNED);
+        if (m->complete)
+                mirror_proceed(m);
+}
+
+static void look(Mirror *m) {
+        if (m->has_next) {
+                mirror_config_done(&m->config);
+                m->config = m->next;
+                m->next = (MirrorConfig){};
+                m->has_next = false;
+        }
+        m->dirty = false;
+        m->reopened = false;
+        set_state(m, MIRROR_LOOKING);
+        submit(m, look_run_job, look_done_job);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Mirror *m = userdata;
+
+        (void) source;
+        (void) usec;
+        if (m->state == MIRROR_SETTLED && !m->stopping)
+                look(m);
+        return 0;
+}
+
+static void plan_timer(Mirror *m, uint64_t usec) {
+        uint64_t now;
+
+        if (sd_event_now(m->context->event, CLOCK_MONOTONIC, &now) < 0)
+                return;
+        if (m->timer) {
+                (void) sd_event_source_set_time(m->timer, now + usec);
+                (void) sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
+        } else
+                (void) sd_event_add_time(m->context->event, &m->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer, m);
+}
+
+/* --- stage --- */
+
+static void promise(Mirror *m, uint64_t bytes) {
+        *m->context->promised += bytes - m->promise;
+        m->promise = bytes;
+}
+
+static int check_fit(Mirror *m) {
+        const MemoryFacts *memory = &m->look.memory;
+        uint64_t taken = amount_bytes(m->context->reserve, m->context->ram, 0) + *m->context->promised;
+        FitInput input = { .inodes = m->look.inodes_free, .on_no_room = m->config.on_no_room, .source_path = m->config.source };
+
+        input.room[FIT_TMPFS] = m->look.tmpfs_free;
+        input.room[FIT_SIZE] = m->look.size_left;
+        input.room[FIT_MEMORY] = memory->available > taken ? memory->available - taken : 0;
+        input.room[FIT_CGROUP] = memory->cgroup_left == UINT64_MAX ? UINT64_MAX
+                                 : memory->cgroup_left > *m->context->promised ? memory->cgroup_left - *m->context->promised : 0;
+        return fit_plan(m->look.plan, &input, &m->fit);
+}
+
+static void on_report(const Task *task, void *userdata) {
+        Mirror *m = userdata;
+        LogFields fields = { .mirror = m->config.name, .path = plan_item_path(task->item) };
+        _cleanup_(freep) char *text = NULL;
+        Entry record;
+
+        promise(m, m->promise - MIN(m->promise, task->item->action == PLAN_STAGE ? task->item->source->room : 0));
+        m->huge_bytes += task->huge_bytes;
+        m->measured_bytes += task->measured_bytes;
+        if (task->xattrs_lost && !m->xattrs_told) {
+                m->xattrs_told = true;
+                log_event(LOG_NOTICE, &fields, "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
+                          m->config.name);
+        }
+        if (task->outcome == TASK_CANCELLED)
+                return;
+        if (task->outcome == TASK_AGREED) {
+                m->staged = true;
+                withheld_drop(&m->withheld, plan_item_path(task->item));
+                (void) manifest_put(m->changes, &task->entry); /* out of memory: it is looked at again */
+                return;
+        }
+        if (task->item->base && (task->outcome == TASK_REMOVED || !task->item->mirror)) {
+                record = *task->item->base;
+                record.flags |= ENTRY_RECORD;
+                (void) manifest_put(m->changes, &record);
+        }
+        if (task->outcome == TASK_REMOVED)
+                return;
+        text = tell_task(&m->config, task);
+        fields.error = task->error;
+        fields.message_id = task->item->action == PLAN_REMOVE ? MESSAGE_HELD : MESSAGE_WITHHELD;
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "Out of memory");
+        if (task->item->source)
+                (void) withheld_put(&m->withheld, task, text ? text : "Out of memory");
+        if (task->outcome == TASK_CHANGED)
+                m->dirty = true;
+}
+
+static bool is_stale_record(const Entry *entry, void *userdata) {
+        const Manifest *source = userdata;
+
+        return entry->flags & ENTRY_RECORD && !manifest_find(source, entry->path) && !manifest_is_blind(source, entry->path);
+}
+
+/* A further name has the digest of the first one. */
+static void share_digests(Manifest *base) {
+        for (size_t i = 0; i < base->n_entries; i++) {
+                Entry *entry = &base->entries[i], *first;
+
+                if (entry->type != ENTRY_HARDLINK || !(first = manifest_find(base, entry->target)))
+                        continue;
+                entry->flags |= first->flags & ENTRY_HAS_DIGEST;
+                entry->digest = first->digest;
+        }
+}
+
+/* What the stage changed becomes part of the base, once the plan that borrows from the base is gone. */
+static void merge_changes(Mirror *m) {
+        Manifest *base = m->attachment.base;
+
+        for (size_t i = 0; m->look.plan && i < m->look.plan->n_items; i++)
+                if (m->look.plan->items[i].action == PLAN_FORGET) {
+                        Entry record = *m->look.plan->items[i].base;
+
+                        record.flags |= ENTRY_RECORD;
+                        (void) manifest_put(m->changes, &record);
+                }
+        m->look.plan = plan_free(m->look.plan);
+        m->removal = plan_free(m->removal);
+        for (size_t i = 0; i < m->changes->n_entries; i++)
+                (void) manifest_put(base, &m->changes->entries[i]);
+        manifest_sort(base);
+        if (m->look.source) {
+                manifest_filter(base, is_stale_record, m->look.source);
+                m->source = manifest_free(m->source);
+                m->source = TAKE_PTR(m->look.source);
+        }
+        share_digests(base);
+        m->changes = manifest_free(m->changes);
+        look_done(&m->look);
+}
+
+/* --- save the manifest, and be complete --- */
+
+static void save_run(Job *job) {
+        Mirror *m = (Mirror *) job;
+
+        m->journalfd = close_fd(m->journalfd);
+        m->result = manifest_save(m->attachment.base, m->context->statefd, m->config.name, m->config.source, m->config.target);
+}
+
+static void become_ready(Mirror *m) {
+        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_READY };
+        char bytes[TEXT_BYTES_MAX];
+        bool whole = m->withheld.n == 0 && m->n_left_out == 0;
+
+        m->ready = true;
+        if (!whole)
+                fields.message_id = MESSAGE_DEGRADED;
+        log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu files, %s, in '%s'%s", m->config.name,
+                  whole ? "ready" : "degraded", manifest_files(m->attachment.base),
+                  text_bytes(bytes, manifest_bytes(m->attachment.base)), m->config.target,
+                  whole ? "" : "; what is missing was told above");
+}
+
+static void save_done(Job *job) {
+        Mirror *m = (Mirror *) job;
+        LogFields fields = { .mirror = m->config.name, .error = -m->result };
+
+        if (m->result < 0)
+                log_event(LOG_WARNING, &fields, "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
+                          "forgotten", m->config.name, strerror(-m->result));
+        if (m->stopping || m->failing) {
+                wind_down(m);
+                return;
+        }
+        m->complete = true;
+        if (!m->ready)
+                become_ready(m);
+        settled(m);
+}
+
+/* Whether what was withheld ends the mirror: only in the first staging, and only if the configuration says so. */
+static bool is_fatal(const Mirror *m) {
+        if (m->complete)
+                return false;
+        for (size_t i = 0; i < m->withheld.n; i++)
+                if (m->withheld.files[i].outcome == TASK_NO_ROOM ? m->config.on_no_room == NO_ROOM_FAIL
+                                                                  : m->config.on_corrupt == CORRUPT_FAIL)
+                        return true;
+        return false;
+}
+
+static void on_staged(void *userdata) {
+        Mirror *m = userdata;
+        bool changed = m->changes->n_entries > 0;
+
+        m->stage = stage_free(m->stage);
+        promise(m, 0);
+        merge_changes(m);
+        if (m->stopping)
+                wind_down(m);
+        else if (is_fatal(m))
+                fail(m, strdup(m->withheld.files[0].text));
+        else if (changed || !m->complete)
+                submit(m, save_run, save_done);
+        else
+                settled(m);
+}
+
+static int start_stage(Mirror *m, const Plan *plan, void (*finished)(void *userdata)) {
+        StageCallbacks callbacks = { .report = on_report, .finished = finished, .userdata = m };
+        int r;
+
+        m->tasks = (TaskContext){
+                .sourcefd = m->attachment.sourcefd, .source_path = m->config.source, .staging = &m->attachment.staging,
+                .chunk_size = m->config.chunk_size, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
+                .journalfd = m->journalfd,
+        };
+        r = manifest_new(&m->changes);
+        if (r == 0)
+                r = stage_new(&m->stage, m->context->pool, plan, &m->tasks, &callbacks);
+        if (r < 0)
+                return r;
+        stage_start(m->stage);
+        return 0;
+}
+
+static void tell_shortage_once(Mirror *m, bool fits) {
+        _cleanup_(freep) char *text = fits ? NULL : tell_shortage(&m->config, m->look.plan, &m->fit);
+        LogFields fields = { .mirror = m->config.name };
+
+        m->n_left_out = m->look.plan->n_left_out;
+        if (text && !string_equal(text, m->problem))
+                log_event(LOG_WARNING, &fields, "Mirror '%s': %s", m->config.name, text);
+        set_problem(m, TAKE_PTR(text));
+}
+
+static size_t count_held(const Plan *plan) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < plan->n_items; i++)
+                n += plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_CONFLICT;
+        return n;
+}
+
+void mirror_proceed(Mirror *m) {
+        int r;
+
+        assert(m->state == MIRROR_PLANNED);
+        r = check_fit(m);
+        if (r == FIT_NO_ROOM && m->config.on_no_room == NO_ROOM_FAIL && !m->complete) {
+                fail(m, tell_shortage(&m->config, m->look.plan, &m->fit));
+                return;
+        }
+        if (r < 0) {
+                fail(m, NULL);
+                return;
+        }
+        tell_shortage_once(m, r == 0);
+        m->n_held = count_held(m->look.plan);
+        promise(m, m->fit.need_bytes);
+        atomic_store(&m->progress, 0);
+        if (start_stage(m, m->look.plan, on_staged) < 0) {
+                fail(m, NULL);
+                return;
+        }
+        set_state(m, MIRROR_STAGING);
+}
+
+/* --- the end --- */
+
+static void detach_run(Job *job) {
+        Mirror *m = (Mirror *) job;
+        ScanOptions options = { .root = m->config.target, .mirror = true, .progress = &m->steps };
+        Manifest *base = m->attachment.base;
+        Manifest *left = NULL;
+        bool empty;
+
+        m->result = 0;
+        m->journalfd = close_fd(m->journalfd);
+        if (!m->attached) {
+                attachment_close(&m->attachment, &m->config, false);
+                return;
+        }
+        empty = scan_tree(m->attachment.mount.fd, &options, &left) == 0 && left->n_entries == 0;
+        m->kept = m->removed && !empty;
+        free(m->refusal);
+        m->refusal = m->kept && left ? strdup(left->entries[left->n_entries - 1].path) : NULL;
+        left = manifest_free(left);
+        if (m->removed)
+                base->generation = (Generation){};
+        if (m->staged || m->removed)
+                m->result = manifest_save(base, m->context->statefd, m->config.name, m->config.source, m->config.target);
+        attachment_close(&m->attachment, &m->config, empty);
+}
+
+static void detach_done(Job *job) {
+        Mirror *m = (Mirror *) job;
+        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_MIRROR_KEPT };
+        char path[TEXT_PATH_MAX];
+
+        if (m->kept) {
+                log_event(LOG_ERR, &fields, "In '%s' there are files that are not from the source ('%s' is one): they were kept, and so was "
+                          "the mirror. Copy what is wanted to the disk, then remove them", m->config.target,
+                          text_path(path, m->refusal ? m->refusal : "?"));
+                m->failing = true;
+        } else if (m->removed)
+                log_info("Mirror '%s' was removed from '%s'", m->config.name, m->config.target);
+        set_state(m, m->failing ? MIRROR_FAILED : MIRROR_GONE);
+}
+
+static void detach(Mirror *m) {
+        submit(m, detach_run, detach_done);
+}
+
+static void on_removed(void *userdata) {
+        Mirror *m = userdata;
+
+        m->stage = stage_free(m->stage);
+        merge_changes(m);
+        detach(m);
+}
+
+/* What was not put there in this run, after a start that did not come so far, is left for the next one. */
+static bool shall_remove(const Mirror *m) {
+        if (!m->attached || !m->config.remove_on_stop)
+                return false;
+        return m->complete || m->staged || !m->failing;
+}
+
+/* Called when no job of ours is out. */
+static void wind_down(Mirror *m) {
+        if (m->timer)
+                (void) sd_event_source_set_enabled(m->timer, SD_EVENT_OFF);
+        if (m->watched)
+                (void) watch_remove(m->context->watch, m->number);
+        m->watched = false;
+        promise(m, 0);
+        look_done(&m->look);
+        set_state(m, MIRROR_REMOVING);
+        m->removed = shall_remove(m);
+        atomic_store(&m->cancel, false);
+        if (!m->removed || plan_new_removal(m->attachment.base, &m->removal) < 0) {
+                detach(m);
+                return;
+        }
+        if (m->journalfd < 0)
+                (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation, &m->journalfd);
+        if (start_stage(m, m->removal, on_removed) < 0)
+                detach(m);
+}
+
+void mirror_stop(Mirror *m) {
+        if (m->stopping)
+                return;
+        m->stopping = true;
+        switch (m->state) {
+        case MIRROR_PLANNED:
+        case MIRROR_SETTLED:
+                wind_down(m);
+                break;
+        case MIRROR_STARTING:
+                if (!m->started)
+                        set_state(m, MIRROR_GONE);
+                else if (m->attached) /* waiting for the watch */
+                        wind_down(m);
+                break;
+        case MIRROR_LOOKING:
+        case MIRROR_STAGING:
+                atomic_store(&m->cancel, true); /* what is out comes back, and then winds down */
+                break;
+        case MIRROR_REMOVING:
+        case MIRROR_GONE:
+        case MIRROR_FAILED:
+                break;
+        }
+}
+
+/* --- from outside --- */
+
+int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const MirrorContext *context) {
+        _cleanup_(mirror_freep) Mirror *m = calloc(1, sizeof(*m));
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        attachment_init(&m->attachment);
+        m->journalfd = -1;
+        m->number = number;
+        m->context = context;
+        r = mirror_config_copy(config, &m->config);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+Mirror *mirror_free(Mirror *m) {
+        if (!m)
+                return NULL;
+        (void) sd_event_source_unref(m->timer);
+        m->stage = stage_free(m->stage);
+        look_done(&m->look);
+        m->removal = plan_free(m->removal);
+        m->changes = manifest_free(m->changes);
+        m->source = manifest_free(m->source);
+        attachment_close(&m->attachment, &m->config, false);
+        m->journalfd = close_fd(m->journalfd);
+        withheld_done(&m->withheld);
+        told_done(&m->told);
+        free(m->problem);
+        free(m->refusal);
+        mirror_config_done(&m->config);
+        mirror_config_done(&m->next);
+        free(m);
+        return NULL;
+}
+
+void mirror_start(Mirror *m) {
+        m->started = true;
+        submit(m, attach_run, attach_done);
+}
+
+void mirror_notice(Mirror *m, const WatchReport *report) {
+        if (m->stopping || m->failing)
+                return;
+        if (report->flags & WATCH_EXHAUSTED && !m->exhausted) {
+                m->exhausted = true;
+                log_warning("The kernel allows no more watches for '%s': it is looked at every PollInterval= instead; raise "
+                            "fs.inotify.max_user_watches", m->config.source);
+        }
+        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST))
+                m->dirty = true;
+        if (report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST) && !m->armed) {
+                m->armed = true;
+                look(m);
+        } else if (m->dirty && m->state == MIRROR_SETTLED)
+                plan_timer(m, DEBOUNCE_USEC);
+}
+
+int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
+        MirrorConfig copy = {};
+        int r = mirror_config_copy(config, &copy);
+
+        if (r < 0)
+                return r;
+        mirror_config_done(&m->next);
+        m->next = copy;
+        m->has_next = m->retry_all = true;
+        if (m->state == MIRROR_SETTLED)
+                plan_timer(m, 0);
+        return 0;
+}
+
+const MirrorConfig *mirror_config(const Mirror *m) {
+        return m->has_next ? &m->next : &m->config;
+}
+
+unsigned mirror_number(const Mirror *m) {
+        return m->number;
+}
+
+bool mirror_is_settled(const Mirror *m) {
+        return m->state == MIRROR_SETTLED && !m->has_next && !m->retry_all;
+}
+
+MirrorStatus mirror_status(const Mirror *m) {
+        const Manifest *base = m->state == MIRROR_STARTING || m->state == MIRROR_GONE || m->state == MIRROR_FAILED ? NULL
+                               : m->attachment.base;
+        MirrorStatus status = {
+                .name = m->config.name, .state = m->state, .ready = m->ready,
+                .done_bytes = atomic_load(&m->progress), .seen = atomic_load(&m->steps),
+                .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
+                .n_left_out = m->n_left_out, .n_held = m->n_held, .problem = m->problem, .huge_bytes = m->huge_bytes,
+                .measured_bytes = m->measured_bytes, .polling = is_polling(m),
+        };
+
+        status.life = status.done_bytes + status.seen;
+        if (m->state == MIRROR_STAGING && m->look.plan)
+                status.todo_bytes = m->look.plan->stage_bytes;
+        if (m->stage)
+                status.path = stage_current_path(m->stage);
+        if (base) {
+                status.files = manifest_files(base);
+                status.bytes = manifest_bytes(base);
+        }
+        return status;
+}

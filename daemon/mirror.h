@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* One source/target pair: its state machine, and the order of the steps. Nobody else knows the order:
+ *
+ *      attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> settled
+ *                          ^                                                      |
+ *                          +------ something changed, or it is time to poll ------+
+ *      stop: cancel -> remove what the manifest lists -> detach
+ *
+ * Loop thread only. Every step that can wait for a disk is a job. A mirror that fails, fails alone: it says why in its status. */
+
+#include "base.h"
+#include "config.h"
+#include "pool.h"
+#include "status.h"
+#include "watch.h"
+
+#include <systemd/sd-event.h>
+
+typedef struct Mirror Mirror;
+
+/* Shared by all mirrors; owned by the manager, who changes it only while no mirror is at work. */
+typedef struct MirrorContext {
+        sd_event *event;
+        Pool *pool;
+        Watch *watch;
+        int statefd;
+        Amount reserve;          /* ReserveMemory= */
+        uint64_t ram;            /* MemTotal, bytes */
+        uint64_t *promised;      /* bytes that plans in progress will still take, all mirrors together */
+        void (*changed)(Mirror *mirror, void *userdata); /* the state has changed */
+        void *userdata;
+} MirrorContext;
+
+/* @number is the mirror's for watch. The configuration is copied, the context is borrowed for as
+ * long as the mirror lives. */
+int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const MirrorContext *context);
+/* Only when it is gone or failed, or was never started. */
+Mirror *mirror_free(Mirror *mirror);
+DEFINE_CLEANUP(Mirror, mirror_free)
+
+/* Begins; reaches MIRROR_PLANNED, where it waits, so that all mirrors can plan before one byte is copied. */
+void mirror_start(Mirror *mirror);
+void mirror_proceed(Mirror *mirror);
+
+/* Something was reported about its source. */
+void mirror_notice(Mirror *mirror, const WatchReport *report);
+
+/* Takes a new configuration (same source and target) and plans again, giving withheld files another try. */
+int mirror_reconfigure(Mirror *mirror, const MirrorConfig *config);
+
+/* Ends; reaches MIRROR_GONE, or MIRROR_FAILED if something had to be left. */
+void mirror_stop(Mirror *mirror);
+
+const MirrorConfig *mirror_config(const Mirror *mirror);
+unsigned mirror_number(const Mirror *mirror);
+MirrorStatus mirror_status(const Mirror *mirror);
+
+/* True if it is settled and nothing is waiting to be looked at on account of mirror_reconfigure(). */
+bool mirror_is_settled(const Mirror *mirror);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What the service manager hears. See notify.h. */
+
+#include "notify.h"
+
+#include "log.h"
+#include "terminal.h"
+
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+/* By this much a timeout is moved with each sign of life: more than the longest pause between two of them on a slow
+ * server, less than anyone would wait for a dead one. */
+#define EXTENSION_USEC (30 * USEC_PER_SEC)
+
+static uint64_t now_usec(void) {
+        struct timespec now;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
+}
+
+void notify_init(Notify *notify) {
+        *notify = (Notify){ .moved_usec = now_usec(), .terminal = terminal_is_there() };
+        if (notify->terminal)
+                log_set_before_line(terminal_clear);
+}
+
+void notify_done(Notify *notify) {
+        if (notify->terminal)
+                terminal_clear();
+        log_set_before_line(NULL);
+        free(notify->said);
+        notify->said = NULL;
+}
+
+/* Measures since the staging began, because a window jumps with every file. */
+static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n) {
+        uint64_t life = 0, done = 0, now = now_usec(), spent;
+        bool staging = false;
+        StatusRate rate = {};
+
+        for (size_t i = 0; i < n; i++) {
+                life += mirrors[i].life;
+                done += mirrors[i].done_bytes;
+                staging = staging || mirrors[i].state == MIRROR_STAGING;
+        }
+        if (life != notify->life) {
+                notify->life = life;
+                notify->moved_usec = now;
+        }
+        if (staging && !notify->staging) {
+                notify->begun_usec = now;
+                notify->begun_bytes = done;
+                notify->moved_usec = now;
+        }
+        notify->staging = staging;
+        spent = now - notify->begun_usec;
+        if (staging && spent >= USEC_PER_SEC / 5 && done > notify->begun_bytes)
+                rate.bytes_per_sec = (uint64_t) ((double) (done - notify->begun_bytes) * USEC_PER_SEC / (double) spent);
+        rate.stalled_usec = now - notify->moved_usec;
+        return rate;
+}
+
+void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool waited) {
+        uint64_t before = notify->life;
+        StatusRate rate = measure(notify, mirrors, n);
+        _cleanup_(freep) char *line = status_line(mirrors, n, &rate);
+
+        if (waited && notify->life != before)
+                (void) sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long) EXTENSION_USEC);
+        if (!line || string_equal(line, notify->said))
+                return;
+        (void) sd_notifyf(0, "STATUS=%s", line); /* nobody listens: nothing is lost */
+        if (notify->terminal)
+                terminal_draw(notify->staging, status_percent(mirrors, n), line);
+        free(notify->said);
+        notify->said = TAKE_PTR(line);
+}
+
+void notify_ready(void) {
+        (void) sd_notify(0, "READY=1");
+}
+
+void notify_reloading(void) {
+        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_usec());
+}
+
+void notify_stopping(void) {
+        (void) sd_notify(0, "STOPPING=1");
+}
+
+void notify_failure(Notify *notify, const char *text, int error) {
+        if (error > 0)
+                (void) sd_notifyf(0, "STATUS=Failed: %s\nERRNO=%d", text, error);
+        else
+                (void) sd_notifyf(0, "STATUS=Failed: %s", text);
+        free(notify->said);
+        notify->said = NULL;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* What the service manager hears: sd_notify(3), and the terminal in its place. Keeps the rate of progress, says a thing only when it
+ * has changed, and extends a timeout only while something moves. */
+
+#include "base.h"
+#include "status.h"
+
+typedef struct Notify {
+        char *said;            /* last STATUS= */
+        uint64_t life;         /* of all mirrors at the last tick */
+        uint64_t moved_usec;   /* when life last changed; CLOCK_MONOTONIC */
+        uint64_t begun_usec, begun_bytes; /* since when the rate is measured */
+        bool staging;
+        bool terminal;
+} Notify;
+
+void notify_init(Notify *notify);
+void notify_done(Notify *notify);
+
+/* The state as it is now. @waited: someone waits with a timeout for the end of this (start, stop, reload). */
+void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool waited);
+
+void notify_ready(void);
+void notify_reloading(void);
+void notify_stopping(void);
+
+/* A last sentence before a failure ends the daemon. */
+void notify_failure(Notify *notify, const char *text, int error);

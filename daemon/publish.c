@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Makes things visible in the mirror. See publish.h. */
+
+#include "publish.h"
+
+#include "fs.h"
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+/* Where the mirror's tmpfs takes no user xattrs, the file is good without them. */
+static bool is_xattr_refusal(int error) {
+        return error == EOPNOTSUPP || error == ENOSPC;
+}
+
+static int copy_xattr(int sourcefd, int mirrorfd, const char *name, bool *ret_lost) {
+        _cleanup_(freep) char *value = malloc(64 * 1024); /* XATTR_SIZE_MAX */
+        ssize_t n;
+
+        if (!value)
+                return -ENOMEM;
+        n = fgetxattr(sourcefd, name, value, 64 * 1024);
+        if (n < 0)
+                return errno == ENODATA ? 0 : -errno;
+        if (fsetxattr(mirrorfd, name, value, (size_t) n, 0) == 0)
+                return 0;
+        if (!is_xattr_refusal(errno))
+                return -errno;
+        *ret_lost = true;
+        return 0;
+}
+
+static int copy_xattrs(int sourcefd, int mirrorfd, bool *ret_lost) {
+        _cleanup_(freep) char *names = NULL;
+        ssize_t n = flistxattr(sourcefd, NULL, 0);
+
+        if (n <= 0)
+                return n == 0 || errno == EOPNOTSUPP ? 0 : -errno;
+        names = malloc((size_t) n);
+        if (!names)
+                return -ENOMEM;
+        n = flistxattr(sourcefd, names, (size_t) n);
+        if (n < 0)
+                return errno == ERANGE ? 0 : -errno; /* they are being changed: the source's ctime tells, and we come back */
+        for (const char *name = names; name < names + n; name += strlen(name) + 1) {
+                int r = strncmp(name, "user.", 5) == 0 ? copy_xattr(sourcefd, mirrorfd, name, ret_lost) : 0;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Without CAP_CHOWN the owner stays as it is, and without root nobody expects otherwise. */
+static int set_owner(int fd, const char *name, int flags, const Entry *source) {
+        if (fchownat(fd, name, source->uid, source->gid, flags) == 0)
+                return 0;
+        return errno == EPERM && geteuid() != 0 ? 0 : -errno;
+}
+
+static int set_times(int fd, const char *name, int flags, const Entry *source) {
+        struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, fs_timespec(source->mtime_nsec) };
+
+        return utimensat(fd, name, times, flags) < 0 ? -errno : 0;
+}
+
+static int describe(Staging *staging, const Entry *source, Entry *ret) {
+        struct stat st;
+        int r = fs_stat_beneath(staging->mirrorfd, source->path, &st);
+
+        if (r < 0)
+                return r;
+        *ret = *source;
+        ret->ino = st.st_ino;
+        ret->ctime_nsec = fs_nsec(&st.st_ctim);
+        return 0;
+}
+
+static int place(Staging *staging, const char *name, const Entry *source, const Entry *expected, Entry *ret,
+                 const char **reterr_what) {
+        int r = staging_place(staging, name, source->path, expected);
+
+        *reterr_what = "rename the copy into place";
+        if (r != 0) {
+                if (unlinkat(staging->fd, name, 0) < 0)
+                        (void) unlinkat(staging->fd, name, AT_REMOVEDIR);
+                return r;
+        }
+        *reterr_what = "look at the copy";
+        return describe(staging, source, ret);
+}
+
+int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
+                 bool *ret_xattrs_lost, const char **reterr_what) {
+        char name[STAGING_NAME_MAX], path[64];
+        int r;
+
+        *reterr_what = "set owner, mode, time and xattrs of the copy";
+        r = copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
+        if (r == 0)
+                r = set_owner(mirrorfd, "", AT_EMPTY_PATH, source);
+        if (r == 0 && fchmod(mirrorfd, source->mode) < 0)
+                r = -errno;
+        if (r == 0)
+                r = set_times(mirrorfd, "", AT_EMPTY_PATH, source);
+        if (r < 0)
+                return r;
+        *reterr_what = "give the copy a name";
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", mirrorfd);
+        if (linkat(AT_FDCWD, path, staging->fd, staging_name(staging, name), AT_SYMLINK_FOLLOW) < 0)
+                return -errno;
+        return place(staging, name, source, expected, ret, reterr_what);
+}
+
+int publish_hardlink(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
+        _cleanup_(close_fdp) int parent = -1;
+        char name[STAGING_NAME_MAX];
+        const char *last;
+
+        *reterr_what = "link it to its other name";
+        parent = fs_open_parent(staging->mirrorfd, source->target, &last);
+        if (parent < 0)
+                return parent;
+        if (linkat(parent, last, staging->fd, staging_name(staging, name), 0) < 0)
+                return -errno;
+        return place(staging, name, source, expected, ret, reterr_what);
+}
+
+int publish_symlink(Staging *staging, const Entry *source, const char *target, const Entry *expected, Entry *ret,
+                    const char **reterr_what) {
+        char name[STAGING_NAME_MAX];
+        int r;
+
+        *reterr_what = "make the link";
+        if (symlinkat(target, staging->fd, staging_name(staging, name)) < 0)
+                return -errno;
+        r = set_owner(staging->fd, name, AT_SYMLINK_NOFOLLOW, source);
+        if (r == 0)
+                r = set_times(staging->fd, name, AT_SYMLINK_NOFOLLOW, source);
+        if (r < 0) {
+                (void) unlinkat(staging->fd, name, 0);
+                return r;
+        }
+        return place(staging, name, source, expected, ret, reterr_what);
+}
+
+int publish_directory(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
+        char name[STAGING_NAME_MAX];
+        int r;
+
+        *reterr_what = "make the directory";
+        if (expected && expected->type == ENTRY_DIRECTORY)
+                return describe(staging, source, ret);
+        if (mkdirat(staging->fd, staging_name(staging, name), 0700) < 0)
+                return -errno;
+        r = set_owner(staging->fd, name, 0, source);
+        if (r == 0 && fchmodat(staging->fd, name, source->mode | 0700, 0) < 0)
+                r = -errno;
+        if (r < 0) {
+                (void) unlinkat(staging->fd, name, AT_REMOVEDIR);
+                return r;
+        }
+        return place(staging, name, source, expected, ret, reterr_what);
+}
+
+int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const char **reterr_what) {
+        _cleanup_(close_fdp) int fd = -1;
+        char path[64];
+        int r;
+
+        *reterr_what = "set owner, mode and time of the copy";
+        fd = fs_open_beneath(staging->mirrorfd, source->path, O_PATH | O_NOFOLLOW, 0);
+        if (fd < 0)
+                return fd;
+        r = set_owner(fd, "", AT_EMPTY_PATH, source);
+        if (r < 0)
+                return r;
+        /* chmod() and utimensat() take no O_PATH descriptor, but its name in /proc */
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (chmod(path, source->mode) < 0)
+                return -errno;
+        r = set_times(AT_FDCWD, path, 0, source);
+        return r < 0 ? r : describe(staging, source, ret);
+}

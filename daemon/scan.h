@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* A directory -> a Manifest of what is in it. Nothing is opened but directories (and sparse files, to see how much data they
+ * hold), nothing is followed, nothing is changed. */
+
+#include "base.h"
+#include "manifest.h"
+
+#include <stdatomic.h>
+
+typedef struct ScanOptions {
+        char *const *include; /* NULL: everything, as for a mirror */
+        char *const *exclude;
+        const char *root;     /* absolute path of the tree: an absolute link into it is kept as a relative one */
+        bool mirror;          /* links are taken as they stand, nothing is left out but our own directory */
+        const atomic_bool *cancel;      /* set by another thread; NULL for none */
+        atomic_uint_fast64_t *progress; /* counts entries, for the status; NULL for none */
+} ScanOptions;
+
+/* The name at the top of source and mirror that is ours and never scanned. */
+#define SCAN_PRIVATE ".shmstaged"
+
+/* May run on any thread. Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read. Only names that are
+ * chosen appear; with an Include list, only directories that lead to one. Owner, mode and times are as found. */
+int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret);
+
+/* Where the link at @path leads, seen from the top of the tree: 0 and a path without "." and ".." in @ret, or -EXDEV if it leads out.
+ * Pure, so symbolic links on the way are not seen. */
+int scan_link_path(const char *root, const char *path, const char *target, char **ret);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Our own corner of a mirror: the directory .shmstaged at its top, on the same mount, readable by us only. It marks the mirror
+ * as ours, holds the lock against a second daemon, and is where things get their names before they are renamed into place. */
+
+#include "base.h"
+#include "manifest.h"
+
+#include <stdatomic.h>
+
+typedef struct Staging {
+        int mirrorfd;              /* the root of the mirror, borrowed */
+        int fd;                    /* .shmstaged */
+        int lockfd;
+        bool adopted;              /* it was there: a run before us did not end with a clean stop */
+        atomic_uint_fast64_t last; /* of the names given out */
+} Staging;
+
+enum {
+        STAGING_BUSY = 1, /* another daemon holds the lock; its process id is in *reterr_detail */
+        STAGING_FOREIGN,  /* the mirror holds files and no mark of ours: a name of one is in *reterr_detail */
+        STAGING_OTHER,    /* it is marked as the mirror of another source, which is in *reterr_detail */
+};
+
+/* Makes or adopts the corner. The names of @source and @mirror go into the mark. *reterr_detail is a new string, or NULL. */
+int staging_open(Staging *ret, int mirrorfd, const char *mirror, const char *source, char **reterr_detail,
+                 const char **reterr_what);
+
+/* Gives up the lock; with @remove the corner goes too, if nothing unknown is in it. */
+void staging_close(Staging *staging, bool remove);
+
+/* What a killed daemon left between two renames: old versions that the base knows are removed; how many others there
+ * are is returned, they are left alone. */
+int staging_clean(Staging *staging, const Manifest *base);
+
+/* A name that nothing in the corner has. */
+enum { STAGING_NAME_MAX = 32 };
+char *staging_name(Staging *staging, char buffer[static STAGING_NAME_MAX]);
+
+/* Puts what stands at @name in the corner at @path of the mirror, by one rename. @expected is what stands at @path now, NULL for
+ * nothing. If something else is found there, nothing is changed and the outcome is STAGING_OCCUPIED. What was replaced is removed.
+ * A directory is replaced only if it is empty. */
+enum { STAGING_OCCUPIED = 1 };
+int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected);
+
+/* Takes what stands at @path away, if it is still @expected and, for a directory, empty; the same outcome if not. 0 also where nothing stands. */
+int staging_take_away(Staging *staging, const char *path, const Entry *expected);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One snapshot of the state -> sentences. See status.h. */
+
+#include "status.h"
+
+#include "text.h"
+
+/* Nothing moved for so long: say it instead of a rate. */
+#define STALLED_USEC (5 * USEC_PER_SEC)
+
+typedef struct Sum {
+        uint64_t files, bytes, todo, done, seen, huge, measured;
+        size_t withheld, left_out, held, looking, removing, starting;
+        const char *path, *problem, *failed;
+} Sum;
+
+static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
+        Sum sum = {};
+
+        for (size_t i = 0; i < n; i++) {
+                const MirrorStatus *m = &mirrors[i];
+
+                sum.files += m->files;
+                sum.bytes += m->bytes;
+                sum.todo += m->todo_bytes;
+                sum.done += m->done_bytes;
+                sum.seen += m->seen;
+                sum.huge += m->huge_bytes;
+                sum.measured += m->measured_bytes;
+                sum.withheld += m->n_withheld;
+                sum.left_out += m->n_left_out;
+                sum.held += m->n_held;
+                sum.starting += m->state == MIRROR_STARTING;
+                sum.looking += m->state == MIRROR_LOOKING || m->state == MIRROR_PLANNED;
+                sum.removing += m->state == MIRROR_REMOVING;
+                if (m->path && m->state == MIRROR_STAGING)
+                        sum.path = m->path;
+                if (m->problem && m->state == MIRROR_FAILED)
+                        sum.failed = m->problem;
+                if (!sum.problem)
+                        sum.problem = m->problem ? m->problem : m->withheld;
+        }
+        return sum;
+}
+
+static bool is_staging(const MirrorStatus *mirrors, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (mirrors[i].state == MIRROR_STAGING)
+                        return true;
+        return false;
+}
+
+bool status_is_whole(const MirrorStatus *mirrors, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].n_withheld > 0 || mirrors[i].n_left_out > 0)
+                        return false;
+        return true;
+}
+
+unsigned status_percent(const MirrorStatus *mirrors, size_t n) {
+        Sum sum = sum_up(mirrors, n);
+
+        if (sum.todo == 0)
+                return 100;
+        return (unsigned) (MIN(sum.done, sum.todo) * 100 / sum.todo);
+}
+
+static int append_staging(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum, const StatusRate *rate) {
+        char done[TEXT_BYTES_MAX], todo[TEXT_BYTES_MAX], speed[TEXT_BYTES_MAX], left[TEXT_SPAN_MAX], path[TEXT_PATH_MAX];
+        uint64_t rest = sum->todo > sum->done ? sum->todo - sum->done : 0;
+        int r;
+
+        r = text_append(line, "Staging: %u%% (%s of %s", status_percent(mirrors, n), text_bytes(done, MIN(sum->done, sum->todo)),
+                        text_bytes(todo, sum->todo));
+        if (r == 0 && rate->stalled_usec >= STALLED_USEC)
+                r = text_append(line, ", nothing has moved for %s", text_span(left, rate->stalled_usec));
+        else if (r == 0 && rate->bytes_per_sec > 0)
+                r = text_append(line, ", %s/s, %s left", text_bytes(speed, rate->bytes_per_sec),
+                                text_span(left, rest / rate->bytes_per_sec * USEC_PER_SEC));
+        if (r == 0)
+                r = text_append(line, ")");
+        if (r == 0 && sum->path)
+                r = text_append(line, ": %s", text_path(path, sum->path));
+        return r;
+}
+
+static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
+        int r = 0;
+
+        if (sum->withheld > 0)
+                r = text_append(line, "; %zu withheld", sum->withheld);
+        if (r == 0 && sum->left_out > 0)
+                r = text_append(line, "; %zu left out for want of room", sum->left_out);
+        if (r == 0 && sum->held > 0)
+                r = text_append(line, "; %zu changed in the mirror only", sum->held);
+        if (r == 0 && !status_is_whole(mirrors, n) && sum->problem)
+                r = text_append(line, ". %s", sum->problem);
+        return r;
+}
+
+static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
+        char bytes[TEXT_BYTES_MAX];
+        int r;
+
+        r = text_append(line, "%s: %llu %s, %s in RAM, verified", status_is_whole(mirrors, n) ? "Ready" : "Degraded",
+                        (unsigned long long) sum->files, sum->files == 1 ? "file" : "files", text_bytes(bytes, sum->bytes));
+        if (r == 0 && sum->measured > 0)
+                r = text_append(line, "; 2 MiB pages: %llu%%", (unsigned long long) (sum->huge * 100 / sum->measured));
+        return r;
+}
+
+char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate) {
+        _cleanup_(freep) char *line = NULL;
+        Sum sum = sum_up(mirrors, n);
+        char span[TEXT_SPAN_MAX], bytes[TEXT_BYTES_MAX];
+        int r;
+
+        if (sum.failed)
+                r = text_append(&line, "Failed: %s", sum.failed);
+        else if (sum.removing > 0)
+                r = text_append(&line, "Removing the mirror: %s left", text_bytes(bytes, sum.bytes));
+        else if (is_staging(mirrors, n)) {
+                r = append_staging(&line, mirrors, n, &sum, rate);
+                if (r == 0)
+                        r = append_trouble(&line, mirrors, n, &sum);
+        } else if (sum.starting + sum.looking > 0) {
+                if (sum.starting > 0)
+                        r = text_append(&line, "Opening source and target");
+                else
+                        r = text_append(&line, "Looking at the source: %llu entries", (unsigned long long) sum.seen);
+                if (r == 0 && rate->stalled_usec >= STALLED_USEC)
+                        r = text_append(&line, "; nothing has moved for %s", text_span(span, rate->stalled_usec));
+        } else {
+                r = append_ready(&line, mirrors, n, &sum);
+                if (r == 0)
+                        r = append_trouble(&line, mirrors, n, &sum);
+        }
+        return r < 0 ? NULL : TAKE_PTR(line);
+}

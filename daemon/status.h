@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* One snapshot of the state -> sentences. Pure. */
+
+#include "base.h"
+
+typedef enum MirrorState {
+        MIRROR_STARTING, /* source and tmpfs are being opened */
+        MIRROR_LOOKING,  /* source and mirror are being read */
+        MIRROR_PLANNED,  /* waiting for the word to begin */
+        MIRROR_STAGING,
+        MIRROR_SETTLED,  /* nothing to do */
+        MIRROR_REMOVING,
+        MIRROR_GONE,     /* stopped */
+        MIRROR_FAILED,   /* stopped by a failure */
+} MirrorState;
+
+/* Strings are borrowed from the mirror, for as long as it does not run. */
+typedef struct MirrorStatus {
+        const char *name;
+        MirrorState state;
+        bool ready;              /* has been complete once */
+        uint64_t files, bytes;   /* in RAM, verified */
+        uint64_t todo_bytes, done_bytes; /* of the staging that runs */
+        uint64_t seen;           /* entries looked at so far */
+        uint64_t life;           /* changes whenever anything moves */
+        const char *path;        /* begun last; NULL */
+        size_t n_withheld;
+        const char *withheld;    /* the sentence of one of them */
+        size_t n_left_out;       /* for want of room */
+        size_t n_held;           /* changed in the mirror, not in the source */
+        const char *held;        /* path of one of them */
+        const char *problem;     /* a sentence: why it is degraded or failed; NULL */
+        uint64_t huge_bytes, measured_bytes;
+        bool polling;
+} MirrorStatus;
+
+/* How fast it goes, measured by the caller. */
+typedef struct StatusRate {
+        uint64_t bytes_per_sec; /* 0: not known yet */
+        uint64_t stalled_usec;  /* for how long nothing has moved */
+} StatusRate;
+
+/* The line for STATUS= and for the terminal, a new string or NULL on ENOMEM. */
+char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate);
+
+/* True if all of them are ready, and nothing is missing. */
+bool status_is_whole(const MirrorStatus *mirrors, size_t n);
+
+/* Percent of the bytes of all mirrors' running stagings. */
+unsigned status_percent(const MirrorStatus *mirrors, size_t n);

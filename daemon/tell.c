@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Facts -> sentences. See tell.h. */
+
+#include "tell.h"
+
+#include "text.h"
+
+#include <stdarg.h>
+
+static char *sentence(const char *format, ...) _printf_(1, 2);
+
+static char *sentence(const char *format, ...) {
+        char *text;
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = vasprintf(&text, format, ap);
+        va_end(ap);
+        return r < 0 ? NULL : text;
+}
+
+static char *tell_failure(const char *source, const Task *task) {
+        const char *error = strerror(task->error), *what = task->what ? task->what : "copy it";
+
+        if (task->error == EACCES || task->error == EPERM)
+                return sentence("Failed to %s, '%s': %s; make it readable for the daemon, or leave it out with Exclude=", what, source,
+                                error);
+        if (task->offset > 0 || task->error == EIO)
+                return sentence("Failed to %s '%s' at byte %llu: %s; the disk or server behind it needs a look", what, source,
+                                (unsigned long long) task->offset, error);
+        return sentence("Failed to %s, '%s': %s", what, source, error);
+}
+
+char *tell_task(const MirrorConfig *config, const Task *task) {
+        char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX], expected[DIGEST_HEX_MAX], found[DIGEST_HEX_MAX];
+        _cleanup_(freep) char *source_path = NULL, *target_path = NULL;
+        const char *path = plan_item_path(task->item);
+
+        source_path = sentence("%s/%s", config->source, path);
+        target_path = sentence("%s/%s", config->target, path);
+        if (!source_path || !target_path)
+                return NULL;
+        (void) text_path(source, source_path);
+        (void) text_path(target, target_path);
+        (void) digest_to_hex(&task->expected, expected);
+        (void) digest_to_hex(&task->found, found);
+        switch (task->outcome) {
+        case TASK_CHANGED:
+                return sentence("'%s' keeps changing while it is copied: it is withheld and staged when it holds still", source);
+        case TASK_CORRUPT:
+                return sentence("'%s' is corrupt and withheld: size and time are as they were, but its XXH3-128 is %s and was %s; restore "
+                                "it, or touch it if the change was meant", source, found, expected);
+        case TASK_GARBLED:
+                return sentence("'%s' is withheld: read with XXH3-128 %s, it arrived in RAM as %s, again and again; check the "
+                                "machine's memory", source, expected, found);
+        case TASK_DIFFERS:
+                return sentence("'%s' has the size and time of the source's file, but XXH3-128 %s instead of %s: it was left as it is; "
+                                "remove it from the mirror to have it staged", target, found, expected);
+        case TASK_NO_ROOM:
+                return sentence("'%s' is withheld: there is no room for it in the tmpfs any more; raise Size= or stage less", source);
+        case TASK_OCCUPIED:
+                return sentence("'%s' is not what was put there: it was left alone", target);
+        case TASK_FAILED:
+                return tell_failure(source, task);
+        case TASK_AGREED:
+        case TASK_REMOVED:
+        case TASK_CANCELLED:
+                break;
+        }
+        return sentence("'%s' is as it should be", target);
+}
+
+char *tell_omission(const MirrorConfig *config, const Omission *omission) {
+        _cleanup_(freep) char *full = sentence("%s/%s", config->source, omission->path);
+        char path[TEXT_PATH_MAX];
+
+        if (!full)
+                return NULL;
+        (void) text_path(path, full);
+        switch (omission->reason) {
+        case OMIT_SPECIAL:
+                return sentence("Skipped '%s': it is a device, fifo or socket", path);
+        case OMIT_LINK_OUT:
+                return sentence("Skipped '%s': it is a symbolic link that leads out of the tree, which is never followed", path);
+        case OMIT_UNREADABLE:
+                return sentence("Skipped '%s': it cannot be read: %s", path, strerror(omission->error));
+        case OMIT_IN_PROGRESS:
+                return sentence("Skipped '%s': its name says that it is still being written", path);
+        }
+        return NULL;
+}
+
+char *tell_held(const MirrorConfig *config, const PlanItem *item) {
+        _cleanup_(freep) char *full = sentence("%s/%s", config->target, plan_item_path(item));
+        char path[TEXT_PATH_MAX];
+
+        if (!full)
+                return NULL;
+        (void) text_path(path, full);
+        if (item->action == PLAN_CONFLICT)
+                return sentence("'%s' was changed in the mirror and in the source: both were left as they are; copy the one in the mirror "
+                                "to the source under another name if it is wanted, then remove it", path);
+        return sentence("'%s' is new or changed in the mirror only: it was left alone, and is lost with the mirror unless it is copied to "
+                        "the source", path);
+}
+
+/* The first few names of what was left out, for a sentence. */
+static char *list_left_out(const Plan *plan) {
+        enum { NAMES_MAX = 5 };
+        _cleanup_(freep) char *list = NULL;
+        char path[TEXT_PATH_MAX];
+        size_t n = 0;
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                if (plan->items[i].action != PLAN_SKIP && plan->items[i].action != PLAN_LINK)
+                        continue;
+                if (n++ >= NAMES_MAX)
+                        continue;
+                if (text_append(&list, "%s'%s'", n > 1 ? ", " : "", text_path(path, plan_item_path(&plan->items[i]))) < 0)
+                        return NULL;
+        }
+        if (n > NAMES_MAX && text_append(&list, " and %zu more", n - NAMES_MAX) < 0)
+                return NULL;
+        if (!list && text_append(&list, "nothing") < 0)
+                return NULL;
+        return TAKE_PTR(list);
+}
+
+char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit) {
+        char missing[TEXT_BYTES_MAX], need[TEXT_BYTES_MAX], room[TEXT_BYTES_MAX];
+        _cleanup_(freep) char *list = list_left_out(plan), *shortage = NULL;
+
+        if (!list)
+                return NULL;
+        if (fit->short_bytes > 0)
+                shortage = sentence("%llu bytes (%s) are missing: %s are needed and %s are there (%s)",
+                                    (unsigned long long) fit->short_bytes, text_bytes(missing, fit->short_bytes),
+                                    text_bytes(need, fit->need_bytes), text_bytes(room, fit->room_bytes), fit_limit_name(fit->limit));
+        else
+                shortage = sentence("%llu inodes of the tmpfs are missing", (unsigned long long) fit->short_inodes);
+        if (!shortage)
+                return NULL;
+        switch (config->on_no_room) {
+        case NO_ROOM_FAIL:
+                return sentence("It does not fit: %s; nothing was staged. Without %s it would fit: raise Size=, leave something out "
+                                "with Exclude=, or choose OnNoRoom=skip or link", shortage, list);
+        case NO_ROOM_SKIP:
+                return sentence("It does not fit: %s; left out: %s", shortage, list);
+        case NO_ROOM_LINK:
+                return sentence("It does not fit: %s; linked to the disk: %s", shortage, list);
+        }
+        return NULL;
+}
+
+static const char *answer_word(MountAnswer answer) {
+        switch (answer) {
+        case MOUNT_TAKEN:
+                return "yes";
+        case MOUNT_REFUSED:
+                return "no";
+        case MOUNT_UNKNOWN:
+                return "unknown";
+        case MOUNT_NOT_ASKED:
+                break;
+        }
+        return "not asked for";
+}
+
+char *tell_mount(const MirrorConfig *config, const Mount *mount) {
+        static const char *const kinds[] = {
+                [MOUNT_FOUND] = "the tmpfs mounted on",
+                [MOUNT_MADE] = "a tmpfs that we mounted on",
+                [MOUNT_DIRECTORY] = "a directory of a shared tmpfs,",
+        };
+        char size[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
+
+        return sentence("Using %s '%s', size %s; huge pages: %s, kept out of swap: %s, NUMA policy: %s", kinds[mount->kind],
+                        text_path(path, config->target), text_bytes(size, mount->budget), answer_word(mount->answer[MOUNT_HUGE]),
+                        answer_word(mount->answer[MOUNT_NOSWAP]), answer_word(mount->answer[MOUNT_MPOL]));
+}

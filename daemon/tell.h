@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Facts -> sentences: what was being done, to which path, what happened, and what to do. Pure. Each returns a new string, NULL on
+ * ENOMEM, without a full stop. */
+
+#include "base.h"
+#include "config.h"
+#include "fit.h"
+#include "mount.h"
+#include "task.h"
+
+/* Why a file is not, or not as it should be, in the mirror. */
+char *tell_task(const MirrorConfig *config, const Task *task);
+
+char *tell_omission(const MirrorConfig *config, const Omission *omission);
+
+/* Something that the mirror has and the source has not, or otherwise: PLAN_SAVE or PLAN_CONFLICT. */
+char *tell_held(const MirrorConfig *config, const PlanItem *item);
+
+/* "It does not fit: 12.5G more needed than the 40.0G ...": in one sentence, with the first names of what was left out. */
+char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit);
+
+/* The kind of the mount, and what became of the options that were asked for. */
+char *tell_mount(const MirrorConfig *config, const Mount *mount);
