@@ -41,7 +41,8 @@ typedef struct Loader {
         size_t mirror;         /* index, in a "Mirror" */
 } Loader;
 
-static _printf_(5, 6) int add_note(Loader *loader, bool error, const char *file, unsigned line, const char *format, ...) {
+static _printf_(5, 6) int add_note(Loader *loader, bool error, const char *file, unsigned line,
+                                   const char *format, ...) {
         Config *config = loader->config;
         _cleanup_(freep) char *text = NULL, *where = file ? strdup(file) : NULL;
         ConfigNote *notes;
@@ -144,8 +145,9 @@ static int enter_mirror(Loader *loader, const IniItem *item, const char *name) {
 
         if (!is_mirror_name(name))
                 return add_note(loader, true, loader->file, item->line,
-                                "[%s]: must be [Mirror NAME], where NAME is 1 to %d of the characters A-Z a-z 0-9 _ . - "
-                                "and starts with neither . nor -", text_path(shown, item->name), MIRROR_NAME_MAX);
+                                "[%s]: must be [Mirror NAME], where NAME is 1 to %d of the characters A-Z a-z 0-9 "
+                                "_ . - and starts with neither . nor -", text_path(shown, item->name),
+                                MIRROR_NAME_MAX);
         loader->section = "Mirror";
         for (size_t i = 0; i < config->n_mirrors; i++)
                 if (strcmp(config->mirrors[i].name, name) == 0) {
@@ -169,7 +171,8 @@ static int enter_section(Loader *loader, const IniItem *item) {
         }
         if (strncmp(item->name, "Mirror ", 7) == 0)
                 return enter_mirror(loader, item, item->name + 7 + strspn(item->name + 7, " \t"));
-        if (strncasecmp(item->name, "Mirror", 6) == 0) /* almost one: a mirror that silently is not there is no warning */
+        /* almost one: that a mirror is missing is more than a warning */
+        if (strncasecmp(item->name, "Mirror", 6) == 0)
                 return enter_mirror(loader, item, "");
         return add_note(loader, false, loader->file, item->line, "Unknown section [%s], ignored",
                         text_path(shown, item->name));
@@ -181,10 +184,12 @@ static int unknown_key(Loader *loader, const IniItem *item) {
         char shown[TEXT_PATH_MAX];
 
         if (find_row(in_mirror ? "Daemon" : "Mirror", item->name, strcmp))
-                return add_note(loader, true, loader->file, item->line, "%s=: must be in a section %s, not in %s", item->name,
-                                in_mirror ? "[Daemon]" : "[Mirror NAME]", in_mirror ? "[Mirror NAME]" : "[Daemon]");
-        return add_note(loader, false, loader->file, item->line, "Unknown key %s= in section [%s], ignored%s%s%s",
-                        text_path(shown, item->name), loader->section, similar ? "; did you mean " : "",
+                return add_note(loader, true, loader->file, item->line, "%s=: must be in a section %s, not in %s",
+                                item->name, in_mirror ? "[Daemon]" : "[Mirror NAME]",
+                                in_mirror ? "[Mirror NAME]" : "[Daemon]");
+        return add_note(loader, false, loader->file, item->line, "Unknown key %s= in section [%s%s%s], ignored%s%s%s",
+                        text_path(shown, item->name), loader->section, in_mirror ? " " : "",
+                        in_mirror ? loader->config->mirrors[loader->mirror].name : "", similar ? "; did you mean " : "",
                         similar ? similar->key : "", similar ? "=?" : "");
 }
 

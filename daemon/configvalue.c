@@ -306,7 +306,8 @@ static void print_globs(const ValueType *type _unused_, const void *field, FILE 
                                               __VA_ARGS__ }
 #define NAMES(...) .names = (const char *const[]){ __VA_ARGS__, NULL }
 
-TYPE(workers, UNSIGNED, parse_workers, print_workers, .min = 1, .max = 64, .allowed = "auto, or a number from 1 to 64");
+TYPE(workers, UNSIGNED, parse_workers, print_workers, .min = 1, .max = 64,
+     .allowed = "auto, or a number from 1 to 64");
 TYPE(reserve, AMOUNT, parse_reserve, print_amount, .max = 9500,
      .allowed = "bytes, with K, M, G or T for powers of 1024, or a percentage of the RAM from 0% to 95%");
 TYPE(size, AMOUNT, parse_size, print_amount, .min = MIB, .max = UINT64_MAX,
@@ -314,7 +315,8 @@ TYPE(size, AMOUNT, parse_size, print_amount, .min = MIB, .max = UINT64_MAX,
                 "from 1% to 100%");
 TYPE(chunk_size, U64, parse_chunk_size, print_chunk_size, .min = 64 * KIB, .max = GIB,
      .allowed = "bytes from 64K to 1G, and a multiple of 4K");
-TYPE(settle_time, U64, parse_span, print_span, .max = USEC_PER_HOUR, .allowed = "a time from 0 to 1h, such as 2s or 500ms");
+TYPE(settle_time, U64, parse_span, print_span, .max = USEC_PER_HOUR,
+     .allowed = "a time from 0 to 1h, such as 2s or 500ms");
 TYPE(poll_interval, U64, parse_interval, print_span, .min = USEC_PER_SEC, .max = USEC_PER_DAY,
      .allowed = "off, or a time from 1s to 1d, such as 90 or \"5min 20s\" without the quotes");
 TYPE(boolean, BOOL, parse_boolean, print_boolean, .allowed = "yes or no");
@@ -323,7 +325,8 @@ TYPE(huge_pages, UNSIGNED, parse_enum, print_enum, NAMES("within_size", "always"
 TYPE(on_no_room, UNSIGNED, parse_enum, print_enum, NAMES("fail", "skip", "link"), .allowed = "fail, skip or link");
 TYPE(on_corrupt, UNSIGNED, parse_enum, print_enum, NAMES("withhold", "fail"), .allowed = "withhold or fail");
 TYPE(path, STRING, parse_path, print_path,
-     .allowed = "an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 bytes");
+     .allowed = "an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 "
+                "bytes");
 TYPE(numa_policy, STRING, parse_numa_policy, print_string,
      .allowed = "default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like 0-3,5");
 TYPE(globs, LIST, parse_globs, print_globs,

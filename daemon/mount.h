@@ -37,7 +37,7 @@ char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOp
 
 typedef enum MountKind {
         MOUNT_FOUND,     /* Target= was a mounted tmpfs already: not ours to unmount */
-        MOUNT_MADE,      /* we mounted it: ours to unmount */
+        MOUNT_MADE,      /* we mounted it, now or before a crash (its source is "shmstaged"): ours to unmount */
         MOUNT_DIRECTORY, /* a directory on a tmpfs that is used for other things too: Size= is a budget */
 } MountKind;
 
@@ -62,5 +62,5 @@ enum {
 int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char **reterr_what);
 
 /* Closes; and with @remove unmounts what we mounted (lazily, so that a reader who still has a file mapped keeps it) and
- * removes the directory if we made it and it is empty. */
+ * removes the directory if we made it and it is empty. -EBUSY: somebody has mounted over ours, and both stay. */
 int mount_close(Mount *mount, const char *target, bool remove);

@@ -13,11 +13,11 @@ enum { BATCH_ITEMS = 64 };
 typedef enum Phase { PHASE_REMOVE, PHASE_DIRECTORIES, PHASE_FILES, PHASE_LINKS, PHASE_ATTRIBUTES, _PHASE_MAX } Phase;
 
 struct Stage {
+        Job kick;                   /* gets us onto the loop when there is nothing to do */
         Pool *pool;                 /* borrowed */
         const Plan *plan;           /* borrowed */
         const TaskContext *context; /* borrowed */
         StageCallbacks callbacks;
-        Job kick;                   /* gets us onto the loop when there is nothing to do */
         Phase phase;
         size_t next;                /* item to be looked at next in this phase */
         unsigned out;               /* jobs on the pool */
@@ -282,7 +282,7 @@ static void kick_run(Job *job) {
 }
 
 static void kick_done(Job *job) {
-        Stage *stage = (Stage *) ((char *) job - offsetof(Stage, kick));
+        Stage *stage = (Stage *) job;
 
         stage->out--;
         fill(stage);

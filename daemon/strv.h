@@ -10,7 +10,8 @@ size_t strv_length(char *const *list);
 /* Appends a string, which the array owns from then on, also on failure. 0 or -ENOMEM. */
 int strv_take(char ***list, char *string);
 
-/* Moves all strings of @more behind those of @list and frees the array that held them. On -ENOMEM both are as before. */
+/* Moves all strings of @more behind those of @list and frees the array that held them. On -ENOMEM both are as
+ * before. */
 int strv_join(char ***list, char ***more);
 
 /* A deep copy, never NULL. 0 or -ENOMEM. */

@@ -3,13 +3,14 @@
 
 """What shmstaged-generator writes, file by file, and what release-mount lets go.
 
-Usage: generator.py GENERATOR RELEASE-MOUNT SERVICE [unittest arguments]
+Usage: generator.py GENERATOR RELEASE-MOUNT SERVICE LIBRARY-DIRECTORY [unittest arguments]
 
 The generator reads a tree made here (SHMSTAGED_GENERATOR_ROOT). What it writes is compared as text, and the real systemd-escape
 and systemd-analyze are asked what they think of it. Needs root for a mount namespace of its own."""
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import textwrap
 import unittest
 
 GENERATOR, RELEASE_MOUNT, SERVICE = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:4])
+HELPER = sys.argv[4] + '/release-mount'  # where the build installs it
 HEADER = '# Written by shmstaged-generator from the configuration. Changes made here do not last.\n\n'
 NOBODY = 65534
 
@@ -92,11 +94,11 @@ class Written(Case):
                 RequiresMountsFor="/dev/shm/llama"
 
                 [Service]
-                ExecStopPost=+-/usr/lib/shmstaged/release-mount "dev-shm-llama.mount" "/dev/shm/llama"
+                ExecStopPost=+-HELPER "dev-shm-llama.mount" "/dev/shm/llama"
                 ReadOnlyPaths="-/data/llama"
                 ReadWritePaths="-/dev/shm/llama"
                 MemorySwapMax=infinity
-                '''),
+                ''').replace('HELPER', HELPER),
         })
 
     def test_engines_are_wired_both_ways_and_once(self):
@@ -285,8 +287,8 @@ class Systemd(Case):
         # the programs need not be installed for this test
         for path in system.rglob('*'):
             if path.is_file():
-                path.write_text(path.read_text().replace('/usr/lib/shmstaged/release-mount', '/bin/true')
-                                .replace('/usr/sbin/shmstaged', '/bin/true'))
+                path.write_text(re.sub('^ExecStart=.*', 'ExecStart=/bin/true', path.read_text().replace(HELPER, '/bin/true'),
+                                       flags=re.MULTILINE))
         done = subprocess.run(['systemd-analyze', 'verify', '--man=no'] + [str(system / unit) for unit in units],
                               env=os.environ | {'SYSTEMD_UNIT_PATH': f'{system}:'}, capture_output=True, text=True, check=False)
         return done.stderr
@@ -385,4 +387,4 @@ class ReleaseMount(Case):
 
 
 if __name__ == '__main__':
-    unittest.main(argv=[sys.argv[0]] + sys.argv[4:])
+    unittest.main(argv=[sys.argv[0]] + sys.argv[5:])

@@ -195,7 +195,8 @@ static void every_good_value_is_taken_and_printed_in_one_form(void **state _unus
                 { "Mirror a", "SettleTime", "1us", "1us" },
                 { "Mirror a", "SettleTime", "0.25", "250ms" },
                 { "Mirror a", "SettleTime", "1h", "1h" },
-                { "Mirror a", "Engines", "ollama.service llama-server@7.service", "ollama.service llama-server@7.service" },
+                { "Mirror a", "Engines", "ollama.service llama-server@7.service",
+                  "ollama.service llama-server@7.service" },
                 { "Mirror a", "Engines", "a.socket b.target c\\x2dd.service", "a.socket b.target c\\x2dd.service" },
         };
 
@@ -215,10 +216,13 @@ static void every_good_value_is_taken_and_printed_in_one_form(void **state _unus
 
 static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed(void **state _unused_) {
         static const struct { const char *section, *key, *values[24]; } table[] = {
-                { "Daemon", "Workers", { "0", "65", "-1", "+1", "1.5", "Auto", "8 cores", "99999999999999999999", "0x8" } },
-                { "Daemon", "ReserveMemory", { "95.01%", "96%", "100%", "-1", "-1%", "auto", "1GB", "1g", "10 %", "10.%",
+                { "Daemon", "Workers", { "0", "65", "-1", "+1", "1.5", "Auto", "8 cores",
+                  "99999999999999999999", "0x8" } },
+                { "Daemon", "ReserveMemory", { "95.01%", "96%", "100%", "-1", "-1%", "auto", "1GB", "1g",
+                  "10 %", "10.%",
                                                "10.123%", "%", "K", "18446744073709551616", "16777216T", "1.5G" } },
-                { "Mirror a", "Source", { "models", "./models", "/", "//", "/.", "/a/../b", "/..", "/a/b/..", "~/models",
+                { "Mirror a", "Source", { "models", "./models", "/", "//", "/.", "/a/../b", "/..", "/a/b/..",
+                  "~/models",
                                           "/a\tb", "/a\x7f", "/a\x1b[31m", "/a\xff", "\"/a\"" } },
                 { "Mirror a", "Target", { "dev/shm", "/", "/dev/shm/..", "/dev/shm/\xc3" } },
                 { "Mirror a", "Size", { "0", "1023K", "0%", "0.99%", "100.01%", "101%", "200%", "all", "AUTO", "16 G",
@@ -230,18 +234,21 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
                 { "Mirror a", "Swap", { "maybe", "2", "ye", "yes # really", "none" } },
                 { "Mirror a", "WatchSource", { "auto" } },
                 { "Mirror a", "RemoveOnStop", { "always" } },
-                { "Mirror a", "Include", { "'open", "\"open", "a ''", "\"\"", "\\x4", "\\xzz", "\\q", "\\x00", "\\000",
+                { "Mirror a", "Include", { "'open", "\"open", "a ''", "\"\"", "\\x4", "\\xzz", "\\q", "\\x00",
+                  "\\000",
                                            "\\400", "\\12", "a\\x+1", "\\x" } },
                 { "Mirror a", "Exclude", { "it's" } },
                 { "Mirror a", "Priority", { "\\u00e9" } },
                 { "Mirror a", "OnNoRoom", { "maybe", "Fail", "skip,link", "0" } },
                 { "Mirror a", "OnCorrupt", { "skip", "ignore" } },
                 { "Mirror a", "ChunkSize", { "0", "60K", "65535", "65537", "66K", "1025M", "2G", "auto", "10%" } },
-                { "Mirror a", "PollInterval", { "999ms", "0.5", "1us", "25h", "1d 1us", "2d", "never", "no", "-1", "1 min 30",
+                { "Mirror a", "PollInterval", { "999ms", "0.5", "1us", "25h", "1d 1us", "2d", "never", "no",
+                  "-1", "1 min 30",
                                                 "90 20s", "5 parsecs", "1minute2", "infinity", ".5", "1.", "1.s", "s",
                                                 "99999999999999999999s", "18446744073709d" } },
                 { "Mirror a", "SettleTime", { "1h 1us", "61min", "off", "-2s", "2 s s" } },
-                { "Mirror a", "Engines", { "ollama", "ollama.mount", ".service", "@.service", "a@.service", "a b.service",
+                { "Mirror a", "Engines", { "ollama", "ollama.mount", ".service", "@.service", "a@.service",
+                  "a b.service",
                                            "a/b.service", "\"a.service\"", "a.service,b.service", "\xc3\xa9.service",
                                            "a.service b.slice", ".a.service", "a.service.d" } },
         };
@@ -271,7 +278,8 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
 }
 
 static void names_and_paths_have_their_full_length_and_no_more(void **state _unused_) {
-        static const struct { size_t length; bool good; } paths[] = { { 4095, true }, { 4096, false }, { 100000, false } };
+        static const struct { size_t length; bool good; } paths[] = { { 4095, true }, { 4096, false },
+                { 100000, false } };
         char text[300];
 
         for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
@@ -299,7 +307,8 @@ static void names_and_paths_have_their_full_length_and_no_more(void **state _unu
 }
 
 static void no_file_content_means_one_mirror_with_all_defaults(void **state _unused_) {
-        static const char *const texts[] = { "", "\n\n", "# only comments\n;and more", "[Daemon]\nWorkers=3\n", "\xef\xbb\xbf" };
+        static const char *const texts[] = { "", "\n\n", "# only comments\n;and more", "[Daemon]\nWorkers=3\n",
+                "\xef\xbb\xbf" };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 _cleanup_(config_freep) Config *config = load_good(texts[i]);
@@ -400,7 +409,8 @@ static void what_is_not_ini_is_an_error_with_its_line(void **state _unused_) {
                 { "[Mirror -a]\n", 1, "must be [Mirror NAME]" },
                 { "[Mirror a/b]\n", 1, "must be [Mirror NAME]" },
                 { "[Mirror \xc3\xa4]\n", 1, "must be [Mirror NAME]" },
-                { "[Mirror a12345678901234567890123456789012345678901234567890123456789012345]\n", 1, "must be [Mirror NAME]" },
+                { "[Mirror a12345678901234567890123456789012345678901234567890123456789012345]\n", 1,
+                  "must be [Mirror NAME]" },
                 { "[Daemon]\nSource=/x\n", 2, "Source=: must be in a section [Mirror NAME], not in [Daemon]" },
                 { "[Mirror a]\nWorkers=2\n", 2, "Workers=: must be in a section [Daemon]" },
                 { "[Mirror a]\nInclude=a \\\nb\\\nc 'd\n", 2, "Include=" },
@@ -489,12 +499,13 @@ static void a_wrong_value_of_any_length_has_a_short_error(void **state _unused_)
 
 static void an_unknown_key_or_section_is_a_warning_with_file_and_line(void **state _unused_) {
         _cleanup_(config_freep) Config *config =
-                load("[Install]\nWantedBy=x\nWantedBy y\n[Mirror a]\nsource=/x\nSwap=yes\nFrobnicate=\n[daemon]\nWorkers=nonsense\n");
+                load("[Install]\nWantedBy=x\nWantedBy y\n[Mirror a]\nsource=/x\n"
+                     "Swap=yes\nFrobnicate=\n[daemon]\nWorkers=nonsense\n");
         static const struct { unsigned line; const char *part; bool error; } expected[] = {
                 { 1, "Unknown section [Install], ignored", false },
                 { 3, "neither", true },
-                { 5, "Unknown key source= in section [Mirror], ignored; did you mean Source=?", false },
-                { 7, "Unknown key Frobnicate= in section [Mirror], ignored", false },
+                { 5, "Unknown key source= in section [Mirror a], ignored; did you mean Source=?", false },
+                { 7, "Unknown key Frobnicate= in section [Mirror a], ignored", false },
                 { 8, "Unknown section [daemon], ignored", false },
         };
 
@@ -511,7 +522,8 @@ static void an_unknown_key_or_section_is_a_warning_with_file_and_line(void **sta
 }
 
 static void all_errors_of_a_file_are_told_up_to_fifty(void **state _unused_) {
-        _cleanup_(config_freep) Config *config = load("[Mirror a]\nSwap=x\nSize=x\nSwap=yes\nOnNoRoom=x\n"), *many = NULL;
+        _cleanup_(config_freep) Config *config = load("[Mirror a]\nSwap=x\nSize=x\nSwap=yes\nOnNoRoom=x\n"),
+                *many = NULL;
         _cleanup_(freep) char *text = calloc(1, 100000);
 
         assert_int_equal(config->n_errors, 3);
@@ -530,16 +542,23 @@ static void paths_that_overlap_are_an_error_that_names_both_mirrors_and_places(v
                   "Target=/dev/shm/models of [Mirror b] is the same as Target=/dev/shm/models of [Mirror a] (FILE:1)" },
                 { "[Mirror a]\nTarget=/t\n[Mirror b]\nSwap=no\nTarget=/t//x/.\n", 5,
                   "Target=/t/x of [Mirror b] is inside Target=/t of [Mirror a] (FILE:2)" },
-                { "[Mirror a]\nTarget=/t/x\n[Mirror b]\nTarget=/t\n", 4, "Target=/t of [Mirror b] contains Target=/t/x of [Mirror a]" },
+                { "[Mirror a]\nTarget=/t/x\n[Mirror b]\nTarget=/t\n", 4,
+                  "Target=/t of [Mirror b] contains Target=/t/x of [Mirror a]" },
                 { "[Mirror a]\nTarget=/t\n[Mirror b]\nTarget=/u\n[Mirror a]\nTarget=/u\n", 6,
                   "Target=/u of [Mirror a] is the same as Target=/u of [Mirror b] (FILE:4)" },
-                { "[Mirror a]\nSource=/s\nTarget=/s\n", 3, "Target=/s of [Mirror a] is the same as Source=/s of [Mirror a] (FILE:2)" },
-                { "[Mirror a]\nTarget=/s/ram\nSource=/s\n", 3, "Source=/s of [Mirror a] contains Target=/s/ram of [Mirror a] (FILE:2)" },
+                { "[Mirror a]\nSource=/s\nTarget=/s\n", 3,
+                  "Target=/s of [Mirror a] is the same as Source=/s of [Mirror a] (FILE:2)" },
+                { "[Mirror a]\nTarget=/s/ram\nSource=/s\n", 3,
+                  "Source=/s of [Mirror a] contains Target=/s/ram of [Mirror a] (FILE:2)" },
                 { "[Mirror a]\nSource=/t/s\nTarget=/t\n", 3, "Target=/t of [Mirror a] contains Source=/t/s" },
-                { "[Mirror a]\nTarget=/data/models/ram\n", 2, "is inside Source=/data/models of [Mirror a] (FILE:1)" },
-                { "[Mirror a]\nSource=/s\n[Mirror b]\nSource=/x\nTarget=/s/t\n", 5, "Target=/s/t of [Mirror b] is inside Source=/s of [Mirror a]" },
-                { "[Mirror a]\nTarget=/t\n[Mirror b]\nSource=/t/x\nTarget=/u\n", 4, "Source=/t/x of [Mirror b] is inside Target=/t of [Mirror a]" },
-                { "[Mirror a]\nSource=/t/x\nTarget=/u\n[Mirror b]\nTarget=/t\n", 5, "Target=/t of [Mirror b] contains Source=/t/x of [Mirror a]" },
+                { "[Mirror a]\nTarget=/data/models/ram\n", 2,
+                  "is inside Source=/data/models of [Mirror a] (FILE:1)" },
+                { "[Mirror a]\nSource=/s\n[Mirror b]\nSource=/x\nTarget=/s/t\n", 5,
+                  "Target=/s/t of [Mirror b] is inside Source=/s of [Mirror a]" },
+                { "[Mirror a]\nTarget=/t\n[Mirror b]\nSource=/t/x\nTarget=/u\n", 4,
+                  "Source=/t/x of [Mirror b] is inside Target=/t of [Mirror a]" },
+                { "[Mirror a]\nSource=/t/x\nTarget=/u\n[Mirror b]\nTarget=/t\n", 5,
+                  "Target=/t of [Mirror b] contains Source=/t/x of [Mirror a]" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
@@ -548,7 +567,8 @@ static void paths_that_overlap_are_an_error_that_names_both_mirrors_and_places(v
                 char part[512];
 
                 if (mark)
-                        (void) snprintf(part, sizeof(part), "%.*s%s%s", (int) (mark - table[i].part), table[i].part, file,
+                        (void) snprintf(part, sizeof(part), "%.*s%s%s", (int) (mark - table[i].part),
+                                table[i].part, file,
                                         mark + 4);
                 else
                         (void) snprintf(part, sizeof(part), "%s", table[i].part);
@@ -595,7 +615,8 @@ static void copies_are_equal_and_independent(void **state _unused_) {
 }
 
 static void mirrors_differ_if_any_key_differs(void **state _unused_) {
-        static const char *const others[] = { "/other", "/other", "1G", "never", "local", "yes", "a", "a", "a", "skip",
+        static const char *const others[] = { "/other", "/other", "1G", "never", "local", "yes", "a", "a", "a",
+                "skip",
                                               "fail", "1M", "no", "2min", "3s", "no", "a.service" };
         _cleanup_(config_freep) Config *base = load_good("[Mirror a]\n"), *renamed = load_good("[Mirror b]\n");
         size_t n, tried = 0;
@@ -656,7 +677,8 @@ static void make_link(const char *path, const char *target) {
         assert_int_equal(symlink(target, full), 0);
 }
 
-static int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_, struct FTW *walk _unused_) {
+static int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_,
+        struct FTW *walk _unused_) {
         return remove(path);
 }
 
@@ -671,7 +693,8 @@ static char *systemd_list(void) {
         size_t size = 0, length = 0;
         FILE *pipe, *out;
 
-        assert_true(asprintf(&command, "SYSTEMD_COLORS=0 systemd-analyze cat-config --no-pager --root=%s shmstaged.conf",
+        assert_true(asprintf(&command, "SYSTEMD_COLORS=0 systemd-analyze cat-config --no-pager --root=%s "
+                                       "shmstaged.conf",
                              root) > 0);
         pipe = popen(command, "re");
         out = open_memstream(&list, &length);
@@ -712,7 +735,8 @@ static void the_first_main_file_counts_and_all_drop_ins_by_name(void **state _un
         make("/run/shmstaged.conf", "[Daemon]\nWorkers=1\n[Mirror a]\nSource=/run\nTarget=/t\n");
         make("/usr/lib/shmstaged.conf.d/20-b.conf", "[Mirror a]\nSource=/usr-lib-20\nInclude=twenty\n");
         make("/usr/local/lib/shmstaged.conf.d/10-a.conf", "[Mirror a]\nSource=/local-10\nInclude=ten\n");
-        make("/run/shmstaged.conf.d/40-d.conf", "[Daemon]\nWorkers=4\n");
+        make("/run/shmstaged.conf.d/40-d.conf", "[Daemon]\nWorkers=6\n");
+        make("/etc/shmstaged.conf.d/40-d.conf", "[Daemon]\nWorkers=4\n");
         make("/etc/shmstaged.conf.d/30-c.conf", "[Mirror a]\nSource=/etc-30\n");
         make("/usr/lib/shmstaged.conf.d/30-c.conf", "[Mirror a]\nSource=/hidden-30\n");
         make("/run/shmstaged.conf.d/10-a.conf", "[Mirror a]\nInclude=ten-of-run\n");
@@ -863,9 +887,12 @@ static size_t random_below(size_t n) {
 
 /* Breaks a text of @length in place, which has room for @size bytes. Returns the new length. */
 static size_t mutate(char *text, size_t length, size_t size) {
-        static const char *const pieces[] = { "\n", "=", "[", "]", "[Mirror b]\n", "\\", "\\\n", "\"", "'", "%", "-", "0", "..", "/",
-                                              "99999999999999999999", "\xff", "\r\n", "#", " ", "1.5", "\\x", "Target=/dev/shm/models/x\n",
-                                              "Include=\"a b\" \\x0a\\\\ c\n", "Source=/s /\n", "Exclude=\n", "auto", "K" };
+        static const char *const pieces[] = { "\n", "=", "[", "]", "[Mirror b]\n",
+                "\\", "\\\n", "\"", "'", "%", "-", "0", "..", "/",
+                                              "99999999999999999999", "\xff", "\r\n", "#", " ", "1.5", "\\x",
+                                                      "Target=/dev/shm/models/x\n",
+                                              "Include=\"a b\" \\x0a\\\\ c\n", "Source=/s /\n", "Exclude=\n",
+                                                      "auto", "K" };
         size_t at = random_below(length + 1), n, from;
         const char *piece;
 

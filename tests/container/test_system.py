@@ -1,0 +1,578 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The installed daemon under a real systemd: what DESIGN promises of units, order, status, stops and crashes.
+
+    test_system.py      BUILD names the build directory to install from; TREE the tree, default $BUILD/container/tree
+
+Everywhere here a system call that the unit's filter refuses kills the daemon, so that no test passes with one
+refused silently.
+"""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from boot import HERE, Container
+from units import Engine, make_sample, usec, xxh128
+
+BUILD = os.path.abspath(os.environ.get('BUILD', 'build'))
+TREE = os.environ.get('TREE') or os.path.join(BUILD, 'container/tree')
+SERVICE = 'shmstaged.service'
+TARGET = '/dev/shm/models'
+MIB = 1 << 20
+
+installed = None
+
+
+def setUpModule():
+        global installed
+        subprocess.run([HERE + '/tree.sh', TREE], check=True, timeout=900)
+        installed = tempfile.mkdtemp(prefix='installed-')
+        unittest.addModuleCleanup(shutil.rmtree, installed)
+        os.chmod(installed, 0o755)
+        subprocess.run(['meson', 'install', '-C', BUILD, '--no-rebuild', '--quiet', '--destdir', installed],
+                       check=True, timeout=120, stdout=subprocess.DEVNULL)
+
+
+class SystemTest(unittest.TestCase):
+        """One container for each test, with /data/models inside being self.models outside."""
+
+        def setUp(self):
+                self.models = tempfile.mkdtemp(prefix='models-')
+                self.addCleanup(shutil.rmtree, self.models)
+                os.chmod(self.models, 0o755)
+
+        def sample(self, name='llama/model.gguf', size=4 * MIB, seed=1):
+                """Makes a file of the source, returns its digest."""
+                make_sample(f'{self.models}/{name}', size, seed)
+                return xxh128(f'{self.models}/{name}')
+
+        def boot(self, mirror='', service='', more='', prepare=None):
+                """@mirror: more keys of [Mirror models]; @service: more keys of the unit's [Service]; @more: more
+                sections of the configuration."""
+                def write_files(box):
+                        self.configure(box, mirror, more)
+                        box.write(f'/etc/systemd/system/{SERVICE}.d/test.conf',
+                                  f'[Service]\nSystemCallErrorNumber=kill\n{service}\n')
+                        if prepare:
+                                prepare(box)
+
+                self.box = self.enterContext(Container(TREE, [installed], {self.models: '/data/models'}, write_files))
+                self.box.pin(SERVICE)
+                return self.box
+
+        def configure(self, box, mirror='', more=''):
+                box.write('/etc/shmstaged.conf', '[Daemon]\nReserveMemory=64M\n\n[Mirror models]\nSource=/data/models\n'
+                          f'Target={TARGET}\nSize=1G\nEngines=engine.service\n{mirror}\n{more}\n')
+
+        def engine(self, name='engine.service', file='llama/model.gguf', unit='', service=''):
+                engine = Engine(self.box, name, f'{TARGET}/{file}', unit, service)
+                self.box.pin(SERVICE, name)
+                return engine
+
+        def start(self, timeout=30):
+                self.box.systemctl('start ' + SERVICE, timeout)
+
+        def status(self):
+                return self.box.show(SERVICE, 'StatusText')
+
+        def state(self, unit=SERVICE):
+                return self.box.show(unit, 'ActiveState')
+
+        def wait_for_state(self, state, unit=SERVICE, timeout=15):
+                self.box.wait_for(lambda: self.state(unit) == state, timeout, f'{unit} is {state}')
+
+        def wait_for_restart(self, n=1, timeout=20):
+                self.box.wait_for(lambda: self.box.show(SERVICE, 'NRestarts') == str(n) and self.state() == 'active',
+                                  timeout, f'restart {n}')
+
+        def wait_for_unmount(self, timeout=10):
+                self.box.wait_for(lambda: self.box.mount_options(TARGET) is None, timeout, 'the unmount')
+
+        def path(self, name):
+                """A file of the mirror, as the host reaches it."""
+                return self.box.host_path(f'{TARGET}/{name}')
+
+        def identities(self):
+                """What changes when a file of the mirror is written anew: {name: (inode, ctime)}."""
+                found = {}
+                root = self.box.host_path(TARGET)
+                for directory, _, names in os.walk(root):
+                        for name in names:
+                                path = os.path.join(directory, name)
+                                st = os.lstat(path)
+                                found[os.path.relpath(path, root)] = (st.st_dev, st.st_ino, st.st_ctime_ns)
+                return {name: what for name, what in found.items() if not name.startswith('.shmstaged')}
+
+
+class TestInstalled(SystemTest):
+        """What can be said of the unit and the files without staging much."""
+
+        def test_units_are_clean_and_the_score_is_2_or_better(self):
+                self.sample()
+                box = self.boot()
+                self.engine()
+                out = box.run(f'systemd-analyze verify {SERVICE} dev-shm-models.mount engine.service 2>&1').out
+                self.assertEqual(out, '')
+                box.run(f'systemd-analyze security --offline=true --threshold=20 /usr/lib/systemd/system/{SERVICE}')
+                # the unit with what the generator and this test have added
+                text = box.run(f'systemd-analyze security {SERVICE}', check=False).out
+                self.assertLessEqual(float(re.search(r'exposure level for \S+: ([\d.]+)', text)[1]), 2.0)
+                complaints = [entry['MESSAGE'] for entry in box.journal()
+                              if int(entry.get('PRIORITY', 6)) <= 4 and 'shmstaged' in str(entry.get('MESSAGE'))]
+                self.assertEqual(complaints, [])
+
+        def test_the_unit_has_the_type_the_limits_and_the_mounts_it_needs(self):
+                self.sample()
+                box = self.boot()
+                self.assertEqual(box.show(SERVICE, 'Type'), 'notify')
+                self.assertEqual(box.show(SERVICE, 'MemoryMax'), 'infinity')
+                self.assertEqual(box.show(SERVICE, 'MemorySwapMax'), '0')
+                for relation in ('Requires', 'After'):
+                        units = box.show(SERVICE, relation).split()
+                        self.assertIn('data-models.mount', units)
+                        self.assertIn('dev-shm-models.mount', units)
+                self.start()
+                with open(f'/proc/{box.pid(SERVICE)}/oom_score_adj') as file:
+                        self.assertLess(int(file.read()), 0)
+                self.assertEqual(os.getxattr(box.cgroup(SERVICE), 'user.oomd_avoid'), b'1')
+                self.assertEqual(box.run('stat -c %a:%U /run/shmstaged /var/lib/shmstaged').out, '755:root\n' * 2)
+
+        def test_the_running_daemon_has_few_rights(self):
+                self.sample()
+                box = self.boot()
+                self.start()
+                with open(f'/proc/{box.pid(SERVICE)}/status') as file:
+                        status = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+                # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_LEASE
+                self.assertEqual(int(status['CapBnd'], 16) & ~(1 << 0 | 1 << 1 | 1 << 3 | 1 << 28), 0)
+                self.assertEqual(status['Seccomp'], '2')
+                self.assertEqual(status['NoNewPrivs'], '1')
+                self.assertNotEqual(os.readlink(f'/proc/{box.pid(SERVICE)}/ns/mnt'),
+                                    os.readlink(f'/proc/{box.leader}/ns/mnt'))
+
+        def test_configuration_files_count_as_cat_config_lists_them(self):
+                def write_files(box):
+                        box.write('/usr/lib/shmstaged.conf.d/10-a.conf', '[Mirror models]\nSource=/data/hidden\n')
+                        box.write('/etc/shmstaged.conf.d/10-a.conf', '[Mirror models]\nSource=/data/one\n')
+                        box.write('/usr/lib/shmstaged.conf.d/20-b.conf', '[Mirror models]\nSource=/data/two\n')
+                        box.write('/run/shmstaged.conf.d/30-c.conf', '[Mirror models]\nSource=/data/masked\n')
+
+                box = self.boot(prepare=write_files)
+                # nspawn's /run is a new one, and a mask cannot be written by write()
+                box.run('mkdir -p /run/shmstaged.conf.d && ln -s /dev/null /etc/shmstaged.conf.d/30-c.conf')
+                box.write('/run/shmstaged.conf.d/30-c.conf', '[Mirror models]\nSource=/data/masked\n')
+                for wanted in ('/data/two', '/data/three'):
+                        with self.subTest(wanted):
+                                listed = box.run('systemd-analyze cat-config shmstaged.conf').out
+                                effective = box.run('shmstaged --check-config').out
+                                self.assertEqual(re.findall('^Source=(.*)', listed, re.M)[-1], wanted)
+                                self.assertEqual(re.findall('^Source=(.*)', effective, re.M), [wanted])
+                        box.write('/usr/local/lib/shmstaged.conf.d/25-c.conf', '[Mirror models]\nSource=/data/three\n')
+
+        def test_an_unknown_key_is_a_warning_with_file_and_line(self):
+                self.sample()
+                self.boot('Colour=blue')
+                self.start()
+                warnings = [entry['MESSAGE'] for entry in self.box.journal(SERVICE) if entry['PRIORITY'] == '4']
+                self.assertTrue(any(re.search(r'^/etc/shmstaged\.conf:9: .*Colour', text) for text in warnings), warnings)
+
+        def test_a_bad_value_ends_the_start_with_78_and_is_not_tried_again(self):
+                self.sample()
+                self.boot('ChunkSize=plenty')
+                engine = self.engine()
+                self.assertNotEqual(self.box.systemctl('start engine.service', check=False).status, 0)
+                self.wait_for_state('failed')
+                time.sleep(3)
+                self.assertEqual(self.state(), 'failed')
+                self.assertEqual(self.box.show(SERVICE, 'ExecMainStatus'), '78')
+                self.assertEqual(self.box.show(SERVICE, 'NRestarts'), '0')
+                self.assertEqual(engine.records(), [])
+                errors = [entry['MESSAGE'] for entry in self.box.journal(SERVICE) if entry['PRIORITY'] == '3']
+                self.assertTrue(any(re.search(r'^/etc/shmstaged\.conf:9: .*ChunkSize', text) for text in errors), errors)
+
+
+class TestStart(SystemTest):
+        def test_at_boot_the_engine_starts_after_ready_on_a_whole_verified_mirror(self):
+                digest = self.sample(size=64 * MIB)
+                for i in range(20):
+                        self.sample(f'many/{i}', i * 1000, i)
+                self.boot()
+                engine = self.engine()
+                self.box.systemctl(f'enable {SERVICE} engine.service')
+                self.box.reboot()
+                self.assertEqual(self.box.systemctl('is-system-running', check=False).out, 'running\n')
+                self.assertEqual(engine.wait_for_record(), ('start', digest))
+                self.assertLessEqual(usec(self.box, SERVICE, 'ActiveEnter'), usec(self.box, 'engine.service', 'ExecMainStart'))
+                self.assertIn('size=1048576k', self.box.mount_options(TARGET))
+                for path in glob.glob(self.models + '/*/*'):
+                        copy = self.path(os.path.relpath(path, self.models))
+                        self.assertEqual(xxh128(path), xxh128(copy))
+                        self.assertEqual(os.stat(path).st_mtime_ns, os.stat(copy).st_mtime_ns)
+                self.box.run(f'cd {TARGET} && xxh128sum -c --quiet /var/lib/shmstaged/models.xxh128')
+                chain = self.box.run('systemd-analyze critical-chain engine.service').out
+                self.assertIn(SERVICE, chain)
+
+        def test_status_shows_progress_while_the_engine_waits_and_ready_afterwards(self):
+                digest = self.sample(size=400 * MIB)
+                self.boot()
+                engine = self.engine()
+                percents, shown = [], ''
+                with self.box.slowed(SERVICE):
+                        self.box.systemctl('start --no-block engine.service')
+                        self.box.wait_for(lambda: self.state() != 'inactive', 10, 'the start')
+                        while self.state() == 'activating':
+                                found = re.match(r'Staging: (\d+)%', self.status())
+                                if found:
+                                        percents.append(int(found[1]))
+                                        shown = self.box.systemctl(f'status {SERVICE}', check=False).out
+                                        self.assertEqual(self.state('engine.service'), 'inactive')
+                self.assertEqual(self.state(), 'active')
+                self.assertGreater(len(set(percents)), 2)
+                self.assertEqual(percents, sorted(percents))
+                self.assertRegex(shown, r'Status: "Staging: \d+% \(.* of 400.*model\.gguf')
+                self.assertRegex(self.status(), '^Ready: 1 file, 400')
+                self.assertEqual(engine.wait_for_record(), ('start', digest))
+
+        def test_a_slow_start_is_given_the_time_it_needs(self):
+                self.sample(size=400 * MIB)
+                self.boot(service='TimeoutStartSec=2')
+                started = time.monotonic()
+                with self.box.slowed(SERVICE):
+                        self.start(60)
+                self.assertGreater(time.monotonic() - started, 3, 'the start was not slow: this proves nothing')
+                self.assertEqual(self.state(), 'active')
+
+        def test_a_start_that_does_not_move_is_ended_in_time(self):
+                self.sample()
+                self.boot(service='TimeoutStartSec=2\nRestart=no')
+                started = time.monotonic()
+                with self.box.slowed(SERVICE, on=0, off=60):
+                        self.box.systemctl(f'start {SERVICE}', 30, check=False)
+                self.assertLess(time.monotonic() - started, 20)
+                self.assertEqual(self.box.show(SERVICE, 'Result'), 'timeout')
+
+        def test_a_failing_start_leaves_the_engine_down_and_the_reason_in_the_status(self):
+                self.sample(size=8 * MIB)
+                self.boot('Size=4M', service='Restart=no')
+                engine = self.engine()
+                self.assertNotEqual(self.box.systemctl('start engine.service', check=False).status, 0)
+                self.assertEqual(self.state('engine.service'), 'inactive')
+                self.assertEqual(engine.records(), [])
+                self.assertEqual(self.box.show(SERVICE, 'ExecMainStatus'), '1')
+                shown = self.box.systemctl(f'status {SERVICE}', check=False).out
+                self.assertRegex(shown, r'Status: "Failed: .*\d{7} bytes .* missing')
+                self.assertIn('llama/model.gguf', shown)
+                self.assertEqual(self.identities(), {})
+
+        def test_an_engine_comes_up_when_a_failed_first_start_is_repeated(self):
+                self.boot('Source=/data/models/late')
+                engine = self.engine(file='model.gguf')
+                self.box.systemctl('start --no-block engine.service')
+                self.box.wait_for(lambda: int(self.box.show(SERVICE, 'NRestarts')) >= 1, 15, 'a second try')
+                self.assertEqual(engine.records(), [])
+                digest = self.sample('late.new/model.gguf')
+                os.rename(self.models + '/late.new', self.models + '/late')
+                self.wait_for_state('active')
+                self.assertEqual(engine.wait_for_record(), ('start', digest))
+
+        def test_corruption_at_rest_is_found_at_the_next_boot_and_named_with_both_digests(self):
+                before = self.sample()
+                self.sample('good', seed=2)
+                self.boot()
+                self.box.systemctl(f'enable {SERVICE}')
+                self.box.reboot()
+                self.assertRegex(self.status(), '^Ready')
+                path = self.models + '/llama/model.gguf'
+                st = os.stat(path)
+                with open(path, 'r+b') as file:
+                        file.seek(12345)
+                        file.write(b'flip')
+                os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+                self.box.reboot()
+                self.assertRegex(self.status(), r'^Degraded: .*1 withheld.*model\.gguf')
+                said = [text for text in self.box.messages(SERVICE) if before in text and xxh128(path) in text]
+                self.assertTrue(said)
+                self.assertEqual(list(self.identities()), ['good'])
+                self.configure(self.box, 'OnCorrupt=fail')
+                self.box.write(f'/etc/systemd/system/{SERVICE}.d/once.conf', '[Service]\nRestart=no\n')
+                self.box.reboot()
+                self.assertEqual(self.state(), 'failed')
+                self.assertRegex(self.box.systemctl(f'status {SERVICE}', check=False).out, r'Status: "Failed: .*model\.gguf')
+
+        def test_an_engine_with_a_private_dev_sees_the_mirror(self):
+                digest = self.sample()
+                self.boot(prepare=lambda box: Engine(box, 'engine.service', f'{TARGET}/llama/model.gguf', '', 'PrivateDevices=yes'))
+                self.box.systemctl('start engine.service')
+                engine = self.engine(service='PrivateDevices=yes')
+                self.assertEqual(engine.wait_for_record(), ('start', digest))
+
+        def test_several_mirrors_and_an_awkward_target_have_a_mount_each(self):
+                digest = self.sample()
+                self.sample('other/file')
+                self.boot('Exclude=other', more='[Mirror second]\nSource=/data/models/other\n'
+                          'Target=/srv/fast-copies/of_my models\nSize=100M\nEngines=engine.service')
+                engine = self.engine()
+                self.box.systemctl('start engine.service')
+                self.assertEqual(engine.wait_for_record(), ('start', digest))
+                self.assertIn('size=102400k', self.box.mount_options('/srv/fast-copies/of_my\\040models'))
+                self.assertEqual(os.listdir(self.box.host_path('/srv/fast-copies/of_my models')).count('file'), 1)
+                self.box.systemctl('stop ' + SERVICE)
+                self.wait_for_unmount()
+                self.box.wait_for(lambda: self.box.mount_options('/srv/fast-copies/of_my\\040models') is None, 10, 'unmount')
+
+
+class TestRunning(SystemTest):
+        def test_changes_of_the_source_arrive(self):
+                self.sample()
+                self.sample('goes')
+                self.boot('SettleTime=0')
+                self.start()
+                new = self.sample('llama/new', seed=7)
+                changed = self.sample(seed=8)
+                os.unlink(self.models + '/goes')
+
+                def arrived():
+                        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+                                return (xxh128(self.path('llama/new')) == new and not os.path.exists(self.path('goes')) and
+                                        xxh128(self.path('llama/model.gguf')) == changed)
+
+                self.box.wait_for(arrived, 15, 'what changed in the source')
+                self.box.wait_for(lambda: self.status().startswith('Ready: 2 files'), 10, 'ready again')
+
+        def test_a_reload_applies_the_configuration_and_leaves_the_rest_untouched(self):
+                self.sample()
+                self.sample('extra', seed=2)
+                self.boot()
+                engine = self.engine()
+                self.box.systemctl('start engine.service')
+                engine.wait_for_record()
+                before = self.identities()
+                pid = self.box.pid(SERVICE)
+
+                self.configure(self.box, 'Exclude=extra')
+                self.box.systemctl('reload ' + SERVICE)
+                self.box.wait_for(lambda: not os.path.exists(self.path('extra')), 10, 'the removal')
+                self.wait_for_state('active')
+                self.assertEqual(self.identities(), {'llama/model.gguf': before['llama/model.gguf']})
+
+                self.configure(self.box)
+                self.box.systemctl('reload ' + SERVICE)
+                self.box.wait_for(lambda: os.path.exists(self.path('extra')), 10, 'the return')
+                self.wait_for_state('active')
+                self.assertEqual(self.identities()['llama/model.gguf'], before['llama/model.gguf'])
+
+                self.configure(self.box, 'ChunkSize=plenty')
+                self.box.systemctl('reload ' + SERVICE)
+                self.box.wait_for(lambda: any('the old one stays' in text for text in self.box.messages(SERVICE)), 10,
+                                  'the refusal')
+                self.wait_for_state('active')
+                self.assertEqual(self.box.pid(SERVICE), pid)
+                self.assertEqual(len(self.identities()), 2)
+                self.assertEqual(len(engine.records()), 1)
+
+        def test_a_mirror_is_added_and_taken_away_by_reload(self):
+                self.sample()
+                self.sample('other/file')
+                self.boot('Exclude=other')
+                self.start()
+                before = self.identities()
+                self.configure(self.box, 'Exclude=other', '[Mirror second]\nSource=/data/models/other\n'
+                               'Target=/dev/shm/second\nSize=100M')
+                self.box.systemctl('daemon-reload')
+                self.box.systemctl('start dev-shm-second.mount')
+                self.box.systemctl('reload ' + SERVICE)
+                self.box.wait_for(lambda: self.box.exists('/dev/shm/second/file'), 10, 'the second mirror')
+                self.wait_for_state('active')
+                self.configure(self.box, 'Exclude=other')
+                self.box.systemctl('daemon-reload')
+                self.box.systemctl('reload ' + SERVICE)
+                self.box.wait_for(lambda: not self.box.exists('/dev/shm/second/file'), 10, 'the second mirror to go')
+                self.wait_for_state('active')
+                self.assertEqual(self.identities(), before)
+
+        def test_an_engine_that_was_stopped_stays_stopped(self):
+                self.sample()
+                self.boot()
+                engine = self.engine()
+                self.box.systemctl('start engine.service')
+                engine.wait_for_record()
+                self.box.systemctl('stop engine.service')
+                time.sleep(3)
+                self.assertEqual(self.state('engine.service'), 'inactive')
+                self.assertEqual(self.state(), 'active')
+
+        def test_the_watchdog_ends_a_daemon_that_hangs_and_the_mirror_is_taken_over(self):
+                self.sample()
+                self.boot(service='WatchdogSec=1\nRestartSec=0')
+                self.start()
+                before = self.identities()
+                time.sleep(3)
+                self.assertEqual(self.box.show(SERVICE, 'NRestarts'), '0')
+                self.box.kill(SERVICE, signal.SIGSTOP)
+                self.wait_for_restart()
+                self.assertTrue(any("result 'watchdog'" in text for text in self.box.messages(SERVICE)))
+                self.assertEqual(self.identities(), before)
+
+        def test_many_files_make_few_lines(self):
+                for i in range(3000):
+                        path = f'{self.models}/{i % 30}/{i}'
+                        os.makedirs(os.path.dirname(path), exist_ok=True)
+                        with open(path, 'w') as file:
+                                file.write(str(i))
+                self.boot('SettleTime=0')
+                self.start()
+                self.assertRegex(self.status(), '^Ready: 3000 files')
+                for i in range(3000):
+                        with open(f'{self.models}/{i % 30}/{i}', 'w') as file:
+                                file.write(f'changed {i}')
+
+                def arrived():
+                        with open(self.path('29/2999')) as file:
+                                return file.read() == 'changed 2999'
+
+                self.box.wait_for(arrived, 30, 'the last change')
+                self.box.systemctl('stop ' + SERVICE)
+                self.assertLess(len(self.box.messages(SERVICE)), 100)
+
+
+class TestStop(SystemTest):
+        def test_the_engine_stops_before_the_mirror_goes_and_nothing_stays(self):
+                digest = self.sample()
+                source = os.stat(self.models + '/llama/model.gguf')
+                self.boot()
+                engine = self.engine()
+                self.box.systemctl('start engine.service')
+                engine.wait_for_record()
+                self.box.systemctl('stop ' + SERVICE)
+                self.assertEqual(engine.records(), [('start', digest), ('stop', digest)])
+                self.assertLessEqual(usec(self.box, 'engine.service', 'InactiveEnter'), usec(self.box, SERVICE, 'ActiveExit'))
+                self.assertEqual(self.box.show(SERVICE, 'Result'), 'success')
+                self.assertEqual(self.box.show(SERVICE, 'ExecMainStatus'), '0')
+                self.wait_for_unmount()
+                self.wait_for_state('inactive', 'dev-shm-models.mount')
+                self.assertFalse(self.box.exists('/run/shmstaged'))
+                after = os.stat(self.models + '/llama/model.gguf')
+                self.assertEqual((source.st_ino, source.st_mtime_ns, source.st_ctime_ns),
+                                 (after.st_ino, after.st_mtime_ns, after.st_ctime_ns))
+
+        def test_the_mirror_goes_though_somebody_holds_a_file_of_it(self):
+                self.sample()
+                self.boot()
+                self.start()
+                self.box.run(f"systemd-run --unit=holder sh -c 'exec 3<{TARGET}/llama/model.gguf; exec sleep 1000'")
+                holder = self.box.wait_for(lambda: self.box.pid('holder.service'), 5, 'the holder')
+                self.box.wait_for(lambda: os.path.exists(f'/proc/{holder}/fd/3'), 5, 'the open file')
+                self.box.systemctl('stop ' + SERVICE)
+                self.assertEqual(self.box.show(SERVICE, 'Result'), 'success')
+                self.wait_for_unmount()
+                self.assertEqual(os.stat(f'/proc/{holder}/fd/3').st_size, 4 * MIB)
+
+        def test_files_of_others_keep_the_mirror_and_the_mount(self):
+                self.sample()
+                self.boot('', service='Restart=no')
+                self.start()
+                with open(self.path('not-ours'), 'w') as file:
+                        file.write('precious')
+                time.sleep(1)
+                self.box.systemctl('stop ' + SERVICE, check=False)
+                time.sleep(1)
+                self.assertEqual(self.box.read(TARGET + '/not-ours'), 'precious')
+                self.assertIsNotNone(self.box.mount_options(TARGET))
+                self.assertIn('not-ours', self.box.systemctl(f'status {SERVICE}', check=False).out)
+
+        def test_at_shutdown_the_order_is_the_same(self):
+                digest = self.sample()
+                self.boot()
+                engine = self.engine()
+                self.box.systemctl(f'enable {SERVICE} engine.service')
+                self.box.reboot()
+                engine.wait_for_record()
+                self.box.reboot()
+                engine.wait_for_record(3)
+                self.assertEqual(engine.records()[:3], [('start', digest), ('stop', digest), ('start', digest)])
+                said = [text for text in self.box.messages(SERVICE, everything=True) if 'was removed from' in text]
+                self.assertEqual(len(said), 1)
+
+        def test_a_slow_stop_is_given_the_time_it_needs(self):
+                for i in range(4000):
+                        path = f'{self.models}/{i % 40}/{i}'
+                        os.makedirs(os.path.dirname(path), exist_ok=True)
+                        with open(path, 'w') as file:
+                                file.write(str(i))
+                self.boot(service='TimeoutStopSec=2')
+                self.start()
+                started = time.monotonic()
+                with self.box.slowed(SERVICE, on=0.0005, off=0.1):
+                        self.box.systemctl('stop ' + SERVICE, 120)
+                self.assertGreater(time.monotonic() - started, 2.5, 'the stop was not slow: this proves nothing')
+                self.assertEqual(self.box.show(SERVICE, 'Result'), 'success')
+                self.wait_for_unmount()
+
+
+class TestCrash(SystemTest):
+        def test_a_crash_with_restart_keeps_the_inodes_and_the_engine_comes_back(self):
+                digest = self.sample(size=64 * MIB)
+                self.sample('second', seed=2)
+                self.boot()
+                engine = self.engine()
+                self.box.systemctl('start engine.service')
+                engine.wait_for_record()
+                before = self.identities()
+                self.assertEqual(len(before), 2)
+                self.box.kill(SERVICE, signal.SIGKILL)
+                self.wait_for_restart()
+                self.assertEqual(self.identities(), before)
+                self.assertRegex(self.status(), '^Ready: 2 files')
+                self.wait_for_state('active', 'engine.service')
+                self.assertEqual(engine.wait_for_record(3), ('start', digest))
+
+        def test_a_crash_in_the_middle_of_staging_publishes_nothing_half(self):
+                digest = self.sample(size=300 * MIB)
+                self.sample('small', seed=2)
+                self.boot(service='RestartSec=0')
+                engine = self.engine()
+                with self.box.slowed(SERVICE):
+                        self.box.systemctl('start --no-block engine.service')
+                        self.box.wait_for(lambda: re.match(r'Staging: [1-9]\d?%', self.status()), 30, 'progress')
+                        self.box.kill(SERVICE, signal.SIGKILL)
+                self.assertEqual([name for name in self.identities() if name == 'llama/model.gguf'], [])
+                self.wait_for_restart()
+                self.assertEqual(xxh128(self.path('llama/model.gguf')), digest)
+                self.assertEqual(engine.wait_for_record(), ('start', digest))
+                self.assertRegex(self.status(), '^Ready: 2 files')
+
+        def test_after_a_crash_without_restart_the_mirror_waits_for_the_next_start(self):
+                self.sample()
+                self.boot(service='Restart=no')
+                self.start()
+                before = self.identities()
+                self.box.kill(SERVICE, signal.SIGKILL)
+                self.wait_for_state('failed')
+                self.assertEqual(self.identities(), before)
+                self.start()
+                self.assertEqual(self.identities(), before)
+                self.box.systemctl('stop ' + SERVICE)
+                self.wait_for_unmount()
+
+        def test_a_restart_by_hand_ends_ready_with_the_engine_running(self):
+                digest = self.sample()
+                self.boot()
+                engine = self.engine()
+                self.box.systemctl('start engine.service')
+                engine.wait_for_record()
+                self.box.systemctl('restart ' + SERVICE)
+                self.wait_for_state('active', 'engine.service')
+                self.assertEqual(engine.wait_for_record(3), ('start', digest))
+                self.assertEqual(engine.records()[1], ('stop', digest))
+                self.assertIsNotNone(self.box.mount_options(TARGET))
+
+
+if __name__ == '__main__':
+        unittest.main()

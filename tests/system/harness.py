@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the process-level tests share: scratch trees, and the real daemon run by hand.
+
+A test class derives from Case. Everything it makes lies below self.work, a tmpfs of its own in a private mount namespace
+(the whole test program enters one), so mounts and files vanish with it, whatever happens.
+"""
+
+import ctypes
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+DAEMON = os.environ.get("SHMSTAGED", "/usr/sbin/shmstaged")
+LONG = float(os.environ.get("SHMSTAGED_TEST_PATIENCE", "1"))  # sanitizers are slow
+
+CLONE_NEWNS = 0x00020000
+
+
+def enter_namespace():
+    """A mount namespace of our own: what a test mounts is seen by nobody else and ends with the process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare: these tests need root")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+class Daemon:
+    """One run of shmstaged. Its notifications are gathered in .messages, its log in .log()."""
+
+    def __init__(self, case, config, args=(), env=None, wrapper=(), user=None):
+        self.case = case
+        self.messages = []
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = os.path.join(case.work, "notify-%d" % case.count())
+        self.socket.bind(path)
+        os.chmod(path, 0o777)
+        self.log_path = os.path.join(case.work, "log-%d" % case.count())
+        self.log_file = open(self.log_path, "wb")
+        environment = dict(os.environ, NOTIFY_SOCKET=path, STATE_DIRECTORY=case.state, **(env or {}))
+        for name in ("INVOCATION_ID", "JOURNAL_STREAM"):
+            environment.pop(name, None)
+        command = [*wrapper, DAEMON, "--config=" + config, "--log-level=debug", *args]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self.log_file,
+                                        stderr=self.log_file, user=user, start_new_session=True)
+        case.daemons.append(self)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def pump(self, timeout=0):
+        """Takes the notifications that are there; each is a dict."""
+        while select.select([self.socket], [], [], timeout)[0]:
+            timeout = 0
+            text = self.socket.recv(65536).decode(errors="surrogateescape")
+            message = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+            message["at"] = time.monotonic()
+            self.messages.append(message)
+
+    def wait(self, predicate, what, timeout=30):
+        """Waits until predicate() is true; fails with the log if the daemon ends or time runs out."""
+        end = time.monotonic() + timeout * LONG
+        while True:
+            self.pump(0.02)
+            if predicate():
+                return
+            if self.process.poll() is not None:
+                self.pump()
+                if predicate():
+                    return
+                raise AssertionError("the daemon ended with %s while waiting for %s:\n%s" % (
+                    self.process.returncode, what, self.log()))
+            if time.monotonic() > end:
+                raise AssertionError("timeout while waiting for %s; status %r\n%s" % (what, self.status(), self.log()))
+
+    def said(self, key, value=None):
+        return any(key in m and (value is None or m[key] == value) for m in self.messages)
+
+    def wait_ready(self, timeout=60):
+        self.wait(lambda: self.said("READY", "1"), "READY=1", timeout)
+        return self
+
+    def wait_log(self, pattern, timeout=30):
+        self.wait(lambda: re.search(pattern, self.log()), "log line /%s/" % pattern, timeout)
+
+    def wait_status(self, pattern, timeout=30):
+        self.wait(lambda: re.search(pattern, self.status() or ""), "status /%s/" % pattern, timeout)
+
+    def status(self):
+        self.pump()
+        for message in reversed(self.messages):
+            if "STATUS" in message:
+                return message["STATUS"]
+        return None
+
+    def log(self):
+        with open(self.log_path, errors="surrogateescape") as f:
+            return f.read()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def join(self, timeout=60):
+        """Waits for the end and returns the exit status."""
+        end = time.monotonic() + timeout * LONG
+        while self.process.poll() is None:
+            self.pump(0.02)
+            if time.monotonic() > end:
+                raise AssertionError("the daemon did not end; status %r\n%s" % (self.status(), self.log()))
+        self.pump()
+        return self.process.returncode
+
+    def stop(self, expect=0, timeout=60):
+        self.signal(signal.SIGTERM)
+        status = self.join(timeout)
+        self.case.assertEqual(status, expect, self.log())
+        return self
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.socket.close()
+        self.log_file.close()
+
+
+class Case(unittest.TestCase):
+    work_size = "3g"
+
+    def setUp(self):
+        self.counter = 0
+        self.daemons = []
+        self.work = tempfile.mkdtemp(prefix="shmstaged-test-")
+        self.addCleanup(self._clean_up)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + self.work_size, "none", self.work], check=True)
+        os.chmod(self.work, 0o755)
+        self.source = self.path("source")
+        self.target = self.path("target")
+        self.state = self.path("state")
+        os.mkdir(self.source)
+        os.mkdir(self.state)
+
+    def _clean_up(self):
+        for daemon in self.daemons:
+            daemon.close()
+        subprocess.run(["umount", "-R", "-l", self.work], check=True)
+        os.rmdir(self.work)
+
+    def count(self):
+        self.counter += 1
+        return self.counter
+
+    def path(self, *parts):
+        return os.path.join(self.work, *parts)
+
+    def config(self, text=None, **keys):
+        """Writes a configuration; without text one mirror named "m" from self.source to self.target, with more keys."""
+        if text is None:
+            values = {"Source": self.source, "Target": self.target, "Size": "1G", "SettleTime": "200ms", **keys}
+            text = "[Mirror m]\n" + "".join("%s=%s\n" % item for item in values.items())
+        path = self.path("conf-%d" % self.count())
+        with open(path, "w", errors="surrogateescape") as f:
+            f.write(text)
+        return path
+
+    def daemon(self, config=None, **options):
+        return Daemon(self, config or self.config(), **options)
+
+    def ready(self, config=None, **options):
+        return self.daemon(config, **options).wait_ready()
+
+    def run_tool(self, *args, config=None, expect=None):
+        """shmstaged for a moment (--plan, --check-config): the finished process, output as text."""
+        done = subprocess.run([DAEMON, *(["--config=" + config] if config else []), *args], capture_output=True, text=True,
+                              errors="surrogateescape", env=dict(os.environ, STATE_DIRECTORY=self.state), timeout=60 * LONG)
+        if expect is not None:
+            self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def write(self, name, content=None, size=None, root=None):
+        """A file below the source, with random bytes if only a size is given."""
+        path = os.path.join(root or self.source, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            if content is not None:
+                f.write(content if isinstance(content, bytes) else content.encode())
+            else:
+                while size > 0:
+                    f.write(os.urandom(min(size, 1 << 20)))
+                    size -= min(size, 1 << 20)
+        return path
+
+    def mirrored(self, name):
+        return os.path.join(self.target, name)
+
+    def read(self, path):
+        with open(path, "rb") as f:
+            return f.read()
+
+    def assert_same_file(self, name):
+        """Content, mode, owner and nanosecond mtime are those of the source's file."""
+        a, b = os.path.join(self.source, name), self.mirrored(name)
+        sa, sb = os.lstat(a), os.lstat(b)
+        self.assertEqual((sa.st_size, sa.st_mode, sa.st_uid, sa.st_gid, sa.st_mtime_ns),
+                         (sb.st_size, sb.st_mode, sb.st_uid, sb.st_gid, sb.st_mtime_ns), name)
+        with open(a, "rb") as fa, open(b, "rb") as fb:
+            while True:
+                x, y = fa.read(1 << 20), fb.read(1 << 20)
+                self.assertEqual(x, y, name)
+                if not x:
+                    break
+
+    def assert_gone(self):
+        """Nothing of the mirror is left: no mount, no file."""
+        self.assertFalse(os.path.ismount(self.target), "still mounted")
+        if os.path.isdir(self.target):
+            self.assertEqual(os.listdir(self.target), [])
+
+    def xxh128sum(self):
+        """Runs xxh128sum -c on the manifest inside the mirror."""
+        return subprocess.run(["xxh128sum", "-c", "--quiet", os.path.join(self.state, "m.xxh128")], cwd=self.target,
+                              capture_output=True, text=True, errors="surrogateescape")
+
+
+def main():
+    enter_namespace()
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])
