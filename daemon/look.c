@@ -98,6 +98,20 @@ int look_run(const LookOptions *options, Look *ret, const char **reterr_what) {
         return 0;
 }
 
+static uint64_t less(uint64_t a, uint64_t b) {
+        return a == UINT64_MAX ? a : a > b ? a - b : 0;
+}
+
+FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised) {
+        FitInput input = { .inodes = look->inodes_free, .on_no_room = config->on_no_room, .source_path = config->source };
+
+        input.room[FIT_TMPFS] = look->tmpfs_free;
+        input.room[FIT_SIZE] = look->size_left;
+        input.room[FIT_MEMORY] = less(look->memory.available, reserve + promised);
+        input.room[FIT_CGROUP] = less(look->memory.cgroup_left, promised);
+        return input;
+}
+
 void look_done(Look *look) {
         look->plan = plan_free(look->plan);
         look->source = manifest_free(look->source);

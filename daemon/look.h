@@ -5,7 +5,8 @@
  * nothing. */
 
 #include "base.h"
-#include "attach.h"
+#include "config.h"
+#include "fit.h"
 #include "memory.h"
 #include "plan.h"
 
@@ -39,3 +40,6 @@ enum {
 
 int look_run(const LookOptions *options, Look *ret, const char **reterr_what);
 void look_done(Look *look);
+
+/* The room that the look found, less what is to be left alone and what others have been promised: for fit_plan(). */
+FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised);

@@ -4,19 +4,17 @@
 
 #include "mirror.h"
 
+#include "agreement.h"
 #include "attach.h"
 #include "fit.h"
-#include "log.h"
 #include "look.h"
-#include "messages.h"
+#include "mirrorlog.h"
 #include "scan.h"
 #include "stage.h"
 #include "tell.h"
 #include "text.h"
 #include "told.h"
 #include "withheld.h"
-
-#include <stdarg.h>
 
 /* After the first sign of a change, more may be on their way. */
 #define DEBOUNCE_USEC (USEC_PER_SEC / 4)
@@ -65,7 +63,7 @@ struct Mirror {
         bool stopping, failing;
         bool started;
         bool removed, kept;        /* at the end: the mirror was taken down; something in it had to be left */
-        bool xattrs_told, journal_told;
+        bool xattrs_told;
         atomic_bool cancel;
         atomic_uint_fast64_t progress, steps; /* bytes copied; entries seen and bytes read */
 };
@@ -90,9 +88,7 @@ static void set_problem(Mirror *m, char *text) {
 }
 
 static void fail(Mirror *m, char *text) {
-        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_FAILED };
-
-        log_event(LOG_ERR, &fields, "Mirror '%s' failed. %s", m->config.name, text ? text : "Out of memory");
+        mirrorlog_failed(&m->config, text);
         set_problem(m, text);
         m->failing = true;
         wind_down(m);
@@ -118,30 +114,11 @@ static void watch_source(Mirror *m) {
                         m->watched = true;
                         return;
                 }
-                log_warning("Failed to watch '%s': %s; it is polled instead", m->config.source, strerror(-r));
+                mirrorlog_unwatched(&m->config, r);
                 m->exhausted = true;
         }
         m->armed = true;
         look(m);
-}
-
-static void tell_attachment(Mirror *m) {
-        LogFields fields = { .mirror = m->config.name };
-        _cleanup_(freep) char *mount = tell_mount(&m->config, &m->attachment.mount);
-        char span[TEXT_SPAN_MAX];
-
-        if (mount)
-                log_event(LOG_INFO, &fields, "Mirror '%s': %s", m->config.name, mount);
-        if (m->attachment.base_damaged)
-                log_event(LOG_WARNING, &fields, "What was remembered of mirror '%s' is damaged (line %u of %s.xxh128 in the state directory) "
-                          "and was forgotten: changes of bytes since the last run cannot be told", m->config.name,
-                          m->attachment.damaged_line, m->config.name);
-        if (m->attachment.n_unknown > 0)
-                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE "' there are %d files that nobody knows; look at them, then remove "
-                          "them", m->config.target, m->attachment.n_unknown);
-        if (m->attachment.eventless && m->config.watch_source && m->config.poll_usec > 0)
-                log_event(LOG_INFO, &fields, "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
-                          m->config.source, text_span(span, m->config.poll_usec));
 }
 
 static void attach_done(Job *job) {
@@ -152,7 +129,7 @@ static void attach_done(Job *job) {
                 return;
         }
         m->attached = true;
-        tell_attachment(m);
+        mirrorlog_attached(&m->config, &m->attachment);
         if (m->stopping)
                 wind_down(m);
         else
@@ -201,14 +178,12 @@ static void settled(Mirror *m) {
 
 /* Nothing that is missing now was deleted: nothing is propagated until the source is back. */
 static void source_lost(Mirror *m, char *text) {
-        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_SOURCE_LOST };
-
         if (!m->complete) {
                 fail(m, text);
                 return;
         }
-        if (!m->lost && text)
-                log_event(LOG_WARNING, &fields, "%s", text);
+        if (!m->lost)
+                mirrorlog_source_lost(&m->config, text);
         m->lost = true;
         set_problem(m, text);
         settled(m);
@@ -235,7 +210,7 @@ static void source_found(Mirror *m) {
                 return;
         m->lost = false;
         set_problem(m, NULL);
-        log_notice("The source '%s' is back", m->config.source);
+        mirrorlog_source_found(&m->config);
         watch_again(m);
 }
 
@@ -305,98 +280,57 @@ static void promise(Mirror *m, uint64_t bytes) {
 }
 
 static int check_fit(Mirror *m) {
-        const MemoryFacts *memory = &m->look.memory;
-        uint64_t taken = amount_bytes(m->context->reserve, m->context->ram, 0) + *m->context->promised;
-        FitInput input = { .inodes = m->look.inodes_free, .on_no_room = m->config.on_no_room, .source_path = m->config.source };
+        uint64_t reserve = amount_bytes(m->context->reserve, m->context->ram, 0);
+        FitInput input = look_room(&m->look, &m->config, reserve, *m->context->promised);
 
-        input.room[FIT_TMPFS] = m->look.tmpfs_free;
-        input.room[FIT_SIZE] = m->look.size_left;
-        input.room[FIT_MEMORY] = memory->available > taken ? memory->available - taken : 0;
-        input.room[FIT_CGROUP] = memory->cgroup_left == UINT64_MAX ? UINT64_MAX
-                                 : memory->cgroup_left > *m->context->promised ? memory->cgroup_left - *m->context->promised : 0;
         return fit_plan(m->look.plan, &input, &m->fit);
 }
 
 static void on_report(const Task *task, void *userdata) {
         Mirror *m = userdata;
-        LogFields fields = { .mirror = m->config.name, .path = plan_item_path(task->item) };
         _cleanup_(freep) char *text = NULL;
-        Entry record;
 
         promise(m, m->promise - MIN(m->promise, task->item->action == PLAN_STAGE ? task->item->source->room : 0));
         m->huge_bytes += task->huge_bytes;
         m->measured_bytes += task->measured_bytes;
-        if (task->xattrs_lost && !m->xattrs_told) {
-                m->xattrs_told = true;
-                log_event(LOG_NOTICE, &fields, "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
-                          m->config.name);
-        }
-        if (task->outcome == TASK_CANCELLED)
-                return;
-        if (task->outcome == TASK_AGREED) {
+        if (task->xattrs_lost && !m->xattrs_told)
+                mirrorlog_xattrs_lost(&m->config);
+        m->xattrs_told = m->xattrs_told || task->xattrs_lost;
+        agreement_note(m->changes, task);
+        switch (task->outcome) {
+        case TASK_AGREED:
                 m->staged = true;
                 withheld_drop(&m->withheld, plan_item_path(task->item));
-                (void) manifest_put(m->changes, &task->entry); /* out of memory: it is looked at again */
                 return;
-        }
-        if (task->item->base && (task->outcome == TASK_REMOVED || !task->item->mirror)) {
-                record = *task->item->base;
-                record.flags |= ENTRY_RECORD;
-                (void) manifest_put(m->changes, &record);
-        }
-        if (task->outcome == TASK_REMOVED)
+        case TASK_CANCELLED:
+        case TASK_REMOVED:
                 return;
+        case TASK_CHANGED:
+                m->dirty = true;
+                break;
+        case TASK_CORRUPT:
+        case TASK_GARBLED:
+        case TASK_DIFFERS:
+        case TASK_NO_ROOM:
+        case TASK_OCCUPIED:
+        case TASK_FAILED:
+                break;
+        }
         text = tell_task(&m->config, task);
-        fields.error = task->error;
-        fields.message_id = task->item->action == PLAN_REMOVE ? MESSAGE_HELD : MESSAGE_WITHHELD;
-        log_event(LOG_WARNING, &fields, "%s", text ? text : "Out of memory");
+        mirrorlog_withheld(&m->config, task, text);
         if (task->item->source)
                 (void) withheld_put(&m->withheld, task, text ? text : "Out of memory");
-        if (task->outcome == TASK_CHANGED)
-                m->dirty = true;
 }
 
-static bool is_stale_record(const Entry *entry, void *userdata) {
-        const Manifest *source = userdata;
-
-        return entry->flags & ENTRY_RECORD && !manifest_find(source, entry->path) && !manifest_is_blind(source, entry->path);
-}
-
-/* A further name has the digest of the first one. */
-static void share_digests(Manifest *base) {
-        for (size_t i = 0; i < base->n_entries; i++) {
-                Entry *entry = &base->entries[i], *first;
-
-                if (entry->type != ENTRY_HARDLINK || !(first = manifest_find(base, entry->target)))
-                        continue;
-                entry->flags |= first->flags & ENTRY_HAS_DIGEST;
-                entry->digest = first->digest;
-        }
-}
-
-/* What the stage changed becomes part of the base, once the plan that borrows from the base is gone. */
+/* The plan is over: the base moves on, and what was seen of the source is what the next look compares with. */
 static void merge_changes(Mirror *m) {
-        Manifest *base = m->attachment.base;
+        Plan **plan = m->removal ? &m->removal : &m->look.plan;
 
-        for (size_t i = 0; m->look.plan && i < m->look.plan->n_items; i++)
-                if (m->look.plan->items[i].action == PLAN_FORGET) {
-                        Entry record = *m->look.plan->items[i].base;
-
-                        record.flags |= ENTRY_RECORD;
-                        (void) manifest_put(m->changes, &record);
-                }
-        m->look.plan = plan_free(m->look.plan);
-        m->removal = plan_free(m->removal);
-        for (size_t i = 0; i < m->changes->n_entries; i++)
-                (void) manifest_put(base, &m->changes->entries[i]);
-        manifest_sort(base);
+        agreement_merge(m->attachment.base, m->look.source, plan, &m->changes);
         if (m->look.source) {
-                manifest_filter(base, is_stale_record, m->look.source);
                 m->source = manifest_free(m->source);
                 m->source = TAKE_PTR(m->look.source);
         }
-        share_digests(base);
-        m->changes = manifest_free(m->changes);
         look_done(&m->look);
 }
 
@@ -410,26 +344,15 @@ static void save_run(Job *job) {
 }
 
 static void become_ready(Mirror *m) {
-        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_READY };
-        char bytes[TEXT_BYTES_MAX];
-        bool whole = m->withheld.n == 0 && m->n_left_out == 0;
-
         m->ready = true;
-        if (!whole)
-                fields.message_id = MESSAGE_DEGRADED;
-        log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu files, %s, in '%s'%s", m->config.name,
-                  whole ? "ready" : "degraded", manifest_files(m->attachment.base),
-                  text_bytes(bytes, manifest_bytes(m->attachment.base)), m->config.target,
-                  whole ? "" : "; what is missing was told above");
+        mirrorlog_ready(&m->config, m->attachment.base, m->withheld.n == 0 && m->n_left_out == 0);
 }
 
 static void save_done(Job *job) {
         Mirror *m = (Mirror *) job;
-        LogFields fields = { .mirror = m->config.name, .error = -m->result };
 
         if (m->result < 0)
-                log_event(LOG_WARNING, &fields, "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
-                          "forgotten", m->config.name, strerror(-m->result));
+                mirrorlog_not_saved(&m->config, m->result);
         if (m->stopping || m->failing) {
                 wind_down(m);
                 return;
@@ -488,11 +411,10 @@ static int start_stage(Mirror *m, const Plan *plan, void (*finished)(void *userd
 
 static void tell_shortage_once(Mirror *m, bool fits) {
         _cleanup_(freep) char *text = fits ? NULL : tell_shortage(&m->config, m->look.plan, &m->fit);
-        LogFields fields = { .mirror = m->config.name };
 
         m->n_left_out = m->look.plan->n_left_out;
         if (text && !string_equal(text, m->problem))
-                log_event(LOG_WARNING, &fields, "Mirror '%s': %s", m->config.name, text);
+                mirrorlog_shortage(&m->config, text);
         set_problem(m, TAKE_PTR(text));
 }
 
@@ -557,16 +479,10 @@ static void detach_run(Job *job) {
 
 static void detach_done(Job *job) {
         Mirror *m = (Mirror *) job;
-        LogFields fields = { .mirror = m->config.name, .message_id = MESSAGE_MIRROR_KEPT };
-        char path[TEXT_PATH_MAX];
 
-        if (m->kept) {
-                log_event(LOG_ERR, &fields, "In '%s' there are files that are not from the source ('%s' is one): they were kept, and so was "
-                          "the mirror. Copy what is wanted to the disk, then remove them", m->config.target,
-                          text_path(path, m->refusal ? m->refusal : "?"));
-                m->failing = true;
-        } else if (m->removed)
-                log_info("Mirror '%s' was removed from '%s'", m->config.name, m->config.target);
+        if (m->removed)
+                mirrorlog_removed(&m->config, m->kept ? (m->refusal ? m->refusal : "?") : NULL);
+        m->failing = m->failing || m->kept;
         set_state(m, m->failing ? MIRROR_FAILED : MIRROR_GONE);
 }
 
@@ -687,8 +603,7 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
                 return;
         if (report->flags & WATCH_EXHAUSTED && !m->exhausted) {
                 m->exhausted = true;
-                log_warning("The kernel allows no more watches for '%s': it is looked at every PollInterval= instead; raise "
-                            "fs.inotify.max_user_watches", m->config.source);
+                mirrorlog_unwatched(&m->config, 0);
         }
         if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST))
                 m->dirty = true;

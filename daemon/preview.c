@@ -64,19 +64,12 @@ typedef struct Preview {
 } Preview;
 
 static void print_look(Preview *preview, const MirrorConfig *mirror, Look *look, FILE *out, bool *ret_fits) {
-        FitInput input = { .inodes = look->inodes_free, .on_no_room = mirror->on_no_room, .source_path = mirror->source };
-        uint64_t taken = preview->reserve + preview->promised;
+        FitInput input = look_room(look, mirror, preview->reserve, preview->promised);
         char need[TEXT_BYTES_MAX];
         _cleanup_(freep) char *text = NULL;
         Fit fit;
         int r;
 
-        input.room[FIT_TMPFS] = look->tmpfs_free;
-        input.room[FIT_SIZE] = look->size_left;
-        input.room[FIT_MEMORY] = look->memory.available > taken ? look->memory.available - taken : 0;
-        input.room[FIT_CGROUP] = look->memory.cgroup_left == UINT64_MAX                ? UINT64_MAX
-                                 : look->memory.cgroup_left > preview->promised ? look->memory.cgroup_left - preview->promised
-                                                                                : 0;
         r = fit_plan(look->plan, &input, &fit);
         *ret_fits = r == 0;
         preview->promised += fit.need_bytes;

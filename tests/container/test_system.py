@@ -36,6 +36,10 @@ def setUpModule():
         installed = tempfile.mkdtemp(prefix='installed-')
         unittest.addModuleCleanup(shutil.rmtree, installed)
         os.chmod(installed, 0o755)
+        # as in the tree: what is installed in /lib lands in /usr/lib
+        for name in ('bin', 'sbin', 'lib'):
+                os.makedirs(f'{installed}/usr/{name}')
+                os.symlink(f'usr/{name}', f'{installed}/{name}')
         subprocess.run(['meson', 'install', '-C', BUILD, '--no-rebuild', '--quiet', '--destdir', installed],
                        check=True, timeout=120, stdout=subprocess.DEVNULL)
 

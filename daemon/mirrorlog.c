@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What a mirror says in the journal. See mirrorlog.h. */
+
+#include "mirrorlog.h"
+
+#include "log.h"
+#include "messages.h"
+#include "scan.h"
+#include "tell.h"
+#include "text.h"
+
+void mirrorlog_attached(const MirrorConfig *config, const Attachment *attachment) {
+        LogFields fields = { .mirror = config->name };
+        _cleanup_(freep) char *mount = tell_mount(config, &attachment->mount);
+        char span[TEXT_SPAN_MAX], path[TEXT_PATH_MAX];
+
+        if (mount)
+                log_event(LOG_INFO, &fields, "Mirror '%s': %s", config->name, mount);
+        if (attachment->base_damaged)
+                log_event(LOG_WARNING, &fields, "What was remembered of mirror '%s' is damaged (line %u of %s.xxh128 in the state "
+                          "directory) and was forgotten: whether bytes changed since the last run cannot be told",
+                          config->name, attachment->damaged_line, config->name);
+        if (attachment->n_unknown > 0)
+                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE "' there are %d files that nobody knows: look at them, then "
+                          "remove them", text_path(path, config->target), attachment->n_unknown);
+        if (attachment->eventless && config->watch_source && config->poll_usec > 0)
+                log_event(LOG_INFO, &fields, "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
+                          text_path(path, config->source), text_span(span, config->poll_usec));
+}
+
+void mirrorlog_failed(const MirrorConfig *config, const char *text) {
+        LogFields fields = { .mirror = config->name, .message_id = MESSAGE_FAILED };
+
+        log_event(LOG_ERR, &fields, "Mirror '%s' failed. %s", config->name, text ? text : "Out of memory");
+}
+
+void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
+        LogFields fields = { .mirror = config->name, .message_id = whole ? MESSAGE_READY : MESSAGE_DEGRADED };
+        char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
+
+        log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu files, %s, in '%s'%s", config->name,
+                  whole ? "ready" : "ready but degraded", manifest_files(base), text_bytes(bytes, manifest_bytes(base)),
+                  text_path(path, config->target), whole ? "" : "; what is missing was told above");
+}
+
+void mirrorlog_source_lost(const MirrorConfig *config, const char *text) {
+        LogFields fields = { .mirror = config->name, .message_id = MESSAGE_SOURCE_LOST };
+
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "The source is lost");
+}
+
+void mirrorlog_source_found(const MirrorConfig *config) {
+        LogFields fields = { .mirror = config->name };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_NOTICE, &fields, "The source '%s' is back", text_path(path, config->source));
+}
+
+void mirrorlog_shortage(const MirrorConfig *config, const char *text) {
+        LogFields fields = { .mirror = config->name };
+
+        log_event(LOG_WARNING, &fields, "Mirror '%s': %s", config->name, text);
+}
+
+void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text) {
+        LogFields fields = { .mirror = config->name, .path = plan_item_path(task->item), .error = task->error,
+                             .message_id = task->item->action == PLAN_REMOVE ? MESSAGE_HELD : MESSAGE_WITHHELD };
+
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "Out of memory");
+}
+
+void mirrorlog_xattrs_lost(const MirrorConfig *config) {
+        LogFields fields = { .mirror = config->name };
+
+        log_event(LOG_NOTICE, &fields, "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
+                  config->name);
+}
+
+void mirrorlog_unwatched(const MirrorConfig *config, int error) {
+        LogFields fields = { .mirror = config->name, .error = -error };
+        char path[TEXT_PATH_MAX];
+
+        if (error < 0)
+                log_event(LOG_WARNING, &fields, "Failed to watch '%s': %s; it is looked at every PollInterval= instead",
+                          text_path(path, config->source), strerror(-error));
+        else
+                log_event(LOG_WARNING, &fields, "The kernel allows no more watches for '%s': it is looked at every PollInterval= "
+                          "instead; raise fs.inotify.max_user_watches", text_path(path, config->source));
+}
+
+void mirrorlog_not_saved(const MirrorConfig *config, int error) {
+        LogFields fields = { .mirror = config->name, .error = -error };
+
+        log_event(LOG_WARNING, &fields, "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
+                  "forgotten", config->name, strerror(-error));
+}
+
+void mirrorlog_removed(const MirrorConfig *config, const char *left) {
+        LogFields fields = { .mirror = config->name, .message_id = left ? MESSAGE_MIRROR_KEPT : NULL, .path = left };
+        char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
+
+        (void) text_path(target, config->target);
+        if (!left)
+                log_event(LOG_INFO, &fields, "Mirror '%s' was removed from '%s'", config->name, target);
+        else
+                log_event(LOG_ERR, &fields, "In '%s' there are files that are not from the source ('%s' is one): they were kept, and "
+                          "so was the mirror. Copy what is wanted to the disk, then remove them", target, text_path(path, left));
+}

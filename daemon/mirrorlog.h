@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* What a mirror says in the journal as it goes from state to state: the sentences, their fields and their MESSAGE_ID=. */
+
+#include "base.h"
+#include "attach.h"
+#include "config.h"
+#include "task.h"
+
+void mirrorlog_attached(const MirrorConfig *config, const Attachment *attachment);
+void mirrorlog_failed(const MirrorConfig *config, const char *text);
+void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole);
+void mirrorlog_source_lost(const MirrorConfig *config, const char *text);
+void mirrorlog_source_found(const MirrorConfig *config);
+void mirrorlog_shortage(const MirrorConfig *config, const char *text);
+void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text);
+void mirrorlog_xattrs_lost(const MirrorConfig *config);
+void mirrorlog_unwatched(const MirrorConfig *config, int error); /* @error 0: the kernel allows no more watches */
+void mirrorlog_not_saved(const MirrorConfig *config, int error);
+
+/* @left: one of the files that had to be kept; NULL if none. */
+void mirrorlog_removed(const MirrorConfig *config, const char *left);
