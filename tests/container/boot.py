@@ -301,7 +301,7 @@ class Container:
         @contextlib.contextmanager
         def slowed(self, service, on=0.002, off=0.038):
                 """Inside this context the processes of @service, from their first moment, run only @on seconds of
-                every @on + @off: they are stopped and continued by signals, which PID 1 takes no notice of. It works
+                every @on + @off: they are stopped and continued by signals, of which PID 1 takes no notice. It works
                 with every source and needs no controller. They run on unhindered afterwards."""
                 group = self.host_path(f'/sys/fs/cgroup/system.slice/{service}')
                 end = threading.Event()
@@ -315,11 +315,13 @@ class Container:
 
                 def hold_back():
                         while not end.is_set():
-                                stopped = signal_all(signal.SIGSTOP)
-                                end.wait(off if stopped else 0.0005)
+                                until = time.monotonic() + off
+                                # again and again: PID 1 continues what it wants to end
+                                while signal_all(signal.SIGSTOP) and time.monotonic() < until:
+                                        end.wait(0.001)
                                 signal_all(signal.SIGCONT)
-                                if stopped:
-                                        end.wait(on)
+                                end.wait(on if time.monotonic() >= until else 0.0005)
+                        signal_all(signal.SIGCONT)
 
                 thread = threading.Thread(target=hold_back)
                 thread.start()

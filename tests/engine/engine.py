@@ -70,7 +70,7 @@ class Gguf:
                 return name, (dimensions, self.number('I'), self.number('Q'))
 
         def extents(self):
-                """(first byte, byte after the last) of each tensor, from the start of the data, in the file's order."""
+                """(first byte, byte after the last) of each tensor, counted from the start of the data."""
                 for dimensions, kind, offset in self.tensors.values():
                         size = self.ELEMENT_SIZE[kind]
                         for dimension in dimensions:
@@ -117,7 +117,8 @@ class MakeGguf(WithDirectory):
                 self.assertEqual(os.path.getsize(first), os.path.getsize(other))
 
         def test_the_size_is_within_a_tenth_of_what_was_asked(self):
-                for asked, size in ('1M', MIB), (str(3 * MIB + 1), 3 * MIB), ('17M', 17 * MIB), ('100M', 100 * MIB):
+                sizes = {'1M': MIB, str(3 * MIB + 1): 3 * MIB, '17M': 17 * MIB, '100M': 100 * MIB}
+                for asked, size in sizes.items():
                         with self.subTest(size=asked):
                                 got = os.path.getsize(make_gguf(self.path('model'), asked))
                                 self.assertLess(abs(got - size), size / 10)
@@ -142,7 +143,8 @@ class MakeGguf(WithDirectory):
                 self.assertEqual(len(tokens), len(model.pairs['tokenizer.ggml.token_type']))
                 self.assertEqual(tokens[model.pairs['tokenizer.ggml.bos_token_id']], '<s>')
                 self.assertEqual(tokens[model.pairs['tokenizer.ggml.eos_token_id']], '</s>')
-                self.assertEqual([t for t in tokens if t.startswith('<0x')], [f'<0x{i:02X}>' for i in range(256)])
+                self.assertEqual([token for token in tokens if token.startswith('<0x')],
+                                 [f'<0x{byte:02X}>' for byte in range(256)])
 
         def check_tensors(self, model, file_size):
                 width = model.pairs['llama.embedding_length']
@@ -163,7 +165,7 @@ class MakeGguf(WithDirectory):
                         with self.subTest(argument=argument):
                                 result = run(paths.make_gguf, f'--output={self.path("model")}', argument)
                                 self.assertEqual(result.returncode, 2)
-                                self.assertIn('make-gguf: ', result.stderr)
+                                self.assertIn('make-gguf', result.stderr)
                                 self.assertFalse(os.path.exists(self.path('model')))
 
         def test_a_full_disk_exits_with_1_and_says_so(self):
@@ -222,7 +224,7 @@ class Generate(WithDirectory):
 
 
 class Notifications:
-        """The socket a Type=notify service is given. A thread of its own empties it, or the daemon would wait for us."""
+        """The socket a Type=notify service is given. A thread empties it, or the daemon would wait for us."""
 
         def __init__(self, path):
                 self.path = path
@@ -230,7 +232,7 @@ class Notifications:
                 self.changed = threading.Condition()
                 self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
                 self.socket.bind(path)
-                self.thread = threading.Thread(target=self.collect)
+                self.thread = threading.Thread(target=self.collect, daemon=True)
                 self.thread.start()
 
         def collect(self):
@@ -270,7 +272,8 @@ class Mirror(WithDirectory):
                 self.source = make_gguf(self.path('source/model.gguf'), '60M')
                 self.copy = os.path.join(self.target, 'model.gguf')
                 with open(self.path('shmstaged.conf'), 'w', encoding='utf-8') as file:
-                        file.write(f'[Mirror models]\nSource={self.path("source")}\nTarget={self.target}\nSize=128M\n')
+                        file.write('[Mirror models]\n'
+                                   f'Source={self.path("source")}\nTarget={self.target}\nSize=128M\n')
                 self.notifications = Notifications(self.path('notify'))
                 self.addCleanup(self.notifications.close)
                 self.log = open(self.path('log'), 'w+', encoding='utf-8', errors='replace')
@@ -281,9 +284,9 @@ class Mirror(WithDirectory):
                         subprocess.run(['umount', '--lazy', self.target], check=True)
 
         def start(self):
-                environment = dict(os.environ, NOTIFY_SOCKET=self.path('notify'), STATE_DIRECTORY=self.path('state'))
-                daemon = subprocess.Popen([paths.shmstaged, f'--config={self.path("shmstaged.conf")}'],
-                                          env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+                environment = os.environ | {'NOTIFY_SOCKET': self.path('notify'), 'STATE_DIRECTORY': self.path('state')}
+                daemon = subprocess.Popen([paths.shmstaged, f'--config={self.path("shmstaged.conf")}'], env=environment,
+                                          stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
                 self.addCleanup(daemon.wait)
                 self.addCleanup(daemon.kill)
                 return daemon
@@ -313,12 +316,19 @@ class Mirror(WithDirectory):
                 self.assertTrue(os.path.exists(self.source))
 
 
+def interrupted(number, _):
+        """unittest runs its cleanups after any exception but KeyboardInterrupt."""
+        sys.exit(f'interrupted by {signal.Signals(number).name}')
+
+
 def main():
         parser = argparse.ArgumentParser(allow_abbrev=False)
         parser.add_argument('--make-gguf', required=True, type=os.path.abspath)
         parser.add_argument('--engine', required=True, type=os.path.abspath)
         parser.add_argument('--shmstaged', required=True, type=os.path.abspath)
         _, rest = parser.parse_known_args(namespace=paths)
+        signal.signal(signal.SIGINT, interrupted)
+        signal.signal(signal.SIGTERM, interrupted)
         unittest.main(argv=[sys.argv[0], *rest], verbosity=2)
 
 

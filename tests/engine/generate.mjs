@@ -50,7 +50,7 @@ async function generate(path, engine, wanted) {
         const complaints = [];
         const llama = await getLlama({
                 gpu: false, build: "never", skipDownload: true, progressLogs: false,
-                maxThreads: 1, // more spin at each other's barriers, twenty times slower when processors are short
+                maxThreads: 1, // where processors are short, more of them only spin at each other's barriers
                 logLevel: LlamaLogLevel.error, logger: (level, message) => complaints.push(message.trim()),
         });
 
@@ -61,7 +61,9 @@ async function generate(path, engine, wanted) {
                         ignoreMemorySafetyChecks: true, // they count the mirror's own pages as taken
                 });
                 const load_ms = Math.round(performance.now() - started);
-                const context = await model.createContext({ contextSize: 128, threads: 1, ignoreMemorySafetyChecks: true });
+                const context = await model.createContext({
+                        contextSize: 128, threads: 1, ignoreMemorySafetyChecks: true,
+                });
                 const prompt = [model.tokens.bos, ...model.tokenize("Hello")];
                 const tokens = [];
 

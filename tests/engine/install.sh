@@ -32,11 +32,12 @@ for program in node npm; do
         command -v "$program" >/dev/null ||
                 fail "$program is missing, on Debian: apt-get install --no-install-recommends nodejs npm"
 done
-node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || fail "node is $(node --version), the engine needs 18 or later"
+node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ||
+        fail "node is $(node --version), the engine needs 18 or later"
 
 mkdir -p "$target"
 rm -f "$target/installed.json"
 cp "$here/package.json" "$here/package-lock.json" "$target/"
-npm ci --prefix "$target" --omit=optional --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error ||
+npm ci --prefix "$target" --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
         fail "npm could not install the engine into $target"
 cp "$here/package-lock.json" "$target/installed.json"

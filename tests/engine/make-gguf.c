@@ -52,7 +52,7 @@ typedef struct Model {
 
 /* ---- what the model looks like ---- */
 
-/* The width doubles with every fourfold size, the layers make up the rest coarsely and the feed-forward width finely. */
+/* The width doubles with every fourfold size; layers make up the rest coarsely, the feed-forward width finely. */
 static Shape shape_for_size(uint64_t size) {
         Shape shape = { .width = HEAD_SIZE };
         uint64_t width, layer, attention, hidden;
@@ -274,9 +274,8 @@ static int write_all(int fd, const void *data, size_t size) {
         return 0;
 }
 
-/* splitmix64 over a counter: every word is independent of the one before, so the compiler can use vectors. Four half
- * floats come from one word: sign and fraction are random, the exponent is fixed, so that they lie between 1/64 and
- * 1/32 and none is infinite or no number. */
+/* splitmix64 over a counter: no word depends on the one before, so the compiler can use vectors. One word is four half
+ * floats: sign and fraction are random, the exponent is fixed, so they lie between 1/64 and 1/32 and none is infinite. */
 static void fill_random(uint64_t *words, size_t n, uint64_t counter) {
         for (size_t i = 0; i < n; i++) {
                 uint64_t z = (counter + i) * UINT64_C(0x9e3779b97f4a7c15);

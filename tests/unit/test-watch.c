@@ -1384,7 +1384,7 @@ static void a_root_can_be_removed_in_the_middle_of_its_listing(void **state) {
 
 #define stage_test(test) cmocka_unit_test_setup_teardown(test, make_stage, clear_stage)
 
-int main(void) {
+int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 stage_test(every_kind_of_change_is_reported_by_its_path),
                 stage_test(reading_is_not_reported_and_wakes_nobody),
@@ -1421,5 +1421,7 @@ int main(void) {
                 stage_test(a_root_can_be_removed_in_the_middle_of_its_listing),
         };
 
+        if (argc > 1)
+                cmocka_set_test_filter(argv[1]); /* a name, * and ? */
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
