@@ -118,6 +118,13 @@ static void print_span(const ValueType *type _unused_, const void *field, FILE *
         quantity_print_span(*(const uint64_t *) field, out);
 }
 
+static void print_interval(const ValueType *type, const void *field, FILE *out) {
+        if (*(const uint64_t *) field == 0)
+                (void) fputs("off", out);
+        else
+                print_span(type, field, out);
+}
+
 static int parse_boolean(const ValueType *type _unused_, const char *text, void *field) {
         static const char *const words[][2] = {
                 { "yes", "no" }, { "1", "0" }, { "y", "n" }, { "true", "false" }, { "t", "f" }, { "on", "off" },
@@ -317,7 +324,7 @@ TYPE(chunk_size, U64, parse_chunk_size, print_chunk_size, .min = 64 * KIB, .max 
      .allowed = "bytes from 64K to 1G, and a multiple of 4K");
 TYPE(settle_time, U64, parse_span, print_span, .max = USEC_PER_HOUR,
      .allowed = "a time from 0 to 1h, such as 2s or 500ms");
-TYPE(poll_interval, U64, parse_interval, print_span, .min = USEC_PER_SEC, .max = USEC_PER_DAY,
+TYPE(poll_interval, U64, parse_interval, print_interval, .min = USEC_PER_SEC, .max = USEC_PER_DAY,
      .allowed = "off, or a time from 1s to 1d, such as 90 or \"5min 20s\" without the quotes");
 TYPE(boolean, BOOL, parse_boolean, print_boolean, .allowed = "yes or no");
 TYPE(huge_pages, UNSIGNED, parse_enum, print_enum, NAMES("within_size", "always", "advise", "never"),

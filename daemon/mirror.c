@@ -21,6 +21,9 @@
 /* A source that is lost, and a file that could not be read, are looked for this often where PollInterval= says nothing. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
+/* Of a thing that befalls many files, so many lines are logged at a time. */
+enum { LINES_MAX = 20 };
+
 struct Mirror {
         Job job; /* attach, look, save or detach: one at a time */
         MirrorConfig config;
@@ -51,6 +54,7 @@ struct Mirror {
         char *problem;             /* why it is degraded or failed; NULL */
         uint64_t promise;          /* our part of *context.promised */
         size_t n_left_out, n_held;
+        size_t n_told;             /* lines about single files, in this stage */
         uint64_t huge_bytes, measured_bytes;
 
         bool attached, watched, armed, exhausted;
@@ -286,6 +290,11 @@ static int check_fit(Mirror *m) {
         return fit_plan(m->look.plan, &input, &m->fit);
 }
 
+/* A directory that cannot be removed because a file in it could not: of the file it was told. */
+static bool is_side_effect(const Task *task) {
+        return task->outcome == TASK_OCCUPIED && task->item->action == PLAN_REMOVE && task->item->mirror->type == ENTRY_DIRECTORY;
+}
+
 static void on_report(const Task *task, void *userdata) {
         Mirror *m = userdata;
         _cleanup_(freep) char *text = NULL;
@@ -316,8 +325,11 @@ static void on_report(const Task *task, void *userdata) {
         case TASK_FAILED:
                 break;
         }
+        if (is_side_effect(task))
+                return;
         text = tell_task(&m->config, task);
-        mirrorlog_withheld(&m->config, task, text);
+        if (m->n_told++ < LINES_MAX)
+                mirrorlog_withheld(&m->config, task, text);
         if (task->item->source)
                 (void) withheld_put(&m->withheld, task, text ? text : "Out of memory");
 }
@@ -326,6 +338,9 @@ static void on_report(const Task *task, void *userdata) {
 static void merge_changes(Mirror *m) {
         Plan **plan = m->removal ? &m->removal : &m->look.plan;
 
+        if (m->n_told > LINES_MAX)
+                mirrorlog_more(&m->config, m->n_told - LINES_MAX);
+        m->n_told = 0;
         agreement_merge(m->attachment.base, m->look.source, plan, &m->changes);
         if (m->look.source) {
                 m->source = manifest_free(m->source);

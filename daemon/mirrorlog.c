@@ -70,6 +70,12 @@ void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char
         log_event(LOG_WARNING, &fields, "%s", text ? text : "Out of memory");
 }
 
+void mirrorlog_more(const MirrorConfig *config, size_t n) {
+        LogFields fields = { .mirror = config->name };
+
+        log_event(LOG_WARNING, &fields, "Mirror '%s': %zu further files met the like, and are not listed", config->name, n);
+}
+
 void mirrorlog_xattrs_lost(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 

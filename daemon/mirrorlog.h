@@ -15,6 +15,8 @@ void mirrorlog_source_lost(const MirrorConfig *config, const char *text);
 void mirrorlog_source_found(const MirrorConfig *config);
 void mirrorlog_shortage(const MirrorConfig *config, const char *text);
 void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text);
+/* @n further files met the same as those that were told. */
+void mirrorlog_more(const MirrorConfig *config, size_t n);
 void mirrorlog_xattrs_lost(const MirrorConfig *config);
 void mirrorlog_unwatched(const MirrorConfig *config, int error); /* @error 0: the kernel allows no more watches */
 void mirrorlog_not_saved(const MirrorConfig *config, int error);

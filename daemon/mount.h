@@ -9,31 +9,7 @@
 
 #include "base.h"
 #include "config.h"
-
-typedef enum MountOption {
-        MOUNT_HUGE,   /* huge=    since Linux 4.8, needs CONFIG_TRANSPARENT_HUGEPAGE */
-        MOUNT_NOSWAP, /* noswap   since Linux 6.4 */
-        MOUNT_MPOL,   /* mpol=    needs CONFIG_NUMA and nodes that are online */
-        _MOUNT_OPTION_MAX,
-} MountOption;
-
-typedef enum MountAnswer {
-        MOUNT_NOT_ASKED,
-        MOUNT_TAKEN,
-        MOUNT_REFUSED, /* the kernel does not take it: the mirror goes without */
-        MOUNT_UNKNOWN, /* could not be asked (no CAP_SYS_ADMIN) */
-} MountAnswer;
-
-/* What the running kernel says to the options this mirror asks for. Asked with fsopen()/fsconfig() one by one, without mounting
- * anything. */
-typedef struct MountOptions {
-        MountAnswer answer[_MOUNT_OPTION_MAX];
-} MountOptions;
-int mount_probe(const MirrorConfig *mirror, MountOptions *ret);
-
-/* The option text for a mount unit or mount(8), e.g. "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=within_size,noswap".
- * Only options that were taken appear, so that the mount cannot fail for want of one. New string, NULL on ENOMEM. */
-char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOptions *options);
+#include "tmpfs.h"
 
 typedef enum MountKind {
         MOUNT_FOUND,     /* Target= was a mounted tmpfs already: not ours to unmount */

@@ -114,7 +114,7 @@ void notifier_stop(Notifier *notifier) {
         if (notifier->fd < 0)
                 return;
         inotifytools_cleanup();
-        notifier->fd = -1;
+        *notifier = (Notifier){ .fd = -1 };
         atomic_flag_clear(&taken);
 }
 

@@ -8,9 +8,18 @@
 enum { BATCH_ITEMS = 64 };
 #define BATCH_BYTES (32 * MIB)
 
-/* Each phase begins when the one before it has ended: removals make room, directories come before what is in them, names
- * that point to files after the files, and the attributes of directories when nothing changes in them any more. */
-typedef enum Phase { PHASE_REMOVE, PHASE_DIRECTORIES, PHASE_FILES, PHASE_LINKS, PHASE_ATTRIBUTES, _PHASE_MAX } Phase;
+/* Each phase begins when the one before it has ended: removals make room, and empty the directories that are to go,
+ * directories come before what is in them, names that point to files after the files, and the attributes of directories when
+ * nothing changes in them any more. */
+typedef enum Phase {
+        PHASE_REMOVE,
+        PHASE_REMOVE_DIRECTORIES,
+        PHASE_DIRECTORIES,
+        PHASE_FILES,
+        PHASE_LINKS,
+        PHASE_ATTRIBUTES,
+        _PHASE_MAX,
+} Phase;
 
 struct Stage {
         Job kick;                   /* gets us onto the loop when there is nothing to do */
@@ -61,8 +70,8 @@ static bool belongs(const Stage *stage, const PlanItem *item) {
         bool directory = item->source && item->source->type == ENTRY_DIRECTORY;
         bool file = item->source && item->source->type == ENTRY_FILE;
 
-        if (stage->phase == PHASE_REMOVE)
-                return item->action == PLAN_REMOVE;
+        if (item->action == PLAN_REMOVE)
+                return stage->phase == (item->mirror->type == ENTRY_DIRECTORY ? PHASE_REMOVE_DIRECTORIES : PHASE_REMOVE);
         if (stage->phase == PHASE_ATTRIBUTES)
                 return needs_attributes(stage, item);
         if (item->action == PLAN_LINK || item->action == PLAN_SETATTR)
@@ -247,6 +256,13 @@ static int start_next(Stage *stage, const PlanItem *item) {
         return r;
 }
 
+/* Directories are inside one another: they come and go in the order of the plan, one job at a time. */
+static unsigned jobs_ahead(const Stage *stage) {
+        bool serial = stage->phase == PHASE_REMOVE_DIRECTORIES || stage->phase == PHASE_DIRECTORIES;
+
+        return serial ? 0 : pool_workers(stage->pool);
+}
+
 /* Keeps the pool busy, but not more than that: what is not yet begun can still be cancelled cheaply, and files are
  * finished in the order of the plan. Ends with jobs out, or with all phases over. */
 static void fill(Stage *stage) {
@@ -260,7 +276,7 @@ static void fill(Stage *stage) {
                         stage->next = 0;
                         continue;
                 }
-                if (stage->out > pool_workers(stage->pool))
+                if (stage->out > jobs_ahead(stage))
                         return;
                 if (start_next(stage, item) < 0) {
                         Task task;

@@ -27,7 +27,9 @@ char *text_bytes(char buffer[static TEXT_BYTES_MAX], uint64_t bytes) {
 char *text_span(char buffer[static TEXT_SPAN_MAX], uint64_t usec) {
         unsigned long long sec = usec / USEC_PER_SEC;
 
-        if (usec < 1000)
+        if (usec == 0)
+                (void) snprintf(buffer, TEXT_SPAN_MAX, "0s");
+        else if (usec < 1000)
                 (void) snprintf(buffer, TEXT_SPAN_MAX, "%lluus", (unsigned long long) usec);
         else if (sec < 1)
                 (void) snprintf(buffer, TEXT_SPAN_MAX, "%llums", (unsigned long long) (usec / 1000));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The options of a tmpfs: which are wanted, which the kernel takes, and a new tmpfs with them. See mount.h and tmpfs.h.
+/* The options of a tmpfs: which are wanted, which the kernel takes, and a new tmpfs with them. See tmpfs.h.
  *
  * The calls of Linux 5.2 (fsopen, fsconfig, fsmount) give each option an answer of its own, before anything is mounted. */
 

@@ -1,12 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What mount.c needs of tmpfs.c: the filesystem apart from the place where it is mounted. mount.h has the rest. */
+/* The options of a tmpfs: which are wanted, which the kernel takes; and a new tmpfs with them. Where it is mounted is the business of
+ * mount.h. */
 
-#include "mount.h"
+#include "base.h"
+#include "config.h"
 
 /* The source of the tmpfs that we make ourselves, as the mount table shows it. */
 #define TMPFS_SOURCE "shmstaged"
+
+typedef enum MountOption {
+        MOUNT_HUGE,   /* huge=    since Linux 4.8, needs CONFIG_TRANSPARENT_HUGEPAGE */
+        MOUNT_NOSWAP, /* noswap   since Linux 6.4 */
+        MOUNT_MPOL,   /* mpol=    needs CONFIG_NUMA and nodes that are online */
+        _MOUNT_OPTION_MAX,
+} MountOption;
+
+typedef enum MountAnswer {
+        MOUNT_NOT_ASKED,
+        MOUNT_TAKEN,
+        MOUNT_REFUSED, /* the kernel does not take it: the mirror goes without */
+        MOUNT_UNKNOWN, /* could not be asked (no CAP_SYS_ADMIN) */
+} MountAnswer;
+
+/* What the running kernel says to the options this mirror asks for. Asked with fsopen()/fsconfig() one by one, without mounting
+ * anything. */
+typedef struct MountOptions {
+        MountAnswer answer[_MOUNT_OPTION_MAX];
+} MountOptions;
+int mount_probe(const MirrorConfig *mirror, MountOptions *ret);
+
+/* The option text for a mount unit or mount(8), e.g. "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=within_size,noswap".
+ * Only options that were taken appear, so that the mount cannot fail for want of one. New string, NULL on ENOMEM. */
+char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOptions *options);
 
 /* Begins a tmpfs: a descriptor for fsconfig(), or why this process may not have one (-EPERM: it may not mount). */
 int tmpfs_context(void);

@@ -284,9 +284,10 @@ class Mirror(WithDirectory):
                         subprocess.run(['umount', '--lazy', self.target], check=True)
 
         def start(self):
-                environment = os.environ | {'NOTIFY_SOCKET': self.path('notify'), 'STATE_DIRECTORY': self.path('state')}
-                daemon = subprocess.Popen([paths.shmstaged, f'--config={self.path("shmstaged.conf")}'], env=environment,
-                                          stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+                ours = {'NOTIFY_SOCKET': self.path('notify'), 'STATE_DIRECTORY': self.path('state')}
+                daemon = subprocess.Popen([paths.shmstaged, f'--config={self.path("shmstaged.conf")}'],
+                                          env=os.environ | ours, stdin=subprocess.DEVNULL,
+                                          stdout=self.log, stderr=self.log)
                 self.addCleanup(daemon.wait)
                 self.addCleanup(daemon.kill)
                 return daemon

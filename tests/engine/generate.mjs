@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-// A real engine's use of one model file: llama.cpp maps it, on the CPU alone, and generates a few tokens. Prints
-// one line of JSON with what happened and whether the process really has that very path mapped; a model that cannot
-// be loaded, yields no token or is not mapped is one sentence on stderr and exit code 1.
+// A real engine's use of one model file: llama.cpp maps it, on the CPU alone, and generates a few tokens. Prints one
+// line of JSON with what happened and whether the process really has that very path mapped; a model that cannot be
+// loaded, yields no token or is not mapped is one sentence on stderr and exit code 1.
 
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";

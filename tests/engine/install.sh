@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-# Installs llama.cpp as the npm packages node-llama-cpp and @node-llama-cpp/linux-x64 carry it (both MIT), ready built
-# for the CPU: nothing is compiled and no package's own script runs. package-lock.json beside this file names every
-# version and its digest. A directory that already holds just that is left alone.
+# Installs llama.cpp as the npm packages node-llama-cpp and @node-llama-cpp/linux-x64 carry it (both MIT), ready
+# built for the CPU: nothing is compiled and no package's own script runs. package-lock.json beside this file names
+# every version and its digest. A directory that already holds just that is left alone.
 #
 # usage: install.sh [DIRECTORY]     default: build/engine in the source tree
 #

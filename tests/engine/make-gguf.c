@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* Writes a model file of a chosen size: GGUF version 3, architecture "llama", random weights, a tokenizer of single
- * bytes and printable characters. llama.cpp loads it and generates nonsense, so tests and demo have a real
- * model without fetching one. The same size and seed give the same bytes on every machine. The file
- * is written from front to back in large blocks; one that could not be finished is removed.
+ * bytes and printable characters. llama.cpp loads it and generates nonsense, so tests and demo have a real model
+ * without fetching one. The same size and seed give the same bytes on every machine. The file is written from front
+ * to back in large blocks; one that could not be finished is removed.
  *
  * Layout of a GGUF file: magic and counts, key-value pairs, one info per tensor (name, dimensions, type, offset),
  * padding, then the tensors' bytes, each at a multiple of the alignment. All numbers are little-endian. */
@@ -274,8 +274,9 @@ static int write_all(int fd, const void *data, size_t size) {
         return 0;
 }
 
-/* splitmix64 over a counter: no word depends on the one before, so the compiler can use vectors. One word is four half
- * floats: sign and fraction are random, the exponent is fixed, so they lie between 1/64 and 1/32 and none is infinite. */
+/* splitmix64 over a counter: no word depends on the one before, so the compiler can use vectors. One word is four
+ * half floats: sign and fraction are random, the exponent is fixed, so they lie between 1/64 and 1/32 and none is
+ * infinite or no number. */
 static void fill_random(uint64_t *words, size_t n, uint64_t counter) {
         for (size_t i = 0; i < n; i++) {
                 uint64_t z = (counter + i) * UINT64_C(0x9e3779b97f4a7c15);

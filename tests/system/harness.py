@@ -10,7 +10,9 @@ import os
 import re
 import select
 import signal
+import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,43 @@ def enter_namespace():
     if libc.unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare: these tests need root")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+class Inotify:
+    """What happens in directories, as the kernel tells it."""
+
+    MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
+    ISDIR, OVERFLOW = 0x40000000, 0x4000
+
+    def __init__(self):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.paths = {}
+
+    def add(self, path):
+        wd = self.libc.inotify_add_watch(self.fd, os.fsencode(path), 0x3ce)
+        if wd < 0:
+            raise OSError(ctypes.get_errno(), "inotify_add_watch", path)
+        self.paths[wd] = path
+
+    def read(self, timeout=0):
+        """What has happened since: (mask, path) in order."""
+        events = []
+        while select.select([self.fd], [], [], timeout)[0]:
+            timeout = 0
+            data, at = os.read(self.fd, 1 << 20), 0
+            while at < len(data):
+                wd, mask, _, length = struct.unpack_from("iIII", data, at)
+                name = os.fsdecode(data[at + 16:at + 16 + length].rstrip(b"\0"))
+                at += 16 + length
+                if mask & self.OVERFLOW:
+                    raise AssertionError("inotify has lost events")
+                if wd in self.paths:
+                    events.append((mask, os.path.join(self.paths[wd], name)))
+        return events
+
+    def close(self):
+        os.close(self.fd)
 
 
 class Daemon:
@@ -86,6 +125,20 @@ class Daemon:
     def wait_ready(self, timeout=60):
         self.wait(lambda: self.said("READY", "1"), "READY=1", timeout)
         return self
+
+    def count(self, key, value=None):
+        return sum(key in m and (value is None or m[key] == value) for m in self.messages)
+
+    def statuses(self):
+        """All STATUS= so far, in order."""
+        self.pump()
+        return [m["STATUS"] for m in self.messages if "STATUS" in m]
+
+    def listen(self, seconds):
+        """Lets time pass, and hears what the daemon says meanwhile."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.pump(max(0, min(0.05, end - time.monotonic())))
 
     def wait_log(self, pattern, timeout=30):
         self.wait(lambda: re.search(pattern, self.log()), "log line /%s/" % pattern, timeout)
@@ -220,6 +273,83 @@ class Case(unittest.TestCase):
                 self.assertEqual(x, y, name)
                 if not x:
                     break
+
+    def inode(self, name):
+        return os.lstat(self.mirrored(name)).st_ino
+
+    def names(self, root=None):
+        """All paths below a directory (the mirror), without our own corner."""
+        root = root or self.target
+        found = set()
+        for directory, directories, files in os.walk(root):
+            if directory == root and ".shmstaged" in directories:
+                directories.remove(".shmstaged")
+            found.update(os.path.relpath(os.path.join(directory, name), root) for name in directories + files)
+        return found
+
+    def flip(self, path, offset=0):
+        """Another byte at the offset; size and mtime stay as they were."""
+        before = os.stat(path)
+        with open(path, "r+b") as f:
+            f.seek(offset)
+            byte = f.read(1)[0]
+            f.seek(offset)
+            f.write(bytes([byte ^ 0x55]))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def digest(self, path):
+        """XXH3-128 as xxh128sum says."""
+        done = subprocess.run(["xxh128sum"], stdin=open(path, "rb"), capture_output=True, text=True, check=True)
+        return done.stdout.split()[0]
+
+    def wait_until(self, predicate, what, daemon=None, timeout=30):
+        """Waits until predicate() is true; the daemon is heard meanwhile."""
+        end = time.monotonic() + timeout * LONG
+        while not predicate():
+            if time.monotonic() > end:
+                self.fail("timeout while waiting for %s%s" % (what, ":\n" + daemon.log() if daemon else ""))
+            if daemon:
+                daemon.pump(0.02)
+            else:
+                time.sleep(0.02)
+
+    def disk(self):
+        """A directory that is not on a tmpfs, because some things only a disk filesystem can show."""
+        for parent in ("/var/tmp", "/tmp", os.getcwd()):
+            kind = subprocess.run(["stat", "-f", "-c", "%T", parent], capture_output=True, text=True, check=True).stdout.strip()
+            if kind not in ("tmpfs", "ramfs", "overlayfs"):
+                path = tempfile.mkdtemp(prefix="shmstaged-test-", dir=parent)
+                self.addCleanup(shutil.rmtree, path)
+                return path
+        self.fail("no directory on a disk filesystem")
+
+    def bindfs(self, source, *options):
+        """The directory once more, through FUSE: a source that can be slow (--read-rate=), or stand still (SIGSTOP to the
+        process). Returns path and process."""
+        path = self.path("fuse-%d" % self.count())
+        os.mkdir(path)
+        process = subprocess.Popen(["bindfs", "-f", *options, source, path], stdin=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.wait_until(lambda: os.path.ismount(path) or process.poll() is not None, "bindfs")
+        self.assertIsNone(process.poll(), "bindfs (of the package of this name) did not start")
+        return path, process
+
+    def strace(self, pid, *options):
+        """Attaches strace(1) to all threads of a process, to make its system calls slow or fail."""
+        log = self.path("strace-%d" % self.count())
+        process = subprocess.Popen(["strace", "-f", "-o", log, *options, "-p", str(pid)], stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        def attached():
+            return all("TracerPid:\t0" not in self.read("/proc/%d/task/%s/status" % (pid, task)).decode()
+                       for task in os.listdir("/proc/%d/task" % pid))
+        self.wait_until(lambda: attached() or process.poll() is not None, "strace to attach")
+        self.assertIsNone(process.poll(), "strace did not attach: %s" % (process.poll() and process.stderr.read()))
+        return process
 
     def assert_gone(self):
         """Nothing of the mirror is left: no mount, no file."""
