@@ -118,12 +118,14 @@ static void parse_options(int argc, char **argv, Options *ret) {
 }
 
 static int load_config(const Options *options, Config **ret) {
-        const char *what = "read it";
+        const char *what = "read";
         int r = config_load(options->manager.config_file, options->manager.root, ret, &what);
 
         if (r < 0) {
-                log_error("Failed to load the configuration%s%s: failed to %s: %s", options->manager.config_file ? " " : "",
-                          options->manager.config_file ? options->manager.config_file : "", what, strerror(-r));
+                if (options->manager.config_file)
+                        log_error("Failed to %s the configuration '%s': %s", what, options->manager.config_file, strerror(-r));
+                else
+                        log_error("Failed to %s: %s", what, strerror(-r));
                 return EXIT_BAD_CONFIG;
         }
         return manager_tell_config(*ret) ? 0 : EXIT_BAD_CONFIG;

@@ -15,9 +15,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
-#define TICK_USEC USEC_PER_SEC
-#define TICK_TERMINAL_USEC (USEC_PER_SEC / 5)
-
 struct Manager {
         ManagerOptions options;
         Config *config;
@@ -92,7 +89,7 @@ static void set_tick(Manager *manager, bool on) {
                 (void) sd_event_source_set_enabled(manager->tick, SD_EVENT_OFF);
                 return;
         }
-        (void) sd_event_source_set_time(manager->tick, now + (manager->notify.terminal ? TICK_TERMINAL_USEC : TICK_USEC));
+        (void) sd_event_source_set_time(manager->tick, now + notify_interval_usec(&manager->notify));
         (void) sd_event_source_set_enabled(manager->tick, SD_EVENT_ONESHOT);
 }
 

@@ -38,9 +38,10 @@ void mirrorlog_failed(const MirrorConfig *config, const char *text) {
 void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
         LogFields fields = { .mirror = config->name, .message_id = whole ? MESSAGE_READY : MESSAGE_DEGRADED };
         char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
+        size_t n = manifest_files(base);
 
-        log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu files, %s, in '%s'%s", config->name,
-                  whole ? "ready" : "ready but degraded", manifest_files(base), text_bytes(bytes, manifest_bytes(base)),
+        log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu %s, %s, in '%s'%s", config->name,
+                  whole ? "ready" : "ready but degraded", n, n == 1 ? "file" : "files", text_bytes(bytes, manifest_bytes(base)),
                   text_path(path, config->target), whole ? "" : "; what is missing was told above");
 }
 

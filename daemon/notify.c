@@ -79,6 +79,12 @@ void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool w
         notify->said = TAKE_PTR(line);
 }
 
+uint64_t notify_interval_usec(const Notify *notify) {
+        bool soon = notify->staging && now_usec() - notify->begun_usec < 2 * USEC_PER_SEC;
+
+        return soon || notify->terminal ? USEC_PER_SEC / 5 : USEC_PER_SEC;
+}
+
 void notify_ready(void) {
         (void) sd_notify(0, "READY=1");
 }

@@ -263,6 +263,13 @@ static unsigned jobs_ahead(const Stage *stage) {
         return serial ? 0 : pool_workers(stage->pool);
 }
 
+/* One job at a time where directories stand in each other: the order of the plan is then the order in which it happens. */
+static unsigned jobs_at_once(const Stage *stage) {
+        if (stage->phase == PHASE_REMOVE_DIRECTORIES || stage->phase == PHASE_DIRECTORIES)
+                return 1;
+        return pool_workers(stage->pool) + 1;
+}
+
 /* Keeps the pool busy, but not more than that: what is not yet begun can still be cancelled cheaply, and files are
  * finished in the order of the plan. Ends with jobs out, or with all phases over. */
 static void fill(Stage *stage) {

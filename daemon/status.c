@@ -77,7 +77,7 @@ static int append_staging(char **line, const MirrorStatus *mirrors, size_t n, co
                 r = text_append(line, ", nothing has moved for %s", text_span(left, rate->stalled_usec));
         else if (r == 0 && rate->bytes_per_sec > 0)
                 r = text_append(line, ", %s/s, %s left", text_bytes(speed, rate->bytes_per_sec),
-                                text_span(left, rest / rate->bytes_per_sec * USEC_PER_SEC));
+                                text_span(left, (uint64_t) ((double) rest / (double) rate->bytes_per_sec * USEC_PER_SEC)));
         if (r == 0)
                 r = text_append(line, ")");
         if (r == 0 && sum->path)

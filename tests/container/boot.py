@@ -97,6 +97,9 @@ class Container:
         def __enter__(self):
                 if os.geteuid() != 0:
                         raise ContainerError('only root can boot a container')
+                for path in (self.tree, *self.layers, *self.binds):
+                        if set(path) & set(':,\\'):
+                                raise ContainerError(f'overlayfs and nspawn take no such path: {path}')
                 if not os.path.exists(self.tree + '/etc/container-tree'):
                         raise ContainerError(f'{self.tree} is no finished tree: run tree.sh first')
                 try:

@@ -5,7 +5,7 @@
 # built for the CPU: nothing is compiled and no package's own script runs. package-lock.json beside this file names
 # every version and its digest. A directory that already holds just that is left alone.
 #
-# usage: install.sh [DIRECTORY]     default: build/engine in the source tree
+# usage: install.sh [DIRECTORY [STAMP]]     default: build/engine in the source tree; STAMP is a file that is made at the end
 #
 # 3.6.0 is the last release for the nodejs 18 of Debian 12. For another one, change package.json, then run
 #   npm install --package-lock-only --omit-lockfile-registry-resolved --omit=optional --ignore-scripts
@@ -20,10 +20,11 @@ fail() {
         exit 1
 }
 
-[ $# -le 1 ] || fail "one directory is expected"
+[ $# -le 2 ] || fail "one directory and one file are expected"
 
 # The stamp is written last, so a half-finished install is done again.
 if cmp -s "$here/package-lock.json" "$target/installed.json"; then
+        [ -z "${2:-}" ] || : >"$2"
         exit 0
 fi
 
@@ -41,3 +42,4 @@ cp "$here/package.json" "$here/package-lock.json" "$target/"
 npm ci --prefix "$target" --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
         fail "npm could not install the engine into $target"
 cp "$here/package-lock.json" "$target/installed.json"
+[ -z "${2:-}" ] || : >"$2"

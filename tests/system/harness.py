@@ -299,8 +299,8 @@ class Case(unittest.TestCase):
 
     def digest(self, path):
         """XXH3-128 as xxh128sum says."""
-        done = subprocess.run(["xxh128sum"], stdin=open(path, "rb"), capture_output=True, text=True, check=True)
-        return done.stdout.split()[0]
+        with open(path, "rb") as f:
+            return subprocess.run(["xxh128sum"], stdin=f, capture_output=True, text=True, check=True).stdout.split()[0]
 
     def wait_until(self, predicate, what, daemon=None, timeout=30):
         """Waits until predicate() is true; the daemon is heard meanwhile."""

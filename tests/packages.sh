@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Installs what building and testing need, from Debian's packages. Quick where all is there.
+#
+#   packages.sh build|test
+set -eu
+
+build="gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev systemd
+       python3 xxhash util-linux"
+test="clang libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs xfsprogs procps rsync debootstrap
+      systemd-container binutils iproute2"
+
+case ${1:-} in
+build) wanted=$build ;;
+test) wanted="$build $test" ;;
+*)
+        echo "usage: packages.sh build|test" >&2
+        exit 2
+        ;;
+esac
+
+# npm comes with some distributions of node, and then Debian's own npm cannot be installed beside it
+command -v node >/dev/null || wanted="$wanted nodejs"
+command -v npm >/dev/null || wanted="$wanted npm"
+
+missing=
+for package in $wanted; do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing="$missing $package"
+done
+test -n "$missing" || exit 0
+
+if test "$(id -u)" != 0; then
+        echo "packages.sh: these Debian packages are missing, and only root can install them:$missing" >&2
+        exit 1
+fi
+echo "Installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Installs what is needed, builds, and runs every test: with clang and with the sanitizers first, then all of them on the real
+# build, whose summary comes last.
+#
+#   run.sh             everything
+#   BUILD=DIR run.sh   in DIR instead of build/
+set -eu
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build}
+mkdir -p "$BUILD"
+BUILD=$(cd "$BUILD" && pwd)
+export BUILD
+
+# variant NAME [meson options...]: a build of its own
+variant() {
+        name=$1
+        shift
+        test -f "$BUILD/$name/build.ninja" || meson setup "$BUILD/$name" "$@" >/dev/null
+        ninja -C "$BUILD/$name" >"$BUILD/$name.log" 2>&1 || {
+                cat "$BUILD/$name.log" >&2
+                exit 1
+        }
+        echo "Built: $name"
+}
+
+tests/packages.sh test
+
+CC=clang variant clang
+variant asan -Db_sanitize=address,undefined -Db_lundef=false
+variant tsan -Db_sanitize=thread -Db_lundef=false
+variant main
+
+# Sanitized programs are several times slower; the address space of TSan does not like to be randomized.
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+SHMSTAGED_TEST_PATIENCE=4 meson test -C "$BUILD/asan" --suite unit --suite system --timeout-multiplier 4 --print-errorlogs
+SHMSTAGED_TEST_PATIENCE=4 setarch "$(uname -m)" -R \
+        meson test -C "$BUILD/tsan" --suite unit --suite system --timeout-multiplier 4 --print-errorlogs
+
+meson test -C "$BUILD/clang" --suite unit --print-errorlogs
+exec meson test -C "$BUILD/main" --print-errorlogs
