@@ -52,9 +52,48 @@ static int open_source(Attachment *a, const MirrorConfig *config, char **reterr_
         return 0;
 }
 
+/* The path without symbolic links as far as it exists, and what is to be made below it. */
+static char *resolve(const char *path) {
+        _cleanup_(freep) char *there = strdup(path);
+        char *slash = NULL, *text;
+
+        while (there) {
+                _cleanup_(freep) char *real = realpath(*there ? there : "/", NULL);
+
+                if (real)
+                        return asprintf(&text, "%s%s", real[1] ? real : "", path + strlen(there)) < 0 ? NULL : text;
+                slash = strrchr(there, '/');
+                if (!slash || errno == ENOMEM)
+                        break;
+                *slash = '\0';
+        }
+        return NULL;
+}
+
+static bool is_within(const char *path, const char *directory) {
+        size_t n = strlen(directory);
+
+        return strncmp(path, directory, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* The configuration was checked for this by name; a symbolic link on the way can make it true all the same, and the mirror would
+ * then be mirrored into itself. */
+static int check_apart(const MirrorConfig *config, char **reterr_text) {
+        _cleanup_(freep) char *source = resolve(config->source), *target = resolve(config->target);
+        char a[TEXT_PATH_MAX], b[TEXT_PATH_MAX];
+
+        if (!source || !target)
+                return 0; /* opening them tells what is wrong */
+        if (!is_within(source, target) && !is_within(target, source))
+                return 0;
+        return refuse(reterr_text, "The target '%s' and the source '%s' are inside each other once symbolic links are followed: choose "
+                      "another Target=", text_path(b, config->target), text_path(a, config->source));
+}
+
 static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, char **reterr_text) {
         const char *what = "open it";
         char path[TEXT_PATH_MAX];
+        struct stat st;
         int r = mount_open(config, size, &a->mount, &what);
 
         (void) text_path(path, config->target);
@@ -77,6 +116,8 @@ static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, 
         if (r == -ENOMEM)
                 return r;
         a->mount.fd = -1;
+        if (lstat(config->target, &st) == 0 && S_ISLNK(st.st_mode))
+                return refuse(reterr_text, "The target '%s' is a symbolic link, which is not followed: set Target= to where it leads", path);
         return refuse(reterr_text, "The target '%s' cannot be used: failed to %s: %s", path, what, strerror(-r));
 }
 
@@ -162,6 +203,8 @@ int attachment_open(Attachment *a, const MirrorConfig *config, int statefd, uint
 
         r = open_source(a, config, reterr_text);
         if (r == 0)
+                r = check_apart(config, reterr_text);
+        if (r == 0)
                 r = lock_state(a, config, statefd, reterr_text);
         if (r == 0)
                 r = open_mount(a, config, size, reterr_text);
@@ -176,14 +219,17 @@ int attachment_open(Attachment *a, const MirrorConfig *config, int statefd, uint
         return r;
 }
 
-void attachment_close(Attachment *a, const MirrorConfig *config, bool remove) {
+int attachment_close(Attachment *a, const MirrorConfig *config, bool remove) {
+        int r = 0;
+
         if (a->staging.fd >= 0)
                 staging_close(&a->staging, remove);
         if (a->mount.fd >= 0)
-                (void) mount_close(&a->mount, config->target, remove);
+                r = mount_close(&a->mount, config->target, remove);
         a->base = manifest_free(a->base);
         a->sourcefd = close_fd(a->sourcefd);
         a->statelockfd = close_fd(a->statelockfd);
+        return r;
 }
 
 static bool knows_a_file(const Manifest *base, int sourcefd) {

@@ -30,8 +30,9 @@ void attachment_init(Attachment *attachment);
 enum { ATTACH_REFUSED = 1 };
 int attachment_open(Attachment *attachment, const MirrorConfig *config, int statefd, uint64_t size, char **reterr_text);
 
-/* Lets go of everything. With @remove, our corner and, if we made it, the mount go too; not if unknown files are in the mirror. */
-void attachment_close(Attachment *attachment, const MirrorConfig *config, bool remove);
+/* Lets go of everything. With @remove, our corner and, if we made it, the mount go too; not if unknown files are in the mirror.
+ * Negative if the mount could not go: -EBUSY, something was mounted over it. */
+int attachment_close(Attachment *attachment, const MirrorConfig *config, bool remove);
 
 /* Whether the source is still the directory that was opened. 0, or ATTACH_LOST: nothing, or another filesystem is there now. What
  * is there is taken as the source again if it holds at least one of the files that the base knows, with the same size and time: a

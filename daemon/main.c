@@ -145,6 +145,7 @@ static void block_signals(void) {
 static int run(const Options *options, Config *config) {
         _cleanup_(manager_freep) Manager *manager = NULL;
         const char *what = "start";
+        bool stuck = false;
         int r;
 
         block_signals();
@@ -153,7 +154,10 @@ static int run(const Options *options, Config *config) {
                 log_error("Failed to %s: %s", what, strerror(-r));
                 return EXIT_FAILURE;
         }
-        return manager_run(manager);
+        r = manager_run(manager, &stuck);
+        if (stuck)
+                (void) TAKE_PTR(manager); /* a worker uses it until the process ends */
+        return r;
 }
 
 static int plan(const Config *config) {

@@ -15,6 +15,9 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
+/* A stop in which nothing moves for so long goes on without the workers that hold it up. */
+#define STUCK_USEC (10 * USEC_PER_SEC)
+
 struct Manager {
         ManagerOptions options;
         Config *config;
@@ -33,6 +36,7 @@ struct Manager {
         bool reloading, reload_wanted;
         bool stopping;
         bool failed;
+        bool stuck;       /* a worker does not come back from the source */
 };
 
 int manager_state_directory(char **ret) {
@@ -93,6 +97,17 @@ static void set_tick(Manager *manager, bool on) {
         (void) sd_event_source_set_enabled(manager->tick, SD_EVENT_ONESHOT);
 }
 
+/* Whoever waits for a dead server cannot be cancelled. What is in RAM need not wait for it. */
+static void abandon(Manager *manager) {
+        manager->stuck = true;
+        for (size_t i = 0; i < manager->n_mirrors; i++) {
+                MirrorState state = mirror_status(manager->mirrors[i]).state;
+
+                if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING)
+                        mirror_abandon(manager->mirrors[i]);
+        }
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *manager = userdata;
         bool busy = false;
@@ -102,6 +117,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         for (size_t i = 0; i < manager->n_mirrors; i++)
                 busy = busy || is_busy(mirror_status(manager->mirrors[i]).state);
         push_status(manager);
+        if (manager->stopping && busy && notify_stalled_usec(&manager->notify) > STUCK_USEC)
+                abandon(manager);
         set_tick(manager, busy);
         return 0;
 }
@@ -458,11 +475,12 @@ Manager *manager_free(Manager *manager) {
         return NULL;
 }
 
-int manager_run(Manager *manager) {
+int manager_run(Manager *manager, bool *ret_stuck) {
         int r;
 
         reconcile(manager);
         r = sd_event_loop(manager->event);
+        *ret_stuck = manager->stuck;
         if (r < 0) {
                 log_error("The event loop failed: %s", strerror(-r));
                 return EXIT_FAILURE;

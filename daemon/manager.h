@@ -19,8 +19,9 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
 Manager *manager_free(Manager *manager);
 DEFINE_CLEANUP(Manager, manager_free)
 
-/* Runs until it is told to stop or cannot go on. Returns the exit status: 0, or 1 for a failure that was told. */
-int manager_run(Manager *manager);
+/* Runs until it is told to stop or cannot go on. Returns the exit status: 0, or 1 for a failure that was told. With *ret_stuck a worker
+ * did not come back: the manager cannot be freed, only the process can end. */
+int manager_run(Manager *manager, bool *ret_stuck);
 
 /* Errors and warnings of a configuration, to the log. Returns true if it can be used. */
 bool manager_tell_config(const Config *config);

@@ -18,7 +18,7 @@ static const char *const type_names[] = {
         [ENTRY_FILE] = "file", [ENTRY_DIRECTORY] = "directory", [ENTRY_SYMLINK] = "symlink", [ENTRY_HARDLINK] = "hardlink",
 };
 
-static const char head_line[] = "# shmstaged manifest 1";
+static const char head_line[] = "# shmstaged manifest 1\n";
 
 enum { LINE_MAX_BYTES = 64 * 1024 };
 
@@ -40,6 +40,20 @@ static int entry_line(const Entry *entry, char **ret) {
         return 0;
 }
 
+/* No path of a scan is absolute or has an empty, "." or ".." part; another one never came from us. */
+static bool is_plain_path(const char *path) {
+        for (const char *part = path;; part++) {
+                const char *end = strchrnul(part, '/');
+                size_t n = (size_t) (end - part);
+
+                if (n == 0 || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
+                        return false;
+                if (*end == '\0')
+                        return true;
+                part = end;
+        }
+}
+
 static int parse_entry(const char *line, Entry *ret) {
         _cleanup_(freep) char *path_text = malloc(strlen(line) + 1), *target_text = malloc(strlen(line) + 1);
         _cleanup_(freep) char *path = NULL, *target = NULL;
@@ -55,8 +69,8 @@ static int parse_entry(const char *line, Entry *ret) {
                 return -EINVAL;
         for (type = 0; type < ELEMENTSOF(type_names) && strcmp(name, type_names[type]) != 0; type++)
                 ;
-        if (type == ELEMENTSOF(type_names) || mode > 07777 || text_unescape(path_text, &path) < 0 ||
-            text_unescape(target_text, &target) < 0 || path[0] == '/' || path[0] == '\0')
+        if (type == ELEMENTSOF(type_names) || mode > 0777 || text_unescape(path_text, &path) < 0 ||
+            text_unescape(target_text, &target) < 0 || !is_plain_path(path))
                 return -EINVAL;
         if (type == ENTRY_FILE || type == ENTRY_DIRECTORY) {
                 free(target);
@@ -125,7 +139,7 @@ static int write_all(const Manifest *manifest, FILE *file, const char *source, c
         if (!source_text || !target_text)
                 return -ENOMEM;
         generation_line(&manifest->generation, generation);
-        if (fprintf(file, "%s\n# source %s\n# target %s\n%s", head_line, source_text, target_text, generation) < 0)
+        if (fprintf(file, "%s# source %s\n# target %s\n%s", head_line, source_text, target_text, generation) < 0)
                 return -errno;
         r = write_entries(manifest, file);
         if (r < 0)
@@ -305,10 +319,11 @@ int manifest_load(int dirfd, const char *name, Manifest **ret, unsigned *reterr_
         if (r < 0 && !absent)
                 return r;
         if (!absent) {
-                if (!fgets(head, sizeof(head), file) || strncmp(head, head_line, strlen(head_line)) != 0)
-                        r = 1;
-                else
-                        r = read_lines(file, manifest, &complete, apply_line);
+                if (!fgets(head, sizeof(head), file) || strcmp(head, head_line) != 0) {
+                        *reterr_line = 1;
+                        return MANIFEST_DAMAGED;
+                }
+                r = read_lines(file, manifest, &complete, apply_line);
                 if (r < 0)
                         return r;
                 if (r > 0 || !complete) {

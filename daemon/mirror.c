@@ -37,7 +37,7 @@ struct Mirror {
         /* A job has these while one is out, else the loop. */
         Attachment attachment;
         Look look;                 /* what the plan at hand borrows from */
-        int result;
+        int result, unmounted;
         const char *what;
         char *refusal;
         int journalfd;
@@ -57,6 +57,7 @@ struct Mirror {
         size_t n_told;             /* lines about single files, in this stage */
         uint64_t huge_bytes, measured_bytes;
 
+        uint64_t looked_usec;      /* when the last look began */
         bool attached, watched, armed, exhausted;
         bool staged;               /* something was put into the mirror in this run */
         bool complete;             /* the first staging is over */
@@ -170,10 +171,19 @@ static void look_run_job(Job *job) {
                 (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation, &m->journalfd);
 }
 
+/* What changed is acted upon when two looks agree, so looks are SettleTime= apart; only the first one after a quiet time comes soon. */
+static uint64_t until_next_look(const Mirror *m) {
+        uint64_t now, next = m->looked_usec + m->config.settle_usec;
+
+        if (sd_event_now(m->context->event, CLOCK_MONOTONIC, &now) < 0 || next < now + DEBOUNCE_USEC)
+                return DEBOUNCE_USEC;
+        return next - now;
+}
+
 static void settled(Mirror *m) {
         set_state(m, MIRROR_SETTLED);
         if (m->dirty || m->has_next)
-                plan_timer(m, m->has_next ? 0 : DEBOUNCE_USEC);
+                plan_timer(m, m->has_next ? 0 : until_next_look(m));
         else if (m->lost || withheld_is_retryable(&m->withheld))
                 plan_timer(m, m->config.poll_usec > 0 ? MIN(m->config.poll_usec, RETRY_USEC) : RETRY_USEC);
         else if (is_polling(m))
@@ -250,6 +260,7 @@ static void look(Mirror *m) {
         }
         m->dirty = false;
         m->reopened = false;
+        (void) sd_event_now(m->context->event, CLOCK_MONOTONIC, &m->looked_usec); /* if not, looks come sooner */
         set_state(m, MIRROR_LOOKING);
         submit(m, look_run_job, look_done_job);
 }
@@ -264,16 +275,22 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* A look that is planned for an earlier time stays: a source that never rests cannot put it off for ever. */
 static void plan_timer(Mirror *m, uint64_t usec) {
-        uint64_t now;
+        uint64_t now, planned;
+        int enabled = SD_EVENT_OFF;
 
         if (sd_event_now(m->context->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
-        if (m->timer) {
-                (void) sd_event_source_set_time(m->timer, now + usec);
-                (void) sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
-        } else
+        if (!m->timer) {
                 (void) sd_event_add_time(m->context->event, &m->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer, m);
+                return;
+        }
+        if (sd_event_source_get_enabled(m->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF &&
+            sd_event_source_get_time(m->timer, &planned) >= 0 && planned <= now + usec)
+                return;
+        (void) sd_event_source_set_time(m->timer, now + usec);
+        (void) sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
 }
 
 /* --- stage --- */
@@ -328,7 +345,7 @@ static void on_report(const Task *task, void *userdata) {
         if (is_side_effect(task))
                 return;
         text = tell_task(&m->config, task);
-        if (m->n_told++ < LINES_MAX)
+        if (!withheld_is_told(&m->withheld, plan_item_path(task->item), text) && m->n_told++ < LINES_MAX)
                 mirrorlog_withheld(&m->config, task, text);
         if (task->item->source)
                 (void) withheld_put(&m->withheld, task, text ? text : "Out of memory");
@@ -477,7 +494,7 @@ static void detach_run(Job *job) {
         m->result = 0;
         m->journalfd = close_fd(m->journalfd);
         if (!m->attached) {
-                attachment_close(&m->attachment, &m->config, false);
+                (void) attachment_close(&m->attachment, &m->config, false); /* nothing was to go */
                 return;
         }
         empty = scan_tree(m->attachment.mount.fd, &options, &left) == 0 && left->n_entries == 0;
@@ -489,13 +506,17 @@ static void detach_run(Job *job) {
                 base->generation = (Generation){};
         if (m->staged || m->removed)
                 m->result = manifest_save(base, m->context->statefd, m->config.name, m->config.source, m->config.target);
-        attachment_close(&m->attachment, &m->config, empty);
+        m->unmounted = attachment_close(&m->attachment, &m->config, empty);
 }
 
 static void detach_done(Job *job) {
         Mirror *m = (Mirror *) job;
 
-        if (m->removed)
+        if (m->result < 0)
+                mirrorlog_not_saved(&m->config, m->result);
+        if (m->unmounted < 0)
+                mirrorlog_not_unmounted(&m->config, m->unmounted);
+        else if (m->removed)
                 mirrorlog_removed(&m->config, m->kept ? (m->refusal ? m->refusal : "?") : NULL);
         m->failing = m->failing || m->kept;
         set_state(m, m->failing ? MIRROR_FAILED : MIRROR_GONE);
@@ -568,6 +589,30 @@ void mirror_stop(Mirror *m) {
         }
 }
 
+/* From the end of the list, so that directories come after what is in them. */
+static void take_away_all(Mirror *m, const Manifest *list) {
+        for (size_t i = list->n_entries; i > 0; i--)
+                if (!(list->entries[i - 1].flags & ENTRY_RECORD))
+                        (void) staging_take_away(&m->attachment.staging, list->entries[i - 1].path, &list->entries[i - 1]);
+}
+
+void mirror_abandon(Mirror *m) {
+        char *text = NULL;
+
+        if (asprintf(&text, "The source '%s' does not answer: the daemon ends without waiting for it", m->config.source) < 0)
+                text = NULL;
+        mirrorlog_failed(&m->config, text);
+        set_problem(m, text);
+        if (m->attached && m->config.remove_on_stop) {
+                if (m->changes)
+                        take_away_all(m, m->changes);
+                take_away_all(m, m->attachment.base);
+                staging_close(&m->attachment.staging, true);
+                (void) mount_close(&m->attachment.mount, m->config.target, true);
+        }
+        set_state(m, MIRROR_FAILED);
+}
+
 /* --- from outside --- */
 
 int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const MirrorContext *context) {
@@ -596,7 +641,7 @@ Mirror *mirror_free(Mirror *m) {
         m->removal = plan_free(m->removal);
         m->changes = manifest_free(m->changes);
         m->source = manifest_free(m->source);
-        attachment_close(&m->attachment, &m->config, false);
+        (void) attachment_close(&m->attachment, &m->config, false); /* nothing is to go */
         m->journalfd = close_fd(m->journalfd);
         withheld_done(&m->withheld);
         told_done(&m->told);
@@ -625,8 +670,8 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
         if (report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST) && !m->armed) {
                 m->armed = true;
                 look(m);
-        } else if (m->dirty && m->state == MIRROR_SETTLED)
-                plan_timer(m, DEBOUNCE_USEC);
+        } else if (m->dirty && m->state == MIRROR_SETTLED && !m->lost)
+                plan_timer(m, until_next_look(m));
 }
 
 int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {

@@ -53,6 +53,10 @@ int mirror_reconfigure(Mirror *mirror, const MirrorConfig *config);
 /* Ends; reaches MIRROR_GONE, or MIRROR_FAILED if something had to be left. */
 void mirror_stop(Mirror *mirror);
 
+/* For a stop that is held up by a worker whose read does not come back: takes the mirror down without waiting. The worker may still use what
+ * the mirror owns, so nothing may be freed any more: the process has to end. */
+void mirror_abandon(Mirror *mirror);
+
 const MirrorConfig *mirror_config(const Mirror *mirror);
 unsigned mirror_number(const Mirror *mirror);
 MirrorStatus mirror_status(const Mirror *mirror);

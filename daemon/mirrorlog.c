@@ -103,6 +103,14 @@ void mirrorlog_not_saved(const MirrorConfig *config, int error) {
                   "forgotten", config->name, strerror(-error));
 }
 
+void mirrorlog_not_unmounted(const MirrorConfig *config, int error) {
+        LogFields fields = { .mirror = config->name, .error = -error };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "Mirror '%s' was removed, but its empty tmpfs stays on '%s', for it cannot be unmounted: %s",
+                  config->name, text_path(path, config->target), error == -EBUSY ? "something else is mounted over it" : strerror(-error));
+}
+
 void mirrorlog_removed(const MirrorConfig *config, const char *left) {
         LogFields fields = { .mirror = config->name, .message_id = left ? MESSAGE_MIRROR_KEPT : NULL, .path = left };
         char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];

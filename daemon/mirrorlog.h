@@ -20,6 +20,7 @@ void mirrorlog_more(const MirrorConfig *config, size_t n);
 void mirrorlog_xattrs_lost(const MirrorConfig *config);
 void mirrorlog_unwatched(const MirrorConfig *config, int error); /* @error 0: the kernel allows no more watches */
 void mirrorlog_not_saved(const MirrorConfig *config, int error);
+void mirrorlog_not_unmounted(const MirrorConfig *config, int error);
 
 /* @left: one of the files that had to be kept; NULL if none. */
 void mirrorlog_removed(const MirrorConfig *config, const char *left);

@@ -79,6 +79,10 @@ void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool w
         notify->said = TAKE_PTR(line);
 }
 
+uint64_t notify_stalled_usec(const Notify *notify) {
+        return now_usec() - notify->moved_usec;
+}
+
 uint64_t notify_interval_usec(const Notify *notify) {
         bool soon = notify->staging && now_usec() - notify->begun_usec < 2 * USEC_PER_SEC;
 

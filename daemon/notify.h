@@ -22,6 +22,9 @@ void notify_done(Notify *notify);
 /* The state as it is now. @waited: someone waits with a timeout for the end of this (start, stop, reload). */
 void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool waited);
 
+/* For how long nothing has moved. */
+uint64_t notify_stalled_usec(const Notify *notify);
+
 /* When to look at the progress next: often at first and on a terminal, then once a second. */
 uint64_t notify_interval_usec(const Notify *notify);
 

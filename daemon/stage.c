@@ -62,8 +62,11 @@ struct Large {
 static void fill(Stage *stage);
 
 static bool needs_attributes(const Stage *stage, const PlanItem *item) {
-        return stage->touched && item->source && item->source->type == ENTRY_DIRECTORY &&
-               (item->action == PLAN_STAGE || item->action == PLAN_KEEP || item->action == PLAN_ADOPT || item->action == PLAN_SETATTR);
+        if (!item->source || item->source->type != ENTRY_DIRECTORY)
+                return false;
+        if (item->action == PLAN_SETATTR)
+                return true;
+        return stage->touched && (item->action == PLAN_STAGE || item->action == PLAN_KEEP || item->action == PLAN_ADOPT);
 }
 
 static bool belongs(const Stage *stage, const PlanItem *item) {
@@ -261,13 +264,6 @@ static unsigned jobs_ahead(const Stage *stage) {
         bool serial = stage->phase == PHASE_REMOVE_DIRECTORIES || stage->phase == PHASE_DIRECTORIES;
 
         return serial ? 0 : pool_workers(stage->pool);
-}
-
-/* One job at a time where directories stand in each other: the order of the plan is then the order in which it happens. */
-static unsigned jobs_at_once(const Stage *stage) {
-        if (stage->phase == PHASE_REMOVE_DIRECTORIES || stage->phase == PHASE_DIRECTORIES)
-                return 1;
-        return pool_workers(stage->pool) + 1;
 }
 
 /* Keeps the pool busy, but not more than that: what is not yet begun can still be cancelled cheaply, and files are

@@ -249,8 +249,26 @@ static void set_attributes(Task *task) {
         concluded(task, r, task->what);
 }
 
+/* Size and mtime of a file can be put back, its ctime cannot: where that has moved, the bytes decide. (It moves without
+ * harm too, when a name is added to the inode or taken away.) */
+static bool was_altered(const Task *task) {
+        const Entry *base = task->item->base;
+        VerifyOptions options = { .progress = task->context->steps };
+        struct stat st;
+        Digest found;
+
+        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & ENTRY_LINKED)
+                return false;
+        if (fs_stat_beneath(task->context->staging->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
+            fs_nsec(&st.st_ctim) == base->ctime_nsec)
+                return false;
+        return verify_digest(task->context->staging->mirrorfd, base->path, &options, &found) == 0 &&
+               !digest_equal(&found, &base->digest);
+}
+
 static void take_away(Task *task) {
-        int r = staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
+        int r = was_altered(task) ? STAGING_OCCUPIED
+                                  : staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
 
         if (r < 0)
                 failed(task, r, "remove it from the mirror");

@@ -18,12 +18,12 @@
 #include <time.h>
 
 enum {
-        STALE_MAX = 10000,     /* watches of directories that are gone, which the library frees only by a new start */
-        EVENTS_AT_ONCE = 4096, /* between two directories of a listing, and two looks at the bell */
+        STALE_MAX = 10000,    /* watches of directories that are gone, which the library frees only by a new start */
+        EVENTS_AT_ONCE = 256, /* between two directories that are listed, so that no storm keeps those waiting */
 };
 
-#define BACKOFF_MIN_USEC (100 * USEC_PER_SEC / 1000)
-#define BACKOFF_MAX_USEC (5 * USEC_PER_SEC)
+#define BACKOFF_MIN_USEC (USEC_PER_SEC / 10)
+#define BACKOFF_MAX_USEC (2 * USEC_PER_SEC)
 #define CALM_USEC (10 * USEC_PER_SEC) /* without trouble, then the next trouble is the first again */
 
 typedef enum RootState {
@@ -209,7 +209,7 @@ static bool work(Watch *watch) {
         return watchtree_list_next(&watch->tree) || event;
 }
 
-static void root_settle(Root *root, bool busy) {
+static void root_settle(Root *root) {
         if (root->state == ROOT_LOST)
                 return;
         if (root->tree.lost) {
@@ -222,22 +222,25 @@ static void root_settle(Root *root, bool busy) {
                 root->told_incomplete = true;
                 root_tell(root, WATCH_EXHAUSTED, NULL);
         }
-        if (busy || root->state == ROOT_NEW || root->state == ROOT_ARMED)
+        if (root->tree.n_fresh > 0 || root->watch->notifier.fd < 0)
                 return;
         if (root->state == ROOT_RESYNCING)
                 root_tell(root, WATCH_RESYNC, NULL);
-        else if (!root->tree.incomplete)
+        if (root->state == ROOT_ARMING && !root->tree.incomplete)
                 root_tell(root, WATCH_ARMED, NULL);
-        root->state = ROOT_ARMED;
+        if (root->state != ROOT_NEW)
+                root->state = ROOT_ARMED;
 }
 
-static void settle(Watch *watch, bool busy) {
+/* Turns what the tree found into reports. A root is armed when nothing is left to be listed for the first time, though events
+ * may wait: what they are about will be reported, and that is all an owner who looks now needs. */
+static void settle(Watch *watch) {
         if (watch->tree.confused)
                 return;
         /* counted first, so that who reads of an armed root finds its directories counted */
         atomic_store(&watch->directories, watch->tree.n_directories);
         for (Root *root = watch_first_root(watch); root; root = root->next)
-                root_settle(root, busy || watch->notifier.fd < 0);
+                root_settle(root);
 }
 
 static int wait_msec(const Watch *watch, bool busy) {
@@ -266,7 +269,7 @@ static void wait_for_more(Watch *watch, bool busy) {
         /* a lazy unmount sends no event while anybody holds the filesystem */
         if (fds[1].revents) {
                 check_roots(watch);
-                settle(watch, true);
+                settle(watch);
         }
 }
 
@@ -279,7 +282,7 @@ static void *watch_main(void *userdata) {
                 take_orders(watch);
                 recover(watch);
                 busy = work(watch);
-                settle(watch, busy);
+                settle(watch);
                 wait_for_more(watch, busy);
         }
         return NULL;

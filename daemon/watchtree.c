@@ -27,6 +27,7 @@ struct WatchNode {
         LIST_ENTRY(WatchNode) sibling;  /* parent->children */
         TAILQ_ENTRY(WatchNode) waiting; /* WatchTree.queue */
         bool queued;
+        bool fresh;       /* counted in WatchRoot.n_fresh */
         bool aloud;       /* when it is listed */
         unsigned listing; /* of the parent, that saw it last */
         int wd;           /* -1 when the kernel has dropped it */
@@ -106,7 +107,9 @@ static void node_queue(WatchTree *tree, WatchNode *node, bool aloud) {
 static void node_unqueue(WatchTree *tree, WatchNode *node) {
         if (node->queued)
                 TAILQ_REMOVE(&tree->queue, node, waiting);
-        node->queued = false;
+        if (node->fresh)
+                node->root->n_fresh--;
+        node->queued = node->fresh = false;
 }
 
 static int node_set_wd(WatchTree *tree, WatchNode *node, int wd) {
@@ -307,6 +310,8 @@ static bool place(WatchTree *tree, WatchRoot *root, WatchNode *parent, const cha
         }
         node->inode = st->st_ino;
         node->device = st->st_dev;
+        node->fresh = !aloud;
+        root->n_fresh += node->fresh;
         node_queue(tree, node, aloud);
         return true;
 }

@@ -25,9 +25,10 @@ typedef struct WatchRoot {
         const char *path; /* absolute; borrowed */
         const char *skip; /* name at the top that is not looked at, or NULL; borrowed */
 
-        /* The tree's findings. The owner may clear the flags. */
+        /* The tree's findings; the owner may clear the flags. */
         bool lost;       /* deleted, moved, unmounted or mounted over */
         bool incomplete; /* the kernel has no watch for some directory of it */
+        size_t n_fresh;  /* directories that wait for their first, quiet listing: 0 when all is watched */
 
         WatchNode *top; /* NULL while not planted */
         dev_t device;   /* what was planted first, to know it again */

@@ -23,6 +23,12 @@ static WithheldFile *find(const Withheld *withheld, const char *path) {
         return NULL;
 }
 
+bool withheld_is_told(const Withheld *withheld, const char *path, const char *text) {
+        const WithheldFile *file = find(withheld, path);
+
+        return file && string_equal(file->text, text);
+}
+
 void withheld_drop(Withheld *withheld, const char *path) {
         WithheldFile *file = find(withheld, path);
 

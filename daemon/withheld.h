@@ -26,6 +26,9 @@ void withheld_done(Withheld *withheld);
 /* Adds or replaces the file of a failed task. */
 int withheld_put(Withheld *withheld, const Task *task, const char *text);
 
+/* True if this very sentence was told of the file before. */
+bool withheld_is_told(const Withheld *withheld, const char *path, const char *text);
+
 /* Forgets a file that is all right now. */
 void withheld_drop(Withheld *withheld, const char *path);
 

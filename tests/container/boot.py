@@ -317,13 +317,17 @@ class Container:
                         return processes
 
                 def hold_back():
+                        ran = on
                         while not end.is_set():
-                                until = time.monotonic() + off
+                                # on a busy machine they ran longer than they should have
+                                until = time.monotonic() + off * max(1, ran / (on or off))
                                 # again and again: PID 1 continues what it wants to end
                                 while signal_all(signal.SIGSTOP) and time.monotonic() < until:
                                         end.wait(0.001)
                                 signal_all(signal.SIGCONT)
-                                end.wait(on if time.monotonic() >= until else 0.0005)
+                                continued = time.monotonic()
+                                end.wait(on if continued >= until else 0.0005)
+                                ran = time.monotonic() - continued
                         signal_all(signal.SIGCONT)
 
                 thread = threading.Thread(target=hold_back)

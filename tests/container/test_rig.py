@@ -27,6 +27,7 @@ RequiresMountsFor=/data/models /dev/shm/models
 Type=notify
 NotifyAccess=all
 ExecStart=/usr/local/bin/stager /data/models /dev/shm/models
+KillMode=mixed
 Restart=on-failure
 RestartSec=0
 '''

@@ -543,7 +543,7 @@ class TestStop(SystemTest):
                 self.start()
                 said = set()
                 started = time.monotonic()
-                with self.box.slowed(SERVICE, on=0.002, off=0.15):
+                with self.box.slowed(SERVICE, on=0.002, off=0.25):
                         self.box.systemctl('stop --no-block ' + SERVICE)
                         while self.state() not in ('inactive', 'failed'):
                                 said.add(self.status())

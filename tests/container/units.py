@@ -15,7 +15,9 @@ class Engine:
                 self.box, self.name, self.log = box, name, f'/var/log/{name}.seen'
                 box.write('/usr/local/bin/engine', read_text(HERE + '/engine.sh'), 0o755)
                 box.write(f'/etc/systemd/system/{name}',
-                          f'[Unit]\n{unit}\n[Service]\nExecStart=/usr/local/bin/engine {self.log} {file}\n{service}\n'
+                          f'[Unit]\n{unit}\n[Service]\nExecStart=/usr/local/bin/engine {self.log} {file}\n'
+                          # what the engine runs when it is told to stop is not to be told so as well
+                          f'KillMode=mixed\n{service}\n'
                           '[Install]\nWantedBy=multi-user.target\n')
 
         def records(self):

@@ -82,7 +82,7 @@ class Daemon:
         os.chmod(path, 0o777)
         self.log_path = os.path.join(case.work, "log-%d" % case.count())
         self.log_file = open(self.log_path, "wb")
-        environment = dict(os.environ, NOTIFY_SOCKET=path, STATE_DIRECTORY=case.state, **(env or {}))
+        environment = {**os.environ, "NOTIFY_SOCKET": path, "STATE_DIRECTORY": case.state, **(env or {})}
         for name in ("INVOCATION_ID", "JOURNAL_STREAM"):
             environment.pop(name, None)
         command = [*wrapper, DAEMON, "--config=" + config, "--log-level=debug", *args]

@@ -17,8 +17,10 @@ def mount(*args):
 
 
 def mount_options(path):
+    """Of what was mounted there last: type, source and options."""
     done = subprocess.run(["findmnt", "-n", "-o", "FSTYPE,SOURCE,OPTIONS", "--mountpoint", path], capture_output=True, text=True)
-    return done.stdout.split() + [""] * 3
+    lines = done.stdout.splitlines() or [""]
+    return lines[-1].split() + [""] * 3
 
 
 class Target(harness.Case):
@@ -114,8 +116,9 @@ class Mounted(Target):
         mount("-t", "tmpfs", "other", self.target)
         with open(self.mirrored("precious"), "w") as f:
             f.write("not yours")
-        daemon.signal(signal.SIGTERM)
-        daemon.join()
+        daemon.stop()
+        self.assertIn("its empty tmpfs stays on '%s', for it cannot be unmounted: something else is mounted over it" % self.target,
+                      daemon.log())
         self.assertEqual(mount_options(self.target)[1], "other")
         with open(self.mirrored("precious")) as f:
             self.assertEqual(f.read(), "not yours")
@@ -267,10 +270,11 @@ class Refused(Target):
         self.assertEqual(self.read(self.path("target", "disk", "b")), b"x")
         self.assertIn("'%s'" % self.target, text)
 
-    def test_a_state_file_that_cannot_be_read_leaves_no_mount(self):
+    def test_a_state_file_that_is_none_is_told_and_done_without(self):
         os.mkdir(os.path.join(self.state, "m.xxh128"))
-        text = self.refused()
-        self.assertIn("m.xxh128", text)
+        daemon = self.ready()
+        self.assertRegex(daemon.log(), r"Failed to write m\.xxh128 in the state directory: Is a directory")
+        daemon.stop()
         self.assert_gone()
 
     def test_a_state_directory_that_cannot_be_made_is_named(self):

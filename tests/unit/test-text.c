@@ -32,7 +32,8 @@ static void assert_span(uint64_t usec, const char *expected) {
 
 static void spans_are_printed_in_the_unit_that_fits(void **state) {
         (void) state;
-        assert_span(0, "0us");
+        assert_span(0, "0s");
+        assert_span(1, "1us");
         assert_span(999, "999us");
         assert_span(450 * 1000, "450ms");
         assert_span(USEC_PER_SEC, "1.0s");

@@ -732,11 +732,11 @@ static void storm(void) {
 
 static void after_a_storm_of_renames_every_directory_is_watched_by_its_name(void **state) {
         (void) state;
-        for (storm_seed = 1; storm_seed <= 8; storm_seed++) {
+        for (storm_seed = 1; storm_seed <= 6; storm_seed++) {
                 Watch *watch = armed_watch();
                 pid_t pid = start_child(storm);
 
-                sleep_msec(400);
+                sleep_msec(300);
                 end_child(pid);
                 await_step();
                 await_directories(watch, on_disk.n);
@@ -800,7 +800,7 @@ static void a_directory_swapped_for_a_symbolic_link_is_not_followed(void **state
         make_directory(at("d/sub"));
         must(symlink(outside, at("link")) == 0);
         pid = start_child(swap);
-        for (unsigned run = 0; run < 200; run++) {
+        for (unsigned run = 0; run < 60; run++) {
                 Watch *watch = new_watch();
                 Seen seen = { 0 };
 
@@ -1324,11 +1324,12 @@ static unsigned long long thread_value(const char *field, int radix) {
         return 0;
 }
 
-static void an_idle_watch_does_not_wake_up(void **state) {
-        Watch *watch = armed_watch();
+static void check_idle(void) {
+        Watch *watch;
         unsigned long long before;
 
-        (void) state;
+        private_mounts(); /* else whoever mounts something on this machine wakes it */
+        watch = armed_watch();
         sleep_msec(100);
         before = thread_value("voluntary_ctxt_switches:", 10);
         sleep_msec(1000);
@@ -1336,6 +1337,12 @@ static void an_idle_watch_does_not_wake_up(void **state) {
         make_file(at("f"));
         see_exactly(watch, "f", NULL);
         must(thread_value("voluntary_ctxt_switches:", 10) > before);
+        stop_watch();
+}
+
+static void an_idle_watch_does_not_wake_up(void **state) {
+        (void) state;
+        in_a_child(check_idle);
 }
 
 static void the_thread_takes_no_signal_and_the_caller_keeps_its_mask(void **state) {
@@ -1358,7 +1365,7 @@ static uint64_t msec_to_stop(void) {
 }
 
 static void it_stops_at_once_when_idle_and_in_the_middle_of_a_listing(void **state) {
-        enum { N_OUTER = 100, N_INNER = 300, PROMISE_MSEC = SANITIZED ? 1000 : 300 };
+        enum { N_OUTER = 100, N_INNER = 200, PROMISE_MSEC = SANITIZED ? 1000 : 300 };
         Watch *watch;
         uint64_t idle, busy;
 
