@@ -17,7 +17,7 @@
 #include <sys/sysmacros.h>
 
 enum {
-        /* Whatever can change what a name stands for. Not IN_MODIFY, which tells of every write and proves nothing. */
+        /* Whatever can change what a name stands for. Not IN_MODIFY: it tells of every write and proves nothing. */
         MASK = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
                IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK | IN_MASK_CREATE,
         FD_PATH_MAX = 64,
@@ -119,8 +119,8 @@ void notifier_stop(Notifier *notifier) {
 }
 
 /* A path of the descriptor that was never given to the library before: @serial is spelt with "./" for one and "/"
- * for zero, which leads nowhere else. The path ends in a slash, so the link in /proc is followed, and what it leads to is
- * the open directory itself, whatever its name leads to by now. */
+ * for zero, which leads nowhere else. The path ends in a slash, so the link in /proc is followed, and what it leads
+ * to is the open directory itself, whatever its name leads to by now. */
 static void make_token(char token[static TOKEN_MAX], int dirfd, uint64_t serial) {
         char *end = token + snprintf(token, FD_PATH_MAX, "/proc/self/fd/%d/", dirfd);
 

@@ -2,9 +2,9 @@
 
 /* What changed below the watched directories: the thread, and the reports it writes. See watch.h.
  *
- * The thread alone owns the notifier and the tree. The lock guards the list of roots; the reports have
- * a desk with a lock of its own. The owner puts roots in front of the list and marks them closed; only the thread takes them out, so the
- * thread may walk the list without the lock. */
+ * The thread alone owns the notifier and the tree. The lock guards the list of roots; the reports have a desk with a
+ * lock of its own, which may be taken under the first. The owner puts roots in front of the list and marks them closed;
+ * only the thread takes them out, so the thread may walk the list without the lock. */
 
 #include "watch.h"
 #include "notifier.h"
@@ -46,26 +46,26 @@ struct Root {
         RootState state;      /* thread */
         bool told_incomplete; /* thread */
 
-        bool closed;          /* lock: to be taken out of the list */
-        WatchDraft draft;     /* of the desk */
+        bool closed;      /* lock: to be taken out of the list */
+        WatchDraft draft; /* the desk's lock */
 };
 
 struct Watch {
         pthread_t thread;
         bool started;
         atomic_bool stop;
-        int bell;       /* eventfd: look at stop and the roots */
-        int mountinfo;  /* thread: POLLPRI when something was mounted or unmounted */
+        int bell;      /* eventfd: look at stop and the roots */
+        int mountinfo; /* thread: POLLPRI when something was mounted or unmounted */
 
         pthread_mutex_t lock;
         Root *roots; /* lock */
         WatchDesk desk;
 
-        Notifier notifier;      /* thread */
-        WatchTree tree;         /* thread */
-        uint64_t restart_usec;  /* thread: when to start the stopped notifier */
-        uint64_t backoff_usec;  /* thread */
-        uint64_t trouble_usec;  /* thread: when it was last stopped */
+        Notifier notifier;     /* thread */
+        WatchTree tree;        /* thread */
+        uint64_t restart_usec; /* thread: when to start the stopped notifier */
+        uint64_t backoff_usec; /* thread */
+        uint64_t trouble_usec; /* thread: when it was last stopped */
 
         atomic_uint_fast64_t resyncs;
         atomic_uint_fast64_t directories;
@@ -232,8 +232,8 @@ static void root_settle(Root *root) {
                 root->state = ROOT_ARMED;
 }
 
-/* Turns what the tree found into reports. A root is armed when nothing is left to be listed for the first time, though events
- * may wait: what they are about will be reported, and that is all an owner who looks now needs. */
+/* Turns what the tree found into reports. A root is armed when nothing is left to be listed for the first time, though
+ * events may wait: what they are about will be reported, and that is all an owner who looks now needs. */
 static void settle(Watch *watch) {
         if (watch->tree.confused)
                 return;

@@ -23,9 +23,12 @@ DEFINE_CLEANUP(Watch, watch_free)
 /* Readable (EPOLLIN) when watch_next() has something. For the loop. */
 int watch_get_fd(Watch *watch);
 
-/* Watches @path (absolute, a directory, not a symbolic link) and everything below it, except entries named @skip at the top (NULL for none).
- * Returns at once; WATCH_ARMED comes when all is watched. @root is the caller's number for it, not yet in use. */
+/* Watches @path (absolute, a directory, not a symbolic link) and everything below it on the same filesystem, except
+ * what is named @skip at the top (NULL for none). Returns at once; WATCH_ARMED comes when all is watched. @root is the
+ * caller's number for it: -EEXIST if it is in use. */
 int watch_add(Watch *watch, unsigned root, const char *path, const char *skip);
+
+/* No report about the root comes after this; its number is free again. -ENOENT if there is no such root. */
 int watch_remove(Watch *watch, unsigned root);
 
 /* Takes the next report: positive and *ret to be freed with watch_report_free(), 0 when there is none. The

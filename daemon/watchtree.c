@@ -252,10 +252,10 @@ static int node_open(WatchTree *tree, const WatchNode *node) {
         return TAKE_FD(fd);
 }
 
-/* Makes room for a directory below @parent (NULL: a root) whose inode has a watch already. Where that watch's node is
- * not in place any more, the directory was renamed and its new name was seen before the event: the old node goes. Where
- * it is in place, two paths lead to one directory (a bind mount, a root inside another) and the kernel has only one watch
- * to give, so the second path counts as unwatchable. False when there is no room, or @parent went with the old node. */
+/* Makes room for a directory below @parent (NULL: a root) whose inode has a watch already. Where that watch's node
+ * is not in place any more, the directory was renamed and its new name was seen before the event: the old node goes.
+ * Where it is in place, two paths lead to one directory (a bind mount, a root inside another) and the kernel has only
+ * one watch to give: the second path counts as unwatchable. False if there is no room, or @parent went too. */
 static bool make_room(WatchTree *tree, WatchRoot *root, WatchNode *parent, const struct stat *st, bool *ret_gone) {
         WatchNode *rival = node_from_inode(tree, st);
         _cleanup_(close_fdp) int fd = -1;
@@ -436,16 +436,14 @@ bool watchtree_list_next(WatchTree *tree) {
         return true;
 }
 
-/* About the watched directory itself. True if there is nothing else to do. */
-static bool handle_self(WatchTree *tree, WatchNode *node, uint32_t mask) {
+/* About the watched directory itself. */
+static void handle_self(WatchTree *tree, WatchNode *node, uint32_t mask) {
         if ((mask & IN_UNMOUNT) || (!node->parent && (mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))))
                 node->root->lost = true;
         if (mask & IN_IGNORED) {
                 node_forget_wd(tree, node); /* the kernel has dropped the watch */
                 node_drop(tree, node);
-                return true;
         }
-        return false;
 }
 
 void watchtree_handle(WatchTree *tree, const struct inotify_event *event) {
@@ -459,9 +457,13 @@ void watchtree_handle(WatchTree *tree, const struct inotify_event *event) {
                 return;
         }
         node = node_from_wd(tree, event->wd);
-        if (!node) /* of a watch that was dropped with events still in the queue: whatever it says was looked at since */
+        if (!node) /* its watch was dropped meanwhile; what it tells of was looked at after that */
                 return;
-        if (handle_self(tree, node, event->mask) || *name == '\0' || !is_wanted(node, name))
+        if (*name == '\0') {
+                handle_self(tree, node, event->mask);
+                return;
+        }
+        if (!is_wanted(node, name))
                 return;
         tell(tree, node, name);
         if (!(event->mask & IN_ISDIR))

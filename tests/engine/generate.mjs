@@ -73,6 +73,9 @@ async function generate(path, engine, wanted) {
                 return { loaded: path, mapped: isMapped(path), tokens: tokens.length,
                          text: model.detokenize(tokens), load_ms };
         } catch (error) {
+                // the reasons come over from a thread of the engine's
+                for (let tries = 0; complaints.length === 0 && tries < 40; tries++)
+                        await new Promise((resume) => setTimeout(resume, 50));
                 throw new Error([error.message, ...complaints].join("; "));
         } finally {
                 await llama.dispose();
