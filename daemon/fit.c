@@ -43,7 +43,7 @@ static void sum_up(const FitInput *input, const Plan *plan, Fit *fit) {
                 fit->need_bytes += item_bytes(item);
                 fit->need_inodes++;
         }
-        fit->limit = FIT_TMPFS;
+        fit->limit = FIT_SIZE; /* of two that are alike, the one that a person has set */
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
                 if (input->room[l] < input->room[fit->limit])
                         fit->limit = l;

@@ -6,6 +6,7 @@
 
 #include "fs.h"
 #include "scan.h"
+#include "staging.h"
 
 static int scan_source(const LookOptions *options, Look *look) {
         ScanOptions scan = {
@@ -41,7 +42,7 @@ static uint64_t room_taken(const Manifest *mirror) {
 }
 
 static int measure_room(const LookOptions *options, Look *look) {
-        uint64_t taken = room_taken(look->mirror);
+        uint64_t taken = room_taken(look->mirror) + STAGING_OWN_BYTES, budget = options->budget & ~(uint64_t) 4095;
         FsRoom room = { .free = UINT64_MAX, .inodes = UINT64_MAX };
         int r = options->mirrorfd < 0 ? 0 : fs_room(options->mirrorfd, &room);
 
@@ -49,7 +50,7 @@ static int measure_room(const LookOptions *options, Look *look) {
                 return r;
         look->tmpfs_free = room.free;
         look->inodes_free = room.inodes;
-        look->size_left = options->budget > taken ? options->budget - taken : 0;
+        look->size_left = budget > taken ? budget - taken : 0;
         return memory_read("/proc", "/sys/fs/cgroup", &look->memory);
 }
 

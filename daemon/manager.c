@@ -157,9 +157,19 @@ static bool is_same_place(const MirrorConfig *a, const MirrorConfig *b) {
         return string_equal(a->source, b->source) && string_equal(a->target, b->target);
 }
 
-/* Makes the mirrors those of the configuration. What has to go first is stopped now, and its place is taken when it is gone:
- * then this is called again. */
+static bool is_leaving(const Manager *manager, const Mirror *mirror) {
+        const MirrorConfig *wanted = config_find_mirror(manager->config, mirror_config(mirror)->name);
+        MirrorState state = mirror_status(mirror).state;
+
+        return state != MIRROR_GONE && state != MIRROR_FAILED && !(wanted && is_same_place(wanted, mirror_config(mirror)));
+}
+
+/* Makes the mirrors those of the configuration. What has to go first is stopped already; its target, its name or its memory may be
+ * needed, so nothing begins before it is gone: then this is called again. */
 static void reconcile(Manager *manager) {
+        for (size_t i = 0; i < manager->n_mirrors; i++)
+                if (is_leaving(manager, manager->mirrors[i]))
+                        return;
         for (size_t i = 0; i < manager->config->n_mirrors; i++) {
                 const MirrorConfig *config = &manager->config->mirrors[i];
 

@@ -442,7 +442,7 @@ static int start_stage(Mirror *m, const Plan *plan, void (*finished)(void *userd
 }
 
 static void tell_shortage_once(Mirror *m, bool fits) {
-        _cleanup_(freep) char *text = fits ? NULL : tell_shortage(&m->config, m->look.plan, &m->fit);
+        _cleanup_(freep) char *text = fits ? NULL : tell_shortage(&m->config, m->look.plan, &m->fit, false);
 
         m->n_left_out = m->look.plan->n_left_out;
         if (text && !string_equal(text, m->problem))
@@ -464,7 +464,7 @@ void mirror_proceed(Mirror *m) {
         assert(m->state == MIRROR_PLANNED);
         r = check_fit(m);
         if (r == FIT_NO_ROOM && m->config.on_no_room == NO_ROOM_FAIL && !m->complete) {
-                fail(m, tell_shortage(&m->config, m->look.plan, &m->fit));
+                fail(m, tell_shortage(&m->config, m->look.plan, &m->fit, true));
                 return;
         }
         if (r < 0) {

@@ -83,7 +83,7 @@ static void print_look(Preview *preview, const MirrorConfig *mirror, Look *look,
         (void) fprintf(out, "  need: %14llu bytes (%s) for %zu entries\n", (unsigned long long) fit.need_bytes,
                        text_bytes(need, fit.need_bytes), look->plan->n_stage + look->plan->n_left_out);
         print_room(&fit, &input, out);
-        text = r == FIT_NO_ROOM ? tell_shortage(mirror, look->plan, &fit) : NULL;
+        text = r == FIT_NO_ROOM ? tell_shortage(mirror, look->plan, &fit, mirror->on_no_room == NO_ROOM_FAIL) : NULL;
         (void) fprintf(out, "  %s\n", r == 0 ? "It fits" : text ? text : "Out of memory");
 }
 

@@ -13,7 +13,7 @@
 /* A file with several names, remembered until all names are known. */
 typedef struct Linked {
         uint64_t dev, ino;
-        const char *path; /* of the entry, which is complete by then */
+        char *path; /* owned: a name that is listed twice replaces its first entry */
 } Linked;
 
 typedef struct Scan {
@@ -143,6 +143,7 @@ static int measure_data(int dirfd, const char *name, const struct stat *st, uint
 }
 
 static int add_file(Scan *scan, int dirfd, const char *name, const struct stat *st, Entry *entry) {
+        char *path;
         int r = measure_data(dirfd, name, st, &entry->room);
 
         if (r < 0)
@@ -157,9 +158,10 @@ static int add_file(Scan *scan, int dirfd, const char *name, const struct stat *
                         return -ENOMEM;
                 scan->linked = grown;
         }
-        scan->linked[scan->n_linked++] = (Linked){
-                .dev = st->st_dev, .ino = st->st_ino,
-                .path = scan->manifest->entries[scan->manifest->n_entries - 1].path };
+        path = strdup(scan->path);
+        if (!path)
+                return -ENOMEM;
+        scan->linked[scan->n_linked++] = (Linked){ .dev = st->st_dev, .ino = st->st_ino, .path = path };
         return 0;
 }
 
@@ -299,14 +301,15 @@ static int tie_links(Scan *scan) {
                 qsort(scan->linked, scan->n_linked, sizeof(Linked), compare_linked);
         for (size_t i = 0; i < scan->n_linked; i++) {
                 const Linked *l = &scan->linked[i];
-                Entry *entry;
+                Entry *entry = manifest_find(scan->manifest, l->path);
 
+                if (!entry || entry->ino != l->ino)
+                        continue; /* left out since, or listed again as another file */
                 if (!first || first->dev != l->dev || first->ino != l->ino) {
                         first = l;
                         continue;
                 }
-                entry = manifest_find(scan->manifest, l->path);
-                if (!entry)
+                if (strcmp(first->path, l->path) == 0)
                         continue;
                 entry->type = ENTRY_HARDLINK;
                 entry->room = 0;
@@ -363,13 +366,15 @@ int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret) {
         r = scan_directory(&scan, rootfd, ".");
         if (r == 0) {
                 manifest_sort(manifest);
+                if (!options->mirror)
+                        manifest_filter(manifest, has_aria_marker, manifest);
                 r = tie_links(&scan);
         }
+        for (size_t i = 0; i < scan.n_linked; i++)
+                free(scan.linked[i].path);
         free(scan.linked);
         if (r < 0)
                 return r;
-        if (!options->mirror)
-                manifest_filter(manifest, has_aria_marker, manifest);
         if (options->include && *options->include)
                 manifest_filter(manifest, is_barren, manifest);
         *ret = TAKE_PTR(manifest);

@@ -128,7 +128,24 @@ static char *list_left_out(const Plan *plan) {
         return TAKE_PTR(list);
 }
 
-char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit) {
+static const char *tell_remedy(const Fit *fit) {
+        if (fit->short_bytes == 0)
+                return "mount the tmpfs with more inodes (nr_inodes=)";
+        switch (fit->limit) {
+        case FIT_TMPFS:
+        case FIT_SIZE:
+                return "raise Size=";
+        case FIT_MEMORY:
+                return "lower ReserveMemory=, end what takes the memory";
+        case FIT_CGROUP:
+                return "raise the limit of the control group (MemoryMax=)";
+        case _FIT_LIMIT_MAX:
+                break;
+        }
+        return "make room";
+}
+
+char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
         char missing[TEXT_BYTES_MAX], need[TEXT_BYTES_MAX], room[TEXT_BYTES_MAX];
         _cleanup_(freep) char *list = list_left_out(plan), *shortage = NULL;
 
@@ -142,16 +159,11 @@ char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit
                 shortage = sentence("%llu inodes of the tmpfs are missing", (unsigned long long) fit->short_inodes);
         if (!shortage)
                 return NULL;
-        switch (config->on_no_room) {
-        case NO_ROOM_FAIL:
-                return sentence("It does not fit: %s; nothing was staged. Without %s it would fit: raise Size=, leave something out "
-                                "with Exclude=, or choose OnNoRoom=skip or link", shortage, list);
-        case NO_ROOM_SKIP:
-                return sentence("It does not fit: %s; left out: %s", shortage, list);
-        case NO_ROOM_LINK:
-                return sentence("It does not fit: %s; linked to the disk: %s", shortage, list);
-        }
-        return NULL;
+        if (refused)
+                return sentence("It does not fit: %s; nothing is staged. Without %s it would fit: %s, leave something out with "
+                                "Exclude=, or choose OnNoRoom=skip or link", shortage, list, tell_remedy(fit));
+        return sentence("It does not fit: %s; %s: %s", shortage,
+                        config->on_no_room == NO_ROOM_LINK ? "linked to the disk" : "left out", list);
 }
 
 static const char *answer_word(MountAnswer answer) {

@@ -18,8 +18,9 @@ char *tell_omission(const MirrorConfig *config, const Omission *omission);
 /* Something that the mirror has and the source has not, or otherwise: PLAN_SAVE or PLAN_CONFLICT. */
 char *tell_held(const MirrorConfig *config, const PlanItem *item);
 
-/* "It does not fit: 12.5G more needed than the 40.0G ...": in one sentence, with the first names of what was left out. */
-char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit);
+/* "It does not fit: so many bytes are missing ...": with the first names of what was left out. @refused: nothing at all is staged for
+ * it, not even what would fit. */
+char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused);
 
 /* The kind of the mount, and what became of the options that were asked for. */
 char *tell_mount(const MirrorConfig *config, const Mount *mount);

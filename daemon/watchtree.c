@@ -56,8 +56,6 @@ static int note(WatchTree *tree, int error) {
         return -error;
 }
 
-/* -- nodes ------------------------------------------------------------------------------------------------- */
-
 static int compare_nodes(const void *a, const void *b) {
         const WatchNode *x = a, *y = b;
 
@@ -212,8 +210,6 @@ static char *node_path(const WatchNode *node, const char *name) {
         return path;
 }
 
-/* -- looking at the disk ----------------------------------------------------------------------------------- */
-
 static int root_open(WatchTree *tree, WatchRoot *root, int flags) {
         _cleanup_(close_fdp) int fd = open(root->path, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         struct stat st;
@@ -252,11 +248,20 @@ static int node_open(WatchTree *tree, const WatchNode *node) {
         return TAKE_FD(fd);
 }
 
-/* Makes room for a directory below @parent (NULL: a root) whose inode has a watch already. Where that watch's node
- * is not in place any more, the directory was renamed and its new name was seen before the event: the old node goes.
- * Where it is in place, two paths lead to one directory (a bind mount, a root inside another) and the kernel has only
- * one watch to give: the second path counts as unwatchable. False if there is no room, or @parent went too. */
-static bool make_room(WatchTree *tree, WatchRoot *root, WatchNode *parent, const struct stat *st, bool *ret_gone) {
+static bool same_mount(int a, int b) {
+        struct statx x, y;
+
+        return statx(a, "", AT_EMPTY_PATH, STATX_MNT_ID, &x) < 0 ||
+               statx(b, "", AT_EMPTY_PATH, STATX_MNT_ID, &y) < 0 || x.stx_mnt_id == y.stx_mnt_id;
+}
+
+/* Makes room for the open directory below @parent (NULL: a root), whose inode has a watch already. If that watch's
+ * node is not in place any more, the directory was renamed, and seen here before the event was: the old node goes. If
+ * it is in place, the directory was renamed back from here, and the events are to come; unless two paths do lead to one
+ * directory (a bind mount, a root inside another): the kernel has only one watch to give, so the second counts as
+ * unwatchable. False if there is no room, or @parent went too. */
+static bool make_room(WatchTree *tree, WatchRoot *root, WatchNode *parent, int dirfd, const struct stat *st,
+                      bool *ret_gone) {
         WatchNode *rival = node_from_inode(tree, st);
         _cleanup_(close_fdp) int fd = -1;
 
@@ -266,7 +271,7 @@ static bool make_room(WatchTree *tree, WatchRoot *root, WatchNode *parent, const
         }
         fd = node_open(tree, rival);
         if (fd >= 0) {
-                root->incomplete = true;
+                root->incomplete |= rival->root != root || !same_mount(fd, dirfd);
                 return false;
         }
         if (!rival->parent) {
@@ -291,7 +296,7 @@ static bool place(WatchTree *tree, WatchRoot *root, WatchNode *parent, const cha
                 return true; /* nobody could open it by its path */
         r = notifier_watch(tree->notifier, fd, &wd);
         if (r == NOTIFIER_TAKEN) {
-                if (!make_room(tree, root, parent, st, &gone))
+                if (!make_room(tree, root, parent, fd, st, &gone))
                         return !gone;
                 r = notifier_watch(tree->notifier, fd, &wd);
         }
@@ -393,8 +398,6 @@ static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_taken, bool alo
         if (errno == 0) /* a directory that cannot be read to its end proves no absence */
                 drop_unseen(tree, node);
 }
-
-/* -- what the owner calls ---------------------------------------------------------------------------------- */
 
 void watchtree_plant(WatchTree *tree, WatchRoot *root) {
         _cleanup_(close_fdp) int fd = root_open(tree, root, O_RDONLY | O_NONBLOCK);

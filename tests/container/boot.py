@@ -77,6 +77,12 @@ def cgroup_processes(group):
         return []
 
 
+def cgroup_cpu_seconds(group):
+        with contextlib.suppress(OSError), open(group + '/cpu.stat') as file:
+                return int(file.readline().split()[1]) / 1e6
+        return 0
+
+
 class Container:
         """@layers are directories laid over the tree (a `meson install --destdir`), @binds are host directories
         that appear inside. @prepare is called with the Container before the first boot, when only install(),
@@ -302,10 +308,11 @@ class Container:
                 os.kill(process, number)
 
         @contextlib.contextmanager
-        def slowed(self, service, on=0.002, off=0.038):
-                """Inside this context the processes of @service, from their first moment, run only @on seconds of
-                every @on + @off: they are stopped and continued by signals, of which PID 1 takes no notice. It works
-                with every source and needs no controller. They run on unhindered afterwards."""
+        def slowed(self, service, share):
+                """Inside this context the processes of @service, from their first moment, get no more than this
+                @share of one processor; 0: none at all. They are stopped and continued by signals, of which PID 1
+                takes no notice. It works with every source and needs no controller. They run on unhindered
+                afterwards."""
                 group = self.host_path(f'/sys/fs/cgroup/system.slice/{service}')
                 end = threading.Event()
 
@@ -316,18 +323,21 @@ class Container:
                                         os.kill(process, number)
                         return processes
 
+                def is_paid(started, before):
+                        return share > 0 and (cgroup_cpu_seconds(group) - before) / share <= time.monotonic() - started
+
                 def hold_back():
-                        ran = on
+                        with contextlib.suppress(PermissionError):
+                                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -15)
+                        started, before = time.monotonic(), cgroup_cpu_seconds(group)
                         while not end.is_set():
-                                # on a busy machine they ran longer than they should have
-                                until = time.monotonic() + off * max(1, ran / (on or off))
                                 # again and again: PID 1 continues what it wants to end
-                                while signal_all(signal.SIGSTOP) and time.monotonic() < until:
+                                if signal_all(signal.SIGSTOP) and not is_paid(started, before):
                                         end.wait(0.001)
+                                        continue
+                                started, before = time.monotonic(), cgroup_cpu_seconds(group)
                                 signal_all(signal.SIGCONT)
-                                continued = time.monotonic()
-                                end.wait(on if continued >= until else 0.0005)
-                                ran = time.monotonic() - continued
+                                end.wait(0.001)
                         signal_all(signal.SIGCONT)
 
                 thread = threading.Thread(target=hold_back)

@@ -145,7 +145,7 @@ class TestOrder(unittest.TestCase):
 
         def test_an_engine_that_is_not_wired_is_seen_to_start_too_early_and_to_outlive_the_mirror(self):
                 engine = self.engine()
-                with self.box.slowed('stager.service'):
+                with self.box.slowed('stager.service', 0.05):
                         self.box.systemctl('start stager.service engine.service')
                 self.assertEqual(engine.wait_for_record(), ('start', 'absent'))
                 self.assertGreater(usec(self.box, 'stager.service', 'ActiveEnter'),
@@ -177,7 +177,7 @@ class TestOrder(unittest.TestCase):
 
                 seen = set()
                 started = time.monotonic()
-                with self.box.slowed('stager.service'):
+                with self.box.slowed('stager.service', 0.05):
                         self.box.systemctl('start --no-block stager.service')
                         while self.box.show('stager.service', 'ActiveState') != 'active':
                                 seen.add(self.box.show('stager.service', 'StatusText'))

@@ -73,7 +73,7 @@ class Inotify:
 class Daemon:
     """One run of shmstaged. Its notifications are gathered in .messages, its log in .log()."""
 
-    def __init__(self, case, config, args=(), env=None, wrapper=(), user=None):
+    def __init__(self, case, config, args=(), env=None, wrapper=(), user=None, traced=False):
         self.case = case
         self.messages = []
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -85,6 +85,8 @@ class Daemon:
         environment = {**os.environ, "NOTIFY_SOCKET": path, "STATE_DIRECTORY": case.state, **(env or {})}
         for name in ("INVOCATION_ID", "JOURNAL_STREAM"):
             environment.pop(name, None)
+        if traced:  # leaks cannot be looked for in a traced process
+            environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
         command = [*wrapper, DAEMON, "--config=" + config, "--log-level=debug", *args]
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=self.log_file, user=user, start_new_session=True)
@@ -323,6 +325,19 @@ class Case(unittest.TestCase):
                 return path
         self.fail("no directory on a disk filesystem")
 
+    def ext4(self, size=8 << 20):
+        """An ext4 of its own on a loop device, mounted. Returns its directory and the file behind it, which may be truncated: what
+        lies behind its end cannot be read then."""
+        number = self.count()
+        image, path = self.path("ext4-%d.image" % number), self.path("ext4-%d" % number)
+        with open(image, "wb") as f:
+            f.truncate(size)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image], check=True)
+        os.mkdir(path)
+        subprocess.run(["mount", "-o", "loop", image, path], check=True)
+        os.rmdir(os.path.join(path, "lost+found"))
+        return path, image
+
     def bindfs(self, source, *options):
         """The directory once more, through FUSE: a source that can be slow (--read-rate=), or stand still (SIGSTOP to the
         process). Returns path and process."""
@@ -336,7 +351,7 @@ class Case(unittest.TestCase):
         return path, process
 
     def strace(self, pid, *options):
-        """Attaches strace(1) to all threads of a process, to make its system calls slow or fail."""
+        """Attaches strace(1) to all threads of a daemon started with traced=True, to make its system calls slow or fail."""
         log = self.path("strace-%d" % self.count())
         process = subprocess.Popen(["strace", "-f", "-o", log, *options, "-p", str(pid)], stdin=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE)

@@ -104,7 +104,7 @@ class Ready(harness.Case):
     def test_the_stop_timeout_is_extended_only_while_the_removal_moves(self):
         for i in range(40):
             self.write("f%02d" % i, b"x")
-        daemon = self.ready()
+        daemon = self.ready(traced=True)
         self.strace(daemon.pid, "-e", "trace=renameat2", "-e", "inject=renameat2:delay_enter=400000")
         daemon.signal(signal.SIGTERM)
         daemon.wait(lambda: daemon.said("STOPPING", "1"), "STOPPING=1")
@@ -116,7 +116,7 @@ class Ready(harness.Case):
 
     def test_a_removal_that_hangs_gets_no_more_time(self):
         self.write("f", b"x")
-        daemon = self.ready()
+        daemon = self.ready(traced=True)
         self.strace(daemon.pid, "-e", "trace=renameat2", "-e", "inject=renameat2:delay_enter=7000000")
         daemon.signal(signal.SIGTERM)
         daemon.listen(2.5)

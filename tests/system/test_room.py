@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What does not fit: known before the first byte, told with numbers, and left out as the configuration says."""
 
-import mmap
 import os
 import re
 import signal
 import subprocess
-import threading
 import time
 
 import harness
@@ -44,8 +42,8 @@ class Group:
 
 
 class Room(harness.Case):
-    def names(self, root=None):
-        """Of all files in the mirror (or the source)."""
+    def files(self, root=None):
+        """The names of all files in the mirror (or the source)."""
         root = root or self.target
         return sorted(os.path.relpath(os.path.join(d, n), root) for d, dirs, files in os.walk(root) for n in files
                       if not os.path.relpath(d, root).startswith(".shmstaged"))
@@ -140,7 +138,7 @@ class Fail(Room):
         self.assertEqual(daemon.join(), 1)
         self.assertLessEqual(seen, {".shmstaged"})
         self.assertEqual(os.listdir(self.target), [])
-        self.assertRegex(daemon.status(), r"^Failed: It does not fit: \d+ bytes .* are missing: 9M are needed and .*; nothing was staged")
+        self.assertRegex(daemon.status(), r"^Failed: It does not fit: \d+ bytes .* are missing: 9M are needed and .*; nothing is staged")
         self.assertIn("Without 'c' it would fit", daemon.status())
         self.assertEqual(daemon.log().count("It does not fit"), 1)
 
@@ -149,9 +147,9 @@ class Fail(Room):
         daemon = self.ready(self.config(Size="8M"))
         self.write("big", size=9 * MIB)
         daemon.wait_status(r"^Degraded: .*It does not fit: \d+ bytes")
-        self.assertNotIn("nothing was staged", daemon.status())
+        self.assertNotIn("nothing is staged", daemon.status())
         self.assertIn("'big'", daemon.status())
-        self.assertEqual(self.names(), ["a"])
+        self.assertEqual(self.files(), ["a"])
         os.unlink(os.path.join(self.source, "big"))
         daemon.wait_status(r"^Ready: 1 file")
         self.assertEqual(daemon.log().count("It does not fit"), 1)
@@ -168,7 +166,7 @@ class Skip(Room):
         self.write("want/first", size=4 * MIB)
         daemon = self.ready(self.config(Size="9M", OnNoRoom="skip", Priority="want/* big-*"))
         # first 4M; the set of 6M does not fit whole; then aaa and small-1, in the order of their names
-        self.assertEqual(self.names(), ["aaa", "small-1", "want/first"])
+        self.assertEqual(self.files(), ["aaa", "small-1", "want/first"])
         daemon.wait_status(r"^Degraded: 3 files, 7M in RAM, verified.*; 3 left out for want of room")
         for i in (1, 2, 3):
             self.assertIn("'big-0000%d-of-00003.gguf'" % i, daemon.status())
@@ -181,10 +179,10 @@ class Skip(Room):
         self.write("a", size=5 * MIB)
         self.write("b", size=5 * MIB)
         daemon = self.ready(self.config(Size="8M", OnNoRoom="skip"))
-        self.assertEqual(self.names(), ["a"])
+        self.assertEqual(self.files(), ["a"])
         os.unlink(os.path.join(self.source, "a"))
         daemon.wait_status(r"^Ready: 1 file, 5M")
-        self.assertEqual(self.names(), ["b"])
+        self.assertEqual(self.files(), ["b"])
         self.assert_same_file("b")
         daemon.stop()
         self.assert_gone()
@@ -196,7 +194,7 @@ class Skip(Room):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M,nr_inodes=40", "none", self.target], check=True)
         daemon = self.ready(self.config(OnNoRoom="skip"))
         self.assertRegex(daemon.log(), r"It does not fit: \d+ inodes of the tmpfs are missing")
-        names = self.names()
+        names = self.files()
         self.assertGreater(len(names), 25)
         self.assertEqual(names, ["f%03d" % i for i in range(len(names))])
         daemon.wait_status(r"%d left out" % (100 - len(names)))
@@ -213,7 +211,7 @@ class Link(Room):
         daemon = self.ready(self.config(Size="4M", OnNoRoom="link"))
         self.assertEqual(os.readlink(self.mirrored("sub/big")), os.path.join(self.source, "sub/big"))
         self.assertFalse(os.path.islink(self.mirrored("small")))
-        self.assertEqual(self.names(), self.names(self.source))
+        self.assertEqual(self.files(), self.files(self.source))
         self.assertEqual(self.read(self.mirrored("sub/big")), self.read(os.path.join(self.source, "sub/big")))
         daemon.wait_status(r"^Degraded: .*linked to the disk: 'sub/big'")
         self.assertEqual(self.xxh128sum().returncode, 0)
@@ -248,21 +246,21 @@ class Link(Room):
 
 class Memory(Room):
     def test_reserved_memory_is_left_alone(self):
-        """So much is kept free that what is left is less than the file."""
+        self.write("a", size=3 * MIB)
         with open("/proc/meminfo") as f:
-            available = int(re.search(r"MemAvailable: +(\d+)", f.read())[1]) * 1024
-        with open(os.path.join(self.source, "a"), "wb") as f:
-            f.truncate(0)
-            os.posix_fallocate(f.fileno(), 0, 1024 * MIB)
-        text = "[Daemon]\nReserveMemory=%s\n[Mirror m]\nSource=" + self.source + "\nTarget=" + self.target + "\nSize=2G\n"
-        config = self.config(text % (available - 512 * MIB))
-        self.assertRegex(self.plan(config, 1), r"by available memory less ReserveMemory=  <- decides")
+            total = int(re.search(r"MemTotal: +(\d+)", f.read())[1]) * 1024
+        text = "[Daemon]\nReserveMemory=%d\n[Mirror m]\nSource=" + self.source + "\nTarget=" + self.target + "\nSize=1G\n"
+        config = self.config(text % total)  # so nothing is left
+        planned = self.plan(config, 1)
+        self.assertRegex(planned, r"room: +0 bytes .* by available memory less ReserveMemory=  <- decides")
         daemon = self.refused(config)
-        self.assertRegex(daemon.status(), r"It does not fit: \d+ bytes .*\(available memory less ReserveMemory=\)")
-        # about as short as the difference: nothing else decides
-        self.assertLess(abs(self.shortage(daemon.status()) - 512 * MIB), 2 * 512 * MIB)
-        self.assertIn("ReserveMemory=", daemon.status().split("it would fit", 1)[1])
+        self.assertRegex(daemon.status(), r"It does not fit: %d bytes .*\(available memory less ReserveMemory=\)" % (3 * MIB))
+        self.assertEqual(self.shortage(planned), 3 * MIB)
+        self.assertIn("lower ReserveMemory=", daemon.status())
+        self.assertNotIn("raise Size=", daemon.status())
         self.assertFalse(os.path.exists(self.target))
+        self.ready(self.config(text % (total // 100))).stop()
+        self.assert_gone()
 
     def test_the_memory_limit_of_the_control_group_counts(self):
         self.write("a", size=100 * MIB)
@@ -285,7 +283,7 @@ class Memory(Room):
         self.addCleanup(lambda: [d.close() for d in self.daemons])
         daemon = self.ready(self.config(OnNoRoom="skip"), wrapper=group.wrapper())
         self.assert_same_file("a")
-        self.assertEqual(self.names(), ["a"])
+        self.assertEqual(self.files(), ["a"])
         daemon.stop()
         self.assert_gone()
 
@@ -314,8 +312,8 @@ class InBetween(Room):
         with open(os.path.join(self.source, "d"), "ab") as f:
             f.write(b"x" * 3 * MIB)
         daemon.wait_ready()
-        self.assertEqual(self.names()[:3], ["a", "b", "c"])
-        self.assertNotIn("d", self.names())
+        self.assertEqual(self.files()[:3], ["a", "b", "c"])
+        self.assertNotIn("d", self.files())
         daemon.wait_status(r"^Degraded")
         self.assertIn("/d'", daemon.log())
         with open(os.path.join(self.source, "d"), "r+b") as f:
@@ -349,12 +347,12 @@ class InBetween(Room):
         daemon.wait_ready()
         daemon.wait_status(r"^Degraded")
         self.assertIn("there is no room for it in the tmpfs any more", daemon.log())
-        for name in self.names():
+        for name in self.files():
             if name != "stranger":
                 self.assert_same_file(name)
-        self.assertLess(len(self.names()), 7)
+        self.assertLess(len(self.files()), 7)
         os.unlink(self.mirrored("stranger"))
-        daemon.wait(lambda: self.names() == list("abcdef"), "all files, when there is room again", timeout=40)
+        daemon.wait(lambda: self.files() == list("abcdef"), "all files, when there is room again", timeout=40)
         daemon.wait_status(r"^Ready: 6 files")
         for name in "abcdef":
             self.assertLessEqual(len(re.findall(r"'[^']*/%s' is withheld" % name, daemon.log())), 1, daemon.log())
@@ -365,7 +363,7 @@ class InBetween(Room):
         daemon = self.fill("fail")
         self.assertEqual(daemon.join(), 1, daemon.log())
         self.assertRegex(daemon.status(), r"^Failed: ")
-        self.assertEqual(self.names(), ["stranger"], "what is not ours is all that is left")
+        self.assertEqual(self.files(), ["stranger"], "what is not ours is all that is left")
 
 
 if __name__ == "__main__":

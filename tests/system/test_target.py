@@ -39,17 +39,6 @@ class Target(harness.Case):
         return sorted((os.path.relpath(os.path.join(d, n), root), os.lstat(os.path.join(d, n)).st_ino)
                       for d, dirs, files in os.walk(root) for n in dirs + files)
 
-    def disk(self, name="disk", size=8):
-        """A directory that is on no tmpfs."""
-        image, path = self.path(name + ".img"), self.path(name)
-        with open(image, "wb") as f:
-            f.truncate(size << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-E", "nodiscard", image], check=True)
-        os.mkdir(path)
-        mount("-o", "loop", image, path)
-        os.rmdir(os.path.join(path, "lost+found"))
-        return path
-
 
 class Mounted(Target):
     def test_root_gets_a_tmpfs_with_the_options_that_were_asked_for(self):
@@ -160,7 +149,7 @@ class ByAUser(Target):
         self.assertEqual(self.tree(self.target), before)
 
     def test_a_disk_is_refused_and_no_directory_is_left_there(self):
-        disk = self.disk()
+        disk = self.ext4()[0]
         os.chmod(disk, 0o777)
         self.target = os.path.join(disk, "models")
         self.write("a", b"x")
@@ -186,7 +175,7 @@ class Refused(Target):
         self.write("a", b"x")
 
     def test_a_disk_directory_with_files_is_not_hidden_under_a_mount(self):
-        disk = self.disk()
+        disk = self.ext4()[0]
         self.write("thesis.txt", b"x", root=disk)
         os.mkdir(os.path.join(disk, "models"))
         self.target = os.path.join(disk, "models")
@@ -197,7 +186,7 @@ class Refused(Target):
         self.assertEqual(os.listdir(self.target), ["thesis.txt"])
 
     def test_another_filesystem_mounted_there_is_left_alone(self):
-        self.target = self.disk()
+        self.target = self.ext4()[0]
         self.write("thesis.txt", b"x", root=self.target)
         text = self.refused()
         self.assertIn("On the target '%s' something other than a tmpfs is mounted" % self.target, text)

@@ -1289,6 +1289,27 @@ static void another_filesystem_inside_is_named_and_not_entered(void **state) {
         in_a_child(check_other_device);
 }
 
+static void check_bind_mount(void) {
+        Watch *watch = new_watch();
+        Seen seen = { 0 };
+
+        private_mounts();
+        make_directory(at("a"));
+        make_directory(at("b"));
+        must(mount(at("a"), at("b"), NULL, MS_BIND, NULL) == 0);
+        must(watch_add(watch, ROOT, root, NULL) == 0);
+        see_flags(watch, &seen, WATCH_EXHAUSTED);
+        must(seen.flags == WATCH_EXHAUSTED);
+        seen_clear(&seen);
+        stop_watch();
+        must(umount2(at("b"), 0) == 0);
+}
+
+static void a_directory_that_is_there_twice_means_poll(void **state) {
+        (void) state;
+        in_a_child(check_bind_mount);
+}
+
 /* -- the thread -------------------------------------------------------------------------------------------- */
 
 static void watch_thread_path(char path[static 64], const char *file) {
@@ -1460,6 +1481,7 @@ int main(int argc, char **argv) {
                 stage_test(a_root_whose_parent_is_renamed_is_lost_with_the_next_event),
                 stage_test(a_root_that_is_unmounted_also_lazily_or_mounted_over_is_lost),
                 stage_test(another_filesystem_inside_is_named_and_not_entered),
+                stage_test(a_directory_that_is_there_twice_means_poll),
                 stage_test(an_idle_watch_does_not_wake_up),
                 stage_test(the_thread_takes_no_signal_and_the_caller_keeps_its_mask),
                 stage_test(it_stops_at_once_when_idle_and_in_the_middle_of_a_listing),
