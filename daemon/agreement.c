@@ -32,15 +32,29 @@ static bool is_stale_record(const Entry *entry, void *userdata) {
         return entry->flags & ENTRY_RECORD && !manifest_find(source, entry->path) && !manifest_is_blind(source, entry->path);
 }
 
-/* A further name has the digest of the first one. */
-static void share_digests(Manifest *base) {
-        for (size_t i = 0; i < base->n_entries; i++) {
-                Entry *entry = &base->entries[i], *first;
+/* The first name of a file that has several, NULL for any other entry. */
+static Entry *first_name(const Manifest *base, const Entry *entry) {
+        Entry *first = entry->type == ENTRY_HARDLINK ? manifest_find(base, entry->target) : NULL;
 
-                if (entry->type != ENTRY_HARDLINK || !(first = manifest_find(base, entry->target)))
+        return first && first->ino == entry->ino && !((first->flags | entry->flags) & (ENTRY_RECORD | ENTRY_LINKED)) ? first : NULL;
+}
+
+/* Names of one inode have one digest and one ctime, which moved when the last of them was added. */
+static void share_inodes(Manifest *base) {
+        Entry *first;
+
+        for (size_t i = 0; i < base->n_entries; i++)
+                if ((first = first_name(base, &base->entries[i])))
+                        first->ctime_nsec = MAX(first->ctime_nsec, base->entries[i].ctime_nsec);
+        for (size_t i = 0; i < base->n_entries; i++) {
+                Entry *entry = &base->entries[i];
+
+                if (!(first = first_name(base, entry)))
                         continue;
+                entry->ctime_nsec = first->ctime_nsec;
+                if (first->flags & ENTRY_HAS_DIGEST)
+                        entry->digest = first->digest;
                 entry->flags |= first->flags & ENTRY_HAS_DIGEST;
-                entry->digest = first->digest;
         }
 }
 
@@ -54,5 +68,5 @@ void agreement_merge(Manifest *base, const Manifest *source, Plan **plan, Manife
         manifest_sort(base);
         if (source)
                 manifest_filter(base, is_stale_record, (void *) source);
-        share_digests(base);
+        share_inodes(base);
 }

@@ -5,6 +5,7 @@
 #include "attach.h"
 
 #include "fs.h"
+#include "scan.h"
 #include "text.h"
 
 #include <fcntl.h>
@@ -263,4 +264,43 @@ int attachment_check_source(Attachment *a, const MirrorConfig *config, bool *ret
         a->base->generation = a->generation;
         *ret_reopened = true;
         return 0;
+}
+
+void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool removed, bool save, AttachmentEnd *ret) {
+        ScanOptions options = { .root = config->target, .mirror = true };
+        _cleanup_(manifest_freep) Manifest *left = NULL;
+
+        *ret = (AttachmentEnd){};
+        if (!a->base) {
+                (void) attachment_close(a, config, false); /* it was never complete, and nothing was to go */
+                return;
+        }
+        ret->empty = scan_tree(a->mount.fd, &options, &left) == 0 && left->n_entries == 0;
+        if (left && left->n_entries > 0)
+                ret->left = strdup(left->entries[left->n_entries - 1].path);
+        if (removed)
+                a->base->generation = (Generation){};
+        if (save || removed)
+                ret->save = manifest_save(a->base, statefd, config->name, config->source, config->target);
+        ret->unmount = attachment_close(a, config, ret->empty);
+}
+
+/* From the end of the list, so that directories come after what is in them. */
+static void take_away_all(Attachment *a, const Manifest *list) {
+        for (size_t i = list->n_entries; i > 0; i--)
+                if (!(list->entries[i - 1].flags & ENTRY_RECORD))
+                        (void) staging_take_away(&a->staging, list->entries[i - 1].path, &list->entries[i - 1]);
+}
+
+void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {
+        ScanOptions options = { .root = config->target, .mirror = true };
+        _cleanup_(manifest_freep) Manifest *left = NULL;
+        bool empty;
+
+        if (changes)
+                take_away_all(a, changes);
+        take_away_all(a, a->base);
+        empty = scan_tree(a->mount.fd, &options, &left) == 0 && left->n_entries == 0;
+        staging_close(&a->staging, empty);
+        (void) mount_close(&a->mount, config->target, empty); /* there is nobody left to tell */
 }

@@ -39,3 +39,18 @@ int attachment_close(Attachment *attachment, const MirrorConfig *config, bool re
  * NAS that was mounted anew has another device number. Then *ret_reopened is set. Blocks. */
 enum { ATTACH_LOST = 1 };
 int attachment_check_source(Attachment *attachment, const MirrorConfig *config, bool *ret_reopened);
+
+/* The end of a mirror, after what was to be removed has been removed: saves the base, and lets go of everything. With @removed it is
+ * a memory of digests from then on. Corner and mount go if nothing is left in the mirror; else *ret_left is the name of one that is left
+ * (a new string; NULL if none, or not known). Blocks. */
+typedef struct AttachmentEnd {
+        bool empty;    /* nothing is left in the mirror */
+        char *left;
+        int save;      /* what manifest_save() returned; 0 if there was nothing to save */
+        int unmount;   /* what mount_close() returned */
+} AttachmentEnd;
+void attachment_end(Attachment *attachment, const MirrorConfig *config, int statefd, bool removed, bool save, AttachmentEnd *ret);
+
+/* The same in haste, while a worker still holds on to the attachment: takes away what @base and @changes (may be NULL) list, and the
+ * mount. Frees nothing. */
+void attachment_abandon(Attachment *attachment, const MirrorConfig *config, const Manifest *changes);

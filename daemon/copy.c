@@ -78,25 +78,35 @@ static int open_source(Copy *copy, const char **reterr_what) {
         return 0;
 }
 
+static int reserve_range(int fd, int mode, uint64_t offset, uint64_t length) {
+        int r;
+
+        do
+                r = fallocate(fd, mode, (off_t) offset, (off_t) length);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? -errno : 0;
+}
+
 /* Space first, so that ENOSPC comes here and not as SIGBUS or a half file. ftruncate() before fallocate(), because up to
  * Linux 6.11 huge=within_size looks at the size of the moment only; but a sparse file grows with its data, else the
- * first byte of each extent would take 2 MiB. A signal undoes only the piece that it interrupts. */
+ * first byte of each extent would take 2 MiB. Data that reaches the end of a 2 MiB page may still come with all of it: what lies in
+ * the hole before the data is given back. A signal undoes only the piece that it interrupts. */
 static int reserve(Copy *copy, const char **reterr_what) {
         off_t size = (off_t) copy->source->size;
+        uint64_t end = 0;
 
         *reterr_what = "reserve room for it";
         if (!copy->chunks.sparse && ftruncate(copy->mirrorfd, size) < 0)
                 return -errno;
         for (size_t i = 0; i < copy->chunks.n; i++) {
                 const Chunk *chunk = &copy->chunks.items[i];
+                int r = reserve_range(copy->mirrorfd, 0, chunk->offset, chunk->length);
 
-                if (fallocate(copy->mirrorfd, 0, (off_t) chunk->offset, (off_t) chunk->length) == 0)
-                        continue;
-                if (errno == EINTR) {
-                        i--;
-                        continue;
-                }
-                return errno == ENOSPC ? COPY_NO_ROOM : -errno;
+                if (r == 0 && chunk->offset > end)
+                        r = reserve_range(copy->mirrorfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, chunk->offset - end);
+                if (r < 0)
+                        return r == -ENOSPC ? COPY_NO_ROOM : r;
+                end = chunk->offset + chunk->length;
         }
         if (copy->chunks.sparse && ftruncate(copy->mirrorfd, size) < 0)
                 return -errno;
@@ -163,10 +173,11 @@ static bool is_cancelled(const Copy *copy) {
         return copy->options.cancel && atomic_load(copy->options.cancel);
 }
 
-/* The first failure is the one that counts. Returns @error. */
+/* The failure that is nearest to the beginning counts, whichever worker meets its own first: so each try tells the same place. Returns
+ * @error. */
 static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
         (void) pthread_mutex_lock(&copy->lock);
-        if (copy->error == 0) {
+        if (copy->error == 0 || (copy->error == error && offset < copy->error_offset)) {
                 copy->error = error;
                 copy->what = what;
                 copy->error_offset = offset;
@@ -365,10 +376,19 @@ void copy_work(Copy *copy) {
         (void) pthread_mutex_unlock(&copy->lock);
 }
 
+/* A network filesystem may answer from what it remembers; this has it ask the server. */
+static int stat_anew(int fd, struct stat *ret) {
+        struct statx fresh;
+
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh) < 0)
+                return -errno;
+        return fstat(fd, ret) < 0 ? -errno : 0;
+}
+
 static int check_source(Copy *copy) {
         struct stat now, named;
 
-        if (fstat(copy->sourcefd, &now) < 0 || !is_as_scanned(&now, copy->source))
+        if (stat_anew(copy->sourcefd, &now) < 0 || !is_as_scanned(&now, copy->source))
                 return COPY_SOURCE_CHANGED;
         /* the name may lead to another file by now */
         if (fs_stat_beneath(copy->source_dirfd, copy->source->path, &named) < 0 || !is_as_scanned(&named, copy->source))

@@ -4,25 +4,16 @@
 
 #include "mirror.h"
 
-#include "agreement.h"
 #include "attach.h"
 #include "fit.h"
 #include "look.h"
+#include "lookout.h"
 #include "mirrorlog.h"
-#include "scan.h"
-#include "stage.h"
+#include "round.h"
 #include "tell.h"
 #include "text.h"
 #include "told.h"
 #include "withheld.h"
-
-/* After the first sign of a change, more may be on their way. */
-#define DEBOUNCE_USEC (USEC_PER_SEC / 4)
-/* A source that is lost, and a file that could not be read, are looked for this often where PollInterval= says nothing. */
-#define RETRY_USEC (30 * USEC_PER_SEC)
-
-/* Of a thing that befalls many files, so many lines are logged at a time. */
-enum { LINES_MAX = 20 };
 
 struct Mirror {
         Job job; /* attach, look, save or detach: one at a time */
@@ -32,50 +23,44 @@ struct Mirror {
         unsigned number;
         const MirrorContext *context;
         MirrorState state;
-        sd_event_source *timer;
+        Lookout lookout;
 
         /* A job has these while one is out, else the loop. */
         Attachment attachment;
         Look look;                 /* what the plan at hand borrows from */
-        int result, unmounted;
+        int result;
         const char *what;
         char *refusal;
         int journalfd;
         bool reopened;
+        AttachmentEnd end;
 
-        TaskContext tasks;
-        Stage *stage;
+        Round round;
         Plan *removal;
         Fit fit;
         Manifest *source;          /* as last seen, NULL before the first look */
-        Manifest *changes;         /* to the base, made by the stage that runs */
         Withheld withheld;
         Told told;
         char *problem;             /* why it is degraded or failed; NULL */
-        uint64_t promise;          /* our part of *context.promised */
-        size_t n_left_out, n_held;
-        size_t n_told;             /* lines about single files, in this stage */
-        uint64_t huge_bytes, measured_bytes;
+        char *unreadable;          /* the sentence about the first directory that could not be read; NULL */
+        size_t n_unreadable, n_left_out, n_held;
+        uint64_t n_files, n_bytes; /* in RAM, verified */
 
-        uint64_t looked_usec;      /* when the last look began */
-        bool attached, watched, armed, exhausted;
-        bool staged;               /* something was put into the mirror in this run */
+        bool attached;
         bool complete;             /* the first staging is over */
         bool ready;
         bool lost;                 /* the source */
-        bool dirty;                /* look again */
-        bool retry_all;            /* and give withheld files another try */
+        bool unsettled;            /* something did not hold still, and is to be looked at again */
+        bool retry_all;            /* look again, and give withheld files another try */
+        bool trying_all;           /* the look at hand does */
         bool stopping, failing;
         bool started;
-        bool removed, kept;        /* at the end: the mirror was taken down; something in it had to be left */
-        bool xattrs_told;
+        bool removed;              /* at the end: the mirror was taken down */
         atomic_bool cancel;
         atomic_uint_fast64_t progress, steps; /* bytes copied; entries seen and bytes read */
 };
 
-static void look(Mirror *m);
 static void wind_down(Mirror *m);
-static void plan_timer(Mirror *m, uint64_t usec);
 
 static void set_state(Mirror *m, MirrorState state) {
         m->state = state;
@@ -90,6 +75,12 @@ static void submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job)) {
 static void set_problem(Mirror *m, char *text) {
         free(m->problem);
         m->problem = text;
+}
+
+/* Counted once and kept, because the base may be out on a job when somebody asks. */
+static void count_base(Mirror *m) {
+        m->n_files = manifest_files(m->attachment.base);
+        m->n_bytes = manifest_bytes(m->attachment.base);
 }
 
 static void fail(Mirror *m, char *text) {
@@ -110,24 +101,9 @@ static void attach_run(Job *job) {
                                     amount_bytes(m->config.size, m->context->ram, rest), &m->refusal);
 }
 
-/* The watch comes before the first look, so that no change falls between the two. */
-static void watch_source(Mirror *m) {
-        if (m->config.watch_source && !m->attachment.eventless) {
-                int r = watch_add(m->context->watch, m->number, m->config.source, SCAN_PRIVATE);
-
-                if (r >= 0) {
-                        m->watched = true;
-                        return;
-                }
-                mirrorlog_unwatched(&m->config, r);
-                m->exhausted = true;
-        }
-        m->armed = true;
-        look(m);
-}
-
 static void attach_done(Job *job) {
         Mirror *m = (Mirror *) job;
+        int r;
 
         if (m->result != 0) {
                 fail(m, TAKE_PTR(m->refusal));
@@ -135,21 +111,14 @@ static void attach_done(Job *job) {
         }
         m->attached = true;
         mirrorlog_attached(&m->config, &m->attachment);
-        if (m->stopping)
+        count_base(m);
+        if (m->stopping) {
                 wind_down(m);
-        else
-                watch_source(m);
-}
-
-static void watch_again(Mirror *m) {
-        if (!m->watched)
                 return;
-        (void) watch_remove(m->context->watch, m->number);
-        m->watched = watch_add(m->context->watch, m->number, m->config.source, SCAN_PRIVATE) >= 0;
-}
-
-static bool is_polling(const Mirror *m) {
-        return m->config.watch_source && m->config.poll_usec > 0 && (m->attachment.eventless || m->exhausted);
+        }
+        r = lookout_begin(&m->lookout, &m->config, m->attachment.eventless);
+        if (r < 0)
+                mirrorlog_unwatched(&m->config, r);
 }
 
 /* --- look --- */
@@ -157,7 +126,7 @@ static bool is_polling(const Mirror *m) {
 static void look_run_job(Job *job) {
         Mirror *m = (Mirror *) job;
         LookOptions options = {
-                .config = &m->config, .base = m->attachment.base, .previous = m->retry_all ? NULL : m->source,
+                .config = &m->config, .base = m->attachment.base, .previous = m->trying_all ? NULL : m->source,
                 .sourcefd = m->attachment.sourcefd, .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
                 .cancel = &m->cancel, .progress = &m->steps,
         };
@@ -171,23 +140,16 @@ static void look_run_job(Job *job) {
                 (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation, &m->journalfd);
 }
 
-/* What changed is acted upon when two looks agree, so looks are SettleTime= apart; only the first one after a quiet time comes soon. */
-static uint64_t until_next_look(const Mirror *m) {
-        uint64_t now, next = m->looked_usec + m->config.settle_usec;
-
-        if (sd_event_now(m->context->event, CLOCK_MONOTONIC, &now) < 0 || next < now + DEBOUNCE_USEC)
-                return DEBOUNCE_USEC;
-        return next - now;
-}
-
 static void settled(Mirror *m) {
+        bool hurt = m->n_unreadable > 0 || withheld_is_retryable(&m->withheld);
+        LookoutReason reason = m->has_next || m->retry_all ? LOOKOUT_NOW
+                               : m->lost                   ? LOOKOUT_LOST
+                               : m->unsettled              ? LOOKOUT_UNSETTLED
+                               : hurt                      ? LOOKOUT_HURT
+                                                           : LOOKOUT_AT_REST;
+
         set_state(m, MIRROR_SETTLED);
-        if (m->dirty || m->has_next)
-                plan_timer(m, m->has_next ? 0 : until_next_look(m));
-        else if (m->lost || withheld_is_retryable(&m->withheld))
-                plan_timer(m, m->config.poll_usec > 0 ? MIN(m->config.poll_usec, RETRY_USEC) : RETRY_USEC);
-        else if (is_polling(m))
-                plan_timer(m, m->config.poll_usec);
+        lookout_rest(&m->lookout, &m->config, reason);
 }
 
 /* Nothing that is missing now was deleted: nothing is propagated until the source is back. */
@@ -196,36 +158,22 @@ static void source_lost(Mirror *m, char *text) {
                 fail(m, text);
                 return;
         }
-        if (!m->lost)
+        if (!m->lost || !string_equal(text, m->problem))
                 mirrorlog_source_lost(&m->config, text);
         m->lost = true;
         set_problem(m, text);
         settled(m);
 }
 
-static char *lost_text(const Mirror *m) {
-        char path[TEXT_PATH_MAX];
-        char *text;
-        int r;
-
-        (void) text_path(path, m->config.source);
-        if (m->result == LOOK_EMPTIED)
-                r = asprintf(&text, "The source '%s' is empty and was not before: the disk behind it may not be mounted. Nothing was changed; if "
-                             "it is meant to be empty, remove %s.xxh128 from the state directory and start again", path, m->config.name);
-        else if (m->result == -ESTALE)
-                r = asprintf(&text, "The source '%s' is gone, or another filesystem is in its place: nothing is changed until it is back", path);
-        else
-                r = asprintf(&text, "Failed to %s of '%s': %s; nothing is changed until it can be read", m->what, path, strerror(-m->result));
-        return r < 0 ? NULL : text;
-}
-
+/* The watch ends with the directory that it is on, also if that comes back before anybody has looked. */
 static void source_found(Mirror *m) {
-        if (!m->lost)
-                return;
+        if (m->lost) {
+                set_problem(m, NULL);
+                mirrorlog_source_found(&m->config);
+        }
+        if (m->lost || m->lookout.broken)
+                (void) lookout_adjust(&m->lookout, &m->config, true); /* if not, it is polled */
         m->lost = false;
-        set_problem(m, NULL);
-        mirrorlog_source_found(&m->config);
-        watch_again(m);
 }
 
 static void look_done_job(Job *job) {
@@ -237,68 +185,51 @@ static void look_done_job(Job *job) {
                 return;
         }
         if (m->result != 0) {
-                source_lost(m, lost_text(m));
+                source_lost(m, tell_lost(&m->config, m->result == LOOK_EMPTIED, m->result, m->what));
                 return;
         }
         source_found(m);
+        free(m->unreadable);
+        m->unreadable = tell_unreadable(&m->config, m->look.source, &m->n_unreadable);
+        if (m->n_unreadable > 0 && m->config.on_corrupt == CORRUPT_FAIL && !m->complete) {
+                fail(m, TAKE_PTR(m->unreadable));
+                return;
+        }
         told_look(&m->told, &m->config, m->look.source, m->look.plan);
-        withheld_apply(&m->withheld, m->look.plan, true, m->retry_all);
-        m->retry_all = false;
-        if (m->look.plan->n_waiting > 0)
-                m->dirty = true;
+        withheld_apply(&m->withheld, m->look.plan, true, m->trying_all);
+        m->unsettled = m->look.plan->n_waiting > 0;
         set_state(m, MIRROR_PLANNED);
         if (m->complete)
                 mirror_proceed(m);
 }
 
-static void look(Mirror *m) {
-        if (m->has_next) {
-                mirror_config_done(&m->config);
-                m->config = m->next;
-                m->next = (MirrorConfig){};
-                m->has_next = false;
-        }
-        m->dirty = false;
-        m->reopened = false;
-        (void) sd_event_now(m->context->event, CLOCK_MONOTONIC, &m->looked_usec); /* if not, looks come sooner */
+/* Between two looks nobody reads the configuration, so this is where a new one takes its place. */
+static void take_next_config(Mirror *m) {
+        if (!m->has_next)
+                return;
+        if (!mount_is_same(&m->config, &m->next))
+                mirrorlog_mount_stays(&m->next);
+        mirror_config_done(&m->config);
+        m->config = m->next;
+        m->next = (MirrorConfig){};
+        m->has_next = false;
+        (void) lookout_adjust(&m->lookout, &m->config, false); /* if not, it is polled */
+}
+
+static void look(void *userdata) {
+        Mirror *m = userdata;
+
+        if (m->stopping || m->failing || (m->state != MIRROR_STARTING && m->state != MIRROR_SETTLED))
+                return;
+        take_next_config(m);
+        m->trying_all = m->retry_all;
+        m->retry_all = m->reopened = false;
+        lookout_begun(&m->lookout);
         set_state(m, MIRROR_LOOKING);
         submit(m, look_run_job, look_done_job);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Mirror *m = userdata;
-
-        (void) source;
-        (void) usec;
-        if (m->state == MIRROR_SETTLED && !m->stopping)
-                look(m);
-        return 0;
-}
-
-/* A look that is planned for an earlier time stays: a source that never rests cannot put it off for ever. */
-static void plan_timer(Mirror *m, uint64_t usec) {
-        uint64_t now, planned;
-        int enabled = SD_EVENT_OFF;
-
-        if (sd_event_now(m->context->event, CLOCK_MONOTONIC, &now) < 0)
-                return;
-        if (!m->timer) {
-                (void) sd_event_add_time(m->context->event, &m->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer, m);
-                return;
-        }
-        if (sd_event_source_get_enabled(m->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF &&
-            sd_event_source_get_time(m->timer, &planned) >= 0 && planned <= now + usec)
-                return;
-        (void) sd_event_source_set_time(m->timer, now + usec);
-        (void) sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
-}
-
 /* --- stage --- */
-
-static void promise(Mirror *m, uint64_t bytes) {
-        *m->context->promised += bytes - m->promise;
-        m->promise = bytes;
-}
 
 static int check_fit(Mirror *m) {
         uint64_t reserve = amount_bytes(m->context->reserve, m->context->ram, 0);
@@ -307,63 +238,19 @@ static int check_fit(Mirror *m) {
         return fit_plan(m->look.plan, &input, &m->fit);
 }
 
-/* A directory that cannot be removed because a file in it could not: of the file it was told. */
-static bool is_side_effect(const Task *task) {
-        return task->outcome == TASK_OCCUPIED && task->item->action == PLAN_REMOVE && task->item->mirror->type == ENTRY_DIRECTORY;
-}
-
-static void on_report(const Task *task, void *userdata) {
-        Mirror *m = userdata;
-        _cleanup_(freep) char *text = NULL;
-
-        promise(m, m->promise - MIN(m->promise, task->item->action == PLAN_STAGE ? task->item->source->room : 0));
-        m->huge_bytes += task->huge_bytes;
-        m->measured_bytes += task->measured_bytes;
-        if (task->xattrs_lost && !m->xattrs_told)
-                mirrorlog_xattrs_lost(&m->config);
-        m->xattrs_told = m->xattrs_told || task->xattrs_lost;
-        agreement_note(m->changes, task);
-        switch (task->outcome) {
-        case TASK_AGREED:
-                m->staged = true;
-                withheld_drop(&m->withheld, plan_item_path(task->item));
-                return;
-        case TASK_CANCELLED:
-        case TASK_REMOVED:
-                return;
-        case TASK_CHANGED:
-                m->dirty = true;
-                break;
-        case TASK_CORRUPT:
-        case TASK_GARBLED:
-        case TASK_DIFFERS:
-        case TASK_NO_ROOM:
-        case TASK_OCCUPIED:
-        case TASK_FAILED:
-                break;
-        }
-        if (is_side_effect(task))
-                return;
-        text = tell_task(&m->config, task);
-        if (!withheld_is_told(&m->withheld, plan_item_path(task->item), text) && m->n_told++ < LINES_MAX)
-                mirrorlog_withheld(&m->config, task, text);
-        if (task->item->source)
-                (void) withheld_put(&m->withheld, task, text ? text : "Out of memory");
-}
-
 /* The plan is over: the base moves on, and what was seen of the source is what the next look compares with. */
-static void merge_changes(Mirror *m) {
+static bool end_round(Mirror *m) {
         Plan **plan = m->removal ? &m->removal : &m->look.plan;
+        bool changed = round_end(&m->round, plan, m->attachment.base, m->look.source);
 
-        if (m->n_told > LINES_MAX)
-                mirrorlog_more(&m->config, m->n_told - LINES_MAX);
-        m->n_told = 0;
-        agreement_merge(m->attachment.base, m->look.source, plan, &m->changes);
+        m->unsettled = m->unsettled || m->round.unsettled;
         if (m->look.source) {
                 m->source = manifest_free(m->source);
                 m->source = TAKE_PTR(m->look.source);
         }
         look_done(&m->look);
+        count_base(m);
+        return changed;
 }
 
 /* --- save the manifest, and be complete --- */
@@ -377,7 +264,7 @@ static void save_run(Job *job) {
 
 static void become_ready(Mirror *m) {
         m->ready = true;
-        mirrorlog_ready(&m->config, m->attachment.base, m->withheld.n == 0 && m->n_left_out == 0);
+        mirrorlog_ready(&m->config, m->attachment.base, m->withheld.n + m->n_unreadable + m->n_left_out == 0);
 }
 
 static void save_done(Job *job) {
@@ -395,50 +282,37 @@ static void save_done(Job *job) {
         settled(m);
 }
 
-/* Whether what was withheld ends the mirror: only in the first staging, and only if the configuration says so. */
-static bool is_fatal(const Mirror *m) {
-        if (m->complete)
-                return false;
-        for (size_t i = 0; i < m->withheld.n; i++)
+/* What of the withheld ends the mirror, NULL if nothing: only in the first staging, and only if the configuration says so. */
+static const char *find_fatal(const Mirror *m) {
+        for (size_t i = 0; !m->complete && i < m->withheld.n; i++)
                 if (m->withheld.files[i].outcome == TASK_NO_ROOM ? m->config.on_no_room == NO_ROOM_FAIL
                                                                   : m->config.on_corrupt == CORRUPT_FAIL)
-                        return true;
-        return false;
+                        return m->withheld.files[i].text;
+        return NULL;
 }
 
 static void on_staged(void *userdata) {
         Mirror *m = userdata;
-        bool changed = m->changes->n_entries > 0;
+        bool changed = end_round(m);
 
-        m->stage = stage_free(m->stage);
-        promise(m, 0);
-        merge_changes(m);
         if (m->stopping)
                 wind_down(m);
-        else if (is_fatal(m))
-                fail(m, strdup(m->withheld.files[0].text));
+        else if (find_fatal(m))
+                fail(m, strdup(find_fatal(m)));
         else if (changed || !m->complete)
                 submit(m, save_run, save_done);
         else
                 settled(m);
 }
 
-static int start_stage(Mirror *m, const Plan *plan, void (*finished)(void *userdata)) {
-        StageCallbacks callbacks = { .report = on_report, .finished = finished, .userdata = m };
-        int r;
-
-        m->tasks = (TaskContext){
+static int start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata)) {
+        TaskContext tasks = {
                 .sourcefd = m->attachment.sourcefd, .source_path = m->config.source, .staging = &m->attachment.staging,
                 .chunk_size = m->config.chunk_size, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
                 .journalfd = m->journalfd,
         };
-        r = manifest_new(&m->changes);
-        if (r == 0)
-                r = stage_new(&m->stage, m->context->pool, plan, &m->tasks, &callbacks);
-        if (r < 0)
-                return r;
-        stage_start(m->stage);
-        return 0;
+
+        return round_start(&m->round, plan, &tasks, need, finished);
 }
 
 static void tell_shortage_once(Mirror *m, bool fits) {
@@ -448,14 +322,6 @@ static void tell_shortage_once(Mirror *m, bool fits) {
         if (text && !string_equal(text, m->problem))
                 mirrorlog_shortage(&m->config, text);
         set_problem(m, TAKE_PTR(text));
-}
-
-static size_t count_held(const Plan *plan) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < plan->n_items; i++)
-                n += plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_CONFLICT;
-        return n;
 }
 
 void mirror_proceed(Mirror *m) {
@@ -472,10 +338,9 @@ void mirror_proceed(Mirror *m) {
                 return;
         }
         tell_shortage_once(m, r == 0);
-        m->n_held = count_held(m->look.plan);
-        promise(m, m->fit.need_bytes);
+        m->n_held = m->look.plan->n_held;
         atomic_store(&m->progress, 0);
-        if (start_stage(m, m->look.plan, on_staged) < 0) {
+        if (start_round(m, m->look.plan, m->fit.need_bytes, on_staged) < 0) {
                 fail(m, NULL);
                 return;
         }
@@ -486,39 +351,22 @@ void mirror_proceed(Mirror *m) {
 
 static void detach_run(Job *job) {
         Mirror *m = (Mirror *) job;
-        ScanOptions options = { .root = m->config.target, .mirror = true, .progress = &m->steps };
-        Manifest *base = m->attachment.base;
-        Manifest *left = NULL;
-        bool empty;
 
-        m->result = 0;
         m->journalfd = close_fd(m->journalfd);
-        if (!m->attached) {
-                (void) attachment_close(&m->attachment, &m->config, false); /* nothing was to go */
-                return;
-        }
-        empty = scan_tree(m->attachment.mount.fd, &options, &left) == 0 && left->n_entries == 0;
-        m->kept = m->removed && !empty;
-        free(m->refusal);
-        m->refusal = m->kept && left ? strdup(left->entries[left->n_entries - 1].path) : NULL;
-        left = manifest_free(left);
-        if (m->removed)
-                base->generation = (Generation){};
-        if (m->staged || m->removed)
-                m->result = manifest_save(base, m->context->statefd, m->config.name, m->config.source, m->config.target);
-        m->unmounted = attachment_close(&m->attachment, &m->config, empty);
+        attachment_end(&m->attachment, &m->config, m->context->statefd, m->removed, m->round.staged, &m->end);
 }
 
 static void detach_done(Job *job) {
         Mirror *m = (Mirror *) job;
+        bool kept = m->removed && !m->end.empty;
 
-        if (m->result < 0)
-                mirrorlog_not_saved(&m->config, m->result);
-        if (m->unmounted < 0)
-                mirrorlog_not_unmounted(&m->config, m->unmounted);
+        if (m->end.save < 0)
+                mirrorlog_not_saved(&m->config, m->end.save);
+        if (m->end.unmount < 0)
+                mirrorlog_not_unmounted(&m->config, m->end.unmount);
         else if (m->removed)
-                mirrorlog_removed(&m->config, m->kept ? (m->refusal ? m->refusal : "?") : NULL);
-        m->failing = m->failing || m->kept;
+                mirrorlog_removed(&m->config, kept ? (m->end.left ? m->end.left : "?") : NULL);
+        m->failing = m->failing || kept;
         set_state(m, m->failing ? MIRROR_FAILED : MIRROR_GONE);
 }
 
@@ -529,8 +377,7 @@ static void detach(Mirror *m) {
 static void on_removed(void *userdata) {
         Mirror *m = userdata;
 
-        m->stage = stage_free(m->stage);
-        merge_changes(m);
+        (void) end_round(m);
         detach(m);
 }
 
@@ -538,17 +385,13 @@ static void on_removed(void *userdata) {
 static bool shall_remove(const Mirror *m) {
         if (!m->attached || !m->config.remove_on_stop)
                 return false;
-        return m->complete || m->staged || !m->failing;
+        return m->complete || m->round.staged || !m->failing;
 }
 
 /* Called when no job of ours is out. */
 static void wind_down(Mirror *m) {
-        if (m->timer)
-                (void) sd_event_source_set_enabled(m->timer, SD_EVENT_OFF);
-        if (m->watched)
-                (void) watch_remove(m->context->watch, m->number);
-        m->watched = false;
-        promise(m, 0);
+        lookout_end(&m->lookout);
+        round_promise(&m->round, 0);
         look_done(&m->look);
         set_state(m, MIRROR_REMOVING);
         m->removed = shall_remove(m);
@@ -559,7 +402,7 @@ static void wind_down(Mirror *m) {
         }
         if (m->journalfd < 0)
                 (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation, &m->journalfd);
-        if (start_stage(m, m->removal, on_removed) < 0)
+        if (start_round(m, m->removal, 0, on_removed) < 0)
                 detach(m);
 }
 
@@ -589,13 +432,6 @@ void mirror_stop(Mirror *m) {
         }
 }
 
-/* From the end of the list, so that directories come after what is in them. */
-static void take_away_all(Mirror *m, const Manifest *list) {
-        for (size_t i = list->n_entries; i > 0; i--)
-                if (!(list->entries[i - 1].flags & ENTRY_RECORD))
-                        (void) staging_take_away(&m->attachment.staging, list->entries[i - 1].path, &list->entries[i - 1]);
-}
-
 void mirror_abandon(Mirror *m) {
         char *text = NULL;
 
@@ -603,13 +439,8 @@ void mirror_abandon(Mirror *m) {
                 text = NULL;
         mirrorlog_failed(&m->config, text);
         set_problem(m, text);
-        if (m->attached && m->config.remove_on_stop) {
-                if (m->changes)
-                        take_away_all(m, m->changes);
-                take_away_all(m, m->attachment.base);
-                staging_close(&m->attachment.staging, true);
-                (void) mount_close(&m->attachment.mount, m->config.target, true);
-        }
+        if (m->attached && m->config.remove_on_stop)
+                attachment_abandon(&m->attachment, &m->config, m->round.changes);
         set_state(m, MIRROR_FAILED);
 }
 
@@ -625,6 +456,9 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         m->journalfd = -1;
         m->number = number;
         m->context = context;
+        m->round = (Round){ .config = &m->config, .pool = context->pool, .withheld = &m->withheld, .promised = context->promised,
+                            .userdata = m };
+        m->lookout = (Lookout){ .event = context->event, .watch = context->watch, .number = number, .look = look, .userdata = m };
         r = mirror_config_copy(config, &m->config);
         if (r < 0)
                 return r;
@@ -635,18 +469,19 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
 Mirror *mirror_free(Mirror *m) {
         if (!m)
                 return NULL;
-        (void) sd_event_source_unref(m->timer);
-        m->stage = stage_free(m->stage);
+        lookout_end(&m->lookout);
+        round_done(&m->round);
         look_done(&m->look);
         m->removal = plan_free(m->removal);
-        m->changes = manifest_free(m->changes);
         m->source = manifest_free(m->source);
         (void) attachment_close(&m->attachment, &m->config, false); /* nothing is to go */
         m->journalfd = close_fd(m->journalfd);
         withheld_done(&m->withheld);
         told_done(&m->told);
         free(m->problem);
+        free(m->unreadable);
         free(m->refusal);
+        free(m->end.left);
         mirror_config_done(&m->config);
         mirror_config_done(&m->next);
         free(m);
@@ -661,17 +496,8 @@ void mirror_start(Mirror *m) {
 void mirror_notice(Mirror *m, const WatchReport *report) {
         if (m->stopping || m->failing)
                 return;
-        if (report->flags & WATCH_EXHAUSTED && !m->exhausted) {
-                m->exhausted = true;
+        if (lookout_notice(&m->lookout, &m->config, report, m->state == MIRROR_SETTLED) > 0)
                 mirrorlog_unwatched(&m->config, 0);
-        }
-        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST))
-                m->dirty = true;
-        if (report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST) && !m->armed) {
-                m->armed = true;
-                look(m);
-        } else if (m->dirty && m->state == MIRROR_SETTLED && !m->lost)
-                plan_timer(m, until_next_look(m));
 }
 
 int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
@@ -684,7 +510,7 @@ int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
         m->next = copy;
         m->has_next = m->retry_all = true;
         if (m->state == MIRROR_SETTLED)
-                plan_timer(m, 0);
+                lookout_rest(&m->lookout, &m->config, LOOKOUT_NOW);
         return 0;
 }
 
@@ -701,24 +527,21 @@ bool mirror_is_settled(const Mirror *m) {
 }
 
 MirrorStatus mirror_status(const Mirror *m) {
-        const Manifest *base = m->state == MIRROR_STARTING || m->state == MIRROR_GONE || m->state == MIRROR_FAILED ? NULL
-                               : m->attachment.base;
         MirrorStatus status = {
                 .name = m->config.name, .state = m->state, .ready = m->ready,
                 .done_bytes = atomic_load(&m->progress), .seen = atomic_load(&m->steps),
                 .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
-                .n_left_out = m->n_left_out, .n_held = m->n_held, .problem = m->problem, .huge_bytes = m->huge_bytes,
-                .measured_bytes = m->measured_bytes, .polling = is_polling(m),
+                .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
+                .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
+                .polling = lookout_is_polling(&m->lookout, &m->config), .files = m->n_files, .bytes = m->n_bytes,
         };
 
         status.life = status.done_bytes + status.seen;
         if (m->state == MIRROR_STAGING && m->look.plan)
                 status.todo_bytes = m->look.plan->stage_bytes;
-        if (m->stage)
-                status.path = stage_current_path(m->stage);
-        if (base) {
-                status.files = manifest_files(base);
-                status.bytes = manifest_bytes(base);
-        }
+        if (m->round.stage)
+                status.path = stage_current_path(m->round.stage);
+        if (m->state == MIRROR_REMOVING)
+                status.bytes -= MIN(status.bytes, m->round.removed_bytes);
         return status;
 }

@@ -35,6 +35,13 @@ void mirrorlog_failed(const MirrorConfig *config, const char *text) {
         log_event(LOG_ERR, &fields, "Mirror '%s' failed. %s", config->name, text ? text : "Out of memory");
 }
 
+void mirrorlog_mount_stays(const MirrorConfig *config) {
+        LogFields fields = { .mirror = config->name };
+
+        log_event(LOG_NOTICE, &fields, "Mirror '%s' stays on the tmpfs that is there: Size=, HugePages=, Swap= and NUMAPolicy= take effect "
+                  "when it is mounted anew", config->name);
+}
+
 void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
         LogFields fields = { .mirror = config->name, .message_id = whole ? MESSAGE_READY : MESSAGE_DEGRADED };
         char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];

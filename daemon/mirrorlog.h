@@ -10,6 +10,8 @@
 
 void mirrorlog_attached(const MirrorConfig *config, const Attachment *attachment);
 void mirrorlog_failed(const MirrorConfig *config, const char *text);
+/* A reload that would need another tmpfs. */
+void mirrorlog_mount_stays(const MirrorConfig *config);
 void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole);
 void mirrorlog_source_lost(const MirrorConfig *config, const char *text);
 void mirrorlog_source_found(const MirrorConfig *config);

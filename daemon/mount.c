@@ -334,3 +334,8 @@ int mount_close(Mount *mount, const char *target, bool remove) {
                 r = -errno;
         return r;
 }
+
+bool mount_is_same(const MirrorConfig *a, const MirrorConfig *b) {
+        return a->size.kind == b->size.kind && a->size.value == b->size.value && a->huge_pages == b->huge_pages &&
+               a->swap == b->swap && string_equal(a->numa_policy, b->numa_policy);
+}

@@ -40,3 +40,6 @@ int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char
 /* Closes; and with @remove unmounts what we mounted (lazily, so that a reader who still has a file mapped keeps it) and
  * removes the directory if we made it and it is empty. -EBUSY: somebody has mounted over ours, and both stay. */
 int mount_close(Mount *mount, const char *target, bool remove);
+
+/* True if both ask for the same tmpfs: size, pages, swap and nodes. */
+bool mount_is_same(const MirrorConfig *a, const MirrorConfig *b);

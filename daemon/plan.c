@@ -201,13 +201,14 @@ static int collect(const PlanInput *input, Plan *plan) {
 
 void plan_count(Plan *plan) {
         plan->stage_bytes = 0;
-        plan->n_stage = plan->n_adopt = plan->n_left_out = plan->n_waiting = 0;
+        plan->n_stage = plan->n_adopt = plan->n_left_out = plan->n_waiting = plan->n_held = 0;
         for (size_t i = 0; i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
 
                 plan->n_stage += item->action == PLAN_STAGE;
                 plan->n_adopt += item->action == PLAN_ADOPT;
                 plan->n_waiting += item->action == PLAN_WAIT;
+                plan->n_held += item->action == PLAN_SAVE || item->action == PLAN_CONFLICT;
                 plan->n_left_out += item->action == PLAN_LINK || item->action == PLAN_SKIP;
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_FILE)
                         plan->stage_bytes += item->source->size;

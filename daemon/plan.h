@@ -47,7 +47,7 @@ typedef struct Plan {
         PlanItem *items;      /* in the order in which they are to be carried out */
         size_t n_items;
         uint64_t stage_bytes; /* content to copy */
-        size_t n_stage, n_adopt, n_left_out, n_waiting;
+        size_t n_stage, n_adopt, n_left_out, n_waiting, n_held;
 } Plan;
 
 int plan_new(const PlanInput *input, Plan **ret);

@@ -113,10 +113,20 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
         return place(staging, name, source, expected, ret, reterr_what);
 }
 
+/* The first name may have kept an old version, a link to the disk or what a client put there. */
+static int check_leader(Staging *staging, const char *name, const Entry *source) {
+        struct stat st;
+
+        if (fstatat(staging->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        return S_ISREG(st.st_mode) && (uint64_t) st.st_size == source->size && fs_nsec(&st.st_mtim) == source->mtime_nsec ? 0 : -ESTALE;
+}
+
 int publish_hardlink(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
         _cleanup_(close_fdp) int parent = -1;
         char name[STAGING_NAME_MAX];
         const char *last;
+        int r;
 
         *reterr_what = "link it to its other name";
         parent = fs_open_parent(staging->mirrorfd, source->target, &last);
@@ -124,6 +134,11 @@ int publish_hardlink(Staging *staging, const Entry *source, const Entry *expecte
                 return parent;
         if (linkat(parent, last, staging->fd, staging_name(staging, name), 0) < 0)
                 return -errno;
+        r = check_leader(staging, name, source);
+        if (r < 0) {
+                (void) unlinkat(staging->fd, name, 0);
+                return r;
+        }
         return place(staging, name, source, expected, ret, reterr_what);
 }
 

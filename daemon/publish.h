@@ -20,6 +20,8 @@ enum { PUBLISH_OCCUPIED = STAGING_OCCUPIED };
  * user xattrs (before Linux 6.6). */
 int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
                  bool *ret_xattrs_lost, const char **reterr_what);
+
+/* -ESTALE if what stands at the first name does not have the size and time that the source's has. */
 int publish_hardlink(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what);
 
 /* @target: what the link says, the source's own text or the path of the disk original. */

@@ -193,8 +193,43 @@ static int remove_if_expected(Staging *staging, const char *name, const Entry *e
         return 0;
 }
 
+/* 0 where nothing is. */
+static ino_t inode_at(int dirfd, const char *name) {
+        struct stat st;
+
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+/* Undoes an exchange that had put the inode @placed at @last. A client may have put something newer there meanwhile, and that is what must
+ * stand there in the end: so until an exchange brings back what the one before it had placed, nobody having come between.
+ * What can go nowhere gets a name of its own in the corner, because the caller removes what is at @name. */
+static void put_back(Staging *staging, const char *name, int parent, const char *last, ino_t placed) {
+        char other[STAGING_NAME_MAX];
+
+        for (;;) {
+                ino_t held = inode_at(staging->fd, name);
+                int r = rename_into(staging->fd, name, parent, last, RENAME_EXCHANGE);
+
+                if (r == 0) {
+                        if (inode_at(staging->fd, name) == placed)
+                                return;
+                        placed = held;
+                        continue;
+                }
+                if (r == -ENOENT) /* nothing is in the way any more */
+                        r = rename_into(staging->fd, name, parent, last, RENAME_NOREPLACE);
+                if (r == 0)
+                        return;
+                if (r != -EEXIST) {
+                        (void) rename_into(staging->fd, name, staging->fd, staging_name(staging, other), RENAME_NOREPLACE);
+                        return;
+                }
+        }
+}
+
 int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected) {
         _cleanup_(close_fdp) int parent = -1;
+        ino_t placed = inode_at(staging->fd, name);
         const char *last;
         int r;
 
@@ -206,7 +241,7 @@ int staging_place(Staging *staging, const char *name, const char *path, const En
                 if (r == 0) {
                         r = remove_if_expected(staging, name, expected);
                         if (r != 0)
-                                (void) rename_into(staging->fd, name, parent, last, RENAME_EXCHANGE);
+                                put_back(staging, name, parent, last, placed);
                         return r;
                 }
                 if (r != -ENOENT)

@@ -11,7 +11,7 @@
 
 typedef struct Sum {
         uint64_t files, bytes, todo, done, seen, huge, measured;
-        size_t withheld, left_out, held, looking, removing, starting;
+        size_t withheld, unreadable, left_out, held, looking, removing, starting;
         const char *path, *problem, *failed;
 } Sum;
 
@@ -29,6 +29,7 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.huge += m->huge_bytes;
                 sum.measured += m->measured_bytes;
                 sum.withheld += m->n_withheld;
+                sum.unreadable += m->n_unreadable;
                 sum.left_out += m->n_left_out;
                 sum.held += m->n_held;
                 sum.starting += m->state == MIRROR_STARTING;
@@ -39,7 +40,7 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 if (m->problem && m->state == MIRROR_FAILED)
                         sum.failed = m->problem;
                 if (!sum.problem)
-                        sum.problem = m->problem ? m->problem : m->withheld;
+                        sum.problem = m->problem ? m->problem : m->withheld ? m->withheld : m->unreadable;
         }
         return sum;
 }
@@ -53,7 +54,8 @@ static bool is_staging(const MirrorStatus *mirrors, size_t n) {
 
 bool status_is_whole(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
-                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].n_withheld > 0 || mirrors[i].n_left_out > 0)
+                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 ||
+                    mirrors[i].n_left_out > 0)
                         return false;
         return true;
 }
@@ -90,6 +92,8 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
 
         if (sum->withheld > 0)
                 r = text_append(line, "; %zu withheld", sum->withheld);
+        if (r == 0 && sum->unreadable > 0)
+                r = text_append(line, "; %zu unreadable", sum->unreadable);
         if (r == 0 && sum->left_out > 0)
                 r = text_append(line, "; %zu left out for want of room", sum->left_out);
         if (r == 0 && sum->held > 0)

@@ -28,6 +28,8 @@ typedef struct MirrorStatus {
         const char *path;        /* begun last; NULL */
         size_t n_withheld;
         const char *withheld;    /* the sentence of one of them */
+        size_t n_unreadable;     /* directories of the source: what is in them is not known */
+        const char *unreadable;  /* the sentence of one of them */
         size_t n_left_out;       /* for want of room */
         size_t n_held;           /* changed in the mirror, not in the source */
         const char *held;        /* path of one of them */

@@ -78,7 +78,27 @@ static bool try_again(Task *task, TaskOutcome outcome) {
                 return false;
         /* whatever made the bytes wrong may sit in the page cache */
         task->read_again = outcome == TASK_CORRUPT || outcome == TASK_GARBLED || outcome == TASK_FAILED;
-        return outcome != TASK_CHANGED || look_again(task);
+        if (outcome != TASK_CHANGED || look_again(task))
+                return true;
+        task->outcome = TASK_GONE;
+        return false;
+}
+
+/* Size and mtime of a file can be put back, its ctime cannot: where that has moved, the bytes decide. (It moves without
+ * harm too, when a name is added to the inode or taken away.) */
+static bool was_altered(const Task *task, const atomic_bool *cancel) {
+        const Entry *base = task->item->base;
+        VerifyOptions options = { .cancel = cancel, .progress = task->context->steps };
+        struct stat st;
+        Digest found;
+
+        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED))
+                return false;
+        if (fs_stat_beneath(task->context->staging->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
+            fs_nsec(&st.st_ctim) == base->ctime_nsec)
+                return false;
+        return verify_digest(task->context->staging->mirrorfd, base->path, &options, &found) == 0 &&
+               !digest_equal(&found, &base->digest);
 }
 
 bool task_open(Task *task) {
@@ -87,6 +107,10 @@ bool task_open(Task *task) {
                 .cancel = task->context->cancel, .progress = task->context->progress,
         };
 
+        if (task->attempt == 0 && task->item->mirror && was_altered(task, task->context->cancel)) {
+                task->outcome = TASK_OCCUPIED; /* somebody's work, which is to be saved and not replaced */
+                return false;
+        }
         for (;;) {
                 int r = copy_new(&task->copy, task->context->sourcefd, &task->current, task->context->staging->fd, &options,
                                  &task->what);
@@ -249,25 +273,8 @@ static void set_attributes(Task *task) {
         concluded(task, r, task->what);
 }
 
-/* Size and mtime of a file can be put back, its ctime cannot: where that has moved, the bytes decide. (It moves without
- * harm too, when a name is added to the inode or taken away.) */
-static bool was_altered(const Task *task) {
-        const Entry *base = task->item->base;
-        VerifyOptions options = { .progress = task->context->steps };
-        struct stat st;
-        Digest found;
-
-        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & ENTRY_LINKED)
-                return false;
-        if (fs_stat_beneath(task->context->staging->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
-            fs_nsec(&st.st_ctim) == base->ctime_nsec)
-                return false;
-        return verify_digest(task->context->staging->mirrorfd, base->path, &options, &found) == 0 &&
-               !digest_equal(&found, &base->digest);
-}
-
 static void take_away(Task *task) {
-        int r = was_altered(task) ? STAGING_OCCUPIED
+        int r = was_altered(task, NULL) ? STAGING_OCCUPIED
                                   : staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
 
         if (r < 0)

@@ -12,6 +12,7 @@ typedef enum TaskOutcome {
         TASK_AGREED,     /* the mirror now has what the source has: .entry is to be recorded */
         TASK_REMOVED,    /* gone from the mirror */
         TASK_CHANGED,    /* the source kept changing while it was copied */
+        TASK_GONE,       /* the source was removed or is no file any more: the next look will say what is wanted */
         TASK_CORRUPT,    /* the source's size and mtime are as on record, its bytes are not: .expected and .found */
         TASK_GARBLED,    /* what was read and what is in RAM differ, time and again: .expected and .found */
         TASK_DIFFERS,    /* adoption: same size and mtime on both sides, other bytes in the mirror: .expected and .found */

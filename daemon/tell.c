@@ -21,15 +21,21 @@ static char *sentence(const char *format, ...) {
         return r < 0 ? NULL : text;
 }
 
+/* What to do about something that cannot be read. */
+static const char *tell_access(int error) {
+        if (error == EACCES || error == EPERM)
+                return "make it readable for the daemon, or leave it out with Exclude=";
+        return "the disk or server behind it needs a look";
+}
+
 static char *tell_failure(const char *source, const Task *task) {
         const char *error = strerror(task->error), *what = task->what ? task->what : "copy it";
 
         if (task->error == EACCES || task->error == EPERM)
-                return sentence("Failed to %s, '%s': %s; make it readable for the daemon, or leave it out with Exclude=", what, source,
-                                error);
+                return sentence("Failed to %s, '%s': %s; %s", what, source, error, tell_access(task->error));
         if (task->offset > 0 || task->error == EIO)
-                return sentence("Failed to %s '%s' at byte %llu: %s; the disk or server behind it needs a look", what, source,
-                                (unsigned long long) task->offset, error);
+                return sentence("Failed to %s '%s' at byte %llu: %s; %s", what, source, (unsigned long long) task->offset, error,
+                                tell_access(task->error));
         return sentence("Failed to %s, '%s': %s", what, source, error);
 }
 
@@ -66,6 +72,7 @@ char *tell_task(const MirrorConfig *config, const Task *task) {
                 return tell_failure(source, task);
         case TASK_AGREED:
         case TASK_REMOVED:
+        case TASK_GONE:
         case TASK_CANCELLED:
                 break;
         }
@@ -85,11 +92,25 @@ char *tell_omission(const MirrorConfig *config, const Omission *omission) {
         case OMIT_LINK_OUT:
                 return sentence("Skipped '%s': it is a symbolic link that leads out of the tree, which is never followed", path);
         case OMIT_UNREADABLE:
-                return sentence("Skipped '%s': it cannot be read: %s", path, strerror(omission->error));
+                return sentence("'%s' cannot be read: %s; %s. Until then nothing is staged from there, and nothing in the mirror removed",
+                                path, strerror(omission->error), tell_access(omission->error));
         case OMIT_IN_PROGRESS:
                 return sentence("Skipped '%s': its name says that it is still being written", path);
         }
         return NULL;
+}
+
+char *tell_unreadable(const MirrorConfig *config, const Manifest *source, size_t *ret_n) {
+        const Omission *first = NULL;
+
+        *ret_n = 0;
+        for (size_t i = 0; i < source->n_omissions; i++) {
+                if (source->omissions[i].reason != OMIT_UNREADABLE)
+                        continue;
+                first = first ? first : &source->omissions[i];
+                (*ret_n)++;
+        }
+        return first ? tell_omission(config, first) : NULL;
 }
 
 char *tell_held(const MirrorConfig *config, const PlanItem *item) {
@@ -164,6 +185,20 @@ char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit
                                 "Exclude=, or choose OnNoRoom=skip or link", shortage, list, tell_remedy(fit));
         return sentence("It does not fit: %s; %s: %s", shortage,
                         config->on_no_room == NO_ROOM_LINK ? "linked to the disk" : "left out", list);
+}
+
+char *tell_lost(const MirrorConfig *config, bool emptied, int error, const char *what) {
+        char path[TEXT_PATH_MAX];
+
+        (void) text_path(path, config->source);
+        if (emptied)
+                return sentence("The source '%s' is empty and was not before: the disk behind it may not be mounted. Nothing was changed; "
+                                "if it is meant to be empty, remove %s.xxh128 from the state directory and start again", path,
+                                config->name);
+        if (error == -ESTALE)
+                return sentence("The source '%s' is gone, or another filesystem is in its place: nothing is changed until it is back",
+                                path);
+        return sentence("Failed to %s of '%s': %s; nothing is changed until it can be read", what, path, strerror(-error));
 }
 
 static const char *answer_word(MountAnswer answer) {

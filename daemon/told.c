@@ -31,14 +31,14 @@ void told_begin(Told *told) {
 }
 
 void told_item(Told *told, const MirrorConfig *config, const char *path, char kind, char *text) {
-        LogFields fields = { .mirror = config->name, .path = path, .message_id = kind == 'h' ? MESSAGE_HELD : NULL };
+        LogFields fields = { .mirror = config->name, .path = path, .message_id = kind == 'h' ? MESSAGE_HELD : kind == 'u' ? MESSAGE_WITHHELD : NULL };
         char **grown, *key;
 
         if (asprintf(&key, "%c%s", kind, path) < 0)
                 key = NULL;
         if (key && text && !(told->n > 0 && bsearch(&key, told->keys, told->n, sizeof(char *), compare_keys))) {
                 if (told->lines++ < LINES_MAX)
-                        log_event(kind == 'h' ? LOG_WARNING : LOG_NOTICE, &fields, "%s", text);
+                        log_event(kind == 'o' ? LOG_NOTICE : LOG_WARNING, &fields, "%s", text);
                 else
                         told->more++;
         }
@@ -71,7 +71,7 @@ void told_end(Told *told, const MirrorConfig *config) {
 void told_look(Told *told, const MirrorConfig *config, const Manifest *source, const Plan *plan) {
         told_begin(told);
         for (size_t i = 0; i < source->n_omissions; i++)
-                told_item(told, config, source->omissions[i].path, 'o', tell_omission(config, &source->omissions[i]));
+                told_item(told, config, source->omissions[i].path, source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o', tell_omission(config, &source->omissions[i]));
         for (size_t i = 0; i < plan->n_items; i++)
                 if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_CONFLICT)
                         told_item(told, config, plan_item_path(&plan->items[i]), 'h', tell_held(config, &plan->items[i]));

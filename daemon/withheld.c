@@ -23,10 +23,12 @@ static WithheldFile *find(const Withheld *withheld, const char *path) {
         return NULL;
 }
 
-bool withheld_is_told(const Withheld *withheld, const char *path, const char *text) {
-        const WithheldFile *file = find(withheld, path);
+bool withheld_is_told(const Withheld *withheld, const Task *task, const char *text) {
+        const WithheldFile *file = find(withheld, plan_item_path(task->item));
 
-        return file && string_equal(file->text, text);
+        if (!file || file->outcome != task->outcome)
+                return false;
+        return task->outcome == TASK_FAILED ? file->error == task->error : string_equal(file->text, text);
 }
 
 void withheld_drop(Withheld *withheld, const char *path) {
@@ -41,7 +43,7 @@ void withheld_drop(Withheld *withheld, const char *path) {
 int withheld_put(Withheld *withheld, const Task *task, const char *text) {
         const Entry *source = &task->current;
         WithheldFile *grown, file = {
-                .path = strdup(source->path), .text = strdup(text), .outcome = task->outcome, .size = source->size,
+                .path = strdup(source->path), .text = strdup(text), .outcome = task->outcome, .error = task->error, .size = source->size,
                 .ino = source->ino, .mtime_nsec = source->mtime_nsec, .ctime_nsec = source->ctime_nsec,
         };
 

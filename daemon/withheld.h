@@ -12,6 +12,7 @@ typedef struct WithheldFile {
         char *path;
         char *text;          /* the sentence that was told */
         TaskOutcome outcome;
+        int error;           /* of TASK_FAILED */
         uint64_t size, ino;  /* of the source when it was tried */
         int64_t mtime_nsec, ctime_nsec;
 } WithheldFile;
@@ -26,8 +27,9 @@ void withheld_done(Withheld *withheld);
 /* Adds or replaces the file of a failed task. */
 int withheld_put(Withheld *withheld, const Task *task, const char *text);
 
-/* True if this very sentence was told of the file before. */
-bool withheld_is_told(const Withheld *withheld, const char *path, const char *text);
+/* True if this was told of the file before: the same sentence, or the same error at another byte, because how far the kernel reads
+ * ahead decides where it meets a bad one. */
+bool withheld_is_told(const Withheld *withheld, const Task *task, const char *text);
 
 /* Forgets a file that is all right now. */
 void withheld_drop(Withheld *withheld, const char *path);

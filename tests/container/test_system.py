@@ -287,7 +287,7 @@ class TestStart(SystemTest):
                 self.sample(size=400 * MIB)
                 self.boot(service='TimeoutStartSec=2')
                 started = time.monotonic()
-                with self.box.slowed(SERVICE, 0.06):
+                with self.box.slowed(SERVICE, 0.03):
                         self.start(60)
                 self.assertGreater(time.monotonic() - started, 3, 'the start was not slow: this proves nothing')
                 self.assertEqual(self.state(), 'active')

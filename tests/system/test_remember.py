@@ -260,7 +260,7 @@ class User(harness.Case):
         self.assertFalse(os.path.ismount(self.target))
         path = os.path.join(state, "m.xxh128")
         self.assertEqual(os.stat(path).st_uid, 65534)
-        self.assertEqual(subprocess.run(["xxh128sum", "-c", "--quiet", path], cwd=self.target).returncode, 0)
+        self.assertEqual(subprocess.run(["xxh128sum", "-c", "--quiet", path], cwd=self.target, capture_output=True).returncode, 0)
         daemon.stop()
         self.assertEqual(os.listdir(self.target), [])
 

@@ -337,7 +337,9 @@ class Stage(harness.Case):
             seen.add(name)
 
         def watch_all():
-            while not (done.is_set() and len(seen) == len(expected)) and not problems:
+            last = False
+            while not last and not problems:
+                last = done.is_set()
                 for directory, directories, files in os.walk(self.target):
                     if directory == self.target and ".shmstaged" in directories:
                         directories.remove(".shmstaged")
@@ -352,6 +354,7 @@ class Stage(harness.Case):
             done.set()
             thread.join(60)
         self.assertEqual(problems, [])
+        self.assertEqual(seen, set(expected))
         events = watch.read()
         names = {path for mask, path in events if mask & watch.MOVED_TO}
         self.assertEqual(names, {self.mirrored(n) for n in os.listdir(self.target) if n != ".shmstaged"})

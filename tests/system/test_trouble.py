@@ -215,6 +215,7 @@ class Replaced(Trouble):
         self.assertEqual(self.names(), {"a"})
         # the same disk once more, with another device number
         copy = self.path("copy.image")
+        os.sync()  # the daemon still holds the first one
         subprocess.run(["cp", image, copy], check=True)
         subprocess.run(["mount", "-o", "loop", copy, self.source], check=True)
         daemon.wait_status(r"^Ready: 1 file")
@@ -237,6 +238,21 @@ class Replaced(Trouble):
         os.rename(self.path("away"), self.source)
         daemon.wait_status(r"^Ready: 1 file")
         self.nudge()
+        daemon.stop()
+        self.assert_gone()
+
+
+    def test_a_source_that_was_away_for_a_moment_is_watched_on(self):
+        self.write("a", size=MIB)
+        daemon = self.ready(self.config(PollInterval="off"))
+        for i in range(5):
+            os.rename(self.source, self.path("away"))
+            time.sleep(0.02 * i)
+            os.rename(self.path("away"), self.source)
+            self.nudge("nudge-%d" % i)
+        subprocess.run(["mount", "-t", "tmpfs", "over", self.source], check=True)
+        subprocess.run(["umount", self.source], check=True)
+        self.nudge("nudge-5")
         daemon.stop()
         self.assert_gone()
 
@@ -317,9 +333,9 @@ class Unreadable(Trouble):
 class Changing(Trouble):
     size = 24 * MIB
 
-    def slow(self, rate="20M"):
-        """The source once more, slowly; what changes in it is seen at once."""
-        path, _ = self.bindfs(self.source, "--read-rate=" + rate)
+    def slow(self, rate="20M", *options):
+        """The source once more, slowly."""
+        path, _ = self.bindfs(self.source, "--read-rate=" + rate, *options)
         return path
 
     def copying(self, **keys):
@@ -364,6 +380,19 @@ class Changing(Trouble):
         self.write("new", size=6 * MIB, root=self.work)
         os.rename(self.path("new"), self.original("model"))
         self.ends_well(daemon)
+
+    def test_ready_is_true_though_the_filesystem_remembers_old_times(self):
+        """A network filesystem answers for a second or more from what it knew: a change in that time must not pass."""
+        self.write("model", size=self.size)
+        daemon = self.daemon(self.config(Source=self.slow("80M", "-oattr_timeout=5"), ChunkSize="1M", WatchSource="no"))
+        daemon.wait(lambda: os.path.ismount(self.target), "the tmpfs")
+        daemon.wait(lambda: os.statvfs(self.target).f_bfree * 4096 < 1010 * MIB, "room to be taken")
+        time.sleep(0.05)
+        with open(self.original("model"), "r+b") as f:
+            f.write(os.urandom(MIB))
+        daemon.wait_ready()
+        self.assert_same_file("model")
+        daemon.stop()
 
     def test_removed_it_is_no_longer_wanted(self):
         self.write("other", b"x")

@@ -1290,10 +1290,11 @@ static void another_filesystem_inside_is_named_and_not_entered(void **state) {
 }
 
 static void check_bind_mount(void) {
-        Watch *watch = new_watch();
+        Watch *watch;
         Seen seen = { 0 };
 
         private_mounts();
+        watch = new_watch(); /* its thread must be in the new namespace too */
         make_directory(at("a"));
         make_directory(at("b"));
         must(mount(at("a"), at("b"), NULL, MS_BIND, NULL) == 0);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One plan of a mirror, carried out. See round.h. */
+
+#include "round.h"
+
+#include "mirrorlog.h"
+#include "tell.h"
+
+/* Of a thing that befalls many files, so many lines are logged at a time. */
+enum { LINES_MAX = 20 };
+
+void round_done(Round *round) {
+        round->stage = stage_free(round->stage);
+        round->changes = manifest_free(round->changes);
+}
+
+void round_promise(Round *round, uint64_t bytes) {
+        *round->promised += bytes - round->promise;
+        round->promise = bytes;
+}
+
+/* A directory that cannot be removed because a file in it could not: of the file it was told. */
+static bool is_side_effect(const Task *task) {
+        return task->outcome == TASK_OCCUPIED && task->item->action == PLAN_REMOVE && task->item->mirror->type == ENTRY_DIRECTORY;
+}
+
+static void tell_trouble(Round *round, const Task *task) {
+        _cleanup_(freep) char *text = NULL;
+
+        if (is_side_effect(task))
+                return;
+        text = tell_task(round->config, task);
+        if (!withheld_is_told(round->withheld, task, text) && round->n_told++ < LINES_MAX)
+                mirrorlog_withheld(round->config, task, text);
+        if (task->item->source)
+                (void) withheld_put(round->withheld, task, text ? text : "Out of memory");
+}
+
+static void on_report(const Task *task, void *userdata) {
+        Round *round = userdata;
+        uint64_t kept_word = task->item->action == PLAN_STAGE ? task->item->source->room : 0;
+
+        round_promise(round, round->promise - MIN(round->promise, kept_word));
+        round->huge_bytes += task->huge_bytes;
+        round->measured_bytes += task->measured_bytes;
+        if (task->xattrs_lost && !round->xattrs_told)
+                mirrorlog_xattrs_lost(round->config);
+        round->xattrs_told = round->xattrs_told || task->xattrs_lost;
+        agreement_note(round->changes, task);
+        switch (task->outcome) {
+        case TASK_AGREED:
+                round->staged = true;
+                withheld_drop(round->withheld, plan_item_path(task->item));
+                return;
+        case TASK_REMOVED:
+                round->removed_bytes += task->item->mirror->type == ENTRY_FILE ? task->item->mirror->size : 0;
+                return;
+        case TASK_CANCELLED:
+                return;
+        case TASK_GONE:
+                round->unsettled = true;
+                return;
+        case TASK_CHANGED:
+                round->unsettled = true;
+                break;
+        case TASK_CORRUPT:
+        case TASK_GARBLED:
+        case TASK_DIFFERS:
+        case TASK_NO_ROOM:
+        case TASK_OCCUPIED:
+        case TASK_FAILED:
+                break;
+        }
+        tell_trouble(round, task);
+}
+
+static void on_finished(void *userdata) {
+        Round *round = userdata;
+
+        round->stage = stage_free(round->stage);
+        round_promise(round, 0);
+        round->finished(round->userdata);
+}
+
+int round_start(Round *round, const Plan *plan, const TaskContext *tasks, uint64_t need, void (*finished)(void *userdata)) {
+        StageCallbacks callbacks = { .report = on_report, .finished = on_finished, .userdata = round };
+        int r;
+
+        round->tasks = *tasks;
+        round->finished = finished;
+        round->unsettled = false;
+        round->removed_bytes = 0;
+        r = manifest_new(&round->changes);
+        if (r == 0)
+                r = stage_new(&round->stage, round->pool, plan, &round->tasks, &callbacks);
+        if (r < 0)
+                return r;
+        round_promise(round, need);
+        stage_start(round->stage);
+        return 0;
+}
+
+bool round_end(Round *round, Plan **plan, Manifest *base, const Manifest *source) {
+        bool changed = round->changes->n_entries > 0;
+
+        if (round->n_told > LINES_MAX)
+                mirrorlog_more(round->config, round->n_told - LINES_MAX);
+        round->n_told = 0;
+        agreement_merge(base, source, plan, &round->changes);
+        return changed;
+}

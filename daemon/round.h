@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* One plan of a mirror, carried out: hands it to the stage, keeps what was agreed for the base, and tells what went wrong, each thing
+ * once. Loop thread only. */
+
+#include "base.h"
+#include "agreement.h"
+#include "config.h"
+#include "pool.h"
+#include "stage.h"
+#include "withheld.h"
+
+typedef struct Round {
+        const MirrorConfig *config; /* borrowed */
+        Pool *pool;                 /* borrowed */
+        Withheld *withheld;         /* borrowed: what is missing, from round to round */
+        uint64_t *promised;         /* borrowed: what plans in progress will still take, all mirrors together */
+        void (*finished)(void *userdata);
+        void *userdata;
+
+        TaskContext tasks;
+        Stage *stage;               /* owned; NULL while no round runs */
+        Manifest *changes;          /* owned; to the base */
+        uint64_t promise;           /* our part of *promised */
+        size_t n_told;              /* lines about single files */
+        bool staged;                /* something was put into the mirror, in any round */
+        bool unsettled;             /* a source kept changing */
+        bool xattrs_told;
+        uint64_t removed_bytes;     /* in this round */
+        uint64_t huge_bytes, measured_bytes; /* of all rounds */
+} Round;
+
+void round_done(Round *round);
+
+/* Begins. @plan and what @tasks points to stay as they are until finished() has been called. @need: bytes to promise. */
+int round_start(Round *round, const Plan *plan, const TaskContext *tasks, uint64_t need, void (*finished)(void *userdata));
+
+/* In finished(): the base moves on. Frees the plan. Returns true if anything has changed. */
+bool round_end(Round *round, Plan **plan, Manifest *base, const Manifest *source);
+
+/* Gives back what was promised. */
+void round_promise(Round *round, uint64_t bytes);
