@@ -11,7 +11,7 @@
 
 typedef struct Sum {
         uint64_t files, bytes, todo, done, seen, huge, measured;
-        size_t withheld, unreadable, left_out, held, looking, removing, starting;
+        size_t withheld, unreadable, left_out, held, looking, removing, starting, gone;
         const char *path, *problem, *failed;
 } Sum;
 
@@ -33,6 +33,7 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.left_out += m->n_left_out;
                 sum.held += m->n_held;
                 sum.starting += m->state == MIRROR_STARTING;
+                sum.gone += m->state == MIRROR_GONE;
                 sum.looking += m->state == MIRROR_LOOKING || m->state == MIRROR_PLANNED;
                 sum.removing += m->state == MIRROR_REMOVING;
                 if (m->path && m->state == MIRROR_STAGING)
@@ -122,6 +123,8 @@ char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate)
 
         if (sum.failed)
                 r = text_append(&line, "Failed: %s", sum.failed);
+        else if (n > 0 && sum.gone == n)
+                r = text_append(&line, "Stopped");
         else if (sum.removing > 0)
                 r = text_append(&line, "Removing the mirror: %s left", text_bytes(bytes, sum.bytes));
         else if (is_staging(mirrors, n)) {

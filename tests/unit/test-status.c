@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The one line that `systemctl status` shows: what it says in each state, and that it never says more than is true. */
+
+#include "status.h"
+#include "ground.h"
+
+static void assert_line_at(const MirrorStatus *mirrors, size_t n, StatusRate rate, const char *expected) {
+        _cleanup_(freep) char *line = status_line(mirrors, n, &rate);
+
+        assert_non_null(line);
+        assert_string_equal(line, expected);
+}
+
+static void assert_line(MirrorStatus mirror, const char *expected) {
+        assert_line_at(&mirror, 1, (StatusRate){}, expected);
+}
+
+static void assert_contains(MirrorStatus mirror, const char *part) {
+        StatusRate rate = {};
+        _cleanup_(freep) char *line = status_line(&mirror, 1, &rate);
+
+        if (!line || !strstr(line, part))
+                fail_msg("'%s' does not say '%s'", line, part);
+}
+
+static const MirrorStatus settled = { .name = "m", .state = MIRROR_SETTLED, .ready = true, .files = 12, .bytes = 41 * GIB };
+
+static void a_ready_mirror_says_so(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified");
+        m.files = 1;
+        m.huge_bytes = 99;
+        m.measured_bytes = 100;
+        assert_line(m, "Ready: 1 file, 41G in RAM, verified; 2 MiB pages: 99%");
+        m.files = m.bytes = m.measured_bytes = 0;
+        assert_line(m, "Ready: 0 files, 0B in RAM, verified");
+}
+
+static void progress_is_told_with_rate_and_time_left(void **state) {
+        MirrorStatus m = { .state = MIRROR_STAGING, .todo_bytes = 100 * MIB, .done_bytes = 25 * MIB, .path = "llama.gguf" };
+
+        (void) state;
+        assert_line_at(&m, 1, (StatusRate){}, "Staging: 25% (25M of 100M): llama.gguf");
+        assert_line_at(&m, 1, (StatusRate){ .bytes_per_sec = MIB }, "Staging: 25% (25M of 100M, 1M/s, 1min 15s left): llama.gguf");
+        assert_line_at(&m, 1, (StatusRate){ .bytes_per_sec = MIB, .stalled_usec = 7 * USEC_PER_SEC },
+                       "Staging: 25% (25M of 100M, nothing has moved for 7.0s): llama.gguf");
+        m.done_bytes = 200 * MIB; /* more than planned, because a file was tried again */
+        m.path = NULL;
+        assert_line_at(&m, 1, (StatusRate){ .bytes_per_sec = MIB }, "Staging: 100% (100M of 100M, 1M/s, 0s left)");
+}
+
+static void a_hostile_name_is_escaped(void **state) {
+        (void) state;
+        assert_line((MirrorStatus){ .state = MIRROR_STAGING, .path = "evil\nREADY=1" }, "Staging: 100% (0B of 0B): evil\\x0aREADY=1");
+}
+
+static void before_the_plan_it_says_what_it_waits_for(void **state) {
+        MirrorStatus m = { .state = MIRROR_STARTING };
+
+        (void) state;
+        assert_line(m, "Opening source and target");
+        m.state = MIRROR_LOOKING;
+        m.seen = 1234;
+        assert_line(m, "Looking at the source: 1234 entries");
+        m.state = MIRROR_PLANNED;
+        assert_line(m, "Looking at the source: 1234 entries");
+        assert_line_at(&m, 1, (StatusRate){ .stalled_usec = 65 * USEC_PER_SEC },
+                       "Looking at the source: 1234 entries; nothing has moved for 1min 5s");
+}
+
+static void the_end_says_what_is_left(void **state) {
+        (void) state;
+        assert_line((MirrorStatus){ .state = MIRROR_REMOVING, .bytes = 3 * GIB, .ready = true }, "Removing the mirror: 3G left");
+}
+
+static void a_failure_says_why(void **state) {
+        MirrorStatus both[2] = { settled, { .state = MIRROR_FAILED, .problem = "The source is gone" } };
+
+        (void) state;
+        assert_line_at(both, 2, (StatusRate){}, "Failed: The source is gone");
+        assert_false(status_is_whole(both, 2));
+}
+
+static void whatever_is_missing_is_a_degradation(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        assert_true(status_is_whole(&m, 1));
+        m.n_withheld = 2;
+        m.withheld = "'/a' is corrupt";
+        assert_false(status_is_whole(&m, 1));
+        assert_line(m, "Degraded: 12 files, 41G in RAM, verified; 2 withheld. '/a' is corrupt");
+        m = settled;
+        m.n_left_out = 3;
+        assert_false(status_is_whole(&m, 1));
+        assert_contains(m, "Degraded:");
+        assert_contains(m, "; 3 left out for want of room");
+        m = settled;
+        m.n_unreadable = 1;
+        m.unreadable = "'/dark' cannot be read";
+        assert_false(status_is_whole(&m, 1));
+        assert_contains(m, "Degraded:");
+        assert_contains(m, "'/dark' cannot be read");
+        m = settled;
+        m.problem = "The source is empty";
+        assert_false(status_is_whole(&m, 1));
+        assert_contains(m, ". The source is empty");
+        m = settled;
+        m.ready = false;
+        assert_false(status_is_whole(&m, 1));
+}
+
+static void what_a_client_changed_is_no_degradation(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        m.n_held = 1;
+        m.held = "notes";
+        assert_true(status_is_whole(&m, 1));
+        assert_contains(m, "Ready:");
+        assert_contains(m, "; 1 changed in the mirror only");
+}
+
+static void trouble_is_told_while_staging_too(void **state) {
+        (void) state;
+        assert_contains((MirrorStatus){ .state = MIRROR_STAGING, .todo_bytes = 10, .n_withheld = 1, .withheld = "'/a' is corrupt" },
+                        "; 1 withheld. '/a' is corrupt");
+}
+
+static void mirrors_are_added_up(void **state) {
+        MirrorStatus both[2] = {
+                { .state = MIRROR_STAGING, .todo_bytes = 300, .done_bytes = 100, .files = 1, .bytes = 10 },
+                { .state = MIRROR_SETTLED, .ready = true, .todo_bytes = 100, .done_bytes = 100, .files = 2, .bytes = 20 },
+        };
+
+        (void) state;
+        assert_int_equal(status_percent(both, 2), 50);
+        assert_line_at(both, 2, (StatusRate){}, "Staging: 50% (200B of 400B)");
+        assert_false(status_is_whole(both, 2));
+        both[0].state = MIRROR_SETTLED;
+        both[0].ready = true;
+        assert_line_at(both, 2, (StatusRate){}, "Ready: 3 files, 30B in RAM, verified");
+        assert_true(status_is_whole(both, 2));
+}
+
+static void nothing_to_copy_is_all_of_it(void **state) {
+        MirrorStatus m = { .state = MIRROR_STAGING };
+
+        (void) state;
+        assert_int_equal(status_percent(&m, 1), 100);
+        m.todo_bytes = 1000;
+        m.done_bytes = 999;
+        assert_int_equal(status_percent(&m, 1), 99); /* never rounded up */
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_ready_mirror_says_so),
+                cmocka_unit_test(progress_is_told_with_rate_and_time_left),
+                cmocka_unit_test(a_hostile_name_is_escaped),
+                cmocka_unit_test(before_the_plan_it_says_what_it_waits_for),
+                cmocka_unit_test(the_end_says_what_is_left),
+                cmocka_unit_test(a_failure_says_why),
+                cmocka_unit_test(whatever_is_missing_is_a_degradation),
+                cmocka_unit_test(what_a_client_changed_is_no_degradation),
+                cmocka_unit_test(trouble_is_told_while_staging_too),
+                cmocka_unit_test(mirrors_are_added_up),
+                cmocka_unit_test(nothing_to_copy_is_all_of_it),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
