@@ -112,7 +112,8 @@ static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, 
                               "away, or choose another Target=", path);
         case MOUNT_INVISIBLE:
                 return refuse(reterr_text, "Nothing is mounted on the target '%s', and a tmpfs mounted from inside this service would be "
-                              "seen by nobody: run 'systemctl daemon-reload', so that its mount unit is written, and start again", path);
+                              "seen by nobody: run 'systemctl daemon-reload', so that its mount unit is written, then restart shmstaged.service, or "
+                              "start the mount unit and reload", path);
         }
         if (r == -ENOMEM)
                 return r;

@@ -320,6 +320,19 @@ static int add_all(Generator *generator) {
         return add_output(generator, strdup("shmstaged.service.d/50-mirrors.conf"), text);
 }
 
+/* Of a configuration that cannot be used nothing is mounted, but the engines that it names still wait for the daemon, which
+ * fails: they must not start on a mirror that is not there. */
+static int add_wiring(Generator *generator) {
+        char *text = NULL;
+        int r = add_engines(generator);
+
+        if (r < 0 || !generator->service_unit)
+                return r;
+        if (asprintf(&text, "%s[Unit]\n%s", HEADER, generator->service_unit) < 0)
+                return -ENOMEM;
+        return add_output(generator, strdup("shmstaged.service.d/50-mirrors.conf"), text);
+}
+
 static int write_output(Generator *generator, int directory, const Output *output) {
         char *slash = strchr(output->path, '/');
         _cleanup_(close_fdp) int fd = -1;
@@ -417,6 +430,8 @@ int main(int argc, char **argv) {
         if (is_switched_off(generator.root))
                 return EXIT_SUCCESS;
         r = load(&generator);
+        if (r < 0 && generator.config && add_wiring(&generator) == 0)
+                (void) write_all(&generator, argv[1]); /* the configuration's errors have been told, and decide */
         if (r == 0)
                 r = read_memory(&generator);
         if (r == 0)

@@ -229,6 +229,13 @@ class Refused(Case):
         self.refused('[Mirror good]\nSource=/data/a\nTarget=/run/a\n[Mirror bad]\nSource=/data/b\nTarget=/run/b\nSize=much\n',
                      '/etc/shmstaged.conf:7: ')
 
+    def test_engines_wait_for_the_daemon_also_with_errors_in_the_configuration(self):
+        self.assertIn('/etc/shmstaged.conf:5: ', self.generate(
+            '[Mirror m]\nSource=/data/m\nTarget=/run/m\nEngines=ollama.service\nSize=much\n', expect=1))
+        self.assertEqual(set(self.files), {'ollama.service.d/50-shmstaged.conf', 'shmstaged.service.d/50-mirrors.conf'})
+        self.assertIn('Requires=shmstaged.service\n', self.files['ollama.service.d/50-shmstaged.conf'])
+        self.assertIn('Wants=ollama.service\n', self.files['shmstaged.service.d/50-mirrors.conf'])
+
     def test_a_configuration_that_cannot_be_read_leaves_nothing_behind(self):
         (self.root / 'etc/shmstaged.conf').mkdir(parents=True)
         self.assertNotEqual(self.run_generator(expect=1), '')

@@ -512,11 +512,17 @@ static Manifest *make_base(void) {
         return manifest;
 }
 
+static void save_base(void) {
+        manifest_free(make_base());
+}
+
 static void the_journal_is_applied(void **state) {
-        _cleanup_(manifest_freep) Manifest *saved = make_base(), *loaded = NULL;
-        int fd = open_journal(&here);
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
+        int fd;
 
         (void) state;
+        save_base();
+        fd = open_journal(&here);
         note(fd, "b", 20);
         note(fd, "c", 30);
         note(fd, "c", 31);
@@ -532,10 +538,12 @@ static void the_journal_is_applied(void **state) {
 }
 
 static void a_dropped_path_may_come_back(void **state) {
-        _cleanup_(manifest_freep) Manifest *saved = make_base(), *loaded = NULL;
-        int fd = open_journal(&here);
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
+        int fd;
 
         (void) state;
+        save_base();
+        fd = open_journal(&here);
         assert_int_equal(manifest_journal_drop(fd, "a"), 0);
         note(fd, "a", 5);
         (void) close(fd);
@@ -557,10 +565,12 @@ static void odd_names_go_through_the_journal(void **state) {
 }
 
 static void a_torn_line_of_the_journal_is_as_if_it_had_not_happened(void **state) {
-        _cleanup_(manifest_freep) Manifest *saved = make_base(), *loaded = NULL;
-        int fd = open_journal(&here);
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
+        int fd;
 
         (void) state;
+        save_base();
+        fd = open_journal(&here);
         note(fd, "c", 30);
         assert_int_equal(write(fd, "# file 0 99 4096", 16), 16);
         (void) close(fd);
@@ -578,11 +588,12 @@ static void a_torn_line_of_the_journal_is_as_if_it_had_not_happened(void **state
 }
 
 static void a_journal_of_another_generation_makes_records_of_the_rest(void **state) {
-        _cleanup_(manifest_freep) Manifest *saved = make_base(), *loaded = NULL;
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
         Generation later = here;
         int fd;
 
         (void) state;
+        save_base();
         later.mirror_ino = 12345;
         fd = open_journal(&later);
         note(fd, "b", 20);
@@ -594,11 +605,13 @@ static void a_journal_of_another_generation_makes_records_of_the_rest(void **sta
 }
 
 static void opening_for_another_generation_empties_the_journal(void **state) {
-        _cleanup_(manifest_freep) Manifest *saved = make_base(), *loaded = NULL;
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
         Generation later = here;
-        int fd = open_journal(&here);
+        int fd;
 
         (void) state;
+        save_base();
+        fd = open_journal(&here);
         note(fd, "old", 1);
         (void) close(fd);
         later.boot_id[15] = 1;
