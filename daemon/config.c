@@ -28,7 +28,7 @@ static const ConfigRow rows[] = {
         MIRROR_LIST("Priority", priority, globs),
         MIRROR("OnNoRoom", on_no_room, on_no_room, "fail"),
         MIRROR("OnCorrupt", on_corrupt, on_corrupt, "withhold"),
-        MIRROR("ChunkSize", chunk_size, chunk_size, "16M"),
+        MIRROR("ChunkSize", chunk_size, chunk_size, "4M"),
         MIRROR("WatchSource", watch_source, boolean, "yes"),
         MIRROR("PollInterval", poll_usec, poll_interval, "1min"),
         MIRROR("SettleTime", settle_usec, settle_time, "2s"),

@@ -16,6 +16,9 @@
 /* sendfile() in pieces of this size: small enough that progress is seen and a cancellation is heard on a slow source. */
 enum { PIECE = 1024 * 1024, READ_BUFFER = 256 * 1024, MAP_WINDOW = 4 * 1024 * 1024 };
 
+/* The largest page of the page cache. */
+#define PAGE_MAX (2 * MIB)
+
 /* So many chunks may be copied ahead of the digests; what is between is in the page cache. */
 enum { AHEAD = 8 };
 
@@ -74,7 +77,8 @@ static int open_source(Copy *copy, const char **reterr_what) {
                 return COPY_SOURCE_CHANGED;
         if (copy->options.read_again)
                 pagecache_drop(copy->sourcefd, 0, 0);
-        (void) posix_fadvise(copy->sourcefd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice: doubles the readahead */
+        if (copy->source->size > READ_BUFFER)
+                (void) posix_fadvise(copy->sourcefd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice: doubles the readahead */
         return 0;
 }
 
@@ -203,7 +207,8 @@ static int copy_chunk(Copy *copy, int out, const Chunk *chunk) {
         off_t offset = (off_t) chunk->offset, end = (off_t) (chunk->offset + chunk->length);
         bool buffered = false;
 
-        if (lseek(out, offset, SEEK_SET) < 0)
+        /* the first chunk comes first, to a descriptor that has not moved yet */
+        if (offset > 0 && lseek(out, offset, SEEK_SET) < 0)
                 return -errno;
         while (offset < end) {
                 size_t length = (size_t) MIN(end - offset, (off_t) PIECE);
@@ -227,14 +232,14 @@ static int copy_chunk(Copy *copy, int out, const Chunk *chunk) {
         return 0;
 }
 
-static int digest_source(Copy *copy, const Chunk *chunk) {
+static int digest_by_reading(Copy *copy, int fd, DigestStream *stream, const Chunk *chunk) {
         _cleanup_(freep) char *buffer = malloc(READ_BUFFER);
         uint64_t offset = chunk->offset, end = chunk->offset + chunk->length;
 
         if (!buffer)
                 return -ENOMEM;
         while (offset < end) {
-                ssize_t n = pread(copy->sourcefd, buffer, (size_t) MIN(end - offset, (uint64_t) READ_BUFFER), (off_t) offset);
+                ssize_t n = pread(fd, buffer, (size_t) MIN(end - offset, (uint64_t) READ_BUFFER), (off_t) offset);
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -242,17 +247,24 @@ static int digest_source(Copy *copy, const Chunk *chunk) {
                         return fail(copy, -errno, "read", offset);
                 if (n == 0)
                         return COPY_SOURCE_CHANGED;
-                digest_stream_update(copy->lanes[LANE_SOURCE].stream, buffer, (size_t) n);
+                digest_stream_update(stream, buffer, (size_t) n);
                 offset += (uint64_t) n;
         }
         return 0;
 }
 
-/* Through the mapping, because that is what the engines will see; in windows, because what is mapped counts as ours. */
+static int digest_source(Copy *copy, const Chunk *chunk) {
+        return digest_by_reading(copy, copy->sourcefd, copy->lanes[LANE_SOURCE].stream, chunk);
+}
+
+/* Through the mapping, because that is what the engines will see; in windows, because what is mapped counts as ours. To map
+ * and unmap a small file costs more than to read it. */
 static int digest_mirror(Copy *copy, const Chunk *chunk) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), end = chunk->offset + chunk->length;
         size_t windows = 0;
 
+        if (copy->source->size <= READ_BUFFER)
+                return digest_by_reading(copy, copy->mirrorfd, copy->lanes[LANE_MIRROR].stream, chunk);
         for (uint64_t offset = chunk->offset; offset < end; windows++) {
                 uint64_t start = offset & ~(page - 1), stop = MIN(end, round_up(start + 1, MAP_WINDOW));
                 size_t length = (size_t) (stop - start);
@@ -273,11 +285,20 @@ static int digest_mirror(Copy *copy, const Chunk *chunk) {
 
 /* The calls below are made with the lock held, and give it up while they work. */
 
+/* A page of the cache may be as large as 2 MiB, reach over the end of a chunk, and is dropped as a whole or not at all: so the
+ * chunks before that it may begin in are dropped once more. */
 static void drop_behind(Copy *copy, size_t index) {
         const Chunk *chunk = &copy->chunks.items[index];
+        uint64_t start = chunk->offset, end = chunk->offset + chunk->length, first = start & ~(PAGE_MAX - 1);
 
-        if (!chunk->was_cached)
-                pagecache_drop(copy->sourcefd, chunk->offset, chunk->length);
+        if (chunk->was_cached)
+                return;
+        for (const Chunk *before = chunk; start > first && before > copy->chunks.items; start = MAX(before->offset, first)) {
+                before--;
+                if (before->was_cached || before->offset + before->length != start)
+                        break;
+        }
+        pagecache_drop(copy->sourcefd, start, end - start);
 }
 
 static void run_lane(Copy *copy, Lane *lane) {

@@ -49,6 +49,10 @@ static int measure_room(const LookOptions *options, Look *look) {
         if (r < 0)
                 return r;
         look->tmpfs_free = room.free;
+        /* huge=always gives the smallest file 2 MiB, and the kernel takes them back when room runs out: too little is said to be free.
+         * Where the whole tmpfs is the mirror's, what is in it has been counted. */
+        if (options->config->huge_pages == HUGE_ALWAYS && room.total > 0 && room.total <= round_up(options->budget, 4096))
+                look->tmpfs_free = UINT64_MAX;
         look->inodes_free = room.inodes;
         look->size_left = budget > taken ? budget - taken : 0;
         return memory_read("/proc", "/sys/fs/cgroup", &look->memory);

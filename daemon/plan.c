@@ -33,11 +33,14 @@ bool plan_is_disk_link(const Entry *mirror, const char *source_path) {
                mirror->target[n] == '/' && strcmp(mirror->target + n + 1, mirror->path) == 0;
 }
 
-/* The mirror still holds what the base says was put there. */
+/* The mirror still holds what the base says was put there. A name may be alone with its inode by now, because another of its
+ * names was staged anew, and this one was not yet tied to it. */
 static bool mirror_agrees(const PlanItem *item, const char *source_path) {
-        if (item->base->flags & ENTRY_LINKED)
-                return plan_is_disk_link(item->mirror, source_path);
-        return looks_same(item->base, item->mirror) && is_tied_alike(item->base, item->mirror);
+        const Entry *b = item->base, *m = item->mirror;
+
+        if (b->flags & ENTRY_LINKED)
+                return plan_is_disk_link(m, source_path);
+        return looks_same(b, m) && (is_tied_alike(b, m) || b->ino == m->ino);
 }
 
 static PlanAction agree(const PlanItem *item) {

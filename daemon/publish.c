@@ -65,9 +65,10 @@ static int set_times(int fd, const char *name, int flags, const Entry *source) {
         return utimensat(fd, name, times, flags) < 0 ? -errno : 0;
 }
 
-static int describe(Staging *staging, const Entry *source, Entry *ret) {
+/* What @fd is, or without one (-1) what stands at the path now. */
+static int describe(Staging *staging, int fd, const Entry *source, Entry *ret) {
         struct stat st;
-        int r = fs_stat_beneath(staging->mirrorfd, source->path, &st);
+        int r = fd < 0 ? fs_stat_beneath(staging->mirrorfd, source->path, &st) : fstat(fd, &st) < 0 ? -errno : 0;
 
         if (r < 0)
                 return r;
@@ -77,7 +78,7 @@ static int describe(Staging *staging, const Entry *source, Entry *ret) {
         return 0;
 }
 
-static int place(Staging *staging, const char *name, const Entry *source, const Entry *expected, Entry *ret,
+static int place(Staging *staging, const char *name, int fd, const Entry *source, const Entry *expected, Entry *ret,
                  const char **reterr_what) {
         int r = staging_place(staging, name, source->path, expected);
 
@@ -88,7 +89,7 @@ static int place(Staging *staging, const char *name, const Entry *source, const 
                 return r;
         }
         *reterr_what = "look at the copy";
-        return describe(staging, source, ret);
+        return describe(staging, fd, source, ret);
 }
 
 int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
@@ -110,7 +111,7 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", mirrorfd);
         if (linkat(AT_FDCWD, path, staging->fd, staging_name(staging, name), AT_SYMLINK_FOLLOW) < 0)
                 return -errno;
-        return place(staging, name, source, expected, ret, reterr_what);
+        return place(staging, name, mirrorfd, source, expected, ret, reterr_what);
 }
 
 /* The first name may have kept an old version, a link to the disk or what a client put there. */
@@ -139,7 +140,7 @@ int publish_hardlink(Staging *staging, const Entry *source, const Entry *expecte
                 (void) unlinkat(staging->fd, name, 0);
                 return r;
         }
-        return place(staging, name, source, expected, ret, reterr_what);
+        return place(staging, name, -1, source, expected, ret, reterr_what);
 }
 
 int publish_symlink(Staging *staging, const Entry *source, const char *target, const Entry *expected, Entry *ret,
@@ -157,7 +158,7 @@ int publish_symlink(Staging *staging, const Entry *source, const char *target, c
                 (void) unlinkat(staging->fd, name, 0);
                 return r;
         }
-        return place(staging, name, source, expected, ret, reterr_what);
+        return place(staging, name, -1, source, expected, ret, reterr_what);
 }
 
 int publish_directory(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
@@ -166,7 +167,7 @@ int publish_directory(Staging *staging, const Entry *source, const Entry *expect
 
         *reterr_what = "make the directory";
         if (expected && expected->type == ENTRY_DIRECTORY)
-                return describe(staging, source, ret);
+                return describe(staging, -1, source, ret);
         if (mkdirat(staging->fd, staging_name(staging, name), 0700) < 0)
                 return -errno;
         r = set_owner(staging->fd, name, 0, source);
@@ -176,7 +177,7 @@ int publish_directory(Staging *staging, const Entry *source, const Entry *expect
                 (void) unlinkat(staging->fd, name, AT_REMOVEDIR);
                 return r;
         }
-        return place(staging, name, source, expected, ret, reterr_what);
+        return place(staging, name, -1, source, expected, ret, reterr_what);
 }
 
 int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const char **reterr_what) {
@@ -196,5 +197,5 @@ int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const 
         if (chmod(path, source->mode) < 0)
                 return -errno;
         r = set_times(AT_FDCWD, path, 0, source);
-        return r < 0 ? r : describe(staging, source, ret);
+        return r < 0 ? r : describe(staging, -1, source, ret);
 }

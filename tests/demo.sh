@@ -9,8 +9,11 @@ cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 
 tests/packages.sh build
-test -f "$BUILD/build.ninja" || meson setup "$BUILD" >/dev/null
-ninja -C "$BUILD" daemon/shmstaged tests/make-gguf >"$BUILD/demo.log" 2>&1 || {
+mkdir -p "$BUILD"
+{
+        test -f "$BUILD/build.ninja" || meson setup "$BUILD"
+        ninja -C "$BUILD" daemon/shmstaged tests/make-gguf
+} >"$BUILD/demo.log" 2>&1 || {
         cat "$BUILD/demo.log" >&2
         exit 1
 }

@@ -17,8 +17,10 @@ export BUILD
 variant() {
         name=$1
         shift
-        test -f "$BUILD/$name/build.ninja" || meson setup "$BUILD/$name" "$@" >/dev/null
-        ninja -C "$BUILD/$name" >"$BUILD/$name.log" 2>&1 || {
+        {
+                test -f "$BUILD/$name/build.ninja" || meson setup "$BUILD/$name" -Dtests=enabled "$@"
+                ninja -C "$BUILD/$name"
+        } >"$BUILD/$name.log" 2>&1 || {
                 cat "$BUILD/$name.log" >&2
                 exit 1
         }

@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 import harness  # noqa: E402
 
@@ -84,8 +85,8 @@ class Source:
         path = os.path.join(self.path, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as f:
-            for offset in range(0, size, 8 * MIB):
-                f.write(os.urandom(min(size - offset, 8 * MIB)))
+            for offset in range(0, size, MIB):
+                f.write(os.urandom(min(size - offset, MIB)))
             f.flush()
             os.fdatasync(f.fileno())
         self.files.append((path, size))
@@ -146,12 +147,13 @@ class Bench:
     # Contestants: each returns a dict of what it measured.
 
     def disk(self, source):
-        """Reads past the page cache, several requests at a time."""
-        (path, size), piece, depth = source.files[0], 16 * MIB, 4
+        """Reads past the page cache, several requests at a time, into memory of 2 MiB pages: a request has few segments then."""
+        (path, size), piece, depth = source.files[0], 2 * MIB, 4
         fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
 
         def lane(first):
-            with mmap.mmap(-1, piece) as buffer:
+            with mmap.mmap(-1, piece, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as buffer:
+                buffer.madvise(mmap.MADV_HUGEPAGE)
                 for offset in range(first * piece, size, depth * piece):
                     os.preadv(fd, [buffer], offset)
 
@@ -350,7 +352,7 @@ def parse_arguments():
     parser.add_argument("--cases", type=parse_cases, default=list(CASES), help="large, small (default: both)")
     parser.add_argument("--size", type=parse_size, default=4 * GIB, help="of the large file (default 4G)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scratch", default="/var/tmp", help="a directory on a disk (default /var/tmp)")
+    parser.add_argument("--scratch", type=os.path.abspath, default="/var/tmp", help="a directory on a disk (default /var/tmp)")
     parser.add_argument("--json", metavar="FILE", help="write every measurement there")
     return parser.parse_args()
 

@@ -102,6 +102,17 @@ class Plan(Room):
         self.plan(config, 0)
         self.ready(config).stop()
 
+    def test_it_is_enough_with_huge_pages_for_everything_too(self):
+        """The kernel gives each small file 2 MiB then, and takes them back when they are needed."""
+        for i in range(30):
+            self.write("f%d" % i, size=MIB // 2)
+        for pages in ("always", "within_size", "never"):
+            with self.subTest(pages):
+                short = self.shortage(self.plan(self.config(Size="4M", HugePages=pages), 1))
+                self.assertEqual(short, self.shortage(self.refused(self.config(Size="4M", HugePages=pages)).status()))
+                self.ready(self.config(Size=str(4 * MIB + short), HugePages=pages)).stop()
+                self.assert_gone()
+
     def test_several_mirrors_are_planned_together(self):
         other = self.path("other")
         self.write("a", size=3 * MIB)

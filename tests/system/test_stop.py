@@ -315,6 +315,22 @@ class Crash(harness.Case):
                 self.assert_gone()
         print("%d of 10 in the middle" % partial, flush=True)
 
+    def test_killed_between_two_names_of_a_file_the_next_start_ties_them(self):
+        self.write("a", b"old")
+        os.link(os.path.join(self.source, "a"), os.path.join(self.source, "b"))
+        daemon = self.ready(traced=True)
+        old = self.inode("a")
+        self.strace(daemon.pid, "-e", "trace=linkat", "-e", "inject=linkat:delay_enter=1000000")
+        self.write("a", b"newer")
+        self.wait_until(lambda: self.inode("a") != old, "the first name", daemon)
+        daemon.kill()
+        self.assertEqual((self.inode("b"), self.read(self.mirrored("b"))), (old, b"old"))
+        daemon = self.ready()
+        self.assertEqual(self.inode("a"), self.inode("b"))
+        self.assert_whole()
+        daemon.stop()
+        self.assert_gone()
+
     def test_killed_in_the_middle_of_the_removal_the_next_start_is_whole(self):
         seed = random.randrange(1 << 32)
         print("seed %d" % seed, flush=True)

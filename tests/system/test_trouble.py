@@ -642,7 +642,7 @@ class Skipped(Trouble):
 class Race(Trouble):
     """Somebody who may write to the source tries to have the daemon read what he may not."""
 
-    def race(self, swap, name, seconds=4):
+    def race(self, swap, name, seconds=3):
         secret = b"SECRET" * 1000
         self.write(name, secret, root=self.path("outside"))
         self.write(name, b"inside" * 1000)

@@ -329,7 +329,7 @@ static void no_file_content_means_one_mirror_with_all_defaults(void **state _unu
                 assert_null(mirror->engines[0]);
                 assert_int_equal(mirror->on_no_room, NO_ROOM_FAIL);
                 assert_int_equal(mirror->on_corrupt, CORRUPT_WITHHOLD);
-                assert_int_equal(mirror->chunk_size, 16 * MIB);
+                assert_int_equal(mirror->chunk_size, 4 * MIB);
                 assert_true(mirror->watch_source);
                 assert_int_equal(mirror->poll_usec, 60 * USEC_PER_SEC);
                 assert_int_equal(mirror->settle_usec, 2 * USEC_PER_SEC);

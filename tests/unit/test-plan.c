@@ -287,7 +287,11 @@ static void hard_links(void **state) {
                 { "hA", "hA+", "hA", PLAN_SETATTR },
                 { "A", "hA", "A", PLAN_STAGE },  /* tied on disk since */
                 { "hA", "A", "hA", PLAN_STAGE }, /* untied on disk since */
-                { "hA", "hA", "A", PLAN_SAVE },  /* untied in the mirror */
+                { "hA", "hA", "A", PLAN_STAGE }, /* alone with its inode: another of its names was staged anew */
+                { "hA", "hB", "A", PLAN_STAGE },
+                { "hA", "-", "A", PLAN_REMOVE },
+                { "hA", "hA", "A!", PLAN_SAVE }, /* untied in the mirror */
+                { "hA", "hB", "A!", PLAN_CONFLICT },
                 { "hA", "-", "hA", PLAN_REMOVE },
                 { "hA", "hA", "-", PLAN_STAGE },
         };
@@ -334,7 +338,7 @@ static bool is_tied(const char *state) {
 static bool is_ours(const char *base, const char *mirror) {
         if (*base == 'k')
                 return *mirror == 'D';
-        return essence(base) == essence(mirror) && is_tied(base) == is_tied(mirror);
+        return essence(base) == essence(mirror) && (is_tied(base) == is_tied(mirror) || !strchr(mirror, '!'));
 }
 
 static PlanAction model(const char *base, const char *source, const char *mirror) {
