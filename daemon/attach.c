@@ -46,6 +46,8 @@ static int open_source(Attachment *a, const MirrorConfig *config, char **reterr_
                 return refuse(reterr_text, "The source '%s' does not exist: mount or make it, or correct Source=", path);
         if (a->sourcefd < 0 && errno == ENOTDIR)
                 return refuse(reterr_text, "The source '%s' is not a directory: correct Source=", path);
+        if (a->sourcefd < 0 && errno == EACCES)
+                return refuse(reterr_text, "The source '%s' cannot be opened: %m; make it readable for the daemon", path);
         if (a->sourcefd < 0)
                 return refuse(reterr_text, "The source '%s' cannot be opened: %m", path);
         r = fs_is_eventless(a->sourcefd);

@@ -63,7 +63,7 @@ static int open_source(Copy *copy, const char **reterr_what) {
         struct stat st;
 
         copy->sourcefd = fs_open_beneath(copy->source_dirfd, copy->source->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-        if (copy->sourcefd == -ENOENT || copy->sourcefd == -ELOOP || copy->sourcefd == -ENOTDIR)
+        if (copy->sourcefd == -ENOENT || copy->sourcefd == -ELOOP || copy->sourcefd == -ENOTDIR || copy->sourcefd == -EXDEV)
                 return COPY_SOURCE_CHANGED;
         if (copy->sourcefd < 0) {
                 *reterr_what = "open the source";

@@ -4,10 +4,11 @@
 
 #include "digest.h"
 
-#include <xxhash.h>
+#include "hasher.h"
 
 struct DigestStream {
-        XXH3_state_t *state;
+        const Hasher *hasher;
+        void *state;
 };
 
 int digest_stream_new(DigestStream **ret) {
@@ -15,7 +16,8 @@ int digest_stream_new(DigestStream **ret) {
 
         if (!stream)
                 return -ENOMEM;
-        stream->state = XXH3_createState();
+        stream->hasher = hasher_form(0);
+        stream->state = stream->hasher->state_new();
         if (!stream->state)
                 return -ENOMEM;
         digest_stream_reset(stream);
@@ -24,18 +26,18 @@ int digest_stream_new(DigestStream **ret) {
 }
 
 DigestStream *digest_stream_free(DigestStream *stream) {
-        if (stream)
-                (void) XXH3_freeState(stream->state);
+        if (stream && stream->state)
+                stream->hasher->state_free(stream->state);
         free(stream);
         return NULL;
 }
 
 void digest_stream_reset(DigestStream *stream) {
-        (void) XXH3_128bits_reset(stream->state);
+        stream->hasher->reset(stream->state);
 }
 
 void digest_stream_update(DigestStream *stream, const void *data, size_t length) {
-        (void) XXH3_128bits_update(stream->state, data, length);
+        stream->hasher->update(stream->state, data, length);
 }
 
 void digest_stream_zeros(DigestStream *stream, uint64_t length) {
@@ -50,11 +52,9 @@ void digest_stream_zeros(DigestStream *stream, uint64_t length) {
 }
 
 Digest digest_stream_get(DigestStream *stream) {
-        XXH128_canonical_t canonical;
         Digest digest;
 
-        XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(stream->state));
-        memcpy(digest.bytes, canonical.digest, sizeof(digest.bytes));
+        stream->hasher->get(stream->state, digest.bytes);
         return digest;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* XXH3-128 of a stream of bytes, as `xxh128sum` prints it. The only user of xxhash. */
+/* XXH3-128 of a stream of bytes, as `xxh128sum` prints it. */
 
 #include "base.h"
 

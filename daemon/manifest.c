@@ -162,12 +162,20 @@ int manifest_omit(Manifest *manifest, const char *path, OmissionReason reason, i
         return 0;
 }
 
+size_t manifest_omissions(const Manifest *manifest, OmissionReason reason) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < manifest->n_omissions; i++)
+                n += manifest->omissions[i].reason == reason;
+        return n;
+}
+
 bool manifest_is_blind(const Manifest *manifest, const char *path) {
         for (size_t i = 0; i < manifest->n_omissions; i++) {
                 const Omission *o = &manifest->omissions[i];
                 size_t n = strlen(o->path);
 
-                if (o->reason == OMIT_UNREADABLE && strncmp(o->path, path, n) == 0 && (path[n] == '/' || path[n] == '\0'))
+                if ((o->reason == OMIT_UNREADABLE || o->reason == OMIT_CHANGED) && strncmp(o->path, path, n) == 0 && (path[n] == '/' || path[n] == '\0'))
                         return true;
         }
         return false;

@@ -41,6 +41,7 @@ typedef enum OmissionReason {
         OMIT_SPECIAL,     /* a device, fifo or socket */
         OMIT_LINK_OUT,    /* a symbolic link that leads out of the tree */
         OMIT_UNREADABLE,  /* what is there cannot be read: it and what is below it is unknown, not absent */
+        OMIT_CHANGED,     /* it was replaced while it was looked at: unknown as well */
         OMIT_IN_PROGRESS, /* its name says that it is still being written */
 } OmissionReason;
 
@@ -84,6 +85,8 @@ Entry *manifest_find(const Manifest *manifest, const char *path);
 /* Drops every entry for which @drop says so. */
 void manifest_filter(Manifest *manifest, bool (*drop)(const Entry *entry, void *userdata), void *userdata);
 
+/* What was left out, and how often for which reason. */
+size_t manifest_omissions(const Manifest *manifest, OmissionReason reason);
 int manifest_omit(Manifest *manifest, const char *path, OmissionReason reason, int error);
 
 /* True if what is at @path is unknown, because it or a directory above it could not be read. */

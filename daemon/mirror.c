@@ -197,7 +197,7 @@ static void look_done_job(Job *job) {
         }
         told_look(&m->told, &m->config, m->look.source, m->look.plan);
         withheld_apply(&m->withheld, m->look.plan, true, m->trying_all);
-        m->unsettled = m->look.plan->n_waiting > 0;
+        m->unsettled = m->look.plan->n_waiting > 0 || manifest_omissions(m->look.source, OMIT_CHANGED) > 0;
         set_state(m, MIRROR_PLANNED);
         if (m->complete)
                 mirror_proceed(m);
@@ -366,6 +366,8 @@ static void detach_done(Job *job) {
                 mirrorlog_not_unmounted(&m->config, m->end.unmount);
         else if (m->removed)
                 mirrorlog_removed(&m->config, kept ? (m->end.left ? m->end.left : "?") : NULL);
+        if (kept && !m->failing)
+                set_problem(m, tell_kept(&m->config, m->end.left));
         m->failing = m->failing || kept;
         set_state(m, m->failing ? MIRROR_FAILED : MIRROR_GONE);
 }

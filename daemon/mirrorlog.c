@@ -120,12 +120,11 @@ void mirrorlog_not_unmounted(const MirrorConfig *config, int error) {
 
 void mirrorlog_removed(const MirrorConfig *config, const char *left) {
         LogFields fields = { .mirror = config->name, .message_id = left ? MESSAGE_MIRROR_KEPT : NULL, .path = left };
-        char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
+        _cleanup_(freep) char *kept = left ? tell_kept(config, left) : NULL;
+        char target[TEXT_PATH_MAX];
 
-        (void) text_path(target, config->target);
         if (!left)
-                log_event(LOG_INFO, &fields, "Mirror '%s' was removed from '%s'", config->name, target);
+                log_event(LOG_INFO, &fields, "Mirror '%s' was removed from '%s'", config->name, text_path(target, config->target));
         else
-                log_event(LOG_ERR, &fields, "In '%s' there are files that are not from the source ('%s' is one): they were kept, and "
-                          "so was the mirror. Copy what is wanted to the disk, then remove them", target, text_path(path, left));
+                log_event(LOG_ERR, &fields, "%s", kept ? kept : "Out of memory");
 }

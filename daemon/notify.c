@@ -38,18 +38,21 @@ void notify_done(Notify *notify) {
 /* Measures since the staging began, because a window jumps with every file. */
 static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n) {
         uint64_t life = 0, done = 0, now = now_usec(), spent;
-        bool staging = false;
+        bool staging = false, busy = false;
         StatusRate rate = {};
 
         for (size_t i = 0; i < n; i++) {
                 life += mirrors[i].life;
                 done += mirrors[i].done_bytes;
                 staging = staging || mirrors[i].state == MIRROR_STAGING;
+                busy = busy || (mirrors[i].state != MIRROR_SETTLED && mirrors[i].state != MIRROR_GONE && mirrors[i].state != MIRROR_FAILED);
         }
-        if (life != notify->life) {
+        /* who has rested for an hour has not stood still for an hour when the work begins */
+        if (life != notify->life || (busy && !notify->busy)) {
                 notify->life = life;
                 notify->moved_usec = now;
         }
+        notify->busy = busy;
         if (staging && !notify->staging) {
                 notify->begun_usec = now;
                 notify->begun_bytes = done;

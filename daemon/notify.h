@@ -12,7 +12,7 @@ typedef struct Notify {
         uint64_t life;         /* of all mirrors at the last tick */
         uint64_t moved_usec;   /* when life last changed; CLOCK_MONOTONIC */
         uint64_t begun_usec, begun_bytes; /* since when the rate is measured */
-        bool staging;
+        bool staging, busy;
         bool terminal;
 } Notify;
 

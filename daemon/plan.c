@@ -202,6 +202,11 @@ static int collect(const PlanInput *input, Plan *plan) {
         return 0;
 }
 
+bool plan_is_left_out(const PlanItem *item) {
+        return item->action == PLAN_LINK || item->action == PLAN_SKIP ||
+               (item->action == PLAN_KEEP && item->base && item->base->flags & ENTRY_LINKED && !(item->base->flags & ENTRY_RECORD));
+}
+
 void plan_count(Plan *plan) {
         plan->stage_bytes = 0;
         plan->n_stage = plan->n_adopt = plan->n_left_out = plan->n_waiting = plan->n_held = 0;
@@ -212,7 +217,7 @@ void plan_count(Plan *plan) {
                 plan->n_adopt += item->action == PLAN_ADOPT;
                 plan->n_waiting += item->action == PLAN_WAIT;
                 plan->n_held += item->action == PLAN_SAVE || item->action == PLAN_CONFLICT;
-                plan->n_left_out += item->action == PLAN_LINK || item->action == PLAN_SKIP;
+                plan->n_left_out += plan_is_left_out(item);
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_FILE)
                         plan->stage_bytes += item->source->size;
         }

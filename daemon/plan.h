@@ -60,6 +60,9 @@ int plan_new_removal(const Manifest *base, Plan **ret);
 /* Sets the sums anew after actions were changed. */
 void plan_count(Plan *plan);
 
+/* True if there is no room for it: it is skipped, or its place is taken by a link to the disk, now or since an earlier plan. */
+bool plan_is_left_out(const PlanItem *item);
+
 /* The path that an item is about. */
 const char *plan_item_path(const PlanItem *item);
 

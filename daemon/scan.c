@@ -102,8 +102,12 @@ static int add_symlink(Scan *scan, int dirfd, const char *name, Entry *entry) {
         if (!target)
                 return -ENOMEM;
         n = readlinkat(dirfd, name, target, (size_t) entry->size + 1);
-        if (n < 0)
-                return errno == ENOENT ? 0 : omit(scan, OMIT_UNREADABLE, errno);
+        if (n < 0 && errno == ENOENT)
+                return 0;
+        if (n < 0 && errno != EINVAL)
+                return omit(scan, OMIT_UNREADABLE, errno);
+        if (n < 0 || (uint64_t) n > entry->size)
+                return omit(scan, OMIT_CHANGED, 0); /* no link any more, or a longer one */
         entry->target = target;
         entry->size = 0;
         entry->mode = 0777;
@@ -270,8 +274,9 @@ static int scan_directory(Scan *scan, int parentfd, const char *name) {
         if (fd < 0) {
                 if (top)
                         return -errno;
-                /* replaced since it was listed: the next look will see what it is now */
-                return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : omit(scan, OMIT_UNREADABLE, errno);
+                if (errno == ENOENT)
+                        return 0;
+                return errno == ENOTDIR || errno == ELOOP ? omit(scan, OMIT_CHANGED, 0) : omit(scan, OMIT_UNREADABLE, errno);
         }
         dir = fdopendir(fd);
         if (!dir)

@@ -11,7 +11,7 @@
 
 typedef struct Sum {
         uint64_t files, bytes, todo, done, seen, huge, measured;
-        size_t withheld, unreadable, left_out, held, looking, removing, starting, gone;
+        size_t withheld, unreadable, left_out, held, looking, at_work, removing, starting, gone;
         const char *path, *problem, *failed;
 } Sum;
 
@@ -34,7 +34,8 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.held += m->n_held;
                 sum.starting += m->state == MIRROR_STARTING;
                 sum.gone += m->state == MIRROR_GONE;
-                sum.looking += m->state == MIRROR_LOOKING || m->state == MIRROR_PLANNED;
+                sum.looking += !m->ready && (m->state == MIRROR_LOOKING || m->state == MIRROR_PLANNED);
+                sum.at_work += m->state == MIRROR_LOOKING || m->state == MIRROR_STAGING;
                 sum.removing += m->state == MIRROR_REMOVING;
                 if (m->path && m->state == MIRROR_STAGING)
                         sum.path = m->path;
@@ -46,9 +47,10 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
         return sum;
 }
 
+/* Not when it only looks whether all is as it was: who is ready stays so. */
 static bool is_staging(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
-                if (mirrors[i].state == MIRROR_STAGING)
+                if (mirrors[i].state == MIRROR_STAGING && (!mirrors[i].ready || mirrors[i].todo_bytes > 0))
                         return true;
         return false;
 }
@@ -135,11 +137,14 @@ char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate)
                 if (sum.starting > 0)
                         r = text_append(&line, "Opening source and target");
                 else
-                        r = text_append(&line, "Looking at the source: %llu entries", (unsigned long long) sum.seen);
+                        r = text_append(&line, "Looking at the source: %llu %s", (unsigned long long) sum.seen,
+                                        sum.seen == 1 ? "entry" : "entries");
                 if (r == 0 && rate->stalled_usec >= STALLED_USEC)
                         r = text_append(&line, "; nothing has moved for %s", text_span(span, rate->stalled_usec));
         } else {
                 r = append_ready(&line, mirrors, n, &sum);
+                if (r == 0 && sum.at_work > 0 && rate->stalled_usec >= STALLED_USEC)
+                        r = text_append(&line, "; looking at the source, nothing has moved for %s", text_span(span, rate->stalled_usec));
                 if (r == 0)
                         r = append_trouble(&line, mirrors, n, &sum);
         }

@@ -94,6 +94,8 @@ char *tell_omission(const MirrorConfig *config, const Omission *omission) {
         case OMIT_UNREADABLE:
                 return sentence("'%s' cannot be read: %s; %s. Until then nothing is staged from there, and nothing in the mirror removed",
                                 path, strerror(omission->error), tell_access(omission->error));
+        case OMIT_CHANGED:
+                break; /* the next look sees what it has become */
         case OMIT_IN_PROGRESS:
                 return sentence("Skipped '%s': its name says that it is still being written", path);
         }
@@ -101,16 +103,18 @@ char *tell_omission(const MirrorConfig *config, const Omission *omission) {
 }
 
 char *tell_unreadable(const MirrorConfig *config, const Manifest *source, size_t *ret_n) {
-        const Omission *first = NULL;
+        *ret_n = manifest_omissions(source, OMIT_UNREADABLE);
+        for (size_t i = 0; i < source->n_omissions; i++)
+                if (source->omissions[i].reason == OMIT_UNREADABLE)
+                        return tell_omission(config, &source->omissions[i]);
+        return NULL;
+}
 
-        *ret_n = 0;
-        for (size_t i = 0; i < source->n_omissions; i++) {
-                if (source->omissions[i].reason != OMIT_UNREADABLE)
-                        continue;
-                first = first ? first : &source->omissions[i];
-                (*ret_n)++;
-        }
-        return first ? tell_omission(config, first) : NULL;
+char *tell_kept(const MirrorConfig *config, const char *left) {
+        char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
+
+        return sentence("In '%s' there are files that are not from the source ('%s' is one): they were kept, and so was the mirror. Copy what "
+                        "is wanted to the disk, then remove them", text_path(target, config->target), text_path(path, left ? left : "?"));
 }
 
 char *tell_held(const MirrorConfig *config, const PlanItem *item) {
@@ -135,7 +139,7 @@ static char *list_left_out(const Plan *plan) {
         size_t n = 0;
 
         for (size_t i = 0; i < plan->n_items; i++) {
-                if (plan->items[i].action != PLAN_SKIP && plan->items[i].action != PLAN_LINK)
+                if (!plan_is_left_out(&plan->items[i]))
                         continue;
                 if (n++ >= NAMES_MAX)
                         continue;
@@ -198,7 +202,7 @@ char *tell_lost(const MirrorConfig *config, bool emptied, int error, const char 
         if (error == -ESTALE)
                 return sentence("The source '%s' is gone, or another filesystem is in its place: nothing is changed until it is back",
                                 path);
-        return sentence("Failed to %s of '%s': %s; nothing is changed until it can be read", what, path, strerror(-error));
+        return sentence("Failed to %s, '%s': %s; nothing is changed until that works", what, path, strerror(-error));
 }
 
 static const char *answer_word(MountAnswer answer) {

@@ -18,6 +18,9 @@ char *tell_omission(const MirrorConfig *config, const Omission *omission);
 /* About the first of what could not be read, NULL if there is none. How many there are is in *ret_n. */
 char *tell_unreadable(const MirrorConfig *config, const Manifest *source, size_t *ret_n);
 
+/* Why the mirror was not taken down at the end; @left is one of the files in it. */
+char *tell_kept(const MirrorConfig *config, const char *left);
+
 /* Something that the mirror has and the source has not, or otherwise: PLAN_SAVE or PLAN_CONFLICT. */
 char *tell_held(const MirrorConfig *config, const PlanItem *item);
 

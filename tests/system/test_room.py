@@ -251,6 +251,7 @@ class Link(Room):
         daemon = self.ready(config)
         self.assertEqual(os.stat(self.mirrored("a")).st_ino, inode)
         self.assertTrue(os.path.islink(self.mirrored("b")))
+        daemon.wait_status(r"^Degraded: 1 file, .*; 1 left out for want of room\. .*linked to the disk: 'b'")
         daemon.stop()
         self.assert_gone()
 

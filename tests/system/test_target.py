@@ -332,6 +332,7 @@ class Strangers(Target):
         self.assertEqual(self.read(self.mirrored("own/stranger")), b"theirs")
         self.assertFalse(os.path.exists(self.mirrored("dir/a")))
         self.assertEqual(len(re.findall(r"files that are not from the source", daemon.log())), 1)
+        self.assertRegex(daemon.status(), r"^Failed: In '%s' there are files .* \('\w+/stranger' is one\)" % self.target)
         # and the next run neither removes nor is stopped by them
         daemon = self.ready(self.config(Size="64M"))
         self.assert_same_file("dir/a")

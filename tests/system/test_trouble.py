@@ -575,6 +575,14 @@ class Stalled(Trouble):
         daemon.stop()
         self.assert_gone()
 
+    def test_a_rest_is_no_stall(self):
+        slow, process = self.bindfs(self.source)
+        daemon = self.ready(self.config(Source=slow, PollInterval="7s"))
+        daemon.listen(9)
+        self.assertFalse([s for s in daemon.statuses() if "nothing has moved" in s])
+        self.assertTrue(daemon.status().startswith("Ready: "))
+        daemon.stop()
+
     def test_after_ready_the_mirror_stays_and_the_next_change_is_found(self):
         slow, process = self.bindfs(self.source)
         daemon = self.ready(self.config(Source=slow, PollInterval="1s"), env={"WATCHDOG_USEC": "2000000"})
@@ -583,6 +591,7 @@ class Stalled(Trouble):
         before = len(daemon.messages)
         daemon.listen(3)
         self.assertGreaterEqual(len([m for m in daemon.messages[before:] if "WATCHDOG" in m]), 2)
+        self.assertRegex(daemon.status(), r"^Ready: 2 files, .*; looking at the source, nothing has moved for \d", "it is no less ready for that")
         self.assertEqual(self.names(), {"a", "model"})
         process.send_signal(signal.SIGCONT)
         daemon.wait_status(r"^Ready: 2 files")
@@ -678,6 +687,9 @@ class Race(Trouble):
         look()
         self.assertEqual(seen - {b""}, {b"inside"})
         self.assertGreater(restarts, 5)
+        for past in self.daemons:
+            self.assertNotIn("cannot be read", past.log(), "a race is no trouble of the disk")
+            self.assertNotIn("Failed to", past.log())
         daemon.stop()
         self.assert_gone()
 

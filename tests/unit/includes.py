@@ -19,7 +19,7 @@ from pathlib import Path
 SOURCE_ROOT = Path(sys.argv[1])
 
 # A library that is used by one file only, its door.
-DOORS = {'xxhash.h': 'digest.c', 'xxh3.h': 'digest.c', 'inotifytools/': 'notifier.c'}
+DOORS = {'xxhash.h': 'hasher.c', 'xxh3.h': 'hasher.c', 'inotifytools/': 'notifier.c'}
 
 
 def listed_sources(directory):
@@ -156,7 +156,7 @@ class Check(unittest.TestCase):
     def test_a_library_behind_the_wrong_door_is_found(self):
         self.assertEqual(self.complaints("'low.c'", low=('', '#include "low.h"\n#include <xxhash.h>\n'),
                                          main=(None, '#include <inotifytools/inotifytools.h>\n')),
-                         ['low.c includes <xxhash.h>, which only digest.c may',
+                         ['low.c includes <xxhash.h>, which only hasher.c may',
                           'main.c includes <inotifytools/inotifytools.h>, which only notifier.c may'])
 
 

@@ -41,6 +41,7 @@ static void shards_belong_together(void **state) {
                 { "llama-00001-of-00004.gguf", "other-00001-of-00004.gguf", false },
                 { "x/llama-00001-of-00004.gguf", "y/llama-00001-of-00004.gguf", false },
                 { "llama-00001-of-00004.gguf", "llama-00001-of-00004.safetensors", false },
+                { "llama00001-of-00004.gguf", "llama00002-of-00004.gguf", false },
                 { "llama-1-of-4.gguf", "llama-2-of-4.gguf", false },
                 { "llama-00001-of-0004.gguf", "llama-00002-of-0004.gguf", false },
                 { "a-00001-of-00002/x.gguf", "a-00002-of-00002/x.gguf", false }, /* a directory is no shard */

@@ -3,10 +3,11 @@
 /* The three-way plan: as a table, held against a second statement of the rules for every combination of states, and by random
  * churn of a small world whose promises must hold after every step.
  *
- * A state is written in a few letters. "-" is nothing; "A", "B", "C" are files that differ in size and time; "d" is a directory;
- * "lA", "lB" are symbolic links; "hA" is a further name of the file "lead" with the content of A; "D" is our link to the disk
- * original. In a base "r" before it makes a record, "k" says that a link to the disk stands in its place. In a mirror "!" behind it is
- * another inode than was published, "'" another ctime. In a source "+" behind it is another mode. */
+ * A state is written in a few letters. "-" is nothing; "A", "B", "C" are files that differ in size and time, "T" is as large as
+ * "A", and "Z" as old; "d" is a directory; "lA", "lB" are symbolic links; "hA" is a further name of the file "lead" with the
+ * content of A; "D" is our link to the disk original. In a base "r" before it makes a record, "k" says that a link to the disk
+ * stands in its place. In a mirror "!" behind it is another inode than was published, "'" another ctime. In a source "+" behind it is
+ * another mode. */
 
 #include "plan.h"
 #include "ground.h"
@@ -44,8 +45,8 @@ static Entry entry_of(const char *state, const char *path) {
                 entry.type = ENTRY_FILE;
         }
         if (entry.type == ENTRY_FILE || entry.type == ENTRY_HARDLINK) {
-                entry.size = entry.room = (uint64_t) *state * 4096;
-                entry.mtime_nsec = *state * 1000;
+                entry.size = entry.room = (uint64_t) (*state == 'T' ? 'A' : *state) * 4096;
+                entry.mtime_nsec = (*state == 'Z' ? 'A' : *state) * 1000;
         }
         for (state++; state[-1] && *state; state++) {
                 entry.ino += *state == '!';
@@ -208,6 +209,22 @@ static void files_that_were_agreed(void **state) {
                 { "A", "d", "A", PLAN_STAGE },
                 { "A", "lA", "A", PLAN_STAGE },
                 { "A", "lA", "B", PLAN_CONFLICT },
+        };
+
+        (void) state;
+        assert_rows(rows, ELEMENTSOF(rows));
+}
+
+static void size_and_time_count_each(void **state) {
+        static const Row rows[] = {
+                { "A", "T", "A", PLAN_STAGE },
+                { "A", "Z", "A", PLAN_STAGE },
+                { "A", "A", "T", PLAN_SAVE },
+                { "A", "A", "Z", PLAN_SAVE },
+                { "-", "A", "T", PLAN_CONFLICT },
+                { "-", "A", "Z", PLAN_CONFLICT },
+                { "A", "T", "Z", PLAN_CONFLICT },
+                { "hA", "hT", "hA", PLAN_STAGE },
         };
 
         (void) state;
@@ -776,6 +793,7 @@ int main(void) {
                 cmocka_unit_test(files_without_a_base),
                 cmocka_unit_test(a_record_is_no_base),
                 cmocka_unit_test(files_that_were_agreed),
+                cmocka_unit_test(size_and_time_count_each),
                 cmocka_unit_test(files_whose_place_is_taken_by_a_link_to_the_disk),
                 cmocka_unit_test(directories),
                 cmocka_unit_test(symbolic_links),

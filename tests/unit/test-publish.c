@@ -304,7 +304,8 @@ static void a_further_name_is_tied_to_what_the_source_has_and_to_nothing_else(vo
         (void) state;
         publish_pair("old", &first, &more);
         old = look_at("mirror/more").st_ino;
-        put_text("disk/first", "newer"); /* which could not be staged, so the old version stands at the first name */
+        put_text("disk/first", "new"); /* which could not be staged, so the old version stands at the first name */
+        set_mtime("disk/first", 1234567890, 0);
         assert_int_equal(publish_hardlink(&staging, source_entry("more"), &more, &more, &what), -ESTALE);
         assert_non_null(what);
         assert_int_equal(look_at("mirror/more").st_ino, old);

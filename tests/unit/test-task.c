@@ -338,6 +338,17 @@ static void corruption_on_the_disk_is_seen(void **state) {
         assert_int_equal(rig.progress, 10 + 3 * 10); /* it was given three chances */
 }
 
+static void new_bytes_with_a_new_time_are_no_corruption(void **state) {
+        (void) state;
+        put_text("disk/file", "old bytes");
+        settle();
+        put_text("disk/file", "new bytes"); /* no byte more or less */
+        set_mtime("disk/file", 1234567890, 0);
+        look();
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_content("mirror/file", "new bytes", 9);
+}
+
 static void a_record_is_enough_to_see_corruption(void **state) {
         (void) state;
         put_text("disk/file", "good bytes");
@@ -510,6 +521,7 @@ int main(void) {
                 CASE(a_source_that_changed_since_the_scan_is_looked_at_again),
                 CASE(a_source_that_is_gone_is_told_so),
                 CASE(corruption_on_the_disk_is_seen),
+                CASE(new_bytes_with_a_new_time_are_no_corruption),
                 CASE(a_record_is_enough_to_see_corruption),
                 CASE(what_is_adopted_is_compared),
                 CASE(a_tmpfs_that_is_full_is_told),

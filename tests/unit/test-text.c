@@ -69,6 +69,7 @@ static void what_is_not_utf8_is_escaped(void **state) {
         assert_escaped("\x80", false, "\\x80");
         assert_escaped("\xc0\xaf", false, "\\xc0\\xaf");                 /* overlong */
         assert_escaped("\xe0\x80\xaf", false, "\\xe0\\x80\\xaf");        /* overlong */
+        assert_escaped("\xe0\x9f\xbf", false, "\\xe0\\x9f\\xbf");        /* overlong, just so */
         assert_escaped("\xed\xa0\x80", false, "\\xed\\xa0\\x80");        /* surrogate */
         assert_escaped("\xf4\x90\x80\x80", false, "\\xf4\\x90\\x80\\x80"); /* above U+10FFFF */
         assert_escaped("\xe2\x82", false, "\\xe2\\x82");                 /* cut short */

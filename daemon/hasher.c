@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* XXH3-128 in several forms. See hasher.h.
+ *
+ * This file is compiled once for each form. The wider one is the library's code inlined and compiled anew: on Debian 12 the
+ * library's plain functions use the vectors that every x86-64 has, and its own choice among wider ones (xxh_x86dispatch.h)
+ * leaves the upper halves of the vectors dirty, which slows what the thread does next. */
+
+#include "hasher.h"
+
+#ifdef HASHER_AVX2
+#define XXH_INLINE_ALL
+#define FORM hasher_avx2
+#else
+#define FORM hasher_plain
+#endif
+
+#include <xxhash.h>
+
+extern const Hasher FORM;
+
+static void *state_new(void) {
+        return XXH3_createState();
+}
+
+static void state_free(void *state) {
+        (void) XXH3_freeState(state);
+}
+
+static void reset(void *state) {
+        (void) XXH3_128bits_reset(state);
+}
+
+static void update(void *state, const void *data, size_t length) {
+        (void) XXH3_128bits_update(state, data, length);
+}
+
+static void get(const void *state, uint8_t bytes[static HASHER_BYTES]) {
+        XXH128_canonical_t canonical;
+
+        XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+        memcpy(bytes, canonical.digest, HASHER_BYTES);
+}
+
+const Hasher FORM = { .state_new = state_new, .state_free = state_free, .reset = reset, .update = update, .get = get };
+
+#ifndef HASHER_AVX2
+#ifdef HAVE_HASHER_AVX2
+extern const Hasher hasher_avx2;
+#endif
+
+const Hasher *hasher_form(size_t index) {
+        const Hasher *forms[3] = {};
+        size_t n = 0;
+
+#ifdef HAVE_HASHER_AVX2
+        if (__builtin_cpu_supports("avx2"))
+                forms[n++] = &hasher_avx2;
+#endif
+        forms[n++] = &hasher_plain;
+        return index < n ? forms[index] : NULL;
+}
+#endif
