@@ -221,6 +221,9 @@ static void proceed_together(Manager *manager) {
                         return;
         }
         for (size_t i = 0; i < manager->n_mirrors; i++)
+                if (mirror_status(manager->mirrors[i]).state == MIRROR_PLANNED && !mirror_fits(manager->mirrors[i]) && !manager->ready)
+                        return; /* a start that is not whole is none */
+        for (size_t i = 0; i < manager->n_mirrors; i++)
                 if (mirror_status(manager->mirrors[i]).state == MIRROR_PLANNED)
                         mirror_proceed(manager->mirrors[i]);
 }
@@ -253,7 +256,7 @@ static bool any_failed(Manager *manager, const char **ret_text) {
         for (size_t i = 0; i < manager->n_mirrors; i++) {
                 MirrorStatus status = mirror_status(manager->mirrors[i]);
 
-                if (status.state != MIRROR_FAILED)
+                if (status.state != MIRROR_FAILED && !status.failing)
                         continue;
                 *ret_text = status.problem ? status.problem : "files were left in the mirror";
                 return true;

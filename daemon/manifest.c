@@ -199,7 +199,7 @@ size_t manifest_files(const Manifest *manifest) {
         size_t n = 0;
 
         for (size_t i = 0; i < manifest->n_entries; i++)
-                n += counts(&manifest->entries[i]);
+                n += counts(&manifest->entries[i]) && !(manifest->entries[i].flags & ENTRY_LINKED);
         return n;
 }
 

@@ -92,7 +92,8 @@ int manifest_omit(Manifest *manifest, const char *path, OmissionReason reason, i
 /* True if what is at @path is unknown, because it or a directory above it could not be read. */
 bool manifest_is_blind(const Manifest *manifest, const char *path);
 
-/* Bytes of all files (hard links counted once) and their number, hard links included. Records are left out. */
+/* Bytes of all files (hard links counted once) and their number, hard links included. Records are left out, and what is
+ * only linked to the disk. */
 uint64_t manifest_bytes(const Manifest *manifest);
 size_t manifest_files(const Manifest *manifest);
 

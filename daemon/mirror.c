@@ -199,7 +199,7 @@ static void look_done_job(Job *job) {
         withheld_apply(&m->withheld, m->look.plan, true, m->trying_all);
         m->unsettled = m->look.plan->n_waiting > 0 || manifest_omissions(m->look.source, OMIT_CHANGED) > 0;
         set_state(m, MIRROR_PLANNED);
-        if (m->complete)
+        if (m->complete && mirror_fits(m))
                 mirror_proceed(m);
 }
 
@@ -324,20 +324,26 @@ static void tell_shortage_once(Mirror *m, bool fits) {
         set_problem(m, TAKE_PTR(text));
 }
 
-void mirror_proceed(Mirror *m) {
+bool mirror_fits(Mirror *m) {
         int r;
 
         assert(m->state == MIRROR_PLANNED);
         r = check_fit(m);
         if (r == FIT_NO_ROOM && m->config.on_no_room == NO_ROOM_FAIL && !m->complete) {
                 fail(m, tell_shortage(&m->config, m->look.plan, &m->fit, true));
-                return;
+                return false;
         }
         if (r < 0) {
                 fail(m, NULL);
-                return;
+                return false;
         }
+        round_promise(&m->round, m->fit.need_bytes); /* so that the next one knows */
         tell_shortage_once(m, r == 0);
+        return true;
+}
+
+void mirror_proceed(Mirror *m) {
+        assert(m->state == MIRROR_PLANNED);
         m->n_held = m->look.plan->n_held;
         atomic_store(&m->progress, 0);
         if (start_round(m, m->look.plan, m->fit.need_bytes, on_staged) < 0) {
@@ -530,7 +536,7 @@ bool mirror_is_settled(const Mirror *m) {
 
 MirrorStatus mirror_status(const Mirror *m) {
         MirrorStatus status = {
-                .name = m->config.name, .state = m->state, .ready = m->ready,
+                .name = m->config.name, .state = m->state, .ready = m->ready, .failing = m->failing,
                 .done_bytes = atomic_load(&m->progress), .seen = atomic_load(&m->steps),
                 .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
                 .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,

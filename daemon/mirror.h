@@ -42,6 +42,9 @@ DEFINE_CLEANUP(Mirror, mirror_free)
 
 /* Begins; reaches MIRROR_PLANNED, where it waits, so that all mirrors can plan before one byte is copied. */
 void mirror_start(Mirror *mirror);
+
+/* At MIRROR_PLANNED: decides what of the plan fits, once. False if it failed for want of room; else it may proceed. */
+bool mirror_fits(Mirror *mirror);
 void mirror_proceed(Mirror *mirror);
 
 /* Something was reported about its source. */

@@ -39,5 +39,5 @@ int round_start(Round *round, const Plan *plan, const TaskContext *tasks, uint64
 /* In finished(): the base moves on. Frees the plan. Returns true if anything has changed. */
 bool round_end(Round *round, Plan **plan, Manifest *base, const Manifest *source);
 
-/* Gives back what was promised. */
+/* Says how much this mirror will still take; 0 gives back what was promised. */
 void round_promise(Round *round, uint64_t bytes);

@@ -21,6 +21,7 @@ typedef struct MirrorStatus {
         const char *name;
         MirrorState state;
         bool ready;              /* has been complete once */
+        bool failing;            /* on its way to MIRROR_FAILED */
         uint64_t files, bytes;   /* in RAM, verified */
         uint64_t todo_bytes, done_bytes; /* of the staging that runs */
         uint64_t seen;           /* entries looked at so far */

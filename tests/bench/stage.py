@@ -121,17 +121,17 @@ def make_small(path, size):
 
 
 class Process:
-    """A child that does not outlive the block."""
+    """A child that does not outlive the block, nor do its own children: rsync has two."""
 
     def __init__(self, command, **options):
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
     def __enter__(self):
         return self.process
 
     def __exit__(self, *_):
         if self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
@@ -142,7 +142,10 @@ class Bench:
         os.mkdir(self.target)
 
     def unmount(self):
-        subprocess.run(["umount", "-R", self.target], stderr=subprocess.DEVNULL, check=False)
+        """If need be lazily: what was killed may not be gone yet."""
+        while os.path.ismount(self.target):
+            if subprocess.run(["umount", self.target], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+                subprocess.run(["umount", "-l", self.target], check=True)
 
     # Contestants: each returns a dict of what it measured.
 

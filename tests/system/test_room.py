@@ -126,6 +126,7 @@ class Plan(Room):
         # the one that would fit is not begun either: it is known before the first byte
         daemon = self.refused(self.config(text % "1M"))
         self.assertNotIn("is ready", daemon.log())
+        self.assertFalse([s for s in daemon.statuses() if s.startswith("Staging")])
         self.assertFalse(os.path.exists(self.target))
         self.assertFalse(os.path.exists(self.path("target-2")))
 

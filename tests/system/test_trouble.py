@@ -407,10 +407,12 @@ class Changing(Trouble):
 
     def test_what_never_holds_still_is_withheld_until_it_does(self):
         self.write("good", size=MIB)
-        path = self.write("restless", size=96 * MIB)
-        loop = Loop(lambda: os.utime(path), 0.0005)
+        self.write("restless", size=self.size)
+        loop = Loop(lambda: os.utime(self.original("restless")), 0.001)
         self.addCleanup(loop.stop)
-        daemon = self.ready()
+        source = self.slow("60M")
+        path = os.path.join(source, "restless")
+        daemon = self.ready(self.config(Source=source, ChunkSize="1M", PollInterval="1s"))
         daemon.wait_status(r"^Degraded: 1 file, .*; 1 withheld\. '%s' keeps changing while it is copied" % path)
         self.assertEqual(self.names(), {"good"})
         daemon.listen(2)
@@ -422,10 +424,10 @@ class Changing(Trouble):
         self.assert_gone()
 
     def test_what_never_holds_still_is_staged_later_without_a_watch_too(self):
-        path = self.write("restless", size=96 * MIB)
-        loop = Loop(lambda: os.utime(path), 0.0005)
+        self.write("restless", size=self.size)
+        loop = Loop(lambda: os.utime(self.original("restless")), 0.001)
         self.addCleanup(loop.stop)
-        daemon = self.ready(self.config(WatchSource="no", PollInterval="1s"))
+        daemon = self.ready(self.config(Source=self.slow("60M"), ChunkSize="1M", WatchSource="no", PollInterval="1s"))
         daemon.wait_status(r"keeps changing")
         loop.stop()
         daemon.wait_status(r"^Ready: 1 file")

@@ -4,6 +4,7 @@
 
 #include "digest.h"
 #include "ground.h"
+#include "hasher.h"
 
 #include <xxhash.h>
 
@@ -79,6 +80,39 @@ static void how_it_is_cut_does_not_matter(void **state) {
         }
 }
 
+static Digest digest_of_form(const Hasher *hasher, const uint8_t *data, size_t length) {
+        void *state_of_form = hasher->state_new();
+        Digest digest;
+
+        assert_non_null(state_of_form);
+        hasher->reset(state_of_form);
+        hasher->update(state_of_form, data, length / 3);
+        hasher->update(state_of_form, data + length / 3, length - length / 3);
+        hasher->get(state_of_form, digest.bytes);
+        hasher->state_free(state_of_form);
+        return digest;
+}
+
+static void every_form_that_the_processor_can_run_gives_the_same_digest(void **state) {
+        _cleanup_(freep) uint8_t *data = malloc(100000);
+        uint64_t seed = random_seed();
+        size_t n = 0;
+
+        (void) state;
+        fill_bytes(data, 100000, 5);
+        for (const Hasher *hasher; (hasher = hasher_form(n)); n++)
+                for (unsigned i = 0; i < 300; i++) {
+                        size_t length = random_below(&seed, i < 100 ? 300 : 100000), skew = random_below(&seed, 64);
+                        Digest expected, found;
+
+                        length -= MIN(length, skew);
+                        expected = digest_at_once(data + skew, length);
+                        found = digest_of_form(hasher, data + skew, length);
+                        assert_true(digest_equal(&expected, &found));
+                }
+        assert_true(n > 0);
+}
+
 static void a_digest_may_be_taken_on_the_way(void **state) {
         _cleanup_(digest_stream_freep) DigestStream *stream = begin();
         Digest ab = digest_at_once("ab", 2), abcd = digest_at_once("abcd", 4), found;
@@ -142,6 +176,7 @@ int main(void) {
                 cmocka_unit_test(nothing_has_the_digest_of_nothing),
                 ON_GROUND(the_digest_is_what_xxh128sum_prints),
                 cmocka_unit_test(how_it_is_cut_does_not_matter),
+                cmocka_unit_test(every_form_that_the_processor_can_run_gives_the_same_digest),
                 cmocka_unit_test(a_digest_may_be_taken_on_the_way),
                 cmocka_unit_test(a_hole_counts_as_zeros),
                 cmocka_unit_test(hex_goes_both_ways),
