@@ -7,8 +7,8 @@
 #include "fs.h"
 #include "log.h"
 #include "memory.h"
-#include "mirror.h"
 #include "notify.h"
+#include "roster.h"
 #include "text.h"
 
 #include <fcntl.h>
@@ -27,15 +27,12 @@ struct Manager {
         int statefd;
         MirrorContext context;
         uint64_t promised;
-        Mirror **mirrors; /* in the order of the configuration at first, new ones at the end */
-        size_t n_mirrors;
-        unsigned last_number;
+        Roster roster;
         sd_event_source *tick, *review;
         Notify notify;
         bool ready;       /* READY=1 has been sent */
         bool reloading, reload_wanted;
         bool stopping;
-        bool failed;
         bool stuck;       /* a worker does not come back from the source */
 };
 
@@ -67,22 +64,12 @@ bool manager_tell_config(const Config *config) {
         return config->n_errors == 0;
 }
 
-static size_t statuses(Manager *manager, MirrorStatus *ret) {
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                ret[i] = mirror_status(manager->mirrors[i]);
-        return manager->n_mirrors;
-}
-
 static void push_status(Manager *manager) {
-        _cleanup_(freep) MirrorStatus *list = calloc(manager->n_mirrors + 1, sizeof(MirrorStatus));
+        _cleanup_(freep) MirrorStatus *statuses = roster_statuses(&manager->roster);
 
-        if (list)
-                notify_status(&manager->notify, list, statuses(manager, list),
+        if (statuses)
+                notify_status(&manager->notify, statuses, manager->roster.n,
                               !manager->ready || manager->reloading || manager->stopping);
-}
-
-static bool is_busy(MirrorState state) {
-        return state != MIRROR_SETTLED && state != MIRROR_GONE && state != MIRROR_FAILED;
 }
 
 /* The clock ticks only while something moves: an idle daemon does not wake up. */
@@ -97,28 +84,18 @@ static void set_tick(Manager *manager, bool on) {
         (void) sd_event_source_set_enabled(manager->tick, SD_EVENT_ONESHOT);
 }
 
-/* Whoever waits for a dead server cannot be cancelled. What is in RAM need not wait for it. */
-static void abandon(Manager *manager) {
-        manager->stuck = true;
-        for (size_t i = 0; i < manager->n_mirrors; i++) {
-                MirrorState state = mirror_status(manager->mirrors[i]).state;
-
-                if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING)
-                        mirror_abandon(manager->mirrors[i]);
-        }
-}
-
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *manager = userdata;
-        bool busy = false;
+        bool busy = roster_state(&manager->roster).busy;
 
         (void) source;
         (void) usec;
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                busy = busy || is_busy(mirror_status(manager->mirrors[i]).state);
         push_status(manager);
-        if (manager->stopping && busy && notify_stalled_usec(&manager->notify) > STUCK_USEC)
-                abandon(manager);
+        if (manager->stopping && busy && notify_stalled_usec(&manager->notify) > STUCK_USEC) {
+                /* Whoever waits for a dead server cannot be cancelled. What is in RAM need not wait for it. */
+                manager->stuck = true;
+                roster_abandon(&manager->roster);
+        }
         set_tick(manager, busy);
         return 0;
 }
@@ -131,163 +108,52 @@ static void on_changed(Mirror *mirror, void *userdata) {
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
-static Mirror *find_mirror(Manager *manager, const char *name) {
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                if (string_equal(mirror_config(manager->mirrors[i])->name, name))
-                        return manager->mirrors[i];
-        return NULL;
-}
-
-static int add_mirror(Manager *manager, const MirrorConfig *config) {
-        Mirror **grown = reallocarray(manager->mirrors, manager->n_mirrors + 1, sizeof(Mirror *));
-        int r;
-
-        if (!grown)
-                return -ENOMEM;
-        manager->mirrors = grown;
-        r = mirror_new(&grown[manager->n_mirrors], config, manager->last_number + 1, &manager->context);
-        if (r < 0)
-                return r;
-        manager->last_number++;
-        mirror_start(grown[manager->n_mirrors++]);
-        return 0;
-}
-
-static bool is_same_place(const MirrorConfig *a, const MirrorConfig *b) {
-        return string_equal(a->source, b->source) && string_equal(a->target, b->target);
-}
-
-static bool is_leaving(const Manager *manager, const Mirror *mirror) {
-        const MirrorConfig *wanted = config_find_mirror(manager->config, mirror_config(mirror)->name);
-        MirrorState state = mirror_status(mirror).state;
-
-        return state != MIRROR_GONE && state != MIRROR_FAILED && !(wanted && is_same_place(wanted, mirror_config(mirror)));
-}
-
-/* Makes the mirrors those of the configuration. What has to go first is stopped already; its target, its name or its memory may be
- * needed, so nothing begins before it is gone: then this is called again. */
-static void reconcile(Manager *manager) {
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                if (is_leaving(manager, manager->mirrors[i]))
-                        return;
-        for (size_t i = 0; i < manager->config->n_mirrors; i++) {
-                const MirrorConfig *config = &manager->config->mirrors[i];
-
-                if (!find_mirror(manager, config->name) && add_mirror(manager, config) < 0)
-                        log_error("Failed to begin mirror '%s': out of memory", config->name);
-        }
-}
-
 static void stop_all(Manager *manager) {
         if (manager->stopping)
                 return;
         manager->stopping = true;
         notify_stopping();
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                mirror_stop(manager->mirrors[i]);
+        roster_stop(&manager->roster);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
-}
-
-static void remove_mirror(Manager *manager, size_t index) {
-        manager->mirrors[index] = mirror_free(manager->mirrors[index]);
-        memmove(manager->mirrors + index, manager->mirrors + index + 1,
-                (manager->n_mirrors - index - 1) * sizeof(Mirror *));
-        manager->n_mirrors--;
-}
-
-/* Mirrors that were taken out of the configuration and are gone by now make way for what takes their place. */
-static void sweep(Manager *manager) {
-        bool swept = false;
-
-        for (size_t i = manager->n_mirrors; i > 0; i--) {
-                Mirror *mirror = manager->mirrors[i - 1];
-                const MirrorConfig *config = config_find_mirror(manager->config, mirror_config(mirror)->name);
-
-                if (mirror_status(mirror).state != MIRROR_GONE || (config && is_same_place(config, mirror_config(mirror))))
-                        continue;
-                remove_mirror(manager, i - 1);
-                swept = true;
-        }
-        if (swept)
-                reconcile(manager);
-}
-
-/* All plan before one stages, so that what does not fit is known before the first byte. */
-static void proceed_together(Manager *manager) {
-        for (size_t i = 0; i < manager->n_mirrors; i++) {
-                MirrorState state = mirror_status(manager->mirrors[i]).state;
-
-                if (!manager->ready && (state == MIRROR_STARTING || state == MIRROR_LOOKING))
-                        return;
-        }
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                if (mirror_status(manager->mirrors[i]).state == MIRROR_PLANNED && !mirror_fits(manager->mirrors[i]) && !manager->ready)
-                        return; /* a start that is not whole is none */
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                if (mirror_status(manager->mirrors[i]).state == MIRROR_PLANNED)
-                        mirror_proceed(manager->mirrors[i]);
 }
 
 static void reload(Manager *manager);
 
 static void check_ready(Manager *manager) {
-        bool ready = true, settled = true;
+        RosterState state = roster_state(&manager->roster);
 
-        for (size_t i = 0; i < manager->n_mirrors; i++) {
-                MirrorStatus status = mirror_status(manager->mirrors[i]);
-
-                ready = ready && status.ready;
-                settled = settled && (mirror_is_settled(manager->mirrors[i]) || status.state == MIRROR_FAILED);
-        }
-        if (!manager->ready && ready) {
+        if (!manager->ready && state.ready) {
                 manager->ready = true;
                 push_status(manager);
                 notify_ready();
-        } else if (manager->ready && manager->reloading && settled) {
+        } else if (manager->ready && manager->reloading && state.settled) {
                 manager->reloading = false;
                 push_status(manager);
                 notify_ready();
         }
-        if (manager->ready && settled && manager->reload_wanted && !manager->reloading)
+        if (manager->ready && state.settled && manager->reload_wanted && !manager->reloading)
                 reload(manager);
 }
 
-static bool any_failed(Manager *manager, const char **ret_text) {
-        for (size_t i = 0; i < manager->n_mirrors; i++) {
-                MirrorStatus status = mirror_status(manager->mirrors[i]);
-
-                if (status.state != MIRROR_FAILED && !status.failing)
-                        continue;
-                *ret_text = status.problem ? status.problem : "files were left in the mirror";
-                return true;
-        }
-        return false;
-}
-
 static void finish_if_over(Manager *manager) {
-        const char *text = NULL;
+        RosterState state = roster_state(&manager->roster);
 
-        for (size_t i = 0; i < manager->n_mirrors; i++)
-                if (is_busy(mirror_status(manager->mirrors[i]).state) ||
-                    mirror_status(manager->mirrors[i]).state == MIRROR_SETTLED)
-                        return;
-        if (any_failed(manager, &text)) {
-                manager->failed = true;
-                notify_failure(&manager->notify, text, 0);
-        }
-        (void) sd_event_exit(manager->event, manager->failed ? EXIT_FAILURE : EXIT_SUCCESS);
+        if (!state.over)
+                return;
+        if (state.failed)
+                notify_failure(&manager->notify, state.failed, 0);
+        (void) sd_event_exit(manager->event, state.failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 static int on_review(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
-        const char *text;
 
         (void) source;
-        if (!manager->stopping && !manager->ready && any_failed(manager, &text))
+        if (!manager->stopping && !manager->ready && roster_state(&manager->roster).failed)
                 stop_all(manager); /* a start that is not whole is none */
         if (!manager->stopping) {
-                sweep(manager);
-                proceed_together(manager);
+                roster_sweep(&manager->roster);
+                roster_proceed(&manager->roster, !manager->ready);
                 check_ready(manager);
         }
         push_status(manager);
@@ -318,18 +184,7 @@ static void reload(Manager *manager) {
                 manager->config = TAKE_PTR(config);
                 manager->context.reserve = manager->config->reserve;
         }
-        for (size_t i = manager->n_mirrors; i > 0; i--) {
-                Mirror *mirror = manager->mirrors[i - 1];
-                const MirrorConfig *wanted = config_find_mirror(manager->config, mirror_config(mirror)->name);
-
-                if (mirror_status(mirror).state == MIRROR_FAILED)
-                        remove_mirror(manager, i - 1); /* and begin it anew */
-                else if (!wanted || !is_same_place(wanted, mirror_config(mirror)))
-                        mirror_stop(mirror);
-                else if (mirror_reconfigure(mirror, wanted) < 0)
-                        log_error("Failed to reconfigure mirror '%s': out of memory", wanted->name);
-        }
-        reconcile(manager);
+        roster_apply(&manager->roster, manager->config);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
@@ -366,9 +221,7 @@ static int on_watch(sd_event_source *source, int fd, uint32_t events, void *user
         (void) fd;
         (void) events;
         while (watch_next(manager->watch, &report) > 0) {
-                for (size_t i = 0; i < manager->n_mirrors; i++)
-                        if (mirror_number(manager->mirrors[i]) == report->root)
-                                mirror_notice(manager->mirrors[i], report);
+                roster_notice(&manager->roster, report);
                 report = watch_report_free(report);
         }
         return 0;
@@ -473,9 +326,7 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
 Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
-        while (manager->n_mirrors > 0)
-                remove_mirror(manager, manager->n_mirrors - 1);
-        free(manager->mirrors);
+        roster_done(&manager->roster);
         manager->pool = pool_free(manager->pool);
         manager->watch = watch_free(manager->watch);
         (void) sd_event_source_unref(manager->tick);
@@ -491,7 +342,8 @@ Manager *manager_free(Manager *manager) {
 int manager_run(Manager *manager, bool *ret_stuck) {
         int r;
 
-        reconcile(manager);
+        manager->roster.context = &manager->context;
+        roster_apply(&manager->roster, manager->config);
         r = sd_event_loop(manager->event);
         *ret_stuck = manager->stuck;
         if (r < 0) {

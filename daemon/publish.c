@@ -180,6 +180,11 @@ int publish_directory(Staging *staging, const Entry *source, const Entry *expect
         return place(staging, name, -1, source, expected, ret, reterr_what);
 }
 
+/* Without the rights of root a directory that we may not write to is one that we can neither fill nor empty. */
+static mode_t mirror_mode(const Entry *source) {
+        return source->type == ENTRY_DIRECTORY && geteuid() != 0 ? source->mode | 0700 : source->mode;
+}
+
 int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const char **reterr_what) {
         _cleanup_(close_fdp) int fd = -1;
         char path[64];
@@ -194,7 +199,7 @@ int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const 
                 return r;
         /* chmod() and utimensat() take no O_PATH descriptor, but its name in /proc */
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        if (chmod(path, source->mode) < 0)
+        if (chmod(path, mirror_mode(source)) < 0)
                 return -errno;
         r = set_times(AT_FDCWD, path, 0, source);
         return r < 0 ? r : describe(staging, -1, source, ret);

@@ -28,10 +28,12 @@ static const char *tell_access(int error) {
         return "the disk or server behind it needs a look";
 }
 
-static char *tell_failure(const char *source, const Task *task) {
+static char *tell_failure(const char *source, const char *target, const Task *task) {
         const char *error = strerror(task->error), *what = task->what ? task->what : "copy it";
 
-        if (task->error == EACCES || task->error == EPERM)
+        if (task->item->action == PLAN_REMOVE)
+                return sentence("Failed to %s, '%s': %s", what, target, error);
+        if ((task->error == EACCES || task->error == EPERM) && strstr(what, "source"))
                 return sentence("Failed to %s, '%s': %s; %s", what, source, error, tell_access(task->error));
         if (task->offset > 0 || task->error == EIO)
                 return sentence("Failed to %s '%s' at byte %llu: %s; %s", what, source, (unsigned long long) task->offset, error,
@@ -69,7 +71,7 @@ char *tell_task(const MirrorConfig *config, const Task *task) {
         case TASK_OCCUPIED:
                 return sentence("'%s' is not what was put there: it was left alone", target);
         case TASK_FAILED:
-                return tell_failure(source, task);
+                return tell_failure(source, target, task);
         case TASK_AGREED:
         case TASK_REMOVED:
         case TASK_GONE:
