@@ -81,7 +81,7 @@ class Watch(harness.Case):
         self.wait_equal()
         self.write("n1/n2/n3/later", b"3")  # in a directory that the watch had to find
         self.wait_equal()
-        self.assertRegex(self.running.status(), "^Ready: 8 files")
+        self.running.wait_status("^Ready: 8 files")
         self.end()
 
     def test_what_was_removed_goes_and_its_readers_keep_it(self):
