@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tmpfs of a mirror: found, made, or refused, and what is not ours is never touched."""
 
-import ctypes
 import os
 import re
-import signal
 import subprocess
 
 import harness

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the tests of a source in trouble share."""
+
+import os
+import re
+import threading
+import time
+
+import harness
+
+MIB = 1 << 20
+NOBODY = 65534
+
+
+class Loop:
+    """Does something again and again until it is stopped."""
+
+    def __init__(self, act, pause=0.0):
+        self.act, self.pause, self.over, self.error = act, pause, threading.Event(), None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.over.is_set():
+                self.act()
+                time.sleep(self.pause)
+        except BaseException as error:
+            self.error = error
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+        if self.error:
+            raise self.error
+
+
+class Trouble(harness.Case):
+    def tearDown(self):
+        """Whatever happened was told once, not at each look, and sanitizers had nothing to say."""
+        for daemon in self.daemons:
+            lines = [line for line in daemon.log().splitlines() if line.startswith(("Warning: ", "Error: ", "Skipped "))]
+            self.assertEqual(sorted(set(lines)), sorted(lines), "told twice")
+            self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
+
+    def refused(self, config=None, **options):
+        """A start that must fail with status 1 and one sentence, which is returned."""
+        daemon = self.daemon(config, **options)
+        self.assertEqual(daemon.join(), 1, daemon.log())
+        self.assertFalse(daemon.said("READY"))
+        failures = re.findall(r"^Error: Mirror '[^']*' failed\. (.*)$", daemon.log(), re.M)
+        self.assertEqual(len(failures), 1, daemon.log())
+        self.assertEqual(daemon.status(), "Failed: " + failures[0])
+        return failures[0]
+
+    def told(self, daemon, pattern):
+        """The one line of the log that this is in."""
+        lines = [line for line in daemon.log().splitlines() if re.search(pattern, line)]
+        self.assertEqual(len(lines), 1, "%s:\n%s" % (pattern, daemon.log()))
+        return lines[0]
+
+    def original(self, name):
+        return os.path.join(self.source, name)
+
+    def as_user(self):
+        """For a daemon without the rights of root: a place for its mirror, and its state."""
+        place = self.path("shared")
+        os.mkdir(place)
+        os.chmod(place, 0o1777)
+        os.chown(self.state, NOBODY, NOBODY)
+        self.target = os.path.join(place, "models")
+
+    def nudge(self, name="nudge"):
+        """Something new in the source, so that the daemon looks. Waits until it has."""
+        self.write(name, os.urandom(8))
+        content = self.read(self.original(name))
+        self.wait_until(lambda: os.path.exists(self.mirrored(name)) and self.read(self.mirrored(name)) == content, "a look",
+                        self.daemons[-1])
