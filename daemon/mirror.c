@@ -171,7 +171,7 @@ static void source_found(Mirror *m) {
                 set_problem(m, NULL);
                 mirrorlog_source_found(&m->config);
         }
-        if (m->lost || m->lookout.broken)
+        if (m->lost || m->reopened || m->lookout.broken)
                 (void) lookout_adjust(&m->lookout, &m->config, true); /* if not, it is polled */
         m->lost = false;
 }
