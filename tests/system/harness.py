@@ -5,6 +5,7 @@ A test class derives from Case. Everything it makes lies below self.work, a tmpf
 (the whole test program enters one), so mounts and files vanish with it, whatever happens.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -183,8 +184,9 @@ class Daemon:
         return self
 
     def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
+        """The whole session, because a daemon that is traced outlives its tracer."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.socket.close()
         self.log_file.close()
