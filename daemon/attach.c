@@ -269,18 +269,27 @@ int attachment_check_source(Attachment *a, const MirrorConfig *config, bool *ret
         return 0;
 }
 
-void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool removed, bool save, AttachmentEnd *ret) {
+/* Whether nothing is left in the mirror, our corner included; else the name of something that is (a new string, NULL if not known). */
+static bool is_empty(Attachment *a, const MirrorConfig *config, char **ret_left) {
         ScanOptions options = { .root = config->target, .mirror = true };
         _cleanup_(manifest_freep) Manifest *left = NULL;
 
+        *ret_left = NULL;
+        if (scan_tree(a->mount.fd, &options, &left) < 0)
+                return false;
+        if (left->n_entries == 0 && staging_is_bare(&a->staging))
+                return true;
+        *ret_left = strdup(left->n_entries > 0 ? left->entries[left->n_entries - 1].path : SCAN_PRIVATE);
+        return false;
+}
+
+void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool removed, bool save, AttachmentEnd *ret) {
         *ret = (AttachmentEnd){};
         if (!a->base) {
                 (void) attachment_close(a, config, false); /* it was never complete, and nothing was to go */
                 return;
         }
-        ret->empty = scan_tree(a->mount.fd, &options, &left) == 0 && left->n_entries == 0;
-        if (left && left->n_entries > 0)
-                ret->left = strdup(left->entries[left->n_entries - 1].path);
+        ret->empty = is_empty(a, config, &ret->left);
         if (removed)
                 a->base->generation = (Generation){};
         if (save || removed)
@@ -296,14 +305,13 @@ static void take_away_all(Attachment *a, const Manifest *list) {
 }
 
 void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {
-        ScanOptions options = { .root = config->target, .mirror = true };
-        _cleanup_(manifest_freep) Manifest *left = NULL;
+        _cleanup_(freep) char *left = NULL;
         bool empty;
 
         if (changes)
                 take_away_all(a, changes);
         take_away_all(a, a->base);
-        empty = scan_tree(a->mount.fd, &options, &left) == 0 && left->n_entries == 0;
+        empty = is_empty(a, config, &left);
         staging_close(&a->staging, empty);
         (void) mount_close(&a->mount, config->target, empty); /* there is nobody left to tell */
 }

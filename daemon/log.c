@@ -31,10 +31,6 @@ void log_setup(LogTarget target, int priority) {
         max_priority = priority;
 }
 
-int log_max_priority(void) {
-        return max_priority;
-}
-
 void log_set_before_line(void (*before)(void)) {
         atomic_store(&before_line, before);
 }

@@ -25,9 +25,6 @@ typedef struct LogFields {
 
 void log_setup(LogTarget target, int max_priority);
 
-/* The highest priority that is printed (LOG_DEBUG prints all). */
-int log_max_priority(void);
-
 /* Called before each line on the console, so that a progress bar can step aside. NULL for none. */
 void log_set_before_line(void (*before)(void));
 

@@ -112,6 +112,10 @@ void lookout_begun(Lookout *lookout) {
         (void) sd_event_now(lookout->event, CLOCK_MONOTONIC, &lookout->looked_usec); /* if not, the next comes sooner */
 }
 
+static bool is_polling(const Lookout *lookout, const MirrorConfig *config) {
+        return config->watch_source && config->poll_usec > 0 && (lookout->eventless || lookout->exhausted);
+}
+
 void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason reason) {
         uint64_t poll_usec = config->poll_usec > 0 ? config->poll_usec : RETRY_USEC;
 
@@ -122,12 +126,8 @@ void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason re
                 plan_look(lookout, until_settled(lookout, config));
         else if (reason == LOOKOUT_HURT || reason == LOOKOUT_LOST)
                 plan_look(lookout, MIN(poll_usec, RETRY_USEC));
-        else if (lookout_is_polling(lookout, config))
+        else if (is_polling(lookout, config))
                 plan_look(lookout, poll_usec);
-}
-
-bool lookout_is_polling(const Lookout *lookout, const MirrorConfig *config) {
-        return config->watch_source && config->poll_usec > 0 && (lookout->eventless || lookout->exhausted);
 }
 
 void lookout_end(Lookout *lookout) {

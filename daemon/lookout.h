@@ -50,6 +50,4 @@ typedef enum LookoutReason {
 } LookoutReason;
 void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason reason);
 
-bool lookout_is_polling(const Lookout *lookout, const MirrorConfig *config);
-
 void lookout_end(Lookout *lookout);

@@ -541,7 +541,7 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
                 .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
                 .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
-                .polling = lookout_is_polling(&m->lookout, &m->config), .files = m->n_files, .bytes = m->n_bytes,
+                .files = m->n_files, .bytes = m->n_bytes,
         };
 
         status.life = status.done_bytes + status.seen;

@@ -22,8 +22,8 @@ void mirrorlog_attached(const MirrorConfig *config, const Attachment *attachment
                           "directory) and was forgotten: whether bytes changed since the last run cannot be told",
                           config->name, attachment->damaged_line, config->name);
         if (attachment->n_unknown > 0)
-                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE "' there are %d files that nobody knows: look at them, then "
-                          "remove them", text_path(path, config->target), attachment->n_unknown);
+                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE "' files that nobody knows were found (%d): look at them, then remove "
+                          "them; until then the mirror is kept at a stop", text_path(path, config->target), attachment->n_unknown);
         if (attachment->eventless && config->watch_source && config->poll_usec > 0)
                 log_event(LOG_INFO, &fields, "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
                           text_path(path, config->source), text_span(span, config->poll_usec));

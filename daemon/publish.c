@@ -95,9 +95,12 @@ static int place(Staging *staging, const char *name, int fd, const Entry *source
 int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
                  bool *ret_xattrs_lost, const char **reterr_what) {
         char name[STAGING_NAME_MAX], path[64];
+        struct stat st;
         int r;
 
         *reterr_what = "set owner, mode, time and xattrs of the copy";
+        if (fstat(mirrorfd, &st) < 0)
+                return -errno;
         r = copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
         if (r == 0)
                 r = set_owner(mirrorfd, "", AT_EMPTY_PATH, source);
@@ -109,7 +112,7 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
                 return r;
         *reterr_what = "give the copy a name";
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", mirrorfd);
-        if (linkat(AT_FDCWD, path, staging->fd, staging_name(staging, name), AT_SYMLINK_FOLLOW) < 0)
+        if (linkat(AT_FDCWD, path, staging->fd, staging_name_for(staging, st.st_ino, name), AT_SYMLINK_FOLLOW) < 0)
                 return -errno;
         return place(staging, name, mirrorfd, source, expected, ret, reterr_what);
 }

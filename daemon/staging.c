@@ -15,21 +15,8 @@
 
 static const char lock_name[] = "lock", mark_name[] = "mirror";
 
-static bool is_empty(int dirfd) {
-        _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        struct dirent *d;
-
-        dir = fd < 0 ? NULL : fdopendir(fd);
-        if (!dir)
-                return false;
-        while ((d = readdir(dir)))
-                if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-                        return false;
-        return true;
-}
-
-static int first_name(int dirfd, char **ret) {
+/* A name in the directory that is none of @known, which may be NULL; *ret is NULL if there is no other. */
+static int find_name(int dirfd, const char *const known[static 2], char **ret) {
         _cleanup_(closedirp) DIR *dir = NULL;
         int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct dirent *d;
@@ -37,10 +24,11 @@ static int first_name(int dirfd, char **ret) {
         dir = fd < 0 ? NULL : fdopendir(fd);
         if (!dir)
                 return -errno;
-        while ((d = readdir(dir)) && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0))
+        while ((d = readdir(dir)) && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+                                      string_equal(d->d_name, known[0]) || string_equal(d->d_name, known[1])))
                 ;
         *ret = d ? strdup(d->d_name) : NULL;
-        return 0;
+        return d && !*ret ? -ENOMEM : 0;
 }
 
 static int take_lock(Staging *staging, char **reterr_detail) {
@@ -95,10 +83,11 @@ int staging_open(Staging *ret, int mirrorfd, const char *mirror, const char *sou
         if (staging.fd < 0) {
                 if (errno != ENOENT)
                         return -errno;
-                if (!is_empty(mirrorfd)) {
-                        r = first_name(mirrorfd, reterr_detail);
-                        return r < 0 ? r : STAGING_FOREIGN;
-                }
+                r = find_name(mirrorfd, (const char *const[2]){ NULL, NULL }, reterr_detail);
+                if (r < 0)
+                        return r;
+                if (*reterr_detail)
+                        return STAGING_FOREIGN;
                 if (mkdirat(mirrorfd, SCAN_PRIVATE, 0700) < 0)
                         return -errno;
                 staging.fd = openat(mirrorfd, SCAN_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -121,6 +110,12 @@ int staging_open(Staging *ret, int mirrorfd, const char *mirror, const char *sou
         ret->adopted = staging.adopted;
         atomic_init(&ret->last, 0);
         return 0;
+}
+
+bool staging_is_bare(const Staging *staging) {
+        _cleanup_(freep) char *other = NULL;
+
+        return find_name(staging->fd, (const char *const[2]){ lock_name, mark_name }, &other) == 0 && !other;
 }
 
 void staging_close(Staging *staging, bool remove) {
@@ -158,14 +153,16 @@ int staging_clean(Staging *staging, const Manifest *base) {
         if (!dir)
                 return -errno;
         while ((d = readdir(dir))) {
-                unsigned long long number;
+                unsigned long long number, ino = 0;
                 struct stat st;
+                bool ours;
 
-                if (sscanf(d->d_name, "t%llu", &number) != 1 || fstatat(staging->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (sscanf(d->d_name, "t%llu-%llu", &number, &ino) < 1 || fstatat(staging->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (atomic_load(&staging->last) < number)
                         atomic_store(&staging->last, number);
-                if (!base_knows(base, &st) || unlinkat(staging->fd, d->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+                ours = base_knows(base, &st) || (S_ISREG(st.st_mode) && st.st_ino == ino);
+                if (!ours || unlinkat(staging->fd, d->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
                         unknown++;
         }
         return unknown;
@@ -173,6 +170,12 @@ int staging_clean(Staging *staging, const Manifest *base) {
 
 char *staging_name(Staging *staging, char buffer[static STAGING_NAME_MAX]) {
         (void) snprintf(buffer, STAGING_NAME_MAX, "t%llu", (unsigned long long) atomic_fetch_add(&staging->last, 1) + 1);
+        return buffer;
+}
+
+char *staging_name_for(Staging *staging, uint64_t ino, char buffer[static STAGING_NAME_MAX]) {
+        (void) snprintf(buffer, STAGING_NAME_MAX, "t%llu-%llu", (unsigned long long) atomic_fetch_add(&staging->last, 1) + 1,
+                        (unsigned long long) ino);
         return buffer;
 }
 

@@ -27,19 +27,25 @@ enum {
 int staging_open(Staging *ret, int mirrorfd, const char *mirror, const char *source, char **reterr_detail,
                  const char **reterr_what);
 
+/* True if nothing is in the corner but what marks it. What else can be there could not be put back: it may be a client's. */
+bool staging_is_bare(const Staging *staging);
+
 /* Gives up the lock; with @remove the corner goes too, if nothing unknown is in it. */
 void staging_close(Staging *staging, bool remove);
 
-/* What a killed daemon left between two renames: old versions that the base knows are removed; how many others there
- * are is returned, they are left alone. */
+/* What a killed daemon left between two renames: old versions that the base knows, and copies that were not yet in place, are
+ * removed; how many others there are is returned, they are left alone. */
 int staging_clean(Staging *staging, const Manifest *base);
 
 /* What the lock and the mark in the corner take, a page each. */
 enum { STAGING_OWN_BYTES = 2 * 4096 };
 
 /* A name that nothing in the corner has. */
-enum { STAGING_NAME_MAX = 32 };
+enum { STAGING_NAME_MAX = 48 };
 char *staging_name(Staging *staging, char buffer[static STAGING_NAME_MAX]);
+
+/* The same for a file of ours that has inode number @ino: after a crash it is told from what was exchanged for it by that. */
+char *staging_name_for(Staging *staging, uint64_t ino, char buffer[static STAGING_NAME_MAX]);
 
 /* Puts what stands at @name in the corner at @path of the mirror, by one rename. @expected is what stands at @path now, NULL for
  * nothing. If something else is found there, nothing is changed and the outcome is STAGING_OCCUPIED. What was replaced is removed.

@@ -36,7 +36,6 @@ typedef struct MirrorStatus {
         const char *held;        /* path of one of them */
         const char *problem;     /* a sentence: why it is degraded or failed; NULL */
         uint64_t huge_bytes, measured_bytes;
-        bool polling;
 } MirrorStatus;
 
 /* How fast it goes, measured by the caller. */

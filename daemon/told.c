@@ -26,11 +26,8 @@ static int compare_keys(const void *a, const void *b) {
         return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-void told_begin(Told *told) {
-        told->lines = told->more = 0;
-}
-
-void told_item(Told *told, const MirrorConfig *config, const char *path, char kind, char *text) {
+/* Logs @text, which it frees, unless it was true at the last look already. */
+static void tell_item(Told *told, const MirrorConfig *config, const char *path, char kind, char *text) {
         LogFields fields = { .mirror = config->name, .path = path, .message_id = kind == 'h' ? MESSAGE_HELD : kind == 'u' ? MESSAGE_WITHHELD : NULL };
         char **grown, *key;
 
@@ -55,7 +52,8 @@ void told_item(Told *told, const MirrorConfig *config, const char *path, char ki
                 told->seen[told->n_seen++] = key;
 }
 
-void told_end(Told *told, const MirrorConfig *config) {
+/* Forgets what is not true any more, and says how much was not listed. */
+static void finish(Told *told, const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         if (told->more > 0)
@@ -69,11 +67,11 @@ void told_end(Told *told, const MirrorConfig *config) {
 }
 
 void told_look(Told *told, const MirrorConfig *config, const Manifest *source, const Plan *plan) {
-        told_begin(told);
+        told->lines = told->more = 0;
         for (size_t i = 0; i < source->n_omissions; i++)
-                told_item(told, config, source->omissions[i].path, source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o', tell_omission(config, &source->omissions[i]));
+                tell_item(told, config, source->omissions[i].path, source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o', tell_omission(config, &source->omissions[i]));
         for (size_t i = 0; i < plan->n_items; i++)
                 if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_CONFLICT)
-                        told_item(told, config, plan_item_path(&plan->items[i]), 'h', tell_held(config, &plan->items[i]));
-        told_end(told, config);
+                        tell_item(told, config, plan_item_path(&plan->items[i]), 'h', tell_held(config, &plan->items[i]));
+        finish(told, config);
 }

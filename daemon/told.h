@@ -9,7 +9,7 @@
 
 /* What was told before is remembered by name. */
 typedef struct Told {
-        char **keys; /* sorted after told_end() */
+        char **keys; /* sorted */
         size_t n, n_seen;
         char **seen; /* in this round */
         size_t lines, more;
@@ -17,12 +17,6 @@ typedef struct Told {
 
 void told_done(Told *told);
 
-/* A round: told_item() for each thing that is true now, then told_end(), which forgets what is not true any more and tells how
- * many more there were. */
-void told_begin(Told *told);
-/* Logs @text, which it frees, at warning level unless it was told in the last round already. */
-void told_item(Told *told, const MirrorConfig *config, const char *path, char kind, char *text);
-void told_end(Told *told, const MirrorConfig *config);
-
-/* The round of a look: what the scan left out, and what is only in the mirror. */
+/* What is true after a look: what the scan left out, and what is only in the mirror. At warning or notice level what was not true
+ * at the look before; what is not true any more is forgotten. */
 void told_look(Told *told, const MirrorConfig *config, const Manifest *source, const Plan *plan);

@@ -538,16 +538,17 @@ class TestStop(SystemTest):
                 self.assertEqual(len(said), 1)
 
         def test_a_slow_stop_is_given_the_time_it_needs(self):
-                self.write_many(16000, 'file')
+                self.write_many(32000, 'file')
                 self.boot(service='TimeoutStopSec=2')
                 self.start()
                 said = set()
                 started = time.monotonic()
-                with self.box.slowed(SERVICE, 0.02):
+                with self.box.slowed(SERVICE, 0.01):
                         self.box.systemctl('stop --no-block ' + SERVICE)
-                        while self.state() not in ('inactive', 'failed'):
+                        # long enough to prove it; no longer, however slow this machine is
+                        while self.state() not in ('inactive', 'failed') and time.monotonic() - started < 6:
                                 said.add(self.status())
-                                self.assertLess(time.monotonic() - started, 100)
+                self.box.wait_for(lambda: self.state() in ('inactive', 'failed'), 60, 'the end of the stop')
                 self.assertGreater(time.monotonic() - started, 2.5, 'the stop was not slow: this proves nothing')
                 self.assertEqual(self.box.show(SERVICE, 'Result'), 'success')
                 self.assertTrue(any(text.startswith('Removing the mirror: ') for text in said), said)

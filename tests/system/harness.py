@@ -237,6 +237,17 @@ class Case(unittest.TestCase):
     def ready(self, config=None, **options):
         return self.daemon(config, **options).wait_ready()
 
+    def refused(self, config=None, **options):
+        """Runs a daemon that must end with status 1 and say why in the journal, once, and in the status. Returns the sentence."""
+        daemon = self.daemon(config, **options)
+        self.assertEqual(daemon.join(), 1, daemon.log())
+        self.assertFalse(daemon.said("READY"))
+        failures = re.findall(r"^Error: Mirror '[^']*' failed\. (.*)$", daemon.log(), re.M)
+        self.assertEqual(len(failures), 1, daemon.log())
+        self.assertEqual(daemon.status(), "Failed: " + failures[0])
+        self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
+        return failures[0]
+
     def run_tool(self, *args, config=None, expect=None):
         """shmstaged for a moment (--plan, --check-config): the finished process, output as text."""
         done = subprocess.run([DAEMON, *(["--config=" + config] if config else []), *args], capture_output=True, text=True,

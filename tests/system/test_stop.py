@@ -69,6 +69,29 @@ class Stop(harness.Case):
         self.assertEqual(self.read(self.mirrored("d/e/pulled.gguf")), b"precious")
         self.assertEqual(self.names(), {"d", "d/e", "d/e/pulled.gguf"})
 
+    def test_what_could_not_be_put_back_keeps_the_mirror(self):
+        """In the corner lies what was taken away and turned out to be a client's, while its place was taken again."""
+        self.tree()
+        self.ready()
+        self.write(".shmstaged/t99", b"precious", root=self.target)
+        daemon = self.daemons[-1].stop(expect=1)
+        self.assertRegex(daemon.log(), r"they were kept, and so was the mirror")
+        self.assertTrue(os.path.ismount(self.target))
+        self.assertEqual(self.read(self.mirrored(".shmstaged/t99")), b"precious")
+
+    def test_a_copy_that_a_killed_daemon_had_not_put_in_place_goes_with_the_next_start(self):
+        self.tree()
+        self.ready().kill()
+        self.write(".shmstaged/t98-0", b"of a client", root=self.target)
+        ours = self.write(".shmstaged/new", b"a copy", root=self.target)
+        os.rename(ours, self.mirrored(".shmstaged/t99-%d" % os.stat(ours).st_ino))
+        daemon = self.ready()
+        daemon.wait_log(r"files that nobody knows were found \(1\)")
+        self.assertEqual({n for n in os.listdir(self.mirrored(".shmstaged")) if n.startswith("t")}, {"t98-0"})
+        os.unlink(self.mirrored(".shmstaged/t98-0"))
+        daemon.stop()
+        self.assert_gone()
+
     def test_a_directory_that_a_client_made_is_kept(self):
         self.tree()
         self.ready()

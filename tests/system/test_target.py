@@ -22,17 +22,6 @@ def mount_options(path):
 
 
 class Target(harness.Case):
-    def refused(self, config=None, **options):
-        """Runs a daemon that must end with status 1 and say why in the journal, once, and in the status. Returns the sentence."""
-        daemon = self.daemon(config, **options)
-        self.assertEqual(daemon.join(), 1, daemon.log())
-        self.assertFalse(daemon.said("READY"))
-        failures = re.findall(r"^Error: Mirror '[^']*' failed\. (.*)$", daemon.log(), re.M)
-        self.assertEqual(len(failures), 1, daemon.log())
-        self.assertEqual(daemon.status(), "Failed: " + failures[0])
-        self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
-        return failures[0]
-
     def tree(self, root):
         return sorted((os.path.relpath(os.path.join(d, n), root), os.lstat(os.path.join(d, n)).st_ino)
                       for d, dirs, files in os.walk(root) for n in dirs + files)

@@ -43,16 +43,6 @@ class Trouble(harness.Case):
             self.assertEqual(sorted(set(lines)), sorted(lines), "told twice")
             self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
 
-    def refused(self, config=None, **options):
-        """A start that must fail with status 1 and one sentence, which is returned."""
-        daemon = self.daemon(config, **options)
-        self.assertEqual(daemon.join(), 1, daemon.log())
-        self.assertFalse(daemon.said("READY"))
-        failures = re.findall(r"^Error: Mirror '[^']*' failed\. (.*)$", daemon.log(), re.M)
-        self.assertEqual(len(failures), 1, daemon.log())
-        self.assertEqual(daemon.status(), "Failed: " + failures[0])
-        return failures[0]
-
     def told(self, daemon, pattern):
         """The one line of the log that this is in."""
         lines = [line for line in daemon.log().splitlines() if re.search(pattern, line)]
