@@ -112,7 +112,7 @@ static void stop_all(Manager *manager) {
         if (manager->stopping)
                 return;
         manager->stopping = true;
-        notify_stopping();
+        notify_stopping(&manager->notify);
         roster_stop(&manager->roster);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }

@@ -14,6 +14,9 @@
  * server, less than anyone would wait for a dead one. */
 #define EXTENSION_USEC (30 * USEC_PER_SEC)
 
+/* For so long after a beginning the progress is looked at often. */
+#define QUICK_USEC (2 * USEC_PER_SEC)
+
 static uint64_t now_usec(void) {
         struct timespec now;
 
@@ -57,6 +60,7 @@ static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n)
                 notify->begun_usec = now;
                 notify->begun_bytes = done;
                 notify->moved_usec = now;
+                notify->quick_usec = now + QUICK_USEC;
         }
         notify->staging = staging;
         spent = now - notify->begun_usec;
@@ -87,9 +91,7 @@ uint64_t notify_stalled_usec(const Notify *notify) {
 }
 
 uint64_t notify_interval_usec(const Notify *notify) {
-        bool soon = notify->staging && now_usec() - notify->begun_usec < 2 * USEC_PER_SEC;
-
-        return soon || notify->terminal ? USEC_PER_SEC / 5 : USEC_PER_SEC;
+        return now_usec() < notify->quick_usec || notify->terminal ? USEC_PER_SEC / 5 : USEC_PER_SEC;
 }
 
 void notify_ready(void) {
@@ -100,8 +102,9 @@ void notify_reloading(void) {
         (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_usec());
 }
 
-void notify_stopping(void) {
-        (void) sd_notify(0, "STOPPING=1");
+void notify_stopping(Notify *notify) {
+        notify->quick_usec = now_usec() + QUICK_USEC;
+        (void) sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu", (unsigned long long) EXTENSION_USEC);
 }
 
 void notify_failure(Notify *notify, const char *text, int error) {

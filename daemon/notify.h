@@ -12,6 +12,7 @@ typedef struct Notify {
         uint64_t life;         /* of all mirrors at the last tick */
         uint64_t moved_usec;   /* when life last changed; CLOCK_MONOTONIC */
         uint64_t begun_usec, begun_bytes; /* since when the rate is measured */
+        uint64_t quick_usec;   /* until then the progress is looked at often */
         bool staging, busy;
         bool terminal;
 } Notify;
@@ -30,7 +31,8 @@ uint64_t notify_interval_usec(const Notify *notify);
 
 void notify_ready(void);
 void notify_reloading(void);
-void notify_stopping(void);
+/* Asks for time, because the first sign of progress may come later than a short TimeoutStopSec=. */
+void notify_stopping(Notify *notify);
 
 /* A last sentence before a failure ends the daemon. */
 void notify_failure(Notify *notify, const char *text, int error);

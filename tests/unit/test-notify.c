@@ -100,6 +100,7 @@ static void the_rate_is_that_of_the_staging_at_hand(void **state) {
         assert_string_equal(heard(), "STATUS=Staging: 10% (10M of 100M)"); /* too early to tell */
         assert_int_equal(notify_interval_usec(&notify), USEC_PER_SEC / 5);
         notify.begun_usec -= 10 * USEC_PER_SEC;
+        notify.quick_usec -= 10 * USEC_PER_SEC;
         m.done_bytes = 60 * MIB; /* 50M in ten seconds */
         m.life++;
         tick(&m, false);
@@ -121,8 +122,10 @@ static void ready_and_stopping_are_said_as_they_are(void **state) {
         (void) state;
         notify_ready();
         assert_string_equal(heard(), "READY=1");
-        notify_stopping();
-        assert_string_equal(heard(), "STOPPING=1");
+        notify.quick_usec = 0;
+        notify_stopping(&notify);
+        assert_string_equal(heard(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000");
+        assert_int_equal(notify_interval_usec(&notify), USEC_PER_SEC / 5);
         notify_reloading();
         assert_int_equal(sscanf(heard(), "RELOADING=1\nMONOTONIC_USEC=%llu", &stamp), 1);
         (void) clock_gettime(CLOCK_MONOTONIC, &now);
