@@ -269,6 +269,16 @@ int attachment_check_source(Attachment *a, const MirrorConfig *config, bool *ret
         return 0;
 }
 
+int attachment_check_mirror(Attachment *a, const MirrorConfig *config) {
+        struct stat st, here;
+
+        if (stat(config->target, &st) < 0 || fstat(a->mount.fd, &here) < 0 || st.st_dev != here.st_dev || st.st_ino != here.st_ino)
+                return ATTACH_LOST;
+        if (a->staging.fd >= 0 && !staging_is_gone(&a->staging))
+                return 0;
+        return staging_renew(&a->staging, config->name, config->source) < 0 ? ATTACH_LOST : ATTACH_WIPED;
+}
+
 /* Whether nothing is left in the mirror, our corner included; else the name of something that is (a new string, NULL if not known). */
 static bool is_empty(Attachment *a, const MirrorConfig *config, char **ret_left) {
         ScanOptions options = { .root = config->target, .mirror = true };

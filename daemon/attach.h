@@ -40,6 +40,11 @@ int attachment_close(Attachment *attachment, const MirrorConfig *config, bool re
 enum { ATTACH_LOST = 1 };
 int attachment_check_source(Attachment *attachment, const MirrorConfig *config, bool *ret_reopened);
 
+/* Whether the mirror is still where its clients look for it. 0; ATTACH_LOST: it was unmounted, or something else stands at the target now; or ATTACH_WIPED: even our
+ * corner was removed, and has been made anew. Blocks. */
+enum { ATTACH_WIPED = 2 };
+int attachment_check_mirror(Attachment *attachment, const MirrorConfig *config);
+
 /* The end of a mirror, after what was to be removed has been removed: saves the base, and lets go of everything. With @removed it is
  * a memory of digests from then on. Corner and mount go if nothing is left in the mirror; else *ret_left is the name of one that is left
  * (a new string; NULL if none, or not known). Blocks. */

@@ -23,6 +23,8 @@ static const ConfigRow rows[] = {
         MIRROR("HugePages", huge_pages, huge_pages, "within_size"),
         MIRROR("NUMAPolicy", numa_policy, numa_policy, "default"),
         MIRROR("Swap", swap, boolean, "no"),
+        MIRROR("Layout", layout, layout, "auto"),
+        MIRROR_LIST("Models", models, models),
         MIRROR_LIST("Include", include, globs),
         MIRROR_LIST("Exclude", exclude, globs),
         MIRROR_LIST("Priority", priority, globs),
@@ -32,6 +34,11 @@ static const ConfigRow rows[] = {
         MIRROR("WatchSource", watch_source, boolean, "yes"),
         MIRROR("PollInterval", poll_usec, poll_interval, "1min"),
         MIRROR("SettleTime", settle_usec, settle_time, "2s"),
+        MIRROR("WriteBack", write_back, boolean, "yes"),
+        MIRROR("Deletes", deletes, deletes, "trash"),
+        MIRROR("TrashKeep", trash_keep_usec, trash_keep, "7d"),
+        MIRROR("MassDeleteLimit", mass_delete_limit, mass_delete_limit, "3 25%"),
+        MIRROR("SweepDelay", sweep_delay_usec, sweep_delay, "1h"),
         MIRROR("RemoveOnStop", remove_on_stop, boolean, "yes"),
         MIRROR_LIST("Engines", engines, units),
 };
@@ -42,7 +49,8 @@ const ConfigRow *config_rows(size_t *ret_n) {
 }
 
 static_assert(sizeof(HugePages) == sizeof(unsigned) && sizeof(OnNoRoom) == sizeof(unsigned) &&
-              sizeof(OnCorrupt) == sizeof(unsigned), "an enum is stored as an unsigned");
+              sizeof(OnCorrupt) == sizeof(unsigned) && sizeof(LayoutKind) == sizeof(unsigned) &&
+              sizeof(DeletePolicy) == sizeof(unsigned), "an enum is stored as an unsigned");
 
 /* Walks the rows of one section, to be used as a `for` head. */
 #define FOREACH_ROW(row, name)                                                      \

@@ -17,6 +17,8 @@
 typedef enum HugePages { HUGE_WITHIN_SIZE, HUGE_ALWAYS, HUGE_ADVISE, HUGE_NEVER } HugePages;
 typedef enum OnNoRoom { NO_ROOM_FAIL, NO_ROOM_SKIP, NO_ROOM_LINK } OnNoRoom;
 typedef enum OnCorrupt { CORRUPT_WITHHOLD, CORRUPT_FAIL } OnCorrupt;
+typedef enum LayoutKind { LAYOUT_AUTO, LAYOUT_PLAIN, LAYOUT_OLLAMA, LAYOUT_HUGGINGFACE } LayoutKind;
+typedef enum DeletePolicy { DELETES_TRASH, DELETES_PROPAGATE, DELETES_KEEP } DeletePolicy;
 
 typedef struct MirrorConfig {
         char *name;
@@ -36,6 +38,13 @@ typedef struct MirrorConfig {
         uint64_t poll_usec;   /* where the source's filesystem has no events; 0: never */
         uint64_t settle_usec; /* how long a changed file must hold still */
         bool remove_on_stop;
+        bool write_back;      /* what clients change in the mirror is saved on disk */
+        LayoutKind layout;    /* LAYOUT_AUTO: recognised from the tree */
+        char **models;        /* to be staged, by their client's names; empty: all */
+        DeletePolicy deletes;
+        uint64_t trash_keep_usec;
+        DeleteLimit mass_delete_limit; /* more than so many, and more than so many percent, of the names at once are held back */
+        uint64_t sweep_delay_usec; /* how long an Ollama blob that was deleted, and that no manifest names, stays on disk */
         char **engines;       /* unit names */
 } MirrorConfig;
 

@@ -359,8 +359,8 @@ static int check_two(Loader *loader, Setting a, Setting b) {
         return r < 0 ? r : 1;
 }
 
-/* Two sources may be the same or nested, as both are only read; whatever a Target= touches is not. One note for each
- * mirror is enough. */
+/* Two sources may be the same or nested: what one mirror saves is a change on the disk to the other. Whatever a Target= touches
+ * is not. One note for each mirror is enough. */
 static int check_mirror(Loader *loader, size_t i) {
         int r = check_two(loader, setting_of(loader, i, false), setting_of(loader, i, true));
 

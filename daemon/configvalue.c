@@ -118,6 +118,21 @@ static void print_span(const ValueType *type _unused_, const void *field, FILE *
         quantity_print_span(*(const uint64_t *) field, out);
 }
 
+/* UINT64_MAX is for ever. */
+static int parse_keep(const ValueType *type, const char *text, void *field) {
+        if (strcmp(text, "infinity") != 0)
+                return parse_span(type, text, field);
+        *(uint64_t *) field = UINT64_MAX;
+        return 0;
+}
+
+static void print_keep(const ValueType *type, const void *field, FILE *out) {
+        if (*(const uint64_t *) field == UINT64_MAX)
+                (void) fputs("infinity", out);
+        else
+                print_span(type, field, out);
+}
+
 static void print_interval(const ValueType *type, const void *field, FILE *out) {
         if (*(const uint64_t *) field == 0)
                 (void) fputs("off", out);
@@ -274,6 +289,42 @@ static int parse_globs(const ValueType *type _unused_, const char *text, void *f
         return strv_join(field, &words);
 }
 
+/* What no name of a model can be: a path that is absolute, or not normalised, or has control characters in it. */
+static bool is_model_name(const char *name) {
+        for (const char *part = name;; part++) {
+                size_t length = strcspn(part, "/");
+
+                if (length == 0 || (length == 1 && *part == '.') || (length == 2 && strncmp(part, "..", 2) == 0))
+                        return false;
+                for (size_t i = 0; i < length; i++)
+                        if ((unsigned char) part[i] < ' ' || part[i] == 0x7f)
+                                return false;
+                part += length;
+                if (*part == '\0')
+                        return true;
+        }
+}
+
+static int parse_models(const ValueType *type _unused_, const char *text, void *field) {
+        _cleanup_(strv_freep) char **words = NULL;
+        int r = words_split(text, &words);
+
+        if (r != 0)
+                return r < 0 ? r : VALUE_BAD;
+        for (char **word = words; *word; word++)
+                if (!is_model_name(*word))
+                        return VALUE_BAD;
+        return strv_join(field, &words);
+}
+
+static int parse_delete_limit(const ValueType *type _unused_, const char *text, void *field) {
+        return quantity_parse_delete_limit(text, field) ? 0 : VALUE_BAD;
+}
+
+static void print_delete_limit(const ValueType *type _unused_, const void *field, FILE *out) {
+        quantity_print_delete_limit(*(const DeleteLimit *) field, out);
+}
+
 /* No quotes and no escapes: a unit's name holds no blank, and its own "\\x2d" must stay what it is. */
 static int parse_units(const ValueType *type _unused_, const char *text, void *field) {
         _cleanup_(strv_freep) char **names = NULL;
@@ -326,11 +377,24 @@ TYPE(settle_time, U64, parse_span, print_span, .max = USEC_PER_HOUR,
      .allowed = "a time from 0 to 1h, such as 2s or 500ms");
 TYPE(poll_interval, U64, parse_interval, print_interval, .min = USEC_PER_SEC, .max = USEC_PER_DAY,
      .allowed = "off, or a time from 1s to 1d, such as 90 or \"5min 20s\" without the quotes");
+/* Far beyond all use, and near enough to be added to any time of day. */
+#define LONGEST_SPAN (100 * USEC_PER_YEAR)
+
+TYPE(trash_keep, U64, parse_keep, print_keep, .max = LONGEST_SPAN,
+     .allowed = "infinity, or a time from 0 to 100y, such as 7d or \"2w 3d\" without the quotes");
+TYPE(sweep_delay, U64, parse_span, print_span, .min = USEC_PER_SEC, .max = LONGEST_SPAN,
+     .allowed = "a time from 1s to 100y, such as 1h or 30min");
+TYPE(mass_delete_limit, DELETE_LIMIT, parse_delete_limit, print_delete_limit,
+     .allowed = "off, or a number and a percentage from 0% to 100% with a blank between them, such as 3 25%");
 TYPE(boolean, BOOL, parse_boolean, print_boolean, .allowed = "yes or no");
 TYPE(huge_pages, UNSIGNED, parse_enum, print_enum, NAMES("within_size", "always", "advise", "never"),
      .allowed = "within_size, always, advise or never");
 TYPE(on_no_room, UNSIGNED, parse_enum, print_enum, NAMES("fail", "skip", "link"), .allowed = "fail, skip or link");
 TYPE(on_corrupt, UNSIGNED, parse_enum, print_enum, NAMES("withhold", "fail"), .allowed = "withhold or fail");
+TYPE(layout, UNSIGNED, parse_enum, print_enum, NAMES("auto", "plain", "ollama", "huggingface"),
+     .allowed = "auto, plain, ollama or huggingface");
+TYPE(deletes, UNSIGNED, parse_enum, print_enum, NAMES("trash", "propagate", "keep"),
+     .allowed = "trash, propagate or keep");
 TYPE(path, STRING, parse_path, print_path,
      .allowed = "an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 "
                 "bytes");
@@ -338,6 +402,9 @@ TYPE(numa_policy, STRING, parse_numa_policy, print_string,
      .allowed = "default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like 0-3,5");
 TYPE(globs, LIST, parse_globs, print_globs,
      .allowed = "patterns with blanks between them, none of them empty, all quotes closed, no unknown escapes");
+TYPE(models, LIST, parse_models, print_globs,
+     .allowed = "names of models such as llama3.1:70b or org/name with blanks between them, none of them empty or an "
+                "absolute path, all quotes closed, no unknown escapes");
 TYPE(units, LIST, parse_units, print_units,
      .allowed = "names of units with blanks between them, each ending in .service, .socket or .target, of at most 255 "
                 "bytes");
@@ -365,6 +432,8 @@ bool value_equal(const ValueType *type, const void *a, const void *b) {
                 return string_equal(*(char *const *) a, *(char *const *) b);
         case VALUE_STORED_LIST:
                 return strv_equal(*(char **const *) a, *(char **const *) b);
+        case VALUE_STORED_DELETE_LIMIT:
+                return delete_limit_equal(*(const DeleteLimit *) a, *(const DeleteLimit *) b);
         }
         return false;
 }
@@ -387,6 +456,9 @@ int value_copy(const ValueType *type, const void *from, void *to) {
                 return replace_string(to, *(char *const *) from);
         case VALUE_STORED_LIST:
                 return strv_copy(*(char **const *) from, to);
+        case VALUE_STORED_DELETE_LIMIT:
+                *(DeleteLimit *) to = *(const DeleteLimit *) from;
+                return 0;
         }
         return -EINVAL;
 }

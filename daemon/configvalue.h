@@ -17,6 +17,7 @@ typedef enum ValueStorage {
         VALUE_STORED_AMOUNT,
         VALUE_STORED_STRING,
         VALUE_STORED_LIST,
+        VALUE_STORED_DELETE_LIMIT,
 } ValueStorage;
 
 typedef struct ValueType ValueType;
@@ -42,4 +43,5 @@ void value_done(const ValueType *type, void *field);               /* leaves it 
 extern const ValueType value_type_workers, value_type_reserve, value_type_size, value_type_chunk_size,
         value_type_settle_time, value_type_poll_interval, value_type_boolean, value_type_huge_pages,
         value_type_on_no_room, value_type_on_corrupt, value_type_path, value_type_numa_policy, value_type_globs,
-        value_type_units;
+        value_type_units, value_type_layout, value_type_models, value_type_deletes, value_type_trash_keep,
+        value_type_mass_delete_limit, value_type_sweep_delay;

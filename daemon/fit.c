@@ -97,11 +97,19 @@ static void collect_sets(Member *members, size_t n, Set *sets) {
         qsort(members, n, sizeof(Member), compare_by_order);
 }
 
+/* Where content is shared by name, a hole would look like content that nobody needs any more; where links are followed and removed, a link would
+ * lead a client to the disk. */
+static bool wants_link(const FitInput *input, const PlanItem *item) {
+        const char *path = item->source->path;
+
+        return layout_may_link(input->layout, path) && (layout_is_shared(input->layout, path) || input->on_no_room == NO_ROOM_LINK);
+}
+
 static void leave_out(const FitInput *input, PlanItem *item) {
         if (plan_is_disk_link(item->mirror, input->source_path) && item->base && item->base->flags & ENTRY_LINKED)
                 item->action = PLAN_KEEP; /* its place is taken by the link already */
         else
-                item->action = input->on_no_room == NO_ROOM_LINK ? PLAN_LINK : PLAN_SKIP;
+                item->action = wants_link(input, item) ? PLAN_LINK : PLAN_SKIP;
 }
 
 /* In the plan's order, so the first priority is served first; a set is decided when its first member comes up. A small set

@@ -12,6 +12,7 @@ typedef enum FitLimit { FIT_TMPFS, FIT_SIZE, FIT_MEMORY, FIT_CGROUP, _FIT_LIMIT_
 typedef struct FitInput {
         uint64_t room[_FIT_LIMIT_MAX]; /* bytes that each limit still allows; UINT64_MAX where it does not apply */
         uint64_t inodes;               /* free in the tmpfs; UINT64_MAX where they are not counted */
+        LayoutKind layout;       /* never LAYOUT_AUTO */
         OnNoRoom on_no_room;
         const char *source_path;
 } FitInput;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <strings.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -158,6 +159,49 @@ int fs_write_atomic(int dirfd, const char *name, const char *content, size_t len
                 return r;
         }
         return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int fs_sync_directory(int dirfd) {
+        _cleanup_(close_fdp) int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        return fsync(fd) < 0 && errno != EINVAL && errno != ENOSYS ? -errno : 0;
+}
+
+/* Not only of ASCII letters: what folds those of other alphabets, or composes accents, is known by the inode. */
+static bool is_folded(int dirfd, const char *name, const char *wanted, const struct stat *found) {
+        struct stat st;
+
+        if (strcasecmp(name, wanted) == 0)
+                return true;
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == found->st_ino && st.st_dev == found->st_dev;
+}
+
+int fs_find_folded(int dirfd, const char *name, char **ret) {
+        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_(freep) char *found = NULL;
+        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct dirent *d;
+        struct stat st;
+
+        dir = fd < 0 ? NULL : fdopendir(fd);
+        if (!dir)
+                return -errno;
+        *ret = NULL;
+        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        while ((d = readdir(dir))) {
+                if (strcmp(d->d_name, name) == 0)
+                        return 0;
+                if (found || !is_folded(dirfd, d->d_name, name, &st))
+                        continue;
+                found = strdup(d->d_name);
+                if (!found)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(found);
+        return 0;
 }
 
 int fs_is_tmpfs(int fd) {

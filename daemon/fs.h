@@ -33,6 +33,12 @@ int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
 /* Writes a file whole: temporary beside it, fsync, rename, fsync of the directory. */
 int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode);
 
+/* fsync() of a directory, of which @dirfd may be an O_PATH descriptor. 0 also where a filesystem syncs no directories. */
+int fs_sync_directory(int dirfd);
+
+/* Under which other name a filesystem that folds case keeps what it finds as @name: a new string, NULL if @name is a name of its own. */
+int fs_find_folded(int dirfd, const char *name, char **ret);
+
 /* Positive if the descriptor is on a tmpfs (statfs f_type TMPFS_MAGIC), 0 if not. */
 int fs_is_tmpfs(int fd);
 

@@ -195,6 +195,26 @@ static int check_mirror(Generator *generator, const MirrorConfig *mirror, const 
         return 0;
 }
 
+/* True if what is saved goes to @path, by this mirror or by one whose source is around it. */
+static bool is_saved_to(const Generator *generator, const char *path) {
+        for (size_t i = 0; i < generator->config->n_mirrors; i++)
+                if (generator->config->mirrors[i].write_back && is_below(path, generator->config->mirrors[i].source))
+                        return true;
+        return false;
+}
+
+/* A source that lies in another one which is saved to must have no line of its own: read-only would win where both name the same
+ * path, and below it would make a mount of its own, over whose edge no file can be renamed into place. */
+static int write_sandbox(Generator *generator, const MirrorConfig *mirror) {
+        int r = 0;
+
+        if (mirror->write_back)
+                r = add_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->source);
+        else if (!is_saved_to(generator, mirror->source))
+                r = add_setting(&generator->service, "ReadOnlyPaths", UNIT_WORD, "-", mirror->source);
+        return r < 0 ? r : add_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->target);
+}
+
 static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
         _cleanup_(freep) char *unit = unit_name_from_path(mirror->target, "mount");
         int r;
@@ -217,11 +237,7 @@ static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
                 r = add_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->source);
         if (r == 0)
                 r = add_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->target);
-        if (r == 0)
-                r = add_setting(&generator->service, "ReadOnlyPaths", UNIT_WORD, "-", mirror->source);
-        if (r == 0)
-                r = add_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->target);
-        return r;
+        return r < 0 ? r : write_sandbox(generator, mirror);
 }
 
 static bool has_engine(const MirrorConfig *mirror, const char *name) {

@@ -1,47 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What a path means to its client: the plain layout. See layout.h. */
+/* What a path means to its client: asks the layout of the tree. And sets, which are the same in all of them. See layout.h. */
 
 #include "layout.h"
 
 #include <ctype.h>
-#include <fnmatch.h>
 
-/* rsync's temporary: ".NAME.XXXXXX" with six of mkstemp()'s characters. A plain dot file such as ".config" has no second
- * dot, and an extension made of six lower-case letters is taken for an extension. */
-static bool is_rsync_temporary(const char *name) {
-        const char *suffix = strrchr(name, '.');
-        bool random = false;
-
-        if (name[0] != '.' || suffix == name || strlen(suffix) != 7)
-                return false;
-        for (const char *s = suffix + 1; *s; s++) {
-                if (!isalnum((unsigned char) *s))
-                        return false;
-                random = random || isupper((unsigned char) *s) || isdigit((unsigned char) *s);
+static const LayoutType *type_of(LayoutKind kind) {
+        switch (kind) {
+        case LAYOUT_OLLAMA:
+                return &layout_ollama;
+        case LAYOUT_HUGGINGFACE:
+                return &layout_huggingface;
+        case LAYOUT_PLAIN:
+        case LAYOUT_AUTO:
+                break;
         }
-        return random;
+        assert(kind == LAYOUT_PLAIN);
+        return &layout_plain;
 }
 
-bool layout_is_in_progress(const char *path) {
-        static const char *const names[] = {
-                "*.incomplete", "*.sync.part", "*.part", "*.partial", "*.downloadInProgress", "downloading_*", "*.crdownload",
-                "*.aria2", "*.lock", "*.tmp", ".nfs*", ".*.sw[a-p]", "*~", "sha256-*-partial*",
-        };
-        static const char *const directories[] = { ".locks", ".~tmp~", ".cache/huggingface/download" };
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+LayoutKind layout_recognise(const Manifest *tree) {
+        if (layout_ollama.recognise(tree))
+                return LAYOUT_OLLAMA;
+        return layout_huggingface.recognise(tree) ? LAYOUT_HUGGINGFACE : LAYOUT_PLAIN;
+}
 
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                if (fnmatch(names[i], name, 0) == 0)
-                        return true;
-        for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
-                const char *found = strstr(path, directories[i]);
-                size_t length = strlen(directories[i]);
+const char *layout_name(LayoutKind kind) {
+        return type_of(kind)->name;
+}
 
-                if (found && (found == path || found[-1] == '/') && (found[length] == '/' || found[length] == '\0'))
-                        return true;
-        }
-        return is_rsync_temporary(name);
+LayoutRole layout_role(LayoutKind kind, const char *path) {
+        return type_of(kind)->role(path);
+}
+
+bool layout_claim(LayoutKind kind, const char *path, Claim *ret) {
+        return type_of(kind)->claim(path, ret);
+}
+
+bool layout_may_link(LayoutKind kind, const char *path) {
+        return type_of(kind)->may_link(path);
+}
+
+bool layout_is_shared(LayoutKind kind, const char *path) {
+        return type_of(kind)->is_shared(path);
+}
+
+bool layout_is_counted(LayoutKind kind, const char *path, bool directory) {
+        return type_of(kind)->is_counted(path, directory);
 }
 
 static bool five_digits(const char *s) {

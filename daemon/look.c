@@ -4,15 +4,20 @@
 
 #include "look.h"
 
+#include "choice.h"
 #include "fs.h"
+#include "layout.h"
 #include "scan.h"
 #include "staging.h"
+#include "strv.h"
 
 static int scan_source(const LookOptions *options, Look *look) {
         ScanOptions scan = {
                 .include = options->config->include,
                 .exclude = options->config->exclude,
                 .root = options->config->source,
+                .layout = options->config->layout,
+                .also = options->base,
                 .cancel = options->cancel,
                 .progress = options->progress,
         };
@@ -71,6 +76,90 @@ static bool is_emptied(const Manifest *base, const Manifest *source) {
         return false;
 }
 
+static bool is_deleted(const char *path, void *userdata) {
+        const LookOptions *options = userdata;
+
+        return options->deleted && pathset_covers(options->deleted, path);
+}
+
+/* What of the source is wanted in RAM. An empty source shows nothing: then what is in the mirror does. */
+static int choose(const LookOptions *options, Look *look) {
+        ChoiceInput input = {
+                .models = options->config->models, .sourcefd = options->sourcefd, .mirrorfd = options->mirrorfd,
+                .mirror = look->mirror, .base = options->base, .is_deleted = is_deleted, .userdata = (void *) options,
+        };
+
+        look->layout = options->config->layout;
+        if (look->layout == LAYOUT_AUTO)
+                look->layout = layout_recognise(look->source);
+        if (look->layout == LAYOUT_PLAIN && options->config->layout == LAYOUT_AUTO)
+                look->layout = layout_recognise(look->mirror);
+        input.kind = look->layout;
+        return choice_apply(look->source, &input, &look->unmatched);
+}
+
+/* On disk, or about to be: in the mirror and not ruled out by its name. */
+static bool is_there(const LookOptions *options, const Look *look, const Reference *reference) {
+        const Entry *m = manifest_find(look->mirror, reference->path);
+        struct stat st;
+
+        if (m && m->type != ENTRY_SYMLINK)
+                return reference->size == UINT64_MAX || m->type == ENTRY_DIRECTORY || m->size == reference->size;
+        if (fs_stat_beneath(options->sourcefd, reference->path, &st) < 0)
+                return false;
+        return reference->size == UINT64_MAX || !S_ISREG(st.st_mode) || (uint64_t) st.st_size == reference->size;
+}
+
+static int add_pointer(const LookOptions *options, Look *look, const Entry *mirror) {
+        LookPointer pointer = { .mirror = mirror };
+        LookPointer *grown;
+        int r;
+
+        if (look->n_pointers % 64 == 0) {
+                grown = reallocarray(look->pointers, look->n_pointers + 64, sizeof(LookPointer));
+                if (!grown)
+                        return -ENOMEM;
+                look->pointers = grown;
+        }
+        r = references_read(look->layout, options->mirrorfd, look->mirror, mirror->path, &pointer.references, &pointer.broken);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                pointer.broken = "it cannot be read";
+        for (size_t i = 0; i < pointer.references.n && !pointer.missing; i++)
+                if (!is_there(options, look, &pointer.references.items[i])) {
+                        pointer.missing = strdup(pointer.references.items[i].path);
+                        if (!pointer.missing)
+                                pointer.broken = "memory ran out";
+                }
+        look->pointers[look->n_pointers++] = pointer;
+        return 0;
+}
+
+static int compare_pointers(const void *a, const void *b) {
+        return strcmp(((const LookPointer *) a)->mirror->path, ((const LookPointer *) b)->mirror->path);
+}
+
+static int read_pointers(const LookOptions *options, Look *look) {
+        for (size_t i = 0; i < look->plan->n_items; i++) {
+                const PlanItem *item = &look->plan->items[i];
+                LayoutRole role;
+                int r;
+
+                if ((item->action != PLAN_SAVE && item->action != PLAN_CONFLICT) || item->mirror->type == ENTRY_DIRECTORY)
+                        continue;
+                role = layout_role(look->layout, item->mirror->path);
+                if (role != LAYOUT_POINTER && role != LAYOUT_LINK)
+                        continue;
+                r = add_pointer(options, look, item->mirror);
+                if (r < 0)
+                        return r;
+        }
+        if (look->n_pointers > 0)
+                qsort(look->pointers, look->n_pointers, sizeof(LookPointer), compare_pointers);
+        return 0;
+}
+
 int look_run(const LookOptions *options, Look *ret, const char **reterr_what) {
         Look look = {};
         PlanInput input;
@@ -85,16 +174,24 @@ int look_run(const LookOptions *options, Look *ret, const char **reterr_what) {
                 r = scan_mirror(options, &look);
         }
         if (r == 0) {
+                *reterr_what = "choose what is wanted of the source";
+                r = choose(options, &look);
+        }
+        if (r == 0) {
                 *reterr_what = "find out how much room there is";
                 r = measure_room(options, &look);
         }
         if (r == 0) {
                 input = (PlanInput){ .base = options->base, .source = look.source, .mirror = look.mirror,
                                      .previous = options->previous, .source_path = options->config->source,
-                                     .priority = options->config->priority };
+                                     .priority = options->config->priority, .layout = look.layout,
+                                     .keeps_owners = geteuid() == 0, .armed = options->armed,
+                                     .deleted = options->deleted };
                 *reterr_what = "plan";
                 r = plan_new(&input, &look.plan);
         }
+        if (r == 0)
+                r = read_pointers(options, &look);
         if (r != 0) {
                 look_done(&look);
                 return r == -ECANCELED ? LOOK_CANCELLED : r;
@@ -108,7 +205,7 @@ static uint64_t less(uint64_t a, uint64_t b) {
 }
 
 FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised) {
-        FitInput input = { .inodes = look->inodes_free, .on_no_room = config->on_no_room, .source_path = config->source };
+        FitInput input = { .inodes = look->inodes_free, .layout = look->layout, .on_no_room = config->on_no_room, .source_path = config->source };
 
         input.room[FIT_TMPFS] = look->tmpfs_free;
         input.room[FIT_SIZE] = look->size_left;
@@ -118,6 +215,12 @@ FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserv
 }
 
 void look_done(Look *look) {
+        for (size_t i = 0; i < look->n_pointers; i++) {
+                references_done(&look->pointers[i].references);
+                free(look->pointers[i].missing);
+        }
+        free(look->pointers);
+        strv_free(look->unmatched);
         look->plan = plan_free(look->plan);
         look->source = manifest_free(look->source);
         look->mirror = manifest_free(look->mirror);

@@ -9,6 +9,7 @@
 #include "fit.h"
 #include "memory.h"
 #include "plan.h"
+#include "references.h"
 
 #include <stdatomic.h>
 
@@ -18,11 +19,25 @@ typedef struct LookOptions {
         const Manifest *previous;       /* the source as last seen, NULL at the first look */
         int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
         uint64_t budget;                /* bytes that Size= allows the mirror in all */
+        const PathSet *deleted;         /* as PlanInput has it */
+        bool armed;
         const atomic_bool *cancel;      /* NULL for none */
         atomic_uint_fast64_t *progress; /* entries seen are added */
 } LookOptions;
 
+/* What is to be saved and leads to other things: they have to be on disk before it. */
+typedef struct LookPointer {
+        const Entry *mirror;    /* of Look.mirror */
+        References references;
+        const char *broken;     /* why it cannot be what its place says, a literal; NULL */
+        char *missing;          /* the first of the references that is neither on disk nor in the mirror; NULL if none */
+} LookPointer;
+
 typedef struct Look {
+        LayoutKind layout;    /* of the tree: never LAYOUT_AUTO */
+        LookPointer *pointers; /* in path order */
+        size_t n_pointers;
+        char **unmatched;     /* of Models=: chose nothing; NULL-terminated, or NULL */
         Manifest *source;
         Manifest *mirror;
         Plan *plan;           /* borrows from both, and from the base */

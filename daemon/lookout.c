@@ -8,6 +8,8 @@
 
 /* After the first sign of a change, more may be on their way. */
 #define DEBOUNCE_USEC (USEC_PER_SEC / 4)
+/* The same for the mirror. */
+#define QUICK_USEC (USEC_PER_SEC / 20)
 /* A source that is lost, and a file that could not be read, are tried this often where PollInterval= says nothing shorter. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
@@ -16,7 +18,7 @@ static bool wants_watch(const Lookout *lookout, const MirrorConfig *config) {
 }
 
 static int start_watch(Lookout *lookout, const MirrorConfig *config) {
-        int r = watch_add(lookout->watch, lookout->number, config->source, SCAN_PRIVATE);
+        int r = watch_add(lookout->watch, lookout->number * 2, config->source, SCAN_PRIVATE);
 
         lookout->watched = r >= 0;
         lookout->exhausted = r < 0;
@@ -26,7 +28,7 @@ static int start_watch(Lookout *lookout, const MirrorConfig *config) {
 
 static void stop_watch(Lookout *lookout) {
         if (lookout->watched)
-                (void) watch_remove(lookout->watch, lookout->number); /* it was there */
+                (void) watch_remove(lookout->watch, lookout->number * 2); /* it was there */
         lookout->watched = false;
 }
 
@@ -89,9 +91,61 @@ static uint64_t until_settled(const Lookout *lookout, const MirrorConfig *config
         return next - now;
 }
 
+/* What clients put into the mirror is to be on disk soon; but looks may not take all there is of the processor. */
+static uint64_t until_quick(const Lookout *lookout) {
+        uint64_t now, next = lookout->looked_usec + 3 * lookout->effort_usec;
+
+        if (sd_event_now(lookout->event, CLOCK_MONOTONIC, &now) < 0 || next < now + QUICK_USEC)
+                return QUICK_USEC;
+        return next - now;
+}
+
+int lookout_guard(Lookout *lookout, const MirrorConfig *config) {
+        int r;
+
+        if (lookout->guarded)
+                return 0;
+        lookout->guard_armed = lookout->guard_lost = false;
+        r = watch_add(lookout->watch, lookout->number * 2 + 1, config->target, SCAN_PRIVATE);
+        lookout->guarded = r >= 0;
+        lookout->guard_blind = r < 0;
+        return r < 0 ? r : 0;
+}
+
+bool lookout_is_guarding(const Lookout *lookout) {
+        return lookout->guard_armed || lookout->guard_blind || lookout->guard_lost;
+}
+
+void lookout_ask(Lookout *lookout, bool resting) {
+        lookout->mirror_dirty = true;
+        if (resting)
+                plan_look(lookout, until_quick(lookout));
+}
+
+void lookout_end_guard(Lookout *lookout) {
+        if (lookout->guarded)
+                (void) watch_remove(lookout->watch, lookout->number * 2 + 1); /* it was there */
+        lookout->guarded = lookout->guard_armed = lookout->guard_blind = lookout->guard_lost = false;
+}
+
+static int notice_mirror(Lookout *lookout, const WatchReport *report, bool resting) {
+        bool first = report->flags & WATCH_EXHAUSTED && !lookout->guard_blind;
+
+        lookout->guard_blind = lookout->guard_blind || first;
+        lookout->guard_lost = lookout->guard_lost || (report->flags & WATCH_LOST) != 0;
+        lookout->guard_armed = lookout->guard_armed || (report->flags & WATCH_ARMED) != 0;
+        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST))
+                lookout->mirror_dirty = true;
+        if (lookout->mirror_dirty && resting)
+                plan_look(lookout, until_quick(lookout));
+        return first;
+}
+
 int lookout_notice(Lookout *lookout, const MirrorConfig *config, const WatchReport *report, bool resting) {
         bool first = report->flags & WATCH_EXHAUSTED && !lookout->exhausted;
 
+        if (report->root % 2 == 1)
+                return notice_mirror(lookout, report, resting);
         lookout->exhausted = lookout->exhausted || first;
         lookout->broken = lookout->broken || (report->flags & WATCH_LOST) != 0;
         /* armed again: what happened before that was not seen */
@@ -106,14 +160,21 @@ int lookout_notice(Lookout *lookout, const MirrorConfig *config, const WatchRepo
 }
 
 void lookout_begun(Lookout *lookout) {
-        lookout->dirty = false;
+        lookout->dirty = lookout->mirror_dirty = false;
         if (lookout->timer)
                 (void) sd_event_source_set_enabled(lookout->timer, SD_EVENT_OFF);
         (void) sd_event_now(lookout->event, CLOCK_MONOTONIC, &lookout->looked_usec); /* if not, the next comes sooner */
 }
 
+void lookout_came_back(Lookout *lookout) {
+        uint64_t now;
+
+        if (sd_event_now(lookout->event, CLOCK_MONOTONIC, &now) >= 0)
+                lookout->effort_usec = now - lookout->looked_usec;
+}
+
 static bool is_polling(const Lookout *lookout, const MirrorConfig *config) {
-        return config->watch_source && config->poll_usec > 0 && (lookout->eventless || lookout->exhausted);
+        return config->poll_usec > 0 && (lookout->guard_blind || (config->watch_source && (lookout->eventless || lookout->exhausted)));
 }
 
 void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason reason) {
@@ -122,6 +183,8 @@ void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason re
         lookout->lost = reason == LOOKOUT_LOST;
         if (reason == LOOKOUT_NOW)
                 plan_look(lookout, 0);
+        else if (lookout->mirror_dirty)
+                plan_look(lookout, until_quick(lookout));
         else if (reason == LOOKOUT_UNSETTLED || (lookout->dirty && !lookout->lost))
                 plan_look(lookout, until_settled(lookout, config));
         else if (reason == LOOKOUT_HURT || reason == LOOKOUT_LOST)
@@ -132,5 +195,6 @@ void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason re
 
 void lookout_end(Lookout *lookout) {
         stop_watch(lookout);
+        lookout_end_guard(lookout);
         lookout->timer = sd_event_source_unref(lookout->timer);
 }

@@ -13,7 +13,7 @@
 typedef struct Lookout {
         sd_event *event;           /* borrowed */
         Watch *watch;              /* borrowed */
-        unsigned number;           /* of the root, for watch */
+        unsigned number;           /* of the mirror: its source is root 2n for the watch, its target 2n + 1 */
         void (*look)(void *userdata); /* it is time; not called again before lookout_rest() */
         void *userdata;
         sd_event_source *timer;    /* owned */
@@ -23,8 +23,16 @@ typedef struct Lookout {
         bool armed;                /* a look misses nothing from now on */
         bool broken;               /* the watch has ended with the directory that it was on */
         bool exhausted;            /* the kernel allows no more watches: poll */
-        bool dirty;                /* something was reported since the last look began */
+        bool dirty;                /* something was reported of the source since the last look began */
+        bool mirror_dirty;         /* likewise of the mirror */
         bool lost;                 /* the source */
+        uint64_t effort_usec;      /* what the last look took: looks leave so much time, and more, to others */
+
+        /* The watch on the mirror, from when it is complete. */
+        bool guarded;              /* watch_add() has been called */
+        bool guard_armed;          /* every change of the mirror is reported from now on */
+        bool guard_blind;          /* the kernel allows no more watches: the mirror is polled, and deletions in it are not seen */
+        bool guard_lost;           /* the mirror was unmounted, moved or removed */
 } Lookout;
 
 /* Starts to watch, if that is wanted and possible. The first look() comes when all is watched; or from within, where nothing is. Returns a
@@ -37,8 +45,18 @@ int lookout_adjust(Lookout *lookout, const MirrorConfig *config, bool anew);
 /* Takes a report. Positive if it is the first to say that there are no more watches. */
 int lookout_notice(Lookout *lookout, const MirrorConfig *config, const WatchReport *report, bool resting);
 
-/* A look begins now. */
+/* Starts to watch the mirror. lookout_is_guarding() when that is settled, one way or another; it is told by a report. A negative errno if the watch could not be had, which is
+ * survived by polling. */
+int lookout_guard(Lookout *lookout, const MirrorConfig *config);
+bool lookout_is_guarding(const Lookout *lookout);
+void lookout_end_guard(Lookout *lookout);
+
+/* Somebody knows that something is not as it was seen. */
+void lookout_ask(Lookout *lookout, bool resting);
+
+/* A look begins now, or has come back. */
 void lookout_begun(Lookout *lookout);
+void lookout_came_back(Lookout *lookout);
 
 /* Nothing is being done: plans the next look, if there is to be one. */
 typedef enum LookoutReason {

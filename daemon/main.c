@@ -2,6 +2,7 @@
 
 /* The program shmstaged: reads its options, and hands over to the manager. Exit statuses are in shmstaged(8). */
 
+#include "claim.h"
 #include "config.h"
 #include "log.h"
 #include "manager.h"
@@ -186,6 +187,10 @@ int main(int argc, char **argv) {
         if (options.mode == MODE_EXIT)
                 return options.status;
         log_setup(options.log_target, options.log_level);
+        if (claim_init() < 0) {
+                log_error("libgcrypt is older than the one that shmstaged was built with: install the current one");
+                return EXIT_FAILURE;
+        }
         r = load_config(&options, &config);
         if (r != 0)
                 return r;

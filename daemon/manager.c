@@ -17,12 +17,18 @@
 
 /* A stop in which nothing moves for so long goes on without the workers that hold it up. */
 #define STUCK_USEC (10 * USEC_PER_SEC)
+/* What is only in RAM is lost at a shutdown: a disk that has to spin up, or whose queue is full, is given nearly as long as notify.c asks for. */
+#define STUCK_UNSAVED_USEC (100 * USEC_PER_SEC)
+
+/* Two large saves and one for small ones: more would only make a disk seek. */
+enum { SAVERS = 3 };
 
 struct Manager {
         ManagerOptions options;
         Config *config;
         sd_event *event;
         Pool *pool;
+        Pool *savers;
         Watch *watch;
         int statefd;
         MirrorContext context;
@@ -86,17 +92,17 @@ static void set_tick(Manager *manager, bool on) {
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *manager = userdata;
-        bool busy = roster_state(&manager->roster).busy;
+        RosterState state = roster_state(&manager->roster);
 
         (void) source;
         (void) usec;
         push_status(manager);
-        if (manager->stopping && busy && notify_stalled_usec(&manager->notify) > STUCK_USEC) {
+        if (manager->stopping && state.busy && notify_stalled_usec(&manager->notify) > (state.unsaved ? STUCK_UNSAVED_USEC : STUCK_USEC)) {
                 /* Whoever waits for a dead server cannot be cancelled. What is in RAM need not wait for it. */
                 manager->stuck = true;
                 roster_abandon(&manager->roster);
         }
-        set_tick(manager, busy);
+        set_tick(manager, state.busy);
         return 0;
 }
 
@@ -149,8 +155,8 @@ static int on_review(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
 
         (void) source;
-        if (!manager->stopping && !manager->ready && roster_state(&manager->roster).failed)
-                stop_all(manager); /* a start that is not whole is none */
+        if (!manager->stopping && roster_state(&manager->roster).failed && (!manager->ready || roster_state(&manager->roster).over))
+                stop_all(manager); /* a start that is not whole is none; nor is a daemon without a mirror */
         if (!manager->stopping) {
                 roster_sweep(&manager->roster);
                 roster_proceed(&manager->roster, !manager->ready);
@@ -204,12 +210,10 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 }
 
 static int on_pool(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Manager *manager = userdata;
-
         (void) source;
         (void) fd;
         (void) events;
-        pool_dispatch(manager->pool);
+        pool_dispatch(userdata);
         return 0;
 }
 
@@ -272,7 +276,9 @@ static int add_sources(Manager *manager) {
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
                 r = sd_event_add_signal(manager->event, NULL, signals[i], on_signal, manager);
         if (r >= 0)
-                r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->pool), EPOLLIN, on_pool, manager);
+                r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->pool), EPOLLIN, on_pool, manager->pool);
+        if (r >= 0)
+                r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->savers), EPOLLIN, on_pool, manager->savers);
         if (r >= 0)
                 r = sd_event_add_io(manager->event, NULL, watch_get_fd(manager->watch), EPOLLIN, on_watch, manager);
         if (r >= 0)
@@ -304,6 +310,10 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 r = pool_new(choose_workers(config), &manager->pool);
         }
         if (r == 0) {
+                *reterr_what = "start the savers";
+                r = pool_new(SAVERS, &manager->savers);
+        }
+        if (r == 0) {
                 *reterr_what = "read /proc/meminfo";
                 r = read_ram(manager);
         }
@@ -315,7 +325,7 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 return r;
         notify_init(&manager->notify);
         manager->context = (MirrorContext){
-                .event = manager->event, .pool = manager->pool, .watch = manager->watch, .statefd = manager->statefd,
+                .event = manager->event, .pool = manager->pool, .savers = manager->savers, .watch = manager->watch, .statefd = manager->statefd,
                 .reserve = config->reserve, .ram = manager->context.ram, .promised = &manager->promised, .changed = on_changed,
                 .userdata = manager,
         };
@@ -328,6 +338,7 @@ Manager *manager_free(Manager *manager) {
                 return NULL;
         roster_done(&manager->roster);
         manager->pool = pool_free(manager->pool);
+        manager->savers = pool_free(manager->savers);
         manager->watch = watch_free(manager->watch);
         (void) sd_event_source_unref(manager->tick);
         (void) sd_event_source_unref(manager->review);

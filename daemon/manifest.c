@@ -4,9 +4,22 @@
 
 #include "manifest.h"
 
-static void entry_done(Entry *entry) {
+void entry_done(Entry *entry) {
         free(entry->path);
         free(entry->target);
+        *entry = (Entry){};
+}
+
+int entry_copy(const Entry *from, Entry *to) {
+        _cleanup_(freep) char *path = strdup(from->path);
+        _cleanup_(freep) char *target = from->target ? strdup(from->target) : NULL;
+
+        if (!path || (from->target && !target))
+                return -ENOMEM;
+        *to = *from;
+        to->path = TAKE_PTR(path);
+        to->target = TAKE_PTR(target);
+        return 0;
 }
 
 int manifest_new(Manifest **ret) {
@@ -32,25 +45,22 @@ Manifest *manifest_free(Manifest *manifest) {
 }
 
 int manifest_put(Manifest *manifest, const Entry *entry) {
-        _cleanup_(freep) char *path = strdup(entry->path);
-        _cleanup_(freep) char *target = entry->target ? strdup(entry->target) : NULL;
-        Entry *slot;
+        Entry copy;
 
-        if (!path || (entry->target && !target))
+        if (entry_copy(entry, &copy) < 0)
                 return -ENOMEM;
         if (manifest->n_entries == manifest->allocated) {
                 size_t n = MAX(manifest->allocated * 2, (size_t) 64);
                 Entry *grown = reallocarray(manifest->entries, n, sizeof(Entry));
 
-                if (!grown)
+                if (!grown) {
+                        entry_done(&copy);
                         return -ENOMEM;
+                }
                 manifest->entries = grown;
                 manifest->allocated = n;
         }
-        slot = &manifest->entries[manifest->n_entries++];
-        *slot = *entry;
-        slot->path = TAKE_PTR(path);
-        slot->target = TAKE_PTR(target);
+        manifest->entries[manifest->n_entries++] = copy;
         return 0;
 }
 

@@ -20,6 +20,10 @@ typedef enum EntryFlags {
         ENTRY_HAS_DIGEST = 1 << 0,
         ENTRY_RECORD = 1 << 1, /* base only: nothing is in the mirror, but the digest of these bytes is remembered */
         ENTRY_LINKED = 1 << 2, /* base only: a symbolic link to the disk original stands in the mirror */
+        ENTRY_SAVED = 1 << 3,  /* base only: a client brought it into the mirror of this generation: it stays, chosen or not */
+        ENTRY_DISK_ONLY = 1 << 4, /* source only: not chosen for RAM; a link to the disk original stands for it */
+        ENTRY_ORPHAN = 1 << 5, /* source only: nothing needs it: not staged if the mirror does not have it */
+        ENTRY_CONDEMNED = 1 << 6, /* records only: a client deleted it; it leaves the disk when nothing there names it any more */
 } EntryFlags;
 
 typedef struct Entry {
@@ -36,6 +40,10 @@ typedef struct Entry {
         uint8_t flags;      /* EntryFlags */
         Digest digest;      /* if ENTRY_HAS_DIGEST */
 } Entry;
+
+/* A deep copy over an empty entry, and its end. */
+int entry_copy(const Entry *from, Entry *to);
+void entry_done(Entry *entry);
 
 typedef enum OmissionReason {
         OMIT_SPECIAL,     /* a device, fifo or socket */

@@ -3,35 +3,16 @@
 
 /* One source/target pair: its state machine, and the order of the steps. Nobody else knows the order:
  *
- *      attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> settled
- *                          ^                                                      |
- *                          +------ something changed, or it is time to poll ------+
- *      stop: cancel -> remove what the manifest lists -> detach
+ *      attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> watch the mirror -> settled
+ *                          ^        |                                                            |
+ *                          |        +-> writeback, beside all the rest                           |
+ *                          +------ something changed, or it is time to poll ---------------------+
+ *      stop: cancel -> look -> writeback -> remove what the manifest lists -> detach
  *
  * Loop thread only. Every step that can wait for a disk is a job. A mirror that fails, fails alone: it says why in its status. */
 
 #include "base.h"
-#include "config.h"
-#include "pool.h"
-#include "status.h"
-#include "watch.h"
-
-#include <systemd/sd-event.h>
-
-typedef struct Mirror Mirror;
-
-/* Shared by all mirrors; owned by the manager, who changes it only while no mirror is at work. */
-typedef struct MirrorContext {
-        sd_event *event;
-        Pool *pool;
-        Watch *watch;
-        int statefd;
-        Amount reserve;          /* ReserveMemory= */
-        uint64_t ram;            /* MemTotal, bytes */
-        uint64_t *promised;      /* bytes that plans in progress will still take, all mirrors together */
-        void (*changed)(Mirror *mirror, void *userdata); /* the state has changed */
-        void *userdata;
-} MirrorContext;
+#include "mirrorstate.h"
 
 /* @number is the mirror's for watch. The configuration is copied, the context is borrowed for as
  * long as the mirror lives. */

@@ -84,6 +84,43 @@ void mirrorlog_more(const MirrorConfig *config, size_t n) {
         log_event(LOG_WARNING, &fields, "Mirror '%s': %zu further files met the like, and are not listed", config->name, n);
 }
 
+void mirrorlog_strangers(const MirrorConfig *config, int n) {
+        LogFields fields = { .mirror = config->name, .message_id = MESSAGE_CONFLICT };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "%d %s that somebody had put in place of what was being saved %s moved to '%s/" SCAN_PRIVATE "/conflicts'", n,
+                  n == 1 ? "file" : "files", n == 1 ? "was" : "were", text_path(path, config->source));
+}
+
+void mirrorlog_unmatched(const MirrorConfig *config, const char *model) {
+        LogFields fields = { .mirror = config->name };
+        char path[TEXT_PATH_MAX], name[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "Models=%s chooses nothing in '%s'", text_path(name, model), text_path(path, config->source));
+}
+
+void mirrorlog_brake(const MirrorConfig *config, const char *text) {
+        LogFields fields = { .mirror = config->name, .message_id = MESSAGE_BRAKE };
+
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "Many files were deleted in the mirror at once: the disk keeps them, and they are staged again");
+}
+
+void mirrorlog_wiped(const MirrorConfig *config) {
+        LogFields fields = { .mirror = config->name, .message_id = MESSAGE_BRAKE };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "'%s' was wiped, our own directory in it included: the disk is left as it is, and the files are staged again",
+                  text_path(path, config->target));
+}
+
+void mirrorlog_mirror_lost(const MirrorConfig *config) {
+        LogFields fields = { .mirror = config->name, .message_id = MESSAGE_MIRROR_LOST };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_ERR, &fields, "'%s' was unmounted, moved or replaced: the disk is left as it is, and the mirror is made anew",
+                  text_path(path, config->target));
+}
+
 void mirrorlog_xattrs_lost(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 

@@ -19,6 +19,12 @@ void mirrorlog_shortage(const MirrorConfig *config, const char *text);
 void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text);
 /* @n further files met the same as those that were told. */
 void mirrorlog_more(const MirrorConfig *config, size_t n);
+/* Files of others that a crash had left among our temporaries on the disk. */
+void mirrorlog_strangers(const MirrorConfig *config, int n);
+void mirrorlog_unmatched(const MirrorConfig *config, const char *model);
+void mirrorlog_brake(const MirrorConfig *config, const char *text);
+void mirrorlog_wiped(const MirrorConfig *config);
+void mirrorlog_mirror_lost(const MirrorConfig *config);
 void mirrorlog_xattrs_lost(const MirrorConfig *config);
 void mirrorlog_unwatched(const MirrorConfig *config, int error); /* @error 0: the kernel allows no more watches */
 void mirrorlog_not_saved(const MirrorConfig *config, int error);

@@ -13,6 +13,8 @@
 /* By this much a timeout is moved with each sign of life: more than the longest pause between two of them on a slow
  * server, less than anyone would wait for a dead one. */
 #define EXTENSION_USEC (30 * USEC_PER_SEC)
+/* The same while something is only in RAM yet. */
+#define EXTENSION_UNSAVED_USEC (120 * USEC_PER_SEC)
 
 /* For so long after a beginning the progress is looked at often. */
 #define QUICK_USEC (2 * USEC_PER_SEC)
@@ -70,13 +72,20 @@ static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n)
         return rate;
 }
 
+static uint64_t extension_usec(const MirrorStatus *mirrors, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (mirrors[i].state == MIRROR_SAVING && mirrors[i].n_unsaved > 0)
+                        return EXTENSION_UNSAVED_USEC;
+        return EXTENSION_USEC;
+}
+
 void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool waited) {
         uint64_t before = notify->life;
         StatusRate rate = measure(notify, mirrors, n);
         _cleanup_(freep) char *line = status_line(mirrors, n, &rate);
 
         if (waited && notify->life != before)
-                (void) sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long) EXTENSION_USEC);
+                (void) sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long) extension_usec(mirrors, n));
         if (!line || string_equal(line, notify->said))
                 return;
         (void) sd_notifyf(0, "STATUS=%s", line); /* nobody listens: nothing is lost */

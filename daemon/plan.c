@@ -4,7 +4,10 @@
 
 #include "plan.h"
 
+#include "layout.h"
 #include "selection.h"
+
+#include <limits.h>
 
 static bool is_data(const Entry *entry) {
         return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
@@ -26,6 +29,15 @@ static bool attributes_differ(const Entry *a, const Entry *b) {
         return a->type != ENTRY_SYMLINK && (a->uid != b->uid || a->gid != b->gid || a->mode != b->mode);
 }
 
+/* Somebody has given the copy another owner or mode. Directories get theirs when staging ends, so what differs before says nothing. */
+static bool attributes_changed(const PlanInput *input, const Entry *base, const Entry *mirror) {
+        if (base->flags & ENTRY_LINKED || base->type == ENTRY_SYMLINK || (base->type == ENTRY_DIRECTORY && !input->armed))
+                return false;
+        if (input->keeps_owners)
+                return attributes_differ(base, mirror);
+        return base->type != ENTRY_DIRECTORY && base->mode != mirror->mode;
+}
+
 bool plan_is_disk_link(const Entry *mirror, const char *source_path) {
         size_t n = strlen(source_path);
 
@@ -43,50 +55,105 @@ static bool mirror_agrees(const PlanItem *item, const char *source_path) {
         return looks_same(b, m) && (is_tied_alike(b, m) || b->ino == m->ino);
 }
 
-static PlanAction agree(const PlanItem *item) {
+static PlanAction agree(const PlanInput *input, const PlanItem *item) {
         const Entry *b = item->base, *m = item->mirror;
 
         if (b->flags & ENTRY_LINKED)
                 return PLAN_STAGE; /* perhaps it fits by now */
-        if (is_data(b) && (b->ino != m->ino || b->ctime_nsec != m->ctime_nsec))
+        if (is_data(b) && b->ino != m->ino)
+                return PLAN_ADOPT;
+        if (attributes_changed(input, b, m) && !attributes_differ(item->source, b) && is_tied_alike(item->source, m))
+                return PLAN_SAVEATTR; /* which looks at the bytes too */
+        if (is_data(b) && b->ctime_nsec != m->ctime_nsec)
                 return PLAN_ADOPT;
         if (!is_tied_alike(item->source, m))
                 return PLAN_STAGE;
         return attributes_differ(item->source, b) ? PLAN_SETATTR : PLAN_KEEP;
 }
 
-static PlanAction decide_without_base(const PlanItem *item, const char *source_path) {
+static LayoutKind kind_of(const PlanInput *input) {
+        return input->layout == LAYOUT_AUTO ? LAYOUT_PLAIN : input->layout;
+}
+
+/* aria2 writes "X" in place, and has "X.aria2" beside it until that is whole. */
+static bool has_aria_marker(const Manifest *mirror, const char *path) {
+        char marker[PATH_MAX];
+        int n = snprintf(marker, sizeof(marker), "%s.aria2", path);
+
+        return n < (int) sizeof(marker) && manifest_find(mirror, marker);
+}
+
+static bool is_unfinished(const PlanInput *input, const Entry *mirror) {
+        return layout_role(kind_of(input), mirror->path) == LAYOUT_UNFINISHED ||
+               (mirror->type == ENTRY_FILE && has_aria_marker(input->mirror, mirror->path));
+}
+
+static PlanAction save(const PlanInput *input, const PlanItem *item) {
+        return is_unfinished(input, item->mirror) ? PLAN_IGNORE : PLAN_SAVE;
+}
+
+/* Where the name states the digest there are not two versions: the mirror's is saved only if it has it, and then it is the same, or the disk's was damaged. */
+static PlanAction conflict(const PlanInput *input, const PlanItem *item) {
+        Claim claim;
+
+        if (is_unfinished(input, item->mirror))
+                return PLAN_IGNORE;
+        return item->source->type == ENTRY_FILE && item->mirror->type == ENTRY_FILE &&
+               layout_claim(kind_of(input), item->mirror->path, &claim) ? PLAN_SAVE : PLAN_CONFLICT;
+}
+
+static PlanAction decide_without_base(const PlanInput *input, const PlanItem *item) {
         const Entry *s = item->source, *m = item->mirror;
+        const char *source_path = input->source_path;
 
         if (!m)
                 return s ? PLAN_STAGE : PLAN_FORGET;
         if (!s)
-                return PLAN_SAVE;
+                return save(input, item);
         if (is_data(s) && plan_is_disk_link(m, source_path))
                 return PLAN_STAGE; /* our own link, left by a run whose base was lost */
         if (!looks_same(s, m))
-                return PLAN_CONFLICT;
+                return conflict(input, item);
         if (!is_tied_alike(s, m))
                 return PLAN_STAGE;
         return PLAN_ADOPT;
 }
 
-/* DESIGN's table. Deletions seen in the mirror are not known here: without an event, absence is staged again. */
-static PlanAction decide(const PlanItem *item, const char *source_path) {
+/* Something stands there that a list does not hold: a fifo, or what could not be looked at. */
+static bool is_unseen(const Manifest *mirror, const char *path) {
+        for (size_t i = 0; i < mirror->n_omissions; i++)
+                if (strcmp(mirror->omissions[i].path, path) == 0)
+                        return true;
+        return manifest_is_blind(mirror, path);
+}
+
+/* Only what was seen to happen is a deletion: without an event, absence is staged again. */
+static PlanAction decide_absent(const PlanInput *input, const PlanItem *item, bool source_same) {
+        if (!item->source)
+                return PLAN_FORGET;
+        if (source_same && input->deleted && pathset_covers(input->deleted, item->source->path) &&
+            (item->source->flags & ENTRY_ORPHAN || !layout_is_shared(kind_of(input), item->source->path)) &&
+            !is_unseen(input->mirror, item->source->path))
+                return PLAN_DELETE;
+        return PLAN_STAGE;
+}
+
+/* DESIGN's table. */
+static PlanAction decide(const PlanInput *input, const PlanItem *item) {
         const Entry *b = item->base, *s = item->source, *m = item->mirror;
         bool s_same, m_same;
 
         if (!b || b->flags & ENTRY_RECORD)
-                return decide_without_base(item, source_path);
+                return decide_without_base(input, item);
         s_same = s && looks_same(b, s);
-        m_same = m && mirror_agrees(item, source_path);
         if (!m)
-                return s ? PLAN_STAGE : PLAN_FORGET;
+                return decide_absent(input, item, s_same);
+        m_same = mirror_agrees(item, input->source_path);
         if (m_same)
-                return !s ? PLAN_REMOVE : s_same ? agree(item) : PLAN_STAGE;
+                return !s ? PLAN_REMOVE : s_same ? agree(input, item) : PLAN_STAGE;
         if (!s || s_same)
-                return PLAN_SAVE;
-        return looks_same(s, m) ? PLAN_ADOPT : PLAN_CONFLICT;
+                return save(input, item);
+        return looks_same(s, m) ? PLAN_ADOPT : conflict(input, item);
 }
 
 /* Something that was seen differently, or not at all, the last time is not yet at rest. */
@@ -102,9 +169,24 @@ static bool is_restless(const PlanInput *input, const PlanItem *item, const char
                (is_data(before) && before->ctime_nsec != item->source->ctime_nsec);
 }
 
+/* What is not chosen for RAM: a link to the disk stands for it; for what nothing needs, only if one is there. */
+static PlanAction decide_unwanted(const PlanInput *input, const PlanItem *item, PlanAction action) {
+        bool linked = item->base && item->base->flags & ENTRY_LINKED, orphan = item->source->flags & ENTRY_ORPHAN;
+
+        if (action == PLAN_STAGE && plan_is_disk_link(item->mirror, input->source_path))
+                return linked && !(item->base->flags & ENTRY_RECORD) ? PLAN_KEEP : PLAN_LINK;
+        if (action == PLAN_STAGE)
+                return orphan ? PLAN_IGNORE : PLAN_LINK;
+        return action == PLAN_KEEP && !orphan ? PLAN_LINK : action;
+}
+
 static PlanAction decide_carefully(const PlanInput *input, const PlanItem *item, const char *path) {
-        PlanAction action = decide(item, input->source_path);
-        bool touches_mirror = action == PLAN_STAGE || action == PLAN_REMOVE || action == PLAN_SETATTR;
+        PlanAction action = decide(input, item);
+        bool touches_mirror;
+
+        if (item->source && item->source->flags & (ENTRY_DISK_ONLY | ENTRY_ORPHAN))
+                action = decide_unwanted(input, item, action);
+        touches_mirror = action == PLAN_STAGE || action == PLAN_REMOVE || action == PLAN_SETATTR;
 
         if (!item->source && manifest_is_blind(input->source, path))
                 return PLAN_KEEP; /* unknown, not absent */
@@ -187,6 +269,56 @@ static void follow_leaders(Plan *plan) {
                 leader = bsearch(item->source->target, plan->items, plan->n_items, sizeof(PlanItem), compare_item_paths);
                 if (leader && (leader->action == PLAN_STAGE || leader->action == PLAN_WAIT))
                         item->action = leader->action;
+                else if (leader && leader->action == PLAN_DELETE && item->action == PLAN_STAGE && item->mirror && looks_same(item->source, item->mirror))
+                        item->action = PLAN_KEEP; /* it is the first name when that is gone from the disk too */
+        }
+}
+
+typedef struct Above {
+        const char *path;
+        size_t length;
+} Above;
+
+static int compare_above(const void *key, const void *item) {
+        const Above *above = key;
+        const char *path = plan_item_path(item);
+        int order = strncmp(above->path, path, above->length);
+
+        return order != 0 ? order : path[above->length] ? -1 : 0;
+}
+
+static bool is_directory(const Entry *entry) {
+        return entry && entry->type == ENTRY_DIRECTORY;
+}
+
+/* What becomes of a directory, as far as one thing in it has a say. */
+static PlanAction decide_directory(const PlanItem *directory, const PlanItem *inside) {
+        PlanAction action = directory->action;
+        bool going = !directory->source && (action == PLAN_REMOVE || action == PLAN_WAIT || action == PLAN_KEEP);
+
+        if (action == PLAN_DELETE && inside->action != PLAN_DELETE && inside->action != PLAN_FORGET)
+                return PLAN_STAGE; /* something in it stays, or comes */
+        if (!is_directory(directory->mirror) || !inside->mirror)
+                return action;
+        if (plan_is_write_back(inside->action) && going)
+                return PLAN_SAVE; /* it comes back on disk, with what is new in it */
+        if (plan_is_write_back(inside->action) && (action == PLAN_STAGE || action == PLAN_LINK || action == PLAN_IGNORE) && directory->source &&
+            !is_directory(directory->source))
+                return PLAN_CONFLICT; /* on disk a file has taken its name */
+        return action == PLAN_REMOVE && inside->action != PLAN_REMOVE ? PLAN_KEEP : action;
+}
+
+/* A directory shares the fate of what is in it. Works on the items while they are in path order: from the end, so that what is decided about a
+ * directory counts for the one above. */
+static void follow_inhabitants(Plan *plan) {
+        for (size_t i = plan->n_items; i > 0; i--) {
+                const PlanItem *item = &plan->items[i - 1];
+                const char *path = plan_item_path(item), *slash = strrchr(path, '/');
+                Above above = { .path = path, .length = slash ? (size_t) (slash - path) : 0 };
+                PlanItem *directory = slash ? bsearch(&above, plan->items, i - 1, sizeof(PlanItem), compare_above) : NULL;
+
+                if (directory)
+                        directory->action = decide_directory(directory, item);
         }
 }
 
@@ -202,7 +334,13 @@ static int collect(const PlanInput *input, Plan *plan) {
         return 0;
 }
 
+bool plan_is_write_back(PlanAction action) {
+        return action == PLAN_SAVE || action == PLAN_SAVEATTR || action == PLAN_DELETE || action == PLAN_CONFLICT;
+}
+
 bool plan_is_left_out(const PlanItem *item) {
+        if (item->source && item->source->flags & (ENTRY_DISK_ONLY | ENTRY_ORPHAN))
+                return false; /* nobody asked for it */
         return item->action == PLAN_LINK || item->action == PLAN_SKIP ||
                (item->action == PLAN_KEEP && item->base && item->base->flags & ENTRY_LINKED && !(item->base->flags & ENTRY_RECORD));
 }
@@ -216,7 +354,7 @@ void plan_count(Plan *plan) {
                 plan->n_stage += item->action == PLAN_STAGE;
                 plan->n_adopt += item->action == PLAN_ADOPT;
                 plan->n_waiting += item->action == PLAN_WAIT;
-                plan->n_held += item->action == PLAN_SAVE || item->action == PLAN_CONFLICT;
+                plan->n_held += item->action == PLAN_SAVE || item->action == PLAN_SAVEATTR || item->action == PLAN_CONFLICT;
                 plan->n_left_out += plan_is_left_out(item);
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_FILE)
                         plan->stage_bytes += item->source->size;
@@ -233,6 +371,7 @@ int plan_new(const PlanInput *input, Plan **ret) {
         if (r < 0)
                 return r;
         follow_leaders(plan);
+        follow_inhabitants(plan);
         if (plan->n_items > 0)
                 qsort(plan->items, plan->n_items, sizeof(PlanItem), compare_items);
         plan_count(plan);
@@ -240,19 +379,46 @@ int plan_new(const PlanInput *input, Plan **ret) {
         return 0;
 }
 
-int plan_new_removal(const Manifest *base, Plan **ret) {
+/* What @list has, from its end. */
+static void collect_removals(Plan *plan, const Manifest *list, bool known) {
+        for (size_t i = list->n_entries; i > 0; i--) {
+                const Entry *entry = &list->entries[i - 1];
+
+                if (!(entry->flags & ENTRY_RECORD))
+                        plan->items[plan->n_items++] = (PlanItem){ .action = PLAN_REMOVE, .base = known ? entry : NULL, .mirror = entry };
+        }
+}
+
+/* What both lists have goes as the second one saw it. */
+static void drop_replaced(Plan *plan) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const PlanItem *item = &plan->items[i];
+
+                if (kept > 0 && strcmp(plan_item_path(&plan->items[kept - 1]), plan_item_path(item)) == 0) {
+                        if (!item->base)
+                                plan->items[kept - 1] = *item;
+                } else
+                        plan->items[kept++] = *item;
+        }
+        plan->n_items = kept;
+}
+
+int plan_new_removal(const Manifest *base, const Manifest *extra, Plan **ret) {
         _cleanup_(plan_freep) Plan *plan = calloc(1, sizeof(*plan));
+        size_t n = base->n_entries + (extra ? extra->n_entries : 0);
 
         if (!plan)
                 return -ENOMEM;
-        plan->items = reallocarray(NULL, base->n_entries + 1, sizeof(PlanItem));
+        plan->items = reallocarray(NULL, n + 1, sizeof(PlanItem));
         if (!plan->items)
                 return -ENOMEM;
-        for (size_t i = base->n_entries; i > 0; i--) {
-                const Entry *entry = &base->entries[i - 1];
-
-                if (!(entry->flags & ENTRY_RECORD))
-                        plan->items[plan->n_items++] = (PlanItem){ .action = PLAN_REMOVE, .base = entry, .mirror = entry };
+        collect_removals(plan, base, true);
+        if (extra && extra->n_entries > 0) {
+                collect_removals(plan, extra, false);
+                qsort(plan->items, plan->n_items, sizeof(PlanItem), compare_items);
+                drop_replaced(plan);
         }
         *ret = TAKE_PTR(plan);
         return 0;
@@ -270,6 +436,7 @@ const char *plan_action_name(PlanAction action) {
         static const char *const names[] = {
                 [PLAN_KEEP] = "keep", [PLAN_ADOPT] = "adopt", [PLAN_STAGE] = "stage", [PLAN_SETATTR] = "set attributes",
                 [PLAN_LINK] = "link to disk", [PLAN_SKIP] = "leave out", [PLAN_REMOVE] = "remove", [PLAN_SAVE] = "save",
+                [PLAN_SAVEATTR] = "save attributes", [PLAN_DELETE] = "delete on disk", [PLAN_IGNORE] = "ignore",
                 [PLAN_CONFLICT] = "conflict", [PLAN_FORGET] = "forget", [PLAN_WITHHOLD] = "withhold", [PLAN_WAIT] = "wait",
         };
 

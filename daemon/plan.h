@@ -8,7 +8,9 @@
  * ctime is another one, the bytes are looked at before they are trusted. */
 
 #include "base.h"
+#include "config.h"
 #include "manifest.h"
+#include "pathset.h"
 
 typedef enum PlanAction {
         PLAN_KEEP,     /* all agree */
@@ -19,7 +21,10 @@ typedef enum PlanAction {
         PLAN_SKIP,     /* it does not fit: left out */
         PLAN_REMOVE,   /* gone from the source: remove from the mirror */
         PLAN_SAVE,     /* new or changed in the mirror: to be saved */
+        PLAN_SAVEATTR, /* same bytes, owner or mode changed in the mirror: to be carried to the disk */
+        PLAN_DELETE,   /* deleted in the mirror, which was seen to happen: the disk is to follow */
         PLAN_CONFLICT, /* both sides changed, differently */
+        PLAN_IGNORE,   /* nothing is done about it: unfinished in the mirror, or needed by nothing */
         PLAN_FORGET,   /* gone from both sides */
         PLAN_WITHHOLD, /* it could not be brought into RAM verified, and has not changed since: not tried again now */
         PLAN_WAIT,     /* changed since the last look: not acted upon until it holds still */
@@ -41,6 +46,11 @@ typedef struct PlanInput {
         const Manifest *previous; /* the source as it was seen last time; entries that differ from it wait. NULL: nothing waits */
         const char *source_path;  /* absolute; links to the disk original point below it */
         char *const *priority;
+        LayoutKind layout;        /* LAYOUT_AUTO counts as plain */
+        bool keeps_owners;        /* we may give files to others: an owner that differs was changed by somebody */
+        bool armed;               /* all changes of the mirror have been seen since it was complete */
+        const PathSet *deleted;   /* names, and directories with all below, that were seen to go from the mirror; only those that are not
+                                   * there count. NULL for none */
 } PlanInput;
 
 typedef struct Plan {
@@ -54,8 +64,12 @@ int plan_new(const PlanInput *input, Plan **ret);
 Plan *plan_free(Plan *plan);
 DEFINE_CLEANUP(Plan, plan_free)
 
-/* The plan that removes all that @base lists in the mirror, the deepest first. */
-int plan_new_removal(const Manifest *base, Plan **ret);
+/* The plan that removes all that @base lists in the mirror, and what @extra lists (NULL for nothing), the deepest first. Of a path that both have
+ * @extra says what stands there. */
+int plan_new_removal(const Manifest *base, const Manifest *extra, Plan **ret);
+
+/* True if the action is one that writes to the disk: the way back. */
+bool plan_is_write_back(PlanAction action);
 
 /* Sets the sums anew after actions were changed. */
 void plan_count(Plan *plan);

@@ -4,65 +4,16 @@
 
 #include "publish.h"
 
+#include "attributes.h"
 #include "fs.h"
 
 #include <fcntl.h>
-#include <sys/xattr.h>
-
-/* Where the mirror's tmpfs takes no user xattrs, the file is good without them. */
-static bool is_xattr_refusal(int error) {
-        return error == EOPNOTSUPP || error == ENOSPC;
-}
-
-static int copy_xattr(int sourcefd, int mirrorfd, const char *name, bool *ret_lost) {
-        _cleanup_(freep) char *value = malloc(64 * 1024); /* XATTR_SIZE_MAX */
-        ssize_t n;
-
-        if (!value)
-                return -ENOMEM;
-        n = fgetxattr(sourcefd, name, value, 64 * 1024);
-        if (n < 0)
-                return errno == ENODATA ? 0 : -errno;
-        if (fsetxattr(mirrorfd, name, value, (size_t) n, 0) == 0)
-                return 0;
-        if (!is_xattr_refusal(errno))
-                return -errno;
-        *ret_lost = true;
-        return 0;
-}
-
-static int copy_xattrs(int sourcefd, int mirrorfd, bool *ret_lost) {
-        _cleanup_(freep) char *names = NULL;
-        ssize_t n = flistxattr(sourcefd, NULL, 0);
-
-        if (n <= 0)
-                return n == 0 || errno == EOPNOTSUPP ? 0 : -errno;
-        names = malloc((size_t) n);
-        if (!names)
-                return -ENOMEM;
-        n = flistxattr(sourcefd, names, (size_t) n);
-        if (n < 0)
-                return errno == ERANGE ? 0 : -errno; /* they are being changed: the source's ctime tells, and we come back */
-        for (const char *name = names; name < names + n; name += strlen(name) + 1) {
-                int r = strncmp(name, "user.", 5) == 0 ? copy_xattr(sourcefd, mirrorfd, name, ret_lost) : 0;
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
 
 /* Without CAP_CHOWN the owner stays as it is, and without root nobody expects otherwise. */
 static int set_owner(int fd, const char *name, int flags, const Entry *source) {
-        if (fchownat(fd, name, source->uid, source->gid, flags) == 0)
-                return 0;
-        return errno == EPERM && geteuid() != 0 ? 0 : -errno;
-}
+        int r = attributes_set_owner(fd, name, flags, source->uid, source->gid);
 
-static int set_times(int fd, const char *name, int flags, const Entry *source) {
-        struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, fs_timespec(source->mtime_nsec) };
-
-        return utimensat(fd, name, times, flags) < 0 ? -errno : 0;
+        return r == ATTRIBUTES_REFUSED ? geteuid() != 0 ? 0 : -EPERM : r;
 }
 
 /* What @fd is, or without one (-1) what stands at the path now. */
@@ -101,13 +52,13 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
         *reterr_what = "set owner, mode, time and xattrs of the copy";
         if (fstat(mirrorfd, &st) < 0)
                 return -errno;
-        r = copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
+        r = attributes_copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
         if (r == 0)
                 r = set_owner(mirrorfd, "", AT_EMPTY_PATH, source);
         if (r == 0 && fchmod(mirrorfd, source->mode) < 0)
                 r = -errno;
         if (r == 0)
-                r = set_times(mirrorfd, "", AT_EMPTY_PATH, source);
+                r = attributes_set_mtime(mirrorfd, "", AT_EMPTY_PATH, source->mtime_nsec);
         if (r < 0)
                 return r;
         *reterr_what = "give the copy a name";
@@ -156,7 +107,7 @@ int publish_symlink(Staging *staging, const Entry *source, const char *target, c
                 return -errno;
         r = set_owner(staging->fd, name, AT_SYMLINK_NOFOLLOW, source);
         if (r == 0)
-                r = set_times(staging->fd, name, AT_SYMLINK_NOFOLLOW, source);
+                r = attributes_set_mtime(staging->fd, name, AT_SYMLINK_NOFOLLOW, source->mtime_nsec);
         if (r < 0) {
                 (void) unlinkat(staging->fd, name, 0);
                 return r;
@@ -204,6 +155,6 @@ int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const 
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         if (chmod(path, mirror_mode(source)) < 0)
                 return -errno;
-        r = set_times(AT_FDCWD, path, 0, source);
+        r = attributes_set_mtime(AT_FDCWD, path, 0, source->mtime_nsec);
         return r < 0 ? r : describe(staging, -1, source, ret);
 }

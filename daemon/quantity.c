@@ -8,13 +8,16 @@ static const struct { char letter; uint64_t bytes; } byte_units[] = {
         { 'T', 1024 * GIB }, { 'G', GIB }, { 'M', MIB }, { 'K', KIB },
 };
 
-/* Longest first, for printing; the first spelling of each is the one printed. */
+/* Longest first, for printing, which stops at days; the first spelling of each is the one printed. */
 static const struct { const char *name; uint64_t usec; } time_units[] = {
         { "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR }, { "min", USEC_PER_MIN }, { "s", USEC_PER_SEC }, { "ms", 1000 },
         { "us", 1 }, { "day", USEC_PER_DAY }, { "days", USEC_PER_DAY }, { "hr", USEC_PER_HOUR },
         { "hour", USEC_PER_HOUR }, { "hours", USEC_PER_HOUR }, { "m", USEC_PER_MIN }, { "minute", USEC_PER_MIN },
         { "minutes", USEC_PER_MIN }, { "sec", USEC_PER_SEC }, { "second", USEC_PER_SEC }, { "seconds", USEC_PER_SEC },
-        { "msec", 1000 }, { "usec", 1 }, { "\xc2\xb5s", 1 }, { "\xce\xbcs", 1 },
+        { "msec", 1000 }, { "usec", 1 }, { "\xc2\xb5s", 1 }, { "\xce\xbcs", 1 }, { "w", 7 * USEC_PER_DAY },
+        { "week", 7 * USEC_PER_DAY }, { "weeks", 7 * USEC_PER_DAY }, { "M", USEC_PER_YEAR / 12 },
+        { "month", USEC_PER_YEAR / 12 }, { "months", USEC_PER_YEAR / 12 }, { "y", USEC_PER_YEAR },
+        { "year", USEC_PER_YEAR }, { "years", USEC_PER_YEAR },
 };
 enum { N_PRINTED_TIME_UNITS = 6 };
 
@@ -166,4 +169,40 @@ void quantity_print_span(uint64_t usec, FILE *out) {
                 left %= time_units[i].usec;
                 separator = " ";
         }
+}
+
+bool quantity_parse_delete_limit(const char *text, DeleteLimit *ret) {
+        bool has_names = false, has_percent = false;
+        DeleteLimit limit = {};
+        uint64_t number;
+
+        if (strcmp(text, "off") == 0) {
+                *ret = (DeleteLimit){ .off = true };
+                return true;
+        }
+        while (quantity_take_number(&text, &number)) {
+                bool percent = *text == '%', *has = percent ? &has_percent : &has_names;
+
+                text += percent;
+                if (*has || number > (percent ? 100 : UINT32_MAX) || (*text && !strchr(" \t", *text)))
+                        return false;
+                *has = true;
+                *(percent ? &limit.percent : &limit.names) = (unsigned) number;
+                text += strspn(text, " \t");
+        }
+        if (*text || !has_names || !has_percent)
+                return false;
+        *ret = limit;
+        return true;
+}
+
+void quantity_print_delete_limit(DeleteLimit limit, FILE *out) {
+        if (limit.off)
+                (void) fputs("off", out);
+        else
+                (void) fprintf(out, "%u %u%%", limit.names, limit.percent);
+}
+
+bool delete_limit_equal(DeleteLimit a, DeleteLimit b) {
+        return a.off == b.off && a.names == b.names && a.percent == b.percent;
 }

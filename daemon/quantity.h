@@ -6,9 +6,16 @@
 
 #include "base.h"
 
+/* "3 25%": more than three, and more than a quarter. "off": never. */
+typedef struct DeleteLimit {
+        bool off;
+        unsigned names, percent;
+} DeleteLimit;
+
 #define USEC_PER_MIN (60 * USEC_PER_SEC)
 #define USEC_PER_HOUR (60 * USEC_PER_MIN)
 #define USEC_PER_DAY (24 * USEC_PER_HOUR)
+#define USEC_PER_YEAR ((uint64_t) 31557600 * USEC_PER_SEC) /* 365.25 days */
 
 typedef enum AmountKind { AMOUNT_AUTO, AMOUNT_BYTES, AMOUNT_PERMYRIAD } AmountKind;
 
@@ -32,6 +39,11 @@ void quantity_print_bytes(uint64_t bytes, FILE *out);
 bool quantity_parse_percent(const char *text, uint64_t *ret);
 void quantity_print_percent(uint64_t permyriad, FILE *out);
 
-/* "90", "1.5h", "5min 20s": the spans of systemd.time(7), with units from microseconds to days. */
+/* "90", "1.5h", "5min 20s", "2 weeks": the spans of systemd.time(7), with its units from microseconds to years. */
 bool quantity_parse_span(const char *text, uint64_t *ret);
 void quantity_print_span(uint64_t usec, FILE *out);
+
+/* "3 25%", in either order, or "off". Whole numbers; the percentage up to 100. */
+bool quantity_parse_delete_limit(const char *text, DeleteLimit *ret);
+void quantity_print_delete_limit(DeleteLimit limit, FILE *out);
+bool delete_limit_equal(DeleteLimit a, DeleteLimit b);

@@ -125,14 +125,14 @@ void roster_abandon(Roster *roster) {
         for (size_t i = 0; i < roster->n; i++) {
                 MirrorState state = state_of(roster, i);
 
-                if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING)
+                if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING || state == MIRROR_SAVING)
                         mirror_abandon(roster->mirrors[i]);
         }
 }
 
 void roster_notice(Roster *roster, const WatchReport *report) {
         for (size_t i = 0; i < roster->n; i++)
-                if (mirror_number(roster->mirrors[i]) == report->root)
+                if (mirror_number(roster->mirrors[i]) == report->root / 2)
                         mirror_notice(roster->mirrors[i], report);
 }
 
@@ -145,8 +145,9 @@ RosterState roster_state(const Roster *roster) {
 
                 state.ready = state.ready && mirror.ready;
                 state.settled = state.settled && (mirror_is_settled(roster->mirrors[i]) || mirror.state == MIRROR_FAILED);
-                state.busy = state.busy || (!ended && mirror.state != MIRROR_SETTLED);
+                state.busy = state.busy || (!ended && (mirror.state != MIRROR_SETTLED || mirror.n_saving > 0));
                 state.over = state.over && ended;
+                state.unsaved = state.unsaved || (!ended && mirror.n_unsaved > 0);
                 if (!state.failed && (mirror.state == MIRROR_FAILED || mirror.failing))
                         state.failed = mirror.problem ? mirror.problem : "files were left in the mirror";
         }

@@ -37,6 +37,7 @@ void roster_abandon(Roster *roster);
 void roster_notice(Roster *roster, const WatchReport *report);
 
 typedef struct RosterState {
+        bool unsaved;       /* something is only in RAM yet */
         bool ready;         /* every one has been complete once */
         bool settled;       /* no one has anything to do, but for what it waits for */
         bool busy;          /* one is at work */

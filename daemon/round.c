@@ -13,6 +13,7 @@ enum { LINES_MAX = 20 };
 void round_done(Round *round) {
         round->stage = stage_free(round->stage);
         round->changes = manifest_free(round->changes);
+        round->altered = manifest_free(round->altered);
 }
 
 void round_promise(Round *round, uint64_t bytes) {
@@ -35,6 +36,19 @@ static void tell_trouble(Round *round, const Task *task) {
                 mirrorlog_withheld(round->config, task, text);
         if (task->item->source)
                 (void) withheld_put(round->withheld, task, text ? text : "Out of memory");
+}
+
+/* It is to be saved, not told: the next look plans that. Positive if so. */
+static bool note_altered(Round *round, const Task *task) {
+        if (!round->config->write_back || !task->altered || task->outcome == TASK_AGREED || !task->item->mirror)
+                return false;
+        if (!round->altered && manifest_new(&round->altered) < 0)
+                return false;
+        if (manifest_put(round->altered, task->item->mirror) < 0)
+                return false;
+        manifest_sort(round->altered);
+        round->unsettled = true;
+        return true;
 }
 
 static void on_report(const Task *task, void *userdata) {
@@ -72,7 +86,8 @@ static void on_report(const Task *task, void *userdata) {
         case TASK_FAILED:
                 break;
         }
-        tell_trouble(round, task);
+        if (!note_altered(round, task))
+                tell_trouble(round, task);
 }
 
 static void on_finished(void *userdata) {

@@ -22,6 +22,7 @@ typedef struct Round {
         TaskContext tasks;
         Stage *stage;               /* owned; NULL while no round runs */
         Manifest *changes;          /* owned; to the base */
+        Manifest *altered;          /* owned; the mirror's entries of what was found altered behind its size and time, of all rounds; NULL: none */
         uint64_t promise;           /* our part of *promised */
         size_t n_told;              /* lines about single files */
         bool staged;                /* something was put into the mirror, in any round */

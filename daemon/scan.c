@@ -67,8 +67,7 @@ int scan_link_path(const char *root, const char *path, const char *target, char 
         return 0;
 }
 
-/* An absolute link into the tree, as a link relative to the directory that holds it: in the mirror it must lead to the mirror. */
-static int make_relative(const char *path, const char *inside, char **ret) {
+int scan_make_relative(const char *path, const char *inside, char **ret) {
         _cleanup_(freep) char *text = NULL;
 
         for (const char *s = path; (s = strchr(s, '/')); s++) {
@@ -119,7 +118,7 @@ static int add_symlink(Scan *scan, int dirfd, const char *name, Entry *entry) {
         if (r < 0)
                 return r;
         if (target[0] == '/') {
-                r = make_relative(scan->path, inside, &relative);
+                r = scan_make_relative(scan->path, inside, &relative);
                 if (r < 0)
                         return r;
                 entry->target = relative;
@@ -179,14 +178,34 @@ static int add_directory(Scan *scan, int dirfd, const char *name, Entry *entry) 
         return r < 0 ? r : scan_directory(scan, dirfd, name);
 }
 
+static bool is_saved(const Scan *scan) {
+        const Entry *entry = scan->options->also ? manifest_find(scan->options->also, scan->path) : NULL;
+
+        return entry && (entry->flags & (ENTRY_SAVED | ENTRY_RECORD)) == ENTRY_SAVED;
+}
+
 static bool is_chosen(const Scan *scan, bool directory) {
         const ScanOptions *options = scan->options;
         static char *const nothing[] = { NULL };
 
-        if (!options->include)
+        if (!options->include || is_saved(scan))
                 return true;
         /* a directory that is not included itself may hold something that is */
         return selection_includes(directory ? nothing : options->include, options->exclude, scan->path);
+}
+
+/* Before the layout is known, a name is left out if it is unfinished in all of them: what the others leave out is dropped when it is. */
+static bool is_unfinished(const Scan *scan) {
+        LayoutKind first = scan->options->layout, last = first;
+
+        if (first == LAYOUT_AUTO) {
+                first = LAYOUT_PLAIN;
+                last = LAYOUT_HUGGINGFACE;
+        }
+        for (LayoutKind kind = first; kind <= last; kind++)
+                if (layout_role(kind, scan->path) != LAYOUT_UNFINISHED)
+                        return false;
+        return true;
 }
 
 static int add_entry(Scan *scan, int dirfd, const char *name) {
@@ -197,7 +216,7 @@ static int add_entry(Scan *scan, int dirfd, const char *name) {
                 return errno == ENOENT ? 0 : omit(scan, OMIT_UNREADABLE, errno);
         if (!is_chosen(scan, S_ISDIR(st.st_mode)))
                 return 0;
-        if (!scan->options->mirror && layout_is_in_progress(scan->path))
+        if (!scan->options->mirror && is_unfinished(scan))
                 return S_ISDIR(st.st_mode) ? 0 : omit(scan, OMIT_IN_PROGRESS, 0);
         entry = (Entry){
                 .path = scan->path,
@@ -256,7 +275,7 @@ static int read_directory(Scan *scan, DIR *dir) {
                 if (!d)
                         return -errno;
                 if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
-                    (top && strcmp(d->d_name, SCAN_PRIVATE) == 0))
+                    ((top || !scan->options->mirror) && strcmp(d->d_name, SCAN_PRIVATE) == 0))
                         continue;
                 r = descend(scan, dirfd(dir), d->d_name);
                 if (r < 0)

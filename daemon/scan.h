@@ -5,6 +5,7 @@
  * hold), nothing is followed, nothing is changed. */
 
 #include "base.h"
+#include "config.h"
 #include "manifest.h"
 
 #include <stdatomic.h>
@@ -12,13 +13,15 @@
 typedef struct ScanOptions {
         char *const *include; /* NULL: everything, as for a mirror */
         char *const *exclude;
+        const Manifest *also; /* what has ENTRY_SAVED there is chosen too: clients brought it. NULL for nothing */
         const char *root;     /* absolute path of the tree: an absolute link into it is kept as a relative one */
+        LayoutKind layout;    /* whose names for unfinished files are left out of a source; LAYOUT_AUTO: those of all layouts */
         bool mirror;          /* links are taken as they stand, nothing is left out but our own directory */
         const atomic_bool *cancel;      /* set by another thread; NULL for none */
         atomic_uint_fast64_t *progress; /* counts entries, for the status; NULL for none */
 } ScanOptions;
 
-/* The name at the top of source and mirror that is ours and never scanned. */
+/* The name at the top of source and mirror that is ours and never scanned; below that too in a source, where another mirror's may be. */
 #define SCAN_PRIVATE ".shmstaged"
 
 /* May run on any thread. Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read. Only names that are
@@ -28,3 +31,7 @@ int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret);
 /* Where the link at @path leads, seen from the top of the tree: 0 and a path without "." and ".." in @ret, or -EXDEV if it leads out.
  * Pure, so symbolic links on the way are not seen. */
 int scan_link_path(const char *root, const char *path, const char *target, char **ret);
+
+/* An absolute link into the tree, as a link relative to the directory that holds it: on the other side it must lead to that side. @inside is what
+ * scan_link_path() gave for it. */
+int scan_make_relative(const char *path, const char *inside, char **ret);

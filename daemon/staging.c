@@ -7,6 +7,7 @@
 
 #include "staging.h"
 
+#include "exchange.h"
 #include "fs.h"
 #include "scan.h"
 
@@ -118,6 +119,28 @@ bool staging_is_bare(const Staging *staging) {
         return find_name(staging->fd, (const char *const[2]){ lock_name, mark_name }, &other) == 0 && !other;
 }
 
+int staging_renew(Staging *staging, const char *mirror, const char *source) {
+        _cleanup_(freep) char *detail = NULL;
+        int r;
+
+        staging_close(staging, false);
+        if (mkdirat(staging->mirrorfd, SCAN_PRIVATE, 0700) < 0)
+                return -errno;
+        staging->fd = openat(staging->mirrorfd, SCAN_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (staging->fd < 0)
+                return -errno;
+        r = take_lock(staging, &detail);
+        if (r == 0)
+                r = check_mark(staging, mirror, source, &detail);
+        return r > 0 ? -EBUSY : r;
+}
+
+bool staging_is_gone(const Staging *staging) {
+        struct stat st;
+
+        return fstat(staging->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 void staging_close(Staging *staging, bool remove) {
         if (remove && staging->fd >= 0) {
                 (void) unlinkat(staging->fd, mark_name, 0);
@@ -179,10 +202,6 @@ char *staging_name_for(Staging *staging, uint64_t ino, char buffer[static STAGIN
         return buffer;
 }
 
-static int rename_into(int fromfd, const char *from, int tofd, const char *to, unsigned flags) {
-        return renameat2(fromfd, from, tofd, to, flags) < 0 ? -errno : 0;
-}
-
 /* Removes what was moved into the corner. 0, or STAGING_OCCUPIED if it is not @expected or is a directory with something in it. */
 static int remove_if_expected(Staging *staging, const char *name, const Entry *expected) {
         struct stat st;
@@ -196,43 +215,10 @@ static int remove_if_expected(Staging *staging, const char *name, const Entry *e
         return 0;
 }
 
-/* 0 where nothing is. */
-static ino_t inode_at(int dirfd, const char *name) {
-        struct stat st;
-
-        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
-}
-
-/* Undoes an exchange that had put the inode @placed at @last. A client may have put something newer there meanwhile, and that is what must
- * stand there in the end: so until an exchange brings back what the one before it had placed, nobody having come between.
- * What can go nowhere gets a name of its own in the corner, because the caller removes what is at @name. */
-static void put_back(Staging *staging, const char *name, int parent, const char *last, ino_t placed) {
-        char other[STAGING_NAME_MAX];
-
-        for (;;) {
-                ino_t held = inode_at(staging->fd, name);
-                int r = rename_into(staging->fd, name, parent, last, RENAME_EXCHANGE);
-
-                if (r == 0) {
-                        if (inode_at(staging->fd, name) == placed)
-                                return;
-                        placed = held;
-                        continue;
-                }
-                if (r == -ENOENT) /* nothing is in the way any more */
-                        r = rename_into(staging->fd, name, parent, last, RENAME_NOREPLACE);
-                if (r == 0)
-                        return;
-                if (r != -EEXIST) {
-                        (void) rename_into(staging->fd, name, staging->fd, staging_name(staging, other), RENAME_NOREPLACE);
-                        return;
-                }
-        }
-}
-
 int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected) {
         _cleanup_(close_fdp) int parent = -1;
-        ino_t placed = inode_at(staging->fd, name);
+        ino_t placed = exchange_inode(staging->fd, name);
+        char spare[STAGING_NAME_MAX];
         const char *last;
         int r;
 
@@ -240,17 +226,17 @@ int staging_place(Staging *staging, const char *name, const char *path, const En
         if (parent < 0)
                 return parent;
         if (expected) {
-                r = rename_into(staging->fd, name, parent, last, RENAME_EXCHANGE);
+                r = exchange_rename(staging->fd, name, parent, last, RENAME_EXCHANGE);
                 if (r == 0) {
                         r = remove_if_expected(staging, name, expected);
                         if (r != 0)
-                                put_back(staging, name, parent, last, placed);
+                                (void) exchange_undo(staging->fd, name, parent, last, placed, staging_name(staging, spare));
                         return r;
                 }
                 if (r != -ENOENT)
                         return r;
         }
-        r = rename_into(staging->fd, name, parent, last, RENAME_NOREPLACE);
+        r = exchange_rename(staging->fd, name, parent, last, RENAME_NOREPLACE);
         return r == -EEXIST ? STAGING_OCCUPIED : r;
 }
 
@@ -276,11 +262,11 @@ int staging_take_away(Staging *staging, const char *path, const Entry *expected)
                         return 0;
                 return errno == ENOTEMPTY || errno == EEXIST ? STAGING_OCCUPIED : -errno;
         }
-        r = rename_into(parent, last, staging->fd, staging_name(staging, name), RENAME_NOREPLACE);
+        r = exchange_rename(parent, last, staging->fd, staging_name(staging, name), RENAME_NOREPLACE);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         r = remove_if_expected(staging, name, expected);
         if (r != 0)
-                (void) rename_into(staging->fd, name, parent, last, RENAME_NOREPLACE);
+                (void) exchange_rename(staging->fd, name, parent, last, RENAME_NOREPLACE);
         return r;
 }

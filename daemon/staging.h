@@ -30,6 +30,11 @@ int staging_open(Staging *ret, int mirrorfd, const char *mirror, const char *sou
 /* True if nothing is in the corner but what marks it. What else can be there could not be put back: it may be a client's. */
 bool staging_is_bare(const Staging *staging);
 
+/* The corner was removed from under us, as by "rm -rf" of the mirror. */
+bool staging_is_gone(const Staging *staging);
+/* Makes it anew, whatever else is in the mirror. 0 or a negative errno: then there is none. */
+int staging_renew(Staging *staging, const char *mirror, const char *source);
+
 /* Gives up the lock; with @remove the corner goes too, if nothing unknown is in it. */
 void staging_close(Staging *staging, bool remove);
 

@@ -11,6 +11,10 @@
 
 typedef struct Sum {
         uint64_t files, bytes, todo, done, seen, huge, measured;
+        size_t unsaved, saving, refused, deletions, saving_last;
+        uint64_t unsaved_bytes;
+        const char *unsaved_text;
+        bool save_fails;
         size_t withheld, unreadable, left_out, held, looking, at_work, removing, starting, gone;
         const char *path, *problem, *failed;
 } Sum;
@@ -32,6 +36,15 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.unreadable += m->n_unreadable;
                 sum.left_out += m->n_left_out;
                 sum.held += m->n_held;
+                sum.unsaved += m->n_unsaved;
+                sum.unsaved_bytes += m->unsaved_bytes;
+                sum.saving += m->n_saving;
+                sum.refused += m->n_refused;
+                sum.deletions += m->n_deletions_held;
+                sum.save_fails = sum.save_fails || m->save_fails;
+                sum.saving_last += m->state == MIRROR_SAVING;
+                if (!sum.unsaved_text)
+                        sum.unsaved_text = m->unsaved;
                 sum.starting += m->state == MIRROR_STARTING;
                 sum.gone += m->state == MIRROR_GONE;
                 sum.looking += !m->ready && (m->state == MIRROR_LOOKING || m->state == MIRROR_PLANNED);
@@ -57,7 +70,7 @@ static bool is_staging(const MirrorStatus *mirrors, size_t n) {
 
 bool status_is_whole(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
-                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 ||
+                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 ||
                     mirrors[i].n_left_out > 0)
                         return false;
         return true;
@@ -91,6 +104,7 @@ static int append_staging(char **line, const MirrorStatus *mirrors, size_t n, co
 }
 
 static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
+        char bytes[TEXT_BYTES_MAX];
         int r = 0;
 
         if (sum->withheld > 0)
@@ -101,6 +115,15 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
                 r = text_append(line, "; %zu left out for want of room", sum->left_out);
         if (r == 0 && sum->held > 0)
                 r = text_append(line, "; %zu changed in the mirror only", sum->held);
+        if (r == 0 && sum->unsaved > 0)
+                r = text_append(line, "; %zu not on disk yet (%s)%s", sum->unsaved, text_bytes(bytes, sum->unsaved_bytes),
+                                sum->save_fails ? ", saving fails" : "");
+        if (r == 0 && sum->refused > 0)
+                r = text_append(line, "; %zu not to be saved", sum->refused);
+        if (r == 0 && sum->deletions > 0)
+                r = text_append(line, "; %zu deletions held back", sum->deletions);
+        if (r == 0 && sum->unsaved_text && (sum->save_fails || sum->deletions > 0))
+                r = text_append(line, ". %s", sum->unsaved_text);
         if (r == 0 && !status_is_whole(mirrors, n) && sum->problem)
                 r = text_append(line, ". %s", sum->problem);
         return r;
@@ -127,7 +150,11 @@ char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate)
                 r = text_append(&line, "Failed: %s", sum.failed);
         else if (n > 0 && sum.gone == n)
                 r = text_append(&line, "Stopped");
-        else if (sum.removing > 0)
+        else if (sum.saving_last > 0) {
+                r = text_append(&line, "Saving before the end: %zu left", sum.unsaved);
+                if (r == 0)
+                        r = text_append(&line, " (%s)%s%s", text_bytes(bytes, sum.unsaved_bytes), sum.unsaved_text ? ". " : "", sum.unsaved_text ? sum.unsaved_text : "");
+        } else if (sum.removing > 0)
                 r = text_append(&line, "Removing the mirror: %s left", text_bytes(bytes, sum.bytes));
         else if (is_staging(mirrors, n)) {
                 r = append_staging(&line, mirrors, n, &sum, rate);

@@ -11,6 +11,7 @@ typedef enum MirrorState {
         MIRROR_PLANNED,  /* waiting for the word to begin */
         MIRROR_STAGING,
         MIRROR_SETTLED,  /* nothing to do */
+        MIRROR_SAVING,   /* what is not on disk yet, before it is taken down */
         MIRROR_REMOVING,
         MIRROR_GONE,     /* stopped */
         MIRROR_FAILED,   /* stopped by a failure */
@@ -32,7 +33,12 @@ typedef struct MirrorStatus {
         size_t n_unreadable;     /* directories of the source: what is in them is not known */
         const char *unreadable;  /* the sentence of one of them */
         size_t n_left_out;       /* for want of room */
-        size_t n_held;           /* changed in the mirror, not in the source */
+        size_t n_held;           /* changed in the mirror, not in the source, and not to be saved */
+        size_t n_unsaved, n_saving, n_refused; /* in the mirror and not on disk yet; of these, under way; never to be saved as it is */
+        uint64_t unsaved_bytes;
+        size_t n_deletions_held; /* names of a wave of deletions that was held back */
+        const char *unsaved;     /* a sentence about what is not saved, or held back; NULL */
+        bool save_fails;         /* something could not be saved, and is tried again */
         const char *held;        /* path of one of them */
         const char *problem;     /* a sentence: why it is degraded or failed; NULL */
         uint64_t huge_bytes, measured_bytes;

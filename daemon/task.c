@@ -109,6 +109,7 @@ bool task_open(Task *task) {
 
         if (task->attempt == 0 && task->item->mirror && was_altered(task, task->context->cancel)) {
                 task->outcome = TASK_OCCUPIED; /* somebody's work, which is to be saved and not replaced */
+                task->altered = true;
                 return false;
         }
         for (;;) {
@@ -125,6 +126,15 @@ bool task_open(Task *task) {
                         task->outcome = TASK_NO_ROOM;
                 return false;
         }
+}
+
+/* Of the source's flags nothing belongs into the base; that a client brought it is remembered. */
+static void settle_flags(Task *task) {
+        const Entry *base = task->item->base;
+
+        task->entry.flags &= ENTRY_HAS_DIGEST | ENTRY_LINKED;
+        if (base && !(base->flags & ENTRY_RECORD))
+                task->entry.flags |= base->flags & ENTRY_SAVED;
 }
 
 /* Right after it has happened, so that a daemon that is killed finds it. Failure costs only a second look at the bytes. */
@@ -172,8 +182,10 @@ bool task_close(Task *task) {
         task->huge_bytes = result.huge_bytes;
         task->measured_bytes = result.measured_bytes;
         publish(task, &result);
-        if (task_is_large(task))
+        if (task_is_large(task)) {
+                settle_flags(task);
                 note(task);
+        }
         return false;
 }
 
@@ -210,8 +222,10 @@ static void adopt_file(Task *task) {
                 task->entry.ino = task->item->mirror->ino;
                 task->entry.ctime_nsec = task->item->mirror->ctime_nsec;
                 task->outcome = TASK_AGREED;
-        } else
+        } else {
                 task->outcome = TASK_DIFFERS;
+                task->altered = true;
+        }
 }
 
 static void adopt(Task *task) {
@@ -274,8 +288,11 @@ static void set_attributes(Task *task) {
 }
 
 static void take_away(Task *task) {
-        int r = was_altered(task, NULL) ? STAGING_OCCUPIED
-                                  : staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
+        int r = STAGING_OCCUPIED;
+
+        task->altered = was_altered(task, NULL);
+        if (!task->altered)
+                r = staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
 
         if (r < 0)
                 failed(task, r, "remove it from the mirror");
@@ -302,6 +319,7 @@ void task_run(Task *task) {
                 take_away(task);
         else
                 set_attributes(task);
+        settle_flags(task);
         if (!task->finish)
                 note(task);
         (void) atomic_fetch_add(task->context->steps, 1);

@@ -50,6 +50,7 @@ typedef struct Task {
         Digest expected, found;
         uint64_t huge_bytes, measured_bytes;
         bool xattrs_lost;
+        bool altered;         /* the mirror's bytes are somebody's work, behind a size and time that are unchanged: .item->mirror */
 } Task;
 
 void task_init(Task *task, const TaskContext *context, const PlanItem *item);

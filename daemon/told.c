@@ -70,8 +70,8 @@ void told_look(Told *told, const MirrorConfig *config, const Manifest *source, c
         told->lines = told->more = 0;
         for (size_t i = 0; i < source->n_omissions; i++)
                 tell_item(told, config, source->omissions[i].path, source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o', tell_omission(config, &source->omissions[i]));
-        for (size_t i = 0; i < plan->n_items; i++)
-                if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_CONFLICT)
+        for (size_t i = 0; !config->write_back && i < plan->n_items; i++)
+                if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_SAVEATTR || plan->items[i].action == PLAN_CONFLICT)
                         tell_item(told, config, plan_item_path(&plan->items[i]), 'h', tell_held(config, &plan->items[i]));
         finish(told, config);
 }

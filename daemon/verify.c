@@ -54,10 +54,9 @@ static int digest_data(int fd, uint64_t size, DigestStream *stream, void *buffer
         return r;
 }
 
-int verify_digest(int dirfd, const char *path, const VerifyOptions *options, Digest *ret) {
+int verify_open_digest(int fd, const VerifyOptions *options, Digest *ret) {
         _cleanup_(digest_stream_freep) DigestStream *stream = NULL;
         _cleanup_(freep) void *buffer = malloc(BUFFER);
-        _cleanup_(close_fdp) int fd = -1;
         struct stat st;
         int r;
 
@@ -66,9 +65,6 @@ int verify_digest(int dirfd, const char *path, const VerifyOptions *options, Dig
         r = digest_stream_new(&stream);
         if (r < 0)
                 return r;
-        fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-        if (fd < 0)
-                return fd;
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode))
@@ -78,4 +74,10 @@ int verify_digest(int dirfd, const char *path, const VerifyOptions *options, Dig
                 return r;
         *ret = digest_stream_get(stream);
         return 0;
+}
+
+int verify_digest(int dirfd, const char *path, const VerifyOptions *options, Digest *ret) {
+        _cleanup_(close_fdp) int fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+
+        return fd < 0 ? fd : verify_open_digest(fd, options, ret);
 }

@@ -16,3 +16,6 @@ typedef struct VerifyOptions {
 /* The digest of the file at @path beneath @dirfd, read without filling its holes, and without leaving in the page cache what
  * was not there. 0, -ECANCELED or a negative errno. Any thread. */
 int verify_digest(int dirfd, const char *path, const VerifyOptions *options, Digest *ret);
+
+/* The same for an open file. */
+int verify_open_digest(int fd, const VerifyOptions *options, Digest *ret);

@@ -6,8 +6,8 @@
 #   packages.sh build|test
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev systemd
-       python3 xxhash util-linux"
+build="gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev libgcrypt20-dev
+       libjansson-dev systemd python3 xxhash util-linux"
 test="clang libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs xfsprogs procps rsync debootstrap
       systemd-container binutils iproute2"
 

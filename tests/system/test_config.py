@@ -29,6 +29,13 @@ BAD_VALUES = {
     "PollInterval": ["-1", "10ms", "999ms", "25h", "soon", "1 fortnight"],
     "SettleTime": ["-1", "61min", "2h", "x", "5 5"],
     "RemoveOnStop": ["never", "10"],
+    "WriteBack": ["auto", "2", "trash"],
+    "Layout": ["Ollama", "hf", "llama.cpp", "auto plain"],
+    "Models": ["\"unclosed", "''", "/llama3.1", "org/name/", "org//name", "../name", "a\\q", "a/./b"],
+    "Deletes": ["yes", "Trash", "trash keep", "delete"],
+    "TrashKeep": ["-1", "never", "101y", "1 fortnight", "infinity 2d", "99999999999999999999"],
+    "MassDeleteLimit": ["3", "25%", "3 25", "3% 25%", "3 101%", "3 25.5%", "-3 25%", "3,25%", "3 25% off", "99999999999 25%"],
+    "SweepDelay": ["0", "999ms", "infinity", "-1h", "101y", "off"],
     "Engines": ["ollama", "a.mount", "a@.service", "@.service", "a b.service", "x/y.service", "a" * 260 + ".service"],
 }
 
@@ -71,24 +78,37 @@ WatchSource=no
 PollInterval=off
 SettleTime=1min 500ms
 RemoveOnStop=no
+WriteBack=no
+Layout=ollama
+Models=llama3.1:70b hf.co/org/name:*
+Models='odd name' qwen?
+Deletes=propagate
+TrashKeep=2w 1h
+MassDeleteLimit=50% 10
+SweepDelay=90min
 Engines=ollama.service llama@a\\x2db.service
 [Mirror two]
 Source=/data/two
 Target=/dev/shm/two
 Size=3G
+TrashKeep=infinity
+MassDeleteLimit=off
 """
         first = self.check(everything, expect=0)[1]
         second = self.check(first.stdout, expect=0)[1]
         self.assertEqual(first.stdout, second.stdout)
         self.assertEqual(first.stderr + second.stderr, "")
         for line in ("Workers=7", "ReserveMemory=1536M", "[Mirror two]", "Size=12.5%", "PollInterval=off",
-                     "Engines=ollama.service llama@a\\x2db.service"):
+                     "Engines=ollama.service llama@a\\x2db.service", "Layout=ollama", "WriteBack=no", "Deletes=propagate",
+                     "Models=llama3.1:70b hf.co/org/name:* \"odd name\" qwen?", "TrashKeep=14d 1h", "TrashKeep=infinity",
+                     "MassDeleteLimit=10 50%", "MassDeleteLimit=off", "SweepDelay=1h 30min"):
             self.assertIn(line + "\n", first.stdout)
         self.assertEqual(first.stdout.count("\nSource="), 2)
 
     def test_without_a_mirror_the_defaults_are_the_mission(self):
         done = self.check("", expect=0)[1]
-        for line in ("Source=/data/models", "Target=/dev/shm/models", "OnNoRoom=fail", "OnCorrupt=withhold"):
+        for line in ("Source=/data/models", "Target=/dev/shm/models", "OnNoRoom=fail", "OnCorrupt=withhold", "WriteBack=yes", "Layout=auto",
+                     "Models=", "Deletes=trash", "TrashKeep=7d", "MassDeleteLimit=3 25%", "SweepDelay=1h"):
             self.assertIn(line + "\n", done.stdout)
 
     def test_every_key_refuses_values_out_of_range_with_file_and_line(self):
@@ -163,7 +183,7 @@ Size=3G
                 self.assertIn("%s:%d: " % (path, line), done.stderr)
                 self.assertIn("must be apart", done.stderr)
                 self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-        self.check(mirrors(("/a", "/t"), ("/a/b", "/u")), expect=0)  # both are only read
+        self.check(mirrors(("/a", "/t"), ("/a/b", "/u")), expect=0)  # of two sources neither is in the other's way
         self.check(mirrors(("/a", "/ab"), ("/b", "/a-b")), expect=0)
 
     def test_a_setting_in_the_wrong_section_is_an_error(self):

@@ -66,7 +66,7 @@ class Reload(harness.Case):
         daemon.stop()
 
     def test_a_removed_mirror_with_a_file_of_a_client_keeps_it(self):
-        self.configure(self.section("one"), self.section("two"))
+        self.configure(self.section("one"), self.section("two", WriteBack="no"))
         daemon = self.ready(self.file)
         self.write("pulled", b"precious", root=self.path("t-two"))
         self.reload(daemon, self.section("one"))

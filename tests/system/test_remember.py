@@ -29,7 +29,7 @@ class Manifest(harness.Case):
         self.write("with blanks  in it", size=5000)
         os.link(os.path.join(self.source, "a.gguf"), os.path.join(self.source, "linked"))
         os.symlink("a.gguf", os.path.join(self.source, "symlink"))
-        daemon = self.ready()
+        daemon = self.ready(self.config(WriteBack="no"))
         sums = self.sums()
         self.assertEqual(sums, {n: self.digest(os.path.join(self.source, n)) for n in (
             "a.gguf", "d/b.gguf", "d/e/c.gguf", "empty", "with blanks  in it", "linked")})

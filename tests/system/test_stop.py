@@ -11,7 +11,14 @@ import time
 import harness
 
 
-class Stop(harness.Case):
+class Held(harness.Case):
+    """Without write-back: what clients do to the mirror is held, told, and keeps it."""
+
+    def config(self, text=None, **keys):
+        return super().config(text, **({} if text else {"WriteBack": "no"}), **keys)
+
+
+class Stop(Held):
     def tree(self):
         for name in ("a.gguf", "d/b.gguf", "d/e/c.gguf"):
             self.write(name, size=300 << 10)
@@ -277,7 +284,7 @@ class Stop(harness.Case):
             self.assertEqual(f.read(), content)
 
 
-class Crash(harness.Case):
+class Crash(Held):
     """kill -9, and the next start."""
 
     def inodes(self):

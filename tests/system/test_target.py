@@ -308,7 +308,7 @@ class TwoDaemons(Target):
 class Strangers(Target):
     def test_files_of_others_that_appear_later_are_never_removed(self):
         self.write("dir/a", size=1 << 20)
-        daemon = self.ready(self.config(Size="64M"))
+        daemon = self.ready(self.config(Size="64M", WriteBack="no"))
         self.write("dir/stranger", b"theirs", root=self.target)
         self.write("own/stranger", b"theirs", root=self.target)
         os.utime(os.path.join(self.source, "dir/a"), ns=(1, 1))  # make it look at both sides
@@ -321,7 +321,7 @@ class Strangers(Target):
         self.assertEqual(len(re.findall(r"files that are not from the source", daemon.log())), 1)
         self.assertRegex(daemon.status(), r"^Failed: In '%s' there are files .* \('\w+/stranger' is one\)" % self.target)
         # and the next run neither removes nor is stopped by them
-        daemon = self.ready(self.config(Size="64M"))
+        daemon = self.ready(self.config(Size="64M", WriteBack="no"))
         self.assert_same_file("dir/a")
         self.assertEqual(self.read(self.mirrored("dir/stranger")), b"theirs")
         os.unlink(self.mirrored("dir/stranger"))
@@ -332,7 +332,7 @@ class Strangers(Target):
 
     def test_a_file_of_another_in_the_place_of_ours_is_not_removed(self):
         self.write("a", b"ours")
-        daemon = self.ready(self.config(Size="64M"))
+        daemon = self.ready(self.config(Size="64M", WriteBack="no"))
         self.write("new", b"theirs", root=self.target)
         os.rename(self.mirrored("new"), self.mirrored("a"))
         daemon.stop(expect=1)

@@ -236,7 +236,7 @@ class Watch(harness.Case):
 
     def test_what_a_client_made_meanwhile_is_left_alone(self):
         self.tree()
-        self.start()
+        self.start(WriteBack="no")
         self.write("pulled", b"precious", root=self.target)
         self.write("b", b"the client's b, which is longer", root=self.target)
         self.write("new", b"1")

@@ -5,7 +5,8 @@
 Usage: docs.py PRINT-ROWS SOURCE-ROOT
 
 Every setting stands in the sample, commented out with exactly its default, and in the manual page, with its default
-named; neither has a key that the program does not know; and whatever they show as an example loads without a note.
+named; neither has a key that the program does not know; and whatever they show as an example loads without a note. What can be
+checked in every manual page is checked in all of them.
 """
 
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 PRINT_ROWS, SOURCE_ROOT = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 SAMPLE = SOURCE_ROOT / 'conf' / 'shmstaged.conf'
 PAGE = SOURCE_ROOT / 'docs' / 'shmstaged.conf.5'
+PAGES = sorted((SOURCE_ROOT / 'docs').glob('*.[1-8]'))
 
 
 def rows():
@@ -98,20 +100,30 @@ class Docs(unittest.TestCase):
             with self.subTest(key=key):
                 self.assertIn(wanted, items[section, key])
 
-    def test_the_page_refers_to_no_key_that_is_not_there(self):
-        known = {key for _, key, _, _ in rows()}
-        self.assertEqual({key for key in re.findall(r'^\.Ic (\w+)=', PAGE.read_text(), flags=re.M)} - known, set())
-
     def test_the_examples_of_the_page_load_without_a_note(self):
         examples = re.findall(r'^\.Bd -literal.*?\n(.*?)^\.Ed', PAGE.read_text(), flags=re.M | re.S)
         self.assertGreater(len(examples), 2)
         for example in examples:
             self.assertEqual(notes(example), '', example)
 
-    def test_the_page_is_clean_mdoc(self):
-        found = subprocess.run(['mandoc', '-T', 'lint', PAGE], capture_output=True, text=True).stdout.splitlines()
-        # whether the other pages are installed says nothing about this one
-        self.assertEqual([line for line in found if 'referenced manual not found' not in line], [])
+    def test_the_pages_are_clean_mdoc(self):
+        for page in PAGES:
+            found = subprocess.run(['mandoc', '-T', 'lint', page], capture_output=True, text=True).stdout.splitlines()
+            # whether the other pages are installed says nothing about this one
+            self.assertEqual([line for line in found if 'referenced manual not found' not in line], [])
+
+    def test_the_pages_name_no_key_that_is_not_there(self):
+        known = {key for _, key, _, _ in rows()}
+        self.assertGreaterEqual(len(PAGES), 3)
+        for page in PAGES:
+            named = re.findall(r'^\.Ic (\w+)=', page.read_text(), flags=re.M)
+            self.assertEqual(set(named) - known, set(), page)
+
+    def test_references_within_a_page_lead_somewhere(self):
+        for page in PAGES:
+            text = page.read_text()
+            titles = set(re.findall(r'^\.S[hs] (.*)$', text, flags=re.M))
+            self.assertEqual({name for name in re.findall(r'^\.Sx (.*?)(?: [.,;:)]+)?$', text, flags=re.M)} - titles, set(), page)
 
 
 if __name__ == '__main__':

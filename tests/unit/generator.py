@@ -95,7 +95,7 @@ class Written(Case):
 
                 [Service]
                 ExecStopPost=+-HELPER "dev-shm-llama.mount" "/dev/shm/llama"
-                ReadOnlyPaths="-/data/llama"
+                ReadWritePaths="-/data/llama"
                 ReadWritePaths="-/dev/shm/llama"
                 MemorySwapMax=infinity
                 ''').replace('HELPER', HELPER),
@@ -145,6 +145,30 @@ class Written(Case):
         for path, needed in (('/tmp/models', True), ('/var/tmp/models', True), ('/tmpfs/models', False)):
             self.generate(f'[Mirror m]\nSource={path}\nTarget=/run/m\n{PLAIN}')
             self.assertEqual('PrivateTmp=no\n' in self.files['shmstaged.service.d/50-mirrors.conf'], needed)
+
+    def paths(self, *sources):
+        """What the sandbox lets through for mirrors with these (source, WriteBack=), the targets left out."""
+        self.generate(''.join(f'[Mirror m{i}]\nSource={source}\nTarget=/run/m{i}\nWriteBack={write_back}\n'
+                              for i, (source, write_back) in enumerate(sources)))
+        service = self.files['shmstaged.service.d/50-mirrors.conf']
+        for i in range(len(sources)):
+            self.assertEqual(service.count(f'\nReadWritePaths="-/run/m{i}"\n'), 1)
+        return re.findall('^(Read(?:Only|Write)Paths)="-(/data.*)"$', service, re.MULTILINE)
+
+    def test_a_source_is_writable_only_with_write_back(self):
+        self.assertEqual(self.paths(('/data/a', 'yes')), [('ReadWritePaths', '/data/a')])
+        self.assertEqual(self.paths(('/data/a', 'no')), [('ReadOnlyPaths', '/data/a')])
+        self.assertEqual(self.paths(('/data/a', 'yes'), ('/data/b', 'no'), ('/data/ab', 'no')),
+                         [('ReadWritePaths', '/data/a'), ('ReadOnlyPaths', '/data/b'), ('ReadOnlyPaths', '/data/ab')])
+
+    def test_a_source_that_any_mirror_saves_to_is_nowhere_read_only(self):
+        for sources in ((('/data/a', 'yes'), ('/data/a', 'no')), (('/data/a', 'no'), ('/data/a', 'yes')),
+                        (('/data/a', 'yes'), ('/data/a/b', 'no')), (('/data/a/b/c', 'no'), ('/data/a', 'yes'))):
+            self.assertEqual(self.paths(*sources), [('ReadWritePaths', '/data/a')], sources)
+
+    def test_a_source_inside_one_that_is_only_read_is_writable(self):
+        self.assertEqual(self.paths(('/data/a', 'no'), ('/data/a/b', 'yes')),
+                         [('ReadOnlyPaths', '/data/a'), ('ReadWritePaths', '/data/a/b')])
 
     def test_a_mirror_that_may_not_swap_leaves_the_limit_of_the_service(self):
         self.generate('[Mirror m]\nSource=/data/m\nTarget=/run/m\nSwap=no\n')
@@ -320,6 +344,32 @@ class Systemd(Case):
         done = subprocess.run(['systemd-analyze', 'security', '--offline=true', '--threshold=20', '--no-pager', SERVICE],
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
+
+    def refused_calls(self):
+        """The system calls that the unit refuses, by systemd's own groups: the first line is a list of what is refused, so what follows
+        without ~ takes away from it."""
+        refused = set()
+        for line in re.findall('^SystemCallFilter=(.*)', pathlib.Path(SERVICE).read_text(), re.MULTILINE):
+            calls = set()
+            for name in line.lstrip('~').split():
+                calls |= self.calls_of(name)
+            refused = refused | calls if line.startswith('~') else refused - calls
+        return refused
+
+    def calls_of(self, name):
+        if not name.startswith('@'):
+            return {name}
+        done = subprocess.run(['systemd-analyze', 'syscall-filter', name], capture_output=True, text=True, check=True)
+        words = [line.strip() for line in done.stdout.splitlines()[1:] if line.startswith('    ') and not line.strip().startswith('#')]
+        return set().union(*(self.calls_of(word) for word in words))
+
+    def test_what_saving_needs_is_not_refused(self):
+        refused = self.refused_calls()
+        self.assertLessEqual({'mount', 'ptrace', 'setuid', 'kexec_load', 'mbind', 'sched_setscheduler', 'bpf', 'swapon'}, refused)
+        self.assertEqual(refused & {'fcntl', 'ioprio_set', 'fallocate', 'ftruncate', 'renameat', 'renameat2', 'linkat', 'symlinkat', 'unlinkat',
+                                    'mkdirat', 'fsetxattr', 'fgetxattr', 'flistxattr', 'copy_file_range', 'sendfile', 'fsync', 'fdatasync',
+                                    'sync_file_range', 'syncfs', 'fadvise64', 'cachestat', 'fchown', 'fchownat', 'fchmod', 'fchmodat', 'utimensat',
+                                    'openat2', 'statx', 'flock', 'getrandom', 'mlock'}, set())
 
 
 class ReleaseMount(Case):

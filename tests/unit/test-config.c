@@ -195,6 +195,44 @@ static void every_good_value_is_taken_and_printed_in_one_form(void **state _unus
                 { "Mirror a", "SettleTime", "1us", "1us" },
                 { "Mirror a", "SettleTime", "0.25", "250ms" },
                 { "Mirror a", "SettleTime", "1h", "1h" },
+                { "Mirror a", "WriteBack", "off", "no" },
+                { "Mirror a", "WriteBack", "", "yes" },
+                { "Mirror a", "Layout", "auto", "auto" },
+                { "Mirror a", "Layout", "plain", "plain" },
+                { "Mirror a", "Layout", "ollama", "ollama" },
+                { "Mirror a", "Layout", "huggingface", "huggingface" },
+                { "Mirror a", "Layout", "", "auto" },
+                { "Mirror a", "Models", "llama3.1:70b  hf.co/org/Name-GGUF:Q4_K_M", "llama3.1:70b hf.co/org/Name-GGUF:Q4_K_M" },
+                { "Mirror a", "Models", "qwen*:* llama3.? [a-c]/x datasets/o/n", "qwen*:* llama3.? [a-c]/x datasets/o/n" },
+                { "Mirror a", "Models", "'my model.gguf' .hidden a..b ...", "\"my model.gguf\" .hidden a..b ..." },
+                { "Mirror a", "Models", "a\\sb M\xc3\xbcller", "\"a b\" M\xc3\xbcller" },
+                { "Mirror a", "Deletes", "trash", "trash" },
+                { "Mirror a", "Deletes", "propagate", "propagate" },
+                { "Mirror a", "Deletes", "keep", "keep" },
+                { "Mirror a", "TrashKeep", "0", "0" },
+                { "Mirror a", "TrashKeep", "infinity", "infinity" },
+                { "Mirror a", "TrashKeep", "30", "30s" },
+                { "Mirror a", "TrashKeep", "2w", "14d" },
+                { "Mirror a", "TrashKeep", "1week 2 days", "9d" },
+                { "Mirror a", "TrashKeep", "3 weeks", "21d" },
+                { "Mirror a", "TrashKeep", "1M", "30d 10h 30min" },
+                { "Mirror a", "TrashKeep", "2 months 1month", "91d 7h 30min" },
+                { "Mirror a", "TrashKeep", "1y", "365d 6h" },
+                { "Mirror a", "TrashKeep", "4years", "1461d" },
+                { "Mirror a", "TrashKeep", "1 year", "365d 6h" },
+                { "Mirror a", "TrashKeep", "100y", "36525d" },
+                { "Mirror a", "TrashKeep", "", "7d" },
+                { "Mirror a", "MassDeleteLimit", "off", "off" },
+                { "Mirror a", "MassDeleteLimit", "0 0%", "0 0%" },
+                { "Mirror a", "MassDeleteLimit", "10 100%", "10 100%" },
+                { "Mirror a", "MassDeleteLimit", "50% \t 20", "20 50%" },
+                { "Mirror a", "MassDeleteLimit", "4294967295 007%", "4294967295 7%" },
+                { "Mirror a", "MassDeleteLimit", "", "3 25%" },
+                { "Mirror a", "SweepDelay", "1s", "1s" },
+                { "Mirror a", "SweepDelay", "1000ms", "1s" },
+                { "Mirror a", "SweepDelay", "90min", "1h 30min" },
+                { "Mirror a", "SweepDelay", "100y", "36525d" },
+                { "Mirror a", "SweepDelay", "", "1h" },
                 { "Mirror a", "Engines", "ollama.service llama-server@7.service",
                   "ollama.service llama-server@7.service" },
                 { "Mirror a", "Engines", "a.socket b.target c\\x2dd.service", "a.socket b.target c\\x2dd.service" },
@@ -247,6 +285,17 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
                                                 "90 20s", "5 parsecs", "1minute2", "infinity", ".5", "1.", "1.s", "s",
                                                 "99999999999999999999s", "18446744073709d" } },
                 { "Mirror a", "SettleTime", { "1h 1us", "61min", "off", "-2s", "2 s s" } },
+                { "Mirror a", "WriteBack", { "auto", "trash", "yes no" } },
+                { "Mirror a", "Layout", { "Auto", "hf", "hugging-face", "ollama plain", "none" } },
+                { "Mirror a", "Models", { "'open", "a ''", "\\q", "/a", "a/", "a//b", "./a", "a/.", "../a", "a/..", "a/../b",
+                                          "..", ".", "/", "ok a/", "a\\nb", "\\x7f" } },
+                { "Mirror a", "Deletes", { "Trash", "yes", "no", "off", "trash,keep", "trash keep" } },
+                { "Mirror a", "TrashKeep", { "Infinity", "infinite", "never", "off", "-1", "1 fortnight", "7D", "1m2",
+                                             "infinity 1d", "1d infinity", "100y 1us", "101y", "18446744073709551615us" } },
+                { "Mirror a", "MassDeleteLimit", { "3", "25%", "3 3", "25% 25%", "3 25% 4", "3 25% 4%", "3 101%", "3 25.5%",
+                                                   "-1 25%", "3 -25%", "3,25%", "3 25 %", "325%", "25%3", "Off", "no", "off 3 25%",
+                                                   "3 25% off", "4294967296 25%", "x 25%", "3 %", "3 25%%", "+3 25%" } },
+                { "Mirror a", "SweepDelay", { "0", "999ms", "0.999s", "off", "infinity", "100y 1s", "-1h", "soon" } },
                 { "Mirror a", "Engines", { "ollama", "ollama.mount", ".service", "@.service", "a@.service",
                   "a b.service",
                                            "a/b.service", "\"a.service\"", "a.service,b.service", "\xc3\xa9.service",
@@ -255,6 +304,12 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
         static const char *const pinned[][2] = {
                 { "OnNoRoom", "OnNoRoom=maybe: must be fail, skip or link" },
                 { "Swap", "Swap=maybe: must be yes or no" },
+                { "Layout", "Layout=maybe: must be auto, plain, ollama or huggingface" },
+                { "Deletes", "Deletes=maybe: must be trash, propagate or keep" },
+                { "TrashKeep", "TrashKeep=maybe: must be infinity, or a time from 0 to 100y, such as 7d or \"2w 3d\" without the quotes" },
+                { "MassDeleteLimit", "MassDeleteLimit=maybe: must be off, or a number and a percentage from 0% to 100% with a blank "
+                                     "between them, such as 3 25%" },
+                { "SweepDelay", "SweepDelay=maybe: must be a time from 1s to 100y, such as 1h or 30min" },
         };
         size_t n_rows;
 
@@ -334,6 +389,14 @@ static void no_file_content_means_one_mirror_with_all_defaults(void **state _unu
                 assert_int_equal(mirror->poll_usec, 60 * USEC_PER_SEC);
                 assert_int_equal(mirror->settle_usec, 2 * USEC_PER_SEC);
                 assert_true(mirror->remove_on_stop);
+                assert_true(mirror->write_back);
+                assert_int_equal(mirror->layout, LAYOUT_AUTO);
+                assert_non_null(mirror->models);
+                assert_null(mirror->models[0]);
+                assert_int_equal(mirror->deletes, DELETES_TRASH);
+                assert_int_equal(mirror->trash_keep_usec, 7 * USEC_PER_DAY);
+                assert_true(delete_limit_equal(mirror->mass_delete_limit, (DeleteLimit){ .names = 3, .percent = 25 }));
+                assert_int_equal(mirror->sweep_delay_usec, USEC_PER_HOUR);
                 assert_int_equal(config->reserve.kind, AMOUNT_PERMYRIAD);
                 assert_int_equal(config->reserve.value, 1000);
                 assert_int_equal(config->workers, i == 3 ? 3 : 0);
@@ -602,22 +665,27 @@ static void copies_are_equal_and_independent(void **state _unused_) {
 
         {
                 _cleanup_(config_freep) Config *config =
-                        load_good("[Mirror a]\nInclude=a b\nEngines=x.service\nSize=3G\nSwap=yes\n");
+                        load_good("[Mirror a]\nInclude=a b\nEngines=x.service\nSize=3G\nSwap=yes\n"
+                                  "Models=m:1 n\nMassDeleteLimit=7 8%\nTrashKeep=infinity\n");
 
                 assert_int_equal(mirror_config_copy(&config->mirrors[0], &copy), 0);
                 assert_true(mirror_config_equal(&config->mirrors[0], &copy));
         }
         assert_string_equal(copy.name, "a");
         assert_string_equal(copy.include[1], "b");
+        assert_string_equal(copy.models[1], "n");
+        assert_true(delete_limit_equal(copy.mass_delete_limit, (DeleteLimit){ .names = 7, .percent = 8 }));
+        assert_int_equal(copy.trash_keep_usec, UINT64_MAX);
         mirror_config_done(&copy);
         mirror_config_done(&copy); /* takes an empty one */
         assert_null(copy.name);
 }
 
 static void mirrors_differ_if_any_key_differs(void **state _unused_) {
-        static const char *const others[] = { "/other", "/other", "1G", "never", "local", "yes", "a", "a", "a",
+        static const char *const others[] = { "/other", "/other", "1G", "never", "local", "yes", "ollama", "a", "a", "a", "a",
                 "skip",
-                                              "fail", "1M", "no", "2min", "3s", "no", "a.service" };
+                                              "fail", "1M", "no", "2min", "3s", "no", "keep", "8d", "4 25%", "2h", "no",
+                                              "a.service" };
         _cleanup_(config_freep) Config *base = load_good("[Mirror a]\n"), *renamed = load_good("[Mirror b]\n");
         size_t n, tried = 0;
         const ConfigRow *rows = config_rows(&n);
@@ -631,6 +699,46 @@ static void mirrors_differ_if_any_key_differs(void **state _unused_) {
                         assert_false(mirror_config_equal(&base->mirrors[0], &other->mirrors[0]));
                 }
         assert_int_equal(tried, ELEMENTSOF(others));
+}
+
+static void every_part_of_a_delete_limit_makes_a_difference(void **state _unused_) {
+        DeleteLimit limit = { .names = 3, .percent = 25 };
+
+        assert_true(delete_limit_equal(limit, limit));
+        assert_false(delete_limit_equal(limit, (DeleteLimit){ .names = 4, .percent = 25 }));
+        assert_false(delete_limit_equal(limit, (DeleteLimit){ .names = 3, .percent = 26 }));
+        assert_false(delete_limit_equal(limit, (DeleteLimit){ .off = true, .names = 3, .percent = 25 }));
+}
+
+static void a_span_is_as_long_as_systemd_says(void **state _unused_) {
+        static const char *const spans[] = { "0", "17", "1.5h", "5min20s", "250 ms", "3us", "2 weeks", "1week", "1.5w", "1M 1m",
+                                             "1month", "2.25 months", "1y", "3years", "1year 2days", "1hr 2hour 3hours", "8sec", "1 usec" };
+        char line[256], *command = NULL;
+        size_t seen = 0, size = 0;
+        FILE *out = open_memstream(&command, &size), *pipe;
+
+        (void) fputs("systemd-analyze timespan", out);
+        for (size_t i = 0; i < ELEMENTSOF(spans); i++)
+                (void) fprintf(out, " '%s'", spans[i]);
+        assert_int_equal(fclose(out), 0);
+        pipe = popen(command, "re");
+        assert_non_null(pipe);
+        while (fgets(line, sizeof(line), pipe)) {
+                const char *number = strstr(line, "s: ");
+                uint64_t usec = 0;
+
+                if (!number || strstr(line, "Human"))
+                        continue;
+                assert_true(seen < ELEMENTSOF(spans));
+                assert_true(quantity_parse_span(spans[seen], &usec));
+                if (usec != strtoull(number + 3, NULL, 10))
+                        print_error("%s is %s", spans[seen], line);
+                assert_int_equal(usec, strtoull(number + 3, NULL, 10));
+                seen++;
+        }
+        assert_int_equal(pclose(pipe), 0);
+        assert_int_equal(seen, ELEMENTSOF(spans));
+        free(command);
 }
 
 static void an_amount_means_bytes_of_this_machine(void **state _unused_) {
@@ -1005,6 +1113,8 @@ int main(void) {
                 cmocka_unit_test(there_can_be_256_mirrors),
                 cmocka_unit_test(copies_are_equal_and_independent),
                 cmocka_unit_test(mirrors_differ_if_any_key_differs),
+                cmocka_unit_test(every_part_of_a_delete_limit_makes_a_difference),
+                cmocka_unit_test(a_span_is_as_long_as_systemd_says),
                 cmocka_unit_test(an_amount_means_bytes_of_this_machine),
                 cmocka_unit_test(a_file_that_cannot_be_read_is_a_failure_that_says_so),
                 cmocka_unit_test(the_first_main_file_counts_and_all_drop_ins_by_name),

@@ -20,7 +20,7 @@ typedef struct Case {
 static void case_init(Case *c, OnNoRoom on_no_room) {
         *c = (Case){};
         c->plan.items = c->items;
-        c->input = (FitInput){ .inodes = UINT64_MAX, .on_no_room = on_no_room, .source_path = disk };
+        c->input = (FitInput){ .layout = LAYOUT_PLAIN, .inodes = UINT64_MAX, .on_no_room = on_no_room, .source_path = disk };
         for (FitLimit l = 0; l < _FIT_LIMIT_MAX; l++)
                 c->input.room[l] = UINT64_MAX;
 }

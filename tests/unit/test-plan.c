@@ -6,8 +6,8 @@
  * A state is written in a few letters. "-" is nothing; "A", "B", "C" are files that differ in size and time, "T" is as large as
  * "A", and "Z" as old; "d" is a directory; "lA", "lB" are symbolic links; "hA" is a further name of the file "lead" with the
  * content of A; "D" is our link to the disk original. In a base "r" before it makes a record, "k" says that a link to the disk
- * stands in its place. In a mirror "!" behind it is another inode than was published, "'" another ctime. In a source "+" behind it is
- * another mode. */
+ * stands in its place; in a source "o" makes an orphan, and "x" what is not chosen for RAM. Behind it, "!" is another inode than was published, "'" another
+ * ctime, "+" another mode and "%" another owner. */
 
 #include "plan.h"
 #include "ground.h"
@@ -22,7 +22,11 @@ static Entry entry_of(const char *state, const char *path) {
                 entry.flags |= ENTRY_RECORD;
         if (*state == 'k')
                 entry.flags |= ENTRY_LINKED;
-        state += *state == 'r' || *state == 'k';
+        if (*state == 'o')
+                entry.flags |= ENTRY_ORPHAN;
+        if (*state == 'x')
+                entry.flags |= ENTRY_DISK_ONLY;
+        state += entry.flags != 0;
         switch (*state) {
         case 'd':
                 entry.type = ENTRY_DIRECTORY;
@@ -52,6 +56,7 @@ static Entry entry_of(const char *state, const char *path) {
                 entry.ino += *state == '!';
                 entry.ctime_nsec += *state == '\'';
                 entry.mode = *state == '+' ? 0600 : entry.mode;
+                entry.uid += *state == '%';
         }
         return entry;
 }
@@ -70,10 +75,13 @@ static void put(Manifest *manifest, const char *state, const char *path) {
                 assert_int_equal(manifest_put(manifest, &entry), 0);
 }
 
-/* Three lists, and the plan that is made of them. */
+/* Three lists and what else is known, and the plan that is made of them. */
 typedef struct Case {
         Manifest *base, *source, *mirror, *previous;
         char **priority;
+        LayoutKind layout;
+        bool keeps_owners, armed;
+        PathSet deleted;
         Plan *plan;
 } Case;
 
@@ -91,8 +99,10 @@ static void case_put(Case *c, const char *path, const char *base, const char *so
 
 static void case_plan(Case *c) {
         PlanInput input = { .base = c->base, .source = c->source, .mirror = c->mirror, .previous = c->previous, .source_path = disk,
-                            .priority = c->priority };
+                            .priority = c->priority, .layout = c->layout, .keeps_owners = c->keeps_owners, .armed = c->armed,
+                            .deleted = c->deleted.n > 0 ? &c->deleted : NULL };
 
+        pathset_sort(&c->deleted);
         manifest_sort(c->base);
         manifest_sort(c->source);
         manifest_sort(c->mirror);
@@ -108,9 +118,14 @@ static void case_done(Case *c) {
         c->source = manifest_free(c->source);
         c->mirror = manifest_free(c->mirror);
         c->previous = manifest_free(c->previous);
+        pathset_done(&c->deleted);
 }
 
-static const PlanItem *item_of(const Case *c, const char *path) {
+static void case_deleted(Case *c, const char *path) {
+        assert_int_equal(pathset_add(&c->deleted, path), 0);
+}
+
+static PlanItem *item_of(const Case *c, const char *path) {
         for (size_t i = 0; i < c->plan->n_items; i++)
                 if (strcmp(plan_item_path(&c->plan->items[i]), path) == 0)
                         return &c->plan->items[i];
@@ -123,12 +138,26 @@ static void assert_action(const Case *c, const char *path, PlanAction expected) 
         assert_string_equal(item ? plan_action_name(item->action) : "nothing", plan_action_name(expected));
 }
 
-static PlanAction decide(const char *base, const char *source, const char *mirror) {
+/* What else is known of the one path of a row. */
+typedef struct Setting {
+        LayoutKind layout;
+        bool keeps_owners, armed;
+        bool deleted;     /* it was seen to go */
+        const char *path; /* "it" if NULL */
+} Setting;
+
+static PlanAction decide_in(const Setting *setting, const char *base, const char *source, const char *mirror) {
+        const char *path = setting->path ? setting->path : "it";
         PlanAction action;
         Case c;
 
         case_init(&c);
-        case_put(&c, "it", base, source, mirror);
+        c.layout = setting->layout;
+        c.keeps_owners = setting->keeps_owners;
+        c.armed = setting->armed;
+        if (setting->deleted)
+                case_deleted(&c, path);
+        case_put(&c, path, base, source, mirror);
         case_plan(&c);
         assert_int_equal(c.plan->n_items, 1);
         action = c.plan->items[0].action;
@@ -141,14 +170,18 @@ typedef struct Row {
         PlanAction action;
 } Row;
 
-static void assert_rows(const Row *rows, size_t n) {
+static void assert_rows_in(const Setting *setting, const Row *rows, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                PlanAction found = decide(rows[i].base, rows[i].source, rows[i].mirror);
+                PlanAction found = decide_in(setting, rows[i].base, rows[i].source, rows[i].mirror);
 
                 if (found != rows[i].action)
                         fail_msg("base %s, source %s, mirror %s: %s instead of %s", rows[i].base, rows[i].source, rows[i].mirror,
                                  plan_action_name(found), plan_action_name(rows[i].action));
         }
+}
+
+static void assert_rows(const Row *rows, size_t n) {
+        assert_rows_in(&(Setting){}, rows, n);
 }
 
 /* --- the table --- */
@@ -334,15 +367,314 @@ static void a_link_to_the_disk_is_known_by_its_text(void **state) {
         assert_false(plan_is_disk_link(&entry, disk));
 }
 
+/* --- the way back --- */
+
+static void attributes_that_were_changed_in_the_mirror(void **state) {
+        static const Row rows[] = {
+                { "A", "A", "A+", PLAN_SAVEATTR },
+                { "A", "A", "A'+", PLAN_SAVEATTR }, /* as chmod(2) leaves it */
+                { "A", "A", "A%", PLAN_SAVEATTR },
+                { "A", "A", "A!+", PLAN_ADOPT },    /* another file: its bytes first */
+                { "A", "A+", "A%", PLAN_SETATTR },  /* both were changed: the disk's counts */
+                { "A", "B", "A+", PLAN_STAGE },
+                { "A", "-", "A+", PLAN_REMOVE },
+                { "A", "A", "B+", PLAN_SAVE },
+                { "hA", "hA", "hA'+", PLAN_SAVEATTR },
+                { "hA", "hA", "A+", PLAN_STAGE },   /* first it is tied again */
+                { "lA", "lA", "lA+", PLAN_KEEP },
+                { "kA", "A", "D+", PLAN_STAGE },    /* of our own link */
+                { "d", "d", "d+", PLAN_SAVEATTR },
+                { "d", "d", "d%", PLAN_SAVEATTR },
+                { "d", "d+", "d%", PLAN_SETATTR },
+        };
+        static const Row unarmed[] = {
+                { "d", "d", "d+", PLAN_KEEP },      /* it is given its attributes when staging ends */
+                { "d", "d", "d%", PLAN_KEEP },
+                { "A", "A", "A+", PLAN_SAVEATTR },
+        };
+        static const Row without_owners[] = {
+                { "A", "A", "A%", PLAN_KEEP },      /* it is ours, whoever owns the disk's */
+                { "A", "A", "A%+", PLAN_SAVEATTR },
+                { "d", "d", "d+", PLAN_KEEP },
+        };
+
+        (void) state;
+        assert_rows_in(&(Setting){ .keeps_owners = true, .armed = true }, rows, ELEMENTSOF(rows));
+        assert_rows_in(&(Setting){ .keeps_owners = true }, unarmed, ELEMENTSOF(unarmed));
+        assert_rows_in(&(Setting){ .armed = true }, without_owners, ELEMENTSOF(without_owners));
+}
+
+static void only_what_was_seen_to_go_is_deleted(void **state) {
+        static const Row rows[] = {
+                { "A", "A", "-", PLAN_DELETE },
+                { "A", "A+", "-", PLAN_DELETE },
+                { "A", "B", "-", PLAN_STAGE },  /* what the client did not see is not deleted */
+                { "A", "d", "-", PLAN_STAGE },
+                { "A", "-", "-", PLAN_FORGET },
+                { "A", "A", "A", PLAN_KEEP },   /* it came back */
+                { "A", "A", "B", PLAN_SAVE },
+                { "-", "A", "-", PLAN_STAGE },  /* it was never in the mirror */
+                { "rA", "A", "-", PLAN_STAGE },
+                { "d", "d", "-", PLAN_DELETE },
+                { "lA", "lA", "-", PLAN_DELETE },
+                { "hA", "hA", "-", PLAN_DELETE },
+                { "kA", "A", "-", PLAN_DELETE }, /* the link that stood for it */
+                { "A", "oA", "-", PLAN_DELETE },
+                { "kA", "xA", "-", PLAN_DELETE },
+        };
+
+        (void) state;
+        assert_rows_in(&(Setting){ .deleted = true }, rows, ELEMENTSOF(rows));
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert_int_not_equal(decide_in(&(Setting){}, rows[i].base, rows[i].source, rows[i].mirror), PLAN_DELETE);
+}
+
+static void a_directory_that_was_seen_to_go_stands_for_all_below(void **state) {
+        Case c;
+
+        (void) state;
+        case_init(&c);
+        case_put(&c, "dir", "d", "d", "-");
+        case_put(&c, "dir/sub", "d", "d", "-");
+        case_put(&c, "dir/sub/x", "A", "A", "-");
+        case_put(&c, "dir2", "d", "d", "-");
+        case_deleted(&c, "dir");
+        case_plan(&c);
+        assert_action(&c, "dir", PLAN_DELETE);
+        assert_action(&c, "dir/sub", PLAN_DELETE);
+        assert_action(&c, "dir/sub/x", PLAN_DELETE);
+        assert_action(&c, "dir2", PLAN_STAGE);
+        case_done(&c);
+}
+
+/* A device has taken its name, or it was replaced while it was looked at. */
+static void what_only_could_not_be_seen_in_the_mirror_is_not_deleted(void **state) {
+        static const OmissionReason reasons[] = { OMIT_SPECIAL, OMIT_CHANGED, OMIT_UNREADABLE };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(reasons); i++) {
+                Case c;
+
+                case_init(&c);
+                case_put(&c, "it", "A", "A", "-");
+                case_put(&c, "its", "A", "A", "-");
+                case_deleted(&c, "it");
+                case_deleted(&c, "its");
+                assert_int_equal(manifest_omit(c.mirror, "it", reasons[i], EACCES), 0);
+                case_plan(&c);
+                assert_action(&c, "it", PLAN_STAGE);
+                assert_action(&c, "its", PLAN_DELETE);
+                case_done(&c);
+        }
+}
+
+static void what_is_not_chosen_is_a_link_and_takes_no_room(void **state) {
+        static const Row rows[] = {
+                { "-", "xA", "-", PLAN_LINK },
+                { "rA", "xA", "-", PLAN_LINK },
+                { "kA", "xA", "-", PLAN_LINK },
+                { "kA", "xA", "D", PLAN_KEEP },
+                { "-", "xA", "D", PLAN_LINK },   /* the base was lost */
+                { "A", "xA", "A", PLAN_LINK },   /* it was chosen before */
+                { "A", "xB", "A", PLAN_LINK },
+                { "A", "xA", "-", PLAN_LINK },
+                { "hA", "xhA", "hA", PLAN_LINK },
+                { "-", "xA", "A", PLAN_ADOPT },
+                { "A", "xA", "B", PLAN_SAVE },
+                { "kA", "xA", "A", PLAN_SAVE },
+                { "-", "xA", "B", PLAN_CONFLICT },
+        };
+        Case c;
+
+        (void) state;
+        assert_rows(rows, ELEMENTSOF(rows));
+        case_init(&c);
+        case_put(&c, "a", "-", "xA", "-");
+        case_put(&c, "b", "kA", "xA", "D");
+        case_put(&c, "c", "kA", "A", "D");
+        case_plan(&c);
+        assert_int_equal(c.plan->stage_bytes, 'A' * 4096); /* of c */
+        assert_int_equal(c.plan->n_left_out, 0); /* nobody asked for them */
+        case_done(&c);
+}
+
+static void what_nothing_needs_is_not_staged(void **state) {
+        static const Row rows[] = {
+                { "-", "oA", "-", PLAN_IGNORE },
+                { "rA", "oA", "-", PLAN_IGNORE },
+                { "A", "oA", "-", PLAN_IGNORE },
+                { "kA", "oA", "-", PLAN_IGNORE },
+                { "A", "oB", "-", PLAN_IGNORE },
+                { "A", "oA", "A", PLAN_KEEP },   /* it is there: it may stay */
+                { "A", "oA", "A'", PLAN_ADOPT },
+                { "A", "oB", "A", PLAN_IGNORE },
+                { "kA", "oA", "D", PLAN_KEEP },  /* a link that is not worth a copy */
+                { "kA", "oB", "D", PLAN_KEEP },
+                { "-", "oA", "D", PLAN_LINK },
+                { "-", "oA", "A", PLAN_ADOPT },
+                { "A", "oA", "B", PLAN_SAVE },
+                { "-", "oA", "B", PLAN_CONFLICT },
+        };
+        Case c;
+
+        (void) state;
+        assert_rows(rows, ELEMENTSOF(rows));
+        case_init(&c);
+        case_put(&c, "a", "-", "oA", "D");
+        case_put(&c, "b", "kA", "oA", "D");
+        case_plan(&c);
+        assert_int_equal(c.plan->n_left_out, 0);
+        case_done(&c);
+}
+
+#define BLOB "blobs/sha256-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void shared_content_is_deleted_only_if_nothing_needs_it(void **state) {
+        const Setting needed = { .layout = LAYOUT_OLLAMA, .deleted = true, .path = BLOB }, plain = { .deleted = true, .path = BLOB };
+
+        (void) state;
+        assert_int_equal(decide_in(&needed, "A", "A", "-"), PLAN_STAGE);
+        assert_int_equal(decide_in(&needed, "A", "oA", "-"), PLAN_DELETE);
+        assert_int_equal(decide_in(&needed, "kA", "xA", "-"), PLAN_LINK);
+        assert_int_equal(decide_in(&plain, "A", "A", "-"), PLAN_DELETE); /* there nothing is shared */
+}
+
+/* Content has the name of its digest: the same name is the same content, or one of the two is damaged. */
+static void there_are_not_two_versions_of_what_states_its_digest(void **state) {
+        static const Row rows[] = {
+                { "-", "A", "B", PLAN_SAVE },
+                { "rA", "A", "Z", PLAN_SAVE },  /* pulled again, after it was deleted */
+                { "A", "B", "C", PLAN_SAVE },
+                { "-", "A", "d", PLAN_CONFLICT },
+                { "-", "lA", "A", PLAN_CONFLICT },
+        };
+
+        (void) state;
+        assert_rows_in(&(Setting){ .layout = LAYOUT_OLLAMA, .path = BLOB }, rows, ELEMENTSOF(rows));
+        assert_int_equal(decide_in(&(Setting){ .layout = LAYOUT_OLLAMA, .path = "manifests/h/n/m/t" }, "-", "A", "B"), PLAN_CONFLICT);
+}
+
+static void what_is_not_finished_is_not_saved(void **state) {
+        const Setting part = { .path = "model.gguf.part" }, tmp = { .layout = LAYOUT_OLLAMA, .path = "blobs/sha256-123" };
+        Case c;
+
+        (void) state;
+        assert_int_equal(decide_in(&part, "-", "-", "A"), PLAN_IGNORE);
+        assert_int_equal(decide_in(&part, "A", "-", "B"), PLAN_IGNORE);
+        assert_int_equal(decide_in(&part, "A", "A", "B"), PLAN_IGNORE);
+        assert_int_equal(decide_in(&part, "A", "B", "C"), PLAN_IGNORE);
+        assert_int_equal(decide_in(&part, "-", "-", "d"), PLAN_IGNORE);
+        assert_int_equal(decide_in(&part, "A", "-", "A"), PLAN_REMOVE);
+        assert_int_equal(decide_in(&tmp, "-", "-", "A"), PLAN_IGNORE);
+        assert_int_equal(decide_in(&(Setting){ .path = tmp.path }, "-", "-", "A"), PLAN_SAVE); /* to other clients it means nothing */
+
+        case_init(&c); /* aria2 writes in place */
+        case_put(&c, "new", "-", "-", "B");
+        case_put(&c, "new.aria2", "-", "-", "A");
+        case_put(&c, "again", "A", "A", "B");
+        case_put(&c, "again.aria2", "-", "-", "A");
+        case_put(&c, "done", "A", "A", "B");
+        case_plan(&c);
+        assert_action(&c, "new", PLAN_IGNORE);
+        assert_action(&c, "new.aria2", PLAN_IGNORE);
+        assert_action(&c, "again", PLAN_IGNORE);
+        assert_action(&c, "done", PLAN_SAVE);
+        case_done(&c);
+}
+
+static void the_way_back_is_known_by_its_actions(void **state) {
+        static const PlanAction back[] = { PLAN_SAVE, PLAN_SAVEATTR, PLAN_DELETE, PLAN_CONFLICT };
+
+        (void) state;
+        for (PlanAction action = PLAN_KEEP; action <= PLAN_WAIT; action++) {
+                bool expected = false;
+
+                for (size_t i = 0; i < ELEMENTSOF(back); i++)
+                        expected = expected || back[i] == action;
+                assert_int_equal(plan_is_write_back(action), expected);
+                assert_true(strlen(plan_action_name(action)) > 0);
+                for (PlanAction other = PLAN_KEEP; other < action; other++)
+                        assert_string_not_equal(plan_action_name(action), plan_action_name(other));
+        }
+}
+
+/* --- directories and what is in them --- */
+
+static void a_directory_is_deleted_only_with_all_that_is_in_it(void **state) {
+        Case c;
+
+        (void) state;
+        case_init(&c);
+        case_put(&c, "dir", "d", "d", "-");
+        case_put(&c, "dir/gone", "A", "A", "-");
+        case_put(&c, "dir/sub", "d", "d", "-");
+        case_put(&c, "dir/sub/new", "-", "A", "-"); /* came to the disk meanwhile */
+        case_put(&c, "full", "d", "d", "-");
+        case_put(&c, "full/orphan", "-", "oA", "-");
+        case_put(&c, "full-not", "d", "d", "-");    /* in path order it stands between the two above */
+        case_put(&c, "full-not/x", "A", "-", "-");  /* gone from both */
+        case_deleted(&c, "dir");
+        case_deleted(&c, "full");
+        case_deleted(&c, "full-not");
+        case_plan(&c);
+        assert_action(&c, "dir", PLAN_STAGE);
+        assert_action(&c, "dir/gone", PLAN_DELETE);
+        assert_action(&c, "dir/sub", PLAN_STAGE);
+        assert_action(&c, "dir/sub/new", PLAN_STAGE);
+        assert_action(&c, "full", PLAN_STAGE);
+        assert_action(&c, "full-not", PLAN_DELETE);
+        case_done(&c);
+}
+
+static void a_directory_that_went_from_the_disk_comes_back_with_what_is_new_in_it(void **state) {
+        Case c;
+
+        (void) state;
+        case_init(&c);
+        case_put(&c, "dir", "d", "-", "d");
+        case_put(&c, "dir/old", "A", "-", "A");
+        case_put(&c, "dir/sub", "d", "-", "d");
+        case_put(&c, "dir/sub/new", "-", "-", "A");
+        case_put(&c, "dir/empty", "d", "-", "d");
+        case_put(&c, "loading", "d", "-", "d");
+        case_put(&c, "loading/x.part", "-", "-", "A");
+        case_plan(&c);
+        assert_action(&c, "dir", PLAN_SAVE);
+        assert_action(&c, "dir/old", PLAN_REMOVE);
+        assert_action(&c, "dir/sub", PLAN_SAVE);
+        assert_action(&c, "dir/sub/new", PLAN_SAVE);
+        assert_action(&c, "dir/empty", PLAN_REMOVE);
+        assert_action(&c, "loading", PLAN_KEEP); /* not removed, and nothing to be saved yet */
+        assert_action(&c, "loading/x.part", PLAN_IGNORE);
+        case_done(&c);
+}
+
+static void a_directory_with_news_does_not_make_way_for_a_file(void **state) {
+        Case c;
+
+        (void) state;
+        case_init(&c);
+        case_put(&c, "dir", "d", "B", "d");
+        case_put(&c, "dir/new", "-", "-", "A");
+        case_put(&c, "way", "d", "B", "d");
+        case_put(&c, "way/old", "A", "-", "A");
+        case_plan(&c);
+        assert_action(&c, "dir", PLAN_CONFLICT);
+        assert_action(&c, "way", PLAN_STAGE);
+        case_done(&c);
+}
+
 /* --- the rules, said once more --- */
 
 static const char *const bases[] = { "-", "A", "d", "lA", "hA", "rA", "rd", "rlA", "rhA", "kA", "khA" };
-static const char *const sources[] = { "-", "A", "A+", "B", "d", "d+", "lA", "lB", "hA", "hB" };
-static const char *const mirrors[] = { "-", "A", "A!", "A'", "B", "C", "d", "d!", "lA", "lA'", "lB", "hA", "hA'", "hB", "D" };
+static const char *const sources[] = { "-", "A", "A+", "A%", "B", "d", "d+", "lA", "lB", "hA", "hB",
+                                       "oA", "oA+", "oB", "ohA", "xA", "xA%", "xB", "xhA" };
+static const char *const mirrors[] = { "-", "A", "A!", "A'", "A+", "A%", "A'+", "A!+", "B", "C", "d", "d!", "d+", "d%", "lA", "lA'", "lA+", "lB",
+                                       "hA", "hA'", "hA+", "hB", "D" };
 
 /* Letters that say what is in it: content and kind, but not which name of the file it is. */
 static char essence(const char *state) {
-        if (*state == 'r' || *state == 'k')
+        if (strchr("rkox", *state))
                 state++;
         return *state == 'h' ? state[1] : *state == 'l' ? (char) (state[1] == 'A' ? 'a' : 'b') : *state;
 }
@@ -358,44 +690,70 @@ static bool is_ours(const char *base, const char *mirror) {
         return essence(base) == essence(mirror) && (is_tied(base) == is_tied(mirror) || !strchr(mirror, '!'));
 }
 
-static PlanAction model(const char *base, const char *source, const char *mirror) {
-        bool agreed = *base != '-' && *base != 'r', b_file = strchr("ABC", essence(source));
-        bool alike = essence(source) == essence(mirror);
+static bool attributes_of_the_mirror_count(const Setting *setting, const char *mirror) {
+        if (*mirror == 'd')
+                return setting->armed && setting->keeps_owners && strpbrk(mirror, "+%");
+        return *mirror != 'l' && (strchr(mirror, '+') || (setting->keeps_owners && strchr(mirror, '%')));
+}
 
+/* The action if everything is wanted in RAM. */
+static PlanAction model_wanted(const Setting *setting, const char *base, const char *source, const char *mirror) {
+        bool agreed = *base != '-' && *base != 'r', s_file = strchr("ABC", essence(source));
+        bool alike = essence(source) == essence(mirror), moved = *source != 'l' && strpbrk(source, "+%");
+
+        if (*source == '-' && *mirror == '-')
+                return PLAN_FORGET;
         if (*mirror == '-')
-                return *source == '-' ? PLAN_FORGET : PLAN_STAGE;
+                return agreed && setting->deleted && essence(source) == essence(base) ? PLAN_DELETE : PLAN_STAGE;
         if (agreed && is_ours(base, mirror)) {
                 if (*source == '-')
                         return PLAN_REMOVE;
                 if (essence(source) != essence(base) || *base == 'k')
                         return PLAN_STAGE;
-                if (b_file && strpbrk(mirror, "!'"))
+                if (s_file && strchr(mirror, '!'))
+                        return PLAN_ADOPT;
+                if (attributes_of_the_mirror_count(setting, mirror) && !moved && is_tied(source) == is_tied(mirror))
+                        return PLAN_SAVEATTR;
+                if (s_file && strchr(mirror, '\''))
                         return PLAN_ADOPT;
                 if (is_tied(source) != is_tied(mirror))
                         return PLAN_STAGE;
-                return strchr(source, '+') && *source != 'l' ? PLAN_SETATTR : PLAN_KEEP;
+                return moved ? PLAN_SETATTR : PLAN_KEEP;
         }
         if (*source == '-' || (agreed && essence(source) == essence(base)))
                 return PLAN_SAVE; /* only the mirror changed */
-        if (!agreed && b_file && *mirror == 'D')
+        if (!agreed && s_file && *mirror == 'D')
                 return PLAN_STAGE;
         if (!alike)
                 return PLAN_CONFLICT;
         return !agreed && is_tied(source) != is_tied(mirror) ? PLAN_STAGE : PLAN_ADOPT;
 }
 
+static PlanAction model(const Setting *setting, const char *base, const char *source, const char *mirror) {
+        PlanAction action = model_wanted(setting, base, source, mirror);
+        bool orphan = *source == 'o', unwanted = orphan || *source == 'x';
+
+        if (unwanted && action == PLAN_STAGE && *mirror == 'D')
+                return *base == 'k' ? PLAN_KEEP : PLAN_LINK;
+        if (unwanted && action == PLAN_STAGE)
+                return orphan ? PLAN_IGNORE : PLAN_LINK;
+        return *source == 'x' && action == PLAN_KEEP ? PLAN_LINK : action;
+}
+
 static void every_combination_is_decided_as_the_rules_say(void **state) {
         (void) state;
-        for (size_t b = 0; b < ELEMENTSOF(bases); b++)
-                for (size_t s = 0; s < ELEMENTSOF(sources); s++)
-                        for (size_t m = 0; m < ELEMENTSOF(mirrors); m++) {
-                                Row row = { bases[b], sources[s], mirrors[m], 0 };
+        for (unsigned known = 0; known < 8; known++)
+                for (size_t b = 0; b < ELEMENTSOF(bases); b++)
+                        for (size_t s = 0; s < ELEMENTSOF(sources); s++)
+                                for (size_t m = 0; m < ELEMENTSOF(mirrors); m++) {
+                                        Setting setting = { .keeps_owners = known & 1, .armed = known & 2, .deleted = known & 4 };
+                                        Row row = { bases[b], sources[s], mirrors[m], 0 };
 
-                                if (*row.base == '-' && *row.source == '-' && *row.mirror == '-')
-                                        continue;
-                                row.action = model(row.base, row.source, row.mirror);
-                                assert_rows(&row, 1);
-                        }
+                                        if (*row.base == '-' && *row.source == '-' && *row.mirror == '-')
+                                                continue;
+                                        row.action = model(&setting, row.base, row.source, row.mirror);
+                                        assert_rows_in(&setting, &row, 1);
+                                }
 }
 
 /* --- what cannot be seen, and what does not hold still --- */
@@ -502,6 +860,20 @@ static void a_further_name_waits_with_the_first(void **state) {
         case_done(&c);
 }
 
+static void a_further_name_is_not_tied_to_one_that_is_deleted(void **state) {
+        Case c;
+
+        (void) state;
+        case_init(&c);
+        case_put(&c, "lead", "A", "A", "-");
+        case_put(&c, "more", "hA", "hA", "A"); /* alone with its inode since */
+        case_deleted(&c, "lead");
+        case_plan(&c);
+        assert_action(&c, "lead", PLAN_DELETE);
+        assert_action(&c, "more", PLAN_KEEP);
+        case_done(&c);
+}
+
 static void a_further_name_that_was_changed_in_the_mirror_is_left_alone(void **state) {
         Case c;
 
@@ -567,7 +939,21 @@ static void what_is_to_be_done_is_summed_up(void **state) {
         case_put(&c, "dir/more", "-", "hA", "-");
         case_put(&c, "dir/same", "-", "A", "A");
         case_put(&c, "dir/kept", "A", "A", "A");
+        case_put(&c, "dir/link", "kA", "A", "D");
+        case_put(&c, "new", "-", "-", "A");
+        case_put(&c, "new.part", "-", "-", "A");
+        case_put(&c, "mode", "A", "A", "A+");
+        case_put(&c, "both", "A", "B", "C");
+        case_put(&c, "gone", "A", "A", "-");
+        case_put(&c, "orphan", "-", "oA", "-");
+        case_deleted(&c, "gone");
         case_plan(&c);
+        item_of(&c, "dir/link")->action = PLAN_KEEP; /* it does not fit */
+        plan_count(c.plan);
+        assert_int_equal(c.plan->n_held, 3);
+        assert_int_equal(c.plan->n_left_out, 1);
+        item_of(&c, "dir/link")->action = PLAN_IGNORE;
+        plan_count(c.plan);
         assert_int_equal(c.plan->n_stage, 4);
         assert_int_equal(c.plan->n_adopt, 1);
         assert_int_equal(c.plan->n_left_out, 0);
@@ -592,10 +978,23 @@ static void nothing_at_all_is_a_plan(void **state) {
         assert_null(plan_free(NULL));
 }
 
+static void assert_removal(const Manifest *base, const Manifest *extra, const char *const *order, size_t n) {
+        Plan *plan = NULL;
+
+        assert_int_equal(plan_new_removal(base, extra, &plan), 0);
+        assert_int_equal(plan->n_items, n);
+        for (size_t i = 0; i < n; i++) {
+                assert_string_equal(plan_item_path(&plan->items[i]), order[i]);
+                assert_int_equal(plan->items[i].action, PLAN_REMOVE);
+                assert_non_null(plan->items[i].mirror);
+        }
+        plan_free(plan);
+}
+
 static void removing_takes_what_is_in_the_mirror_the_deepest_first(void **state) {
         static const char *const order[] = { "e", "dir/sub/x", "dir/sub", "dir" };
-        Plan *plan = NULL;
-        Manifest *base = make();
+        static const char *const more[] = { "e", "dir/sub/y.part", "dir/sub/x", "dir/sub", "dir/new", "dir" };
+        Manifest *base = make(), *extra = make();
 
         (void) state;
         put(base, "d", "dir");
@@ -604,14 +1003,34 @@ static void removing_takes_what_is_in_the_mirror_the_deepest_first(void **state)
         put(base, "rA", "dir/record");
         put(base, "kA", "e");
         manifest_sort(base);
-        assert_int_equal(plan_new_removal(base, &plan), 0);
-        assert_int_equal(plan->n_items, ELEMENTSOF(order));
-        for (size_t i = 0; i < plan->n_items; i++) {
-                assert_string_equal(plan_item_path(&plan->items[i]), order[i]);
-                assert_int_equal(plan->items[i].action, PLAN_REMOVE);
-        }
+        assert_removal(base, NULL, order, ELEMENTSOF(order));
+        assert_removal(base, extra, order, ELEMENTSOF(order));
+        put(extra, "A", "dir/new");
+        put(extra, "A", "dir/sub/y.part");
+        manifest_sort(extra);
+        assert_removal(base, extra, more, ELEMENTSOF(more));
+        manifest_free(base);
+        manifest_free(extra);
+}
+
+static void of_a_path_in_both_lists_what_stands_there_is_removed(void **state) {
+        Manifest *base = make(), *extra = make();
+        Plan *plan = NULL;
+
+        (void) state;
+        put(base, "A", "a");
+        put(base, "A", "b");
+        put(extra, "B!", "a");
+        manifest_sort(base);
+        manifest_sort(extra);
+        assert_int_equal(plan_new_removal(base, extra, &plan), 0);
+        assert_int_equal(plan->n_items, 2);
+        assert_ptr_equal(plan->items[0].base, &base->entries[1]);
+        assert_ptr_equal(plan->items[1].mirror, &extra->entries[0]);
+        assert_null(plan->items[1].base); /* nothing is known of its bytes */
         plan_free(plan);
         manifest_free(base);
+        manifest_free(extra);
 }
 
 /* --- churn --- */
@@ -620,7 +1039,12 @@ static void removing_takes_what_is_in_the_mirror_the_deepest_first(void **state)
  * mirror there. Content is a number, 0 is nothing; inodes are never used twice. */
 typedef struct Spot {
         unsigned source, mirror, base, ino, base_ino;
-        bool base_is_record, clients;
+        unsigned source_mode, mirror_mode, base_mode;
+        bool base_is_record, base_is_link, clients;
+        bool link;              /* in the mirror stands a link to the disk */
+        bool orphan, disk_only; /* of the source */
+        bool seen;              /* it was seen to go from the mirror */
+        unsigned part;          /* in the mirror, under a name that says that it is not finished */
 } Spot;
 
 enum { SPOTS = 6 };
@@ -628,81 +1052,157 @@ enum { SPOTS = 6 };
 typedef struct World {
         Spot spots[SPOTS];
         unsigned last_ino, last_content;
-        unsigned staged, removed, adopted, held;
+        unsigned done[PLAN_WAIT + 1]; /* how often each action was carried out */
 } World;
 
-static void put_spot(Manifest *manifest, unsigned i, unsigned content, unsigned ino, bool record) {
-        char path[16];
-        Entry entry = { .path = path, .size = content, .mtime_nsec = content, .ino = ino, .flags = record ? ENTRY_RECORD : 0 };
+static void spot_path(char path[static 32], unsigned i, const char *ending) {
+        (void) snprintf(path, 32, "spot%u%s", i, ending);
+}
 
-        (void) snprintf(path, sizeof(path), "spot%u", i);
+static void put_content(Manifest *manifest, const char *path, unsigned content, unsigned ino, unsigned mode, unsigned flags) {
+        Entry entry = { .path = (char *) path, .size = content, .mtime_nsec = content, .ino = ino, .mode = (uint16_t) (0600 + mode),
+                        .flags = (uint8_t) flags };
+
         if (content != 0)
                 assert_int_equal(manifest_put(manifest, &entry), 0);
 }
 
+static void put_spot(Case *c, const Spot *spot, unsigned i) {
+        char path[32], part[32];
+
+        spot_path(path, i, "");
+        spot_path(part, i, ".part");
+        put_content(c->base, path, spot->base, spot->base_ino, spot->base_mode,
+                    (spot->base_is_record ? ENTRY_RECORD : 0) | (spot->base_is_link ? ENTRY_LINKED : 0));
+        put_content(c->source, path, spot->source, 0, spot->source_mode,
+                    spot->orphan ? ENTRY_ORPHAN : spot->disk_only ? ENTRY_DISK_ONLY : 0);
+        put_content(c->mirror, part, spot->part, 0, 0, 0);
+        if (spot->link)
+                put(c->mirror, "D", path);
+        else
+                put_content(c->mirror, path, spot->mirror, spot->ino, spot->mirror_mode, 0);
+        if (spot->seen)
+                case_deleted(c, path);
+}
+
 static void make_case(const World *world, Case *c) {
         case_init(c);
-        for (unsigned i = 0; i < SPOTS; i++) {
-                const Spot *spot = &world->spots[i];
-
-                put_spot(c->base, i, spot->base, spot->base_ino, spot->base_is_record);
-                put_spot(c->source, i, spot->source, 0, false);
-                put_spot(c->mirror, i, spot->mirror, spot->ino, false);
-        }
+        c->armed = true;
+        for (unsigned i = 0; i < SPOTS; i++)
+                put_spot(c, &world->spots[i], i);
         case_plan(c);
 }
 
 static void agree(Spot *spot) {
         spot->base = spot->mirror;
         spot->base_ino = spot->ino;
-        spot->base_is_record = false;
+        spot->base_mode = spot->source_mode; /* as a task records it */
+        spot->base_is_record = spot->base_is_link = false;
+        spot->clients = false;
+}
+
+static void bring(World *world, Spot *spot) {
+        spot->mirror = spot->source;
+        spot->mirror_mode = spot->source_mode;
+        spot->ino = ++world->last_ino;
+        spot->link = false;
+}
+
+/* What a client has finished, and what is nowhere else. */
+static bool is_unsaved(const Spot *spot) {
+        return spot->mirror != 0 && spot->clients && spot->mirror != spot->source && (spot->base_is_record || spot->mirror != spot->base);
 }
 
 /* What the daemon would do for one item, and what it must never do. */
 static void carry_out(World *world, const PlanItem *item) {
         Spot *spot = &world->spots[atoi(plan_item_path(item) + 4)];
-        bool unsaved = spot->mirror != 0 && spot->clients && spot->mirror != spot->source &&
-                       (spot->base_is_record || spot->mirror != spot->base);
 
+        world->done[item->action]++;
+        if (strstr(plan_item_path(item), ".part")) {
+                assert_int_equal(item->action, PLAN_IGNORE);
+                return;
+        }
         switch (item->action) {
         case PLAN_STAGE:
-                assert_false(unsaved); /* nothing that exists only in the mirror is overwritten */
-                assert_true(spot->source != 0);
-                spot->mirror = spot->source;
-                spot->ino = ++world->last_ino;
-                spot->clients = false;
+                assert_false(is_unsaved(spot)); /* nothing that exists only in the mirror is overwritten */
+                assert_true(spot->source != 0 && !spot->orphan && !spot->disk_only);
+                bring(world, spot);
                 agree(spot);
-                world->staged++;
+                break;
+        case PLAN_LINK:
+                assert_false(is_unsaved(spot));
+                assert_true(spot->source != 0 && (spot->disk_only || (spot->orphan && spot->link)));
+                spot->link = true;
+                spot->mirror = spot->source;
+                agree(spot);
+                spot->mirror = 0;
+                spot->base_is_link = true;
                 break;
         case PLAN_REMOVE:
-                assert_false(unsaved);
+                assert_false(is_unsaved(spot));
                 assert_int_equal(spot->source, 0);
                 spot->mirror = 0;
+                spot->link = false;
                 spot->base_is_record = true;
-                world->removed++;
                 break;
         case PLAN_ADOPT:
-                assert_int_equal(spot->mirror, spot->source);
+                assert_true(spot->mirror != 0 && spot->mirror == spot->source);
                 agree(spot);
-                spot->clients = false;
-                world->adopted++;
                 break;
         case PLAN_FORGET:
                 assert_int_equal(spot->mirror + spot->source, 0);
                 spot->base = 0;
                 break;
         case PLAN_KEEP:
+                if (spot->link) {
+                        assert_true(spot->base_is_link && (spot->disk_only || spot->orphan));
+                        break;
+                }
                 assert_int_equal(spot->mirror, spot->source);
                 assert_int_equal(spot->mirror, spot->base);
                 assert_int_equal(spot->ino, spot->base_ino);
-                break;
-        case PLAN_SAVE:
-        case PLAN_CONFLICT:
-                assert_true(spot->mirror != 0 && spot->mirror != spot->source);
-                world->held++;
+                assert_int_equal(spot->mirror_mode, spot->source_mode);
                 break;
         case PLAN_SETATTR:
-        case PLAN_LINK:
+                assert_int_equal(spot->mirror, spot->source);
+                assert_int_not_equal(spot->base_mode, spot->source_mode); /* not what a client did */
+                spot->mirror_mode = spot->base_mode = spot->source_mode;
+                break;
+        case PLAN_SAVEATTR:
+                assert_int_equal(spot->mirror, spot->source);
+                assert_int_equal(spot->base_mode, spot->source_mode); /* not what somebody did on disk */
+                spot->source_mode = spot->base_mode = spot->mirror_mode;
+                break;
+        case PLAN_SAVE:
+                assert_true(spot->link || (spot->mirror != 0 && (spot->mirror != spot->source || spot->base_is_link)));
+                if (spot->link) { /* of something that is gone: it is refused, and its maker removes it */
+                        assert_int_equal(spot->source, 0);
+                        spot->link = false;
+                        break;
+                }
+                assert_true(spot->source == 0 || (spot->source == spot->base && !spot->base_is_record)); /* nothing unseen is overwritten */
+                spot->source = spot->mirror;
+                spot->source_mode = spot->mirror_mode;
+                agree(spot);
+                break;
+        case PLAN_CONFLICT: /* the newer one takes the name, the other is kept elsewhere */
+                assert_true(spot->mirror != 0 && spot->source != 0 && spot->mirror != spot->source);
+                if (spot->mirror < spot->source)
+                        bring(world, spot);
+                spot->source = spot->mirror;
+                spot->source_mode = spot->mirror_mode;
+                agree(spot);
+                break;
+        case PLAN_DELETE:
+                assert_true(spot->seen && spot->mirror == 0 && !spot->link);
+                assert_true(spot->source != 0 && spot->source == spot->base && !spot->base_is_record); /* it was in the mirror, as it is on disk */
+                spot->source = 0;
+                spot->base_is_record = true;
+                break;
+        case PLAN_IGNORE:
+                assert_true(spot->orphan); /* which the mirror does not have, or has in another version */
+                assert_false(is_unsaved(spot));
+                break;
         case PLAN_SKIP:
         case PLAN_WITHHOLD:
         case PLAN_WAIT:
@@ -710,82 +1210,259 @@ static void carry_out(World *world, const PlanItem *item) {
         }
 }
 
+static void client_does(World *world, Spot *spot, uint64_t *seed) {
+        switch (random_below(seed, 6)) {
+        case 0: /* writes at once */
+                spot->mirror = ++world->last_content;
+                spot->ino = ++world->last_ino;
+                spot->clients = true;
+                spot->link = false;
+                break;
+        case 1: /* or in steps */
+                if (!spot->part) {
+                        spot->part = ++world->last_content;
+                        break;
+                }
+                spot->mirror = spot->part;
+                spot->ino = ++world->last_ino;
+                spot->part = 0;
+                spot->clients = true;
+                spot->link = false;
+                break;
+        case 2: /* removes, before our eyes */
+        case 3: /* or not */
+                spot->seen = (spot->mirror != 0 || spot->link) && random_below(seed, 2);
+                spot->mirror = 0;
+                spot->link = spot->clients = false;
+                break;
+        case 4:
+                spot->mirror_mode = random_below(seed, 4);
+                break;
+        default: /* puts the source's file in its place */
+                if (spot->source == 0)
+                        break;
+                spot->mirror = spot->source;
+                spot->ino = ++world->last_ino;
+                spot->clients = true;
+                spot->link = false;
+        }
+}
+
+/* A reboot, a lost manifest, a wipe: what was agreed is a memory, or not even that, or nothing is in the mirror. */
+static void disaster(World *world, uint64_t *seed) {
+        unsigned kind = random_below(seed, 3);
+
+        for (unsigned i = 0; i < SPOTS; i++) {
+                Spot *spot = &world->spots[i];
+
+                spot->seen = false;
+                if (kind == 2) {
+                        spot->mirror = spot->part = 0;
+                        spot->link = spot->clients = false;
+                        continue;
+                }
+                spot->base_is_record = true;
+                spot->base_is_link = false;
+                if (kind == 1)
+                        spot->base = 0;
+        }
+}
+
 /* What source and client do between two looks. */
 static void disturb(World *world, uint64_t *seed) {
         Spot *spot = &world->spots[random_below(seed, SPOTS)];
 
-        switch (random_below(seed, 6)) {
+        switch (random_below(seed, 8)) {
         case 0:
                 spot->source = ++world->last_content;
                 break;
         case 1:
                 spot->source = 0;
                 break;
-        case 2: /* a client writes */
-                spot->mirror = ++world->last_content;
-                spot->ino = ++world->last_ino;
-                spot->clients = true;
+        case 2:
+                if (spot->mirror)
+                        spot->source = spot->mirror; /* copied to the disk by hand */
                 break;
-        case 3: /* or removes */
-                spot->mirror = 0;
-                spot->clients = false;
+        case 3:
+                spot->source_mode = random_below(seed, 4);
                 break;
-        case 4: /* or copies to both sides by hand, or puts the source's file in its place */
-                if (random_below(seed, 2))
-                        spot->source = spot->mirror;
-                else if (spot->source) {
-                        spot->mirror = spot->source;
-                        spot->ino = ++world->last_ino;
-                        spot->clients = true;
-                }
+        case 4: /* another choice of models, or of what needs what */
+                spot->orphan = random_below(seed, 4) == 0;
+                spot->disk_only = !spot->orphan && random_below(seed, 3) == 0;
                 break;
-        default: /* a reboot, or a lost manifest: what was agreed is a memory, or not even that */
-                if (random_below(seed, 8) > 0)
-                        break;
-                for (unsigned i = 0; i < SPOTS; i++) {
-                        world->spots[i].base_is_record = true;
-                        if (random_below(seed, 2))
-                                world->spots[i].base = 0;
-                }
+        case 5:
+                if (random_below(seed, 8) == 0)
+                        disaster(world, seed);
+                break;
+        default:
+                client_does(world, spot, seed);
         }
 }
 
-/* After a plan that was carried out whole nothing is left to do but what is held for the client. */
+/* Without an event nothing is deleted, however empty the mirror is. */
+static void assert_absence_is_no_deletion(const World *world, bool empty) {
+        World blind = *world;
+        Case c;
+
+        for (unsigned i = 0; i < SPOTS; i++) {
+                blind.spots[i].seen = false;
+                if (empty) {
+                        blind.spots[i].mirror = blind.spots[i].part = 0;
+                        blind.spots[i].link = false;
+                }
+        }
+        make_case(&blind, &c);
+        for (size_t i = 0; i < c.plan->n_items; i++)
+                assert_int_not_equal(c.plan->items[i].action, PLAN_DELETE);
+        case_done(&c);
+}
+
+static void assert_room(const Case *c) {
+        uint64_t bytes = 0;
+
+        for (size_t i = 0; i < c->plan->n_items; i++) {
+                const PlanItem *item = &c->plan->items[i];
+
+                if (item->action == PLAN_STAGE && !(item->source->flags & (ENTRY_DISK_ONLY | ENTRY_ORPHAN)))
+                        bytes += item->source->size;
+        }
+        assert_int_equal(c->plan->stage_bytes, bytes);
+}
+
+/* One look, of which only so much is carried out. What was seen is known to it alone. */
+static void go_on(World *world, unsigned crash) {
+        Case c;
+
+        make_case(world, &c);
+        assert_room(&c);
+        for (unsigned i = 0; i < c.plan->n_items && i < crash; i++)
+                carry_out(world, &c.plan->items[i]);
+        for (unsigned i = 0; i < SPOTS; i++)
+                world->spots[i].seen = false;
+        case_done(&c);
+}
+
+/* After a plan that was carried out whole, and the one that follows what was adopted, nothing is left to do. */
 static void assert_settled(World *world) {
         Case c;
 
+        go_on(world, UINT32_MAX);
+        go_on(world, UINT32_MAX);
         make_case(world, &c);
         for (size_t i = 0; i < c.plan->n_items; i++) {
                 PlanAction action = c.plan->items[i].action;
 
-                if (action != PLAN_KEEP && action != PLAN_SAVE && action != PLAN_CONFLICT && action != PLAN_FORGET)
+                if (action != PLAN_KEEP && action != PLAN_FORGET && action != PLAN_IGNORE)
                         fail_msg("%s is not settled: %s", plan_item_path(&c.plan->items[i]), plan_action_name(action));
         }
-        for (unsigned i = 0; i < SPOTS; i++)
-                assert_true(world->spots[i].mirror != 0 || world->spots[i].source == 0); /* nothing is missing */
+        for (unsigned i = 0; i < SPOTS; i++) {
+                const Spot *spot = &world->spots[i];
+
+                assert_true(spot->mirror != 0 || spot->link || spot->source == 0 || spot->orphan); /* nothing is missing */
+                assert_false(is_unsaved(spot));
+        }
         case_done(&c);
 }
 
 static void churn_loses_nothing_and_settles(void **state) {
+        static const PlanAction common[] = { PLAN_STAGE, PLAN_REMOVE, PLAN_ADOPT, PLAN_SAVE, PLAN_CONFLICT, PLAN_DELETE, PLAN_SETATTR,
+                                             PLAN_SAVEATTR, PLAN_LINK, PLAN_IGNORE, PLAN_KEEP };
         uint64_t seed = random_seed();
         World world = {};
 
         (void) state;
         for (unsigned round = 0; round < 20000; round++) {
                 unsigned crash = random_below(&seed, 4) == 0 ? random_below(&seed, SPOTS) : UINT32_MAX;
-                Case c;
 
                 for (unsigned n = random_below(&seed, 4); n > 0; n--)
                         disturb(&world, &seed);
-                make_case(&world, &c);
-                for (unsigned i = 0; i < c.plan->n_items && i < crash; i++)
-                        carry_out(&world, &c.plan->items[i]);
-                case_done(&c);
+                assert_absence_is_no_deletion(&world, false);
+                assert_absence_is_no_deletion(&world, true);
+                go_on(&world, crash);
                 if (crash == UINT32_MAX)
                         assert_settled(&world);
         }
-        /* all of it has happened often */
-        assert_true(world.staged > 1000 && world.removed > 100 && world.adopted > 100 && world.held > 1000);
+        for (size_t i = 0; i < ELEMENTSOF(common); i++) /* all of it has happened often */
+                if (world.done[common[i]] < 100)
+                        fail_msg("'%s' happened only %u times", plan_action_name(common[i]), world.done[common[i]]);
+}
+
+/* --- churn of trees --- */
+
+/* In path order some of them stand between a directory and what is in it. */
+static const char *const tree[] = { "a", "a b", "a/c", "a/c-d", "a/c/e", "a/c/f.part", "a/g", "h", "h/i" };
+
+static bool stands_in(const char *path, const char *directory) {
+        size_t n = strlen(directory);
+
+        return strncmp(path, directory, n) == 0 && path[n] == '/';
+}
+
+/* A list in which nothing stands in what is not a directory. */
+static void put_tree(Manifest *list, const char *const *states, size_t n_states, uint64_t *seed) {
+        char is[ELEMENTSOF(tree)] = "";
+
+        for (size_t i = 0; i < ELEMENTSOF(tree); i++) {
+                const char *state = states[random_below(seed, (unsigned) n_states)];
+                bool possible = true;
+
+                if ((string_equal(tree[i], "a") || string_equal(tree[i], "a/c") || string_equal(tree[i], "h")) && random_below(seed, 8) > 0)
+                        state = "d";
+                for (size_t k = 0; k < i; k++)
+                        possible = possible && (!stands_in(tree[i], tree[k]) || is[k] == 'd');
+                is[i] = possible ? *state : '-';
+                if (possible)
+                        put(list, state, tree[i]);
+        }
+}
+
+static bool is_directory(const Entry *entry) {
+        return entry && entry->type == ENTRY_DIRECTORY;
+}
+
+/* Of a directory and something in it: what must not be wanted of both at once. */
+static void assert_possible(const PlanItem *directory, const PlanItem *inside) {
+        bool stays = inside->source && inside->action != PLAN_DELETE;
+
+        if (directory->action == PLAN_DELETE && stays)
+                fail_msg("'%s' is deleted, but not '%s' in it (%s)", plan_item_path(directory), plan_item_path(inside), plan_action_name(inside->action));
+        if (directory->action == PLAN_REMOVE && inside->mirror && inside->action != PLAN_REMOVE)
+                fail_msg("'%s' is removed, but not '%s' in it (%s)", plan_item_path(directory), plan_item_path(inside), plan_action_name(inside->action));
+        if ((inside->action == PLAN_STAGE || inside->action == PLAN_LINK) && !directory->mirror && directory->action != PLAN_STAGE)
+                fail_msg("'%s' is staged into '%s', which is not (%s)", plan_item_path(inside), plan_item_path(directory), plan_action_name(directory->action));
+        if (inside->action == PLAN_SAVE && !is_directory(directory->source) && is_directory(directory->mirror) && directory->action != PLAN_SAVE &&
+            directory->action != PLAN_CONFLICT)
+                fail_msg("'%s' is saved into '%s', which is not on disk (%s)", plan_item_path(inside), plan_item_path(directory),
+                         plan_action_name(directory->action));
+}
+
+static void churn_of_trees_wants_nothing_impossible(void **state) {
+        static const char *const base[] = { "-", "A", "d" }, *const source[] = { "-", "A", "B", "d", "oA" }, *const mirror[] = { "-", "A", "C", "d" };
+        uint64_t seed = random_seed();
+        unsigned deletions = 0, kept = 0;
+
+        (void) state;
+        for (unsigned round = 0; round < 20000; round++) {
+                Case c;
+
+                case_init(&c);
+                put_tree(c.base, base, ELEMENTSOF(base), &seed);
+                put_tree(c.source, source, ELEMENTSOF(source), &seed);
+                put_tree(c.mirror, mirror, ELEMENTSOF(mirror), &seed);
+                for (size_t i = 0; i < ELEMENTSOF(tree); i++)
+                        if (random_below(&seed, 2))
+                                case_deleted(&c, tree[i]);
+                case_plan(&c);
+                for (size_t i = 0; i < c.plan->n_items; i++) {
+                        deletions += c.plan->items[i].action == PLAN_DELETE;
+                        kept += c.plan->items[i].action == PLAN_SAVE;
+                        for (size_t k = 0; k < c.plan->n_items; k++)
+                                if (stands_in(plan_item_path(&c.plan->items[i]), plan_item_path(&c.plan->items[k])))
+                                        assert_possible(&c.plan->items[k], &c.plan->items[i]);
+                }
+                case_done(&c);
+        }
+        assert_true(deletions > 100 && kept > 100);
 }
 
 int main(void) {
@@ -799,17 +1476,33 @@ int main(void) {
                 cmocka_unit_test(symbolic_links),
                 cmocka_unit_test(hard_links),
                 cmocka_unit_test(a_link_to_the_disk_is_known_by_its_text),
+                cmocka_unit_test(attributes_that_were_changed_in_the_mirror),
+                cmocka_unit_test(only_what_was_seen_to_go_is_deleted),
+                cmocka_unit_test(a_directory_that_was_seen_to_go_stands_for_all_below),
+                cmocka_unit_test(what_only_could_not_be_seen_in_the_mirror_is_not_deleted),
+                cmocka_unit_test(what_is_not_chosen_is_a_link_and_takes_no_room),
+                cmocka_unit_test(what_nothing_needs_is_not_staged),
+                cmocka_unit_test(shared_content_is_deleted_only_if_nothing_needs_it),
+                cmocka_unit_test(there_are_not_two_versions_of_what_states_its_digest),
+                cmocka_unit_test(what_is_not_finished_is_not_saved),
+                cmocka_unit_test(the_way_back_is_known_by_its_actions),
+                cmocka_unit_test(a_directory_is_deleted_only_with_all_that_is_in_it),
+                cmocka_unit_test(a_directory_that_went_from_the_disk_comes_back_with_what_is_new_in_it),
+                cmocka_unit_test(a_directory_with_news_does_not_make_way_for_a_file),
                 cmocka_unit_test(every_combination_is_decided_as_the_rules_say),
                 cmocka_unit_test(what_cannot_be_seen_is_not_absent),
                 cmocka_unit_test(what_does_not_hold_still_waits),
                 cmocka_unit_test(a_further_name_follows_the_first),
                 cmocka_unit_test(a_further_name_waits_with_the_first),
+                cmocka_unit_test(a_further_name_is_not_tied_to_one_that_is_deleted),
                 cmocka_unit_test(a_further_name_that_was_changed_in_the_mirror_is_left_alone),
                 cmocka_unit_test(items_come_in_the_order_in_which_they_can_be_done),
                 cmocka_unit_test(what_is_to_be_done_is_summed_up),
                 cmocka_unit_test(nothing_at_all_is_a_plan),
                 cmocka_unit_test(removing_takes_what_is_in_the_mirror_the_deepest_first),
+                cmocka_unit_test(of_a_path_in_both_lists_what_stands_there_is_removed),
                 cmocka_unit_test(churn_loses_nothing_and_settles),
+                cmocka_unit_test(churn_of_trees_wants_nothing_impossible),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -468,6 +468,66 @@ static void a_link_to_the_disk_takes_the_place(void **state) {
         assert_true(plan_is_disk_link(item_of("sub/file")->mirror, rig.source_path));
 }
 
+/* The flags that an entry has in the base, and in the journal, after the task for it. */
+static uint8_t flags_after(const char *path) {
+        static const Generation generation = { .mirror_dev = 1 };
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
+        int fd = open_directory("state");
+        const Entry *entry;
+        unsigned line;
+
+        assert_int_equal(manifest_journal_open(fd, "m", &generation, &rig.context.journalfd), 0);
+        assert_int_equal(run(path), TASK_AGREED);
+        rig.context.journalfd = close_fd(rig.context.journalfd);
+        assert_int_equal(manifest_load(fd, "m", &loaded, &line), 0);
+        entry = manifest_find(loaded, path);
+        assert_non_null(entry);
+        assert_int_equal(entry ? entry->flags : 0, rig.task.entry.flags);
+        (void) close(fd);
+        return rig.task.entry.flags;
+}
+
+static void what_the_source_was_marked_with_does_not_reach_the_base(void **state) {
+        static const char *const paths[] = { "dir", "file", "large", "same" };
+
+        (void) state;
+        make_directory("disk/dir");
+        put_text("disk/file", "x");
+        free(put_pattern("disk/large", 5 * CHUNK, 1));
+        put_text("disk/same", "x");
+        shell("cp -p disk/same mirror/same");
+        look();
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                manifest_find(rig.source, paths[i])->flags |= ENTRY_ORPHAN | ENTRY_DISK_ONLY;
+        assert_int_equal(item_of("same")->action, PLAN_ADOPT);
+        assert_int_equal(flags_after("dir"), 0);
+        assert_int_equal(flags_after("file"), ENTRY_HAS_DIGEST);
+        assert_int_equal(flags_after("large"), ENTRY_HAS_DIGEST);
+        assert_int_equal(flags_after("same"), ENTRY_HAS_DIGEST);
+        item_of("file")->action = PLAN_LINK;
+        assert_int_equal(unlink("mirror/file"), 0);
+        assert_int_equal(flags_after("file"), ENTRY_LINKED);
+}
+
+static void that_a_client_brought_it_is_remembered_in_its_generation(void **state) {
+        (void) state;
+        put_text("disk/file", "x");
+        put_text("disk/record", "x");
+        put_text("disk/mode", "x");
+        settle();
+        for (size_t i = 0; i < rig.base->n_entries; i++)
+                rig.base->entries[i].flags |= ENTRY_SAVED;
+        manifest_find(rig.base, "record")->flags |= ENTRY_RECORD | ENTRY_CONDEMNED;
+        assert_int_equal(unlink("mirror/record"), 0);
+        put_text("disk/file", "a new version");
+        assert_int_equal(chmod("disk/mode", 0600), 0);
+        look();
+        assert_int_equal(flags_after("file"), ENTRY_HAS_DIGEST | ENTRY_SAVED);
+        assert_int_equal(item_of("mode")->action, PLAN_SETATTR);
+        assert_int_equal(flags_after("mode"), ENTRY_HAS_DIGEST | ENTRY_SAVED);
+        assert_int_equal(flags_after("record"), ENTRY_HAS_DIGEST); /* of a mirror that is gone; and it is wanted again */
+}
+
 static void an_unreadable_source_is_an_error_with_its_step(void **state) {
         (void) state;
         make_directory("disk/sub");
@@ -529,6 +589,8 @@ int main(void) {
                 CASE(what_a_client_altered_quietly_is_not_replaced_or_removed),
                 CASE(what_was_only_touched_is_replaced_and_removed),
                 CASE(a_link_to_the_disk_takes_the_place),
+                CASE(what_the_source_was_marked_with_does_not_reach_the_base),
+                CASE(that_a_client_brought_it_is_remembered_in_its_generation),
                 CASE(an_unreadable_source_is_an_error_with_its_step),
                 CASE(a_further_name_does_not_take_an_old_version),
                 CASE(what_is_cancelled_does_nothing_but_removals_go_on),

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What the parts of a mirror share. See mirrorstate.h. */
+
+#include "mirrorstate.h"
+
+#include "mirrorlog.h"
+
+void mirrorstate_set(Mirror *m, MirrorState state) {
+        m->state = state;
+        m->context->changed(m, m->context->userdata);
+}
+
+void mirrorstate_submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job)) {
+        m->job = (Job){ .run = run, .done = done };
+        pool_submit(m->context->pool, &m->job);
+}
+
+void mirrorstate_set_problem(Mirror *m, char *text) {
+        free(m->problem);
+        m->problem = text;
+}
+
+/* Counted once and kept, because the base may be out on a job when somebody asks. */
+void mirrorstate_count(Mirror *m) {
+        m->n_files = manifest_files(m->attachment.base);
+        m->n_bytes = manifest_bytes(m->attachment.base);
+}
+
+bool mirrorstate_is_armed(const Mirror *m) {
+        return m->ready && m->complete && m->lookout.guard_armed && !m->lookout.guard_blind && !m->lookout.guard_lost;
+}
+
+/* What was saved meanwhile becomes part of the base. Only while nobody reads the base: no job and no round is out. */
+void mirrorstate_absorb(Mirror *m) {
+        Manifest *changes = m->attachment.base ? writeback_take(&m->writeback) : NULL;
+        Plan *none = NULL;
+
+        if (!changes)
+                return;
+        for (size_t i = 0; m->journalfd >= 0 && i < changes->n_entries; i++)
+                (void) manifest_journal_put(m->journalfd, &changes->entries[i]);
+        agreement_merge(m->attachment.base, NULL, &none, &changes);
+        mirrorstate_count(m);
+        m->base_moved = true;
+}
+
+/* The plan is over: the base moves on, and what was seen of the source is what the next look compares with. */
+bool mirrorstate_end_round(Mirror *m) {
+        Plan **plan = m->removal ? &m->removal : &m->look.plan;
+        bool changed = round_end(&m->round, plan, m->attachment.base, m->look.source);
+
+        m->unsettled = m->unsettled || m->round.unsettled;
+        if (m->look.source && !m->aside) {
+                m->source = manifest_free(m->source);
+                m->source = TAKE_PTR(m->look.source);
+        }
+        look_done(&m->look);
+        mirrorstate_count(m);
+        mirrorstate_absorb(m);
+        return changed;
+}
+
+int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata)) {
+        TaskContext tasks = {
+                .sourcefd = m->attachment.sourcefd, .source_path = m->config.source, .staging = &m->attachment.staging,
+                .chunk_size = m->config.chunk_size, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
+                .journalfd = m->journalfd,
+        };
+
+        return round_start(&m->round, plan, &tasks, need, finished);
+}
+
+/* Whoever wiped the mirror did not mean the files. */
+static void mirror_wiped(Mirror *m) {
+        mirrorlog_wiped(&m->config);
+        writeback_forget_deletions(&m->writeback);
+        for (size_t i = 0; i < m->look.plan->n_items; i++)
+                if (m->look.plan->items[i].action == PLAN_DELETE)
+                        m->look.plan->items[i].action = PLAN_STAGE;
+        plan_count(m->look.plan);
+}
+
+void mirrorstate_take_back(Mirror *m) {
+        int r;
+
+        if (m->where == ATTACH_WIPED)
+                mirror_wiped(m);
+        if (!m->config.write_back)
+                return;
+        r = writeback_update(&m->writeback, &m->look, m->attachment.base, m->round.altered);
+        if (r > 0)
+                mirrorlog_brake(&m->config, m->deletions.held);
+}

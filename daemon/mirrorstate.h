@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* What the parts of a mirror share: the Mirror itself, and the few steps that several of them take. For mirror.c, mirrorcycle.c and mirrorend.c only. Loop thread only,
+ * but for what a job has while it is out. */
+
+#include "attach.h"
+#include "deletions.h"
+#include "fit.h"
+#include "look.h"
+#include "lookout.h"
+#include "round.h"
+#include "status.h"
+#include "sweep.h"
+#include "told.h"
+#include "trash.h"
+#include "withheld.h"
+#include "writeback.h"
+
+#include <systemd/sd-event.h>
+
+typedef struct Mirror Mirror;
+
+/* Shared by all mirrors; owned by the manager, who changes it only while no mirror is at work. */
+typedef struct MirrorContext {
+        sd_event *event;
+        Pool *pool;
+        Pool *savers;            /* of the way back */
+        Watch *watch;
+        int statefd;
+        Amount reserve;          /* ReserveMemory= */
+        uint64_t ram;            /* MemTotal, bytes */
+        uint64_t *promised;      /* bytes that plans in progress will still take, all mirrors together */
+        void (*changed)(Mirror *mirror, void *userdata); /* the state has changed */
+        void *userdata;
+} MirrorContext;
+
+struct Mirror {
+        Job job; /* attach, look, save or detach: one at a time */
+        MirrorConfig config;
+        MirrorConfig next;         /* waits until no job reads the present one */
+        bool has_next;
+        unsigned number;
+        const MirrorContext *context;
+        void (*begin)(Mirror *mirror); /* attaches, at first and after the mirror was lost */
+        MirrorState state;
+        Lookout lookout;
+
+        /* A job has these while one is out, else the loop. */
+        Attachment attachment;
+        Look look;                 /* what the plan at hand borrows from */
+        int result;
+        const char *what;
+        char *refusal;
+        int journalfd;
+        bool reopened;
+        AttachmentEnd end;
+        int where;                 /* what attachment_check_mirror() returned */
+        int n_strangers;           /* what disk_clean() returned */
+        const PathSet *deleted;    /* of the look that is out */
+
+        Round round;
+        Plan *removal;
+        Fit fit;
+        Manifest *source;          /* as last seen, NULL before the first look */
+        Withheld withheld;
+        Told told;
+        Writeback writeback;
+        Deletions deletions;
+        Sweep sweep;
+        Trash trash;
+        PathSet unmatched;         /* names of Models= that were told to choose nothing */
+        Manifest *dropped;         /* at the end: unfinished or refused things in the mirror, which go with it */
+        char *problem;             /* why it is degraded or failed; NULL */
+        char *unreadable;          /* the sentence about the first directory that could not be read; NULL */
+        size_t n_unreadable, n_left_out, n_held;
+        uint64_t n_files, n_bytes; /* in RAM, verified */
+
+        bool attached;
+        bool complete;             /* the first staging is over */
+        bool ready;
+        bool lost;                 /* the source */
+        bool reattach;             /* the source was opened anew, the savers still have the old one */
+        bool unsettled;            /* something did not hold still, and is to be looked at again */
+        bool retry_all;            /* look again, and give withheld files another try */
+        bool trying_all;           /* the look at hand does */
+        bool aside;                /* the look at hand is for the mirror only: the source is not watched, and its changes are nobody's wish */
+        bool stopping, failing;
+        bool waiting;              /* complete, but the watch on it is not armed yet */
+        bool base_moved;           /* since the manifest was saved */
+        bool farewell;             /* the last look and the last saves */
+        bool look_again;           /* asked for in the farewell */
+        bool farewell_out;         /* its look is out */
+        unsigned n_farewells;
+        bool winding;              /* waits for the savers before it goes on to the end */
+        bool moving;               /* the mirror was lost: it is attached anew instead of ending */
+        bool started;
+        bool removed;              /* at the end: the mirror was taken down */
+        atomic_bool cancel;
+        atomic_uint_fast64_t progress, steps, saved; /* bytes copied; entries seen and bytes read; bytes read to be saved */
+};
+
+void mirrorstate_set(Mirror *m, MirrorState state);
+/* One job at a time. */
+void mirrorstate_submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job));
+void mirrorstate_set_problem(Mirror *m, char *text);
+/* Counted once and kept, because the base may be out on a job when somebody asks. */
+void mirrorstate_count(Mirror *m);
+
+/* Every change of the mirror has been seen since it was complete. */
+bool mirrorstate_is_armed(const Mirror *m);
+
+/* What was saved meanwhile becomes part of the base. Only while nobody reads the base: no job and no round is out. */
+void mirrorstate_absorb(Mirror *m);
+
+/* What of the plan at hand is for the disk. */
+void mirrorstate_take_back(Mirror *m);
+
+/* A plan is carried out; when it is over, the base moves on, and what was seen of the source is what the next look compares with. True if anything has changed. */
+int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata));
+bool mirrorstate_end_round(Mirror *m);

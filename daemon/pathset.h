@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* A set of paths. Begins as zeros; not locked. */
+
+#include "base.h"
+
+typedef struct PathSet {
+        char **items; /* sorted and each once, after pathset_sort() */
+        size_t n, allocated;
+} PathSet;
+
+void pathset_done(PathSet *set);
+
+/* Takes effect for the questions below after pathset_sort(). 0 or -ENOMEM. */
+int pathset_add(PathSet *set, const char *path);
+void pathset_sort(PathSet *set);
+
+bool pathset_has(const PathSet *set, const char *path);
+
+/* It, or a directory above it, is in the set. */
+bool pathset_covers(const PathSet *set, const char *path);
