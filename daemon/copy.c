@@ -25,13 +25,15 @@ enum { AHEAD = 8 };
 /* A digest that follows the copying through the chunks in order. */
 typedef struct Lane {
         DigestStream *stream;
+        ClaimStream *claim;                               /* in its place; of the third lane */
         uint64_t position;                                /* bytes digested; of whoever holds busy */
         size_t next;                                      /* chunk; under lock */
         bool busy;                                        /* under lock */
         int (*digest)(Copy *copy, const Chunk *chunk);
 } Lane;
 
-enum { LANE_SOURCE, LANE_MIRROR, _LANE_MAX };
+/* The third is there only if it was asked for. It is slow, but reads what is in RAM: nobody waits for it before the end. */
+enum { LANE_SOURCE, LANE_MIRROR, LANE_CLAIM, _LANE_MAX };
 
 struct Copy {
         CopyOptions options;
@@ -44,6 +46,7 @@ struct Copy {
         pthread_cond_t moved;   /* something below has changed */
         size_t next;            /* chunk to be copied next; under lock */
         Lane lanes[_LANE_MAX];
+        size_t n_lanes;         /* set once */
         bool mirrorfd_taken;    /* its file offset is in use by one worker; under lock */
         int error;              /* first failure, negative errno or COPY_*; under lock */
         const char *what;       /* under lock */
@@ -53,6 +56,7 @@ struct Copy {
 
 static int digest_source(Copy *copy, const Chunk *chunk);
 static int digest_mirror(Copy *copy, const Chunk *chunk);
+static int digest_claim(Copy *copy, const Chunk *chunk);
 
 static bool is_as_scanned(const struct stat *st, const Entry *entry) {
         return S_ISREG(st->st_mode) && (uint64_t) st->st_size == entry->size && fs_nsec(&st->st_mtim) == entry->mtime_nsec &&
@@ -132,9 +136,13 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         (void) pthread_cond_init(&copy->moved, NULL);
         copy->lanes[LANE_SOURCE].digest = digest_source;
         copy->lanes[LANE_MIRROR].digest = digest_mirror;
-        for (size_t i = 0; i < _LANE_MAX; i++)
+        copy->lanes[LANE_CLAIM].digest = digest_claim;
+        copy->n_lanes = options->claim == CLAIM_NONE ? LANE_CLAIM : _LANE_MAX;
+        for (size_t i = 0; i < LANE_CLAIM; i++)
                 if (digest_stream_new(&copy->lanes[i].stream) < 0)
                         return -ENOMEM;
+        if (copy->n_lanes == _LANE_MAX && claim_stream_new(&copy->lanes[LANE_CLAIM].claim, options->claim, source->size) < 0)
+                return -ENOMEM;
         r = open_source(copy, reterr_what);
         if (r != 0)
                 return r;
@@ -160,6 +168,7 @@ Copy *copy_free(Copy *copy) {
                 return NULL;
         for (size_t i = 0; i < _LANE_MAX; i++)
                 copy->lanes[i].stream = digest_stream_free(copy->lanes[i].stream);
+        copy->lanes[LANE_CLAIM].claim = claim_stream_free(copy->lanes[LANE_CLAIM].claim);
         (void) close_fd(copy->sourcefd);
         (void) close_fd(copy->mirrorfd);
         chunks_done(&copy->chunks);
@@ -232,7 +241,21 @@ static int copy_chunk(Copy *copy, int out, const Chunk *chunk) {
         return 0;
 }
 
-static int digest_by_reading(Copy *copy, int fd, DigestStream *stream, const Chunk *chunk) {
+static void update(Lane *lane, const void *data, size_t length) {
+        if (lane->claim)
+                claim_stream_update(lane->claim, data, length);
+        else
+                digest_stream_update(lane->stream, data, length);
+}
+
+static void update_hole(Lane *lane, uint64_t length) {
+        if (lane->claim)
+                claim_stream_zeros(lane->claim, length);
+        else
+                digest_stream_zeros(lane->stream, length);
+}
+
+static int digest_by_reading(Copy *copy, int fd, Lane *lane, const Chunk *chunk) {
         _cleanup_(freep) char *buffer = malloc(READ_BUFFER);
         uint64_t offset = chunk->offset, end = chunk->offset + chunk->length;
 
@@ -247,14 +270,18 @@ static int digest_by_reading(Copy *copy, int fd, DigestStream *stream, const Chu
                         return fail(copy, -errno, "read", offset);
                 if (n == 0)
                         return COPY_SOURCE_CHANGED;
-                digest_stream_update(stream, buffer, (size_t) n);
+                update(lane, buffer, (size_t) n);
                 offset += (uint64_t) n;
         }
         return 0;
 }
 
 static int digest_source(Copy *copy, const Chunk *chunk) {
-        return digest_by_reading(copy, copy->sourcefd, copy->lanes[LANE_SOURCE].stream, chunk);
+        return digest_by_reading(copy, copy->sourcefd, &copy->lanes[LANE_SOURCE], chunk);
+}
+
+static int digest_claim(Copy *copy, const Chunk *chunk) {
+        return digest_by_reading(copy, copy->mirrorfd, &copy->lanes[LANE_CLAIM], chunk);
 }
 
 /* Through the mapping, because that is what the engines will see; in windows, because what is mapped counts as ours. To map
@@ -264,7 +291,7 @@ static int digest_mirror(Copy *copy, const Chunk *chunk) {
         size_t windows = 0;
 
         if (copy->source->size <= READ_BUFFER)
-                return digest_by_reading(copy, copy->mirrorfd, copy->lanes[LANE_MIRROR].stream, chunk);
+                return digest_by_reading(copy, copy->mirrorfd, &copy->lanes[LANE_MIRROR], chunk);
         for (uint64_t offset = chunk->offset; offset < end; windows++) {
                 uint64_t start = offset & ~(page - 1), stop = MIN(end, round_up(start + 1, MAP_WINDOW));
                 size_t length = (size_t) (stop - start);
@@ -309,7 +336,7 @@ static void run_lane(Copy *copy, Lane *lane) {
 
         lane->busy = true;
         (void) pthread_mutex_unlock(&copy->lock);
-        digest_stream_zeros(lane->stream, chunk->offset - lane->position); /* a hole */
+        update_hole(lane, chunk->offset - lane->position);
         r = lane->digest(copy, chunk);
         lane->position = chunk->offset + chunk->length;
         (void) pthread_mutex_lock(&copy->lock);
@@ -317,7 +344,7 @@ static void run_lane(Copy *copy, Lane *lane) {
                 copy->error = r;
         lane->busy = false;
         lane->next++;
-        last = copy->lanes[LANE_SOURCE].next > index && copy->lanes[LANE_MIRROR].next > index;
+        last = lane != &copy->lanes[LANE_CLAIM] && copy->lanes[LANE_SOURCE].next > index && copy->lanes[LANE_MIRROR].next > index;
         (void) pthread_cond_broadcast(&copy->moved);
         if (last) {
                 (void) pthread_mutex_unlock(&copy->lock);
@@ -343,7 +370,7 @@ static void run_copy(Copy *copy, int out) {
 static Lane *find_lane(Copy *copy) {
         Lane *best = NULL;
 
-        for (size_t i = 0; i < _LANE_MAX; i++) {
+        for (size_t i = 0; i < copy->n_lanes; i++) {
                 Lane *lane = &copy->lanes[i];
 
                 if (!lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
@@ -418,22 +445,25 @@ static int check_source(Copy *copy) {
 }
 
 int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t *reterr_offset) {
-        Digest digests[_LANE_MAX];
+        Digest digests[LANE_CLAIM];
 
         if (copy->error != 0) {
                 *reterr_what = copy->what ? copy->what : "copy";
                 *reterr_offset = copy->error_offset;
                 return copy->error;
         }
-        for (size_t i = 0; i < _LANE_MAX; i++) {
+        for (size_t i = 0; i < copy->n_lanes; i++) {
                 Lane *lane = &copy->lanes[i];
 
                 assert(lane->next == copy->chunks.n);
-                digest_stream_zeros(lane->stream, copy->source->size - lane->position);
-                digests[i] = digest_stream_get(lane->stream);
+                update_hole(lane, copy->source->size - lane->position);
+                if (lane->stream)
+                        digests[i] = digest_stream_get(lane->stream);
         }
         *ret = (CopyResult){ .source = digests[LANE_SOURCE], .mirror = digests[LANE_MIRROR], .huge_bytes = copy->huge_bytes,
                              .measured_bytes = copy->measured_bytes };
+        if (copy->lanes[LANE_CLAIM].claim)
+                ret->claim = claim_stream_get(copy->lanes[LANE_CLAIM].claim);
         if (check_source(copy) != 0)
                 return COPY_SOURCE_CHANGED;
         return digest_equal(&ret->source, &ret->mirror) ? 0 : COPY_MISMATCH;

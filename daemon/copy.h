@@ -9,12 +9,14 @@
  * there before. The temporary is an O_TMPFILE: a daemon that is killed leaves none. */
 
 #include "base.h"
+#include "claim.h"
 #include "manifest.h"
 
 #include <stdatomic.h>
 
 typedef struct CopyOptions {
         uint64_t chunk_size;            /* bytes, a multiple of 4 KiB */
+        ClaimKind claim;                /* a digest of this kind is computed too, of the copy; CLAIM_NONE for none */
         bool read_again;                /* drop the source's page cache first: the bytes there are suspected */
         const atomic_bool *cancel;      /* set by another thread */
         atomic_uint_fast64_t *progress; /* bytes copied are added */
@@ -22,6 +24,7 @@ typedef struct CopyOptions {
 
 typedef struct CopyResult {
         Digest source, mirror;
+        Claim claim;            /* as asked for */
         uint64_t huge_bytes;    /* of those measured, mapped by 2 MiB pages */
         uint64_t measured_bytes;
 } CopyResult;

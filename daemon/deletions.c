@@ -165,6 +165,8 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
 static void condemn(PlanItem *item, Manifest *condemned) {
         Entry record = item->base ? *item->base : *item->source;
 
+        record.size = item->source->size; /* where a link stood for it, it may have been touched on disk */
+        record.mtime_nsec = item->source->mtime_nsec;
         record.flags |= ENTRY_RECORD | ENTRY_CONDEMNED;
         if (manifest_put(condemned, &record) == 0)
                 item->action = PLAN_IGNORE;

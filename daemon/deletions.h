@@ -38,7 +38,7 @@ void deletions_done(Deletions *deletions);
 /* A report about the mirror, while it is armed. */
 void deletions_note(Deletions *deletions, const WatchReport *report);
 
-/* A look begins, which goes by this set until deletions_decide() or the next deletions_begin(). */
+/* A look begins, which goes by this set until deletions_decide() or the next deletions_begin(). If it fails, the next one goes by the same and more. */
 const PathSet *deletions_begin(Deletions *deletions);
 
 typedef struct DeletionsInput {
@@ -49,7 +49,8 @@ typedef struct DeletionsInput {
 } DeletionsInput;
 
 /* Goes through the plan's PLAN_DELETE items. Those that may go stay so (deletions_due() says when); shared content becomes PLAN_IGNORE and is put into @condemned as
- * records; what Deletes=keep leaves on disk becomes PLAN_IGNORE; a wave that is held back becomes PLAN_STAGE. Positive if a wave was held back just now: .held tells it. */
+ * records; what Deletes=keep leaves on disk becomes PLAN_IGNORE; a wave that is held back becomes PLAN_STAGE, or PLAN_LINK where a
+ * link to the disk stood; a directory with condemned content in it becomes PLAN_IGNORE. Positive if a wave was held back just now: .held tells it. */
 int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *plan, Manifest *condemned);
 
 /* When a pending one may be carried out; 0 if it is not pending. */

@@ -63,7 +63,7 @@ static int measure_room(const LookOptions *options, Look *look) {
         return memory_read("/proc", "/sys/fs/cgroup", &look->memory);
 }
 
-/* A base that knows files, and a source without one. */
+/* A base that knows files, and a source without one. Not if all that it knew was deleted by clients. */
 static bool is_emptied(const Manifest *base, const Manifest *source) {
         if (source->n_omissions > 0)
                 return false;
@@ -71,7 +71,7 @@ static bool is_emptied(const Manifest *base, const Manifest *source) {
                 if (source->entries[i].type != ENTRY_DIRECTORY)
                         return false;
         for (size_t i = 0; i < base->n_entries; i++)
-                if (base->entries[i].type == ENTRY_FILE)
+                if (base->entries[i].type == ENTRY_FILE && !(base->entries[i].flags & (ENTRY_DELETED | ENTRY_CONDEMNED)))
                         return true;
         return false;
 }

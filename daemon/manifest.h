@@ -24,6 +24,7 @@ typedef enum EntryFlags {
         ENTRY_DISK_ONLY = 1 << 4, /* source only: not chosen for RAM; a link to the disk original stands for it */
         ENTRY_ORPHAN = 1 << 5, /* source only: nothing needs it: not staged if the mirror does not have it */
         ENTRY_CONDEMNED = 1 << 6, /* records only: a client deleted it; it leaves the disk when nothing there names it any more */
+        ENTRY_DELETED = 1 << 7, /* records only: it was taken off the disk, as a client wanted */
 } EntryFlags;
 
 typedef struct Entry {

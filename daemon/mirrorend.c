@@ -115,7 +115,7 @@ static int collect_unfinished(Mirror *m) {
         for (size_t i = 0; r == 0 && i < m->look.plan->n_items; i++) {
                 const PlanItem *item = &m->look.plan->items[i];
 
-                if (item->action == PLAN_IGNORE && item->mirror)
+                if (item->mirror && (item->action == PLAN_IGNORE || (item->action == PLAN_STAGE && writeback_has_yielded(&m->writeback, item))))
                         r = manifest_put(m->dropped, item->mirror);
         }
         return r;

@@ -63,7 +63,7 @@ bool mirrorstate_end_round(Mirror *m) {
 
 int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata)) {
         TaskContext tasks = {
-                .sourcefd = m->attachment.sourcefd, .source_path = m->config.source, .staging = &m->attachment.staging,
+                .sourcefd = m->attachment.sourcefd, .layout = m->look.layout, .source_path = m->config.source, .staging = &m->attachment.staging,
                 .chunk_size = m->config.chunk_size, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
                 .journalfd = m->journalfd,
         };

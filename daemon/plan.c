@@ -68,7 +68,9 @@ static PlanAction agree(const PlanInput *input, const PlanItem *item) {
                 return PLAN_ADOPT;
         if (!is_tied_alike(item->source, m))
                 return PLAN_STAGE;
-        return attributes_differ(item->source, b) ? PLAN_SETATTR : PLAN_KEEP;
+        if (attributes_differ(item->source, b))
+                return PLAN_SETATTR;
+        return b->ino != m->ino ? PLAN_ADOPT : PLAN_KEEP; /* the same directory or link, made anew by somebody */
 }
 
 static LayoutKind kind_of(const PlanInput *input) {
@@ -131,6 +133,8 @@ static bool is_unseen(const Manifest *mirror, const char *path) {
 static PlanAction decide_absent(const PlanInput *input, const PlanItem *item, bool source_same) {
         if (!item->source)
                 return PLAN_FORGET;
+        /* through a link a client can touch what is on disk, which then is the same by its name */
+        source_same = source_same || (item->base->flags & ENTRY_LINKED && is_data(item->source) && layout_is_shared(kind_of(input), item->source->path));
         if (source_same && input->deleted && pathset_covers(input->deleted, item->source->path) &&
             (item->source->flags & ENTRY_ORPHAN || !layout_is_shared(kind_of(input), item->source->path)) &&
             !is_unseen(input->mirror, item->source->path))

@@ -79,6 +79,7 @@ static void on_report(const Task *task, void *userdata) {
                 round->unsettled = true;
                 break;
         case TASK_CORRUPT:
+        case TASK_MISNAMED:
         case TASK_GARBLED:
         case TASK_DIFFERS:
         case TASK_NO_ROOM:

@@ -125,8 +125,8 @@ void savelog_trouble(const MirrorConfig *config, SaveItem *item) {
                 tell_once(config, item, LOG_WARNING, text);
 }
 
-void savelog_incomplete(const MirrorConfig *config, SaveItem *item, bool last) {
-        char path[TEXT_PATH_MAX], missing[TEXT_PATH_MAX], *text = NULL;
+void savelog_incomplete(const MirrorConfig *config, SaveItem *item, const char *missing, bool last) {
+        char path[TEXT_PATH_MAX], named[TEXT_PATH_MAX], *text = NULL;
         int r;
 
         (void) text_path(path, item->path);
@@ -134,6 +134,6 @@ void savelog_incomplete(const MirrorConfig *config, SaveItem *item, bool last) {
                 r = asprintf(&text, "'%s' in the mirror is not saved: %s", path, item->broken);
         else
                 r = asprintf(&text, "'%s' in the mirror is not saved%s: '%s', which it names, is neither on disk nor whole in the mirror", path,
-                             last ? "" : " yet", text_path(missing, item->missing));
+                             last ? "" : " yet", text_path(named, missing ? missing : "?"));
         tell_once(config, item, LOG_NOTICE, r < 0 ? NULL : text);
 }

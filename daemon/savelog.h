@@ -17,4 +17,5 @@ void savelog_more(const MirrorConfig *config, size_t n);
 
 /* The last attempt failed, or it cannot be begun: keeps the sentence in .problem, and tells it if it is another one than before. */
 void savelog_trouble(const MirrorConfig *config, SaveItem *item);
-void savelog_incomplete(const MirrorConfig *config, SaveItem *item, bool last);
+/* It is broken, or @missing, which it names, is not there. */
+void savelog_incomplete(const MirrorConfig *config, SaveItem *item, const char *missing, bool last);

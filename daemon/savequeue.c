@@ -84,12 +84,22 @@ static bool parent_is_pending(const SaveQueue *queue, const char *path) {
         return is_pending(savequeue_find(queue, parent));
 }
 
+/* In a plain tree a set is content too. */
+static bool saves_what_is_left(const SaveQueue *queue) {
+        return queue->last && queue->layout == LAYOUT_PLAIN;
+}
+
+static bool is_refused_for_good(const SaveItem *item) {
+        return item->state == ITEM_REFUSED && saveitem_is_hopeless(item);
+}
+
 /* What is refused is not on disk: it may be there in an older version, but that is not what is pointed to. */
 static bool names_something_unsaved(const SaveQueue *queue, const SaveItem *item) {
         for (size_t i = 0; i < item->references.n; i++) {
                 const SaveItem *other = savequeue_find(queue, item->references.items[i].path);
 
-                if (other && other != item && other->action != PLAN_DELETE && other->state != ITEM_DONE)
+                if (other && other != item && other->action != PLAN_DELETE && other->state != ITEM_DONE &&
+                    !(saves_what_is_left(queue) && is_refused_for_good(other)))
                         return true;
         }
         return false;
@@ -103,8 +113,29 @@ bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
                names_something_unsaved(queue, item);
 }
 
+/* A ref leads to a link, and that to a blob. */
+enum { STEPS_MAX = 3 };
+
+static const char *find_missing(const SaveQueue *queue, const SaveItem *item, unsigned steps) {
+        if (item->missing)
+                return item->missing;
+        for (size_t i = 0; i < item->references.n; i++) {
+                const SaveItem *other = savequeue_find(queue, item->references.items[i].path);
+
+                if (!other || other == item || other->action == PLAN_DELETE || other->state == ITEM_DONE || other->state == ITEM_RUNNING)
+                        continue;
+                if (is_refused_for_good(other) || other->broken || (steps > 0 && find_missing(queue, other, steps - 1)))
+                        return other->path;
+        }
+        return NULL;
+}
+
+const char *savequeue_missing(const SaveQueue *queue, const SaveItem *item) {
+        return find_missing(queue, item, STEPS_MAX);
+}
+
 bool savequeue_is_incomplete(const SaveQueue *queue, const SaveItem *item) {
-        return item->broken || (item->missing && !(queue->last && queue->layout == LAYOUT_PLAIN));
+        return !saves_what_is_left(queue) && (item->broken || savequeue_missing(queue, item));
 }
 
 bool savequeue_is_over(const SaveQueue *queue, uint64_t now_usec) {
@@ -129,7 +160,7 @@ uint64_t savequeue_next_usec(const SaveQueue *queue, uint64_t now_usec) {
 }
 
 static bool is_never_to_be_saved(const SaveQueue *queue, const SaveItem *item) {
-        return (item->state == ITEM_REFUSED && saveitem_is_hopeless(item)) || savequeue_is_incomplete(queue, item);
+        return is_refused_for_good(item) || savequeue_is_incomplete(queue, item);
 }
 
 int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused) {

@@ -11,7 +11,7 @@ typedef struct SaveQueue {
         SaveItem **by_path; /* the same */
         size_t n;
         LayoutKind layout;  /* never LAYOUT_AUTO once there are items */
-        bool last;          /* the mirror is about to go: a plain set is saved without what is missing of it, for it is content too */
+        bool last;          /* the mirror is about to go: in a plain tree what is broken or lacks something is saved all the same, for it is content too */
 } SaveQueue;
 
 void savequeue_done(SaveQueue *queue);
@@ -26,7 +26,10 @@ int savequeue_replace(SaveQueue *queue, SaveItem **fresh, size_t n);
 /* True while something else has to be on disk before: the directory it is in, the first name of a hard link, what it points to. */
 bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item);
 
-/* True if what it names is not there, and not on its way. */
+/* What of that which it names is not there, or will never be on disk because its bytes are wrong; NULL if nothing. */
+const char *savequeue_missing(const SaveQueue *queue, const SaveItem *item);
+
+/* True if it is broken, or something that it names is missing. At the end of a plain mirror this does not count. */
 bool savequeue_is_incomplete(const SaveQueue *queue, const SaveItem *item);
 
 /* Nothing is left that will come to an end by itself. */

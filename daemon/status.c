@@ -140,6 +140,17 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
         return r;
 }
 
+static int append_saving(char **line, const Sum *sum, const StatusRate *rate) {
+        char bytes[TEXT_BYTES_MAX], span[TEXT_SPAN_MAX];
+        int r = text_append(line, "Saving before the end: %zu left (%s)", sum->unsaved, text_bytes(bytes, sum->unsaved_bytes));
+
+        if (r == 0 && rate->stalled_usec >= STALLED_USEC)
+                r = text_append(line, ", nothing has moved for %s", text_span(span, rate->stalled_usec));
+        if (r == 0 && sum->unsaved_text)
+                r = text_append(line, ". %s", sum->unsaved_text);
+        return r;
+}
+
 char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate) {
         _cleanup_(freep) char *line = NULL;
         Sum sum = sum_up(mirrors, n);
@@ -150,11 +161,9 @@ char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate)
                 r = text_append(&line, "Failed: %s", sum.failed);
         else if (n > 0 && sum.gone == n)
                 r = text_append(&line, "Stopped");
-        else if (sum.saving_last > 0) {
-                r = text_append(&line, "Saving before the end: %zu left", sum.unsaved);
-                if (r == 0)
-                        r = text_append(&line, " (%s)%s%s", text_bytes(bytes, sum.unsaved_bytes), sum.unsaved_text ? ". " : "", sum.unsaved_text ? sum.unsaved_text : "");
-        } else if (sum.removing > 0)
+        else if (sum.saving_last > 0)
+                r = append_saving(&line, &sum, rate);
+        else if (sum.removing > 0)
                 r = text_append(&line, "Removing the mirror: %s left", text_bytes(bytes, sum.bytes));
         else if (is_staging(mirrors, n)) {
                 r = append_staging(&line, mirrors, n, &sum, rate);

@@ -5,6 +5,7 @@
 #include "task.h"
 
 #include "fs.h"
+#include "layout.h"
 #include "publish.h"
 #include "verify.h"
 
@@ -77,7 +78,7 @@ static bool try_again(Task *task, TaskOutcome outcome) {
         if (task->attempt >= ATTEMPTS_MAX)
                 return false;
         /* whatever made the bytes wrong may sit in the page cache */
-        task->read_again = outcome == TASK_CORRUPT || outcome == TASK_GARBLED || outcome == TASK_FAILED;
+        task->read_again = outcome == TASK_CORRUPT || outcome == TASK_MISNAMED || outcome == TASK_GARBLED || outcome == TASK_FAILED;
         if (outcome != TASK_CHANGED || look_again(task))
                 return true;
         task->outcome = TASK_GONE;
@@ -87,13 +88,15 @@ static bool try_again(Task *task, TaskOutcome outcome) {
 /* Size and mtime of a file can be put back, its ctime cannot: where that has moved, the bytes decide. (It moves without
  * harm too, when a name is added to the inode or taken away.) */
 static bool was_altered(const Task *task, const atomic_bool *cancel) {
-        const Entry *base = task->item->base;
+        const Entry *base = task->item->base, *mirror = task->item->mirror;
         VerifyOptions options = { .cancel = cancel, .progress = task->context->steps };
         struct stat st;
         Digest found;
 
         if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED))
                 return false;
+        if (mirror->size != base->size || mirror->mtime_nsec != base->mtime_nsec)
+                return false; /* the plan knows, and has what was seen replaced: it is kept among the conflicts */
         if (fs_stat_beneath(task->context->staging->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
             fs_nsec(&st.st_ctim) == base->ctime_nsec)
                 return false;
@@ -101,9 +104,17 @@ static bool was_altered(const Task *task, const atomic_bool *cancel) {
                !digest_equal(&found, &base->digest);
 }
 
+/* What the name states, for bytes that were not yet seen to be that: it is slow to compute. */
+static ClaimKind find_claim(Task *task) {
+        if (task->context->layout == LAYOUT_AUTO || digest_on_record(task) ||
+            !layout_claim(task->context->layout, task->current.path, &task->claimed))
+                task->claimed = (Claim){};
+        return task->claimed.kind;
+}
+
 bool task_open(Task *task) {
         CopyOptions options = {
-                .chunk_size = task->context->chunk_size, .read_again = task->read_again,
+                .chunk_size = task->context->chunk_size, .claim = find_claim(task), .read_again = task->read_again,
                 .cancel = task->context->cancel, .progress = task->context->progress,
         };
 
@@ -179,6 +190,9 @@ bool task_close(Task *task) {
                 return try_again(task, TASK_GARBLED);
         if (record && !digest_equal(record, &result.source))
                 return try_again(task, TASK_CORRUPT);
+        task->claim_found = result.claim;
+        if (task->claimed.kind != CLAIM_NONE && !claim_equal(&task->claimed, &result.claim))
+                return try_again(task, TASK_MISNAMED);
         task->huge_bytes = result.huge_bytes;
         task->measured_bytes = result.measured_bytes;
         publish(task, &result);

@@ -15,6 +15,7 @@ typedef enum TaskOutcome {
         TASK_GONE,       /* the source was removed or is no file any more: the next look will say what is wanted */
         TASK_CORRUPT,    /* the source's size and mtime are as on record, its bytes are not: .expected and .found */
         TASK_GARBLED,    /* what was read and what is in RAM differ, time and again: .expected and .found */
+        TASK_MISNAMED,   /* its name states another digest of it: .claimed and .claim_found */
         TASK_DIFFERS,    /* adoption: same size and mtime on both sides, other bytes in the mirror: .expected and .found */
         TASK_NO_ROOM,    /* the tmpfs had no room for it after all */
         TASK_OCCUPIED,   /* something unexpected stands at the path in the mirror; it was left alone */
@@ -24,6 +25,7 @@ typedef enum TaskOutcome {
 
 typedef struct TaskContext {
         int sourcefd;            /* root of the source */
+        LayoutKind layout;       /* whose names state digests; LAYOUT_AUTO: none do */
         const char *source_path; /* absolute */
         Staging *staging;
         uint64_t chunk_size;
@@ -48,6 +50,7 @@ typedef struct Task {
         const char *what;     /* the step that failed, a literal */
         uint64_t offset;      /* where in the file */
         Digest expected, found;
+        Claim claimed, claim_found;
         uint64_t huge_bytes, measured_bytes;
         bool xattrs_lost;
         bool altered;         /* the mirror's bytes are somebody's work, behind a size and time that are unchanged: .item->mirror */

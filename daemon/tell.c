@@ -42,7 +42,7 @@ static char *tell_failure(const char *source, const char *target, const Task *ta
 }
 
 char *tell_task(const MirrorConfig *config, const Task *task) {
-        char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX], expected[DIGEST_HEX_MAX], found[DIGEST_HEX_MAX];
+        char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX], expected[DIGEST_HEX_MAX], found[DIGEST_HEX_MAX], claim[CLAIM_HEX_MAX];
         _cleanup_(freep) char *source_path = NULL, *target_path = NULL;
         const char *path = plan_item_path(task->item);
 
@@ -60,6 +60,9 @@ char *tell_task(const MirrorConfig *config, const Task *task) {
         case TASK_CORRUPT:
                 return sentence("'%s' is corrupt and withheld: size and time are as they were, but its XXH3-128 is %s and was %s; restore "
                                 "it, or touch it if the change was meant", source, found, expected);
+        case TASK_MISNAMED:
+                return sentence("'%s' is withheld: its bytes have the %s %s, which is not what its name says; fetch it again", source,
+                                task->claimed.kind == CLAIM_SHA256 ? "SHA-256" : "git blob id", claim_to_hex(&task->claim_found, claim));
         case TASK_GARBLED:
                 return sentence("'%s' is withheld: read with XXH3-128 %s, it arrived in RAM as %s, again and again; check the "
                                 "machine's memory", source, expected, found);

@@ -65,7 +65,7 @@ static bool is_worth_a_try(const WithheldFile *file, const Entry *source, bool r
                 return true;
         if (file->outcome == TASK_FAILED)
                 return retry;
-        return file->outcome != TASK_CORRUPT && file->outcome != TASK_GARBLED && file->outcome != TASK_DIFFERS;
+        return file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED && file->outcome != TASK_GARBLED && file->outcome != TASK_DIFFERS;
 }
 
 void withheld_apply(Withheld *withheld, Plan *plan, bool retry, bool all) {

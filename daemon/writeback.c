@@ -114,7 +114,7 @@ static void agreed(Writeback *wb, SaveItem *item) {
 
         item->state = ITEM_DONE;
         if (item->action == PLAN_DELETE) {
-                entry.flags |= ENTRY_RECORD;
+                entry.flags = (uint8_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_RECORD | ENTRY_DELETED);
                 deletions_carried_out(wb->deletions, item->path, now_usec(wb));
         } else
                 entry.flags = (uint8_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED);
@@ -122,7 +122,7 @@ static void agreed(Writeback *wb, SaveItem *item) {
         if (item->origin.path) {
                 Entry old = item->origin;
 
-                old.flags = ENTRY_RECORD;
+                old.flags = ENTRY_RECORD | ENTRY_DELETED;
                 (void) manifest_put(wb->changes, &old);
         }
 }
@@ -234,7 +234,7 @@ static void start(Writeback *wb) {
                         if (item->state != ITEM_WAITING || (item->due_usec > now && !(wb->queue.last && item->attempts == 0 && item->action != PLAN_DELETE)))
                                 continue;
                         if (savequeue_is_incomplete(&wb->queue, item))
-                                savelog_incomplete(wb->config, item, wb->queue.last);
+                                savelog_incomplete(wb->config, item, savequeue_missing(&wb->queue, item), wb->queue.last);
                         else if ((item->action == PLAN_DELETE && !wb->sure) || savequeue_has_to_wait(&wb->queue, item) || !has_room(wb, item))
                                 wb->waits = true;
                         else
@@ -267,7 +267,7 @@ static int compare_items(const void *a, const void *b) {
         return strcmp(plan_item_path(*(PlanItem *const *) a), plan_item_path(*(PlanItem *const *) b));
 }
 
-static bool has_yielded(const Writeback *wb, const PlanItem *item) {
+bool writeback_has_yielded(const Writeback *wb, const PlanItem *item) {
         const Entry *kept = manifest_find(wb->yielded, plan_item_path(item));
 
         return kept && item->mirror && kept->ino == item->mirror->ino && kept->size == item->mirror->size &&
@@ -286,7 +286,7 @@ static void overtake(Writeback *wb, Plan *plan) {
                 kept = savequeue_find(&wb->queue, plan_item_path(item));
                 if (manifest_find(wb->changes, plan_item_path(item)) || (kept && kept->state == ITEM_RUNNING && !plan_is_write_back(item->action)))
                         item->action = PLAN_KEEP;
-                else if (item->action == PLAN_CONFLICT && has_yielded(wb, item))
+                else if (item->action == PLAN_CONFLICT && writeback_has_yielded(wb, item))
                         item->action = PLAN_STAGE;
         }
         plan_count(plan);

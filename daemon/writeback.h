@@ -57,6 +57,9 @@ int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
  * @altered: what a round found to be somebody's work behind an unchanged size and time; NULL for nothing. */
 int writeback_update(Writeback *writeback, Look *look, const Manifest *base, const Manifest *altered);
 
+/* True if the mirror's version is kept in conflicts/, and the disk's has the name: it is in nobody's way. */
+bool writeback_has_yielded(const Writeback *writeback, const PlanItem *item);
+
 /* Starts what may start. Nothing is deleted on disk while it is not @sure that all that happened has been seen. */
 void writeback_go_on(Writeback *writeback, bool sure);
 

@@ -349,6 +349,47 @@ static void new_bytes_with_a_new_time_are_no_corruption(void **state) {
         assert_content("mirror/file", "new bytes", 9);
 }
 
+/* Large enough for several chunks, and with a hole. */
+static void put_blob(const char *name) {
+        char path[160];
+        int fd;
+
+        shell("mkdir -p disk/blobs");
+        (void) snprintf(path, sizeof(path), "disk/blobs/%s", name);
+        free(put_pattern(path, 3 * CHUNK + 17, 5));
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, CHUNK, CHUNK), 0);
+        assert_int_equal(close(fd), 0);
+}
+
+static void a_blob_is_staged_only_if_its_bytes_are_what_its_name_says(void **state) {
+        _cleanup_(claim_stream_freep) ClaimStream *stream = NULL;
+        uint8_t data[3 * CHUNK + 17];
+        char hex[CLAIM_HEX_MAX], name[80], path[96];
+        Claim claim;
+
+        (void) state;
+        fill_bytes(data, sizeof(data), 5);
+        memset(data + CHUNK, 0, CHUNK);
+        assert_int_equal(claim_stream_new(&stream, CLAIM_SHA256, sizeof(data)), 0);
+        claim_stream_update(stream, data, sizeof(data));
+        claim = claim_stream_get(stream);
+        (void) snprintf(name, sizeof(name), "sha256-%s", claim_to_hex(&claim, hex));
+        (void) snprintf(path, sizeof(path), "blobs/%s", name);
+        rig.context.layout = LAYOUT_OLLAMA;
+        put_blob(name);
+        put_blob("sha256-0123456789012345678901234567890123456789012345678901234567890123");
+        look();
+        assert_int_equal(run("blobs"), TASK_AGREED);
+        assert_int_equal(run(path), TASK_AGREED);
+        assert_int_equal(run("blobs/sha256-0123456789012345678901234567890123456789012345678901234567890123"), TASK_MISNAMED);
+        assert_string_equal(claim_to_hex(&rig.task.claim_found, hex), name + strlen("sha256-"));
+        assert_false(is_there("mirror/blobs/sha256-0123456789012345678901234567890123456789012345678901234567890123"));
+        /* in a tree of another kind a name is a name */
+        rig.context.layout = LAYOUT_AUTO;
+        assert_int_equal(run("blobs/sha256-0123456789012345678901234567890123456789012345678901234567890123"), TASK_AGREED);
+}
+
 static void a_record_is_enough_to_see_corruption(void **state) {
         (void) state;
         put_text("disk/file", "good bytes");
@@ -582,6 +623,7 @@ int main(void) {
                 CASE(a_source_that_is_gone_is_told_so),
                 CASE(corruption_on_the_disk_is_seen),
                 CASE(new_bytes_with_a_new_time_are_no_corruption),
+                CASE(a_blob_is_staged_only_if_its_bytes_are_what_its_name_says),
                 CASE(a_record_is_enough_to_see_corruption),
                 CASE(what_is_adopted_is_compared),
                 CASE(a_tmpfs_that_is_full_is_told),
