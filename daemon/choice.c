@@ -283,10 +283,17 @@ static int mark_needed(Choice *choice) {
         return mark_by_source(choice, understood);
 }
 
+/* Before it leaves the disk, that is asked again; but for what cannot be understood it is not brought back. */
+static bool is_deleted(const Choice *choice, const char *path) {
+        const Entry *entry = choice->input->base ? manifest_find(choice->input->base, path) : NULL;
+
+        return (entry && entry->flags & ENTRY_CONDEMNED) || (choice->input->is_deleted && choice->input->is_deleted(path, choice->input->userdata));
+}
+
 static uint8_t fate(const Choice *choice, size_t i) {
         const Entry *e = &choice->source->entries[i];
 
-        if (!(choice->marks[i] & MARK_NEEDED) && !choice->unsure)
+        if (!(choice->marks[i] & MARK_NEEDED) && (!choice->unsure || is_deleted(choice, e->path)))
                 return ENTRY_ORPHAN;
         return choice->input->kind == LAYOUT_OLLAMA && choice->n_models > 0 && !(choice->marks[i] & MARK_WANTED) && !is_saved(choice, e->path) ? ENTRY_DISK_ONLY : 0;
 }

@@ -28,7 +28,7 @@ typedef struct ChoiceInput {
  * manifests stay, and blobs that are not chosen get ENTRY_DISK_ONLY: a link to the disk stands for them. A blob that no manifest needs
  * (Hugging Face: no link of a snapshot) gets ENTRY_ORPHAN. Needed is what a manifest of the mirror names, or one of the source that the mirror
  * does not have yet, or has broken, or has in an older version, and no client has deleted. If any manifest cannot be understood, nothing is an
- * orphan. What the layout calls unfinished is omitted (a scan that does not know the layout yet lists more than that). Of a file whose first
+ * orphan but what a client has deleted. What the layout calls unfinished is omitted (a scan that does not know the layout yet lists more than that). Of a file whose first
  * name is dropped the next one becomes the file. A name of Models= that chose nothing is listed in *ret_unmatched (NULL-terminated list of new
  * strings, never NULL; may be empty). */
 int choice_apply(Manifest *source, const ChoiceInput *input, char ***ret_unmatched);

@@ -35,7 +35,8 @@ int corner_open(int rootfd, const char *directory, bool make) {
         return r < 0 ? r : open_directory(corner, directory);
 }
 
-/* A link that says the same is the same. An absolute one into the tree is known to the scan as a relative one, hence by its inode. */
+/* A link that says the same is the same. An absolute one into the tree is known to the scan as a relative one,
+ * hence by its inode. */
 static bool is_expected_link(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
         char target[PATH_MAX];
         ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What our corner of the disk consists of: directories, places below a time, and names that tell what is under them. Who puts what there is
- * in disk.h.
+/* What our corner of the disk consists of: directories, places below a time, and names that tell what is under
+ * them. Who puts what there is in disk.h.
  *
- * Functions return 0 (or a descriptor) or a negative errno. The corner is opened anew each time, beneath the root and through no symbolic
- * link, so that one that was removed is simply made again. */
+ * Functions return 0 (or a descriptor) or a negative errno. The corner is opened anew each time, beneath the
+ * root and through no symbolic link, so that one that was removed is simply made again. */
 
 #include "base.h"
 #include "manifest.h"
@@ -28,8 +28,9 @@ enum { CORNER_NAME_MAX = 96, CORNER_PREFIX_MAX = 24 };
 
 /* PREFIX-NUMBER: made by us, never exchanged. */
 char *corner_name(char buffer[static CORNER_NAME_MAX], const char *prefix, uint64_t number);
-/* PREFIX-NUMBER-INODE-INODE-MTIME, for the time of a rename: either still ours, of the first inode (0: there is none), or what we replace, known by the second and its
- * mtime; anything else is somebody's that came between. Without @replaced always somebody's. */
+/* PREFIX-NUMBER-INODE-INODE-MTIME, for the time of a rename: either still ours, of the first inode (0: there is
+ * none), or what we replace, known by the second and its mtime; anything else is somebody's that came between.
+ * Without @replaced always somebody's. */
 char *corner_exchange_name(char buffer[static CORNER_NAME_MAX], const char *prefix, uint64_t number, uint64_t ino,
                            const struct stat *replaced);
 typedef enum CornerOwner {
@@ -59,11 +60,14 @@ int place_sync(const Place *place, int rootfd);
 void place_unmake(const Place *place, int rootfd);
 void place_done(Place *place);
 
-/* Renames @name of our directory @fd to a place for @path that is made for it, and syncs that. *ret_kept, if wanted, is its path from the root, a new string. */
+/* Renames @name of our directory @fd to a place for @path that is made for it, and syncs that. *ret_kept, if
+ * wanted, is its path from the root, a new string. */
 int place_put(int rootfd, const char *directory, const char *path, int fd, const char *name, char **ret_kept);
 
-/* How long ago the time of a place was, in microseconds, 0 if it lies ahead. @st is of its directory. Nothing was put there earlier than its ctime says, nor, in
- * this boot, before the machine had been up for so long: whichever says the least counts, because a clock that was set may make it look old. -EINVAL if @name is none of ours. */
+/* How long ago the time of a place was, in microseconds, 0 if it lies ahead. @st is of its directory. Nothing
+ * was put there earlier than its ctime says, nor, in this boot, before the machine had been up for so long:
+ * whichever says the least counts, because a clock that was set may make it look old. -EINVAL if @name is none
+ * of ours. */
 int place_age(const char *name, const struct stat *st, uint64_t *ret_usec);
 
 /* Removes what is below @name in @dirfd and itself. Follows nothing. */

@@ -29,11 +29,15 @@ void deletions_done(Deletions *deletions) {
         *deletions = (Deletions){};
 }
 
+void deletions_note_path(Deletions *deletions, const char *path) {
+        (void) pathset_add(&deletions->notes, path); /* what is not noted is staged again: no harm */
+}
+
 void deletions_note(Deletions *deletions, const WatchReport *report) {
         if (report->flags & (WATCH_RESYNC | WATCH_LOST) || !report->paths)
                 return;
         for (size_t i = 0; i < report->n_paths; i++)
-                (void) pathset_add(&deletions->notes, report->paths[i]); /* what is not noted is staged again: no harm */
+                deletions_note_path(deletions, report->paths[i]);
 }
 
 const PathSet *deletions_begin(Deletions *deletions) {

@@ -38,6 +38,9 @@ void deletions_done(Deletions *deletions);
 /* A report about the mirror, while it is armed. */
 void deletions_note(Deletions *deletions, const WatchReport *report);
 
+/* The same of one name. */
+void deletions_note_path(Deletions *deletions, const char *path);
+
 /* A look begins, which goes by this set until deletions_decide() or the next deletions_begin(). If it fails, the next one goes by the same and more. */
 const PathSet *deletions_begin(Deletions *deletions);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is being saved, before it is in place, and looks at what stands there. See disk.h; diskplace.c puts it there, disktrash.c takes away. */
+/* What is being saved, before it is in place, and looks at what stands there. See disk.h; diskplace.c puts it
+ * there, disktrash.c takes away. */
 
 #include "disk.h"
 

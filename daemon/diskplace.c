@@ -36,7 +36,8 @@ static bool is_expected_at(const Move *move, int dirfd, const char *name) {
                corner_is_expected(dirfd, name, &st, move->expected);
 }
 
-/* Something else came out than what was looked at a moment before. If something newer stands there by now, that stays, and neither of the two may get lost. */
+/* Something else came out than what was looked at a moment before. If something newer stands there by now, that
+ * stays, and neither of the two may get lost. */
 static void undo(Move *move, ino_t placed) {
         char spare[DISK_NAME_MAX];
         const char *left = NULL;

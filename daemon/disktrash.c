@@ -9,7 +9,8 @@
 
 #include <fcntl.h>
 
-/* Somebody put something else there between the look and the rename: it goes back, or where there is something newer by now, to the conflicts. */
+/* Somebody put something else there between the look and the rename: it goes back, or where there is something
+ * newer by now, to the conflicts. */
 static int give_back(Disk *disk, int fd, const char *name, int parent, const char *last, const char *path) {
         int r = exchange_rename_new(fd, name, parent, last) == 0 ? 0 : place_put(disk->rootfd, CORNER_CONFLICTS, path, fd, name, NULL);
 

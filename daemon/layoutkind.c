@@ -84,7 +84,7 @@ static bool has_place(const char *path, const char *place) {
 }
 
 bool layout_is_scratch(const char *path, bool clients) {
-        static const char *const places[] = { ".cache/huggingface/download", ".artifacts/.partial", ".artifacts/.locks" };
+        static const char *const places[] = { ".artifacts/.partial", ".artifacts/.locks" };
 
         for (const char *name = path;;) {
                 const char *slash = strchrnul(name, '/');

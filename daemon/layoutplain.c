@@ -25,6 +25,14 @@ static bool is_first_shard(const char *name) {
         return fnmatch("*-00001-of-[0-9][0-9][0-9][0-9][0-9].gguf", name, 0) == 0 && fnmatch("*-of-0000[01].gguf", name, 0) != 0;
 }
 
+/* "hf download --local-dir" notes beside a file which version it is, and believes that. */
+static bool is_record_of_download(const char *path) {
+        static const char place[] = ".cache/huggingface/download/";
+        const char *s = strstr(path, place);
+
+        return s && (s == path || s[-1] == '/') && fnmatch("?*.metadata", s + strlen(place), 0) == 0;
+}
+
 static LayoutRole role(const char *path) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *extension = strrchr(name, '.');
         bool pointer = false;
@@ -37,6 +45,8 @@ static LayoutRole role(const char *path) {
                 pointer = is_first_shard(name);
         else if (string_equal(extension, ".yaml") || string_equal(extension, ".yml"))
                 pointer = !slash; /* LocalAI */
+        else if (string_equal(extension, ".metadata"))
+                pointer = is_record_of_download(path);
         return pointer ? LAYOUT_POINTER : LAYOUT_CONTENT;
 }
 

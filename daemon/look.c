@@ -103,6 +103,8 @@ static bool is_there(const LookOptions *options, const Look *look, const Referen
         const Entry *m = manifest_find(look->mirror, reference->path);
         struct stat st;
 
+        if (m && m->type == ENTRY_SYMLINK && !plan_is_disk_link(m, options->config->source))
+                return true;
         if (m && m->type != ENTRY_SYMLINK)
                 return reference->size == UINT64_MAX || m->type == ENTRY_DIRECTORY || m->size == reference->size;
         if (fs_stat_beneath(options->sourcefd, reference->path, &st) < 0)

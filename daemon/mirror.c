@@ -76,8 +76,12 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
                         deletions_note(&m->deletions, report);
                 m->writeback.sure = false;
         }
-        if (lookout_notice(&m->lookout, &m->config, report, m->state == MIRROR_SETTLED) > 0)
-                mirrorlog_unwatched(&m->config, 0);
+        if (lookout_notice(&m->lookout, &m->config, report, m->state == MIRROR_SETTLED) > 0) {
+                if (report->root % 2 == 1)
+                        mirrorlog_unguarded(&m->config, 0);
+                else
+                        mirrorlog_unwatched(&m->config, 0);
+        }
         if (m->waiting && lookout_is_guarding(&m->lookout))
                 mirrorcycle_finish_start(m);
 }

@@ -40,6 +40,7 @@ static void attach_done(Job *job) {
         if (m->n_strangers > 0)
                 mirrorlog_strangers(&m->config, m->n_strangers);
         mirrorstate_count(m);
+        m->writeback.eventless = m->attachment.eventless;
         r = writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd);
         if (r < 0) {
                 mirrorend_fail(m, NULL);
@@ -95,7 +96,7 @@ static void settled(Mirror *m) {
         }
         mirrorstate_set(m, MIRROR_SETTLED);
         lookout_rest(&m->lookout, &m->config, reason);
-        writeback_go_on(&m->writeback, mirrorstate_is_armed(m) && !m->lookout.mirror_dirty && !m->lost);
+        writeback_go_on(&m->writeback, mirrorstate_is_armed(m), !m->lookout.mirror_dirty && !m->lost);
 }
 
 /* Nothing that is missing now was deleted: nothing is propagated until the source is back. */
@@ -177,7 +178,7 @@ static void look_done_job(Job *job) {
         m->unsettled = (m->look.plan->n_waiting > 0 && !m->aside) || manifest_omissions(m->look.source, OMIT_CHANGED) > 0;
         mirrorstate_set(m, MIRROR_PLANNED);
         /* what a run before this one could not save comes first */
-        writeback_go_on(&m->writeback, mirrorstate_is_armed(m) && !m->lookout.mirror_dirty);
+        writeback_go_on(&m->writeback, mirrorstate_is_armed(m), !m->lookout.mirror_dirty);
         if (m->complete && mirrorcycle_fits(m))
                 mirrorcycle_proceed(m);
 }
@@ -261,7 +262,7 @@ static void guard(Mirror *m) {
         int r = lookout_guard(&m->lookout, &m->config);
 
         if (r < 0)
-                mirrorlog_unwatched(&m->config, r);
+                mirrorlog_unguarded(&m->config, r);
         m->waiting = true;
         if (lookout_is_guarding(&m->lookout))
                 mirrorcycle_finish_start(m);

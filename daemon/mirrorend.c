@@ -145,7 +145,7 @@ void mirrorend_go_on(Mirror *m) {
         }
         look_done(&m->look);
         mirrorstate_set(m, MIRROR_SAVING);
-        writeback_go_on(&m->writeback, !m->lookout.mirror_dirty && m->lookout.guard_armed);
+        writeback_go_on(&m->writeback, m->lookout.guard_armed, !m->lookout.mirror_dirty);
         check_farewell(m);
 }
 

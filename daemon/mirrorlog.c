@@ -140,6 +140,16 @@ void mirrorlog_unwatched(const MirrorConfig *config, int error) {
                           "instead; raise fs.inotify.max_user_watches", text_path(path, config->source));
 }
 
+void mirrorlog_unguarded(const MirrorConfig *config, int error) {
+        LogFields fields = { .mirror = config->name, .error = -error };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "%s '%s'%s%s: it is looked at every PollInterval= instead, and what is deleted in it stays on the disk and is "
+                  "staged again%s", error < 0 ? "Failed to watch the mirror" : "The kernel allows no more watches for the mirror",
+                  text_path(path, config->target), error < 0 ? ": " : "", error < 0 ? strerror(-error) : "",
+                  error < 0 ? "" : "; raise fs.inotify.max_user_watches");
+}
+
 void mirrorlog_not_saved(const MirrorConfig *config, int error) {
         LogFields fields = { .mirror = config->name, .error = -error };
 

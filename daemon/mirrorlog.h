@@ -27,6 +27,8 @@ void mirrorlog_wiped(const MirrorConfig *config);
 void mirrorlog_mirror_lost(const MirrorConfig *config);
 void mirrorlog_xattrs_lost(const MirrorConfig *config);
 void mirrorlog_unwatched(const MirrorConfig *config, int error); /* @error 0: the kernel allows no more watches */
+/* The same for the mirror. */
+void mirrorlog_unguarded(const MirrorConfig *config, int error);
 void mirrorlog_not_saved(const MirrorConfig *config, int error);
 void mirrorlog_not_unmounted(const MirrorConfig *config, int error);
 

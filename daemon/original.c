@@ -9,7 +9,8 @@
 #include <fcntl.h>
 #include <signal.h>
 
-/* A change of any kind moves the ctime. So does unlink(), but who could still write then would have had it open before. */
+/* A change of any kind moves the ctime. So does unlink(), but who could still write then would have had it open
+ * before. */
 bool original_is(const struct stat *st, const Entry *seen) {
         return S_ISREG(st->st_mode) && (uint64_t) st->st_size == seen->size && fs_nsec(&st->st_mtim) == seen->mtime_nsec &&
                st->st_ino == seen->ino && (fs_nsec(&st->st_ctim) == seen->ctime_nsec || st->st_nlink == 0);
@@ -21,10 +22,11 @@ int original_check(Original *original) {
         return original_is(&original->st, original->seen) ? 0 : SAVE_CHANGED;
 }
 
-/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is given back at once, for
- * as long as it is held an open for writing waits. Who comes just then has the kernel send us a signal: by default SIGIO, which
- * would end the process; SIGURG does nothing to one that has not asked for it, whatever main() does with signals. Where there are
- * no leases (a user that does not own the file, some filesystems), that it has held still has to do. */
+/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is
+ * given back at once, for as long as it is held an open for writing waits. Who comes just then has the kernel
+ * send us a signal: by default SIGIO, which would end the process; SIGURG does nothing to one that has not
+ * asked for it, whatever main() does with signals. Where there are no leases (a user that does not own the
+ * file, some filesystems), that it has held still has to do. */
 static bool is_being_written(int fd) {
         (void) fcntl(fd, F_SETSIG, SIGURG);
         if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)

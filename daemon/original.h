@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A file of the mirror that is to be saved: opened once, so that a deletion meanwhile costs nothing, and known by what a look saw of it. */
+/* A file of the mirror that is to be saved: opened once, so that a deletion meanwhile costs nothing, and known
+ * by what a look saw of it. */
 
 #include "base.h"
 #include "manifest.h"
@@ -22,5 +23,6 @@ bool original_is(const struct stat *st, const Entry *seen);
 int original_open(Original *ret, int mirrorfd, const Entry *seen);
 void original_done(Original *original);
 
-/* 0 if it is still what was seen, but for its name: that may be gone (.st.st_nlink is 0 then). Else SAVE_CHANGED. */
+/* 0 if it is still what was seen, but for its name: that may be gone (.st.st_nlink is 0 then). Else
+ * SAVE_CHANGED. */
 int original_check(Original *original);

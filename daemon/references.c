@@ -394,9 +394,22 @@ static int read_yaml(Reader *reader, const char *path) {
         return r;
 }
 
+/* "D/.cache/huggingface/download/FILE.metadata" is about "D/FILE". */
+static int read_record_of_download(Reader *reader, const char *path) {
+        static const char place[] = ".cache/huggingface/download/";
+        const char *s = strstr(path, place), *file = s + strlen(place);
+        char *about;
+
+        if (asprintf(&about, "%.*s%.*s", (int) (s - path), path, (int) (strlen(file) - strlen(".metadata")), file) < 0)
+                return -ENOMEM;
+        return references_add(&reader->found, about, UINT64_MAX, false);
+}
+
 static int read_plain(Reader *reader, const char *path) {
         const char *tail = strrchr(path, '.');
 
+        if (string_equal(tail, ".metadata"))
+                return read_record_of_download(reader, path);
         if (string_equal(tail, ".json"))
                 return read_index(reader, path);
         return string_equal(tail, ".gguf") ? read_first_shard(reader, path) : read_yaml(reader, path);

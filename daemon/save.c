@@ -12,7 +12,8 @@
 
 #include <fcntl.h>
 
-/* What a save has in hand. The functions below return 0, a negative errno with the step in save->what, or a SaveOutcome that is not SAVE_DONE. */
+/* What a save has in hand. The functions below return 0, a negative errno with the step in save->what, or a
+ * SaveOutcome that is not SAVE_DONE. */
 typedef struct Work {
         Save *save;
         const SaveOptions *options;
@@ -42,7 +43,8 @@ static void drop(Work *work) {
 
 /* --- its place on the disk --- */
 
-/* The caller saves directories first: one that is missing was removed since the look, and one that is a link was put there. */
+/* The caller saves directories first: one that is missing was removed since the look, and one that is a link
+ * was put there. */
 static int check_parent(const Work *work) {
         const char *name;
         _cleanup_(close_fdp) int parent = fs_open_parent(work->disk->rootfd, work->save->mirror->path, &name);
@@ -221,8 +223,8 @@ static int carry_attributes(Work *work) {
         return 0;
 }
 
-/* Whether the mirror's file has the bytes that are agreed: SAVE_CHANGED if not. */
-static int check_agreed_bytes(Work *work) {
+/* Whether the mirror's file has these bytes: SAVE_CHANGED if not. */
+static int check_bytes(Work *work, const Digest *agreed) {
         VerifyOptions options = { .cancel = work->options->cancel, .progress = work->progress };
         int r;
 
@@ -232,7 +234,20 @@ static int check_agreed_bytes(Work *work) {
                 return SAVE_CANCELLED;
         if (r == 0 || r == -ESTALE)
                 r = check_original(work);
-        return r != 0 ? r : digest_equal(&work->digest, &work->save->agreed->digest) ? 0 : SAVE_CHANGED;
+        return r != 0 ? r : digest_equal(&work->digest, agreed) ? 0 : SAVE_CHANGED;
+}
+
+/* Of a name that was linked on disk no digest may be on record: there the disk's own bytes count. */
+static int check_bytes_on_disk(Work *work) {
+        VerifyOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        Digest disk;
+        int r;
+
+        work->save->what = "read it on the disk";
+        r = verify_digest(work->disk->rootfd, work->save->expected->path, &options, &disk);
+        if (r < 0)
+                return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || is_gone_astray(r) ? SAVE_CHANGED : r;
+        return check_bytes(work, &disk);
 }
 
 static int save_attributes(Work *work) {
@@ -243,11 +258,9 @@ static int save_attributes(Work *work) {
                 return SAVE_CHANGED;
         if (save->mirror->type == ENTRY_DIRECTORY)
                 return carry_attributes(work);
-        if (!save->agreed || !(save->agreed->flags & ENTRY_HAS_DIGEST))
-                return SAVE_CHANGED;
         r = open_original(work);
         if (r == 0)
-                r = check_agreed_bytes(work);
+                r = save->agreed && save->agreed->flags & ENTRY_HAS_DIGEST ? check_bytes(work, &save->agreed->digest) : check_bytes_on_disk(work);
         if (r == 0)
                 r = carry_attributes(work);
         if (r == 0)
@@ -272,7 +285,7 @@ static int save_file(Work *work) {
         if (r == 0)
                 r = check_structure(work);
         if (r == 0 && may_be_touched_only(save)) {
-                r = check_agreed_bytes(work);
+                r = check_bytes(work, &save->agreed->digest);
                 if (r == 0) {
                         r = carry_attributes(work);
                         if (r == 0)

@@ -3,10 +3,12 @@
 
 /* One thing from the mirror to the disk, whole or not at all.
  *
- * A file: opened once (a deletion meanwhile costs nothing), seen that nobody has it open for writing (a read lease, F_SETLEASE: EAGAIN while any writable descriptor or
- * writable shared mapping exists; it is given back at once), its structure checked where its name states no digest; then room is reserved on disk, its data copied (holes stay holes) and
- * digested on the way, read back from the disk, owner, mode (without set-id and sticky bits), user xattrs and mtime set, fsync, and by one rename put in place, directories synced. If
- * the mirror's file has changed by then, nothing is put in place. Blocks; for a worker. */
+ * A file: opened once (a deletion meanwhile costs nothing), seen that nobody has it open for writing (a read
+ * lease, F_SETLEASE: EAGAIN while any writable descriptor or writable shared mapping exists; it is given back
+ * at once), its structure checked where its name states no digest; then room is reserved on disk, its data
+ * copied (holes stay holes) and digested on the way, read back from the disk, owner, mode (without set-id and
+ * sticky bits), user xattrs and mtime set, fsync, and by one rename put in place, directories synced. If the
+ * mirror's file has changed by then, nothing is put in place. Blocks; for a worker. */
 
 #include "base.h"
 #include "claim.h"

@@ -41,7 +41,7 @@ SaveItem *saveitem_free(SaveItem *item) {
 static bool is_same_entry(const Entry *kept, const Entry *seen) {
         if (!kept->path || !seen)
                 return !kept->path && !seen;
-        return kept->type == seen->type && kept->ino == seen->ino && kept->size == seen->size && kept->mtime_nsec == seen->mtime_nsec &&
+        return kept->type == seen->type && (kept->ino == seen->ino || kept->ino == 0) && kept->size == seen->size && kept->mtime_nsec == seen->mtime_nsec &&
                (kept->type == ENTRY_DIRECTORY || kept->ctime_nsec == seen->ctime_nsec) && kept->uid == seen->uid && kept->gid == seen->gid &&
                kept->mode == seen->mode && string_equal(kept->target, seen->target);
 }

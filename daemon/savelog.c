@@ -108,8 +108,12 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
                 r = asprintf(&text, "'%s' in the mirror cannot be saved: in '%s' stands something of that name which is not part of the mirror. Rename "
                              "one of them", path, source);
                 break;
-        case SAVE_DONE:
         case SAVE_BUSY:
+                if (item->state != ITEM_REFUSED)
+                        return NULL;
+                r = asprintf(&text, "'%s' in the mirror is still open for writing: it is not saved", path);
+                break;
+        case SAVE_DONE:
         case SAVE_CHANGED:
         case SAVE_GONE:
         case SAVE_CANCELLED:

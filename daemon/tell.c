@@ -118,6 +118,9 @@ char *tell_unreadable(const MirrorConfig *config, const Manifest *source, size_t
 char *tell_kept(const MirrorConfig *config, const char *left) {
         char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
 
+        if (config->write_back)
+                return sentence("In '%s' there are files that could not be saved ('%s' is one): they were kept, and so was the mirror. The next start "
+                                "saves them, if what was told of them is mended", text_path(target, config->target), text_path(path, left ? left : "?"));
         return sentence("In '%s' there are files that are not from the source ('%s' is one): they were kept, and so was the mirror. Copy what "
                         "is wanted to the disk, then remove them", text_path(target, config->target), text_path(path, left ? left : "?"));
 }

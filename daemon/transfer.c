@@ -63,8 +63,8 @@ static int reserve(int fromfd, int tofd, uint64_t size) {
         return room.total > 0 && room.free < unreserved ? -ENOSPC : 0;
 }
 
-/* The disk begins to write while the next window is read and digested. A window is waited for before the one after the next begins, and then
- * dropped: so of a file of any size little is dirty and little is cached. */
+/* The disk begins to write while the next window is read and digested. A window is waited for before the one
+ * after the next begins, and then dropped: so of a file of any size little is dirty and little is cached. */
 static void write_behind(Transfer *transfer, uint64_t end) {
         enum { WAIT = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER };
         uint64_t ready = transfer->started;
@@ -94,7 +94,8 @@ static int write_piece(Transfer *transfer, size_t length, uint64_t offset) {
         return 0;
 }
 
-/* With read() and not through a mapping: touching a hole of a tmpfs file through a mapping would give it a page. */
+/* With read() and not through a mapping: touching a hole of a tmpfs file through a mapping would give it a
+ * page. */
 static int copy_data(Transfer *transfer, uint64_t start, uint64_t end) {
         while (start < end) {
                 ssize_t n = pread(transfer->fromfd, transfer->buffer, (size_t) MIN(end - start, (uint64_t) PIECE), (off_t) start);

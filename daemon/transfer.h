@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A file of the mirror into a new temporary on the disk, with all that it will have there, synced, and read back from the disk. Holes stay holes, of
- * either file. No more than a window of what is written waits in the page cache, and nothing stays there. One buffer, whatever the size. */
+/* A file of the mirror into a new temporary on the disk, with all that it will have there, synced, and read
+ * back from the disk. Holes stay holes, of either file. No more than a window of what is written waits in the
+ * page cache, and nothing stays there. One buffer, whatever the size. */
 
 #include "base.h"
 #include "claim.h"
@@ -27,7 +28,8 @@ typedef struct TransferResult {
         Digest digest;
 } TransferResult;
 
-/* 0 or SAVE_CHANGED, SAVE_BAD (*reterr_text says what its digest is, a new string), SAVE_GARBLED, SAVE_CANCELLED. Reserves first: -ENOSPC comes then, or where a
- * filesystem cannot reserve, from a look at what is free. Of what fails nothing is left. @bytes: those that were written are added. */
+/* 0 or SAVE_CHANGED, SAVE_BAD (*reterr_text says what its digest is, a new string), SAVE_GARBLED,
+ * SAVE_CANCELLED. Reserves first: -ENOSPC comes then, or where a filesystem cannot reserve, from a look at what
+ * is free. Of what fails nothing is left. @bytes: those that were written are added. */
 int transfer_file(Original *original, const TransferOptions *options, TransferResult *ret, uint64_t *bytes, char **reterr_text,
                   const char **reterr_what);

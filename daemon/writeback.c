@@ -40,6 +40,7 @@ void writeback_done(Writeback *wb) {
         savequeue_done(&wb->queue);
         wb->changes = manifest_free(wb->changes);
         wb->yielded = manifest_free(wb->yielded);
+        wb->suspects = manifest_free(wb->suspects);
         wb->timer = sd_event_source_unref(wb->timer);
         wb->sourcefd = close_fd(wb->sourcefd);
         free(wb->target);
@@ -62,6 +63,8 @@ int writeback_attach(Writeback *wb, int sourcefd, int mirrorfd) {
         r = manifest_new(&wb->changes);
         if (r == 0)
                 r = manifest_new(&wb->yielded);
+        if (r == 0)
+                r = manifest_new(&wb->suspects);
         return r == 0 && !wb->target ? -ENOMEM : r;
 }
 
@@ -125,6 +128,11 @@ static void agreed(Writeback *wb, SaveItem *item) {
                 old.flags = ENTRY_RECORD | ENTRY_DELETED;
                 (void) manifest_put(wb->changes, &old);
         }
+        /* it was deleted or replaced while it was saved; if a look has seen that already, it knew nothing of it */
+        if (item->save.gone && wb->armed) {
+                deletions_note_path(wb->deletions, item->path);
+                wb->look(wb->userdata);
+        }
 }
 
 static void came_back(Writeback *wb, SaveItem *item) {
@@ -146,8 +154,21 @@ static void came_back(Writeback *wb, SaveItem *item) {
                 wb->look(wb->userdata);
                 return;
         case SAVE_CHANGED:
-        case SAVE_GONE:
+                if (item->action == PLAN_SAVEATTR) {
+                        (void) manifest_put(wb->suspects, &item->mirror);
+                        manifest_sort(wb->suspects);
+                }
+                wb->look(wb->userdata);
+                break;
         case SAVE_OCCUPIED:
+                /* a directory in which the disk has more than the mirror had */
+                if (item->action == PLAN_DELETE && item->source.type == ENTRY_DIRECTORY) {
+                        agreed(wb, item);
+                        return;
+                }
+                wb->look(wb->userdata);
+                break;
+        case SAVE_GONE:
                 wb->look(wb->userdata); /* which drops it, or has it with what is there now */
                 break;
         case SAVE_BAD:
@@ -163,9 +184,9 @@ static void came_back(Writeback *wb, SaveItem *item) {
                 break;
         }
         item->due_usec = now_usec(wb) + pause_usec(wb, item);
-        savelog_trouble(wb->config, item);
         if (wb->queue.last && item->attempts >= (outcome == SAVE_BUSY ? (unsigned) LAST_BUSY_ATTEMPTS : LAST_ATTEMPTS))
                 item->state = ITEM_REFUSED;
+        savelog_trouble(wb->config, item);
 }
 
 static void save_item_done(Job *job) {
@@ -255,8 +276,9 @@ static void start_over(Writeback *wb) {
         wb->waits = wb->again = false;
 }
 
-void writeback_go_on(Writeback *wb, bool sure) {
-        wb->sure = sure;
+void writeback_go_on(Writeback *wb, bool armed, bool quiet) {
+        wb->armed = armed;
+        wb->sure = armed && quiet;
         start_over(wb);
         start(wb);
 }
@@ -292,15 +314,23 @@ static void overtake(Writeback *wb, Plan *plan) {
         plan_count(plan);
 }
 
+static bool is_listed(const Manifest *list, const Entry *mirror) {
+        const Entry *found = list && mirror ? manifest_find(list, mirror->path) : NULL;
+
+        return found && found->ino == mirror->ino && found->ctime_nsec == mirror->ctime_nsec;
+}
+
 /* What a plan cannot see, because size and time are as they were. At the end nobody will compare the bytes any more but the one who saves them. */
 static void find_altered(const Writeback *wb, Plan *plan, const Manifest *altered) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
-                const Entry *m = item->mirror, *found = m && altered ? manifest_find(altered, m->path) : NULL;
-                bool known = found && found->ino == m->ino && found->ctime_nsec == m->ctime_nsec;
+                const Entry *m = item->mirror;
+                bool known = is_listed(altered, m) || is_listed(wb->suspects, m);
                 bool agreed = item->base && !(item->base->flags & ENTRY_RECORD);
 
-                if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (known || (wb->queue.last && agreed)))
+                if (item->action == PLAN_SAVEATTR && is_listed(wb->suspects, m))
+                        item->action = PLAN_SAVE;
+                else if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (known || (wb->queue.last && agreed)))
                         item->action = agreed ? PLAN_SAVE : PLAN_CONFLICT;
                 else if (item->action == PLAN_STAGE && known)
                         item->action = PLAN_CONFLICT;
@@ -342,6 +372,12 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Moves *moves, 
                 r = entry_copy(origin->source, &item->origin);
         if (r < 0)
                 return r;
+        if (origin && origin->base && origin->base->flags & ENTRY_HAS_DIGEST) { /* it goes with the bytes */
+                item->origin.digest = origin->base->digest;
+                item->origin.flags |= ENTRY_HAS_DIGEST;
+        }
+        if (wb->eventless)
+                item->source.ino = item->origin.ino = 0; /* are not compared */
         item->role = layout_role(wb->queue.layout, item->path);
         item->since_usec = now_usec(wb);
         item->due_usec = wanted->action == PLAN_DELETE ? deletions_due(wb->deletions, item->path)
@@ -439,8 +475,18 @@ void writeback_forget_deletions(Writeback *wb) {
 
 /* --- the end --- */
 
+/* What only a header speaks against is saved in the end. */
+static bool may_be_saved_anyway(const SaveItem *item) {
+        return item->state == ITEM_REFUSED && item->save.outcome == SAVE_BAD && item->save.claim.kind == CLAIM_NONE && !item->save.anyway;
+}
+
 void writeback_hurry(Writeback *wb, bool hurry) {
         wb->queue.last = hurry;
+        for (size_t i = 0; hurry && i < wb->queue.n; i++)
+                if (may_be_saved_anyway(wb->queue.items[i])) {
+                        wb->queue.items[i]->state = ITEM_WAITING;
+                        wb->queue.items[i]->attempts = 0;
+                }
 }
 
 bool writeback_is_over(const Writeback *wb) {

@@ -37,9 +37,11 @@ typedef struct Writeback {
         bool waits, again;                 /* of this pass: something waits for another thing; something came to its end */
         size_t n_running, n_large;
         Manifest *changes;                 /* what was agreed and not yet taken */
+        Manifest *suspects;                /* versions of the mirror whose owner or mode only seemed to have changed: the bytes are others too */
         Manifest *yielded;                 /* versions of the mirror that are kept in conflicts/: the disk's may replace them */
         sd_event_source *timer;
-        bool sure;
+        bool armed, sure;
+        bool eventless;                    /* of the source; its filesystem may give a file another inode number at any time */
         size_t n_lines, n_more;            /* told of the present wave of saves */
 } Writeback;
 
@@ -60,8 +62,8 @@ int writeback_update(Writeback *writeback, Look *look, const Manifest *base, con
 /* True if the mirror's version is kept in conflicts/, and the disk's has the name: it is in nobody's way. */
 bool writeback_has_yielded(const Writeback *writeback, const PlanItem *item);
 
-/* Starts what may start. Nothing is deleted on disk while it is not @sure that all that happened has been seen. */
-void writeback_go_on(Writeback *writeback, bool sure);
+/* Starts what may start. @armed: every change of the mirror is reported; nothing is deleted on disk while not all of the reports have been looked at (@quiet). */
+void writeback_go_on(Writeback *writeback, bool armed, bool quiet);
 
 /* Entries to be put into the base: what both sides have agreed on since the last call. A manifest that the caller frees; NULL if there is nothing. */
 Manifest *writeback_take(Writeback *writeback);

@@ -8,7 +8,7 @@ set -eu
 
 build="gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev libgcrypt20-dev
        libjansson-dev systemd python3 xxhash util-linux"
-test="clang libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs xfsprogs procps rsync debootstrap
+test="clang libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs exfat-fuse exfatprogs xfsprogs procps rsync debootstrap
       systemd-container binutils iproute2"
 
 case ${1:-} in

@@ -391,6 +391,30 @@ class Case(unittest.TestCase):
                               capture_output=True, text=True, errors="surrogateescape")
 
 
-def main():
+def list_tests(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from list_tests(test)
+        else:
+            yield test.id().split(".", 1)[1]
+
+
+def run_in_parallel(jobs):
+    names = list(list_tests(unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])))
+    shares = [[sys.executable, sys.argv[0], *sys.argv[1:], *names[i::jobs]] for i in range(min(jobs, len(names)))]
+    with contextlib.ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in shares]
+        runs = [subprocess.Popen(share, stdout=output, stderr=output) for share, output in zip(shares, outputs)]
+        failed = sum(run.wait() != 0 for run in runs)
+        for output in outputs:
+            output.seek(0)
+            shutil.copyfileobj(output, sys.stdout.buffer)
+    return 1 if failed or not names else 0
+
+
+def main(jobs=1):
+    """Runs the tests of the program. With jobs, which is for tests that mostly wait, so many processes share them, unless some are named."""
+    if jobs > 1 and all(argument.startswith("-") for argument in sys.argv[1:]):
+        sys.exit(run_in_parallel(jobs))
     enter_namespace()
     unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])

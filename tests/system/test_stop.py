@@ -63,7 +63,7 @@ class Stop(Held):
         daemon.stop(expect=1)
         self.assertTrue(os.path.ismount(self.target))
         self.assertLessEqual(set(names), self.names())
-        self.assertRegex(daemon.log(), r"there are files that are not from the source|is not what was put there")
+        self.assertRegex(daemon.log(), r"there are files that are not from the source|there are files that could not be saved|is not what was put there")
         self.assertTrue(any(name in daemon.log() for name in names), daemon.log())
         self.assertRegex(daemon.status(), "^Failed: ")
         self.assertIn("STOPPING", [k for m in daemon.messages for k in m])

@@ -245,6 +245,32 @@ static void times_before_the_epoch_are_kept(void **state) {
         }
 }
 
+static void a_name_of_its_own_is_not_folded(void **state) {
+        int fd = open_directory(".");
+        char *found = (char *) "untouched";
+
+        (void) state;
+        put_text("Model", "x");
+        put_text("model", "x");
+        assert_int_equal(link("model", "another"), 0); /* of the same inode */
+        assert_int_equal(fs_find_folded(fd, "model", &found), 0);
+        assert_null(found);
+        assert_int_equal(fs_find_folded(fd, "MODEL", &found), 0); /* nothing is there at all */
+        assert_null(found);
+        (void) close(fd);
+}
+
+static void directories_are_synced_by_any_descriptor(void **state) {
+        int fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        (void) state;
+        assert_int_equal(fs_sync_directory(fd), 0);
+        (void) close(fd);
+        fd = open("/proc/self/mounts", O_RDONLY | O_CLOEXEC);
+        assert_int_equal(fs_sync_directory(fd), -ENOTDIR);
+        (void) close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 ON_GROUND(paths_beneath_are_opened),
@@ -259,6 +285,8 @@ int main(void) {
                 ON_GROUND(a_tmpfs_is_known_from_a_disk),
                 ON_GROUND(room_is_what_can_be_written),
                 ON_GROUND(data_is_found_between_holes),
+                ON_GROUND(a_name_of_its_own_is_not_folded),
+                ON_GROUND(directories_are_synced_by_any_descriptor),
                 cmocka_unit_test(times_before_the_epoch_are_kept),
         };
 

@@ -32,8 +32,8 @@ static const char *const unfinished_anywhere[] = {
         "model.gguf.downloadInProgress", "downloading_model.gguf", "a/downloading_b.part", "model.crdownload", "model.gguf.aria2",
         ".locks/models--x/abc", "models/.locks/x", "a.lock", "a.tmp", ".nfs000000000123", "sub/.nfs0001",
         ".model.gguf.swp", ".model.swo", "model.gguf~", "x/sha256-0123-partial", "x/sha256-0123-partial-12",
-        ".model.gguf.aB3xYz", "sub/.model.gguf.abc123", ".~tmp~/model", "x/.cache/huggingface/download/model.gguf.metadata",
-        ".cache/huggingface/download", "D/.cache/huggingface/download/ab.0123.89abcdef.incomplete",
+        ".model.gguf.aB3xYz", "sub/.model.gguf.abc123", ".~tmp~/model", "D/.cache/huggingface/download/model.gguf.lock",
+        "D/.cache/huggingface/download/ab.0123.89abcdef.incomplete",
         ".artifacts/.partial/key.writer/model.bin", "sub/.artifacts/.partial", ".artifacts/.locks/key", "x/manifest.json.tmp",
         ".model-config-12345", ".artifact-binding-12345", ".model.yaml.tmp-99", "model.gguf.!qB", "model.gguf.!ut",
         "x.tmp/below", "downloading_x/below", "a/b~/c/d",
@@ -42,7 +42,7 @@ static const char *const unfinished_anywhere[] = {
 static const char *const finished_anywhere[] = {
         "model.gguf", "x/sha256-0123", "sha256-partial", "config.json", ".gitattributes", ".config", ".hidden.safetensors",
         ".a.config", ".model.tokens", "refs/main", "a.part1", "incomplete", "lock", "parts/model", "locks/x", "my.locks/x",
-        "x.cache/huggingface/download/a", ".cache/huggingface/downloads/a", ".cache/huggingface/hub/a", ".swp", "a.aria2.gguf",
+        "x.cache/huggingface/download/a", ".cache/huggingface/download", "x/.cache/huggingface/download/model.gguf.metadata", ".cache/huggingface/downloads/a", ".cache/huggingface/hub/a", ".swp", "a.aria2.gguf",
         "downloading/model.gguf", ".model.gguf.abc12", ".model.gguf.abc1234", ".artifacts/huggingface/key/model.gguf", "my.artifacts/.locksmith/x",
         "model-config-1", ".tmp-1", "a.tmp-1", "what!", "tmp/x", "model.sw", ".a.swq", "x/.artifacts/.partially/y",
 };
@@ -172,6 +172,10 @@ static void plain_pointers_are_indexes_first_shards_and_yaml_at_the_top(void **s
                 { LAYOUT_PLAIN, "phi.yml", LAYOUT_POINTER },
                 { LAYOUT_PLAIN, "._gallery_phi.yaml", LAYOUT_POINTER },
                 { LAYOUT_PLAIN, "x/phi.yaml", LAYOUT_CONTENT },
+                { LAYOUT_PLAIN, "x/.cache/huggingface/download/sub/a.gguf.metadata", LAYOUT_POINTER },
+                { LAYOUT_PLAIN, ".cache/huggingface/download/a.gguf.metadata", LAYOUT_POINTER },
+                { LAYOUT_PLAIN, "x/a.metadata", LAYOUT_CONTENT },
+                { LAYOUT_PLAIN, "x.cache/huggingface/download/a.metadata", LAYOUT_CONTENT },
                 { LAYOUT_PLAIN, "blobs/sha256-" HEX64, LAYOUT_CONTENT },
                 { LAYOUT_PLAIN, "blobs/sha256-" HEX64 "-partial-3", LAYOUT_UNFINISHED },
         };

@@ -288,8 +288,8 @@ static void directories(void **state) {
                 { "-", "-", "d", PLAN_SAVE },
                 { "-", "d", "d", PLAN_ADOPT },
                 { "d", "d", "d", PLAN_KEEP },
-                { "d", "d", "d!", PLAN_KEEP },   /* there are no bytes to look at */
-                { "d", "d", "d'", PLAN_KEEP },
+                { "d", "d", "d!", PLAN_ADOPT },  /* made anew by somebody: the base learns its inode */
+                { "d", "d", "d'", PLAN_KEEP },   /* there are no bytes to look at */
                 { "d", "d+", "d", PLAN_SETATTR },
                 { "d", "-", "d", PLAN_REMOVE },
                 { "d", "d", "-", PLAN_STAGE },
@@ -311,7 +311,8 @@ static void symbolic_links(void **state) {
                 { "-", "lA", "lA", PLAN_ADOPT },
                 { "-", "lA", "lB", PLAN_CONFLICT },
                 { "lA", "lA", "lA", PLAN_KEEP },
-                { "lA", "lA", "lA!", PLAN_KEEP },
+                { "lA", "lA", "lA!", PLAN_ADOPT },
+                { "lA", "lA", "lA'", PLAN_KEEP },
                 { "lA", "lA+", "lA", PLAN_KEEP }, /* a link has no mode */
                 { "lA", "lB", "lA", PLAN_STAGE },
                 { "lA", "lA", "lB", PLAN_SAVE },
@@ -536,6 +537,9 @@ static void shared_content_is_deleted_only_if_nothing_needs_it(void **state) {
         assert_int_equal(decide_in(&needed, "A", "A", "-"), PLAN_STAGE);
         assert_int_equal(decide_in(&needed, "A", "oA", "-"), PLAN_DELETE);
         assert_int_equal(decide_in(&needed, "kA", "xA", "-"), PLAN_LINK);
+        assert_int_equal(decide_in(&needed, "kA", "oZ", "-"), PLAN_DELETE); /* touched through the link */
+        assert_int_equal(decide_in(&needed, "A", "oZ", "-"), PLAN_IGNORE);
+        assert_int_equal(decide_in(&plain, "kA", "Z", "-"), PLAN_STAGE);
         assert_int_equal(decide_in(&plain, "A", "A", "-"), PLAN_DELETE); /* there nothing is shared */
 }
 
@@ -718,7 +722,7 @@ static PlanAction model_wanted(const Setting *setting, const char *base, const c
                         return PLAN_ADOPT;
                 if (is_tied(source) != is_tied(mirror))
                         return PLAN_STAGE;
-                return moved ? PLAN_SETATTR : PLAN_KEEP;
+                return moved ? PLAN_SETATTR : strchr(mirror, '!') ? PLAN_ADOPT : PLAN_KEEP;
         }
         if (*source == '-' || (agreed && essence(source) == essence(base)))
                 return PLAN_SAVE; /* only the mirror changed */

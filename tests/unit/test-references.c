@@ -291,6 +291,14 @@ static void the_first_shard_names_the_others(void **state) {
         assert_references(LAYOUT_PLAIN, "l-00001-of-00002.gguf", "x/m-00002-of-00004.gguf");
 }
 
+static void a_record_of_a_download_names_its_file(void **state) {
+        (void) state;
+        put_at("D/.cache/huggingface/download/sub/a.gguf.metadata", "x");
+        assert_references(LAYOUT_PLAIN, "D/.cache/huggingface/download/sub/a.gguf.metadata", "D/sub/a.gguf");
+        put_at(".cache/huggingface/download/a.gguf.metadata", "x");
+        assert_references(LAYOUT_PLAIN, ".cache/huggingface/download/a.gguf.metadata", "a.gguf");
+}
+
 static void a_description_of_localai_names_files_that_are_there(void **state) {
         (void) state;
         put_at("a.gguf", "x");
@@ -367,6 +375,7 @@ int main(void) {
                 ON_GROUND(a_link_of_a_snapshot_names_its_blob),
                 ON_GROUND(an_index_names_the_shards_beside_it),
                 ON_GROUND(the_first_shard_names_the_others),
+                ON_GROUND(a_record_of_a_download_names_its_file),
                 ON_GROUND(a_description_of_localai_names_files_that_are_there),
                 ON_GROUND(random_bytes_and_flipped_bits_do_no_harm),
         };
