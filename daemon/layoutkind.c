@@ -44,8 +44,9 @@ static bool is_editor_swap(const char *name, size_t n) {
         return n >= 6 && name[0] == '.' && name[n - 1] >= 'a' && name[n - 1] <= 'p' && ends(name, n - 1, ".sw");
 }
 
+/* Our own directory at the top of a tree is never listed; below, it is that of another mirror, on whose disk nothing is to be put into it. */
 static bool is_of_tools(const char *name, size_t n) {
-        return begins(name, n, ".nfs") || ends(name, n, "~") || is_exactly(name, n, ".~tmp~") || is_editor_swap(name, n) ||
+        return is_exactly(name, n, ".shmstaged") || begins(name, n, ".nfs") || ends(name, n, "~") || is_exactly(name, n, ".~tmp~") || is_editor_swap(name, n) ||
                is_rsync_temporary(name, n);
 }
 

@@ -213,6 +213,7 @@ void mirrorcycle_look(void *userdata) {
         m->writeback.sure = false;
         m->deleted = deletions_begin(&m->deletions);
         m->farewell_out = m->farewell;
+        m->farewell_due = false;
         if (!m->farewell)
                 mirrorstate_set(m, MIRROR_LOOKING);
         mirrorstate_submit(m, look_run_job, look_done_job);
@@ -251,7 +252,7 @@ static void become_ready(Mirror *m) {
 /* From here on every change of the mirror is seen; what has changed before that, the next look finds. */
 void mirrorcycle_finish_start(Mirror *m) {
         m->waiting = false;
-        m->complete = true;
+        m->complete = m->writeback.polite = true;
         if (!m->ready)
                 become_ready(m);
         lookout_ask(&m->lookout, false);

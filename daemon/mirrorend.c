@@ -4,6 +4,7 @@
 
 #include "mirrorend.h"
 
+#include "hindsight.h"
 #include "mirrorlog.h"
 #include "tell.h"
 
@@ -99,7 +100,7 @@ static void end_farewell(Mirror *m) {
 
 /* A look, or a save, has come back. */
 static void check_farewell(Mirror *m) {
-        if (m->farewell_out || m->winding || m->writeback.n_running > 0)
+        if (m->farewell_due || m->farewell_out || m->winding || m->writeback.n_running > 0)
                 return;
         if (m->look_again && m->n_farewells < FAREWELLS_MAX) {
                 m->look_again = false;
@@ -115,7 +116,7 @@ static int collect_unfinished(Mirror *m) {
         for (size_t i = 0; r == 0 && i < m->look.plan->n_items; i++) {
                 const PlanItem *item = &m->look.plan->items[i];
 
-                if (item->mirror && (item->action == PLAN_IGNORE || (item->action == PLAN_STAGE && writeback_has_yielded(&m->writeback, item))))
+                if (item->mirror && (item->action == PLAN_IGNORE || (item->action == PLAN_STAGE && hindsight_has_yielded(m->writeback.yielded, item))))
                         r = manifest_put(m->dropped, item->mirror);
         }
         return r;
@@ -158,11 +159,12 @@ void mirrorend_say_farewell(Mirror *m) {
         atomic_store(&m->cancel, false);
         m->waiting = false;
         m->farewell = true;
+        m->farewell_due = true;
         m->farewell_out = m->look_again = false;
         m->n_farewells = 0;
         writeback_hurry(&m->writeback, true);
         mirrorstate_set(m, MIRROR_SAVING);
-        lookout_rest(&m->lookout, &m->config, LOOKOUT_NOW);
+        lookout_ask(&m->lookout, true);
 }
 
 void mirrorend_on_saved(void *userdata) {
@@ -189,7 +191,7 @@ void mirrorend_on_look_wanted(void *userdata) {
 
 /* The mirror that was lost is made anew, from the disk. */
 static void move(Mirror *m) {
-        m->moving = m->complete = m->attached = false;
+        m->moving = m->complete = m->attached = m->writeback.polite = false;
         writeback_hurry(&m->writeback, false);
         m->source = manifest_free(m->source);
         m->dropped = manifest_free(m->dropped);

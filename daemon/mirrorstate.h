@@ -90,6 +90,7 @@ struct Mirror {
         bool base_moved;           /* since the manifest was saved */
         bool farewell;             /* the last look and the last saves */
         bool look_again;           /* asked for in the farewell */
+        bool farewell_due;         /* its look is about to begin */
         bool farewell_out;         /* its look is out */
         unsigned n_farewells;
         bool winding;              /* waits for the savers before it goes on to the end */

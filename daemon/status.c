@@ -142,7 +142,8 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
 
 static int append_saving(char **line, const Sum *sum, const StatusRate *rate) {
         char bytes[TEXT_BYTES_MAX], span[TEXT_SPAN_MAX];
-        int r = text_append(line, "Saving before the end: %zu left (%s)", sum->unsaved, text_bytes(bytes, sum->unsaved_bytes));
+        int r = sum->unsaved == 0 ? text_append(line, "Looking for what is not on disk yet")
+                                  : text_append(line, "Saving before the end: %zu left (%s)", sum->unsaved, text_bytes(bytes, sum->unsaved_bytes));
 
         if (r == 0 && rate->stalled_usec >= STALLED_USEC)
                 r = text_append(line, ", nothing has moved for %s", text_span(span, rate->stalled_usec));

@@ -5,6 +5,7 @@
 #include "writeback.h"
 
 #include "fs.h"
+#include "hindsight.h"
 #include "moves.h"
 #include "savelog.h"
 
@@ -204,7 +205,7 @@ static void save_item_done(Job *job) {
 static void run(Writeback *wb, SaveItem *item) {
         item->options = (SaveOptions){ .disk = &wb->disk, .mirrorfd = wb->mirrorfd, .mirror_path = wb->target, .progress = wb->progress,
                                        .own_owner = geteuid() != 0 };
-        item->idle_io = !wb->queue.last;
+        item->idle_io = wb->polite && !wb->queue.last;
         item->userdata = wb;
         saveitem_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.last);
         item->job = (Job){ .run = save_item_run, .done = save_item_done };
@@ -289,57 +290,6 @@ static int compare_items(const void *a, const void *b) {
         return strcmp(plan_item_path(*(PlanItem *const *) a), plan_item_path(*(PlanItem *const *) b));
 }
 
-bool writeback_has_yielded(const Writeback *wb, const PlanItem *item) {
-        const Entry *kept = manifest_find(wb->yielded, plan_item_path(item));
-
-        return kept && item->mirror && kept->ino == item->mirror->ino && kept->size == item->mirror->size &&
-               kept->mtime_nsec == item->mirror->mtime_nsec;
-}
-
-/* What the look could not know, because it was out meanwhile. */
-static void overtake(Writeback *wb, Plan *plan) {
-        manifest_sort(wb->changes);
-        for (size_t i = 0; i < plan->n_items; i++) {
-                PlanItem *item = &plan->items[i];
-                const SaveItem *kept;
-
-                if (item->action == PLAN_KEEP)
-                        continue;
-                kept = savequeue_find(&wb->queue, plan_item_path(item));
-                if (manifest_find(wb->changes, plan_item_path(item)) || (kept && kept->state == ITEM_RUNNING && !plan_is_write_back(item->action)))
-                        item->action = PLAN_KEEP;
-                else if (item->action == PLAN_CONFLICT && writeback_has_yielded(wb, item))
-                        item->action = PLAN_STAGE;
-        }
-        plan_count(plan);
-}
-
-static bool is_listed(const Manifest *list, const Entry *mirror) {
-        const Entry *found = list && mirror ? manifest_find(list, mirror->path) : NULL;
-
-        return found && found->ino == mirror->ino && found->ctime_nsec == mirror->ctime_nsec;
-}
-
-/* What a plan cannot see, because size and time are as they were. At the end nobody will compare the bytes any more but the one who saves them. */
-static void find_altered(const Writeback *wb, Plan *plan, const Manifest *altered) {
-        for (size_t i = 0; i < plan->n_items; i++) {
-                PlanItem *item = &plan->items[i];
-                const Entry *m = item->mirror;
-                bool known = is_listed(altered, m) || is_listed(wb->suspects, m);
-                bool agreed = item->base && !(item->base->flags & ENTRY_RECORD);
-
-                if (item->action == PLAN_SAVEATTR && is_listed(wb->suspects, m))
-                        item->action = PLAN_SAVE;
-                else if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (known || (wb->queue.last && agreed)))
-                        item->action = agreed ? PLAN_SAVE : PLAN_CONFLICT;
-                else if (item->action == PLAN_STAGE && known)
-                        item->action = PLAN_CONFLICT;
-                else if (item->action == PLAN_REMOVE && known)
-                        item->action = PLAN_SAVE;
-        }
-        plan_count(plan);
-}
-
 static int collect_wanted(const Plan *plan, PlanItem ***ret, size_t *ret_n) {
         PlanItem **wanted = calloc(plan->n_items + 1, sizeof(PlanItem *));
         size_t n = 0;
@@ -420,13 +370,6 @@ static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Look *l
         return r;
 }
 
-/* A name that went because its content got another one was not deleted, and is not to be staged again. */
-static void overlook_origins(Plan *plan, const Moves *moves) {
-        for (size_t i = 0; i < moves->n; i++)
-                plan->items[moves->items[i].from - plan->items].action = PLAN_IGNORE;
-        plan_count(plan);
-}
-
 int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Manifest *altered) {
         _cleanup_(freep) PlanItem **wanted = NULL;
         DeletionsInput input;
@@ -435,11 +378,12 @@ int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Mani
         int r, held = 0;
 
         wb->queue.layout = look->layout;
-        overtake(wb, look->plan);
-        find_altered(wb, look->plan, altered);
+        manifest_sort(wb->changes);
+        hindsight_apply(look->plan, &(Hindsight){ .queue = &wb->queue, .changes = wb->changes, .yielded = wb->yielded, .suspects = wb->suspects,
+                                                  .altered = altered });
         r = moves_find(look->plan, &moves);
         if (r == 0) {
-                overlook_origins(look->plan, &moves);
+                hindsight_overlook(look->plan, &moves);
                 input = (DeletionsInput){ .config = wb->config, .layout = look->layout, .base = base, .now_usec = now_usec(wb) };
                 held = deletions_decide(wb->deletions, &input, look->plan, wb->changes);
                 manifest_sort(wb->changes);

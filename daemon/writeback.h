@@ -41,6 +41,7 @@ typedef struct Writeback {
         Manifest *yielded;                 /* versions of the mirror that are kept in conflicts/: the disk's may replace them */
         sd_event_source *timer;
         bool armed, sure;
+        bool polite;                       /* clients are at work: the disk is theirs first */
         bool eventless;                    /* of the source; its filesystem may give a file another inode number at any time */
         size_t n_lines, n_more;            /* told of the present wave of saves */
 } Writeback;
@@ -58,9 +59,6 @@ int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
  * PLAN_KEEP; what has yielded to the disk's version, and deletions that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now.
  * @altered: what a round found to be somebody's work behind an unchanged size and time; NULL for nothing. */
 int writeback_update(Writeback *writeback, Look *look, const Manifest *base, const Manifest *altered);
-
-/* True if the mirror's version is kept in conflicts/, and the disk's has the name: it is in nobody's way. */
-bool writeback_has_yielded(const Writeback *writeback, const PlanItem *item);
 
 /* Starts what may start. @armed: every change of the mirror is reported; nothing is deleted on disk while not all of the reports have been looked at (@quiet). */
 void writeback_go_on(Writeback *writeback, bool armed, bool quiet);

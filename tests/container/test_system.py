@@ -9,10 +9,12 @@ refused silently.
 
 import contextlib
 import glob
+import json
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -513,7 +515,7 @@ class TestStop(SystemTest):
 
         def test_files_of_others_keep_the_mirror_and_the_mount(self):
                 self.sample()
-                self.boot('', service='Restart=no')
+                self.boot('WriteBack=no', service='Restart=no')
                 self.start()
                 with open(self.path('not-ours'), 'w') as file:
                         file.write('precious')
@@ -543,16 +545,202 @@ class TestStop(SystemTest):
                 self.start()
                 said = set()
                 started = time.monotonic()
-                with self.box.slowed(SERVICE, 0.01):
+                with self.box.slowed(SERVICE, 0.03):
                         self.box.systemctl('stop --no-block ' + SERVICE)
                         # long enough to prove it; no longer, however slow this machine is
-                        while self.state() not in ('inactive', 'failed') and time.monotonic() - started < 6:
+                        while self.state() not in ('inactive', 'failed') and time.monotonic() - started < 40 and not (
+                                        time.monotonic() - started > 6 and any('Removing' in text for text in said)):
                                 said.add(self.status())
                 self.box.wait_for(lambda: self.state() in ('inactive', 'failed'), 60, 'the end of the stop')
                 self.assertEqual(self.box.show(SERVICE, 'Result'), 'success', self.box.messages(SERVICE, everything=True)[-6:])
                 self.assertGreater(time.monotonic() - started, 2.5, 'the stop was not slow: this proves nothing')
                 self.assertTrue(any(text.startswith('Removing the mirror: ') for text in said), said)
                 self.assertFalse(any(text.startswith('Ready: 0 files') for text in said), said)
+                self.wait_for_unmount()
+
+
+class TestSaving(SystemTest):
+        """What an engine puts into the mirror is on disk after whatever kind of end."""
+
+        def puller(self):
+                """An engine that finishes its downloads when it is told to stop, in an order that is not the one they are to be saved in."""
+                weights = os.urandom(3 * MIB)
+                header = json.dumps({'w': {'dtype': 'U8', 'shape': [len(weights)], 'data_offsets': [0, len(weights)]}}).encode()
+                shard = struct.pack('<Q', len(header)) + header + weights
+                names = [f'set/model-0000{i}-of-00002.safetensors' for i in (1, 2)]
+                index = json.dumps({'metadata': {'total_size': 2 * len(weights)}, 'weight_map': {'a': names[0][4:], 'b': names[1][4:]}})
+                self.pulled = {'set/model.safetensors.index.json': index.encode(), names[0]: shard, names[1]: shard[:-1] + b'x',
+                               'llama/new.bin': os.urandom(20 * MIB), 'own': b'mine'}
+                for name, content in {**self.pulled, 'late.gguf.part': b'not yet'}.items():
+                        path = self.box.host_path('/srv/incoming/' + name)
+                        os.makedirs(os.path.dirname(path), exist_ok=True)
+                        with open(path, 'wb') as file:
+                                file.write(content)
+                os.chown(self.box.host_path('/srv/incoming/own'), 1234, 4321)
+                os.chmod(self.box.host_path('/srv/incoming/own'), 0o4640)
+                self.box.write('/usr/local/bin/puller', '#!/bin/sh\n'
+                               f"trap 'cp -a /srv/incoming/set/*.json {TARGET}/set/; cp -a /srv/incoming/. {TARGET}/; exit 0' TERM\n"
+                               f'mkdir -p {TARGET}/set\ntouch /run/pulling\nwhile :; do sleep 1000 & wait; done\n', 0o755)
+                self.box.write('/etc/systemd/system/engine.service', '[Service]\nExecStart=/usr/local/bin/puller\nKillMode=mixed\n'
+                               '[Install]\nWantedBy=multi-user.target\n')
+                self.box.pin(SERVICE, 'engine.service')
+
+        def wait_for_puller(self):
+                self.box.wait_for(lambda: self.box.exists('/run/pulling'), 10, 'the engine')
+
+        def on_disk(self):
+                """{name: content} of all that the source has, but for our own directory."""
+                found = {}
+                for directory, _, names in os.walk(self.models):
+                        for name in names:
+                                path = os.path.join(directory, name)
+                                with open(path, 'rb') as file:
+                                        found[os.path.relpath(path, self.models)] = file.read()
+                self.assertEqual([name for name in found if name.startswith('.shmstaged')], [])
+                return found
+
+        def assert_pulled(self, before):
+                self.assertEqual(self.on_disk(), {**before, **self.pulled})
+                st = os.stat(self.models + '/own')
+                self.assertEqual((st.st_uid, st.st_gid, st.st_mode & 0o7777), (1234, 4321, 0o640))
+                self.assertEqual(st.st_mtime_ns, os.stat(self.box.host_path('/srv/incoming/own')).st_mtime_ns)
+
+        def test_what_the_engine_finishes_at_a_shutdown_is_on_disk_after_it(self):
+                self.sample()
+                before = self.on_disk()
+                self.boot()
+                self.puller()
+                self.box.systemctl(f'enable {SERVICE} engine.service')
+                self.box.reboot()
+                self.wait_for_puller()
+                self.assertEqual(self.on_disk(), before)
+                self.box.shut_down()
+                self.assertEqual(self.on_disk(), {**before, **self.pulled})
+                self.box.boot()
+                self.assert_pulled(before)
+                self.wait_for_state('active')
+                self.assertEqual(set(self.identities()), set(before) | set(self.pulled))
+                said = [text for text in self.box.messages(SERVICE, everything=True) if 'was removed from' in text]
+                self.assertEqual(len(said), 1)
+
+        def test_what_the_engine_finishes_at_a_stop_is_on_disk_after_it(self):
+                self.sample()
+                before = self.on_disk()
+                self.boot()
+                self.puller()
+                self.box.systemctl('start engine.service')
+                self.wait_for_puller()
+                self.box.systemctl('stop ' + SERVICE)
+                self.assertEqual(self.box.show(SERVICE, 'Result'), 'success')
+                self.assert_pulled(before)
+                self.wait_for_unmount()
+
+        def test_a_slow_last_save_is_given_the_time_it_needs(self):
+                self.sample()
+                self.boot('SettleTime=1h', service='TimeoutStopSec=2')
+                self.start()
+                content = os.urandom(200 * MIB)
+                with open(self.path('large'), 'wb') as file:
+                        file.write(content)
+                self.box.wait_for(lambda: 'not on disk yet' in self.status(), 10, 'the look')
+                started, said = time.monotonic(), set()
+                with self.box.slowed(SERVICE, 0.02):
+                        self.box.systemctl('stop --no-block ' + SERVICE)
+                        while self.state() not in ('inactive', 'failed') and time.monotonic() - started < 6:
+                                said.add(self.status())
+                self.box.wait_for(lambda: self.state() in ('inactive', 'failed'), 60, 'the end of the stop')
+                self.assertEqual(self.box.show(SERVICE, 'Result'), 'success', self.box.messages(SERVICE)[-6:])
+                self.assertGreater(time.monotonic() - started, 2.5, 'the stop was not slow: this proves nothing')
+                self.assertTrue(any(text.startswith('Saving before the end: 1 left (200M)') for text in said), said)
+                self.assertEqual(self.on_disk()['large'], content)
+                self.wait_for_unmount()
+
+        def small_disk(self, size):
+                """The source on a disk of its own."""
+                image = tempfile.NamedTemporaryFile(prefix='disk-')
+                self.addCleanup(image.close)
+                image.truncate(size)
+                subprocess.run(['mkfs.ext4', '-q', '-m', '0', image.name], check=True)
+                subprocess.run(['mount', '-o', 'loop', image.name, self.models], check=True)
+                self.addCleanup(subprocess.run, ['umount', '-l', self.models], check=True)
+                os.rmdir(self.models + '/lost+found')
+
+        def test_a_save_that_fails_keeps_mirror_and_mount_and_the_next_start_saves_it(self):
+                self.small_disk(24 * MIB)
+                self.sample()
+                self.sample('ballast', 8 * MIB)
+                self.boot()
+                self.start()
+                content = os.urandom(12 * MIB)
+                with open(self.path('llama/big.bin'), 'wb') as file:
+                        file.write(content)
+                self.box.wait_for(lambda: 'saving fails' in self.status(), 10, 'the failure')
+                self.box.systemctl('stop ' + SERVICE, check=False)
+                self.assertEqual(self.state(), 'failed')
+                self.assertEqual(self.box.show(SERVICE, 'ExecMainStatus'), '1')
+                shown = self.box.systemctl(f'status {SERVICE}', check=False).out
+                self.assertRegex(shown, r'Status: "Failed: .*llama/big\.bin')
+                self.assertIsNotNone(self.box.mount_options(TARGET))
+                self.assertEqual(list(self.identities()), ['llama/big.bin'])
+                self.assertNotIn('llama/big.bin', self.on_disk())
+                # longer than RestartSec=: who has stopped it wants it stopped
+                time.sleep(2.5)
+                self.assertEqual(self.state(), 'failed')
+
+                os.unlink(self.models + '/ballast')
+                self.start()
+                self.box.wait_for(lambda: os.path.exists(self.models + '/llama/big.bin'), 10, 'the save')
+                self.assertEqual(self.on_disk()['llama/big.bin'], content)
+                self.box.systemctl('stop ' + SERVICE)
+                self.assertEqual(self.box.show(SERVICE, 'Result'), 'success')
+                self.wait_for_unmount()
+
+        def test_a_daemon_that_was_killed_with_something_unsaved_saves_it_after_its_restart(self):
+                self.sample()
+                self.boot('SettleTime=1h')
+                self.start()
+                with open(self.path('new'), 'wb') as file:
+                        file.write(b'precious')
+                self.box.wait_for(lambda: 'not on disk yet' in self.status(), 10, 'the look')
+                self.box.kill(SERVICE, signal.SIGKILL)
+                self.wait_for_restart()
+                self.assertEqual(self.box.read(TARGET + '/new'), 'precious')
+                self.box.systemctl('stop ' + SERVICE)
+                self.assertEqual(self.on_disk()['new'], b'precious')
+                self.wait_for_unmount()
+
+        def can_write(self, directory):
+                """To a process that sees the filesystem as the daemon does."""
+                process = self.box.show(SERVICE, 'MainPID')
+                return self.box.run(f'nsenter -t {process} -m sh -c "touch {directory}/probe && rm {directory}/probe"', check=False).status == 0
+
+        def test_the_daemon_can_write_to_source_mirror_and_state_and_nowhere_else(self):
+                self.sample()
+                self.boot()
+                self.box.run('mkdir -p /home/somebody /data/other /srv/x')
+                self.start()
+                for directory in ('/data/models', '/data/models/llama', TARGET, '/var/lib/shmstaged', '/run/shmstaged'):
+                        with self.subTest(directory):
+                                self.assertTrue(self.can_write(directory))
+                for directory in ('/', '/data', '/data/other', '/etc', '/usr', '/var', '/var/lib', '/srv/x', '/root', '/home/somebody', '/run', '/boot'):
+                        with self.subTest(directory):
+                                self.assertFalse(self.can_write(directory))
+
+        def test_without_write_back_the_source_is_not_writable_either(self):
+                self.sample()
+                self.boot('WriteBack=no')
+                self.start()
+                self.assertFalse(self.can_write('/data/models'))
+                self.assertTrue(self.can_write(TARGET))
+
+        def test_a_source_in_a_home_directory_is_saved_to(self):
+                self.boot('Source=/home/somebody/models', prepare=lambda box: box.write('/home/somebody/models/a', 'x'))
+                self.start()
+                self.box.write(TARGET + '/new', 'mine')
+                self.box.wait_for(lambda: self.box.exists('/home/somebody/models/new'), 10, 'the save')
+                self.assertEqual(self.box.read('/home/somebody/models/new'), 'mine')
+                self.assertFalse(self.can_write('/home/somebody'))
+                self.box.systemctl('stop ' + SERVICE)
                 self.wait_for_unmount()
 
 

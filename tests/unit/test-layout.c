@@ -36,7 +36,7 @@ static const char *const unfinished_anywhere[] = {
         "D/.cache/huggingface/download/ab.0123.89abcdef.incomplete",
         ".artifacts/.partial/key.writer/model.bin", "sub/.artifacts/.partial", ".artifacts/.locks/key", "x/manifest.json.tmp",
         ".model-config-12345", ".artifact-binding-12345", ".model.yaml.tmp-99", "model.gguf.!qB", "model.gguf.!ut",
-        "x.tmp/below", "downloading_x/below", "a/b~/c/d",
+        "x.tmp/below", "downloading_x/below", "a/b~/c/d", "d/.shmstaged", "d/.shmstaged/trash/x",
 };
 
 static const char *const finished_anywhere[] = {
@@ -44,7 +44,7 @@ static const char *const finished_anywhere[] = {
         ".a.config", ".model.tokens", "refs/main", "a.part1", "incomplete", "lock", "parts/model", "locks/x", "my.locks/x",
         "x.cache/huggingface/download/a", ".cache/huggingface/download", "x/.cache/huggingface/download/model.gguf.metadata", ".cache/huggingface/downloads/a", ".cache/huggingface/hub/a", ".swp", "a.aria2.gguf",
         "downloading/model.gguf", ".model.gguf.abc12", ".model.gguf.abc1234", ".artifacts/huggingface/key/model.gguf", "my.artifacts/.locksmith/x",
-        "model-config-1", ".tmp-1", "a.tmp-1", "what!", "tmp/x", "model.sw", ".a.swq", "x/.artifacts/.partially/y",
+        "model-config-1", ".shmstagedx", ".tmp-1", "a.tmp-1", "what!", "tmp/x", "model.sw", ".a.swq", "x/.artifacts/.partially/y",
 };
 
 static void names_of_unfinished_files_are_known_in_every_layout(void **state) {
