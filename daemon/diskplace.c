@@ -126,7 +126,8 @@ static int exchange(Move *move, const struct stat *there) {
         ino_t placed = exchange_inode(move->tmpfd, move->name);
         int r;
 
-        (void) corner_exchange_name(move->exchanged, move->disk->prefix, disk_number(move->disk), placed, there);
+        /* what is to be kept is nothing that the next start may remove, should this one end before it is in conflicts/ */
+        (void) corner_exchange_name(move->exchanged, move->disk->prefix, disk_number(move->disk), placed, move->kept.path ? NULL : there);
         r = exchange_rename(move->tmpfd, move->name, move->tmpfd, move->exchanged, 0);
         if (r < 0)
                 return r;

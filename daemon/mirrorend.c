@@ -179,7 +179,8 @@ void mirrorend_on_saved(void *userdata) {
                 if (m->base_moved)
                         lookout_ask(&m->lookout, true); /* it will find nothing, and then the manifest is saved */
         }
-        m->context->changed(m, m->context->userdata);
+        if (m->writeback.n_running == 0) /* while many are saved, the status is counted once in a while only */
+                m->context->changed(m, m->context->userdata);
 }
 
 void mirrorend_on_look_wanted(void *userdata) {

@@ -36,9 +36,12 @@ variant main
 
 # Sanitized programs are several times slower; the address space of TSan does not like to be randomized.
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
-SHMSTAGED_TEST_PATIENCE=4 meson test -C "$BUILD/asan" --suite unit --suite system --timeout-multiplier 4 --print-errorlogs
+# The tests mostly wait for something, so more of them run at once than there are processors.
+JOBS=--num-processes=4
+SHMSTAGED_TEST_PATIENCE=4 meson test -C "$BUILD/asan" $JOBS --suite unit --suite system --timeout-multiplier 4 --print-errorlogs
 SHMSTAGED_TEST_PATIENCE=4 setarch "$(uname -m)" -R \
-        meson test -C "$BUILD/tsan" --suite unit --suite system --timeout-multiplier 4 --print-errorlogs
+        meson test -C "$BUILD/tsan" $JOBS --suite unit --suite system --timeout-multiplier 4 --print-errorlogs
 
 meson test -C "$BUILD/clang" --suite unit --print-errorlogs
-exec meson test -C "$BUILD/main" --print-errorlogs
+export SHMSTAGED_TEST_PATIENCE=2
+exec meson test -C "$BUILD/main" $JOBS --print-errorlogs

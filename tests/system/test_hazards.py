@@ -1045,7 +1045,8 @@ class Deletes(Hazards):
         self.of("trash").wait_until(lambda: self.of("trash").trash() == {"d0/f00": b"content 0", "d0/f03": b"content 3"}, "the trash", self.running)
         self.wait_until(lambda: len(self.of("three").trash()) == 3, "three of twelve", self.running)
         self.wait_until(lambda: len(self.of("off").trash()) == 8, "two directories with all in them", self.running)
-        self.assertEqual(self.of("off").names(self.source), {"d0", "d0/f00", "d0/f03", "d0/f06", "d0/f09"})
+        self.wait_until(lambda: self.of("off").names(self.source) == {"d0", "d0/f00", "d0/f03", "d0/f06", "d0/f09"}, "the empty directories",
+                        self.running)
         self.wait_until(lambda: "d0/f03" not in self.names(self.path("source-propagate")), "the deletion", self.running)
         self.assertEqual(self.of("propagate").trash(), {})
         self.wait_until(lambda: "d0/f03" not in self.names(self.path("source-again")), "the deletion of what did not come again", self.running)
