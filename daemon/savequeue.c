@@ -105,9 +105,41 @@ static bool names_something_unsaved(const SaveQueue *queue, const SaveItem *item
         return false;
 }
 
+/* The first item in path order that is not before what is in a directory. */
+static size_t find_inside(const SaveQueue *queue, const char *directory, size_t length) {
+        size_t low = 0, high = queue->n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+                const char *path = queue->by_path[middle]->path;
+                int order = strncmp(path, directory, length);
+
+                if (order < 0 || (order == 0 && (unsigned char) path[length] < '/'))
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+/* On disk a directory goes when what was deleted in it is gone. */
+static bool has_deletions_inside(const SaveQueue *queue, const char *directory) {
+        size_t length = strlen(directory);
+
+        for (size_t i = find_inside(queue, directory, length); i < queue->n; i++) {
+                const SaveItem *item = queue->by_path[i];
+
+                if (strncmp(item->path, directory, length) != 0 || item->path[length] != '/')
+                        break;
+                if (item->action == PLAN_DELETE && is_pending(item))
+                        return true;
+        }
+        return false;
+}
+
 bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
         if (item->action == PLAN_DELETE)
-                return false;
+                return item->source.type == ENTRY_DIRECTORY && has_deletions_inside(queue, item->path);
         return parent_is_pending(queue, item->path) ||
                (item->mirror.type == ENTRY_HARDLINK && is_pending(savequeue_find(queue, item->mirror.target))) ||
                names_something_unsaved(queue, item);

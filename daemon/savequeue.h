@@ -23,7 +23,8 @@ SaveItem *savequeue_find(const SaveQueue *queue, const char *path);
  * has changed. */
 int savequeue_replace(SaveQueue *queue, SaveItem **fresh, size_t n);
 
-/* True while something else has to be on disk before: the directory it is in, the first name of a hard link, what it points to. */
+/* True while something else has to be on disk before: the directory it is in, the first name of a hard link, what it points to; or has to be gone from there: what was in a
+ * directory that was deleted. */
 bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item);
 
 /* What of that which it names is not there, or will never be on disk because its bytes are wrong; NULL if nothing. */

@@ -677,7 +677,7 @@ static void whenever_it_is_killed_nothing_is_lost_and_nothing_left(void **state)
                 assert_int_equal(kill(pid, SIGKILL), 0);
                 assert_int_equal(waitpid(pid, &status, 0), pid);
                 assert_true(WIFSIGNALED(status));
-                assert_int_equal(disk_clean(&disk), 0);
+                assert_in_range(disk_clean(&disk), 0, 1); /* what was to be kept, and was on its way to conflicts/ */
                 assert_text("disk/file", "whole");
                 if (count_in("tmp", found) > 0)
                         fail_msg("left behind: %s", found);
