@@ -146,6 +146,11 @@ int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name
         parent = fs_open_parent(disk->rootfd, path, &last);
         if (parent < 0)
                 return parent;
+        /* before, because a link that is made and taken away again moves the ctime, and so looks like a change */
+        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (!corner_is_expected(parent, last, &st, expected))
+                return DISK_OCCUPIED;
         do
                 r = linkat(parent, last, tmpfd, corner_name(name, disk->prefix, disk_number(disk)), 0);
         while (r < 0 && errno == EEXIST);

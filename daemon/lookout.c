@@ -65,18 +65,19 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* A look that is planned for an earlier time stays: a source that never rests cannot put it off for ever. */
 static void plan_look(Lookout *lookout, uint64_t usec) {
-        uint64_t now, planned;
+        uint64_t now, planned, accuracy = usec / 16 + 1; /* left to sd-event, it would be a quarter of a second for every pause */
         int enabled = SD_EVENT_OFF;
 
         if (sd_event_now(lookout->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
         if (!lookout->timer) {
-                (void) sd_event_add_time(lookout->event, &lookout->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer, lookout);
+                (void) sd_event_add_time(lookout->event, &lookout->timer, CLOCK_MONOTONIC, now + usec, accuracy, on_timer, lookout);
                 return;
         }
         if (sd_event_source_get_enabled(lookout->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF &&
             sd_event_source_get_time(lookout->timer, &planned) >= 0 && planned <= now + usec)
                 return;
+        (void) sd_event_source_set_time_accuracy(lookout->timer, accuracy);
         (void) sd_event_source_set_time(lookout->timer, now + usec);
         (void) sd_event_source_set_enabled(lookout->timer, SD_EVENT_ONESHOT);
 }

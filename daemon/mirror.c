@@ -96,6 +96,7 @@ int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
         m->next = copy;
         m->has_next = m->retry_all = true;
         deletions_acknowledge(&m->deletions);
+        writeback_acknowledge(&m->writeback);
         if (m->state == MIRROR_SETTLED)
                 lookout_rest(&m->lookout, &m->config, LOOKOUT_NOW);
         return 0;
@@ -124,6 +125,8 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->n_refused = saves.n_refused;
         status->unsaved_bytes = saves.bytes;
         status->n_deletions_held = m->deletions.n_held;
+        status->n_conflicts = m->writeback.n_conflicts;
+        status->conflict = m->writeback.conflict;
         status->unsaved = saves.n_failing > 0 ? saves.problem : m->deletions.held ? m->deletions.held : saves.problem;
         status->save_fails = saves.n_failing > 0;
 }

@@ -62,7 +62,7 @@ static void look_run_job(Job *job) {
         LookOptions options = {
                 .config = &m->config, .base = m->attachment.base, .previous = m->trying_all ? NULL : m->source,
                 .sourcefd = m->attachment.sourcefd, .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
-                .cancel = &m->cancel, .progress = &m->steps, .deleted = m->deleted, .armed = mirrorstate_is_armed(m),
+                .cancel = &m->cancel, .progress = &m->steps, .deleted = m->deleted, .armed = m->armed,
         };
 
         m->where = m->moving ? 0 : attachment_check_mirror(&m->attachment, &m->config);
@@ -212,6 +212,7 @@ void mirrorcycle_look(void *userdata) {
         lookout_begun(&m->lookout);
         m->writeback.sure = false;
         m->deleted = deletions_begin(&m->deletions);
+        m->armed = mirrorstate_is_armed(m);
         m->farewell_out = m->farewell;
         m->farewell_due = false;
         if (!m->farewell)

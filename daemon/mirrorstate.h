@@ -58,6 +58,7 @@ struct Mirror {
         int where;                 /* what attachment_check_mirror() returned */
         int n_strangers;           /* what disk_clean() returned */
         const PathSet *deleted;    /* of the look that is out */
+        bool armed;                /* when that look began */
 
         Round round;
         Plan *removal;

@@ -69,10 +69,10 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
 }
 
 /* The first name may have kept an old version, a link to the disk or what a client put there. */
-static int check_leader(Staging *staging, const char *name, const Entry *source) {
+static int check_leader(int dirfd, const char *name, const Entry *source) {
         struct stat st;
 
-        if (fstatat(staging->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         return S_ISREG(st.st_mode) && (uint64_t) st.st_size == source->size && fs_nsec(&st.st_mtim) == source->mtime_nsec ? 0 : -ESTALE;
 }
@@ -87,9 +87,13 @@ int publish_hardlink(Staging *staging, const Entry *source, const Entry *expecte
         parent = fs_open_parent(staging->mirrorfd, source->target, &last);
         if (parent < 0)
                 return parent;
+        /* before, because a link that is made and taken away again moves the ctime, by which whoever saves the file sees that it has changed */
+        r = check_leader(parent, last, source);
+        if (r < 0)
+                return r;
         if (linkat(parent, last, staging->fd, staging_name(staging, name), 0) < 0)
                 return -errno;
-        r = check_leader(staging, name, source);
+        r = check_leader(staging->fd, name, source);
         if (r < 0) {
                 (void) unlinkat(staging->fd, name, 0);
                 return r;

@@ -11,7 +11,8 @@
 
 typedef struct Sum {
         uint64_t files, bytes, todo, done, seen, huge, measured;
-        size_t unsaved, saving, refused, deletions, saving_last;
+        size_t unsaved, saving, refused, deletions, conflicts, saving_last;
+        const char *conflict;
         uint64_t unsaved_bytes;
         const char *unsaved_text;
         bool save_fails;
@@ -41,6 +42,9 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.saving += m->n_saving;
                 sum.refused += m->n_refused;
                 sum.deletions += m->n_deletions_held;
+                sum.conflicts += m->n_conflicts;
+                if (m->conflict)
+                        sum.conflict = m->conflict;
                 sum.save_fails = sum.save_fails || m->save_fails;
                 sum.saving_last += m->state == MIRROR_SAVING;
                 if (!sum.unsaved_text)
@@ -104,7 +108,7 @@ static int append_staging(char **line, const MirrorStatus *mirrors, size_t n, co
 }
 
 static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
-        char bytes[TEXT_BYTES_MAX];
+        char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
         int r = 0;
 
         if (sum->withheld > 0)
@@ -122,6 +126,8 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
                 r = text_append(line, "; %zu not to be saved", sum->refused);
         if (r == 0 && sum->deletions > 0)
                 r = text_append(line, "; %zu deletions held back", sum->deletions);
+        if (r == 0 && sum->conflicts > 0 && sum->conflict)
+                r = text_append(line, "; %zu changed on both sides, the other version is kept as '%s'", sum->conflicts, text_path(path, sum->conflict));
         if (r == 0 && sum->unsaved_text && (sum->save_fails || sum->deletions > 0))
                 r = text_append(line, ". %s", sum->unsaved_text);
         if (r == 0 && !status_is_whole(mirrors, n) && sum->problem)

@@ -37,6 +37,8 @@ typedef struct MirrorStatus {
         size_t n_unsaved, n_saving, n_refused; /* in the mirror and not on disk yet; of these, under way; never to be saved as it is */
         uint64_t unsaved_bytes;
         size_t n_deletions_held; /* names of a wave of deletions that was held back */
+        size_t n_conflicts;      /* files that were changed on both sides: of two versions one is kept aside */
+        const char *conflict;    /* where, from the source's root; NULL */
         const char *unsaved;     /* a sentence about what is not saved, or held back; NULL */
         bool save_fails;         /* something could not be saved, and is tried again */
         const char *held;        /* path of one of them */

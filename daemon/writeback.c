@@ -46,6 +46,7 @@ void writeback_done(Writeback *wb) {
         wb->sourcefd = close_fd(wb->sourcefd);
         free(wb->target);
         wb->target = NULL;
+        writeback_acknowledge(wb);
 }
 
 int writeback_attach(Writeback *wb, int sourcefd, int mirrorfd) {
@@ -136,6 +137,14 @@ static void agreed(Writeback *wb, SaveItem *item) {
         }
 }
 
+static void note_conflict(Writeback *wb, SaveItem *item) {
+        if (!item->save.kept)
+                return;
+        wb->n_conflicts++;
+        free(wb->conflict);
+        wb->conflict = TAKE_PTR(item->save.kept);
+}
+
 static void came_back(Writeback *wb, SaveItem *item) {
         SaveOutcome outcome = item->save.outcome;
 
@@ -144,6 +153,7 @@ static void came_back(Writeback *wb, SaveItem *item) {
         switch (outcome) {
         case SAVE_DONE:
                 savelog_done(wb->config, item, wb->n_lines++ < SAVELOG_LINES_MAX);
+                note_conflict(wb, item);
                 if (item->save.kind != SAVE_BESIDE) {
                         agreed(wb, item);
                         return;
@@ -408,6 +418,12 @@ Manifest *writeback_take(Writeback *wb) {
         wb->changes = fresh;
         manifest_sort(taken);
         return taken;
+}
+
+void writeback_acknowledge(Writeback *wb) {
+        wb->n_conflicts = 0;
+        free(wb->conflict);
+        wb->conflict = NULL;
 }
 
 void writeback_forget_deletions(Writeback *wb) {

@@ -44,6 +44,8 @@ typedef struct Writeback {
         bool polite;                       /* clients are at work: the disk is theirs first */
         bool eventless;                    /* of the source; its filesystem may give a file another inode number at any time */
         size_t n_lines, n_more;            /* told of the present wave of saves */
+        size_t n_conflicts;                /* versions put into conflicts/ and not yet acknowledged */
+        char *conflict;                    /* the last of these, from the source's root */
 } Writeback;
 
 /* The fields above, up to userdata, are set by the caller; the rest is zeros. */
@@ -71,6 +73,9 @@ void writeback_hurry(Writeback *writeback, bool hurry);
 
 /* Nothing is left that could still be done, and no job is out. */
 bool writeback_is_over(const Writeback *writeback);
+
+/* The operator has seen what was put into conflicts/. */
+void writeback_acknowledge(Writeback *writeback);
 
 /* Forgets every deletion that was not carried out. */
 void writeback_forget_deletions(Writeback *writeback);

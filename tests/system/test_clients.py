@@ -52,6 +52,10 @@ def append(path, content):
 class Clients(harness.Case):
     work_size = "1g"
 
+    def tearDown(self):
+        for daemon in self.daemons:
+            self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
+
     def begin(self, **keys):
         self.running = self.ready(self.config(**keys))
         return self.running
@@ -121,7 +125,6 @@ class Clients(harness.Case):
     def assert_tidy(self):
         if os.path.isdir(self.on_disk(".shmstaged/tmp")):
             self.assertEqual(os.listdir(self.on_disk(".shmstaged/tmp")), [])
-        self.assertNotRegex(self.running.log(), "Sanitizer|runtime error")
 
     def places(self, *directories):
         """Watches directories of the disk; the function that is returned gives the names that have been put in place there since, in order."""

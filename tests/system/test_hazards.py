@@ -796,9 +796,12 @@ class Conflicts(Hazards):
         self.wait_until(lambda: self.conflicts() == losers, "the older ones to be kept: %r" % self.conflicts(), self.running)
         self.wait_told("'m' was changed on disk and in the mirror: the newer one, from the mirror, has the name now, the other is kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/m'" % self.source)
+        self.running.wait_status(r"; 2 changed on both sides, the other version is kept as '\.shmstaged/conflicts/[^/]*/(m|d/d)'")
         self.wait_told("'d/d' was changed on disk and in the mirror: the newer one, from the disk, has the name now, the other is kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/d/d'" % self.source)
         self.wait_equal()
+        self.running.signal(signal.SIGHUP)  # seen
+        self.running.wait_status(r"^Ready: (?!.*changed on both sides)")
         self.end()
         self.assertEqual(self.conflicts(), losers)
 
