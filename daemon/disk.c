@@ -135,6 +135,21 @@ int disk_link_target(Disk *disk, const char *mirror_path, const Entry *entry, ch
         return 0;
 }
 
+/* Tried on a file of our own. */
+static bool has_links(Disk *disk, int tmpfd) {
+        char one[DISK_NAME_MAX], two[DISK_NAME_MAX];
+        int fd = disk_new_file(disk, one), r;
+
+        if (fd < 0)
+                return true; /* whoever goes on meets the error */
+        (void) close_fd(fd);
+        r = linkat(tmpfd, one, tmpfd, corner_name(two, disk->prefix, disk_number(disk)), 0) < 0 ? errno : 0;
+        if (r == 0)
+                (void) unlinkat(tmpfd, two, 0);
+        disk_drop(disk, one);
+        return r == 0 || !exchange_is_no_link(r);
+}
+
 int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name[static DISK_NAME_MAX]) {
         _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, true), parent = -1;
         const char *last;
@@ -150,7 +165,7 @@ int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (!corner_is_expected(parent, last, &st, expected))
-                return DISK_OCCUPIED;
+                return has_links(disk, tmpfd) ? DISK_OCCUPIED : DISK_NO_LINKS;
         do
                 r = linkat(parent, last, tmpfd, corner_name(name, disk->prefix, disk_number(disk)), 0);
         while (r < 0 && errno == EEXIST);
