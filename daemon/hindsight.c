@@ -62,3 +62,45 @@ void hindsight_overlook(Plan *plan, const Moves *moves) {
                 plan->items[moves->items[i].from - plan->items].action = PLAN_IGNORE;
         plan_count(plan);
 }
+
+static bool comes_back(const PlanItem *item) {
+        return !item->mirror && (item->action == PLAN_STAGE || item->action == PLAN_LINK);
+}
+
+static int list_missing(const Plan *plan, const PathSet *before, PathSet *now, PathSet *waiting) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < plan->n_items; i++) {
+                const PlanItem *item = &plan->items[i];
+
+                if (!comes_back(item) || !item->base || item->base->flags & ENTRY_RECORD)
+                        continue;
+                r = pathset_add(now, plan_item_path(item));
+                if (r == 0 && !pathset_has(before, plan_item_path(item)))
+                        r = pathset_add(waiting, plan_item_path(item));
+        }
+        pathset_sort(now);
+        pathset_sort(waiting);
+        return r;
+}
+
+int hindsight_await_reports(Plan *plan, PathSet *missing) {
+        PathSet now = {}, waiting = {};
+        int r = list_missing(plan, missing, &now, &waiting), n = 0;
+
+        for (size_t i = 0; r == 0 && waiting.n > 0 && i < plan->n_items; i++)
+                if (comes_back(&plan->items[i]) && pathset_covers(&waiting, plan_item_path(&plan->items[i]))) {
+                        plan->items[i].action = PLAN_WAIT;
+                        n++;
+                }
+        if (r == 0) {
+                pathset_done(missing);
+                *missing = now;
+                now = (PathSet){};
+        }
+        pathset_done(&now);
+        pathset_done(&waiting);
+        if (n > 0)
+                plan_count(plan);
+        return r < 0 ? r : n;
+}

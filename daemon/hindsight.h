@@ -6,6 +6,7 @@
 #include "base.h"
 #include "manifest.h"
 #include "moves.h"
+#include "pathset.h"
 #include "plan.h"
 #include "savequeue.h"
 
@@ -23,6 +24,10 @@ void hindsight_apply(Plan *plan, const Hindsight *known);
 
 /* A name that went because its content got another one was not deleted, and is not to be staged again: PLAN_IGNORE. */
 void hindsight_overlook(Plan *plan, const Moves *moves);
+
+/* What the mirror had and has not is staged again only if it was missing at the look before too: somebody may have deleted it while this one was out, and that is reported a moment later. Else it
+ * becomes PLAN_WAIT, and so does what is to be staged into a directory that waits. @missing: what was missing then, and on return what is now. How many wait, or -ENOMEM: nothing has changed. */
+int hindsight_await_reports(Plan *plan, PathSet *missing);
 
 /* True if the mirror's version of an item is in @yielded. */
 bool hindsight_has_yielded(const Manifest *yielded, const PlanItem *item);

@@ -47,6 +47,7 @@ Mirror *mirror_free(Mirror *m) {
         sweep_done(&m->sweep);
         trash_done(&m->trash);
         deletions_done(&m->deletions);
+        pathset_done(&m->missing);
         pathset_done(&m->unmatched);
         m->dropped = manifest_free(m->dropped);
         m->source = manifest_free(m->source);
@@ -71,6 +72,8 @@ void mirror_start(Mirror *m) {
 void mirror_notice(Mirror *m, const WatchReport *report) {
         if (m->failing)
                 return;
+        if (report->flags & WATCH_RESYNC)
+                mirrorlog_events_lost(&m->config, report->root % 2 == 1);
         if (report->root % 2 == 1) {
                 if (m->config.write_back && mirrorstate_is_armed(m))
                         deletions_note(&m->deletions, report);

@@ -105,6 +105,13 @@ void mirrorlog_brake(const MirrorConfig *config, const char *text) {
         log_event(LOG_WARNING, &fields, "%s", text ? text : "Many files were deleted in the mirror at once: the disk keeps them, and they are staged again");
 }
 
+void mirrorlog_events_lost(const MirrorConfig *config, bool of_mirror) {
+        LogFields fields = { .mirror = config->name };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_DEBUG, &fields, "Some events of '%s' were lost: it is looked at as a whole", text_path(path, of_mirror ? config->target : config->source));
+}
+
 void mirrorlog_wiped(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name, .message_id = MESSAGE_BRAKE };
         char path[TEXT_PATH_MAX];

@@ -23,6 +23,8 @@ void mirrorlog_more(const MirrorConfig *config, size_t n);
 void mirrorlog_strangers(const MirrorConfig *config, int n);
 void mirrorlog_unmatched(const MirrorConfig *config, const char *model);
 void mirrorlog_brake(const MirrorConfig *config, const char *text);
+/* Deletions among what was lost are staged again. */
+void mirrorlog_events_lost(const MirrorConfig *config, bool of_mirror);
 void mirrorlog_wiped(const MirrorConfig *config);
 void mirrorlog_mirror_lost(const MirrorConfig *config);
 void mirrorlog_xattrs_lost(const MirrorConfig *config);

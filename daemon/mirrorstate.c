@@ -4,6 +4,7 @@
 
 #include "mirrorstate.h"
 
+#include "hindsight.h"
 #include "mirrorlog.h"
 
 void mirrorstate_set(Mirror *m, MirrorState state) {
@@ -88,6 +89,10 @@ void mirrorstate_take_back(Mirror *m) {
                 mirror_wiped(m);
         if (!m->config.write_back)
                 return;
+        if (m->where == ATTACH_WIPED || m->farewell || !mirrorstate_is_armed(m))
+                pathset_done(&m->missing);
+        else if (hindsight_await_reports(m->look.plan, &m->missing) > 0)
+                lookout_ask(&m->lookout, false);
         r = writeback_update(&m->writeback, &m->look, m->attachment.base, m->round.altered);
         if (r > 0)
                 mirrorlog_brake(&m->config, m->deletions.held);

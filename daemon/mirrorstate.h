@@ -70,6 +70,7 @@ struct Mirror {
         Deletions deletions;
         Sweep sweep;
         Trash trash;
+        PathSet missing;           /* at the last look: in the base, and not in the mirror */
         PathSet unmatched;         /* names of Models= that were told to choose nothing */
         Manifest *dropped;         /* at the end: unfinished or refused things in the mirror, which go with it */
         char *problem;             /* why it is degraded or failed; NULL */

@@ -12,21 +12,22 @@ static LogFields fields_of(const MirrorConfig *config, const SaveItem *item, con
         return (LogFields){ .mirror = config->name, .path = item->path, .message_id = message_id };
 }
 
-static void tell_removal(const MirrorConfig *config, const SaveItem *item) {
+static void tell_removal(const MirrorConfig *config, const SaveItem *item, int priority) {
         LogFields fields = fields_of(config, item, NULL);
         char path[TEXT_PATH_MAX], source[TEXT_PATH_MAX];
 
         (void) text_path(path, item->path);
         if (item->save.trash && item->source.type != ENTRY_DIRECTORY)
-                log_event(LOG_INFO, &fields, "'%s' was deleted in the mirror: on disk it was moved to '%s/.shmstaged/trash'", path,
+                log_event(priority, &fields, "'%s' was deleted in the mirror: on disk it was moved to '%s/.shmstaged/trash'", path,
                           text_path(source, config->source));
         else
-                log_event(LOG_INFO, &fields, "'%s' was deleted in the mirror: it was removed from the disk too", path);
+                log_event(priority, &fields, "'%s' was deleted in the mirror: it was removed from the disk too", path);
 }
 
 void savelog_done(const MirrorConfig *config, const SaveItem *item, bool by_name) {
         LogFields fields = fields_of(config, item, item->save.kept ? MESSAGE_CONFLICT : NULL);
         char path[TEXT_PATH_MAX], kept[TEXT_PATH_MAX], source[TEXT_PATH_MAX], bytes[TEXT_BYTES_MAX];
+        int priority = by_name ? LOG_INFO : LOG_DEBUG;
 
         (void) text_path(path, item->path);
         if (item->save.kept)
@@ -34,16 +35,14 @@ void savelog_done(const MirrorConfig *config, const SaveItem *item, bool by_name
                           "'%s/%s': look at both, and remove the one that is not wanted", path,
                           item->save.kind == SAVE_BESIDE ? "from the disk" : "from the mirror", text_path(source, config->source),
                           text_path(kept, item->save.kept));
-        else if (!by_name)
-                return;
         else if (item->save.kind == SAVE_REMOVAL)
-                tell_removal(config, item);
+                tell_removal(config, item, priority);
         else if (item->save.kind == SAVE_ATTRIBUTES)
-                log_event(LOG_INFO, &fields, "Owner, mode or time of '%s' were carried to the disk", path);
+                log_event(priority, &fields, "Owner, mode or time of '%s' were carried to the disk", path);
         else if (item->origin.path)
-                log_event(LOG_INFO, &fields, "'%s' was renamed to '%s' in the mirror: so it was on disk", text_path(kept, item->origin.path), path);
+                log_event(priority, &fields, "'%s' was renamed to '%s' in the mirror: so it was on disk", text_path(kept, item->origin.path), path);
         else if (item->mirror.type == ENTRY_FILE)
-                log_event(LOG_INFO, &fields, "Saved '%s' (%s)", path, text_bytes(bytes, item->mirror.size));
+                log_event(priority, &fields, "Saved '%s' (%s)", path, text_bytes(bytes, item->mirror.size));
         else
                 log_event(LOG_DEBUG, &fields, "Saved '%s'", path);
 }

@@ -10,7 +10,7 @@
 /* Of one wave of saves so many are told by name. */
 enum { SAVELOG_LINES_MAX = 20 };
 
-/* It came to its end. With @by_name it is told; where two versions met it is told in any case. */
+/* It came to its end. With @by_name it is told, else to those only who debug; where two versions met it is told in any case. */
 void savelog_done(const MirrorConfig *config, const SaveItem *item, bool by_name);
 /* The end of a wave of @n. */
 void savelog_more(const MirrorConfig *config, size_t n);

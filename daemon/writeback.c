@@ -10,6 +10,7 @@
 #include "savelog.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/syscall.h>
 
 #define LARGE_BYTES (64 * MIB)
@@ -296,6 +297,15 @@ void writeback_go_on(Writeback *wb, bool armed, bool quiet) {
 
 /* --- what a look brings --- */
 
+/* What a large wave took is kept by the library for the next one, which may never come. */
+enum { LARGE_WAVE = 1000 };
+
+static void give_back_memory(void) {
+#ifdef __GLIBC__
+        (void) malloc_trim(0);
+#endif
+}
+
 static int compare_items(const void *a, const void *b) {
         return strcmp(plan_item_path(*(PlanItem *const *) a), plan_item_path(*(PlanItem *const *) b));
 }
@@ -404,6 +414,8 @@ int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Mani
         moves_done(&moves);
         if (r == 0 && wb->n_running == 0 && n == 0) {
                 savelog_more(wb->config, wb->n_lines);
+                if (wb->n_lines >= LARGE_WAVE)
+                        give_back_memory();
                 wb->n_lines = 0;
         }
         return r < 0 ? r : held;

@@ -1081,6 +1081,24 @@ class Deletes(Hazards):
         self.end()
         self.assertEqual(self.trash(), {"d0/f00": b"content 0"})
 
+    def test_deletions_are_not_undone_by_looks_that_go_on_meanwhile(self):
+        for i in range(2000):
+            self.write("x%d/f%d" % (i % 10, i), b"%d" % i)
+        names = ["d%d/f%d" % (i % 10, i) for i in range(200)]
+        for name in names:
+            self.write(name, name.encode())
+        self.begin(MassDeleteLimit="off", SettleTime="0")
+        numbers = iter(range(1000000))
+        loop = Loop(lambda: self.put("busy%d" % (next(numbers) % 20), os.urandom(8)), 0.01)
+        for name in names:
+            os.unlink(self.mirrored(name))
+            self.running.listen(0.01)
+        self.running.listen(0.5)
+        loop.stop()
+        self.assertEqual([name for name in names if os.path.exists(self.mirrored(name))], [])
+        self.wait_until(lambda: not any(os.path.exists(self.on_disk(name)) for name in names), "the disk to follow", self.running)
+        self.end()
+
     def test_deletions_one_after_the_other_add_up(self):
         """A wave that comes in drops is a wave."""
         self.tree()

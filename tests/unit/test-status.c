@@ -124,6 +124,17 @@ static void what_a_client_changed_is_no_degradation(void **state) {
         assert_contains(m, "; 1 changed in the mirror only");
 }
 
+static void a_conflict_is_no_degradation_and_says_where_the_other_version_is(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        m.n_conflicts = 2;
+        m.conflict = ".shmstaged/conflicts/now/a";
+        assert_true(status_is_whole(&m, 1));
+        assert_contains(m, "Ready:");
+        assert_contains(m, "; 2 changed on both sides, the other version is kept as '.shmstaged/conflicts/now/a'");
+}
+
 static void trouble_is_told_while_staging_too(void **state) {
         (void) state;
         assert_contains((MirrorStatus){ .state = MIRROR_STAGING, .todo_bytes = 10, .n_withheld = 1, .withheld = "'/a' is corrupt" },
@@ -166,6 +177,7 @@ int main(void) {
                 cmocka_unit_test(a_failure_says_why),
                 cmocka_unit_test(whatever_is_missing_is_a_degradation),
                 cmocka_unit_test(what_a_client_changed_is_no_degradation),
+                cmocka_unit_test(a_conflict_is_no_degradation_and_says_where_the_other_version_is),
                 cmocka_unit_test(trouble_is_told_while_staging_too),
                 cmocka_unit_test(mirrors_are_added_up),
                 cmocka_unit_test(nothing_to_copy_is_all_of_it),
