@@ -93,6 +93,7 @@ void mirrorend_wind_down(Mirror *m) {
 enum { FAREWELLS_MAX = 5 };
 
 static void end_farewell(Mirror *m) {
+        writeback_tell_rest(&m->writeback);
         if (savequeue_collect_refused(&m->writeback.queue, m->dropped) == 0)
                 manifest_sort(m->dropped);
         mirrorend_wind_down(m);

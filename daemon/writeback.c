@@ -18,6 +18,9 @@
 #define PAUSE_MIN_USEC (USEC_PER_SEC)
 #define PAUSE_MAX_USEC (60 * USEC_PER_SEC)
 
+/* So long a wave of saves is told by its first names, however often the queue runs empty meanwhile. */
+#define TOLD_USEC (60 * USEC_PER_SEC)
+
 /* At a stop what fails is tried so often, and what somebody still writes is waited for about as long as it takes a service to die. */
 enum { LAST_ATTEMPTS = 3, LAST_BUSY_ATTEMPTS = 20 };
 #define LAST_PAUSE_USEC (USEC_PER_SEC / 2)
@@ -153,6 +156,9 @@ static void came_back(Writeback *wb, SaveItem *item) {
         item->state = ITEM_WAITING;
         switch (outcome) {
         case SAVE_DONE:
+                wb->n_saved++;
+                if (wb->n_lines == 0)
+                        wb->told_usec = now_usec(wb);
                 savelog_done(wb->config, item, wb->n_lines++ < SAVELOG_LINES_MAX);
                 note_conflict(wb, item);
                 if (item->save.kind != SAVE_BESIDE) {
@@ -334,6 +340,9 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Moves *moves, 
         int r;
 
         if (before && (before->state == ITEM_RUNNING || (before->state != ITEM_DONE && saveitem_is_same(before, wanted)))) {
+                /* whoever had it open may have closed it: that is what brings a look */
+                if (before->state == ITEM_WAITING && before->attempts > 0 && before->save.outcome == SAVE_BUSY)
+                        before->due_usec = now_usec(wb);
                 *ret = before;
                 return 0;
         }
@@ -413,12 +422,18 @@ int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Mani
                 r = take_wanted(wb, wanted, n, look, &moves);
         moves_done(&moves);
         if (r == 0 && wb->n_running == 0 && n == 0) {
-                savelog_more(wb->config, wb->n_lines);
-                if (wb->n_lines >= LARGE_WAVE)
+                if (now_usec(wb) - wb->told_usec >= TOLD_USEC)
+                        writeback_tell_rest(wb);
+                if (wb->n_saved >= LARGE_WAVE)
                         give_back_memory();
-                wb->n_lines = 0;
+                wb->n_saved = 0;
         }
         return r < 0 ? r : held;
+}
+
+void writeback_tell_rest(Writeback *wb) {
+        savelog_more(wb->config, wb->n_lines);
+        wb->n_lines = 0;
 }
 
 Manifest *writeback_take(Writeback *wb) {

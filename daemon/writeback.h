@@ -43,7 +43,9 @@ typedef struct Writeback {
         bool armed, sure;
         bool polite;                       /* clients are at work: the disk is theirs first */
         bool eventless;                    /* of the source; its filesystem may give a file another inode number at any time */
-        size_t n_lines, n_more;            /* told of the present wave of saves */
+        size_t n_lines;                    /* saves since the last were told of */
+        size_t n_saved;                    /* since the queue ran empty */
+        uint64_t told_usec;                /* when it began to be told */
         size_t n_conflicts;                /* versions put into conflicts/ and not yet acknowledged */
         char *conflict;                    /* the last of these, from the source's root */
 } Writeback;
@@ -76,6 +78,9 @@ bool writeback_is_over(const Writeback *writeback);
 
 /* The operator has seen what was put into conflicts/. */
 void writeback_acknowledge(Writeback *writeback);
+
+/* The end of a wave of saves: tells how many were not listed. */
+void writeback_tell_rest(Writeback *writeback);
 
 /* Forgets every deletion that was not carried out. */
 void writeback_forget_deletions(Writeback *writeback);

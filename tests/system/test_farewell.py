@@ -93,6 +93,23 @@ class AtStop(Saving):
         self.assert_gone()
 
 
+class Soon(Saving):
+    def test_what_was_open_when_it_was_first_tried_is_saved_as_soon_as_it_is_closed(self):
+        self.write("a", b"x")
+        daemon = self.ready(self.config(SettleTime="0"), traced=True)
+        calls = self.path("calls")
+        self.strace(daemon.pid, "-o", calls, "-e", "trace=fcntl")
+        with open(self.mirrored("open"), "wb") as f:
+            f.write(b"all of it")
+            f.flush()
+            self.wait_until(lambda: re.search(rb"F_SETLEASE, F_RDLCK\) *= -1 EAGAIN", self.read(calls)), "an attempt", daemon)
+        begun = time.monotonic()
+        self.wait_saved(daemon, "open")
+        self.assertLess(time.monotonic() - begun, 1)
+        daemon.stop()
+        self.assert_gone()
+
+
 class WithoutWriteBack(Saving):
     def test_nothing_of_the_mirror_reaches_the_disk(self):
         self.write("a", b"x")
