@@ -182,13 +182,16 @@ void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason re
         uint64_t poll_usec = config->poll_usec > 0 ? config->poll_usec : RETRY_USEC;
 
         lookout->lost = reason == LOOKOUT_LOST;
+        lookout->n_lost = lookout->lost ? lookout->n_lost + 1 : 0;
         if (reason == LOOKOUT_NOW)
                 plan_look(lookout, 0);
         else if (lookout->mirror_dirty)
                 plan_look(lookout, until_quick(lookout));
         else if (reason == LOOKOUT_UNSETTLED || (lookout->dirty && !lookout->lost))
                 plan_look(lookout, until_settled(lookout, config));
-        else if (reason == LOOKOUT_HURT || reason == LOOKOUT_LOST)
+        else if (reason == LOOKOUT_LOST) /* it may have been away for a moment only */
+                plan_look(lookout, MIN(MIN(poll_usec, RETRY_USEC), USEC_PER_SEC << MIN(lookout->n_lost - 1, 5U)));
+        else if (reason == LOOKOUT_HURT)
                 plan_look(lookout, MIN(poll_usec, RETRY_USEC));
         else if (is_polling(lookout, config))
                 plan_look(lookout, poll_usec);

@@ -26,6 +26,7 @@ typedef struct Lookout {
         bool dirty;                /* something was reported of the source since the last look began */
         bool mirror_dirty;         /* likewise of the mirror */
         bool lost;                 /* the source */
+        unsigned n_lost;           /* so many looks in a row did not find it */
         uint64_t effort_usec;      /* what the last look took: looks leave so much time, and more, to others */
 
         /* The watch on the mirror, from when it is complete. */

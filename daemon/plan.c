@@ -302,6 +302,8 @@ static PlanAction decide_directory(const PlanItem *directory, const PlanItem *in
 
         if (action == PLAN_DELETE && inside->action != PLAN_DELETE && inside->action != PLAN_FORGET)
                 return PLAN_STAGE; /* something in it stays, or comes */
+        if (action == PLAN_SAVE && inside->action == PLAN_STAGE && is_directory(directory->source))
+                return PLAN_CONFLICT; /* in the mirror something else has taken its name, and what is in it on disk was not deleted */
         if (!is_directory(directory->mirror) || !inside->mirror)
                 return action;
         if (plan_is_write_back(inside->action) && going)

@@ -98,8 +98,9 @@ static SaveKind kind_of(const SaveItem *item) {
                 return SAVE_REMOVAL;
         if (item->action == PLAN_SAVEATTR)
                 return SAVE_ATTRIBUTES;
-        if (item->action == PLAN_CONFLICT && item->mirror.mtime_nsec <= item->source.mtime_nsec)
-                return SAVE_BESIDE;
+        if (item->action == PLAN_CONFLICT && (item->mirror.mtime_nsec <= item->source.mtime_nsec ||
+                                              (item->source.type == ENTRY_DIRECTORY && item->mirror.type != ENTRY_DIRECTORY)))
+                return SAVE_BESIDE; /* a directory stays, whenever it was made, because of what is in it */
         return item->origin.path ? SAVE_LINKED : SAVE_CONTENT;
 }
 
