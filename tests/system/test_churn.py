@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Random operations on both sides at once, with everything thrown in that goes wrong: kill -9, full disk, full mirror, SIGHUP,
+lost events, stops. At the end nothing is lost, nothing is torn, and both sides agree.
+
+What may be expected is in churnmodel.py. At the end, when all writers are done, there is room and nothing moves any more:
+ 1. the status is clean: Ready, nothing withheld, refused, held back or unsaved;
+ 2. both trees are equal: names, types, content, mode, owner, mtime, text of links;
+ 3. no version is lost that was not released;
+ 4. nothing is on disk that nobody wrote: every file is a version, a draft of the source, or a scrap;
+ 5. a name that was last written to holds what was written, whoever wrote it: it is the newest on either side;
+ 6. after a stop all this is true of the disk alone, the mirror is gone, and tmp/ is empty.
+
+SHMSTAGED_CHURN_SEED=n runs one seed, SHMSTAGED_CHURN_MINUTES=n random ones for so long. What an operation tries is decided by the
+seed alone; how it meets the daemon is not, so a seed that found something may need some runs to find it again.
+"""
+
+import contextlib
+import os
+import random
+import re
+import signal
+import stat
+import time
+
+import harness
+from churnmodel import DISK, FILES, RAM, Model, Version
+
+FOUND = [3, 17, 36]  # seeds that found defects, which were corrected: each run has these and one that is new
+STEPS = int(os.environ.get("SHMSTAGED_CHURN_STEPS", "400"))
+
+CLEAN = r"^Ready: \d+ files?, \S+ in RAM, verified(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
+
+
+class Found(harness.Case):
+    """What churn has found, without dice."""
+
+    def at(self, name):
+        return os.path.join(self.source, name)
+
+    def begin(self, **files):
+        self.write("anchor", b"x")
+        for name, content in files.items():
+            self.write(name, content)
+        return self.ready()
+
+    def end(self, daemon, *names):
+        """Both sides agree about these."""
+        def agree():
+            with contextlib.suppress(OSError):
+                return all(os.lstat(self.at(n)).st_mode == os.lstat(self.mirrored(n)).st_mode and self.read(self.at(n)) == self.read(self.mirrored(n))
+                           for n in names)
+        self.wait_until(agree, "both sides to agree", daemon)
+        daemon.wait_status(CLEAN)
+        daemon.stop()
+        self.assert_gone()
+
+    def test_a_mode_that_is_set_after_a_rename_reaches_the_disk(self):
+        """The digest did not go with the name, and without one nothing could be compared, for ever."""
+        daemon = self.begin(old=b"content")
+        os.rename(self.mirrored("old"), self.mirrored("new"))
+        daemon.wait_log("'old' was renamed to 'new'")
+        daemon.wait_status(CLEAN)
+        os.chmod(self.mirrored("new"), 0o600)
+        self.wait_until(lambda: os.stat(self.at("new")).st_mode & 0o777 == 0o600, "the mode", daemon)
+        self.end(daemon, "new")
+
+    def test_the_newer_version_of_the_disk_comes_into_the_mirror(self):
+        """What had made way in the mirror was taken for somebody's work in the way of the staging."""
+        daemon = self.begin(file=b"first")
+        daemon.kill()
+        self.write("file", b"of the mirror", root=self.target)
+        os.utime(self.mirrored("file"), ns=(10**18, 10**18))
+        self.write("file", b"of the disk")
+        daemon = self.ready()
+        self.wait_until(lambda: self.read(self.mirrored("file")) == b"of the disk", "the disk's version", daemon)
+        conflicts = [os.path.join(d, n) for d, _, names in os.walk(self.at(".shmstaged/conflicts")) for n in names]
+        self.assertEqual([self.read(path) for path in conflicts], [b"of the mirror"])
+        self.end(daemon, "file")
+
+    def test_a_stop_right_after_that_takes_the_mirror_down(self):
+        daemon = self.begin(file=b"first")
+        daemon.kill()
+        self.write("file", b"of the mirror", root=self.target)
+        os.utime(self.mirrored("file"), ns=(10**18, 10**18))
+        self.write("file", b"of the disk")
+        daemon = self.daemon()
+        daemon.wait_log("'file' was changed on disk and in the mirror")
+        daemon.stop()
+        self.assert_gone()
+        self.assertEqual(self.read(self.at("file")), b"of the disk")
+
+    def test_a_second_name_on_disk_does_not_keep_the_first_from_being_saved(self):
+        """To tie the second name again, the first was linked and unlinked, which moved its ctime: so it looked changed to whoever saved it,
+        again and again."""
+        self.write("first", b"old")
+        os.link(self.at("first"), self.at("second"))
+        daemon = self.begin()
+        daemon.kill()
+        self.write("new", b"new", root=self.target)
+        os.rename(self.mirrored("new"), self.mirrored("first"))
+        os.unlink(self.mirrored("second"))
+        daemon = self.ready()
+        self.wait_until(lambda: self.read(self.at("first")) == b"new", "the new version on disk", daemon)
+        self.assertEqual(self.read(self.at("second")), b"old")
+        self.end(daemon, "first", "second")
+
+    def test_a_directory_whose_name_was_taken_behind_the_daemons_back_comes_back(self):
+        """What is in it was not deleted, as far as anybody knows."""
+        def link(path):
+            os.symlink("anchor", path)
+
+        def file(path):
+            with open(path, "wb") as f:
+                f.write(b"a file now")
+        for name, make in (("d", link), ("e", file)):
+            with self.subTest(make=make.__name__):
+                self.write(name + "/file", b"content")
+                self.begin().kill()
+                os.unlink(self.mirrored(name + "/file"))
+                os.rmdir(self.mirrored(name))
+                make(self.mirrored(name))
+                daemon = self.ready()
+                self.wait_until(lambda: os.path.isdir(self.mirrored(name)), "the directory", daemon)
+                self.assertIn(name, [n for _, directories, names in os.walk(self.at(".shmstaged/conflicts")) for n in directories + names])
+                self.end(daemon, name + "/file")
+
+
+class Churn(harness.Case):
+    def prepare(self, seed):
+        self.small_disk, _ = self.ext4(160 << 20)
+        self.source = os.path.join(self.small_disk, "source")
+        os.mkdir(self.source)
+        self.ballast = os.path.join(self.small_disk, "ballast")
+        self.write("anchor", b"never touched, so that neither side is ever empty")
+        self.settings = self.config(Size="48M", OnNoRoom="skip", SettleTime="100ms", Layout="plain")
+        self.model = Model(seed, {DISK: self.source, RAM: self.target})
+        self.model.versions[self.model.digest(self.at("anchor"))] = Version(0, DISK, "anchor")
+        self.start().wait_ready()
+
+    def at(self, name):
+        return os.path.join(self.source, name)
+
+    def start(self):
+        self.running = self.daemon(self.settings)
+        return self.running
+
+    # --- what goes wrong ---
+
+    def fill(self, path):
+        st = os.statvfs(os.path.dirname(path))
+        with contextlib.suppress(OSError), open(path, "ab") as f:
+            os.posix_fallocate(f.fileno(), 0, max(4096, st.f_bavail * st.f_frsize - self.model.rng.randrange(65536)))
+        self.model.note("%s is full", os.path.dirname(path))
+
+    def full_disk(self):
+        if os.path.exists(self.ballast):
+            os.unlink(self.ballast)
+            self.model.note("the disk has room again")
+            for version in self.model.versions.values():
+                if version.deleted:
+                    self.model.release(version, "the trash may have gone while the disk was full")
+        else:
+            self.fill(self.ballast)
+
+    def full_mirror(self):
+        path = os.path.join(self.target, "ballast.part")
+        if os.path.exists(path):
+            os.unlink(path)
+            self.model.note("the mirror has room again")
+        else:
+            self.fill(path)
+
+    def room_for_all(self):
+        if os.path.exists(self.ballast):
+            self.full_disk()
+        if os.path.exists(os.path.join(self.target, "ballast.part")):
+            self.full_mirror()
+
+    def kill(self):
+        """Nothing of the daemon runs for a while; sometimes work goes on before the next one is ready."""
+        self.running.kill()
+        self.model.note("killed")
+        self.behind_its_back(self.model.rng.randrange(12))
+        daemon = self.start()
+        self.model.note("started")
+        if self.model.rng.random() < 0.5:
+            daemon.wait_ready()
+
+    def stop_and_start(self):
+        self.room_for_all()
+        self.model.finish_writers()
+        self.running.wait_ready()
+        self.model.note("stopping")
+        self.running.stop(timeout=90)
+        self.assert_gone()
+        self.start().wait_ready()
+        self.model.note("started")
+
+    def hang_up(self):
+        if self.running.said("READY"):
+            self.running.signal(signal.SIGHUP)
+            self.model.note("SIGHUP")
+
+    def overflow(self):
+        """More events than the kernel keeps, while nobody reads them, and work that is among those that are lost."""
+        self.running.signal(signal.SIGSTOP)
+        names = [os.path.join(root, "events-%d.part" % i) for root in (self.source, self.target) for i in range(2)]
+        for name in names:
+            with contextlib.suppress(OSError), open(name, "x"):
+                pass
+        with open("/proc/sys/fs/inotify/max_queued_events") as f:
+            n = int(f.read())
+        for i in range(n // 2 + 100):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    os.chmod(name, 0o600 + i % 2)
+        self.behind_its_back(8)
+        for name in names:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        self.running.signal(signal.SIGCONT)
+        self.model.note("events were lost")
+
+    def behind_its_back(self, n):
+        """Steps of which the daemon hears nothing, with a deletion in the mirror among them."""
+        self.model.alive = False
+        for _ in range(n):
+            self.model.step()
+        for path in self.model.rng.sample(FILES, len(FILES)):
+            if os.path.isfile(os.path.join(self.target, path)):
+                with contextlib.suppress(OSError):
+                    self.model.unlink(RAM, path)
+                break
+        self.model.alive = True
+
+    def calm(self):
+        """Long enough for deletions to be carried out."""
+        self.model.note("a calm")
+        self.running.listen(6)
+
+    def trouble(self):
+        rng = self.model.rng
+        kinds = [(10, self.kill), (3, self.full_disk), (3, self.full_mirror), (4, self.hang_up), (1, self.overflow), (1, self.stop_and_start)]
+        rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0]()
+
+    # --- the end ---
+
+    def snapshot(self, side):
+        found = {}
+        for path in self.model.walk(side):
+            name = self.model.at(side, path)
+            try:
+                st = os.lstat(name)
+                kind = "link" if stat.S_ISLNK(st.st_mode) else "directory" if stat.S_ISDIR(st.st_mode) else "file"
+                found[path] = (kind, os.readlink(name) if kind == "link" else None, self.model.digest(name) if kind == "file" else None,
+                               None if kind == "link" else oct(st.st_mode & 0o7777), st.st_uid, st.st_gid,
+                               st.st_mtime_ns if kind == "file" else None)
+            except OSError:
+                found[path] = None  # it is just going
+        return found
+
+    def difference(self):
+        disk, ram = self.snapshot(DISK), self.snapshot(RAM)
+        return ["%s: source %s, mirror %s" % (p, self.describe(disk.get(p)), self.describe(ram.get(p)))
+                for p in sorted(set(disk) | set(ram)) if disk.get(p) != ram.get(p)]
+
+    def describe(self, found):
+        version = found and found[2] and self.model.versions.get(found[2])
+        return (*found[:2], "#%d" % version.number if version else "no version", *found[3:]) if found else "nothing"
+
+    def stored(self, *directories):
+        """Digests of all files below, each with one of its paths."""
+        found = {}
+        for top in directories:
+            if not os.path.isdir(top):
+                found[self.model.digest(top)] = top
+            for directory, _, names in os.walk(top):
+                for name in names:
+                    path = os.path.join(directory, name)
+                    found.setdefault(self.model.digest(path), path)
+        found.pop(None, None)
+        return found
+
+    def story(self, *words):
+        """What the model and the daemons have to say about a path."""
+        lines = [line for line in self.model.lines if any(w in line for w in words)]
+        for daemon in self.daemons:
+            lines += ["--"] + [line for line in daemon.log().splitlines() if any(w in line for w in words)]
+        return "\n".join(lines[-400:])
+
+    @contextlib.contextmanager
+    def full_story(self):
+        """All that model and daemons said goes to a file if a seed fails, and SHMSTAGED_CHURN_LOG= names one."""
+        try:
+            yield
+        except BaseException:
+            if "SHMSTAGED_CHURN_LOG" in os.environ:
+                with open(os.environ["SHMSTAGED_CHURN_LOG"], "w", errors="surrogateescape") as f:
+                    f.write("\n".join(self.model.lines) + "\n")
+                    for daemon in self.daemons:
+                        f.write("-- daemon %d\n%s" % (daemon.pid, daemon.log()))
+                    for side in (DISK, RAM):
+                        f.writelines("%s %s %s\n" % (side, path, self.describe(found)) for path, found in sorted(self.snapshot(side).items()))
+            raise
+
+    def assert_nothing_lost(self, *trees):
+        stored = self.stored(*trees)
+        # what nobody deleted, or nobody saw deleted, has no business in the trash
+        apart = self.stored(*(os.path.join(tree, name) for tree in trees for name in os.listdir(tree) if name != ".shmstaged"),
+                            self.at(".shmstaged/conflicts"))
+        lost = [v for digest, v in self.model.versions.items()
+                if not v.released and digest not in (stored if v.deleted and not v.unseen else apart)]
+        if lost:
+            self.fail("%d versions are lost: %s\n%s" % (
+                len(lost), "; ".join(map(str, lost)),
+                self.story(*{"/%s'" % v.path for v in lost}, *{"'%s'" % v.path for v in lost}, *{"%s " % v for v in lost}, "killed", "started", "full", "room",
+                           "Error", "Warning")))
+
+    def assert_nothing_torn(self):
+        known = set(self.model.versions) | self.model.drafts[DISK] | self.model.scraps
+        for digest, path in self.stored(self.source).items():
+            if digest not in known:
+                what = "a draft of the mirror" if digest in self.model.drafts[RAM] else "nobody's"
+                self.fail("'%s' is on disk and is %s\n%s" % (path, what, self.story(os.path.basename(path))))
+
+    def assert_newest_at_its_name(self):
+        for path, version in self.model.newest.items():
+            if not version.released and self.model.version_at(DISK, path) is not version:
+                self.fail("%s was written last, but there is %s\n%s" % (
+                    version, self.model.version_at(DISK, path), self.story("'%s'" % path, "/%s'" % path, "killed", "started")))
+
+    def come_to_rest(self):
+        self.model.finish_writers()
+        self.room_for_all()
+        self.running.wait_ready()
+        self.hang_up()
+        end = time.monotonic() + 60 * harness.LONG
+        since = None
+        while True:
+            self.running.pump(0.05)
+            self.assertIsNone(self.running.process.poll(), self.running.log())
+            difference = self.difference()
+            calm = not difference and re.match(CLEAN, self.running.status() or "")
+            since = (since or time.monotonic()) if calm else None
+            if since and time.monotonic() > since + 1:
+                return
+            if time.monotonic() > end:
+                self.fail("they do not come to agree; status %r\n%s\n%s" % (
+                    self.running.status(), "\n".join(difference), self.story(*("/%s'" % d.split(":")[0] for d in difference), *(
+                        "'%s'" % d.split(":")[0] for d in difference), "killed", "started", "full", "room", "Error", "Warning", "deleted at once")))
+
+    def check(self):
+        self.come_to_rest()
+        self.assert_nothing_lost(self.source, self.target)
+        self.assert_nothing_torn()
+        self.assert_newest_at_its_name()
+        self.running.stop(timeout=90)
+        self.assert_gone()
+        self.assert_nothing_lost(self.source)
+        self.assert_nothing_torn()
+        self.assert_newest_at_its_name()
+        corner = self.at(".shmstaged/tmp")
+        self.assertEqual(os.listdir(corner) if os.path.isdir(corner) else [], [])
+        for daemon in self.daemons:
+            self.assertNotRegex(daemon.log(), "Sanitizer|runtime error|Assertion")
+
+    def churn(self, seed):
+        begun = time.monotonic()
+        print("seed %d" % seed, end=" ", flush=True)
+        self.prepare(seed)
+        rng = self.model.rng
+        for step in range(STEPS):
+            self.model.step()
+            time.sleep(rng.choice([0, 0, 0.001, 0.005, 0.02, 0.06]))
+            if rng.random() < 0.05:
+                self.trouble()
+            if rng.random() < 0.1:
+                self.room_for_all()
+            if step == STEPS // 2:
+                self.calm()
+            self.running.pump()
+            self.assertIsNone(self.running.process.poll(), self.running.log())
+        self.check()
+        kept = [v for v in self.model.versions.values() if not v.released]
+        print("%d versions, %d not released, %d of them in the trash or a conflict, %d runs, %d finished without a name, %.1f s" % (
+            len(self.model.versions), len(kept), len([v for v in kept if self.model.digest(self.at(v.path)) is None]), len(self.daemons),
+            self.model.orphaned, time.monotonic() - begun), flush=True)
+
+    def fresh_ground(self):
+        """Another seed in the same test: everything anew."""
+        self.doCleanups()
+        self.setUp()
+
+    def test_nothing_is_lost_and_both_sides_agree(self):
+        minutes = float(os.environ.get("SHMSTAGED_CHURN_MINUTES", "0"))
+        end = time.monotonic() + 60 * minutes
+        if "SHMSTAGED_CHURN_SEED" in os.environ:
+            seeds = [int(os.environ["SHMSTAGED_CHURN_SEED"])]
+        else:
+            seeds = [*FOUND, random.SystemRandom().randrange(1 << 32)]
+        while seeds:
+            seed = seeds.pop(0)
+            with self.subTest(seed=seed), self.full_story():
+                self.churn(seed)
+            self.fresh_ground()
+            if not seeds and time.monotonic() < end:
+                seeds.append(random.SystemRandom().randrange(1 << 32))
+
+
+if __name__ == "__main__":
+    harness.main()
