@@ -98,7 +98,8 @@ class SystemTest(unittest.TestCase):
                 return engine
 
         def start(self, timeout=30):
-                self.box.systemctl('start ' + SERVICE, timeout)
+                done = self.box.systemctl('start ' + SERVICE, timeout, check=False)
+                self.assertEqual(done.status, 0, (done.err, self.box.messages(SERVICE)[-8:]))
 
         def status(self):
                 return self.box.show(SERVICE, 'StatusText')

@@ -574,6 +574,20 @@ static void of_the_trash_the_oldest_goes_first(void **state) {
         assert_nothing_in("trash");
 }
 
+static void what_would_not_fit_without_the_trash_either_is_known(void **state) {
+        FsRoom room;
+
+        (void) state;
+        assert_int_equal(disk_has_trash(&disk), 0);
+        throw_away("one");
+        assert_int_equal(disk_has_trash(&disk), 1);
+        assert_int_equal(fs_room(disk.rootfd, &room), 0);
+        assert_true(disk_fits_without_trash(&disk, 1));
+        assert_false(disk_fits_without_trash(&disk, room.total * 2));
+        assert_int_equal(disk_empty_oldest(&disk), 1);
+        assert_int_equal(disk_has_trash(&disk), 0);
+}
+
 static void *empty_for_ever(void *userdata) {
         atomic_bool *end = userdata;
         int r = 0;
@@ -794,6 +808,7 @@ int main(void) {
                 CASE(a_clock_that_was_set_does_not_empty_the_trash),
                 CASE(how_long_ago_is_what_can_be_sure_of_it),
                 BOTH(of_the_trash_the_oldest_goes_first),
+                BOTH(what_would_not_fit_without_the_trash_either_is_known),
                 CASE(the_trash_can_be_emptied_while_it_is_filled),
                 CASE(the_old_version_goes_after_a_crash),
                 CASE(what_was_not_expected_is_kept_after_a_crash),

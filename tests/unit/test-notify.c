@@ -77,6 +77,19 @@ static void more_time_is_asked_for_only_while_something_moves(void **state) {
         assert_string_equal(heard(), "EXTEND_TIMEOUT_USEC=30000000");
 }
 
+static void more_of_it_is_asked_for_while_something_is_only_in_ram(void **state) {
+        MirrorStatus m = { .state = MIRROR_SAVING, .n_unsaved = 1, .unsaved_bytes = 5 };
+
+        (void) state;
+        tick(&m, true);
+        assert_string_equal(heard(), "STATUS=Saving before the end: 1 left (5B)");
+        m.life = 1;
+        tick(&m, true);
+        assert_string_equal(heard(), "EXTEND_TIMEOUT_USEC=120000000");
+        tick(&m, true);
+        assert_string_equal(heard(), "");
+}
+
 static void a_stall_is_noticed_and_ends_with_the_next_move(void **state) {
         MirrorStatus m = { .state = MIRROR_LOOKING, .life = 1 };
 
@@ -161,6 +174,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(a_status_is_said_when_it_changes),
                 CASE(more_time_is_asked_for_only_while_something_moves),
+                CASE(more_of_it_is_asked_for_while_something_is_only_in_ram),
                 CASE(a_stall_is_noticed_and_ends_with_the_next_move),
                 CASE(the_rate_is_that_of_the_staging_at_hand),
                 CASE(ready_and_stopping_are_said_as_they_are),

@@ -52,6 +52,19 @@ static void progress_is_told_with_rate_and_time_left(void **state) {
         assert_line_at(&m, 1, (StatusRate){ .bytes_per_sec = MIB }, "Staging: 100% (100M of 100M, 1M/s, 0s left)");
 }
 
+static void the_last_saves_are_told_with_what_holds_them_up(void **state) {
+        MirrorStatus m = { .state = MIRROR_SAVING };
+
+        (void) state;
+        assert_line(m, "Looking for what is not on disk yet");
+        m.n_unsaved = 2;
+        m.unsaved_bytes = 3 * MIB;
+        assert_line(m, "Saving before the end: 2 left (3M)");
+        m.unsaved = "The disk is full";
+        assert_line(m, "Saving before the end: 2 left (3M). The disk is full");
+        assert_line_at(&m, 1, (StatusRate){ .stalled_usec = 12 * USEC_PER_SEC }, "Saving before the end: 2 left (3M), nothing has moved for 12s. The disk is full");
+}
+
 static void a_hostile_name_is_escaped(void **state) {
         (void) state;
         assert_line((MirrorStatus){ .state = MIRROR_STAGING, .path = "evil\nREADY=1" }, "Staging: 100% (0B of 0B): evil\\x0aREADY=1");
@@ -171,6 +184,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_ready_mirror_says_so),
                 cmocka_unit_test(progress_is_told_with_rate_and_time_left),
+                cmocka_unit_test(the_last_saves_are_told_with_what_holds_them_up),
                 cmocka_unit_test(a_hostile_name_is_escaped),
                 cmocka_unit_test(before_the_plan_it_says_what_it_waits_for),
                 cmocka_unit_test(the_end_says_what_is_left),
