@@ -6,6 +6,7 @@
 
 #include "fs.h"
 #include "scan.h"
+#include "specials.h"
 #include "text.h"
 
 #include <fcntl.h>
@@ -299,6 +300,8 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
                 (void) attachment_close(a, config, false); /* it was never complete, and nothing was to go */
                 return;
         }
+        if (removed)
+                specials_remove(&a->staging);
         ret->empty = is_empty(a, config, &ret->left);
         if (removed)
                 a->base->generation = (Generation){};

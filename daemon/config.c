@@ -21,7 +21,7 @@ static const ConfigRow rows[] = {
         MIRROR("Target", target, path, "/dev/shm/models"),
         MIRROR("Size", size, size, "auto"),
         MIRROR("HugePages", huge_pages, huge_pages, "within_size"),
-        MIRROR("NUMAPolicy", numa_policy, numa_policy, "default"),
+        MIRROR("NUMAPolicy", numa_policy, numa_policy, "auto"),
         MIRROR("Swap", swap, boolean, "no"),
         MIRROR("Layout", layout, layout, "auto"),
         MIRROR_LIST("Models", models, models),
@@ -30,7 +30,9 @@ static const ConfigRow rows[] = {
         MIRROR_LIST("Priority", priority, globs),
         MIRROR("OnNoRoom", on_no_room, on_no_room, "fail"),
         MIRROR("OnCorrupt", on_corrupt, on_corrupt, "withhold"),
+        MIRROR("CopyMethod", copy_method, copy_method, "auto"),
         MIRROR("ChunkSize", chunk_size, chunk_size, "4M"),
+        MIRROR("BandwidthLimit", bandwidth_limit, bandwidth_limit, "off"),
         MIRROR("WatchSource", watch_source, boolean, "yes"),
         MIRROR("PollInterval", poll_usec, poll_interval, "1min"),
         MIRROR("SettleTime", settle_usec, settle_time, "2s"),
@@ -39,6 +41,7 @@ static const ConfigRow rows[] = {
         MIRROR("TrashKeep", trash_keep_usec, trash_keep, "7d"),
         MIRROR("MassDeleteLimit", mass_delete_limit, mass_delete_limit, "3 25%"),
         MIRROR("SweepDelay", sweep_delay_usec, sweep_delay, "1h"),
+        MIRROR("Scrub", scrub_usec, scrub, "no"),
         MIRROR("RemoveOnStop", remove_on_stop, boolean, "yes"),
         MIRROR_LIST("Engines", engines, units),
 };
@@ -49,7 +52,7 @@ const ConfigRow *config_rows(size_t *ret_n) {
 }
 
 static_assert(sizeof(HugePages) == sizeof(unsigned) && sizeof(OnNoRoom) == sizeof(unsigned) &&
-              sizeof(OnCorrupt) == sizeof(unsigned) && sizeof(LayoutKind) == sizeof(unsigned) &&
+              sizeof(OnCorrupt) == sizeof(unsigned) && sizeof(CopyMethod) == sizeof(unsigned) && sizeof(LayoutKind) == sizeof(unsigned) &&
               sizeof(DeletePolicy) == sizeof(unsigned), "an enum is stored as an unsigned");
 
 /* Walks the rows of one section, to be used as a `for` head. */

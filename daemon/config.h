@@ -18,6 +18,7 @@ typedef enum HugePages { HUGE_WITHIN_SIZE, HUGE_ALWAYS, HUGE_ADVISE, HUGE_NEVER 
 typedef enum OnNoRoom { NO_ROOM_FAIL, NO_ROOM_SKIP, NO_ROOM_LINK } OnNoRoom;
 typedef enum OnCorrupt { CORRUPT_WITHHOLD, CORRUPT_FAIL } OnCorrupt;
 typedef enum LayoutKind { LAYOUT_AUTO, LAYOUT_PLAIN, LAYOUT_OLLAMA, LAYOUT_HUGGINGFACE } LayoutKind;
+typedef enum CopyMethod { COPY_METHOD_AUTO, COPY_METHOD_SENDFILE, COPY_METHOD_DIRECT, COPY_METHOD_BUFFERED } CopyMethod;
 typedef enum DeletePolicy { DELETES_TRASH, DELETES_PROPAGATE, DELETES_KEEP } DeletePolicy;
 
 typedef struct MirrorConfig {
@@ -26,14 +27,16 @@ typedef struct MirrorConfig {
         char *target;         /* likewise */
         Amount size;          /* of the tmpfs; AMOUNT_AUTO: RAM less the reserve */
         HugePages huge_pages;
-        char *numa_policy;    /* mpol= text; "default" means none is asked for */
+        char *numa_policy;    /* see numa.h */
         bool swap;            /* false: mount with noswap where the kernel has it */
         char **include;       /* globs, NULL-terminated, never NULL itself; empty: everything */
         char **exclude;
         char **priority;      /* earlier globs first */
         OnNoRoom on_no_room;
         OnCorrupt on_corrupt;
+        CopyMethod copy_method;
         uint64_t chunk_size;  /* bytes */
+        uint64_t bandwidth_limit; /* bytes a second that are read from the source to be staged; 0: no limit */
         bool watch_source;
         uint64_t poll_usec;   /* where the source's filesystem has no events; 0: never */
         uint64_t settle_usec; /* how long a changed file must hold still */
@@ -45,6 +48,7 @@ typedef struct MirrorConfig {
         uint64_t trash_keep_usec;
         DeleteLimit mass_delete_limit; /* more than so many, and more than so many percent, of the names at once are held back */
         uint64_t sweep_delay_usec; /* how long an Ollama blob that was deleted, and that no manifest names, stays on disk */
+        uint64_t scrub_usec;  /* within such a span the copies in RAM are read once more; 0: never */
         char **engines;       /* unit names */
 } MirrorConfig;
 

@@ -3,6 +3,7 @@
 /* The kinds of values a setting can have. See configvalue.h. */
 
 #include "configvalue.h"
+#include "numa.h"
 #include "strv.h"
 #include "text.h"
 #include "words.h"
@@ -95,6 +96,25 @@ static void print_chunk_size(const ValueType *type _unused_, const void *field, 
         quantity_print_bytes(*(const uint64_t *) field, out);
 }
 
+/* 0 is no limit. */
+static int parse_rate(const ValueType *type, const char *text, void *field) {
+        uint64_t value = 0;
+
+        if (strcmp(text, "off") != 0 && (!quantity_parse_rate(text, &value) || !in_range(type, value)))
+                return VALUE_BAD;
+        *(uint64_t *) field = value;
+        return 0;
+}
+
+static void print_rate(const ValueType *type _unused_, const void *field, FILE *out) {
+        uint64_t value = *(const uint64_t *) field;
+
+        if (value == 0)
+                (void) fputs("off", out);
+        else
+                quantity_print_rate(value, out);
+}
+
 static int parse_span(const ValueType *type, const char *text, void *field) {
         uint64_t value;
 
@@ -156,6 +176,25 @@ static int parse_boolean(const ValueType *type _unused_, const char *text, void 
 
 static void print_boolean(const ValueType *type _unused_, const void *field, FILE *out) {
         (void) fputs(*(const bool *) field ? "yes" : "no", out);
+}
+
+/* A boolean or a span; 0 is "no". A number alone is one of seconds. */
+#define SCRUB_YES (7 * USEC_PER_DAY)
+
+static int parse_scrub(const ValueType *type, const char *text, void *field) {
+        bool wanted;
+
+        if (isdigit((unsigned char) *text) || parse_boolean(type, text, &wanted) != 0)
+                return parse_interval(type, text, field);
+        *(uint64_t *) field = wanted ? SCRUB_YES : 0;
+        return 0;
+}
+
+static void print_scrub(const ValueType *type, const void *field, FILE *out) {
+        if (*(const uint64_t *) field == 0)
+                (void) fputs("no", out);
+        else
+                print_span(type, field, out);
 }
 
 static int parse_enum(const ValueType *type, const char *text, void *field) {
@@ -227,34 +266,8 @@ static void print_path(const ValueType *type _unused_, const void *field, FILE *
         (void) fprintf(out, "%s%s", path, last == ' ' || last == '\\' ? "/" : "");
 }
 
-static bool is_node_list(const char *s, bool only_one) {
-        uint64_t from, to;
-
-        for (;;) {
-                if (!quantity_take_number(&s, &from) || from > 1023) /* MAX_NUMNODES of any kernel, less one */
-                        return false;
-                if (*s == '-' && !only_one) {
-                        s++;
-                        if (!quantity_take_number(&s, &to) || to > 1023 || to < from)
-                                return false;
-                }
-                if (*s == '\0')
-                        return true;
-                if (*s++ != ',' || only_one)
-                        return false;
-        }
-}
-
 static int parse_numa_policy(const ValueType *type _unused_, const char *text, void *field) {
-        static const char *const plain[] = { "default", "local", "interleave" };
-        bool ok = false;
-
-        for (size_t i = 0; i < ELEMENTSOF(plain); i++)
-                ok = ok || strcmp(text, plain[i]) == 0;
-        ok = ok || (strncmp(text, "interleave:", 11) == 0 && is_node_list(text + 11, false)) ||
-             (strncmp(text, "bind:", 5) == 0 && is_node_list(text + 5, false)) ||
-             (strncmp(text, "prefer:", 7) == 0 && is_node_list(text + 7, true));
-        return ok ? replace_string(field, text) : VALUE_BAD;
+        return numa_is_policy(text) ? replace_string(field, text) : VALUE_BAD;
 }
 
 static void print_string(const ValueType *type _unused_, const void *field, FILE *out) {
@@ -373,6 +386,9 @@ TYPE(size, AMOUNT, parse_size, print_amount, .min = MIB, .max = UINT64_MAX,
                 "from 1% to 100%");
 TYPE(chunk_size, U64, parse_chunk_size, print_chunk_size, .min = 64 * KIB, .max = GIB,
      .allowed = "bytes from 64K to 1G, and a multiple of 4K");
+/* Slower than that, a mirror would show no life for minutes. */
+TYPE(bandwidth_limit, U64, parse_rate, print_rate, .min = 64000, .max = UINT64_MAX,
+     .allowed = "off, or at least 64K of bytes a second, with K, M, G or T for powers of 1000");
 TYPE(settle_time, U64, parse_span, print_span, .max = USEC_PER_HOUR,
      .allowed = "a time from 0 to 1h, such as 2s or 500ms");
 TYPE(poll_interval, U64, parse_interval, print_interval, .min = USEC_PER_SEC, .max = USEC_PER_DAY,
@@ -384,6 +400,8 @@ TYPE(trash_keep, U64, parse_keep, print_keep, .max = LONGEST_SPAN,
      .allowed = "infinity, or a time from 0 to 100y, such as 7d or \"2w 3d\" without the quotes");
 TYPE(sweep_delay, U64, parse_span, print_span, .min = USEC_PER_SEC, .max = LONGEST_SPAN,
      .allowed = "a time from 1s to 100y, such as 1h or 30min");
+TYPE(scrub, U64, parse_scrub, print_scrub, .min = USEC_PER_SEC, .max = USEC_PER_YEAR,
+     .allowed = "no, yes, or a time from 1s to 1y, such as 1d or 2w");
 TYPE(mass_delete_limit, DELETE_LIMIT, parse_delete_limit, print_delete_limit,
      .allowed = "off, or a number and a percentage from 0% to 100% with a blank between them, such as 3 25%");
 TYPE(boolean, BOOL, parse_boolean, print_boolean, .allowed = "yes or no");
@@ -391,6 +409,8 @@ TYPE(huge_pages, UNSIGNED, parse_enum, print_enum, NAMES("within_size", "always"
      .allowed = "within_size, always, advise or never");
 TYPE(on_no_room, UNSIGNED, parse_enum, print_enum, NAMES("fail", "skip", "link"), .allowed = "fail, skip or link");
 TYPE(on_corrupt, UNSIGNED, parse_enum, print_enum, NAMES("withhold", "fail"), .allowed = "withhold or fail");
+TYPE(copy_method, UNSIGNED, parse_enum, print_enum, NAMES("auto", "sendfile", "direct", "buffered"),
+     .allowed = "auto, sendfile, direct or buffered");
 TYPE(layout, UNSIGNED, parse_enum, print_enum, NAMES("auto", "plain", "ollama", "huggingface"),
      .allowed = "auto, plain, ollama or huggingface");
 TYPE(deletes, UNSIGNED, parse_enum, print_enum, NAMES("trash", "propagate", "keep"),
@@ -399,7 +419,7 @@ TYPE(path, STRING, parse_path, print_path,
      .allowed = "an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 "
                 "bytes");
 TYPE(numa_policy, STRING, parse_numa_policy, print_string,
-     .allowed = "default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like 0-3,5");
+     .allowed = "auto, default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like 0-3,5");
 TYPE(globs, LIST, parse_globs, print_globs,
      .allowed = "patterns with blanks between them, none of them empty, all quotes closed, no unknown escapes");
 TYPE(models, LIST, parse_models, print_globs,

@@ -4,26 +4,28 @@
 
 #include "copy.h"
 
-#include "chunks.h"
+#include "copyroute.h"
 #include "fs.h"
+#include "hugepages.h"
 #include "pagecache.h"
+#include "reserve.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
+#include <sys/sysmacros.h>
 
-/* sendfile() in pieces of this size: small enough that progress is seen and a cancellation is heard on a slow source. */
-enum { PIECE = 1024 * 1024, READ_BUFFER = 256 * 1024, MAP_WINDOW = 4 * 1024 * 1024 };
+enum { READ_BUFFER = 256 * 1024, MAP_WINDOW = 4 * 1024 * 1024 };
 
 /* The largest page of the page cache. */
 #define PAGE_MAX (2 * MIB)
 
-/* So many chunks may be copied ahead of the digests; what is between is in the page cache. */
+/* So many chunks, or two for each worker, may be copied ahead of the digests; what is between may be in the page cache. */
 enum { AHEAD = 8 };
 
 /* A digest that follows the copying through the chunks in order. */
 typedef struct Lane {
+        bool used;                                        /* set once */
         DigestStream *stream;
         ClaimStream *claim;                               /* in its place; of the third lane */
         uint64_t position;                                /* bytes digested; of whoever holds busy */
@@ -32,26 +34,31 @@ typedef struct Lane {
         int (*digest)(Copy *copy, const Chunk *chunk);
 } Lane;
 
-/* The third is there only if it was asked for. It is slow, but reads what is in RAM: nobody waits for it before the end. */
+/* The first is there unless the digest of the source's bytes is on record; the last only if it was asked for: it is slow, but reads what is in RAM,
+ * and nobody waits for it before the end. */
 enum { LANE_SOURCE, LANE_MIRROR, LANE_CLAIM, _LANE_MAX };
 
 struct Copy {
         CopyOptions options;
         int sourcefd, mirrorfd; /* set once */
         int source_dirfd;       /* borrowed */
+        dev_t source_dev;       /* of sourcefd; set once */
+        ino_t source_ino;       /* likewise */
         const Entry *source;    /* borrowed; immutable meanwhile */
         Chunks chunks;          /* set once, but for .copied, under lock */
+        CopyRoute route;        /* of its own threads' rules */
 
         pthread_mutex_t lock;
         pthread_cond_t moved;   /* something below has changed */
         size_t next;            /* chunk to be copied next; under lock */
         Lane lanes[_LANE_MAX];
-        size_t n_lanes;         /* set once */
+        size_t n_workers;       /* under lock */
         bool mirrorfd_taken;    /* its file offset is in use by one worker; under lock */
         int error;              /* first failure, negative errno or COPY_*; under lock */
         const char *what;       /* under lock */
         uint64_t error_offset;  /* under lock */
         uint64_t huge_bytes, measured_bytes; /* of whoever holds the mirror's lane */
+        bool collapse_fails;    /* likewise */
 };
 
 static int digest_source(Copy *copy, const Chunk *chunk);
@@ -79,6 +86,8 @@ static int open_source(Copy *copy, const char **reterr_what) {
         }
         if (!is_as_scanned(&st, copy->source))
                 return COPY_SOURCE_CHANGED;
+        copy->source_dev = st.st_dev;
+        copy->source_ino = st.st_ino;
         if (copy->options.read_again)
                 pagecache_drop(copy->sourcefd, 0, 0);
         if (copy->source->size > READ_BUFFER)
@@ -86,38 +95,18 @@ static int open_source(Copy *copy, const char **reterr_what) {
         return 0;
 }
 
-static int reserve_range(int fd, int mode, uint64_t offset, uint64_t length) {
-        int r;
+static int init_lanes(Copy *copy) {
+        const CopyOptions *options = &copy->options;
+        Lane *lanes = copy->lanes;
 
-        do
-                r = fallocate(fd, mode, (off_t) offset, (off_t) length);
-        while (r < 0 && errno == EINTR);
-        return r < 0 ? -errno : 0;
-}
-
-/* Space first, so that ENOSPC comes here and not as SIGBUS or a half file. ftruncate() before fallocate(), because up to
- * Linux 6.11 huge=within_size looks at the size of the moment only; but a sparse file grows with its data, else the
- * first byte of each extent would take 2 MiB. Data that reaches the end of a 2 MiB page may still come with all of it: what lies in
- * the hole before the data is given back. A signal undoes only the piece that it interrupts. */
-static int reserve(Copy *copy, const char **reterr_what) {
-        off_t size = (off_t) copy->source->size;
-        uint64_t end = 0;
-
-        *reterr_what = "reserve room for it";
-        if (!copy->chunks.sparse && ftruncate(copy->mirrorfd, size) < 0)
-                return -errno;
-        for (size_t i = 0; i < copy->chunks.n; i++) {
-                const Chunk *chunk = &copy->chunks.items[i];
-                int r = reserve_range(copy->mirrorfd, 0, chunk->offset, chunk->length);
-
-                if (r == 0 && chunk->offset > end)
-                        r = reserve_range(copy->mirrorfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, chunk->offset - end);
-                if (r < 0)
-                        return r == -ENOSPC ? COPY_NO_ROOM : r;
-                end = chunk->offset + chunk->length;
-        }
-        if (copy->chunks.sparse && ftruncate(copy->mirrorfd, size) < 0)
-                return -errno;
+        lanes[LANE_SOURCE] = (Lane){ .digest = digest_source, .used = !options->on_record };
+        lanes[LANE_MIRROR] = (Lane){ .digest = digest_mirror, .used = true };
+        lanes[LANE_CLAIM] = (Lane){ .digest = digest_claim, .used = options->claim != CLAIM_NONE };
+        for (size_t i = 0; i < LANE_CLAIM; i++)
+                if (lanes[i].used && digest_stream_new(&lanes[i].stream) < 0)
+                        return -ENOMEM;
+        if (lanes[LANE_CLAIM].used && claim_stream_new(&lanes[LANE_CLAIM].claim, options->claim, copy->source->size) < 0)
+                return -ENOMEM;
         return 0;
 }
 
@@ -129,19 +118,12 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         if (!copy)
                 return -ENOMEM;
         copy->options = *options;
-        copy->sourcefd = copy->mirrorfd = -1;
+        copy->sourcefd = copy->mirrorfd = copy->route.direct.fd = -1;
         copy->source_dirfd = sourcefd;
         copy->source = source;
         (void) pthread_mutex_init(&copy->lock, NULL);
         (void) pthread_cond_init(&copy->moved, NULL);
-        copy->lanes[LANE_SOURCE].digest = digest_source;
-        copy->lanes[LANE_MIRROR].digest = digest_mirror;
-        copy->lanes[LANE_CLAIM].digest = digest_claim;
-        copy->n_lanes = options->claim == CLAIM_NONE ? LANE_CLAIM : _LANE_MAX;
-        for (size_t i = 0; i < LANE_CLAIM; i++)
-                if (digest_stream_new(&copy->lanes[i].stream) < 0)
-                        return -ENOMEM;
-        if (copy->n_lanes == _LANE_MAX && claim_stream_new(&copy->lanes[LANE_CLAIM].claim, options->claim, source->size) < 0)
+        if (init_lanes(copy) < 0)
                 return -ENOMEM;
         r = open_source(copy, reterr_what);
         if (r != 0)
@@ -151,14 +133,14 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
                 *reterr_what = "find the data in it";
                 return r;
         }
-        copy->mirrorfd = openat(stagingfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-        if (copy->mirrorfd < 0) {
-                *reterr_what = "make a temporary in the mirror";
-                return errno == ENOSPC ? COPY_NO_ROOM : -errno;
-        }
-        r = reserve(copy, reterr_what);
+        r = reserve_file(stagingfd, source->size, &copy->chunks, &copy->mirrorfd, reterr_what);
         if (r != 0)
-                return r;
+                return r == RESERVE_NO_ROOM ? COPY_NO_ROOM : r;
+        copyroute_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd, source->size, &copy->chunks,
+                       options->refusals);
+        copy->route.limit = options->limit;
+        copy->route.cancel = options->cancel;
+        copy->route.progress = options->progress;
         *ret = TAKE_PTR(copy);
         return 0;
 }
@@ -169,6 +151,7 @@ Copy *copy_free(Copy *copy) {
         for (size_t i = 0; i < _LANE_MAX; i++)
                 copy->lanes[i].stream = digest_stream_free(copy->lanes[i].stream);
         copy->lanes[LANE_CLAIM].claim = claim_stream_free(copy->lanes[LANE_CLAIM].claim);
+        copyroute_done(&copy->route);
         (void) close_fd(copy->sourcefd);
         (void) close_fd(copy->mirrorfd);
         chunks_done(&copy->chunks);
@@ -179,11 +162,7 @@ Copy *copy_free(Copy *copy) {
 }
 
 unsigned copy_useful_workers(const Copy *copy) {
-        return (unsigned) MIN(MAX(copy->chunks.n, (size_t) 1), (size_t) AHEAD);
-}
-
-static bool is_cancelled(const Copy *copy) {
-        return copy->options.cancel && atomic_load(copy->options.cancel);
+        return (unsigned) MIN(MAX(copy->chunks.n, (size_t) 1), (size_t) UINT16_MAX);
 }
 
 /* The failure that is nearest to the beginning counts, whichever worker meets its own first: so each try tells the same place. Returns
@@ -197,48 +176,6 @@ static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
         }
         (void) pthread_mutex_unlock(&copy->lock);
         return error;
-}
-
-/* For filesystems whose files cannot be the source of sendfile(). */
-static ssize_t copy_through_buffer(int in, int out, off_t *offset, size_t length) {
-        char buffer[64 * 1024];
-        ssize_t n = pread(in, buffer, MIN(length, sizeof(buffer)), *offset), written;
-
-        if (n <= 0)
-                return n;
-        written = pwrite(out, buffer, (size_t) n, *offset);
-        if (written > 0)
-                *offset += written;
-        return written;
-}
-
-static int copy_chunk(Copy *copy, int out, const Chunk *chunk) {
-        off_t offset = (off_t) chunk->offset, end = (off_t) (chunk->offset + chunk->length);
-        bool buffered = false;
-
-        /* the first chunk comes first, to a descriptor that has not moved yet */
-        if (offset > 0 && lseek(out, offset, SEEK_SET) < 0)
-                return -errno;
-        while (offset < end) {
-                size_t length = (size_t) MIN(end - offset, (off_t) PIECE);
-                ssize_t n = buffered ? copy_through_buffer(copy->sourcefd, out, &offset, length)
-                                     : sendfile(out, copy->sourcefd, &offset, length);
-
-                if (is_cancelled(copy))
-                        return COPY_CANCELLED;
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && !buffered && (errno == EINVAL || errno == ENOSYS)) {
-                        buffered = true;
-                        continue;
-                }
-                if (n < 0)
-                        return fail(copy, -errno, "read", (uint64_t) offset);
-                if (n == 0)
-                        return COPY_SOURCE_CHANGED; /* shorter than it was */
-                (void) atomic_fetch_add(copy->options.progress, (uint_fast64_t) n);
-        }
-        return 0;
 }
 
 static void update(Lane *lane, const void *data, size_t length) {
@@ -284,6 +221,19 @@ static int digest_claim(Copy *copy, const Chunk *chunk) {
         return digest_by_reading(copy, copy->mirrorfd, &copy->lanes[LANE_CLAIM], chunk);
 }
 
+/* Where room was reserved while no page of 2 MiB was free, one may be by now. What reaches to a page that is not wholly the file's has none. */
+static void measure(Copy *copy, void *map, size_t length) {
+        size_t whole = length - length % HUGE_PAGE;
+        uint64_t found = hugepages_bytes(map, length);
+
+        if (found < whole && !copy->collapse_fails && hugepages_are_given(copy->mirrorfd)) {
+                copy->collapse_fails = !hugepages_collapse(map, whole);
+                found = hugepages_bytes(map, length);
+        }
+        copy->huge_bytes += found;
+        copy->measured_bytes += length;
+}
+
 /* Through the mapping, because that is what the engines will see; in windows, because what is mapped counts as ours. To map
  * and unmap a small file costs more than to read it. */
 static int digest_mirror(Copy *copy, const Chunk *chunk) {
@@ -300,10 +250,8 @@ static int digest_mirror(Copy *copy, const Chunk *chunk) {
                 if (map == MAP_FAILED)
                         return fail(copy, -errno, "map the copy", offset);
                 digest_stream_update(copy->lanes[LANE_MIRROR].stream, map + (offset - start), (size_t) (stop - offset));
-                if (length >= 2 * MIB && (windows == 0 || pagecache_huge_is_cheap())) {
-                        copy->huge_bytes += pagecache_huge_bytes(map, length);
-                        copy->measured_bytes += length;
-                }
+                if (length >= HUGE_PAGE && (windows == 0 || hugepages_are_cheap_to_count()))
+                        measure(copy, map, length);
                 (void) munmap(map, length);
                 offset = stop;
         }
@@ -311,6 +259,13 @@ static int digest_mirror(Copy *copy, const Chunk *chunk) {
 }
 
 /* The calls below are made with the lock held, and give it up while they work. */
+
+/* How many chunks the digests that are waited for have passed. */
+static size_t chunks_digested(const Copy *copy) {
+        const Lane *source = &copy->lanes[LANE_SOURCE], *mirror = &copy->lanes[LANE_MIRROR];
+
+        return source->used ? MIN(source->next, mirror->next) : mirror->next;
+}
 
 /* A page of the cache may be as large as 2 MiB, reach over the end of a chunk, and is dropped as a whole or not at all: so the
  * chunks before that it may begin in are dropped once more. */
@@ -344,7 +299,7 @@ static void run_lane(Copy *copy, Lane *lane) {
                 copy->error = r;
         lane->busy = false;
         lane->next++;
-        last = lane != &copy->lanes[LANE_CLAIM] && copy->lanes[LANE_SOURCE].next > index && copy->lanes[LANE_MIRROR].next > index;
+        last = lane != &copy->lanes[LANE_CLAIM] && chunks_digested(copy) > index;
         (void) pthread_cond_broadcast(&copy->moved);
         if (last) {
                 (void) pthread_mutex_unlock(&copy->lock);
@@ -355,13 +310,16 @@ static void run_lane(Copy *copy, Lane *lane) {
 
 static void run_copy(Copy *copy, int out) {
         size_t index = copy->next++;
+        uint64_t offset = 0;
         int r;
 
         (void) pthread_mutex_unlock(&copy->lock);
-        r = copy_chunk(copy, out, &copy->chunks.items[index]);
+        r = copyroute_move(&copy->route, &copy->chunks.items[index], out, &offset);
+        if (r < 0)
+                (void) fail(copy, r, "read", offset);
         (void) pthread_mutex_lock(&copy->lock);
-        if (r != 0 && copy->error == 0)
-                copy->error = r;
+        if (r > 0 && copy->error == 0)
+                copy->error = r == COPYROUTE_CANCELLED ? COPY_CANCELLED : COPY_SOURCE_CHANGED;
         copy->chunks.items[index].copied = true;
         (void) pthread_cond_broadcast(&copy->moved);
 }
@@ -370,10 +328,10 @@ static void run_copy(Copy *copy, int out) {
 static Lane *find_lane(Copy *copy) {
         Lane *best = NULL;
 
-        for (size_t i = 0; i < copy->n_lanes; i++) {
+        for (size_t i = 0; i < _LANE_MAX; i++) {
                 Lane *lane = &copy->lanes[i];
 
-                if (!lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
+                if (lane->used && !lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
                     (!best || lane->next < best->next))
                         best = lane;
         }
@@ -395,19 +353,19 @@ void copy_work(Copy *copy) {
         int out = -1;
 
         (void) pthread_mutex_lock(&copy->lock);
-        if (!copy->mirrorfd_taken) {
+        copy->n_workers++;
+        if (!copy->mirrorfd_taken || copy->route.mapped) {
                 copy->mirrorfd_taken = true;
                 out = copy->mirrorfd;
         }
         while (copy->error == 0) {
                 Lane *lane = find_lane(copy);
-                size_t behind = MIN(copy->lanes[LANE_SOURCE].next, copy->lanes[LANE_MIRROR].next);
 
                 if (lane)
                         run_lane(copy, lane);
                 else if (copy->next == copy->chunks.n)
                         break; /* whoever still works will find what is left */
-                else if (copy->next >= behind + AHEAD)
+                else if (copy->next >= chunks_digested(copy) + MAX((size_t) AHEAD, 2 * copy->n_workers))
                         (void) pthread_cond_wait(&copy->moved, &copy->lock);
                 else {
                         if (out < 0)
@@ -420,51 +378,49 @@ void copy_work(Copy *copy) {
                         run_copy(copy, out);
                 }
         }
+        copy->n_workers--;
         (void) pthread_cond_broadcast(&copy->moved);
         (void) pthread_mutex_unlock(&copy->lock);
 }
 
-/* A network filesystem may answer from what it remembers; this has it ask the server. */
-static int stat_anew(int fd, struct stat *ret) {
-        struct statx fresh;
+/* By its name, which may lead to another file by now: if it leads to the one that was read, that has not changed either. It is only looked at, so it
+ * does not matter which way the name leads there. A network filesystem may answer from what it remembers; this has it ask the server. */
+static bool is_source_unchanged(const Copy *copy) {
+        const Entry *entry = copy->source;
+        struct statx now;
 
-        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh) < 0)
-                return -errno;
-        return fstat(fd, ret) < 0 ? -errno : 0;
-}
-
-static int check_source(Copy *copy) {
-        struct stat now, named;
-
-        if (stat_anew(copy->sourcefd, &now) < 0 || !is_as_scanned(&now, copy->source))
-                return COPY_SOURCE_CHANGED;
-        /* the name may lead to another file by now */
-        if (fs_stat_beneath(copy->source_dirfd, copy->source->path, &named) < 0 || !is_as_scanned(&named, copy->source))
-                return COPY_SOURCE_CHANGED;
-        return 0;
+        if (statx(copy->source_dirfd, entry->path, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now) < 0)
+                return false;
+        return S_ISREG(now.stx_mode) && now.stx_size == entry->size && now.stx_ino == copy->source_ino &&
+               makedev(now.stx_dev_major, now.stx_dev_minor) == copy->source_dev &&
+               now.stx_mtime.tv_sec * NSEC_PER_SEC + now.stx_mtime.tv_nsec == entry->mtime_nsec &&
+               now.stx_ctime.tv_sec * NSEC_PER_SEC + now.stx_ctime.tv_nsec == entry->ctime_nsec;
 }
 
 int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t *reterr_offset) {
-        Digest digests[LANE_CLAIM];
+        Digest digests[LANE_CLAIM] = {};
 
         if (copy->error != 0) {
                 *reterr_what = copy->what ? copy->what : "copy";
                 *reterr_offset = copy->error_offset;
                 return copy->error;
         }
-        for (size_t i = 0; i < copy->n_lanes; i++) {
+        for (size_t i = 0; i < _LANE_MAX; i++) {
                 Lane *lane = &copy->lanes[i];
 
+                if (!lane->used)
+                        continue;
                 assert(lane->next == copy->chunks.n);
                 update_hole(lane, copy->source->size - lane->position);
                 if (lane->stream)
                         digests[i] = digest_stream_get(lane->stream);
         }
-        *ret = (CopyResult){ .source = digests[LANE_SOURCE], .mirror = digests[LANE_MIRROR], .huge_bytes = copy->huge_bytes,
-                             .measured_bytes = copy->measured_bytes };
+        *ret = (CopyResult){ .source = digests[copy->options.on_record ? LANE_MIRROR : LANE_SOURCE], .mirror = digests[LANE_MIRROR],
+                             .huge_bytes = copy->huge_bytes, .measured_bytes = copy->measured_bytes,
+                             .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copyroute_name(&copy->route) };
         if (copy->lanes[LANE_CLAIM].claim)
                 ret->claim = claim_stream_get(copy->lanes[LANE_CLAIM].claim);
-        if (check_source(copy) != 0)
+        if (!is_source_unchanged(copy))
                 return COPY_SOURCE_CHANGED;
         return digest_equal(&ret->source, &ret->mirror) ? 0 : COPY_MISMATCH;
 }

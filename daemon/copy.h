@@ -3,30 +3,38 @@
 
 /* One file from the source into an invisible temporary of the mirror, digested on the way on both sides.
  *
- * Any number of workers may help with one file: each calls copy_work(), takes chunks to copy, and behind the copying the
- * two digests run in file order, one over the source's bytes (from the page cache that the copy has just filled), one over the
- * mirror's bytes (through its mapping). A chunk whose both digests have passed is dropped from the page cache, unless it was
- * there before. The temporary is an O_TMPFILE: a daemon that is killed leaves none. */
+ * Any number of workers may help with one file: each calls copy_work(), takes chunks to copy (copyroute.h has the ways), and behind the copying the
+ * digests run in file order: one over the mirror's bytes (through its mapping), and, unless the digest of the source's bytes is on record, one
+ * over these (from the page cache that the copy has just filled). A chunk that the digests have passed is dropped from the page cache, unless it was
+ * there before. Pages of 2 MiB that were not to be had when the room was reserved are asked for once more. The temporary is an O_TMPFILE: a daemon that is killed leaves none. */
 
 #include "base.h"
 #include "claim.h"
+#include "copyroute.h"
 #include "manifest.h"
+#include "ratelimit.h"
 
 #include <stdatomic.h>
 
 typedef struct CopyOptions {
         uint64_t chunk_size;            /* bytes, a multiple of 4 KiB */
         ClaimKind claim;                /* a digest of this kind is computed too, of the copy; CLAIM_NONE for none */
+        CopyMethod method;              /* as configured */
+        DirectRefusals *refusals;       /* of the mirror; borrowed, may be NULL */
+        bool on_record;                 /* the digest of these bytes is known, and the caller compares it: only the copy is digested */
         bool read_again;                /* drop the source's page cache first: the bytes there are suspected */
+        RateLimit *limit;               /* of what is read from the source; borrowed, may be NULL */
         const atomic_bool *cancel;      /* set by another thread */
         atomic_uint_fast64_t *progress; /* bytes copied are added */
 } CopyOptions;
 
 typedef struct CopyResult {
-        Digest source, mirror;
+        Digest source, mirror;  /* if it is on record, both are the copy's */
         Claim claim;            /* as asked for */
         uint64_t huge_bytes;    /* of those measured, mapped by 2 MiB pages */
         uint64_t measured_bytes;
+        uint64_t direct_bytes;  /* came past the page cache */
+        const char *method;     /* the way that it came, as CopyMethod= has it; a literal */
 } CopyResult;
 
 typedef struct Copy Copy;

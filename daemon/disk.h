@@ -87,6 +87,9 @@ int disk_set_attributes(Disk *disk, const Entry *entry, const Entry *expected, b
  * directory goes if it is empty (never to the trash). Else DISK_OCCUPIED. 0 also where nothing stands. Syncs. */
 int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash);
 
+/* The same, to conflicts/ (then *ret_kept is its path from the root, a new string): of files and links. */
+int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **ret_kept);
+
 /* Removes from the trash what was put there more than @keep_usec ago by the realtime clock, and with a clock
  * that jumps rather too late than too early. Returns a negative errno or 0. */
 int disk_empty_trash(Disk *disk, uint64_t keep_usec);

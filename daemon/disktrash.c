@@ -23,9 +23,10 @@ static bool is_expected_at(int dirfd, const char *name, const Entry *expected) {
         return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && corner_is_expected(dirfd, name, &st, expected);
 }
 
-static int take_to_trash(Disk *disk, int parent, const char *last, const char *path, const Entry *expected) {
+/* To the trash, or to the conflicts. */
+static int take_to(Disk *disk, const char *directory, int parent, const char *last, const char *path, const Entry *expected, char **ret_kept) {
         _cleanup_(place_done) Place place = PLACE_EMPTY;
-        int r = place_make(&place, disk->rootfd, CORNER_TRASH, path);
+        int r = place_make(&place, disk->rootfd, directory, path);
 
         if (r < 0)
                 return r;
@@ -34,7 +35,11 @@ static int take_to_trash(Disk *disk, int parent, const char *last, const char *p
                 r = give_back(disk, place.fd, place.name, parent, last, path);
         if (r != 0)
                 place_unmake(&place, disk->rootfd);
-        return r != 0 ? r : place_sync(&place, disk->rootfd);
+        else
+                r = place_sync(&place, disk->rootfd);
+        if (r == 0 && ret_kept)
+                *ret_kept = TAKE_PTR(place.path);
+        return r;
 }
 
 static int take_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen, const Entry *expected) {
@@ -65,7 +70,8 @@ static int take(Disk *disk, int parent, const char *last, const char *path, cons
                         return 0;
                 return errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? DISK_OCCUPIED : -errno;
         }
-        return trash ? take_to_trash(disk, parent, last, path, expected) : take_for_good(disk, parent, last, path, &st, expected);
+        return trash ? take_to(disk, CORNER_TRASH, parent, last, path, expected, NULL) :
+                       take_for_good(disk, parent, last, path, &st, expected);
 }
 
 int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash) {
@@ -83,6 +89,23 @@ int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash)
         /* while the trash is emptied, the place may be gone before it is used */
         for (unsigned attempt = 0; r == -ENOENT && attempt < 10; attempt++)
                 r = take(disk, parent, last, path, expected, trash);
+        return r != 0 ? r : fs_sync_directory(parent);
+}
+
+int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **ret_kept) {
+        _cleanup_(close_fdp) int parent = -1;
+        const char *last;
+        struct stat st;
+        int r;
+
+        parent = fs_open_parent(disk->rootfd, path, &last);
+        if (parent < 0)
+                return parent == -ENOENT || parent == -ENOTDIR ? 0 : parent == -ELOOP || parent == -EXDEV ? DISK_OCCUPIED : parent;
+        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (S_ISDIR(st.st_mode) || !corner_is_expected(parent, last, &st, expected))
+                return DISK_OCCUPIED;
+        r = take_to(disk, CORNER_CONFLICTS, parent, last, path, expected, ret_kept);
         return r != 0 ? r : fs_sync_directory(parent);
 }
 

@@ -10,6 +10,7 @@
 #include "fs.h"
 #include "memory.h"
 #include "mount.h"
+#include "numa.h"
 #include "text.h"
 #include "unit.h"
 
@@ -37,6 +38,7 @@ typedef struct Generator {
         bool told;          /* why it fails */
         Config *config;
         MemoryFacts memory;
+        unsigned n_nodes;   /* that have memory */
         char *service;      /* the drop-in of shmstaged.service: its [Service] section as it grows */
         char *service_unit; /* and its [Unit] section */
         Output *outputs;
@@ -134,7 +136,7 @@ static int write_mount_options(const Generator *generator, const MirrorConfig *m
 
         reserve = amount_bytes(generator->config->reserve, total, 0);
         size = amount_bytes(mirror->size, total, total - MIN(total, reserve));
-        if (mount_probe(mirror, &answers) < 0)
+        if (mount_probe(mirror, generator->n_nodes, &answers) < 0)
                 answers = (MountOptions){}; /* without them the mirror still works */
         options = mount_option_text(mirror, size, &answers);
         return options ? add_setting(text, "Options", UNIT_BARE, "", options) : -ENOMEM;
@@ -401,13 +403,18 @@ static int load(Generator *generator) {
 }
 
 static int read_memory(Generator *generator) {
-        _cleanup_(freep) char *proc = NULL;
+        _cleanup_(freep) char *proc = NULL, *sys = NULL;
         int r;
 
         if (asprintf(&proc, "%s/proc", generator->root) < 0) {
                 proc = NULL;
                 return -ENOMEM;
         }
+        if (asprintf(&sys, "%s/sys", generator->root) < 0) {
+                sys = NULL;
+                return -ENOMEM;
+        }
+        generator->n_nodes = numa_read_nodes(sys);
         /* the groups that PID 1 starts us in say nothing about those of the service */
         r = memory_read(proc, "/nonexistent", &generator->memory);
         return r < 0 ? complain(generator, r, "cannot read the size of the memory: %s", strerror(-r)) : 0;

@@ -188,7 +188,7 @@ int look_run(const LookOptions *options, Look *ret, const char **reterr_what) {
                                      .previous = options->previous, .source_path = options->config->source,
                                      .priority = options->config->priority, .layout = look.layout,
                                      .keeps_owners = geteuid() == 0, .armed = options->armed,
-                                     .deleted = options->deleted };
+                                     .deleted = options->deleted, .damaged = options->damaged };
                 *reterr_what = "plan";
                 r = plan_new(&input, &look.plan);
         }

@@ -19,7 +19,7 @@ typedef struct LookOptions {
         const Manifest *previous;       /* the source as last seen, NULL at the first look */
         int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
         uint64_t budget;                /* bytes that Size= allows the mirror in all */
-        const PathSet *deleted;         /* as PlanInput has it */
+        const PathSet *deleted, *damaged; /* as PlanInput has them */
         bool armed;
         const atomic_bool *cancel;      /* NULL for none */
         atomic_uint_fast64_t *progress; /* entries seen are added */

@@ -194,12 +194,23 @@ static void reload(Manager *manager) {
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
+/* A reload waits until nothing is under way. Under a low BandwidthLimit= that can be hours, which is when another one is wanted most. What is
+ * wrong with the configuration is told when it is reloaded. */
+static void reload_limits(Manager *manager) {
+        _cleanup_(config_freep) Config *config = NULL;
+        const char *what;
+
+        if (config_load(manager->options.config_file, manager->options.root, &config, &what) == 0 && config->n_errors == 0)
+                roster_set_limits(&manager->roster, config);
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *manager = userdata;
 
         (void) source;
         if (info->ssi_signo == SIGHUP) {
                 manager->reload_wanted = !manager->stopping; /* it is taken up when the start is over */
+                reload_limits(manager);
                 (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
                 return 0;
         }
@@ -265,8 +276,8 @@ static unsigned choose_workers(const Config *config) {
 
         if (config->workers > 0)
                 return config->workers;
-        /* more than processors, because a worker that reads a disk or a server mostly waits */
-        return (unsigned) MIN(MAX(processors, 4), 16);
+        /* more than processors, because a worker that reads a disk or a server mostly waits: so many reads are under way at a time */
+        return (unsigned) MIN(MAX(2 * processors, 8), 32);
 }
 
 static int add_sources(Manager *manager) {

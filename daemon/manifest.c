@@ -68,20 +68,58 @@ static int compare_paths(const void *a, const void *b) {
         return strcmp(((const Entry *) a)->path, ((const Entry *) b)->path);
 }
 
-/* Merge sort from the bottom up, because it must be stable: of two entries of one path the later put wins. */
-static void merge_runs(const Entry *from, Entry *to, size_t n, size_t width) {
+/* Merge sort from the bottom up, because it must be stable: of two entries of one path the later put wins. What is sorted are places in
+ * the list, because a second list would be the largest thing in memory. */
+static void merge_runs(const Entry *entries, const size_t *from, size_t *to, size_t n, size_t width) {
         for (size_t low = 0; low < n; low += 2 * width) {
                 size_t left = low, middle = MIN(low + width, n), right = middle, end = MIN(low + 2 * width, n);
 
                 for (size_t k = low; k < end; k++)
-                        if (left < middle && (right >= end || compare_paths(&from[left], &from[right]) <= 0))
+                        if (left < middle && (right >= end || compare_paths(&entries[from[left]], &entries[from[right]]) <= 0))
                                 to[k] = from[left++];
                         else
                                 to[k] = from[right++];
         }
 }
 
-/* Where there is no memory for the second array, insertion sort is slow but needs none. */
+/* Puts at each place what @order says, following one circle of places after the other. Leaves @order used up. */
+static void arrange(Entry *entries, size_t *order, size_t n) {
+        for (size_t first = 0; first < n; first++) {
+                Entry entry = entries[first];
+                size_t k = first;
+
+                while (order[k] != first) {
+                        size_t from = order[k];
+
+                        entries[k] = entries[from];
+                        order[k] = k;
+                        k = from;
+                }
+                entries[k] = entry;
+                order[k] = k;
+        }
+}
+
+/* False if there is no memory for it. */
+static bool sort_by_merging(Entry *entries, size_t n) {
+        _cleanup_(freep) size_t *order = reallocarray(NULL, n, sizeof(size_t)), *spare = reallocarray(NULL, n, sizeof(size_t));
+
+        if (!order || !spare)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                order[i] = i;
+        for (size_t width = 1; width < n; width *= 2) {
+                size_t *sorted = spare;
+
+                merge_runs(entries, order, sorted, n, width);
+                spare = order;
+                order = sorted;
+        }
+        arrange(entries, order, n);
+        return true;
+}
+
+/* Where there is no memory for that, insertion sort is slow but needs none. */
 static void sort_in_place(Entry *entries, size_t n) {
         for (size_t i = 1; i < n; i++) {
                 Entry entry = entries[i];
@@ -115,23 +153,11 @@ static void drop_replaced(Manifest *manifest) {
 }
 
 void manifest_sort(Manifest *manifest) {
-        size_t n = manifest->n_entries;
-        Entry *spare;
-
-        if (manifest->n_sorted == n)
+        if (manifest->n_sorted == manifest->n_entries)
                 return;
         if (!is_sorted(manifest)) {
-                spare = reallocarray(NULL, manifest->allocated, sizeof(Entry));
-                if (!spare)
-                        sort_in_place(manifest->entries, n);
-                for (size_t width = 1; spare && width < n; width *= 2) {
-                        Entry *sorted = spare;
-
-                        merge_runs(manifest->entries, sorted, n, width);
-                        spare = manifest->entries;
-                        manifest->entries = sorted;
-                }
-                free(spare);
+                if (!sort_by_merging(manifest->entries, manifest->n_entries))
+                        sort_in_place(manifest->entries, manifest->n_entries);
                 drop_replaced(manifest);
         }
         manifest->n_sorted = manifest->n_entries;

@@ -15,6 +15,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         if (!m)
                 return -ENOMEM;
         attachment_init(&m->attachment);
+        directrefusals_init(&m->refusals);
         m->journalfd = -1;
         m->number = number;
         m->context = context;
@@ -28,8 +29,13 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
                             .ended = mirrorend_on_saved, .userdata = m };
         m->trash = (Trash){ .event = context->event, .pool = context->savers, .config = &m->config, .sourcefd = &m->writeback.sourcefd,
                             .ended = mirrorend_on_saved, .userdata = m };
+        m->scrub = (Scrub){ .event = context->event, .pool = context->savers, .config = &m->config, .attachment = &m->attachment,
+                            .may_run = mirrorcycle_may_scrub, .is_watched = mirrorcycle_is_watched, .look = mirrorcycle_on_strange_file,
+                            .ended = mirrorend_on_saved, .userdata = m };
         m->lookout = (Lookout){ .event = context->event, .watch = context->watch, .number = number, .look = mirrorcycle_look, .userdata = m };
         r = mirror_config_copy(config, &m->config);
+        if (r == 0)
+                r = ratelimit_new(config->bandwidth_limit, &m->limit);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -46,13 +52,16 @@ Mirror *mirror_free(Mirror *m) {
         writeback_done(&m->writeback);
         sweep_done(&m->sweep);
         trash_done(&m->trash);
+        scrub_done(&m->scrub);
         deletions_done(&m->deletions);
         pathset_done(&m->missing);
         pathset_done(&m->unmatched);
         m->dropped = manifest_free(m->dropped);
         m->source = manifest_free(m->source);
+        directrefusals_done(&m->refusals);
         (void) attachment_close(&m->attachment, &m->config, false); /* nothing is to go */
         m->journalfd = close_fd(m->journalfd);
+        m->limit = ratelimit_free(m->limit);
         withheld_done(&m->withheld);
         told_done(&m->told);
         free(m->problem);
@@ -75,6 +84,7 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
         if (report->flags & WATCH_RESYNC)
                 mirrorlog_events_lost(&m->config, report->root % 2 == 1);
         if (report->root % 2 == 1) {
+                scrub_note(&m->scrub, report);
                 if (m->config.write_back && mirrorstate_is_armed(m))
                         deletions_note(&m->deletions, report);
                 m->writeback.sure = false;
@@ -89,6 +99,10 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
                 mirrorcycle_finish_start(m);
 }
 
+void mirror_set_limit(Mirror *m, uint64_t bytes_per_sec) {
+        ratelimit_set(m->limit, bytes_per_sec);
+}
+
 int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
         MirrorConfig copy = {};
         int r = mirror_config_copy(config, &copy);
@@ -98,6 +112,7 @@ int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
         mirror_config_done(&m->next);
         m->next = copy;
         m->has_next = m->retry_all = true;
+        mirror_set_limit(m, config->bandwidth_limit);
         deletions_acknowledge(&m->deletions);
         writeback_acknowledge(&m->writeback);
         if (m->state == MIRROR_SETTLED)
@@ -141,9 +156,13 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
                 .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
                 .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
+                .copied_bytes = m->round.copied_bytes, .direct_bytes = m->round.direct_bytes,
                 .files = m->n_files, .bytes = m->n_bytes,
         };
 
+        status.scrubbed_bytes = m->scrub.bytes;
+        status.n_repaired = m->scrub.n_repaired;
+        status.n_damaged = scrub_n_damaged(&m->scrub);
         add_writeback(m, &status);
         status.life = status.done_bytes + status.seen + atomic_load(&m->saved);
         if (m->state == MIRROR_STAGING && m->look.plan)

@@ -31,6 +31,9 @@ void mirror_proceed(Mirror *mirror);
 /* Something was reported about its source. */
 void mirror_notice(Mirror *mirror, const WatchReport *report);
 
+/* Another BandwidthLimit=, at once: all else of a configuration waits until nothing is under way. */
+void mirror_set_limit(Mirror *mirror, uint64_t bytes_per_sec);
+
 /* Takes a new configuration (same source and target) and plans again, giving withheld files another try. */
 int mirror_reconfigure(Mirror *mirror, const MirrorConfig *config);
 

@@ -9,6 +9,8 @@
 #include "tell.h"
 #include "text.h"
 
+#include <malloc.h>
+
 /* --- attach and watch --- */
 
 static void attach_run(Job *job) {
@@ -62,7 +64,7 @@ static void look_run_job(Job *job) {
         LookOptions options = {
                 .config = &m->config, .base = m->attachment.base, .previous = m->trying_all ? NULL : m->source,
                 .sourcefd = m->attachment.sourcefd, .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
-                .cancel = &m->cancel, .progress = &m->steps, .deleted = m->deleted, .armed = m->armed,
+                .cancel = &m->cancel, .progress = &m->steps, .deleted = m->deleted, .damaged = m->damaged, .armed = m->armed,
         };
 
         m->where = m->moving ? 0 : attachment_check_mirror(&m->attachment, &m->config);
@@ -82,6 +84,13 @@ static bool is_hurt(const Mirror *m) {
         return m->n_unreadable > 0 || withheld_is_retryable(&m->withheld);
 }
 
+/* What a look took, each time on another worker's heap, is kept by the library for a look of the same worker. */
+static void give_back_memory(void) {
+#ifdef __GLIBC__
+        (void) malloc_trim(0);
+#endif
+}
+
 static void settled(Mirror *m) {
         LookoutReason reason = m->has_next || m->retry_all ? LOOKOUT_NOW
                                : m->lost                   ? LOOKOUT_LOST
@@ -95,6 +104,8 @@ static void settled(Mirror *m) {
                 trash_update(&m->trash);
         }
         mirrorstate_set(m, MIRROR_SETTLED);
+        give_back_memory();
+        scrub_update(&m->scrub, m->round.tasks.layout);
         lookout_rest(&m->lookout, &m->config, reason);
         writeback_go_on(&m->writeback, mirrorstate_is_armed(m), !m->lookout.mirror_dirty && !m->lost);
 }
@@ -212,6 +223,7 @@ void mirrorcycle_look(void *userdata) {
         lookout_begun(&m->lookout);
         m->writeback.sure = false;
         m->deleted = deletions_begin(&m->deletions);
+        m->damaged = m->farewell ? NULL : scrub_get_damaged(&m->scrub);
         m->armed = mirrorstate_is_armed(m);
         m->farewell_out = m->farewell;
         m->farewell_due = false;
@@ -354,6 +366,22 @@ bool mirrorcycle_may_sweep(void *userdata) {
         Mirror *m = userdata;
 
         return m->state == MIRROR_SETTLED && !m->lost && savequeue_status(&m->writeback.queue).n_unsaved == 0;
+}
+
+bool mirrorcycle_may_scrub(void *userdata) {
+        Mirror *m = userdata;
+
+        return m->state == MIRROR_SETTLED && m->complete && !m->lost && !m->stopping && !m->failing;
+}
+
+bool mirrorcycle_is_watched(void *userdata) {
+        return mirrorstate_is_armed(userdata);
+}
+
+void mirrorcycle_on_strange_file(void *userdata) {
+        Mirror *m = userdata;
+
+        lookout_ask(&m->lookout, m->state == MIRROR_SETTLED);
 }
 
 void mirrorcycle_begin(Mirror *m) {

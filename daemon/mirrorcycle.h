@@ -11,6 +11,10 @@ void mirrorcycle_begin(Mirror *m);
 void mirrorcycle_look(void *userdata);
 /* The disk is as the mirror wants it, and nothing is on its way. */
 bool mirrorcycle_may_sweep(void *userdata);
+/* For scrub.h: the mirror is at rest; every change of it is reported; something is to be looked at. */
+bool mirrorcycle_may_scrub(void *userdata);
+bool mirrorcycle_is_watched(void *userdata);
+void mirrorcycle_on_strange_file(void *userdata);
 /* The mirror is watched now. */
 void mirrorcycle_finish_start(Mirror *m);
 /* See mirror.h. */

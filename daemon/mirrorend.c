@@ -66,7 +66,8 @@ static bool shall_remove(const Mirror *m) {
 
 /* Called when no job of ours is out. */
 void mirrorend_wind_down(Mirror *m) {
-        m->winding = m->writeback.n_running > 0 || m->sweep.running || m->trash.running;
+        scrub_stop(&m->scrub);
+        m->winding = m->writeback.n_running > 0 || m->sweep.running || m->trash.running || m->scrub.running;
         if (m->winding)
                 return; /* mirrorend_on_saved() comes back to this */
         mirrorstate_absorb(m);
@@ -153,6 +154,7 @@ void mirrorend_go_on(Mirror *m) {
 
 /* A moment later, so that what was done to the mirror right before has been reported. */
 void mirrorend_say_farewell(Mirror *m) {
+        scrub_stop(&m->scrub);
         if (!m->config.write_back || m->failing || !m->attached) {
                 mirrorend_wind_down(m);
                 return;
@@ -210,6 +212,7 @@ void mirrorend_stop(Mirror *m) {
         if (m->stopping)
                 return;
         m->stopping = true;
+        scrub_stop(&m->scrub);
         switch (m->state) {
         case MIRROR_PLANNED:
         case MIRROR_SETTLED:

@@ -65,6 +65,16 @@ void mirrorlog_source_found(const MirrorConfig *config) {
         log_event(LOG_NOTICE, &fields, "The source '%s' is back", text_path(path, config->source));
 }
 
+void mirrorlog_copied(const MirrorConfig *config, const Task *task) {
+        LogFields fields = { .mirror = config->name, .path = plan_item_path(task->item) };
+        char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX], pages[32] = "";
+
+        if (task->measured_bytes > 0)
+                (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%", (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
+        log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)), text_bytes(bytes, task->copied_bytes),
+                  task->method, pages);
+}
+
 void mirrorlog_shortage(const MirrorConfig *config, const char *text) {
         LogFields fields = { .mirror = config->name };
 

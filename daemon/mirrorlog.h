@@ -15,6 +15,8 @@ void mirrorlog_mount_stays(const MirrorConfig *config);
 void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole);
 void mirrorlog_source_lost(const MirrorConfig *config, const char *text);
 void mirrorlog_source_found(const MirrorConfig *config);
+/* How a file came, at debug level. */
+void mirrorlog_copied(const MirrorConfig *config, const Task *task);
 void mirrorlog_shortage(const MirrorConfig *config, const char *text);
 void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text);
 /* @n further files met the same as those that were told. */

@@ -65,7 +65,7 @@ bool mirrorstate_end_round(Mirror *m) {
 int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata)) {
         TaskContext tasks = {
                 .sourcefd = m->attachment.sourcefd, .layout = m->look.layout, .source_path = m->config.source, .staging = &m->attachment.staging,
-                .chunk_size = m->config.chunk_size, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
+                .copy_method = m->config.copy_method, .refusals = &m->refusals, .chunk_size = m->config.chunk_size, .limit = m->limit, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
                 .journalfd = m->journalfd,
         };
 

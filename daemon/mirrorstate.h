@@ -10,6 +10,7 @@
 #include "look.h"
 #include "lookout.h"
 #include "round.h"
+#include "scrub.h"
 #include "status.h"
 #include "sweep.h"
 #include "told.h"
@@ -54,10 +55,12 @@ struct Mirror {
         char *refusal;
         int journalfd;
         bool reopened;
+        RateLimit *limit;          /* BandwidthLimit=: all workers of the mirror share it, and it has a lock */
+        DirectRefusals refusals;   /* shared by the workers of a round; it has a lock */
         AttachmentEnd end;
         int where;                 /* what attachment_check_mirror() returned */
         int n_strangers;           /* what disk_clean() returned */
-        const PathSet *deleted;    /* of the look that is out */
+        const PathSet *deleted, *damaged; /* of the look that is out */
         bool armed;                /* when that look began */
 
         Round round;
@@ -70,6 +73,7 @@ struct Mirror {
         Deletions deletions;
         Sweep sweep;
         Trash trash;
+        Scrub scrub;
         PathSet missing;           /* at the last look: in the base, and not in the mirror */
         PathSet unmatched;         /* names of Models= that were told to choose nothing */
         Manifest *dropped;         /* at the end: unfinished or refused things in the mirror, which go with it */

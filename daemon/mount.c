@@ -8,6 +8,7 @@
 
 #include "mount.h"
 #include "fs.h"
+#include "numa.h"
 #include "tmpfs.h"
 
 #include <fcntl.h>
@@ -171,7 +172,7 @@ static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, c
         int r;
 
         *reterr_what = "ask the kernel for the options of tmpfs";
-        r = mount_probe(mirror, &options);
+        r = mount_probe(mirror, mount->n_nodes, &options);
         if (r < 0)
                 return r;
         tmpfs = tmpfs_make(mirror, size, &options, reterr_what);
@@ -190,7 +191,21 @@ static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, c
         mount->fd = TAKE_FD(root);
         mount->kind = MOUNT_MADE;
         memcpy(mount->answer, options.answer, sizeof(mount->answer));
+        if (options.answer[MOUNT_MPOL] == MOUNT_TAKEN)
+                (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s", numa_wanted(mirror->numa_policy, mount->n_nodes));
         return 0;
+}
+
+/* What the mount table says of a tmpfs that was there. @fs may be NULL. */
+static int read_options(const MirrorConfig *mirror, struct libmnt_fs *fs, Mount *mount, const char **reterr_what) {
+        const char *text = fs ? mnt_fs_get_fs_options(fs) : NULL;
+        _cleanup_(freep) char *mpol = numa_in_force(text);
+
+        *reterr_what = "get memory";
+        if (!mpol)
+                return -ENOMEM;
+        (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s", mpol);
+        return tmpfs_answers(text, mirror, mount->n_nodes, mount->answer);
 }
 
 /* Target= is a mount point already. */
@@ -209,8 +224,7 @@ static int use_found(const MirrorConfig *mirror, struct libmnt_fs *fs, Mount *mo
                 mount->kind = MOUNT_MADE;
         if (room.total > 0) /* 0: a tmpfs without a limit */
                 mount->budget = MIN(mount->budget, room.total);
-        tmpfs_answers(fs ? mnt_fs_get_fs_options(fs) : NULL, mirror, mount->answer);
-        return 0;
+        return read_options(mirror, fs, mount, reterr_what);
 }
 
 /* Target= is a directory and no mount point. */
@@ -235,8 +249,7 @@ static int use_directory(const MirrorConfig *mirror, uint64_t size, Mount *mount
                 return may == MAY_MOUNT ? MOUNT_COVERS_FILES
                      : may == NOBODY_WOULD_SEE ? MOUNT_INVISIBLE : MOUNT_NOT_TMPFS;
         mount->kind = MOUNT_DIRECTORY;
-        tmpfs_answers(fs ? mnt_fs_get_fs_options(fs) : NULL, mirror, mount->answer);
-        return 0;
+        return read_options(mirror, fs, mount, reterr_what);
 }
 
 /* Makes Target= if it is missing, but only where it can become a mirror: no directory is left on a disk in vain. */
@@ -283,7 +296,7 @@ static int find_or_make(const MirrorConfig *mirror, uint64_t size, Mount *mount,
 }
 
 int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char **reterr_what) {
-        Mount mount = { .fd = -1, .budget = size };
+        Mount mount = { .fd = -1, .budget = size, .n_nodes = numa_read_nodes("/sys") };
         const char *what = NULL;
         int r;
 

@@ -66,7 +66,7 @@ static PlanAction agree(const PlanInput *input, const PlanItem *item) {
                 return PLAN_SAVEATTR; /* which looks at the bytes too */
         if (is_data(b) && b->ctime_nsec != m->ctime_nsec)
                 return PLAN_ADOPT;
-        if (!is_tied_alike(item->source, m))
+        if (!is_tied_alike(item->source, m) || (is_data(m) && input->damaged && pathset_has(input->damaged, m->path)))
                 return PLAN_STAGE;
         if (attributes_differ(item->source, b))
                 return PLAN_SETATTR;

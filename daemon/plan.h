@@ -49,6 +49,8 @@ typedef struct PlanInput {
         LayoutKind layout;        /* LAYOUT_AUTO counts as plain */
         bool keeps_owners;        /* we may give files to others: an owner that differs was changed by somebody */
         bool armed;               /* all changes of the mirror have been seen since it was complete */
+        const PathSet *damaged;   /* names of files in the mirror whose bytes are not what they were, behind an unchanged size and time, and nobody's work: what both
+                                   * sides would agree on is staged again. NULL for none */
         const PathSet *deleted;   /* names, and directories with all below, that were seen to go from the mirror; only those that are not
                                    * there count. NULL for none */
 } PlanInput;

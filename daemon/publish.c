@@ -43,9 +43,26 @@ static int place(Staging *staging, const char *name, int fd, const Entry *source
         return describe(staging, fd, source, ret);
 }
 
+/* Straight from the descriptor, which takes CAP_DAC_READ_SEARCH before Linux 6.10 (open(2), O_TMPFILE); where that is refused, by its name
+ * in /proc. */
+static int name_temporary(int fd, int dirfd, const char *name) {
+        static atomic_bool refused;
+        char path[64];
+
+        if (!atomic_load(&refused)) {
+                if (linkat(fd, "", dirfd, name, AT_EMPTY_PATH) == 0)
+                        return 0;
+                if (errno != ENOENT)
+                        return -errno;
+                atomic_store(&refused, true);
+        }
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        return linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
 int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
                  bool *ret_xattrs_lost, const char **reterr_what) {
-        char name[STAGING_NAME_MAX], path[64];
+        char name[STAGING_NAME_MAX];
         struct stat st;
         int r;
 
@@ -53,7 +70,7 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
         if (fstat(mirrorfd, &st) < 0)
                 return -errno;
         r = attributes_copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
-        if (r == 0)
+        if (r == 0 && (st.st_uid != source->uid || st.st_gid != source->gid))
                 r = set_owner(mirrorfd, "", AT_EMPTY_PATH, source);
         if (r == 0 && fchmod(mirrorfd, source->mode) < 0)
                 r = -errno;
@@ -62,9 +79,9 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
         if (r < 0)
                 return r;
         *reterr_what = "give the copy a name";
-        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", mirrorfd);
-        if (linkat(AT_FDCWD, path, staging->fd, staging_name_for(staging, st.st_ino, name), AT_SYMLINK_FOLLOW) < 0)
-                return -errno;
+        r = name_temporary(mirrorfd, staging->fd, staging_name_for(staging, st.st_ino, name));
+        if (r < 0)
+                return r;
         return place(staging, name, mirrorfd, source, expected, ret, reterr_what);
 }
 

@@ -4,8 +4,14 @@
 
 #include "quantity.h"
 
-static const struct { char letter; uint64_t bytes; } byte_units[] = {
-        { 'T', 1024 * GIB }, { 'G', GIB }, { 'M', MIB }, { 'K', KIB },
+typedef struct ByteUnit {
+        char letter;
+        uint64_t bytes;
+} ByteUnit;
+enum { N_BYTE_UNITS = 4 };
+static const ByteUnit byte_units[N_BYTE_UNITS] = { { 'T', 1024 * GIB }, { 'G', GIB }, { 'M', MIB }, { 'K', KIB } };
+static const ByteUnit rate_units[N_BYTE_UNITS] = {
+        { 'T', 1000000000000 }, { 'G', 1000000000 }, { 'M', 1000000 }, { 'K', 1000 },
 };
 
 /* Longest first, for printing, which stops at days; the first spelling of each is the one printed. */
@@ -53,28 +59,43 @@ bool quantity_take_number(const char **text, uint64_t *ret) {
         return true;
 }
 
-bool quantity_parse_bytes(const char *text, uint64_t *ret) {
+static bool parse_with_unit(const ByteUnit *units, const char *text, uint64_t *ret) {
         uint64_t value, unit = 1;
 
         if (!quantity_take_number(&text, &value))
                 return false;
-        for (size_t i = 0; i < ELEMENTSOF(byte_units); i++)
-                if (*text == byte_units[i].letter) {
-                        unit = byte_units[i].bytes;
+        for (size_t i = 0; i < N_BYTE_UNITS; i++)
+                if (*text == units[i].letter) {
+                        unit = units[i].bytes;
                         text++;
                         break;
                 }
         return *text == '\0' && !__builtin_mul_overflow(value, unit, ret);
 }
 
-void quantity_print_bytes(uint64_t bytes, FILE *out) {
-        for (size_t i = 0; i < ELEMENTSOF(byte_units); i++)
-                if (bytes > 0 && bytes % byte_units[i].bytes == 0) {
-                        (void) fprintf(out, "%llu%c", (unsigned long long) (bytes / byte_units[i].bytes),
-                                       byte_units[i].letter);
+static void print_with_unit(const ByteUnit *units, uint64_t bytes, FILE *out) {
+        for (size_t i = 0; i < N_BYTE_UNITS; i++)
+                if (bytes > 0 && bytes % units[i].bytes == 0) {
+                        (void) fprintf(out, "%llu%c", (unsigned long long) (bytes / units[i].bytes), units[i].letter);
                         return;
                 }
         (void) fprintf(out, "%llu", (unsigned long long) bytes);
+}
+
+bool quantity_parse_bytes(const char *text, uint64_t *ret) {
+        return parse_with_unit(byte_units, text, ret);
+}
+
+void quantity_print_bytes(uint64_t bytes, FILE *out) {
+        print_with_unit(byte_units, bytes, out);
+}
+
+bool quantity_parse_rate(const char *text, uint64_t *ret) {
+        return parse_with_unit(rate_units, text, ret);
+}
+
+void quantity_print_rate(uint64_t bytes_per_sec, FILE *out) {
+        print_with_unit(rate_units, bytes_per_sec, out);
 }
 
 bool quantity_parse_percent(const char *text, uint64_t *ret) {

@@ -35,6 +35,10 @@ bool quantity_take_number(const char **text, uint64_t *ret);
 bool quantity_parse_bytes(const char *text, uint64_t *ret);
 void quantity_print_bytes(uint64_t bytes, FILE *out);
 
+/* "500000", "64K", "100M", "2G", "1T": powers of 1000, as systemd writes the rates of bytes. */
+bool quantity_parse_rate(const char *text, uint64_t *ret);
+void quantity_print_rate(uint64_t bytes_per_sec, FILE *out);
+
 /* "12%", "12.5%", "12.25%", up to 100.99%, as hundredths of a percent. */
 bool quantity_parse_percent(const char *text, uint64_t *ret);
 void quantity_print_percent(uint64_t permyriad, FILE *out);

@@ -47,12 +47,16 @@ static int add(Roster *roster, const MirrorConfig *config) {
 
 /* What the configuration wants of this mirror; NULL if it is to go, because it is not named any more or is another one by
  * that name. */
-static const MirrorConfig *find_wanted(const Roster *roster, const Mirror *mirror) {
-        const MirrorConfig *now = mirror_config(mirror), *wanted = config_find_mirror(roster->config, now->name);
+static const MirrorConfig *find_in(const Config *config, const Mirror *mirror) {
+        const MirrorConfig *now = mirror_config(mirror), *wanted = config_find_mirror(config, now->name);
 
         if (!wanted || !string_equal(wanted->source, now->source) || !string_equal(wanted->target, now->target))
                 return NULL;
         return wanted;
+}
+
+static const MirrorConfig *find_wanted(const Roster *roster, const Mirror *mirror) {
+        return find_in(roster->config, mirror);
 }
 
 static bool is_leaving(const Roster *roster, size_t index) {
@@ -89,6 +93,15 @@ void roster_apply(Roster *roster, const Config *config) {
                         log_error("Failed to reconfigure mirror '%s': out of memory", wanted->name);
         }
         begin_missing(roster);
+}
+
+void roster_set_limits(Roster *roster, const Config *config) {
+        for (size_t i = 0; i < roster->n; i++) {
+                const MirrorConfig *wanted = find_in(config, roster->mirrors[i]);
+
+                if (wanted)
+                        mirror_set_limit(roster->mirrors[i], wanted->bandwidth_limit);
+        }
 }
 
 void roster_sweep(Roster *roster) {

@@ -22,6 +22,9 @@ void roster_done(Roster *roster);
 /* Takes a configuration, the first or a new one: begins, stops and reconfigures mirrors. A mirror that failed is begun anew. */
 void roster_apply(Roster *roster, const Config *config);
 
+/* Takes nothing of a configuration but the BandwidthLimit= of the mirrors that go on under it. It is not kept. */
+void roster_set_limits(Roster *roster, const Config *config);
+
 /* Takes mirrors that are gone off the list, and begins what waited for that. */
 void roster_sweep(Roster *roster);
 

@@ -58,6 +58,8 @@ static void on_report(const Task *task, void *userdata) {
         round_promise(round, round->promise - MIN(round->promise, kept_word));
         round->huge_bytes += task->huge_bytes;
         round->measured_bytes += task->measured_bytes;
+        round->copied_bytes += task->copied_bytes;
+        round->direct_bytes += task->direct_bytes;
         if (task->xattrs_lost && !round->xattrs_told)
                 mirrorlog_xattrs_lost(round->config);
         round->xattrs_told = round->xattrs_told || task->xattrs_lost;
@@ -66,6 +68,8 @@ static void on_report(const Task *task, void *userdata) {
         case TASK_AGREED:
                 round->staged = true;
                 withheld_drop(round->withheld, plan_item_path(task->item));
+                if (task->copied_bytes > 0)
+                        mirrorlog_copied(round->config, task);
                 return;
         case TASK_REMOVED:
                 round->removed_bytes += task->item->mirror->type == ENTRY_FILE ? task->item->mirror->size : 0;

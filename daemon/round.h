@@ -29,7 +29,7 @@ typedef struct Round {
         bool unsettled;             /* a source kept changing */
         bool xattrs_told;
         uint64_t removed_bytes;     /* in this round */
-        uint64_t huge_bytes, measured_bytes; /* of all rounds */
+        uint64_t huge_bytes, measured_bytes, copied_bytes, direct_bytes; /* of all rounds */
 } Round;
 
 void round_done(Round *round);

@@ -80,12 +80,16 @@ static int check_place(Work *work) {
 
 /* A directory is not exchanged for something else, nor the other way round: what was seen there goes first. */
 static int clear_place(Work *work) {
-        const Entry *m = work->save->mirror, *expected = work->save->expected;
+        Save *save = work->save;
+        const Entry *m = save->mirror, *expected = save->expected;
         int r;
 
         if (!expected || (expected->type == ENTRY_DIRECTORY) == (m->type == ENTRY_DIRECTORY))
                 return 0;
-        r = disk_remove(work->disk, m->path, expected, true);
+        if (save->keep && expected->type != ENTRY_DIRECTORY)
+                r = disk_set_aside(work->disk, m->path, expected, &save->kept);
+        else
+                r = disk_remove(work->disk, m->path, expected, true);
         return r == DISK_OCCUPIED ? SAVE_OCCUPIED : r;
 }
 

@@ -50,6 +50,15 @@ bool saveitem_is_same(const SaveItem *item, const PlanItem *wanted) {
         return item->action == wanted->action && is_same_entry(&item->mirror, wanted->mirror) && is_same_entry(&item->source, wanted->source);
 }
 
+bool saveitem_has_origin(const SaveItem *item, const Entry *origin) {
+        const Entry *kept = &item->origin;
+
+        if (!kept->path || !origin)
+                return !kept->path && !origin;
+        return strcmp(kept->path, origin->path) == 0 && (kept->ino == origin->ino || kept->ino == 0) && kept->size == origin->size &&
+               kept->mtime_nsec == origin->mtime_nsec;
+}
+
 void saveitem_take_pointer(SaveItem *item, LookPointer *pointer) {
         references_done(&item->references);
         free(item->missing);
@@ -94,13 +103,16 @@ int saveitem_compare(const SaveItem *a, const SaveItem *b) {
 }
 
 static SaveKind kind_of(const SaveItem *item) {
+        /* of a directory and something else the directory has the name, whenever it was made, because of what is in it */
+        bool behind = item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY ? item->mirror.type != ENTRY_DIRECTORY
+                                                                                                     : item->mirror.mtime_nsec <= item->source.mtime_nsec;
+
         if (item->action == PLAN_DELETE)
                 return SAVE_REMOVAL;
         if (item->action == PLAN_SAVEATTR)
                 return SAVE_ATTRIBUTES;
-        if (item->action == PLAN_CONFLICT && (item->mirror.mtime_nsec <= item->source.mtime_nsec ||
-                                              (item->source.type == ENTRY_DIRECTORY && item->mirror.type != ENTRY_DIRECTORY)))
-                return SAVE_BESIDE; /* a directory stays, whenever it was made, because of what is in it */
+        if (item->action == PLAN_CONFLICT && behind)
+                return SAVE_BESIDE;
         return item->origin.path ? SAVE_LINKED : SAVE_CONTENT;
 }
 

@@ -47,6 +47,9 @@ DEFINE_CLEANUP(SaveItem, saveitem_free)
 /* True if @wanted is about the same thing in the same state. */
 bool saveitem_is_same(const SaveItem *item, const PlanItem *wanted);
 
+/* True if @origin (NULL: it was not renamed) is what it is to be linked from. Not by its ctime, which moves when that is tried. */
+bool saveitem_has_origin(const SaveItem *item, const Entry *origin);
+
 /* What the look says about what it points to; takes it out of @pointer. */
 void saveitem_take_pointer(SaveItem *item, LookPointer *pointer);
 

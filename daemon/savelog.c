@@ -24,6 +24,11 @@ static void tell_removal(const MirrorConfig *config, const SaveItem *item, int p
                 log_event(priority, &fields, "'%s' was deleted in the mirror: it was removed from the disk too", path);
 }
 
+/* Of a directory and something else the directory has the name, whichever is newer. */
+static bool concerns_directory(const SaveItem *item) {
+        return item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY;
+}
+
 void savelog_done(const MirrorConfig *config, const SaveItem *item, bool by_name) {
         LogFields fields = fields_of(config, item, item->save.kept ? MESSAGE_CONFLICT : NULL);
         char path[TEXT_PATH_MAX], kept[TEXT_PATH_MAX], source[TEXT_PATH_MAX], bytes[TEXT_BYTES_MAX];
@@ -31,8 +36,8 @@ void savelog_done(const MirrorConfig *config, const SaveItem *item, bool by_name
 
         (void) text_path(path, item->path);
         if (item->save.kept)
-                log_event(LOG_WARNING, &fields, "'%s' was changed on disk and in the mirror: the newer one, %s, has the name now, the other is kept as "
-                          "'%s/%s': look at both, and remove the one that is not wanted", path,
+                log_event(LOG_WARNING, &fields, "'%s' was changed on disk and in the mirror: the %s, %s, has the name now, the other is kept as "
+                          "'%s/%s': look at both, and remove the one that is not wanted", path, concerns_directory(item) ? "directory" : "newer one",
                           item->save.kind == SAVE_BESIDE ? "from the disk" : "from the mirror", text_path(source, config->source),
                           text_path(kept, item->save.kept));
         else if (item->save.kind == SAVE_REMOVAL)

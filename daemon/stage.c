@@ -29,7 +29,8 @@ struct Stage {
         StageCallbacks callbacks;
         Phase phase;
         size_t next;                /* item to be looked at next in this phase */
-        unsigned out;               /* jobs on the pool */
+        unsigned out;               /* items and batches that are begun and not over */
+        unsigned jobs;              /* of these, on the pool: a large file has several helpers there */
         bool touched;               /* something in the mirror was changed: directories need their times again */
         const char *current_path;   /* borrowed from the plan */
 };
@@ -84,6 +85,23 @@ static bool belongs(const Stage *stage, const PlanItem *item) {
         return stage->phase == (directory ? PHASE_DIRECTORIES : file ? PHASE_FILES : PHASE_LINKS);
 }
 
+static bool is_limited(const Stage *stage) {
+        return stage->phase == PHASE_FILES && ratelimit_is_on(stage->context->limit);
+}
+
+/* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and would be missed by the other mirrors: half of
+ * them are enough to reach any limit that is worth setting. */
+static unsigned share(const Stage *stage) {
+        unsigned n = pool_workers(stage->pool);
+
+        return is_limited(stage) ? MAX(n / 2, 1) : n;
+}
+
+static void submit(Stage *stage, Job *job) {
+        stage->jobs++;
+        pool_submit(stage->pool, job);
+}
+
 static void report(Stage *stage, const Task *task) {
         stage->callbacks.report(task, stage->callbacks.userdata);
         if (stage->phase == PHASE_ATTRIBUTES)
@@ -114,6 +132,7 @@ static void batch_done(Job *job) {
                 task_done(&batch->tasks[i]);
         }
         free(batch);
+        stage->jobs--;
         stage->out--;
         fill(stage);
         advance(stage);
@@ -148,12 +167,13 @@ static void large_open_done(Job *job);
 static void large_submit(Large *large, void (*run)(Job *job), void (*done)(Job *job)) {
         large->job.run = run;
         large->job.done = done;
-        pool_submit(large->stage->pool, &large->job);
+        submit(large->stage, &large->job);
 }
 
 static void large_close_done(Job *job) {
         Large *large = (Large *) job;
 
+        large->stage->jobs--;
         if (large->again)
                 large_submit(large, large_open_run, large_open_done);
         else
@@ -167,21 +187,26 @@ static void helper_run(Job *job) {
 static void helper_done(Job *job) {
         Large *large = ((Helper *) job)->large;
 
+        large->stage->jobs--;
         if (--large->running == 0)
                 large_submit(large, large_close_run, large_close_done);
 }
 
 static void large_open_done(Job *job) {
         Large *large = (Large *) job;
+        Stage *stage = large->stage;
 
+        stage->jobs--;
         if (!large->again) {
                 large_over(large);
                 return;
         }
         large->running = MIN(large->n_helpers, copy_useful_workers(large->task.copy));
+        if (is_limited(stage))
+                large->running = MIN(large->running, MAX(share(stage), stage->jobs + 1) - stage->jobs);
         for (unsigned i = 0, n = large->running; i < n; i++) {
                 large->helpers[i] = (Helper){ .job = { .run = helper_run, .done = helper_done }, .large = large };
-                pool_submit(large->stage->pool, &large->helpers[i].job);
+                submit(stage, &large->helpers[i].job);
         }
 }
 
@@ -236,7 +261,7 @@ static int start_batch(Stage *stage) {
                 stage->next++;
         }
         stage->out++;
-        pool_submit(stage->pool, &batch->job);
+        submit(stage, &batch->job);
         return 0;
 }
 
@@ -259,11 +284,14 @@ static int start_next(Stage *stage, const PlanItem *item) {
         return r;
 }
 
-/* Directories are inside one another: they come and go in the order of the plan, one job at a time. */
-static unsigned jobs_ahead(const Stage *stage) {
-        bool serial = stage->phase == PHASE_REMOVE_DIRECTORIES || stage->phase == PHASE_DIRECTORIES;
-
-        return serial ? 0 : pool_workers(stage->pool);
+/* Whether the pool has enough to do. Directories are inside one another: they come and go in the order of the plan, one job at a time. Else one
+ * job more than there are workers is ready, so that none waits for the loop; not so under a limit, where that one would be a worker more. */
+static bool is_busy(const Stage *stage) {
+        if (stage->phase == PHASE_REMOVE_DIRECTORIES || stage->phase == PHASE_DIRECTORIES)
+                return stage->out > 0;
+        if (is_limited(stage))
+                return stage->jobs >= share(stage);
+        return stage->out > share(stage);
 }
 
 /* Keeps the pool busy, but not more than that: what is not yet begun can still be cancelled cheaply, and files are
@@ -279,7 +307,7 @@ static void fill(Stage *stage) {
                         stage->next = 0;
                         continue;
                 }
-                if (stage->out > jobs_ahead(stage))
+                if (is_busy(stage))
                         return;
                 if (start_next(stage, item) < 0) {
                         Task task;

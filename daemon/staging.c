@@ -217,7 +217,6 @@ static int remove_if_expected(Staging *staging, const char *name, const Entry *e
 
 int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected) {
         _cleanup_(close_fdp) int parent = -1;
-        ino_t placed = exchange_inode(staging->fd, name);
         char spare[STAGING_NAME_MAX];
         const char *last;
         int r;
@@ -226,6 +225,8 @@ int staging_place(Staging *staging, const char *name, const char *path, const En
         if (parent < 0)
                 return parent;
         if (expected) {
+                ino_t placed = exchange_inode(staging->fd, name);
+
                 r = exchange_rename(staging->fd, name, parent, last, RENAME_EXCHANGE);
                 if (r == 0) {
                         r = remove_if_expected(staging, name, expected);

@@ -10,10 +10,11 @@
 #define STALLED_USEC (5 * USEC_PER_SEC)
 
 typedef struct Sum {
-        uint64_t files, bytes, todo, done, seen, huge, measured;
+        uint64_t files, bytes, todo, done, seen, huge, measured, copied, direct;
         size_t unsaved, saving, refused, deletions, conflicts, saving_last;
         const char *conflict;
-        uint64_t unsaved_bytes;
+        uint64_t unsaved_bytes, scrubbed;
+        size_t repaired, damaged;
         const char *unsaved_text;
         bool save_fails;
         size_t withheld, unreadable, left_out, held, looking, at_work, removing, starting, gone;
@@ -33,8 +34,13 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.seen += m->seen;
                 sum.huge += m->huge_bytes;
                 sum.measured += m->measured_bytes;
+                sum.copied += m->copied_bytes;
+                sum.direct += m->direct_bytes;
                 sum.withheld += m->n_withheld;
                 sum.unreadable += m->n_unreadable;
+                sum.scrubbed += m->scrubbed_bytes;
+                sum.repaired += m->n_repaired;
+                sum.damaged += m->n_damaged;
                 sum.left_out += m->n_left_out;
                 sum.held += m->n_held;
                 sum.unsaved += m->n_unsaved;
@@ -74,7 +80,7 @@ static bool is_staging(const MirrorStatus *mirrors, size_t n) {
 
 bool status_is_whole(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
-                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 ||
+                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 || mirrors[i].n_damaged > 0 ||
                     mirrors[i].n_left_out > 0)
                         return false;
         return true;
@@ -115,6 +121,8 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
                 r = text_append(line, "; %zu withheld", sum->withheld);
         if (r == 0 && sum->unreadable > 0)
                 r = text_append(line, "; %zu unreadable", sum->unreadable);
+        if (r == 0 && sum->damaged > 0)
+                r = text_append(line, "; %zu damaged in RAM", sum->damaged);
         if (r == 0 && sum->left_out > 0)
                 r = text_append(line, "; %zu left out for want of room", sum->left_out);
         if (r == 0 && sum->held > 0)
@@ -135,6 +143,16 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
         return r;
 }
 
+static int append_scrub(char **line, const Sum *sum) {
+        char bytes[TEXT_BYTES_MAX];
+        int r;
+
+        if (sum->scrubbed == 0 && sum->repaired == 0)
+                return 0;
+        r = text_append(line, "; scrubbed: %s", text_bytes(bytes, sum->scrubbed));
+        return r == 0 && sum->repaired > 0 ? text_append(line, ", %zu repaired", sum->repaired) : r;
+}
+
 static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
         char bytes[TEXT_BYTES_MAX];
         int r;
@@ -143,6 +161,10 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
                         (unsigned long long) sum->files, sum->files == 1 ? "file" : "files", text_bytes(bytes, sum->bytes));
         if (r == 0 && sum->measured > 0)
                 r = text_append(line, "; 2 MiB pages: %llu%%", (unsigned long long) (sum->huge * 100 / sum->measured));
+        if (r == 0 && sum->direct > 0)
+                r = text_append(line, "; direct reads: %llu%%", (unsigned long long) (sum->direct * 100 / MAX(sum->copied, sum->direct)));
+        if (r == 0)
+                r = append_scrub(line, sum);
         return r;
 }
 

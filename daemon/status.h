@@ -42,8 +42,11 @@ typedef struct MirrorStatus {
         const char *unsaved;     /* a sentence about what is not saved, or held back; NULL */
         bool save_fails;         /* something could not be saved, and is tried again */
         const char *held;        /* path of one of them */
+        uint64_t scrubbed_bytes; /* read again in the last complete pass; 0: there was none */
+        size_t n_repaired, n_damaged; /* files whose bytes in RAM had changed: staged again; still there */
         const char *problem;     /* a sentence: why it is degraded or failed; NULL */
-        uint64_t huge_bytes, measured_bytes;
+        uint64_t huge_bytes, measured_bytes;   /* in pages of 2 MiB, of those that were looked at */
+        uint64_t copied_bytes, direct_bytes;   /* staged by this process; of these, past the source's page cache */
 } MirrorStatus;
 
 /* How fast it goes, measured by the caller. */

@@ -115,7 +115,9 @@ static ClaimKind find_claim(Task *task) {
 bool task_open(Task *task) {
         CopyOptions options = {
                 .chunk_size = task->context->chunk_size, .claim = find_claim(task), .read_again = task->read_again,
-                .cancel = task->context->cancel, .progress = task->context->progress,
+                .method = task->context->copy_method, .refusals = task->context->refusals,
+                .on_record = digest_on_record(task) && task->attempt == 0,
+                .limit = task->context->limit, .cancel = task->context->cancel, .progress = task->context->progress,
         };
 
         if (task->attempt == 0 && task->item->mirror && was_altered(task, task->context->cancel)) {
@@ -185,16 +187,19 @@ bool task_close(Task *task) {
                 return task->attempt == 0 && try_again(task, TASK_FAILED);
         }
         task->expected = r == COPY_MISMATCH ? result.source : record ? *record : result.source;
-        task->found = r == COPY_MISMATCH ? result.mirror : result.source;
+        task->found = result.mirror;
         if (r == COPY_MISMATCH)
                 return try_again(task, TASK_GARBLED);
-        if (record && !digest_equal(record, &result.source))
+        if (record && !digest_equal(record, &result.mirror))
                 return try_again(task, TASK_CORRUPT);
         task->claim_found = result.claim;
         if (task->claimed.kind != CLAIM_NONE && !claim_equal(&task->claimed, &result.claim))
                 return try_again(task, TASK_MISNAMED);
         task->huge_bytes = result.huge_bytes;
         task->measured_bytes = result.measured_bytes;
+        task->copied_bytes = task->current.size;
+        task->direct_bytes = result.direct_bytes;
+        task->method = result.method;
         publish(task, &result);
         if (task_is_large(task)) {
                 settle_flags(task);
@@ -223,6 +228,7 @@ static void adopt_file(Task *task) {
                 task->expected = *record;
         else if (r == 0) {
                 task->what = "read the source";
+                options.limit = task->context->limit;
                 r = verify_digest(task->context->sourcefd, task->current.path, &options, &task->expected);
         }
         if (r < 0) {

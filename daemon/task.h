@@ -28,8 +28,11 @@ typedef struct TaskContext {
         LayoutKind layout;       /* whose names state digests; LAYOUT_AUTO: none do */
         const char *source_path; /* absolute */
         Staging *staging;
+        CopyMethod copy_method;
+        DirectRefusals *refusals; /* of the mirror's sources; may be NULL */
         uint64_t chunk_size;
         int journalfd;           /* what is agreed is written there at once; -1 for none */
+        RateLimit *limit;        /* of what is read from the source; borrowed, may be NULL */
         const atomic_bool *cancel;
         atomic_uint_fast64_t *progress; /* bytes */
         atomic_uint_fast64_t *steps;    /* items and bytes looked at: anything that shows life */
@@ -51,7 +54,9 @@ typedef struct Task {
         uint64_t offset;      /* where in the file */
         Digest expected, found;
         Claim claimed, claim_found;
-        uint64_t huge_bytes, measured_bytes;
+        uint64_t huge_bytes, measured_bytes; /* in pages of 2 MiB, of those that were looked at */
+        const char *method;   /* how it was copied, a literal */
+        uint64_t copied_bytes, direct_bytes;  /* of those, past the source's page cache */
         bool xattrs_lost;
         bool altered;         /* the mirror's bytes are somebody's work, behind a size and time that are unchanged: .item->mirror */
 } Task;

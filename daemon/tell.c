@@ -4,6 +4,7 @@
 
 #include "tell.h"
 
+#include "numa.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -227,15 +228,35 @@ static const char *answer_word(MountAnswer answer) {
         return "not asked for";
 }
 
+/* Which policy is in force, and why. */
+static char *tell_numa(const MirrorConfig *config, const Mount *mount) {
+        const char *wanted = numa_wanted(config->numa_policy, mount->n_nodes);
+        const char *in_force = mount->mpol[0] ? mount->mpol : "none";
+        bool automatic = string_equal(config->numa_policy, "auto");
+
+        if (!wanted && mount->mpol[0])
+                return sentence("%s, with which it was mounted (NUMAPolicy=%s asks for none)", in_force, config->numa_policy);
+        if (!wanted)
+                return sentence("%s", automatic ? "one node" : "not asked for");
+        if (mount->answer[MOUNT_MPOL] != MOUNT_TAKEN)
+                return sentence("%s, and not %s (NUMAPolicy=%s)", in_force, wanted, config->numa_policy);
+        if (automatic)
+                return sentence("%s over %u nodes (NUMAPolicy=auto)", wanted, mount->n_nodes);
+        return sentence("%s (NUMAPolicy=%s)", in_force, config->numa_policy);
+}
+
 char *tell_mount(const MirrorConfig *config, const Mount *mount) {
         static const char *const kinds[] = {
                 [MOUNT_FOUND] = "the tmpfs mounted on",
                 [MOUNT_MADE] = "a tmpfs that we mounted on",
                 [MOUNT_DIRECTORY] = "a directory of a shared tmpfs,",
         };
+        _cleanup_(freep) char *numa = tell_numa(config, mount);
         char size[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
 
+        if (!numa)
+                return NULL;
         return sentence("Using %s '%s', size %s; huge pages: %s, kept out of swap: %s, NUMA policy: %s", kinds[mount->kind],
                         text_path(path, config->target), text_bytes(size, mount->budget), answer_word(mount->answer[MOUNT_HUGE]),
-                        answer_word(mount->answer[MOUNT_NOSWAP]), answer_word(mount->answer[MOUNT_MPOL]));
+                        answer_word(mount->answer[MOUNT_NOSWAP]), numa);
 }

@@ -6,6 +6,8 @@
 
 #include "tmpfs.h"
 
+#include "numa.h"
+
 #include <libmount.h>
 #include <sys/mount.h>
 
@@ -16,12 +18,13 @@ typedef struct Option {
         const char *value; /* NULL for a flag */
 } Option;
 
-static Option option_wanted(const MirrorConfig *mirror, MountOption which) {
+static Option option_wanted(const MirrorConfig *mirror, unsigned n_nodes, MountOption which) {
         static const char *const huge[] = {
                 [HUGE_WITHIN_SIZE] = "within_size",
                 [HUGE_ALWAYS] = "always",
                 [HUGE_ADVISE] = "advise",
         };
+        const char *policy = numa_wanted(mirror->numa_policy, n_nodes);
         Option none = { NULL, NULL };
 
         switch (which) {
@@ -30,9 +33,7 @@ static Option option_wanted(const MirrorConfig *mirror, MountOption which) {
         case MOUNT_NOSWAP:
                 return mirror->swap ? none : (Option){ "noswap", NULL };
         case MOUNT_MPOL:
-                if (!mirror->numa_policy || string_equal(mirror->numa_policy, "default"))
-                        return none;
-                return (Option){ "mpol", mirror->numa_policy };
+                return (Option){ policy ? "mpol" : NULL, policy };
         case _MOUNT_OPTION_MAX:
                 break;
         }
@@ -69,12 +70,12 @@ static int probe_option(Option option, MountAnswer *ret) {
         return 0;
 }
 
-int mount_probe(const MirrorConfig *mirror, MountOptions *ret) {
-        MountOptions options = {};
+int mount_probe(const MirrorConfig *mirror, unsigned n_nodes, MountOptions *ret) {
+        MountOptions options = { .n_nodes = n_nodes };
 
         assert(mirror && ret);
         for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
-                Option option = option_wanted(mirror, i);
+                Option option = option_wanted(mirror, n_nodes, i);
                 int r;
 
                 options.answer[i] = MOUNT_NOT_ASKED;
@@ -98,7 +99,7 @@ char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOp
         }
         /* mpol= comes last: its list of nodes may hold commas, which mount(8) passes on only as they stand */
         for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
-                Option option = option_wanted(mirror, i);
+                Option option = option_wanted(mirror, options->n_nodes, i);
                 char *longer;
 
                 if (!option.key || options->answer[i] != MOUNT_TAKEN)
@@ -112,10 +113,13 @@ char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOp
         return TAKE_PTR(text);
 }
 
-static bool option_holds(const char *text, MountOption which, Option wanted) {
+/* @mpol: the NUMA policy in @text. */
+static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, MountOption which, Option wanted) {
         char *value = NULL;
         size_t length = 0;
 
+        if (which == MOUNT_MPOL)
+                return numa_is_same(wanted.value, mpol, n_nodes);
         if (!text || mnt_optstr_get_option(text, wanted.key, &value, &length) != 0)
                 return false;
         if (which != MOUNT_HUGE || (length == strlen(wanted.value) && memcmp(value, wanted.value, length) == 0))
@@ -124,13 +128,18 @@ static bool option_holds(const char *text, MountOption which, Option wanted) {
         return !(length == 5 && memcmp(value, "never", 5) == 0) && !(length == 6 && memcmp(value, "advise", 6) == 0);
 }
 
-void tmpfs_answers(const char *text, const MirrorConfig *mirror, MountAnswer *ret) {
+int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, MountAnswer *ret) {
+        _cleanup_(freep) char *mpol = numa_in_force(text);
+
+        if (!mpol)
+                return -ENOMEM;
         for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
-                Option option = option_wanted(mirror, i);
+                Option option = option_wanted(mirror, n_nodes, i);
 
                 ret[i] = !option.key ? MOUNT_NOT_ASKED
-                       : option_holds(text, i, option) ? MOUNT_TAKEN : MOUNT_REFUSED;
+                       : option_holds(text, mpol, n_nodes, i, option) ? MOUNT_TAKEN : MOUNT_REFUSED;
         }
+        return 0;
 }
 
 int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const MountOptions *options, const char **reterr_what) {
@@ -149,7 +158,7 @@ int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const MountOptions *op
                 r = set_option(fs, (Option){ "mode", "0755" });
         for (MountOption i = 0; r == 0 && i < _MOUNT_OPTION_MAX; i++)
                 if (options->answer[i] == MOUNT_TAKEN)
-                        r = set_option(fs, option_wanted(mirror, i));
+                        r = set_option(fs, option_wanted(mirror, options->n_nodes, i));
         if (r < 0)
                 return r;
         *reterr_what = "create a tmpfs";

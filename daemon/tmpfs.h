@@ -28,8 +28,9 @@ typedef enum MountAnswer {
  * anything. */
 typedef struct MountOptions {
         MountAnswer answer[_MOUNT_OPTION_MAX];
+        unsigned n_nodes; /* of the machine, with memory, on which NUMAPolicy=auto depends: numa_read_nodes() */
 } MountOptions;
-int mount_probe(const MirrorConfig *mirror, MountOptions *ret);
+int mount_probe(const MirrorConfig *mirror, unsigned n_nodes, MountOptions *ret);
 
 /* The option text for a mount unit or mount(8), e.g. "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=within_size,noswap".
  * Only options that were taken appear, so that the mount cannot fail for want of one. New string, NULL on ENOMEM. */
@@ -41,6 +42,6 @@ int tmpfs_context(void);
 /* A new tmpfs that is attached nowhere yet: a descriptor for move_mount(). */
 int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const MountOptions *options, const char **reterr_what);
 
-/* What a mounted tmpfs with this option text (NULL: none) does about each thing that is asked for; @ret has
- * _MOUNT_OPTION_MAX elements. */
-void tmpfs_answers(const char *text, const MirrorConfig *mirror, MountAnswer *ret);
+/* What a mounted tmpfs with this option text (NULL: none) does about each thing that is asked for on a machine with so many memory nodes; @ret
+ * has _MOUNT_OPTION_MAX elements. 0 or -ENOMEM. */
+int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, MountAnswer *ret);

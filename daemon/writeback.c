@@ -339,7 +339,8 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Moves *moves, 
         _cleanup_(saveitem_freep) SaveItem *item = NULL;
         int r;
 
-        if (before && (before->state == ITEM_RUNNING || (before->state != ITEM_DONE && saveitem_is_same(before, wanted)))) {
+        if (before && (before->state == ITEM_RUNNING || (before->state != ITEM_DONE && saveitem_is_same(before, wanted) &&
+                                                                saveitem_has_origin(before, origin ? origin->source : NULL)))) {
                 /* whoever had it open may have closed it: that is what brings a look */
                 if (before->state == ITEM_WAITING && before->attempts > 0 && before->save.outcome == SAVE_BUSY)
                         before->due_usec = now_usec(wb);

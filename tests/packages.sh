@@ -3,19 +3,21 @@
 #
 # Installs what building and testing need, from Debian's packages. Quick where all is there.
 #
-#   packages.sh build|test
+#   packages.sh build|test|bench
 set -eu
 
 build="gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev libgcrypt20-dev
        libjansson-dev systemd python3 xxhash util-linux"
-test="clang libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs exfat-fuse exfatprogs xfsprogs procps rsync debootstrap
-      systemd-container binutils iproute2"
+test="clang libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs exfat-fuse exfatprogs xfsprogs btrfs-progs procps rsync
+      debootstrap systemd-container binutils iproute2"
+bench="fio vmtouch rsync time python3-matplotlib"
 
 case ${1:-} in
 build) wanted=$build ;;
 test) wanted="$build $test" ;;
+bench) wanted="$build $bench" ;;
 *)
-        echo "usage: packages.sh build|test" >&2
+        echo "usage: packages.sh build|test|bench" >&2
         exit 2
         ;;
 esac

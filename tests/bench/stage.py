@@ -1,405 +1,252 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How fast a cold source is staged, side by side with rsync and cp, and what it costs.
+"""How fast a source is staged, side by side with what people use instead, and what it costs.
 
-Each round runs every contestant once, each from a source that was dropped from the page cache before: rsync -a --inplace and
-cp -a into a plain tmpfs, and shmstaged from its exec to READY=1, with an empty state directory ("first") and once more with the
-digests on record ("again"). Reading the large file past the page cache, with nothing done to the bytes, shows what the disk
-gives. Ratios are taken within a round, because the machine's mood changes between them.
+Each round runs every contestant once, in another order each time: rsync -a --inplace, cp -a, and cp -a followed by xxh128sum of both sides, into a
+plain tmpfs; cp -a into one with 2 MiB pages; vmtouch -t; fio, which reads past the page cache and does nothing with the bytes: the limit; and
+shmstaged from its exec to READY=1, with an empty state directory ("first time", both sides are hashed) and once more with the digests on record. The
+source is cold (dropped from the page cache before each) or cached (read into it before each). Ratios are taken within a round, because the machine's
+mood changes between them.
 
-The source lies on a disk, everything else in a mount namespace of our own; nothing is left behind. Directories and inodes stay
-cached: only the whole machine's cache could be dropped. The exit status is 1 if a sanity bound is broken, 2 if it cannot run.
+The source lies on a disk, everything else in a mount namespace of our own; nothing is left behind. Directories and inodes stay cached: only the whole
+machine's cache could be dropped. The exit status is 1 if something is grossly wrong (other bytes than the source's, more than 5 % of a cold source
+left in the page cache, slower than rsync), 2 if it cannot run. The goals are only told: machines differ.
 """
 
-import argparse
-import concurrent.futures
-import ctypes
-import json
-import mmap
 import os
-import random
-import re
-import select
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
-import harness  # noqa: E402
-
-MIB = 1 << 20
-GIB = 1 << 30
-SMALL_FILES = 20000
-SMALL_SIZES = (1024, 65536)
+import cases  # noqa: E402
+import peers  # noqa: E402
+from measure import GIB, MIB, Ballast, Goal, add_to_json, goals_table, machine, parse_list, parse_size, parser, run_program, spread, \
+    table, unmount  # noqa: E402
 
 CACHED_MAX = 5.0  # percent of the source's bytes
-RSS_MAX = 32 * MIB
-READY_TIMEOUT = 900
-
-libc = ctypes.CDLL(None, use_errno=True)
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+LIMIT_FILE = GIB  # read for the limit where a source has no large files
+COPIERS = ("rsync", "cp", "cp2m", "cpsum")
+OURS = ("first", "again", "sendfile")
 
 
-class CannotRun(Exception):
-    pass
+def small(path, _):
+    return cases.small(path, 20000)
 
 
-def resident(path, size):
-    """Bytes of the file that are in the page cache. A mapping does not read."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
-    finally:
-        os.close(fd)
-    if address == ctypes.c_void_p(-1).value:
-        raise OSError(ctypes.get_errno(), "mmap", path)
-    vector = ctypes.create_string_buffer((size + mmap.PAGESIZE - 1) // mmap.PAGESIZE)
-    failed = libc.mincore(address, size, vector)
-    libc.munmap(address, size)
-    if failed:
-        raise OSError(ctypes.get_errno(), "mincore", path)
-    return min(size, sum(vector.raw[:len(vector)]) * mmap.PAGESIZE)  # bit 0 is the only one that is used
-
-
-class Source:
-    """A tree on the disk, and what of it is in the page cache."""
-
-    def __init__(self, path):
-        self.path = path
-        self.files = []  # (path, size)
-
-    @property
-    def bytes(self):
-        return sum(size for _, size in self.files)
-
-    def add(self, name, size):
-        path = os.path.join(self.path, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as f:
-            for offset in range(0, size, MIB):
-                f.write(os.urandom(min(size - offset, MIB)))
-            f.flush()
-            os.fdatasync(f.fileno())
-        self.files.append((path, size))
-
-    def cached(self):
-        """In percent."""
-        return 100 * sum(resident(path, size) for path, size in self.files) / self.bytes
-
-    def chill(self):
-        for path, _ in self.files:
-            fd = os.open(path, os.O_RDONLY)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(fd)
-        cached = self.cached()
-        if cached > 0.5:
-            print("  note: %.1f %% of the source could not be dropped from the page cache" % cached, flush=True)
-
-
-def make_large(path, size):
-    source = Source(path)
-    source.add("model.gguf", size)
-    return source
-
-
-def make_small(path, size):
-    del size
-    source = Source(path)
-    rng = random.Random(1)
-    for i in range(SMALL_FILES):
-        source.add("%03d/%05d.json" % (i // 200, i), rng.randint(*SMALL_SIZES))
-    return source
-
-
-class Process:
-    """A child that does not outlive the block, nor do its own children: rsync has two."""
-
-    def __init__(self, command, **options):
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
-
-    def __enter__(self):
-        return self.process
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
-class Bench:
-    def __init__(self, work):
-        self.work = work
-        self.target = os.path.join(work, "target")
-        os.mkdir(self.target)
-
-    def unmount(self):
-        """If need be lazily: what was killed may not be gone yet."""
-        while os.path.ismount(self.target):
-            if subprocess.run(["umount", self.target], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-                subprocess.run(["umount", "-l", self.target], check=True)
-
-    # Contestants: each returns a dict of what it measured.
-
-    def disk(self, source):
-        """Reads past the page cache, several requests at a time, into memory of 2 MiB pages: a request has few segments then."""
-        (path, size), piece, depth = source.files[0], 2 * MIB, 4
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
-
-        def lane(first):
-            with mmap.mmap(-1, piece, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as buffer:
-                buffer.madvise(mmap.MADV_HUGEPAGE)
-                for offset in range(first * piece, size, depth * piece):
-                    os.preadv(fd, [buffer], offset)
-
-        begin = time.monotonic()
-        try:
-            with concurrent.futures.ThreadPoolExecutor(depth) as pool:
-                list(pool.map(lane, range(depth)))
-        finally:
-            os.close(fd)
-        return {"seconds": time.monotonic() - begin}
-
-    def tool(self, source, command):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % room(source), "none", self.target], check=True)
-        begin = time.monotonic()
-        with Process(command + [source.path + "/.", self.target + "/"]) as process:
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.monotonic() - begin
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            raise CannotRun("%s ended with %d" % (command[0], process.returncode))
-        return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "cached": source.cached()}
-
-    def rsync(self, source):
-        return self.tool(source, ["rsync", "-a", "--inplace"])
-
-    def cp(self, source):
-        return self.tool(source, ["cp", "-a"])
-
-    def first(self, source):
-        state = self.state()
-        shutil.rmtree(state, ignore_errors=True)
-        os.mkdir(state)
-        return self.daemon(source)
-
-    def again(self, source):
-        return self.daemon(source)
-
-    def state(self):
-        return os.path.join(self.work, "state")
-
-    def daemon(self, source):
-        config, path, log = (os.path.join(self.work, name) for name in ("conf", "notify", "log"))
-        with open(config, "w") as f:
-            f.write("[Mirror bench]\nSource=%s\nTarget=%s\nSize=%d\n" % (source.path, self.target, room(source)))
-        environment = dict(os.environ, NOTIFY_SOCKET=path, STATE_DIRECTORY=self.state())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(log, "w+") as output:
-            notify.bind(path)
-            begin = time.monotonic()
-            with Process([harness.DAEMON, "--config=" + config], env=environment, stdout=output, stderr=output) as process:
-                message = wait_ready(process, notify, log)
-                result = {"seconds": time.monotonic() - begin,
-                          "cpu": time.clock_gettime(~process.pid << 3 | 2),  # clock_getcpuclockid(3)
-                          "rss": peak_memory(process.pid), "cached": source.cached()}
-                huge = re.search(r"2 MiB pages: (\d+)%", message)
-                if huge:
-                    result["huge"] = int(huge.group(1))
-                process.terminate()
-                if process.wait(120) != 0:
-                    raise CannotRun("the daemon did not stop cleanly:\n" + read(log))
-        os.unlink(path)
-        return result
-
-
-def room(source):
-    return sum(-(-size // 4096) * 4096 for _, size in source.files) + 64 * MIB
-
-
-def read(path):
-    with open(path, errors="replace") as f:
-        return f.read()
-
-
-def wait_ready(process, notify, log):
-    """The message with READY=1, after all that came before it."""
-    said, end = "", time.monotonic() + READY_TIMEOUT
-    while time.monotonic() < end:
-        if select.select([notify], [], [], 0.1)[0]:
-            said += notify.recv(65536).decode(errors="replace") + "\n"
-            if re.search(r"^READY=1$", said, re.M):
-                return said
-        elif process.poll() is not None:
-            raise CannotRun("the daemon ended with %d before it was ready:\n%s" % (process.returncode, read(log)))
-    raise CannotRun("the daemon was not ready in %d s:\n%s" % (READY_TIMEOUT, read(log)))
-
-
-def peak_memory(pid):
-    """In bytes."""
-    return int(re.search(r"^VmHWM:\s+(\d+) kB", read("/proc/%d/status" % pid), re.M).group(1)) * 1024
-
-
+# Case -> how it is made, what share of --size= it takes, and what it is called.
 CASES = {
-    "large": (make_large, ("disk", "rsync", "cp", "first", "again")),
-    "small": (make_small, ("rsync", "cp", "first", "again")),
+    "large": (cases.one, 1, "one large file"),
+    "eight": (cases.eight, 1, "eight files"),
+    "small": (small, 0, "20,000 small files"),
+    "huggingface": (cases.huggingface, 0.5, "a Hugging Face cache"),
+    "ollama": (cases.ollama, 0.5, "an Ollama store"),
 }
-TITLES = {"disk": "disk alone", "rsync": "rsync -a --inplace", "cp": "cp -a",
-          "first": "shmstaged, first", "again": "shmstaged, again"}
+NAMED_BY_DIGEST = ("huggingface", "ollama")  # the first time, shmstaged also checks the SHA-256 that the names state
+MODES = ("cold", "cached")
 
 
-def run_rounds(bench, source, names, n_rounds):
-    rounds = []
-    for i in range(n_rounds):
-        # "again" needs the state that "first" leaves; the others take turns at being first
-        free = [name for name in names if name not in ("first", "again")]
-        order = free[i % len(free):] + free[:i % len(free)]
-        order[(i + 1) % len(free):(i + 1) % len(free)] = ["first", "again"]
-        done = {}
-        for name in order:
-            source.chill()
-            done[name] = getattr(bench, name)(source)
-            bench.unmount()
-            print("  round %d: %-20s %7.2f s" % (i + 1, TITLES[name], done[name]["seconds"]), flush=True)
-        rounds.append(done)
-    return rounds
-
-
-def spread(values, form):
-    """Median and range."""
-    if not values:
-        return "-"
-    middle = form % statistics.median(values)
-    return middle if len(values) == 1 else "%s (%s-%s)" % (middle, form % min(values), form % max(values))
-
-
-def ratios(rounds, name, other):
-    """How many times faster than the other, round by round."""
-    return [done[other]["seconds"] / done[name]["seconds"] for done in rounds] if other in rounds[0] and name != other else []
-
-
-def table(source, names, rounds):
-    rows = [("", "seconds", "GiB/s", "CPU s", "page cache left %", "peak RSS MiB", "2 MiB pages %", "x rsync", "x cp")]
-    for name in names:
-        def of(key, scale=1, name=name):
-            return [done[name][key] * scale for done in rounds if key in done[name]]
-
-        rows.append((TITLES[name], spread(of("seconds"), "%.2f"),
-                     "%.2f" % (source.bytes / GIB / statistics.median(of("seconds"))), spread(of("cpu"), "%.2f"),
-                     spread(of("cached"), "%.1f"), spread(of("rss", 1 / MIB), "%.1f"), spread(of("huge"), "%d"),
-                     spread(ratios(rounds, name, "rsync"), "%.2f"), spread(ratios(rounds, name, "cp"), "%.2f")))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                               for i, (cell, width) in enumerate(zip(row, widths))) for row in rows)
-
-
-def broken_bounds(case, rounds):
-    """Sentences."""
-    for name in ("first", "again"):
-        cached = max(done[name]["cached"] for done in rounds)
-        rss = max(done[name]["rss"] for done in rounds)
-        faster = statistics.median(ratios(rounds, name, "rsync"))
-        if cached > CACHED_MAX:
-            yield "%s, %s: %.1f %% of the source stayed in the page cache (at most %.0f %%)." % (
-                case, TITLES[name], cached, CACHED_MAX)
-        if rss >= RSS_MAX:
-            yield "%s, %s: the daemon's resident memory reached %.1f MiB (less than %d)." % (
-                case, TITLES[name], rss / MIB, RSS_MAX // MIB)
-        if faster < 1:
-            yield "%s, %s: slower than rsync (%.2f times its speed)." % (case, TITLES[name], faster)
-
-
-def available_memory():
-    return int(re.search(r"^MemAvailable:\s+(\d+) kB", read("/proc/meminfo"), re.M).group(1)) * 1024
-
-
-def check_machine(scratch, size):
-    """Room for the file on disk, and in RAM for the copy and for what rsync leaves in the page cache."""
-    kind = subprocess.run(["stat", "-f", "-c", "%T", scratch], capture_output=True, text=True, check=True).stdout.strip()
-    if kind in ("tmpfs", "ramfs"):
-        raise CannotRun("%s is on a %s; name a directory on a disk with --scratch=" % (scratch, kind))
-    for what, needed, there in (("memory", 2 * size + GIB, available_memory()),
-                                ("room in " + scratch, size + GIB, shutil.disk_usage(scratch).free)):
-        if there < needed:
-            raise CannotRun("%.1f GiB of %s are needed, %.1f are available; choose a smaller --size=" % (
-                needed / GIB, what, there / GIB))
-    for program in ("rsync", "cp", harness.DAEMON):
-        if not shutil.which(program):
-            raise CannotRun("%s is not installed" % program)
-
-
-def parse_size(text):
-    match = re.fullmatch(r"(\d+)([MG])", text)
-    if not match:
-        raise argparse.ArgumentTypeError("like 512M or 4G")
-    return int(match.group(1)) * {"M": MIB, "G": GIB}[match.group(2)]
-
-
-def parse_cases(text):
-    names = text.split(",")
-    for name in names:
-        if name not in CASES:
-            raise argparse.ArgumentTypeError("of " + ", ".join(CASES))
+def contestants(case, mode, with_method):
+    names = ["limit", "rsync", "cp", "cpsum", "first", "again"]
+    if case != "small":  # a small file would take 2 MiB there
+        names.append("cp2m")
+    if mode == "cold":
+        names.append("vmtouch")
+    if with_method and case == "large" and mode == "cold":
+        names.append("sendfile")
     return names
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--cases", type=parse_cases, default=list(CASES), help="large, small (default: both)")
-    parser.add_argument("--size", type=parse_size, default=4 * GIB, help="of the large file (default 4G)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scratch", type=os.path.abspath, default="/var/tmp", help="a directory on a disk (default /var/tmp)")
-    parser.add_argument("--json", metavar="FILE", help="write every measurement there")
-    return parser.parse_args()
+def in_turns(names, turn):
+    """shmstaged's own stay together, because one needs the state that another leaves."""
+    ours = [name for name in OURS if name in names]
+    free = [name for name in names if name not in OURS]
+    order = free[turn % len(free):] + free[:turn % len(free)]
+    at = (2 * turn + 1) % len(free)
+    return order[:at] + ours + order[at:]
 
 
-def run(arguments, work):
-    bench, report, sentences = Bench(work), {}, []
+class Case:
+    """One source, in one mode."""
+
+    def __init__(self, contest, source, limit_files, mode, names):
+        self.contest, self.source, self.limit_files, self.mode, self.names = contest, source, limit_files, mode, names
+        self.ballast = Ballast(os.path.join(contest.work, "ballast"), 2 * source.bytes + GIB // 4)  # a copy and the page cache
+        self.rounds = []
+
+    def prepare(self, name):
+        if self.mode == "cached":
+            self.source.warm()
+            if name == "limit" and self.limit_files:
+                self.limit_files.warm()
+        else:
+            self.source.chill()
+
+    def run_one(self, name, check):
+        if name in OURS:
+            return getattr(self.contest, name)(self.source, judge=cases.difference if check else None)
+        if name == "limit":
+            limit = self.contest.memory_limit if self.mode == "cached" else self.contest.limit
+            return limit(self.source, self.limit_files.files if self.limit_files else None)
+        return getattr(self.contest, name)(self.source)
+
+    def run(self, n_rounds):
+        for i in range(n_rounds):
+            done = {}
+            for name in in_turns(self.names, i):
+                self.prepare(name)
+                self.ballast.hold()
+                self.ballast.release()
+                done[name] = self.run_one(name, check=i == 0)
+                unmount(self.contest.target)
+                print("  round %d: %-32s %7.3f s" % (i + 1, peers.TITLES[name], done[name]["seconds"]), flush=True)
+            self.rounds.append(done)
+        return self.as_dict()
+
+    def as_dict(self):
+        return {"files": len(self.source.files), "bytes": self.source.bytes, "names": self.names, "rounds": self.rounds}
+
+
+# ---- what it means: functions of what as_dict() returns ----
+
+def ratios(found, name, other):
+    """How many times faster than the other, round by round."""
+    if name == other or other not in found["names"] or name not in found["names"]:
+        return []
+    return [done[other]["seconds"] / done[name]["seconds"] for done in found["rounds"]]
+
+
+def values(found, name, key):
+    return [done[name][key] for done in found["rounds"] if key in done[name]]
+
+
+def cpu_per_gib(found, name):
+    return statistics.median(values(found, name, "cpu")) / (found["bytes"] / GIB)
+
+
+def ratio_columns(found):
+    return [name for name in ("limit", "rsync", "cp", "cp2m", "cpsum", "vmtouch") if name in found["names"]]
+
+
+SHORT = {"limit": "of limit", "rsync": "x rsync", "cp": "x cp", "cp2m": "x cp 2M", "cpsum": "x cp+sum", "vmtouch": "x vmtouch"}
+
+
+def rows(found):
+    """Of text, the first is the head."""
+    columns = ratio_columns(found)
+    yield ["", "seconds", "GiB/s", "CPU s", "CPU s/GiB", "cached after", "peak RSS", "2 MiB pages", *(SHORT[name] for name in columns)]
+    for name in [name for name in peers.TITLES if name in found["names"]]:
+        def median(key, form, scale=1, name=name):
+            some = values(found, name, key)
+            return form % (statistics.median(some) * scale) if some else "-"
+
+        seconds = values(found, name, "seconds")
+        yield [peers.TITLES[name], spread(seconds, "%.2f"), "%.2f" % (found["bytes"] / GIB / statistics.median(seconds)), median("cpu", "%.2f"),
+               "%.2f" % cpu_per_gib(found, name) if values(found, name, "cpu") else "-", median("cached", "%.1f %%"),
+               median("rss", "%.0f MiB", 1 / MIB), median("huge", "%.1f %%"),
+               *(spread_short(ratios(found, name, other)) for other in columns)]
+
+
+def spread_short(some):
+    return "%.2f" % statistics.median(some) if some else "-"
+
+
+def goals_of(case, mode, found):
+    """What is to be reached."""
+    def goal(what, name, other, bound):
+        some = ratios(found, name, other)
+        if some:
+            limit = None if other == "limit" else statistics.median(ratios(found, "limit", other))
+            yield Goal("%s, %s, %s: %s" % (CASES[case][2], mode, peers.TITLES[name], what), statistics.median(some), bound, limit)
+
+    def figure(what, name, key, bound, choose):
+        some = values(found, name, key)
+        if some:
+            yield Goal("%s, %s, %s: %s" % (CASES[case][2], mode, peers.TITLES[name], what), choose(some), bound)
+
+    if mode == "cold" and case in ("large", "eight"):
+        for what, other, bound in (("of the limit", "limit", 0.90), ("times rsync", "rsync", 5), ("times cp + xxh128sum", "cpsum", 2),
+                                   ("times vmtouch", "vmtouch", 2.5)):
+            yield from goal(what, "again", other, bound)
+        for what, other, bound in (("of the limit", "limit", 0.65), ("times rsync", "rsync", 4)):
+            yield from goal(what, "first", other, bound)
+        for name, bound in (("first", 0.15), ("again", 0.15), ("sendfile", 0.6)):
+            if name in found["names"]:
+                yield Goal("%s, cold, %s: CPU seconds per GiB" % (CASES[case][2], peers.TITLES[name]), cpu_per_gib(found, name), -bound)
+    if mode == "cached" and case in ("large", "eight"):
+        for name in ("first", "again"):
+            yield from goal("times cp", name, "cp", 1.3)
+            yield from goal("times rsync", name, "rsync", 8)
+            yield Goal("%s, cached, %s: CPU seconds per GiB" % (CASES[case][2], peers.TITLES[name]), cpu_per_gib(found, name), -0.6)
+    if case == "small":
+        for name in ("first", "again"):
+            yield from goal("times rsync", name, "rsync", 3)
+    for name in ("first", "again"):
+        if mode == "cold":
+            yield from figure("percent left in the page cache", name, "cached", -1, max)
+        yield from figure("percent of 2 MiB pages", name, "huge", 99, min)
+
+
+def gross_failures(case, mode, found):
+    """Sentences."""
+    for name in [name for name in OURS if name in found["names"]]:
+        where = "%s, %s, %s" % (CASES[case][2], mode, peers.TITLES[name])
+        for wrong in values(found, name, "wrong"):
+            if wrong:
+                yield "%s: the mirror is not the source: %s." % (where, wrong)
+        cached = max(values(found, name, "cached"))
+        faster = statistics.median(ratios(found, name, "rsync"))
+        if mode == "cold" and cached > CACHED_MAX:
+            yield "%s: %.1f %% of the source stayed in the page cache (at most %.0f %%)." % (where, cached, CACHED_MAX)
+        if faster < 1 and not (name == "first" and case in NAMED_BY_DIGEST):
+            yield "%s: slower than rsync (%.2f times its speed)." % (where, faster)
+
+
+# ---- the program ----
+
+def run_case(arguments, work, case, with_method):
+    make, share, title = CASES[case]
+    path, limit_path = os.path.join(work, case), os.path.join(work, "limit")
+    found = {}
+    try:
+        source = make(path, int(arguments.size * share) // (32 * MIB) * (32 * MIB))
+        limit_files = None if share else cases.one(limit_path, min(LIMIT_FILE, arguments.size))
+        contest = peers.Contest(work)
+        for mode in arguments.modes:
+            print("%s, %s: %d file(s), %.2f GiB" % (title, mode, len(source.files), source.bytes / GIB), flush=True)
+            names = contestants(case, mode, with_method)
+            found[mode] = Case(contest, source, limit_files, mode, names).run(arguments.rounds)
+            print("\nmedian (min-max) of %d rounds; ratios within a round, median\n%s\n" % (arguments.rounds, table(list(rows(found[mode])))),
+                  flush=True)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(limit_path, ignore_errors=True)
+    return found
+
+
+def body(arguments, work):
+    report, goals, sentences = {}, [], []
+    with_method = peers.knows_copy_method(work)
     for case in arguments.cases:
-        make, names = CASES[case]
-        path = os.path.join(work, case)
-        source = make(path, arguments.size)
-        print("%s: %d file(s), %.2f GiB, cold, %d CPUs" % (case, len(source.files), source.bytes / GIB, os.cpu_count()),
-              flush=True)
-        try:
-            rounds = run_rounds(bench, source, names, arguments.rounds)
-        finally:
-            bench.unmount()
-            shutil.rmtree(path)
-        print("\nmedian (min-max) of %d rounds; ratios within a round\n%s\n" % (
-            len(rounds), table(source, names, rounds)), flush=True)
-        report[case] = {"files": len(source.files), "bytes": source.bytes, "rounds": rounds}
-        sentences += broken_bounds(case, rounds)
+        report[case] = run_case(arguments, work, case, with_method)
+        for mode, found in report[case].items():
+            goals += goals_of(case, mode, found)
+            sentences += gross_failures(case, mode, found)
+    print(goals_table(goals), flush=True)
     if arguments.json:
-        with open(arguments.json, "w") as f:
-            json.dump(report, f, indent=2)
+        add_to_json(arguments.json, "stage", {"cases": report, "goals": [goal.as_dict() for goal in goals]})
     return sentences
 
 
 def main():
-    arguments = parse_arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(2))
-    try:
-        check_machine(arguments.scratch, arguments.size)
-        harness.enter_namespace()
-        with tempfile.TemporaryDirectory(prefix="shmstaged-bench-", dir=arguments.scratch) as work:
-            sentences = run(arguments, work)
-    except (CannotRun, OSError) as error:
-        print("stage.py: %s" % error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 2
-    for sentence in sentences:
-        print(sentence)
-    return 1 if sentences else 0
+    options = parser(__doc__)
+    options.add_argument("--cases", type=parse_list(CASES), default=list(CASES), help=", ".join(CASES) + " (default: all)")
+    options.add_argument("--modes", type=parse_list(MODES), default=list(MODES), help="cold, cached (default: both)")
+    options.add_argument("--size", type=parse_size, default=2 * GIB, help="of the large file, and of eight together (default 2G)")
+    options.add_argument("--rounds", type=int, default=5)
+    arguments = options.parse_args()
+    print("%(processors)d processors (%(model)s), kernel %(kernel)s" % machine(), flush=True)
+    return run_program("stage.py", body, arguments, 2 * arguments.size + 2 * GIB, 2 * arguments.size + 3 * GIB, peers.PROGRAMS)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 import harness  # noqa: E402
-from stage import GIB, MIB, CannotRun, Process, available_memory, parse_size, peak_memory, spread  # noqa: E402
+from measure import GIB, MIB, CannotRun, Process, available_memory, parse_size, peak_memory, spread  # noqa: E402
 
 SMALL_SIZE = 16384
 SMALL_FILES = 20

@@ -197,8 +197,10 @@ class Model:
             return
         self.versions[digest] = version
         self.note("%s finished, %d bytes", version, len(content))
+        if side == DISK and self.is_in_trash(st):
+            version.deleted = [path]  # in the mirror, while it was written
         self.forget_newest(path)
-        for other in list(self.newest) if st.st_nlink > 1 else ():  # it is written there too
+        for other in list(self.newest):  # it is written there too: a hard link, or the name it was given since it was opened
             with contextlib.suppress(OSError):
                 if os.lstat(self.at(side, other)).st_ino == st.st_ino:
                     del self.newest[other]
@@ -208,6 +210,14 @@ class Model:
         with contextlib.suppress(OSError):
             if os.lstat(self.at(side, path)).st_ino == st.st_ino and self.agrees_on_types(path):
                 self.newest[path] = version
+
+    def is_in_trash(self, st):
+        for directory, _, names in os.walk(self.at(DISK, ".shmstaged/trash")):
+            for name in names:
+                with contextlib.suppress(OSError):  # it is being emptied
+                    if os.lstat(os.path.join(directory, name)).st_ino == st.st_ino:
+                        return True
+        return False
 
     def agrees_on_types(self, path):
         """No part of the path is a directory on one side and something else on the other."""
@@ -343,7 +353,7 @@ class Model:
     def rename_directory(self, side, path, to):
         if to == path or to.startswith(path + "/") or os.path.lexists(self.at(side, to)) or os.path.islink(self.at(side, path)):
             return
-        if not os.path.isdir(self.at(side, path)):
+        if not os.path.isdir(self.at(side, path)) or self.leads_out(side, path, to):
             return
         self.note("renaming directory '%s' to '%s' in the %s", path, to, side)
         os.rename(self.at(side, path), self.at(side, to))
@@ -353,6 +363,15 @@ class Model:
         for name in list(self.walk(side)):
             if name.startswith(to + "/"):
                 self.named(side, name)
+
+    def leads_out(self, side, path, to):
+        """A symbolic link below @path would lead out of the tree from @to. Such a link is no part of a mirror, and keeps its name on the disk."""
+        for name in self.walk(side):
+            if name.startswith(path + "/") and os.path.islink(self.at(side, name)):
+                target = os.readlink(self.at(side, name))
+                if os.path.normpath(os.path.join(os.path.dirname(to + name[len(path):]), target)).startswith(".."):
+                    return True
+        return False
 
     def link(self, side, path, to):
         if not stat.S_ISREG(os.lstat(self.at(side, path)).st_mode):

@@ -10,8 +10,9 @@ What may be expected is in churnmodel.py. At the end, when all writers are done,
  5. a name that was last written to holds what was written, whoever wrote it: it is the newest on either side;
  6. after a stop all this is true of the disk alone, the mirror is gone, and tmp/ is empty.
 
-SHMSTAGED_CHURN_SEED=n runs one seed, SHMSTAGED_CHURN_MINUTES=n random ones for so long. What an operation tries is decided by the
-seed alone; how it meets the daemon is not, so a seed that found something may need some runs to find it again.
+There is a test for each seed that has found something. SHMSTAGED_CHURN_SEED=n runs that one instead, SHMSTAGED_CHURN_MINUTES=n tries fresh ones for so
+long. What an operation tries is decided by the seed alone; how it meets the daemon is not, so a seed that found something may need some runs to find it
+again. SHMSTAGED_CHURN_LOG=FILE: all that model and daemons said about a seed that failed goes to FILE-SEED.
 """
 
 import contextlib
@@ -25,7 +26,9 @@ import time
 import harness
 from churnmodel import DISK, FILES, RAM, Model, Version
 
-FOUND = [3, 17, 36]  # seeds that found defects, which were corrected: each run has these and one that is new
+FOUND = [3, 17, 36, 1225492955, 1789171334]  # seeds that found defects, which were corrected
+SEEDS = [int(os.environ["SHMSTAGED_CHURN_SEED"])] if "SHMSTAGED_CHURN_SEED" in os.environ else FOUND
+MINUTES = float(os.environ.get("SHMSTAGED_CHURN_MINUTES", "0"))
 STEPS = int(os.environ.get("SHMSTAGED_CHURN_STEPS", "400"))
 
 CLEAN = r"^Ready: \d+ files?, \S+ in RAM, verified(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
@@ -124,6 +127,34 @@ class Found(harness.Case):
                 self.assertIn(name, [n for _, directories, names in os.walk(self.at(".shmstaged/conflicts")) for n in directories + names])
                 self.end(daemon, name + "/file")
 
+    def test_what_was_renamed_is_saved_when_its_old_name_has_something_else_on_disk(self):
+        """It was to be linked from there, for ever."""
+        self.write("anchor", b"x")
+        self.write("b/file", b"content")
+        daemon = self.ready(self.config(SettleTime="1s"))
+        os.rename(self.mirrored("b"), self.mirrored("a"))
+        daemon.wait_log("Saved 'a'")  # so the file is in the queue
+        self.write("new", b"of the disk")
+        os.rename(self.at("new"), self.at("b/file"))
+        self.wait_until(lambda: os.path.exists(self.at("a/file")), "the new name on disk", daemon)
+        self.assertEqual(self.read(self.at("a/file")), b"content")
+        self.assertEqual(self.read(self.at("b/file")), b"of the disk")
+        self.end(daemon, "a/file", "b/file")
+
+    def test_of_a_directory_and_a_newer_file_of_the_disk_both_are_kept(self):
+        """The file was to take the name in the mirror, where it could not because of what is in the directory, and that could not be saved."""
+        self.begin(old=b"x").kill()
+        self.write("d/file", b"of the mirror", root=self.target)
+        os.utime(self.mirrored("d"), ns=(10**18, 10**18))
+        self.write("d", b"of the disk")
+        daemon = self.ready()
+        self.wait_until(lambda: os.path.exists(self.at("d/file")), "the file on disk", daemon)
+        daemon.wait_log("'d' was changed on disk and in the mirror: the directory, from the mirror, has the name now")
+        self.assertEqual(self.read(self.at("d/file")), b"of the mirror")
+        conflicts = [os.path.join(d, n) for d, _, names in os.walk(self.at(".shmstaged/conflicts")) for n in names]
+        self.assertEqual([self.read(path) for path in conflicts], [b"of the disk"])
+        self.end(daemon, "d/file")
+
 
 class Churn(harness.Case):
     def prepare(self, seed):
@@ -214,16 +245,17 @@ class Churn(harness.Case):
             for name in names:
                 with contextlib.suppress(OSError):
                     os.chmod(name, 0o600 + i % 2)
-        self.behind_its_back(8)
+        # a change of the same name may have been reported right before, and then that it is gone is a deletion: so it may be in the trash, or stay
+        self.behind_its_back(8, heard=True)
         for name in names:
             with contextlib.suppress(OSError):
                 os.unlink(name)
         self.running.signal(signal.SIGCONT)
         self.model.note("events were lost")
 
-    def behind_its_back(self, n):
+    def behind_its_back(self, n, heard=False):
         """Steps of which the daemon hears nothing, with a deletion in the mirror among them."""
-        self.model.alive = False
+        self.model.alive = heard
         for _ in range(n):
             self.model.step()
         for path in self.model.rng.sample(FILES, len(FILES)):
@@ -289,13 +321,12 @@ class Churn(harness.Case):
         return "\n".join(lines[-400:])
 
     @contextlib.contextmanager
-    def full_story(self):
-        """All that model and daemons said goes to a file if a seed fails, and SHMSTAGED_CHURN_LOG= names one."""
+    def full_story(self, seed):
         try:
             yield
         except BaseException:
             if "SHMSTAGED_CHURN_LOG" in os.environ:
-                with open(os.environ["SHMSTAGED_CHURN_LOG"], "w", errors="surrogateescape") as f:
+                with open("%s-%d" % (os.environ["SHMSTAGED_CHURN_LOG"], seed), "w", errors="surrogateescape") as f:
                     f.write("\n".join(self.model.lines) + "\n")
                     for daemon in self.daemons:
                         f.write("-- daemon %d\n%s" % (daemon.pid, daemon.log()))
@@ -365,6 +396,7 @@ class Churn(harness.Case):
             self.assertNotRegex(daemon.log(), "Sanitizer|runtime error|Assertion")
 
     def churn(self, seed):
+        """Nothing is lost, and both sides agree."""
         begun = time.monotonic()
         print("seed %d" % seed, end=" ", flush=True)
         self.prepare(seed)
@@ -386,26 +418,31 @@ class Churn(harness.Case):
             len(self.model.versions), len(kept), len([v for v in kept if self.model.digest(self.at(v.path)) is None]), len(self.daemons),
             self.model.orphaned, time.monotonic() - begun), flush=True)
 
-    def fresh_ground(self):
-        """Another seed in the same test: everything anew."""
-        self.doCleanups()
-        self.setUp()
-
-    def test_nothing_is_lost_and_both_sides_agree(self):
-        minutes = float(os.environ.get("SHMSTAGED_CHURN_MINUTES", "0"))
-        end = time.monotonic() + 60 * minutes
-        if "SHMSTAGED_CHURN_SEED" in os.environ:
-            seeds = [int(os.environ["SHMSTAGED_CHURN_SEED"])]
-        else:
-            seeds = [*FOUND, random.SystemRandom().randrange(1 << 32)]
-        while seeds:
-            seed = seeds.pop(0)
-            with self.subTest(seed=seed), self.full_story():
+    def fresh_seeds(self):
+        """As many as there is time for, one after the other."""
+        end = time.monotonic() + 60 * MINUTES
+        while time.monotonic() < end:
+            seed = random.SystemRandom().randrange(1 << 32)
+            with self.subTest(seed=seed), self.full_story(seed):
                 self.churn(seed)
-            self.fresh_ground()
-            if not seeds and time.monotonic() < end:
-                seeds.append(random.SystemRandom().randrange(1 << 32))
+            self.doCleanups()
+            self.setUp()
+
+
+def test_of(seed):
+    def test(self):
+        with self.full_story(seed):
+            self.churn(seed)
+    return test
+
+
+for seed in SEEDS:
+    setattr(Churn, "test_seed_%d" % seed, test_of(seed))
+
+
+if MINUTES:
+    Churn.test_fresh_seeds = Churn.fresh_seeds
 
 
 if __name__ == "__main__":
-    harness.main()
+    harness.main(jobs=5)

@@ -17,14 +17,16 @@ BAD_VALUES = {
     "Target": ["models", "/", "/..", "/a/../b", "/\x7f", "/" + "x" * 256, "/\xff\xfe"],
     "Size": ["0", "1", "1023K", "0%", "101%", "-5G", "12X", "99999999999999999999", "16777217T"],
     "HugePages": ["yes", "Always", "2M", "within-size"],
-    "NUMAPolicy": ["bind", "bind:", "bind:1-", "bind:3-1", "prefer:0-1", "interleave:x", "bind:9999", "0"],
+    "NUMAPolicy": ["Auto", "auto:0", "bind", "bind:", "bind:1-", "bind:3-1", "prefer:0-1", "interleave:x", "bind:9999", "0"],
     "Swap": ["maybe", "2", "yes no"],
     "Include": ["\"unclosed", "''", "a\\q"],
     "Exclude": ["\"unclosed", "''", "a\\q"],
     "Priority": ["\"unclosed", "''", "a\\q"],
     "OnNoRoom": ["ignore", "Fail", "fail skip"],
     "OnCorrupt": ["keep", "WITHHOLD"],
+    "CopyMethod": ["Auto", "mmap", "direct sendfile", "O_DIRECT"],
     "ChunkSize": ["0", "1", "63K", "65537", "100000", "1025M", "2G", "-16M", "sixteen"],
+    "BandwidthLimit": ["0", "1", "63K", "63999", "-1M", "10%", "100MB", "1.5M", "none", "Off", "fast", "99999999T", "99999999999999999999", "100 M"],
     "WatchSource": ["sometimes", "3"],
     "PollInterval": ["-1", "10ms", "999ms", "25h", "soon", "1 fortnight"],
     "SettleTime": ["-1", "61min", "2h", "x", "5 5"],
@@ -36,6 +38,7 @@ BAD_VALUES = {
     "TrashKeep": ["-1", "never", "101y", "1 fortnight", "infinity 2d", "99999999999999999999"],
     "MassDeleteLimit": ["3", "25%", "3 25", "3% 25%", "3 101%", "3 25.5%", "-3 25%", "3,25%", "3 25% off", "99999999999 25%"],
     "SweepDelay": ["0", "999ms", "infinity", "-1h", "101y", "off"],
+    "Scrub": ["weekly", "999ms", "infinity", "-1d", "366d", "yes 1d"],
     "Engines": ["ollama", "a.mount", "a@.service", "@.service", "a b.service", "x/y.service", "a" * 260 + ".service"],
 }
 
@@ -86,6 +89,7 @@ Deletes=propagate
 TrashKeep=2w 1h
 MassDeleteLimit=50% 10
 SweepDelay=90min
+Scrub=yes
 Engines=ollama.service llama@a\\x2db.service
 [Mirror two]
 Source=/data/two
@@ -101,14 +105,14 @@ MassDeleteLimit=off
         for line in ("Workers=7", "ReserveMemory=1536M", "[Mirror two]", "Size=12.5%", "PollInterval=off",
                      "Engines=ollama.service llama@a\\x2db.service", "Layout=ollama", "WriteBack=no", "Deletes=propagate",
                      "Models=llama3.1:70b hf.co/org/name:* \"odd name\" qwen?", "TrashKeep=14d 1h", "TrashKeep=infinity",
-                     "MassDeleteLimit=10 50%", "MassDeleteLimit=off", "SweepDelay=1h 30min"):
+                     "MassDeleteLimit=10 50%", "MassDeleteLimit=off", "SweepDelay=1h 30min", "Scrub=7d"):
             self.assertIn(line + "\n", first.stdout)
         self.assertEqual(first.stdout.count("\nSource="), 2)
 
     def test_without_a_mirror_the_defaults_are_the_mission(self):
         done = self.check("", expect=0)[1]
         for line in ("Source=/data/models", "Target=/dev/shm/models", "OnNoRoom=fail", "OnCorrupt=withhold", "WriteBack=yes", "Layout=auto",
-                     "Models=", "Deletes=trash", "TrashKeep=7d", "MassDeleteLimit=3 25%", "SweepDelay=1h"):
+                     "Models=", "Deletes=trash", "TrashKeep=7d", "MassDeleteLimit=3 25%", "SweepDelay=1h", "Scrub=no"):
             self.assertIn(line + "\n", done.stdout)
 
     def test_every_key_refuses_values_out_of_range_with_file_and_line(self):

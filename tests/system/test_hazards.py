@@ -472,9 +472,22 @@ class Planted(Hazards):
         self.wait_saved("d0/later")
         self.running.listen(6)
         self.assertEqual(self.read(self.on_disk("d0/f00")), b"content 0")
-        self.running.signal(signal.SIGTERM)
-        self.running.join()
+        os.makedirs(self.mirrored("new/inner"))
+        os.mkfifo(self.mirrored("new/inner/fifo"))
+        self.running.stop()  # there is nothing in them that would have to be kept
+        self.assert_gone()
         self.assertEqual(self.read(self.on_disk("d0/f00")), b"content 0")
+        self.assertTrue(os.path.isdir(self.on_disk("new/inner")))
+
+    def test_a_pipe_beside_what_could_not_be_saved_keeps_it(self):
+        self.tree()
+        self.begin()
+        with open(self.mirrored("d0/open"), "wb") as f:
+            f.write(b"not finished")
+            f.flush()
+            os.mkfifo(self.mirrored("d0/fifo"))
+            self.running.stop(expect=1)
+        self.assertEqual(self.names(), {"d0", "d0/open"})
 
     def test_set_id_and_sticky_bits_do_not_reach_the_disk(self):
         self.write("existing", b"1")

@@ -28,6 +28,16 @@ class Target(harness.Case):
 
 
 class Mounted(Target):
+    @staticmethod
+    def nodes():
+        """That have memory: all are listed in one line, with ranges."""
+        try:
+            with open("/sys/devices/system/node/has_memory") as f:
+                parts = [[int(n) for n in part.split("-")] for part in f.read().strip().split(",")]
+        except FileNotFoundError:
+            return 1
+        return sum(part[-1] - part[0] + 1 for part in parts)
+
     def test_root_gets_a_tmpfs_with_the_options_that_were_asked_for(self):
         self.write("a", size=3 << 20)
         daemon = self.ready(self.config(Size="64M"))
@@ -41,7 +51,7 @@ class Mounted(Target):
         self.assertTrue(told, daemon.log())
         self.assertEqual("huge=within_size" in options, told[1] == "yes")
         self.assertEqual("noswap" in options, told[2] == "yes")
-        self.assertEqual(told[3], "not asked for")
+        self.assertEqual(told[3], "one node" if self.nodes() == 1 else "interleave over %d nodes (NUMAPolicy=auto)" % self.nodes())
         release = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
         if os.path.exists("/sys/kernel/mm/transparent_hugepage"):
             self.assertIn("huge=within_size", options)
@@ -63,9 +73,31 @@ class Mounted(Target):
     def test_a_numa_policy_is_set_or_its_refusal_is_told(self):
         self.write("a", b"x")
         daemon = self.ready(self.config(Size="64M", NUMAPolicy="interleave"))
-        told = re.search(r"NUMA policy: (\w+)", daemon.log())[1]
-        self.assertEqual(told, "yes" if "mpol=interleave" in mount_options(self.target)[2] else "no")
+        told = re.search(r"NUMA policy: (.*)", daemon.log())[1]
+        self.assertEqual(told, "interleave (NUMAPolicy=interleave)" if "mpol=interleave" in mount_options(self.target)[2]
+                         else "none, and not interleave (NUMAPolicy=interleave)")
         daemon.stop()
+
+    def test_without_a_numa_policy_nothing_is_asked_for(self):
+        self.write("a", b"x")
+        daemon = self.ready(self.config(Size="64M", NUMAPolicy="default"))
+        self.assertRegex(daemon.log(), "NUMA policy: not asked for\n")
+        self.assertNotIn("mpol=", mount_options(self.target)[2])
+        daemon.stop()
+
+    def test_a_numa_policy_that_is_there_is_told_and_stays(self):
+        """The kernel shows it with a list; a kernel without NUMA refuses to mount it, and there is nothing to be told."""
+        os.mkdir(self.target)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32M,mpol=bind:0", "models", self.target], check=False).returncode != 0:
+            self.assertFalse(os.path.exists("/sys/devices/system/node/has_memory"), "this kernel has NUMA, and must take it")
+            return
+        self.write("a", b"x")
+        for policy, told in (("prefer:0", "bind:0, and not prefer:0 (NUMAPolicy=prefer:0)"), ("bind:0", "bind:0 (NUMAPolicy=bind:0)"),
+                             ("default", "bind:0, with which it was mounted (NUMAPolicy=default asks for none)")):
+            daemon = self.ready(self.config(NUMAPolicy=policy))
+            self.assertIn("NUMA policy: %s\n" % told, daemon.log())
+            daemon.stop()
+            self.assertIn("mpol=bind:0", mount_options(self.target)[2])
 
     def test_the_directory_that_was_there_stays(self):
         os.mkdir(self.target)

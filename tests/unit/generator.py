@@ -229,6 +229,20 @@ class Kernel(Case):
         self.generate(self.ASKED)
         self.assertEqual(self.options(), taken)
 
+    def test_the_automatic_policy_follows_the_nodes_of_the_machine(self):
+        """The nodes are those below the root that is given; whether the kernel takes the policy is its own business."""
+        taken = subprocess.run(['unshare', '--mount', 'mount', '-t', 'tmpfs', '-o', 'mpol=interleave', 'tmpfs', self.directory],
+                               stderr=subprocess.DEVNULL, check=False).returncode == 0
+        plain = '[Mirror m]\nSource=/data/m\nTarget=/run/m\nHugePages=never\nSwap=yes\n'
+        for configuration in (plain, plain + 'NUMAPolicy=auto\n'):
+            for nodes, several in (('0', False), ('0-1', True), ('0,2', True), ('', False), ('1', False)):
+                self.put('sys/devices/system/node/has_memory', nodes + '\n')
+                self.generate(configuration)
+                self.assertEqual(self.options(), ['mpol=interleave'] if several and taken else [], nodes)
+        (self.root / 'sys/devices/system/node/has_memory').unlink()
+        self.generate(plain)
+        self.assertEqual(self.options(), [])
+
     def test_options_that_cannot_be_probed_are_left_out(self):
         self.generate(self.ASKED, user=NOBODY)
         self.assertEqual(self.options(), [])

@@ -147,6 +147,7 @@ static void every_good_value_is_taken_and_printed_in_one_form(void **state _unus
                 { "Mirror a", "HugePages", "always", "always" },
                 { "Mirror a", "HugePages", "advise", "advise" },
                 { "Mirror a", "HugePages", "never", "never" },
+                { "Mirror a", "NUMAPolicy", "auto", "auto" },
                 { "Mirror a", "NUMAPolicy", "default", "default" },
                 { "Mirror a", "NUMAPolicy", "local", "local" },
                 { "Mirror a", "NUMAPolicy", "interleave", "interleave" },
@@ -177,6 +178,17 @@ static void every_good_value_is_taken_and_printed_in_one_form(void **state _unus
                 { "Mirror a", "OnNoRoom", "link", "link" },
                 { "Mirror a", "OnCorrupt", "withhold", "withhold" },
                 { "Mirror a", "OnCorrupt", "fail", "fail" },
+                { "Mirror a", "CopyMethod", "auto", "auto" },
+                { "Mirror a", "CopyMethod", "sendfile", "sendfile" },
+                { "Mirror a", "CopyMethod", "direct", "direct" },
+                { "Mirror a", "CopyMethod", "buffered", "buffered" },
+                { "Mirror a", "BandwidthLimit", "off", "off" },
+                { "Mirror a", "BandwidthLimit", "64K", "64K" },
+                { "Mirror a", "BandwidthLimit", "64000", "64K" },
+                { "Mirror a", "BandwidthLimit", "65536", "65536" },
+                { "Mirror a", "BandwidthLimit", "2500M", "2500M" },
+                { "Mirror a", "BandwidthLimit", "3000M", "3G" },
+                { "Mirror a", "BandwidthLimit", "1T", "1T" },
                 { "Mirror a", "ChunkSize", "64K", "64K" },
                 { "Mirror a", "ChunkSize", "1G", "1G" },
                 { "Mirror a", "ChunkSize", "69632", "68K" },
@@ -233,6 +245,16 @@ static void every_good_value_is_taken_and_printed_in_one_form(void **state _unus
                 { "Mirror a", "SweepDelay", "90min", "1h 30min" },
                 { "Mirror a", "SweepDelay", "100y", "36525d" },
                 { "Mirror a", "SweepDelay", "", "1h" },
+                { "Mirror a", "Scrub", "1d", "1d" },
+                { "Mirror a", "Scrub", "yes", "7d" },
+                { "Mirror a", "Scrub", "1w", "7d" },
+                { "Mirror a", "Scrub", "on", "7d" },
+                { "Mirror a", "Scrub", "1", "1s" }, /* a second, not "yes" */
+                { "Mirror a", "Scrub", "1y", "365d 6h" },
+                { "Mirror a", "Scrub", "0", "no" },
+                { "Mirror a", "Scrub", "off", "no" },
+                { "Mirror a", "Scrub", "false", "no" },
+                { "Mirror a", "Scrub", "", "no" },
                 { "Mirror a", "Engines", "ollama.service llama-server@7.service",
                   "ollama.service llama-server@7.service" },
                 { "Mirror a", "Engines", "a.socket b.target c\\x2dd.service", "a.socket b.target c\\x2dd.service" },
@@ -266,7 +288,7 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
                 { "Mirror a", "Size", { "0", "1023K", "0%", "0.99%", "100.01%", "101%", "200%", "all", "AUTO", "16 G",
                                         "min(ram/2,16G)", "-16G", "1e9", "99999999999T" } },
                 { "Mirror a", "HugePages", { "yes", "Always", "within-size", "2M", "always never" } },
-                { "Mirror a", "NUMAPolicy", { "Default", "bind", "bind:", "bind:a", "bind:0-", "bind:-1", "bind:3-1",
+                { "Mirror a", "NUMAPolicy", { "Default", "auto:0", "prefer:", "bind", "bind:", "bind:a", "bind:0-", "bind:-1", "bind:3-1",
                                               "bind:0,", "bind:1024", "prefer", "prefer:0-1", "prefer:0,1",
                                               "interleave:", "local:0", "0-3", "bind:0 1", "bind:=0" } },
                 { "Mirror a", "Swap", { "maybe", "2", "ye", "yes # really", "none" } },
@@ -279,6 +301,8 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
                 { "Mirror a", "Priority", { "\\u00e9" } },
                 { "Mirror a", "OnNoRoom", { "maybe", "Fail", "skip,link", "0" } },
                 { "Mirror a", "OnCorrupt", { "skip", "ignore" } },
+                { "Mirror a", "CopyMethod", { "Auto", "read", "mmap", "direct,buffered", "0", "yes" } },
+                { "Mirror a", "BandwidthLimit", { "0", "63K", "63999", "auto", "10%", "1.5M", "100MB", "on", "-1M", "18446745T" } },
                 { "Mirror a", "ChunkSize", { "0", "60K", "65535", "65537", "66K", "1025M", "2G", "auto", "10%" } },
                 { "Mirror a", "PollInterval", { "999ms", "0.5", "1us", "25h", "1d 1us", "2d", "never", "no",
                   "-1", "1 min 30",
@@ -296,6 +320,7 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
                                                    "-1 25%", "3 -25%", "3,25%", "3 25 %", "325%", "25%3", "Off", "no", "off 3 25%",
                                                    "3 25% off", "4294967296 25%", "x 25%", "3 %", "3 25%%", "+3 25%" } },
                 { "Mirror a", "SweepDelay", { "0", "999ms", "0.999s", "off", "infinity", "100y 1s", "-1h", "soon" } },
+                { "Mirror a", "Scrub", { "weekly", "auto", "999ms", "0.5", "366d", "infinity", "-1d", "yes no", "1d yes", "yes 1d" } },
                 { "Mirror a", "Engines", { "ollama", "ollama.mount", ".service", "@.service", "a@.service",
                   "a b.service",
                                            "a/b.service", "\"a.service\"", "a.service,b.service", "\xc3\xa9.service",
@@ -310,6 +335,7 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
                 { "MassDeleteLimit", "MassDeleteLimit=maybe: must be off, or a number and a percentage from 0% to 100% with a blank "
                                      "between them, such as 3 25%" },
                 { "SweepDelay", "SweepDelay=maybe: must be a time from 1s to 100y, such as 1h or 30min" },
+                { "Scrub", "Scrub=maybe: must be no, yes, or a time from 1s to 1y, such as 1d or 2w" },
         };
         size_t n_rows;
 
@@ -375,7 +401,7 @@ static void no_file_content_means_one_mirror_with_all_defaults(void **state _unu
                 assert_string_equal(mirror->target, "/dev/shm/models");
                 assert_int_equal(mirror->size.kind, AMOUNT_AUTO);
                 assert_int_equal(mirror->huge_pages, HUGE_WITHIN_SIZE);
-                assert_string_equal(mirror->numa_policy, "default");
+                assert_string_equal(mirror->numa_policy, "auto");
                 assert_false(mirror->swap);
                 assert_non_null(mirror->include);
                 assert_null(mirror->include[0]);
@@ -384,6 +410,7 @@ static void no_file_content_means_one_mirror_with_all_defaults(void **state _unu
                 assert_null(mirror->engines[0]);
                 assert_int_equal(mirror->on_no_room, NO_ROOM_FAIL);
                 assert_int_equal(mirror->on_corrupt, CORRUPT_WITHHOLD);
+                assert_int_equal(mirror->copy_method, COPY_METHOD_AUTO);
                 assert_int_equal(mirror->chunk_size, 4 * MIB);
                 assert_true(mirror->watch_source);
                 assert_int_equal(mirror->poll_usec, 60 * USEC_PER_SEC);
@@ -397,6 +424,7 @@ static void no_file_content_means_one_mirror_with_all_defaults(void **state _unu
                 assert_int_equal(mirror->trash_keep_usec, 7 * USEC_PER_DAY);
                 assert_true(delete_limit_equal(mirror->mass_delete_limit, (DeleteLimit){ .names = 3, .percent = 25 }));
                 assert_int_equal(mirror->sweep_delay_usec, USEC_PER_HOUR);
+                assert_int_equal(mirror->scrub_usec, 0);
                 assert_int_equal(config->reserve.kind, AMOUNT_PERMYRIAD);
                 assert_int_equal(config->reserve.value, 1000);
                 assert_int_equal(config->workers, i == 3 ? 3 : 0);
@@ -684,7 +712,7 @@ static void copies_are_equal_and_independent(void **state _unused_) {
 static void mirrors_differ_if_any_key_differs(void **state _unused_) {
         static const char *const others[] = { "/other", "/other", "1G", "never", "local", "yes", "ollama", "a", "a", "a", "a",
                 "skip",
-                                              "fail", "1M", "no", "2min", "3s", "no", "keep", "8d", "4 25%", "2h", "no",
+                                              "fail", "direct", "1M", "100M", "no", "2min", "3s", "no", "keep", "8d", "4 25%", "2h", "1d", "no",
                                               "a.service" };
         _cleanup_(config_freep) Config *base = load_good("[Mirror a]\n"), *renamed = load_good("[Mirror b]\n");
         size_t n, tried = 0;

@@ -67,6 +67,38 @@ static void the_last_put_wins(void **state) {
                 assert_int_equal(manifest->entries[i].size, 3000 + (unsigned) atoi(manifest->entries[i].path));
 }
 
+static int compare_strings(const void *a, const void *b) {
+        return strcmp(a, b);
+}
+
+/* Every length up to some runs of the merging, in an order that is the same each time; half of the names come again and have to win. */
+static void lists_of_any_length_are_sorted(void **state) {
+        enum { MOST = 70 };
+        char names[MOST][16];
+        uint32_t seed = 1;
+
+        (void) state;
+        for (size_t n = 0; n <= MOST; n++) {
+                _cleanup_(manifest_freep) Manifest *manifest = NULL;
+
+                assert_int_equal(manifest_new(&manifest), 0);
+                for (size_t i = 0; i < n; i++) {
+                        seed = seed * 1664525 + 1013904223;
+                        (void) snprintf(names[i], sizeof(names[i]), "%08x-%zu", seed, i);
+                        assert_int_equal(manifest_put(manifest, &(Entry){ .path = names[i], .size = 1 }), 0);
+                }
+                for (size_t i = 0; i < n; i += 2)
+                        assert_int_equal(manifest_put(manifest, &(Entry){ .path = names[i], .size = 2 }), 0);
+                manifest_sort(manifest);
+                assert_int_equal(manifest->n_entries, n);
+                for (size_t i = 0; i < n; i++)
+                        assert_int_equal(manifest_find(manifest, names[i])->size, i % 2 == 0 ? 2 : 1);
+                qsort(names, n, sizeof(names[0]), compare_strings);
+                for (size_t i = 0; i < n; i++)
+                        assert_string_equal(manifest->entries[i].path, names[i]);
+        }
+}
+
 static void strings_are_copied(void **state) {
         _cleanup_(manifest_freep) Manifest *manifest = make();
         char path[] = "link", target[] = "file";
@@ -679,6 +711,7 @@ int main(void) {
                 cmocka_unit_test(entries_are_found_in_path_order),
                 cmocka_unit_test(an_empty_list_finds_nothing),
                 cmocka_unit_test(the_last_put_wins),
+                cmocka_unit_test(lists_of_any_length_are_sorted),
                 cmocka_unit_test(strings_are_copied),
                 cmocka_unit_test(a_filter_drops_what_it_names),
                 cmocka_unit_test(what_is_below_an_unreadable_directory_is_unknown),

@@ -146,7 +146,7 @@ static void the_answers_are_those_of_a_real_mount(void **state) {
         f->mirror.huge_pages = HUGE_WITHIN_SIZE;
         f->mirror.swap = false;
         f->mirror.numa_policy = mpol;
-        assert_int_equal(mount_probe(&f->mirror, &options), 0);
+        assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
         assert_int_equal(options.answer[MOUNT_HUGE],
                          kernel_takes(f, "huge=within_size") ? MOUNT_TAKEN : MOUNT_REFUSED);
         assert_int_equal(options.answer[MOUNT_NOSWAP], kernel_takes(f, "noswap") ? MOUNT_TAKEN : MOUNT_REFUSED);
@@ -159,7 +159,7 @@ static void what_is_not_asked_for_is_not_probed(void **state) {
         MountOptions options;
 
         f->mirror.numa_policy = mpol;
-        assert_int_equal(mount_probe(&f->mirror, &options), 0);
+        assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
         for (size_t i = 0; i < _MOUNT_OPTION_MAX; i++)
                 assert_int_equal(options.answer[i], MOUNT_NOT_ASKED);
 }
@@ -174,7 +174,7 @@ static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
 
                 (void) snprintf(policy, sizeof(policy), "%s", policies[i]);
                 f->mirror.numa_policy = policy;
-                assert_int_equal(mount_probe(&f->mirror, &options), 0);
+                assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
                 assert_int_equal(options.answer[MOUNT_MPOL], MOUNT_REFUSED);
                 assert_int_equal(open_sized(f, MIB), 0);
                 assert_int_equal(f->mount.kind, MOUNT_MADE);
@@ -186,7 +186,7 @@ static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
 static void the_option_text_names_what_was_taken(void **state) {
         Fixture *f = *state;
         char mpol[] = "interleave:0,2";
-        MountOptions options = { { MOUNT_TAKEN, MOUNT_TAKEN, MOUNT_TAKEN } };
+        MountOptions options = { { MOUNT_TAKEN, MOUNT_TAKEN, MOUNT_TAKEN }, .n_nodes = 1 };
         char *text;
 
         f->mirror.huge_pages = HUGE_ALWAYS;
@@ -202,11 +202,31 @@ static void the_option_text_names_what_was_taken(void **state) {
         free(text);
 }
 
+static void the_automatic_policy_asks_for_what_the_machine_has(void **state) {
+        Fixture *f = *state;
+        char mpol[] = "auto";
+        MountOptions options;
+        bool taken = kernel_takes(f, "mpol=interleave");
+        char *text;
+
+        f->mirror.huge_pages = HUGE_NEVER;
+        f->mirror.swap = true;
+        f->mirror.numa_policy = mpol;
+        assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
+        assert_int_equal(options.answer[MOUNT_MPOL], MOUNT_NOT_ASKED);
+        assert_int_equal(mount_probe(&f->mirror, 2, &options), 0);
+        assert_int_equal(options.answer[MOUNT_MPOL], taken ? MOUNT_TAKEN : MOUNT_REFUSED);
+        text = mount_option_text(&f->mirror, MIB, &options);
+        assert_string_equal(text, taken ? "size=1048576,mode=0755,nosuid,nodev,noexec,mpol=interleave"
+                                        : "size=1048576,mode=0755,nosuid,nodev,noexec");
+        free(text);
+}
+
 static int check_unknown(Fixture *f) {
         MountOptions options;
 
         f->mirror.huge_pages = HUGE_WITHIN_SIZE;
-        HOLDS(mount_probe(&f->mirror, &options) == 0);
+        HOLDS(mount_probe(&f->mirror, 1, &options) == 0);
         HOLDS(options.answer[MOUNT_HUGE] == MOUNT_UNKNOWN);
         HOLDS(options.answer[MOUNT_NOSWAP] == MOUNT_NOT_ASKED);
         return 0;
@@ -339,6 +359,38 @@ static void the_options_of_a_found_tmpfs_are_read_from_the_table(void **state) {
         }
         assert_true(n_tried >= 1);
         print_message("%zu of %zu option sets are known to this kernel\n", n_tried, ELEMENTSOF(cases));
+}
+
+static void a_found_tmpfs_has_the_policy_that_is_wanted_or_another(void **state) {
+        static const struct {
+                const char *options;
+                unsigned n_nodes;
+                const char *policy;
+                MountAnswer answer;
+        } cases[] = {
+                { "rw,size=1m", 1, "auto", MOUNT_NOT_ASKED },
+                { "rw,size=1m", 2, "auto", MOUNT_REFUSED },
+                { NULL, 2, "auto", MOUNT_REFUSED },
+                { "rw,size=1m,mpol=interleave:0-1", 2, "auto", MOUNT_TAKEN },
+                { "rw,size=1m,mpol=interleave:0,2", 2, "auto", MOUNT_TAKEN },
+                { "rw,size=1m,mpol=interleave:0,2,noswap", 3, "auto", MOUNT_REFUSED },
+                { "rw,mpol=bind:0", 2, "auto", MOUNT_REFUSED },
+                { "rw,mpol=bind:0", 1, "auto", MOUNT_NOT_ASKED },
+                { "rw,mpol=bind:0", 1, "default", MOUNT_NOT_ASKED },
+                { "rw,mpol=local", 2, "local", MOUNT_TAKEN },
+                { "rw,mpol=prefer:1", 2, "prefer:0", MOUNT_REFUSED },
+        };
+        Fixture *f = *state;
+        MountAnswer answers[_MOUNT_OPTION_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char policy[32];
+
+                (void) snprintf(policy, sizeof(policy), "%s", cases[i].policy);
+                f->mirror.numa_policy = policy;
+                assert_int_equal(tmpfs_answers(cases[i].options, &f->mirror, cases[i].n_nodes, answers), 0);
+                assert_int_equal(answers[MOUNT_MPOL], cases[i].answer);
+        }
 }
 
 static void another_filesystem_on_the_target_is_refused(void **state) {
@@ -616,6 +668,7 @@ int main(void) {
                 CASE(what_is_not_asked_for_is_not_probed),
                 CASE(an_option_that_the_kernel_refuses_is_left_out),
                 CASE(the_option_text_names_what_was_taken),
+                CASE(the_automatic_policy_asks_for_what_the_machine_has),
                 CASE(without_rights_the_answer_is_unknown),
                 CASE(a_missing_target_is_made_and_mounted),
                 CASE(a_size_of_nothing_is_not_a_size_without_limit),
@@ -624,6 +677,7 @@ int main(void) {
                 CASE(a_tmpfs_of_somebody_else_is_used_and_not_unmounted),
                 CASE(a_tmpfs_without_a_limit_leaves_the_budget_alone),
                 CASE(the_options_of_a_found_tmpfs_are_read_from_the_table),
+                CASE(a_found_tmpfs_has_the_policy_that_is_wanted_or_another),
                 CASE(another_filesystem_on_the_target_is_refused),
                 CASE(the_topmost_of_stacked_mounts_counts),
                 CASE(a_mount_that_lies_under_another_does_not_count),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is cached, held against mincore(2), and what is mapped by huge pages, held against what the tmpfs was told to use. */
+/* What is cached, held against mincore(2). */
 
 #include "pagecache.h"
 #include "ground.h"
@@ -98,37 +98,6 @@ static void what_has_no_pages_has_none_cached(void **state) {
         assert_int_equal(pagecache_bytes(-1, 0, MIB), 0);
 }
 
-static uint64_t huge_bytes_on(const char *options, uint64_t length) {
-        uint64_t found;
-        uint8_t *map;
-        int fd;
-
-        make_tmpfs("tmpfs", options);
-        fd = open("tmpfs/file", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-        assert_int_equal(ftruncate(fd, (off_t) length), 0);
-        assert_int_equal(fallocate(fd, 0, 0, (off_t) length), 0);
-        map = mmap(NULL, length, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-        assert_true(map != MAP_FAILED);
-        found = pagecache_huge_bytes(map, length);
-        (void) munmap(map, length);
-        (void) close(fd);
-        assert_int_equal(umount("tmpfs"), 0);
-        assert_int_equal(rmdir("tmpfs"), 0);
-        return found;
-}
-
-static void huge_pages_are_counted_where_there_are_some(void **state) {
-        uint64_t found = huge_bytes_on("size=64m,huge=always", 16 * MIB);
-
-        (void) state;
-        assert_true(found >= 8 * MIB && found <= 16 * MIB && found % (2 * MIB) == 0);
-}
-
-static void small_pages_are_not_counted(void **state) {
-        (void) state;
-        assert_int_equal(huge_bytes_on("size=64m,huge=never", 16 * MIB), 0);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_dropped_is_gone),
@@ -136,8 +105,6 @@ int main(void) {
                 cmocka_unit_test(only_the_range_is_dropped),
                 cmocka_unit_test(looking_reads_nothing),
                 cmocka_unit_test(what_has_no_pages_has_none_cached),
-                cmocka_unit_test(huge_pages_are_counted_where_there_are_some),
-                cmocka_unit_test(small_pages_are_not_counted),
         };
 
         ground_enter();

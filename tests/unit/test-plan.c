@@ -81,7 +81,7 @@ typedef struct Case {
         char **priority;
         LayoutKind layout;
         bool keeps_owners, armed;
-        PathSet deleted;
+        PathSet deleted, damaged;
         Plan *plan;
 } Case;
 
@@ -100,8 +100,9 @@ static void case_put(Case *c, const char *path, const char *base, const char *so
 static void case_plan(Case *c) {
         PlanInput input = { .base = c->base, .source = c->source, .mirror = c->mirror, .previous = c->previous, .source_path = disk,
                             .priority = c->priority, .layout = c->layout, .keeps_owners = c->keeps_owners, .armed = c->armed,
-                            .deleted = c->deleted.n > 0 ? &c->deleted : NULL };
+                            .deleted = c->deleted.n > 0 ? &c->deleted : NULL, .damaged = c->damaged.n > 0 ? &c->damaged : NULL };
 
+        pathset_sort(&c->damaged);
         pathset_sort(&c->deleted);
         manifest_sort(c->base);
         manifest_sort(c->source);
@@ -119,6 +120,7 @@ static void case_done(Case *c) {
         c->mirror = manifest_free(c->mirror);
         c->previous = manifest_free(c->previous);
         pathset_done(&c->deleted);
+        pathset_done(&c->damaged);
 }
 
 static void case_deleted(Case *c, const char *path) {
@@ -143,6 +145,7 @@ typedef struct Setting {
         LayoutKind layout;
         bool keeps_owners, armed;
         bool deleted;     /* it was seen to go */
+        bool damaged;     /* other bytes were found in it */
         const char *path; /* "it" if NULL */
 } Setting;
 
@@ -157,6 +160,8 @@ static PlanAction decide_in(const Setting *setting, const char *base, const char
         c.armed = setting->armed;
         if (setting->deleted)
                 case_deleted(&c, path);
+        if (setting->damaged)
+                assert_int_equal(pathset_add(&c.damaged, path), 0);
         case_put(&c, path, base, source, mirror);
         case_plan(&c);
         assert_int_equal(c.plan->n_items, 1);
@@ -403,6 +408,39 @@ static void attributes_that_were_changed_in_the_mirror(void **state) {
         assert_rows_in(&(Setting){ .keeps_owners = true, .armed = true }, rows, ELEMENTSOF(rows));
         assert_rows_in(&(Setting){ .keeps_owners = true }, unarmed, ELEMENTSOF(unarmed));
         assert_rows_in(&(Setting){ .armed = true }, without_owners, ELEMENTSOF(without_owners));
+}
+
+static void what_would_be_kept_is_staged_again_if_it_is_damaged(void **state) {
+        static const Row rows[] = {
+                { "A", "A", "A", PLAN_STAGE },
+                { "A", "B", "A", PLAN_STAGE },
+                { "hA", "hA", "hA", PLAN_STAGE },
+                { "A", "A", "B", PLAN_SAVE },   /* a client was there since */
+                { "A", "A", "A'", PLAN_ADOPT }, /* somebody may have been: the bytes decide */
+                { "A", "A", "A!", PLAN_ADOPT },
+                { "A", "B", "C", PLAN_CONFLICT },
+                { "A", "-", "A", PLAN_REMOVE },
+                { "-", "-", "A", PLAN_SAVE },
+                { "d", "d", "d", PLAN_KEEP },
+                { "lA", "lA", "lA", PLAN_KEEP },
+        };
+
+        (void) state;
+        assert_rows_in(&(Setting){ .damaged = true }, rows, ELEMENTSOF(rows));
+}
+
+static void all_names_of_a_damaged_file_are_staged_again(void **state) {
+        Case c;
+
+        (void) state;
+        case_init(&c);
+        case_put(&c, "lead", "A", "A", "A");
+        case_put(&c, "more", "hA", "hA", "hA");
+        assert_int_equal(pathset_add(&c.damaged, "lead"), 0);
+        case_plan(&c);
+        assert_action(&c, "lead", PLAN_STAGE);
+        assert_action(&c, "more", PLAN_STAGE);
+        case_done(&c);
 }
 
 static void only_what_was_seen_to_go_is_deleted(void **state) {
@@ -1481,6 +1519,8 @@ int main(void) {
                 cmocka_unit_test(hard_links),
                 cmocka_unit_test(a_link_to_the_disk_is_known_by_its_text),
                 cmocka_unit_test(attributes_that_were_changed_in_the_mirror),
+                cmocka_unit_test(what_would_be_kept_is_staged_again_if_it_is_damaged),
+                cmocka_unit_test(all_names_of_a_damaged_file_are_staged_again),
                 cmocka_unit_test(only_what_was_seen_to_go_is_deleted),
                 cmocka_unit_test(a_directory_that_was_seen_to_go_stands_for_all_below),
                 cmocka_unit_test(what_only_could_not_be_seen_in_the_mirror_is_not_deleted),

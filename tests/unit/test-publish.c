@@ -8,6 +8,8 @@
 #include "scan.h"
 #include "ground.h"
 
+#include <linux/capability.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 static Staging staging;
@@ -359,6 +361,48 @@ static void without_root_the_files_are_ours(void **state) {
         assert_int_equal(chmod("mirror", 0755), 0);
 }
 
+static void set_may_search(bool may) {
+        struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+        assert_int_equal(syscall(SYS_capget, &head, sets), 0);
+        if (may)
+                sets[0].effective |= 1U << CAP_DAC_READ_SEARCH;
+        else
+                sets[0].effective &= ~(1U << CAP_DAC_READ_SEARCH);
+        assert_int_equal(syscall(SYS_capset, &head, sets), 0);
+}
+
+/* A descriptor that was opened before the capability went is one that the kernel does not link by itself, as every one is before Linux 6.10. */
+static void without_the_capability_the_copy_is_linked_by_its_name_in_proc(void **state) {
+        const char *what = NULL;
+        const Entry *source;
+        bool lost = false;
+        int from, r;
+        Entry entry;
+
+        (void) state;
+        put_text("disk/file", "content");
+        source = source_entry("file");
+        from = openat(sourcefd, "file", O_RDONLY | O_CLOEXEC);
+        assert_true(from >= 0);
+        for (unsigned i = 0; i < 2; i++) { /* the second time it is known */
+                int fd = make_temporary("content");
+
+                set_may_search(false);
+                assert_int_equal(linkat(fd, "", staging.fd, "refused", AT_EMPTY_PATH), -1);
+                assert_int_equal(errno, ENOENT);
+                r = publish_file(&staging, fd, from, source, NULL, &entry, &lost, &what);
+                set_may_search(true);
+                assert_int_equal(r, 0);
+                assert_agrees("file", &entry);
+                source = source_entry("file"); /* assert_agrees() has looked anew */
+                assert_int_equal(unlink("mirror/file"), 0);
+                (void) close(fd);
+        }
+        (void) close(from);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -375,6 +419,7 @@ int main(void) {
                 CASE(further_names_share_the_inode),
                 CASE(a_further_name_is_tied_to_what_the_source_has_and_to_nothing_else),
                 CASE(without_root_the_files_are_ours),
+                CASE(without_the_capability_the_copy_is_linked_by_its_name_in_proc), /* last: it is remembered from then on */
         };
 
         ground_enter();

@@ -39,6 +39,46 @@ static void a_ready_mirror_says_so(void **state) {
         assert_line(m, "Ready: 0 files, 0B in RAM, verified");
 }
 
+static void direct_reads_are_told_as_a_share_of_what_was_staged_if_there_were_some(void **state) {
+        MirrorStatus m = settled, both[2] = { settled, settled };
+
+        (void) state;
+        m.copied_bytes = 40 * GIB;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified");
+        m.direct_bytes = 30 * GIB;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified; direct reads: 75%");
+        m.direct_bytes = 40 * GIB;
+        m.huge_bytes = m.measured_bytes = 100;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified; 2 MiB pages: 100%; direct reads: 100%");
+        both[0].copied_bytes = both[0].direct_bytes = GIB;
+        both[1].copied_bytes = 3 * GIB;
+        assert_line_at(both, 2, (StatusRate){}, "Ready: 24 files, 82G in RAM, verified; direct reads: 25%");
+}
+
+static void a_scrub_is_told_when_it_has_come_to_an_end_or_repaired_something(void **state) {
+        MirrorStatus m = settled, both[2] = { settled, settled };
+
+        (void) state;
+        m.scrubbed_bytes = 41 * GIB;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified; scrubbed: 41G");
+        m.n_repaired = 1;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified; scrubbed: 41G, 1 repaired");
+        m.scrubbed_bytes = 0;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified; scrubbed: 0B, 1 repaired");
+        both[0].scrubbed_bytes = both[1].scrubbed_bytes = GIB;
+        both[1].n_repaired = 2;
+        assert_line_at(both, 2, (StatusRate){}, "Ready: 24 files, 82G in RAM, verified; scrubbed: 2G, 2 repaired");
+}
+
+static void damage_in_ram_is_a_degradation(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        m.n_damaged = 1;
+        assert_line(m, "Degraded: 12 files, 41G in RAM, verified; 1 damaged in RAM");
+        assert_false(status_is_whole(&m, 1));
+}
+
 static void progress_is_told_with_rate_and_time_left(void **state) {
         MirrorStatus m = { .state = MIRROR_STAGING, .todo_bytes = 100 * MIB, .done_bytes = 25 * MIB, .path = "llama.gguf" };
 
@@ -183,6 +223,9 @@ static void nothing_to_copy_is_all_of_it(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_ready_mirror_says_so),
+                cmocka_unit_test(direct_reads_are_told_as_a_share_of_what_was_staged_if_there_were_some),
+                cmocka_unit_test(a_scrub_is_told_when_it_has_come_to_an_end_or_repaired_something),
+                cmocka_unit_test(damage_in_ram_is_a_degradation),
                 cmocka_unit_test(progress_is_told_with_rate_and_time_left),
                 cmocka_unit_test(the_last_saves_are_told_with_what_holds_them_up),
                 cmocka_unit_test(a_hostile_name_is_escaped),

@@ -151,6 +151,36 @@ static void the_mount_says_what_became_of_its_options(void **state) {
         SAYS(tell_mount(&config, &mount), "a directory", "huge pages: unknown");
 }
 
+static void the_numa_policy_is_told_with_its_reason(void **state) {
+        static const struct {
+                const char *policy;
+                unsigned n_nodes;
+                MountAnswer answer;
+                const char *in_force, *told;
+        } cases[] = {
+                { "auto", 1, MOUNT_NOT_ASKED, "", "NUMA policy: one node" },
+                { "auto", 2, MOUNT_TAKEN, "interleave", "NUMA policy: interleave over 2 nodes (NUMAPolicy=auto)" },
+                { "auto", 2, MOUNT_TAKEN, "interleave:0-1", "NUMA policy: interleave over 2 nodes (NUMAPolicy=auto)" },
+                { "auto", 2, MOUNT_REFUSED, "", "NUMA policy: none, and not interleave (NUMAPolicy=auto)" },
+                { "auto", 1, MOUNT_NOT_ASKED, "bind:0", "NUMA policy: bind:0, with which it was mounted (NUMAPolicy=auto asks for none)" },
+                { "default", 2, MOUNT_NOT_ASKED, "", "NUMA policy: not asked for" },
+                { "prefer:0", 2, MOUNT_TAKEN, "prefer:0", "NUMA policy: prefer:0 (NUMAPolicy=prefer:0)" },
+                { "prefer:0", 2, MOUNT_REFUSED, "bind:1", "NUMA policy: bind:1, and not prefer:0 (NUMAPolicy=prefer:0)" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Mount mount = { .kind = MOUNT_FOUND, .n_nodes = cases[i].n_nodes, .answer = { [MOUNT_MPOL] = cases[i].answer } };
+                char policy[16];
+                MirrorConfig mirror = config;
+
+                (void) snprintf(policy, sizeof(policy), "%s", cases[i].policy);
+                (void) snprintf(mount.mpol, sizeof(mount.mpol), "%s", cases[i].in_force);
+                mirror.numa_policy = policy;
+                SAYS(tell_mount(&mirror, &mount), cases[i].told);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_outcome_names_the_path_and_what_happened),
@@ -162,6 +192,7 @@ int main(void) {
                 cmocka_unit_test(what_is_held_says_what_to_do),
                 cmocka_unit_test(a_shortage_is_told_in_bytes_and_names),
                 cmocka_unit_test(the_mount_says_what_became_of_its_options),
+                cmocka_unit_test(the_numa_policy_is_told_with_its_reason),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,32 @@ static void reading_can_be_cancelled(void **state) {
         assert_int_equal(verify(&t, ".", "file"), -ECANCELED);
 }
 
+static void a_digest_in_pieces_is_the_same(void **state) {
+        static const uint64_t pieces[] = { 40000, 4 * KIB, 3 * MIB + 1, 100 * MIB };
+        _cleanup_(freep) uint8_t *data = calloc(1, 20 * MIB);
+        int fd = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+        (void) state;
+        fill_bytes(data + 5 * MIB, 8192, 1);
+        assert_int_equal(pwrite(fd, data + 5 * MIB, 8192, 5 * MIB), 8192);
+        assert_int_equal(ftruncate(fd, 20 * MIB), 0);
+        for (size_t i = 0; i < ELEMENTSOF(pieces); i++) {
+                _cleanup_(verification_freep) Verification *v = NULL;
+                VerifyOptions options = {};
+                Trial t = {};
+                int r;
+
+                options.progress = &t.progress;
+                assert_int_equal(verification_new(&v, fd), 0);
+                while ((r = verification_go_on(v, pieces[i], &options, &t.digest)) == VERIFICATION_MORE)
+                        ;
+                assert_int_equal(r, 0);
+                assert_digest(&t, data, 20 * MIB);
+                assert_int_equal(t.progress, 8192);
+        }
+        (void) close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 ON_GROUND(the_digest_of_a_file_is_right),
@@ -117,6 +143,7 @@ int main(void) {
                 ON_GROUND(a_cold_file_is_cold_afterwards),
                 ON_GROUND(only_files_beneath_are_read),
                 ON_GROUND(reading_can_be_cancelled),
+                ON_GROUND(a_digest_in_pieces_is_the_same),
         };
 
         ground_enter();

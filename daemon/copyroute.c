@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The chunks of one file from the source into its temporary. See copyroute.h. */
+
+#include "copyroute.h"
+
+#include "hugepages.h"
+
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+
+/* Through the page cache in pieces of this size: small enough that progress is seen and a cancellation is heard on a slow source. */
+enum { PIECE = 1024 * 1024 };
+
+/* Past the page cache a larger request keeps the disk busier, and the processor less. */
+enum { DIRECT_PIECE = 4 * 1024 * 1024 };
+
+/* A hole is not to be touched through a mapping, which would give it a page. */
+static bool fits_mapping(CopyMethod method, bool on_record, int mirrorfd, uint64_t size, const Chunks *chunks) {
+        if (method == COPY_METHOD_SENDFILE || !on_record || chunks->sparse || size < HUGE_PAGE)
+                return false;
+        return method != COPY_METHOD_AUTO || hugepages_are_given(mirrorfd);
+}
+
+void copyroute_init(CopyRoute *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
+                    DirectRefusals *refusals) {
+        *ret = (CopyRoute){ .method = method, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .size = size, .direct.fd = -1 };
+        ret->mapped = fits_mapping(method, on_record, mirrorfd, size, chunks);
+        if (ret->mapped && method != COPY_METHOD_BUFFERED)
+                (void) directfile_open(&ret->direct, sourcefd, refusals);
+}
+
+void copyroute_done(CopyRoute *route) {
+        directfile_close(&route->direct);
+}
+
+const char *copyroute_name(const CopyRoute *route) {
+        if (!route->mapped)
+                return "sendfile";
+        return atomic_load(&route->direct_bytes) > route->size / 2 ? "direct" : "buffered";
+}
+
+static bool is_cancelled(const CopyRoute *route) {
+        return route->cancel && atomic_load(route->cancel);
+}
+
+/* How much of @length may be read now, of at most @piece; 0: cancelled. */
+static uint64_t permit(CopyRoute *route, uint64_t length, uint64_t piece) {
+        uint64_t permitted = ratelimit_piece(route->limit, MIN(length, piece));
+
+        return ratelimit_take(route->limit, permitted, route->cancel) == 0 && !is_cancelled(route) ? permitted : 0;
+}
+
+/* For filesystems whose files cannot be the source of sendfile(). */
+static ssize_t copy_through_buffer(int in, int out, off_t *offset, size_t length) {
+        char buffer[64 * 1024];
+        ssize_t n = pread(in, buffer, MIN(length, sizeof(buffer)), *offset), written;
+
+        if (n <= 0)
+                return n;
+        written = pwrite(out, buffer, (size_t) n, *offset);
+        if (written > 0)
+                *offset += written;
+        return written;
+}
+
+static int move_by_sendfile(CopyRoute *route, const Chunk *chunk, int outfd, uint64_t *reterr_offset) {
+        off_t offset = (off_t) chunk->offset, end = (off_t) (chunk->offset + chunk->length);
+        bool buffered = false;
+
+        /* the first chunk comes first, to a descriptor that has not moved yet */
+        if (offset > 0 && lseek(outfd, offset, SEEK_SET) < 0)
+                return -errno;
+        while (offset < end) {
+                size_t length = (size_t) permit(route, (uint64_t) (end - offset), PIECE);
+                ssize_t n;
+
+                if (length == 0)
+                        return COPYROUTE_CANCELLED;
+                n = buffered ? copy_through_buffer(route->sourcefd, outfd, &offset, length) : sendfile(outfd, route->sourcefd, &offset, length);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && !buffered && (errno == EINVAL || errno == ENOSYS)) {
+                        buffered = true;
+                        continue;
+                }
+                *reterr_offset = (uint64_t) offset;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return COPYROUTE_SHORT;
+                (void) atomic_fetch_add(route->progress, (uint_fast64_t) n);
+        }
+        return 0;
+}
+
+static bool wants_direct(const CopyRoute *route, const Chunk *chunk) {
+        return route->direct.fd >= 0 && (route->method == COPY_METHOD_DIRECT || !chunk->was_cached);
+}
+
+/* Returns the bytes that came, 0 at the end of the file, or a negative errno. */
+static ssize_t read_piece(CopyRoute *route, bool direct, uint8_t *memory, uint64_t length, uint64_t writable, uint64_t offset) {
+        ssize_t n;
+
+        if (direct) {
+                n = directfile_read(&route->direct, memory, length, writable, offset);
+                if (n > 0)
+                        (void) atomic_fetch_add(&route->direct_bytes, (uint_fast64_t) n);
+                if (n != -EOPNOTSUPP)
+                        return n;
+        }
+        n = pread(route->sourcefd, memory, (size_t) length, (off_t) offset);
+        return n < 0 ? -errno : n;
+}
+
+static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t writable, uint64_t *reterr_offset) {
+        for (uint64_t done = 0; done < chunk->length;) {
+                bool direct = wants_direct(route, chunk) && !atomic_load(&route->direct.refused);
+                uint64_t length = permit(route, chunk->length - done, direct ? DIRECT_PIECE : PIECE);
+                ssize_t n;
+
+                if (length == 0)
+                        return COPYROUTE_CANCELLED;
+                n = read_piece(route, direct, memory + done, length, writable - done, chunk->offset + done);
+                if (n == -EINTR)
+                        continue;
+                *reterr_offset = chunk->offset + done;
+                if (n < 0)
+                        return (int) n;
+                if (n == 0)
+                        return COPYROUTE_SHORT;
+                (void) atomic_fetch_add(route->progress, (uint_fast64_t) n);
+                done += (uint64_t) n;
+        }
+        return 0;
+}
+
+/* What a direct read or a file that grew has left behind the end, in the file's last page, would be seen by whoever maps it. */
+static int move_through_mapping(CopyRoute *route, const Chunk *chunk, uint64_t *reterr_offset) {
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), before = chunk->offset % page, start = chunk->offset - before;
+        uint64_t used = before + chunk->length, length = round_up(used, page);
+        uint8_t *map = mmap(NULL, (size_t) length, PROT_READ | PROT_WRITE, MAP_SHARED, route->mirrorfd, (off_t) start);
+        int r;
+
+        *reterr_offset = chunk->offset;
+        if (map == MAP_FAILED)
+                return -errno;
+        r = fill(route, chunk, map + before, length - before, reterr_offset);
+        if (start + used == route->size)
+                memset(map + used, 0, (size_t) (length - used));
+        (void) munmap(map, (size_t) length);
+        return r;
+}
+
+int copyroute_move(CopyRoute *route, const Chunk *chunk, int outfd, uint64_t *reterr_offset) {
+        return route->mapped ? move_through_mapping(route, chunk, reterr_offset) : move_by_sendfile(route, chunk, outfd, reterr_offset);
+}
