@@ -70,7 +70,7 @@ static const void *const_field_of(const void *object, const ConfigRow *row) {
 
 void mirror_config_done(MirrorConfig *mirror) {
         FOREACH_ROW(row, "Mirror")
-                value_done(row->type, field_of(mirror, row));
+                field_done(row->type->storage, field_of(mirror, row));
         free(mirror->name);
         mirror->name = NULL;
 }
@@ -81,7 +81,7 @@ int mirror_config_copy(const MirrorConfig *from, MirrorConfig *to) {
 
         FOREACH_ROW(row, "Mirror")
                 if (r == 0)
-                        r = value_copy(row->type, const_field_of(from, row), field_of(&copy, row));
+                        r = field_copy(row->type->storage, const_field_of(from, row), field_of(&copy, row));
         if (r < 0)
                 mirror_config_done(&copy);
         else
@@ -91,7 +91,7 @@ int mirror_config_copy(const MirrorConfig *from, MirrorConfig *to) {
 
 bool mirror_config_equal(const MirrorConfig *a, const MirrorConfig *b) {
         FOREACH_ROW(row, "Mirror")
-                if (!value_equal(row->type, const_field_of(a, row), const_field_of(b, row)))
+                if (!field_equal(row->type->storage, const_field_of(a, row), const_field_of(b, row)))
                         return false;
         return string_equal(a->name, b->name);
 }
@@ -108,7 +108,7 @@ Config *config_free(Config *config) {
         }
         free(config->notes);
         FOREACH_ROW(row, "Daemon")
-                value_done(row->type, field_of(config, row));
+                field_done(row->type->storage, field_of(config, row));
         config->files = strv_free(config->files);
         free(config);
         return NULL;

@@ -218,7 +218,7 @@ static int assign(Loader *loader, const IniItem *item) {
         in_mirror = strcmp(row->section, "Mirror") == 0;
         field = field_of(in_mirror ? (void *) &config->mirrors[loader->mirror] : config, row);
         if (item->value[0] == '\0' && row->is_list)
-                value_done(row->type, field);
+                field_done(row->type->storage, field);
         r = value_parse(row->type, item->value[0] ? item->value : row->default_value, field);
         if (r == VALUE_BAD)
                 return add_note(loader, true, loader->file, item->line, "%s=%s: must be %s", row->key,

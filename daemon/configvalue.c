@@ -210,16 +210,6 @@ static void print_enum(const ValueType *type, const void *field, FILE *out) {
         (void) fputs(type->names[*(const unsigned *) field], out);
 }
 
-static int replace_string(char **field, const char *text) {
-        char *copy = strdup(text);
-
-        if (!copy)
-                return -ENOMEM;
-        free(*field);
-        *field = copy;
-        return 0;
-}
-
 /* Positive if the text is UTF-8 without control characters, so that units, logs and mount tables can carry it. */
 static int is_clean(const char *text) {
         _cleanup_(freep) char *escaped = text_escape(text, false);
@@ -254,7 +244,7 @@ static int parse_path(const ValueType *type _unused_, const char *text, void *fi
                 s += length;
         }
         *out = '\0';
-        return path[0] ? replace_string(field, path) : VALUE_BAD;
+        return path[0] ? field_replace_string(field, path) : VALUE_BAD;
 }
 
 /* A blank at the end would be trimmed when the file is read again, and a backslash would continue the line: a slash
@@ -267,7 +257,7 @@ static void print_path(const ValueType *type _unused_, const void *field, FILE *
 }
 
 static int parse_numa_policy(const ValueType *type _unused_, const char *text, void *field) {
-        return numa_is_policy(text) ? replace_string(field, text) : VALUE_BAD;
+        return numa_is_policy(text) ? field_replace_string(field, text) : VALUE_BAD;
 }
 
 static void print_string(const ValueType *type _unused_, const void *field, FILE *out) {
@@ -373,7 +363,7 @@ static void print_globs(const ValueType *type _unused_, const void *field, FILE 
 }
 
 #define TYPE(name, stored, parser, printer, ...)                                                                     \
-        const ValueType value_type_##name = { .storage = VALUE_STORED_##stored, .parse = parser, .print = printer,   \
+        const ValueType value_type_##name = { .storage = FIELD_##stored, .parse = parser, .print = printer,   \
                                               __VA_ARGS__ }
 #define NAMES(...) .names = (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -435,58 +425,4 @@ int value_parse(const ValueType *type, const char *text, void *field) {
 
 void value_print(const ValueType *type, const void *field, FILE *out) {
         type->print(type, field, out);
-}
-
-bool value_equal(const ValueType *type, const void *a, const void *b) {
-        switch (type->storage) {
-        case VALUE_STORED_UNSIGNED:
-                return *(const unsigned *) a == *(const unsigned *) b;
-        case VALUE_STORED_U64:
-                return *(const uint64_t *) a == *(const uint64_t *) b;
-        case VALUE_STORED_BOOL:
-                return *(const bool *) a == *(const bool *) b;
-        case VALUE_STORED_AMOUNT:
-                return ((const Amount *) a)->kind == ((const Amount *) b)->kind &&
-                       ((const Amount *) a)->value == ((const Amount *) b)->value;
-        case VALUE_STORED_STRING:
-                return string_equal(*(char *const *) a, *(char *const *) b);
-        case VALUE_STORED_LIST:
-                return strv_equal(*(char **const *) a, *(char **const *) b);
-        case VALUE_STORED_DELETE_LIMIT:
-                return delete_limit_equal(*(const DeleteLimit *) a, *(const DeleteLimit *) b);
-        }
-        return false;
-}
-
-int value_copy(const ValueType *type, const void *from, void *to) {
-        switch (type->storage) {
-        case VALUE_STORED_UNSIGNED:
-                *(unsigned *) to = *(const unsigned *) from;
-                return 0;
-        case VALUE_STORED_U64:
-                *(uint64_t *) to = *(const uint64_t *) from;
-                return 0;
-        case VALUE_STORED_BOOL:
-                *(bool *) to = *(const bool *) from;
-                return 0;
-        case VALUE_STORED_AMOUNT:
-                *(Amount *) to = *(const Amount *) from;
-                return 0;
-        case VALUE_STORED_STRING:
-                return replace_string(to, *(char *const *) from);
-        case VALUE_STORED_LIST:
-                return strv_copy(*(char **const *) from, to);
-        case VALUE_STORED_DELETE_LIMIT:
-                *(DeleteLimit *) to = *(const DeleteLimit *) from;
-                return 0;
-        }
-        return -EINVAL;
-}
-
-void value_done(const ValueType *type, void *field) {
-        if (type->storage == VALUE_STORED_STRING) {
-                free(*(char **) field);
-                *(char **) field = NULL;
-        } else if (type->storage == VALUE_STORED_LIST)
-                *(char ***) field = strv_free(*(char ***) field);
 }

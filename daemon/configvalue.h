@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The kinds of values a setting can have: from text, to text, compare, copy, free.
+/* The kinds of values a setting can have: from text and to text.
  *
  * A kind is one ValueType; the rows of config.c name it, and nothing else knows what a key accepts. */
 
+#include "configfield.h"
 #include "quantity.h"
 
 enum { VALUE_BAD = 1 };
 
-/* What a field of this kind is in memory. */
-typedef enum ValueStorage {
-        VALUE_STORED_UNSIGNED, /* unsigned, or an enum */
-        VALUE_STORED_U64,
-        VALUE_STORED_BOOL,
-        VALUE_STORED_AMOUNT,
-        VALUE_STORED_STRING,
-        VALUE_STORED_LIST,
-        VALUE_STORED_DELETE_LIMIT,
-} ValueStorage;
-
 typedef struct ValueType ValueType;
 struct ValueType {
-        ValueStorage storage;
+        FieldKind storage;
         int (*parse)(const ValueType *type, const char *text, void *field);
         void (*print)(const ValueType *type, const void *field, FILE *out);
         const char *allowed;      /* the end of the sentence "KEY=VALUE: must be ..." */
@@ -35,10 +25,6 @@ int value_parse(const ValueType *type, const char *text, void *field);
 
 /* Writes what value_parse() reads back to the same; a list on one line. Look at ferror(@out) afterwards. */
 void value_print(const ValueType *type, const void *field, FILE *out);
-
-bool value_equal(const ValueType *type, const void *a, const void *b);
-int value_copy(const ValueType *type, const void *from, void *to); /* over an empty field */
-void value_done(const ValueType *type, void *field);               /* leaves it empty */
 
 extern const ValueType value_type_workers, value_type_reserve, value_type_size, value_type_chunk_size, value_type_bandwidth_limit,
         value_type_settle_time, value_type_poll_interval, value_type_boolean, value_type_huge_pages,
