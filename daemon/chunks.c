@@ -10,7 +10,26 @@
 /* A file in more pieces than this is copied with its holes filled: what the list takes would be more than what they spare. */
 enum { CHUNKS_MAX = 1024 * 1024 };
 
+uint64_t chunk_part(const Chunk *chunk) {
+        return round_up((chunk->length + 63) / 64, 4096);
+}
+
+/* Part by part only where it matters: at the ends of what others have read. */
+static uint64_t find_cached_parts(int fd, const Chunk *chunk, uint64_t cached) {
+        uint64_t part = chunk_part(chunk), parts = 0;
+
+        if (cached == 0 || cached == chunk->length)
+                return cached == 0 ? 0 : UINT64_MAX;
+        for (uint64_t i = 0, at = 0; at < chunk->length; i++, at += part)
+                if (pagecache_bytes(fd, chunk->offset + at, MIN(part, chunk->length - at)) > 0)
+                        parts |= UINT64_C(1) << i;
+        return parts;
+}
+
 static int add(Chunks *chunks, int fd, uint64_t offset, uint64_t length) {
+        uint64_t cached;
+        Chunk *chunk;
+
         if (chunks->n % 64 == 0) {
                 Chunk *grown = reallocarray(chunks->items, chunks->n + 64, sizeof(Chunk));
 
@@ -18,10 +37,11 @@ static int add(Chunks *chunks, int fd, uint64_t offset, uint64_t length) {
                         return -ENOMEM;
                 chunks->items = grown;
         }
-        chunks->items[chunks->n++] = (Chunk){
-                .offset = offset, .length = length,
-                .was_cached = pagecache_bytes(fd, offset, length) > length / 2,
-        };
+        chunk = &chunks->items[chunks->n++];
+        *chunk = (Chunk){ .offset = offset, .length = length };
+        cached = pagecache_bytes(fd, offset, length);
+        chunk->was_cached = cached > length / 2;
+        chunk->cached_parts = find_cached_parts(fd, chunk, cached);
         return 0;
 }
 

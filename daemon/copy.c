@@ -267,17 +267,28 @@ static size_t chunks_digested(const Copy *copy) {
         return source->used ? MIN(source->next, mirror->next) : mirror->next;
 }
 
+/* What others had there stays. */
+static void drop_parts(const Copy *copy, const Chunk *chunk) {
+        uint64_t part = chunk_part(chunk);
+
+        for (uint64_t i = 0, at = 0; at < chunk->length; i++, at += part)
+                if (!(chunk->cached_parts & (UINT64_C(1) << i)))
+                        pagecache_drop(copy->sourcefd, chunk->offset + at, MIN(part, chunk->length - at));
+}
+
 /* A page of the cache may be as large as 2 MiB, reach over the end of a chunk, and is dropped as a whole or not at all: so the
  * chunks before that it may begin in are dropped once more. */
 static void drop_behind(Copy *copy, size_t index) {
         const Chunk *chunk = &copy->chunks.items[index];
         uint64_t start = chunk->offset, end = chunk->offset + chunk->length, first = start & ~(PAGE_MAX - 1);
 
-        if (chunk->was_cached)
+        if (chunk->cached_parts != 0) {
+                drop_parts(copy, chunk);
                 return;
+        }
         for (const Chunk *before = chunk; start > first && before > copy->chunks.items; start = MAX(before->offset, first)) {
                 before--;
-                if (before->was_cached || before->offset + before->length != start)
+                if (before->cached_parts != 0 || before->offset + before->length != start)
                         break;
         }
         pagecache_drop(copy->sourcefd, start, end - start);

@@ -582,6 +582,33 @@ static void of_a_source_that_is_half_cached_that_half_stays(void **state) {
         trial_done(&t);
 }
 
+/* A page of the cache may have been made larger by then, but not by a part of a chunk. */
+static void of_a_chunk_that_is_partly_cached_that_part_stays(void **state) {
+        static const unsigned parts[] = { 1, 2, 3 }; /* quarters of the third chunk */
+        _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 8 * CHUNK, 1);
+
+        (void) state;
+        read_ahead(0);
+        for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
+                size_t length = parts[i] * CHUNK / 4;
+                char command[128];
+                Trial t;
+
+                drop_cache("disk/file");
+                (void) snprintf(command, sizeof(command), "dd if=disk/file of=/dev/null bs=256K skip=8 count=%u status=none", parts[i]);
+                shell(command);
+                assert_int_equal(cached_pages("disk/file", 0, 8 * CHUNK), length / 4096);
+                trial_init(&t, "file", "mirror");
+                trial_open(&t);
+                trial_work(&t, 2);
+                assert_copied(&t, data, 8 * CHUNK);
+                assert_int_equal(cached_pages("disk/file", 2 * CHUNK, length), length / 4096);
+                assert_true(cached_pages("disk/file", 0, 8 * CHUNK) <= length / 4096 + 16);
+                trial_done(&t);
+        }
+        read_ahead(128);
+}
+
 #define CASE(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(void) {
@@ -597,6 +624,7 @@ int main(void) {
                 CASE(pages_of_4_kib_are_not_taken_for_huge_ones),
                 CASE(a_source_that_changes_is_never_taken_for_whole),
                 CASE(a_source_that_leads_elsewhere_is_not_followed),
+                CASE(of_a_chunk_that_is_partly_cached_that_part_stays),
                 CASE(what_has_no_room_leaves_nothing_behind),
                 CASE(no_inode_is_no_room),
                 CASE(a_copy_can_be_cancelled),
