@@ -114,9 +114,9 @@ def body(arguments, work):
         report[growth.name] = found
         print("\nmedian (min-max) of %d rounds\n%s\n" % (arguments.rounds, table(list(rows(found)))), flush=True)
         goals += goals_of(found)
+        if arguments.json:
+            add_to_json(arguments.json, "growth", {"series": report, "goals": [goal.as_dict() for goal in goals]})
     print(goals_table(goals), flush=True)
-    if arguments.json:
-        add_to_json(arguments.json, "growth", {"series": report, "goals": [goal.as_dict() for goal in goals]})
     return []
 
 

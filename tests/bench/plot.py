@@ -180,8 +180,8 @@ def put_tables(report, path):
     with open(path) as f:
         page = f.read()
     for name, text in texts(report):
-        page, n = re.subn(r"(<!-- %s -->\n).*?(\n<!-- end of %s -->)" % (name, name), lambda match, text=text: match[1] + text + match[2], page,
-                          flags=re.S)
+        page, n = re.subn(r"(<!-- %s -->\n).*?(\n<!-- end of %s -->)" % (name, name), lambda match, text=text: "%s\n%s\n%s" % (match[1], text, match[2]),
+                          page, flags=re.S)
         if n != 1:
             raise SystemExit("plot.py: %s has no lines \"<!-- %s -->\" and \"<!-- end of %s -->\"" % (path, name, name))
     with open(path, "w") as f:

@@ -232,9 +232,9 @@ def body(arguments, work):
         for mode, found in report[case].items():
             goals += goals_of(case, mode, found)
             sentences += gross_failures(case, mode, found)
+        if arguments.json:
+            add_to_json(arguments.json, "stage", {"cases": report, "goals": [goal.as_dict() for goal in goals]})
     print(goals_table(goals), flush=True)
-    if arguments.json:
-        add_to_json(arguments.json, "stage", {"cases": report, "goals": [goal.as_dict() for goal in goals]})
     return sentences
 
 
