@@ -31,7 +31,8 @@ static void end(Trial *t) {
 /* The base learns of a file as it is. */
 static void agree(Trial *t, const char *path, EntryType type, unsigned flags) {
         struct stat st = look_at(path);
-        VerifyOptions options = { .progress = &(atomic_uint_fast64_t){ 0 } };
+        atomic_uint_fast64_t progress = 0;
+        VerifyOptions options = { .progress = &progress };
         Entry entry = { .path = (char *) path, .type = (uint8_t) type, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim),
                         .ctime_nsec = fs_nsec(&st.st_ctim), .ino = st.st_ino, .mode = 0644, .flags = (uint8_t) flags };
 
