@@ -72,18 +72,36 @@ static void small_pages_become_large_ones_with_the_same_bytes(void **state) {
         assert_int_equal(rmdir("tmpfs"), 0);
 }
 
-static void a_mount_without_large_pages_refuses(void **state) {
-        uint8_t *map;
+/* Where the pages of the file do not lie in the mapping as pages of 2 MiB would have to. */
+static void what_cannot_be_collapsed_stays_and_is_not_tried_again(void **state) {
+        size_t length = 4 * MIB;
+        uint8_t *room, *map;
+        int fd;
+
+        (void) state;
+        make_tmpfs("tmpfs", "size=64m,huge=advise");
+        fd = make_small_pages(length);
+        room = mmap(NULL, 3 * length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_true(room != MAP_FAILED);
+        map = (uint8_t *) round_up((uintptr_t) room, HUGE_PAGE) + 4096;
+        assert_true(mmap(map, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == map);
+        assert_false(hugepages_collapse(map, length));
+        assert_int_equal(hugepages_bytes(map, length), 0);
+        for (size_t at = 0; at < length; at += 4096)
+                assert_int_equal(map[at], at / 4096 % 251);
+        (void) munmap(room, 3 * length);
+        (void) close(fd);
+        assert_int_equal(umount("tmpfs"), 0);
+        assert_int_equal(rmdir("tmpfs"), 0);
+}
+
+static void a_mount_without_large_pages_says_so(void **state) {
         int fd;
 
         (void) state;
         make_tmpfs("tmpfs", "size=64m,huge=never");
         fd = make_small_pages(4 * MIB);
         assert_false(hugepages_are_given(fd));
-        map = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-        assert_true(map != MAP_FAILED);
-        assert_false(hugepages_collapse(map, 4 * MIB));
-        (void) munmap(map, 4 * MIB);
         (void) close(fd);
         assert_int_equal(umount("tmpfs"), 0);
         assert_int_equal(rmdir("tmpfs"), 0);
@@ -107,7 +125,8 @@ int main(void) {
                 cmocka_unit_test(huge_pages_are_counted_where_there_are_some),
                 cmocka_unit_test(small_pages_are_not_counted),
                 cmocka_unit_test(small_pages_become_large_ones_with_the_same_bytes),
-                cmocka_unit_test(a_mount_without_large_pages_refuses),
+                cmocka_unit_test(what_cannot_be_collapsed_stays_and_is_not_tried_again),
+                cmocka_unit_test(a_mount_without_large_pages_says_so),
                 cmocka_unit_test(a_file_of_its_full_size_says_whether_it_is_given_large_pages),
         };
 
