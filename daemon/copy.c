@@ -4,7 +4,7 @@
 
 #include "copy.h"
 
-#include "copyroute.h"
+#include "copylane.h"
 #include "fs.h"
 #include "hugepages.h"
 #include "pagecache.h"
@@ -15,24 +15,11 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
-enum { READ_BUFFER = 256 * 1024, MAP_WINDOW = 4 * 1024 * 1024 };
-
 /* The largest page of the page cache. */
 #define PAGE_MAX (2 * MIB)
 
 /* So many chunks, or two for each worker, may be copied ahead of the digests; what is between may be in the page cache. */
 enum { AHEAD = 8 };
-
-/* A digest that follows the copying through the chunks in order. */
-typedef struct Lane {
-        bool used;                                        /* set once */
-        DigestStream *stream;
-        ClaimStream *claim;                               /* in its place; of the third lane */
-        uint64_t position;                                /* bytes digested; of whoever holds busy */
-        size_t next;                                      /* chunk; under lock */
-        bool busy;                                        /* under lock */
-        int (*digest)(Copy *copy, const Chunk *chunk);
-} Lane;
 
 /* The first is there unless the digest of the source's bytes is on record; the last only if it was asked for: it is slow, but reads what is in RAM,
  * and nobody waits for it before the end. */
@@ -57,13 +44,8 @@ struct Copy {
         int error;              /* first failure, negative errno or COPY_*; under lock */
         const char *what;       /* under lock */
         uint64_t error_offset;  /* under lock */
-        uint64_t huge_bytes, measured_bytes; /* of whoever holds the mirror's lane */
-        bool collapse_fails;    /* likewise */
+        LanePages pages;        /* of whoever holds the mirror's lane */
 };
-
-static int digest_source(Copy *copy, const Chunk *chunk);
-static int digest_mirror(Copy *copy, const Chunk *chunk);
-static int digest_claim(Copy *copy, const Chunk *chunk);
 
 static bool is_as_scanned(const struct stat *st, const Entry *entry) {
         return S_ISREG(st->st_mode) && (uint64_t) st->st_size == entry->size && fs_nsec(&st->st_mtim) == entry->mtime_nsec &&
@@ -90,7 +72,7 @@ static int open_source(Copy *copy, const char **reterr_what) {
         copy->source_ino = st.st_ino;
         if (copy->options.read_again)
                 pagecache_drop(copy->sourcefd, 0, 0);
-        if (copy->source->size > READ_BUFFER)
+        if (copy->source->size > LANE_READ_MAX)
                 (void) posix_fadvise(copy->sourcefd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice: doubles the readahead */
         return 0;
 }
@@ -99,15 +81,20 @@ static int init_lanes(Copy *copy) {
         const CopyOptions *options = &copy->options;
         Lane *lanes = copy->lanes;
 
-        lanes[LANE_SOURCE] = (Lane){ .digest = digest_source, .used = !options->on_record };
-        lanes[LANE_MIRROR] = (Lane){ .digest = digest_mirror, .used = true };
-        lanes[LANE_CLAIM] = (Lane){ .digest = digest_claim, .used = options->claim != CLAIM_NONE };
+        lanes[LANE_SOURCE].used = !options->on_record;
+        lanes[LANE_MIRROR].used = true;
+        lanes[LANE_CLAIM].used = options->claim != CLAIM_NONE;
         for (size_t i = 0; i < LANE_CLAIM; i++)
                 if (lanes[i].used && digest_stream_new(&lanes[i].stream) < 0)
                         return -ENOMEM;
         if (lanes[LANE_CLAIM].used && claim_stream_new(&lanes[LANE_CLAIM].claim, options->claim, copy->source->size) < 0)
                 return -ENOMEM;
         return 0;
+}
+
+/* What is digested in the buffer of a worker is all read before the turn of its chunk comes. */
+static uint64_t choose_chunk_size(const CopyOptions *options) {
+        return options->on_record || options->method == COPY_METHOD_SENDFILE ? options->chunk_size : MIN(options->chunk_size, COPYROUTE_BUFFER_MAX);
 }
 
 int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const CopyOptions *options, const char **reterr_what) {
@@ -128,7 +115,7 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         r = open_source(copy, reterr_what);
         if (r != 0)
                 return r;
-        r = chunks_init(&copy->chunks, copy->sourcefd, source->size, source->room, options->chunk_size);
+        r = chunks_init(&copy->chunks, copy->sourcefd, source->size, source->room, choose_chunk_size(options));
         if (r < 0) {
                 *reterr_what = "find the data in it";
                 return r;
@@ -138,6 +125,7 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
                 return r == RESERVE_NO_ROOM ? COPY_NO_ROOM : r;
         copyroute_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd, source->size, &copy->chunks,
                        options->refusals);
+        copy->lanes[LANE_SOURCE].by_copier = copy->route.way == COPYROUTE_BUFFER;
         copy->route.limit = options->limit;
         copy->route.cancel = options->cancel;
         copy->route.progress = options->progress;
@@ -178,83 +166,27 @@ static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
         return error;
 }
 
-static void update(Lane *lane, const void *data, size_t length) {
-        if (lane->claim)
-                claim_stream_update(lane->claim, data, length);
-        else
-                digest_stream_update(lane->stream, data, length);
-}
+/* For CopyWorker: what was read, in the turn of its chunk. Whoever has the chunks before it was there first, and will move on. */
+static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length) {
+        Copy *copy = userdata;
+        Lane *lane = &copy->lanes[LANE_SOURCE];
+        size_t index = (size_t) (chunk - copy->chunks.items);
+        bool over;
 
-static void update_hole(Lane *lane, uint64_t length) {
-        if (lane->claim)
-                claim_stream_zeros(lane->claim, length);
-        else
-                digest_stream_zeros(lane->stream, length);
-}
-
-static int digest_by_reading(Copy *copy, int fd, Lane *lane, const Chunk *chunk) {
-        _cleanup_(freep) char *buffer = malloc(READ_BUFFER);
-        uint64_t offset = chunk->offset, end = chunk->offset + chunk->length;
-
-        if (!buffer)
-                return -ENOMEM;
-        while (offset < end) {
-                ssize_t n = pread(fd, buffer, (size_t) MIN(end - offset, (uint64_t) READ_BUFFER), (off_t) offset);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return fail(copy, -errno, "read", offset);
-                if (n == 0)
-                        return COPY_SOURCE_CHANGED;
-                update(lane, buffer, (size_t) n);
-                offset += (uint64_t) n;
-        }
-        return 0;
-}
-
-static int digest_source(Copy *copy, const Chunk *chunk) {
-        return digest_by_reading(copy, copy->sourcefd, &copy->lanes[LANE_SOURCE], chunk);
-}
-
-static int digest_claim(Copy *copy, const Chunk *chunk) {
-        return digest_by_reading(copy, copy->mirrorfd, &copy->lanes[LANE_CLAIM], chunk);
-}
-
-/* Where room was reserved while no page of 2 MiB was free, one may be by now. What reaches to a page that is not wholly the file's has none. */
-static void measure(Copy *copy, void *map, size_t length) {
-        size_t whole = length - length % HUGE_PAGE;
-        uint64_t found = hugepages_bytes(map, length);
-
-        if (found < whole && !copy->collapse_fails && hugepages_are_given(copy->mirrorfd)) {
-                copy->collapse_fails = !hugepages_collapse(map, whole);
-                found = hugepages_bytes(map, length);
-        }
-        copy->huge_bytes += found;
-        copy->measured_bytes += length;
-}
-
-/* Through the mapping, because that is what the engines will see; in windows, because what is mapped counts as ours. To map
- * and unmap a small file costs more than to read it. */
-static int digest_mirror(Copy *copy, const Chunk *chunk) {
-        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), end = chunk->offset + chunk->length;
-        size_t windows = 0;
-
-        if (copy->source->size <= READ_BUFFER)
-                return digest_by_reading(copy, copy->mirrorfd, &copy->lanes[LANE_MIRROR], chunk);
-        for (uint64_t offset = chunk->offset; offset < end; windows++) {
-                uint64_t start = offset & ~(page - 1), stop = MIN(end, round_up(start + 1, MAP_WINDOW));
-                size_t length = (size_t) (stop - start);
-                uint8_t *map = mmap(NULL, length, PROT_READ, MAP_SHARED | MAP_POPULATE, copy->mirrorfd, (off_t) start);
-
-                if (map == MAP_FAILED)
-                        return fail(copy, -errno, "map the copy", offset);
-                digest_stream_update(copy->lanes[LANE_MIRROR].stream, map + (offset - start), (size_t) (stop - offset));
-                if (length >= HUGE_PAGE && (windows == 0 || hugepages_are_cheap_to_count()))
-                        measure(copy, map, length);
-                (void) munmap(map, length);
-                offset = stop;
-        }
+        (void) pthread_mutex_lock(&copy->lock);
+        while (copy->error == 0 && lane->next != index)
+                (void) pthread_cond_wait(&copy->moved, &copy->lock);
+        over = copy->error != 0;
+        (void) pthread_mutex_unlock(&copy->lock);
+        if (over)
+                return COPYROUTE_CANCELLED; /* the first failure is what counts */
+        lane_update(lane, offset, data, length);
+        if (lane->position < chunk->offset + chunk->length)
+                return 0;
+        (void) pthread_mutex_lock(&copy->lock);
+        lane->next++;
+        (void) pthread_cond_broadcast(&copy->moved);
+        (void) pthread_mutex_unlock(&copy->lock);
         return 0;
 }
 
@@ -294,20 +226,28 @@ static void drop_behind(Copy *copy, size_t index) {
         pagecache_drop(copy->sourcefd, start, end - start);
 }
 
+/* The mirror through its mapping, because that is what the engines will see. To map and unmap a small file costs more than to read it. */
+static int digest(Copy *copy, Lane *lane, const Chunk *chunk, uint64_t *reterr_offset) {
+        if (lane == &copy->lanes[LANE_MIRROR] && copy->source->size > LANE_READ_MAX)
+                return lane_digest_mapping(lane, copy->mirrorfd, chunk, &copy->pages, reterr_offset);
+        return lane_digest_by_reading(lane, lane == &copy->lanes[LANE_SOURCE] ? copy->sourcefd : copy->mirrorfd, chunk, reterr_offset);
+}
+
 static void run_lane(Copy *copy, Lane *lane) {
         size_t index = lane->next;
         const Chunk *chunk = &copy->chunks.items[index];
+        uint64_t offset = chunk->offset;
         bool last;
         int r;
 
         lane->busy = true;
         (void) pthread_mutex_unlock(&copy->lock);
-        update_hole(lane, chunk->offset - lane->position);
-        r = lane->digest(copy, chunk);
-        lane->position = chunk->offset + chunk->length;
+        r = digest(copy, lane, chunk, &offset);
+        if (r < 0)
+                (void) fail(copy, r, r == -ENOMEM ? "get memory" : "read", offset);
         (void) pthread_mutex_lock(&copy->lock);
-        if (r != 0 && copy->error == 0)
-                copy->error = r;
+        if (r > 0 && copy->error == 0)
+                copy->error = COPY_SOURCE_CHANGED;
         lane->busy = false;
         lane->next++;
         last = lane != &copy->lanes[LANE_CLAIM] && chunks_digested(copy) > index;
@@ -319,13 +259,13 @@ static void run_lane(Copy *copy, Lane *lane) {
         }
 }
 
-static void run_copy(Copy *copy, int out) {
+static void run_copy(Copy *copy, const CopyWorker *worker) {
         size_t index = copy->next++;
         uint64_t offset = 0;
         int r;
 
         (void) pthread_mutex_unlock(&copy->lock);
-        r = copyroute_move(&copy->route, &copy->chunks.items[index], out, &offset);
+        r = copyroute_move(&copy->route, &copy->chunks.items[index], worker, &offset);
         if (r < 0)
                 (void) fail(copy, r, "read", offset);
         (void) pthread_mutex_lock(&copy->lock);
@@ -342,7 +282,7 @@ static Lane *find_lane(Copy *copy) {
         for (size_t i = 0; i < _LANE_MAX; i++) {
                 Lane *lane = &copy->lanes[i];
 
-                if (lane->used && !lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
+                if (lane->used && !lane->by_copier && !lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
                     (!best || lane->next < best->next))
                         best = lane;
         }
@@ -350,25 +290,49 @@ static Lane *find_lane(Copy *copy) {
 }
 
 /* sendfile() writes at the descriptor's own offset, so each worker needs a description of its own. */
-static int open_for_writing(Copy *copy) {
+static int open_for_writing(Copy *copy, int *ret_own) {
         char path[64];
-        int fd;
 
+        if (copy->route.way != COPYROUTE_SENDFILE || !copy->mirrorfd_taken) {
+                copy->mirrorfd_taken = true;
+                return copy->mirrorfd;
+        }
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", copy->mirrorfd);
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
+        *ret_own = open(path, O_WRONLY | O_CLOEXEC);
+        return *ret_own < 0 ? -errno : *ret_own;
+}
+
+static uint8_t *allocate_buffer(const CopyRoute *route) {
+        size_t size = copyroute_buffer_size(route);
+        uint8_t *buffer = aligned_alloc(size < HUGE_PAGE ? (size_t) sysconf(_SC_PAGESIZE) : HUGE_PAGE, size);
+
+        if (buffer && size == HUGE_PAGE)
+                (void) madvise(buffer, size, MADV_HUGEPAGE); /* one piece for the disk instead of 512 */
+        return buffer;
+}
+
+/* With the lock held. What a worker needs before it copies its first chunk. */
+static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
+        if (worker->outfd >= 0)
+                return 0;
+        worker->outfd = open_for_writing(copy, ret_own);
+        if (worker->outfd < 0) {
+                copy->what = "open the temporary";
+                return worker->outfd;
+        }
+        if (copy->route.way != COPYROUTE_BUFFER)
+                return 0;
+        worker->buffer = allocate_buffer(&copy->route);
+        copy->what = worker->buffer ? NULL : "get memory";
+        return worker->buffer ? 0 : -ENOMEM;
 }
 
 void copy_work(Copy *copy) {
+        CopyWorker worker = { .outfd = -1, .seen = copy->lanes[LANE_SOURCE].used ? digest_seen : NULL, .userdata = copy };
         _cleanup_(close_fdp) int own = -1;
-        int out = -1;
 
         (void) pthread_mutex_lock(&copy->lock);
         copy->n_workers++;
-        if (!copy->mirrorfd_taken || copy->route.mapped) {
-                copy->mirrorfd_taken = true;
-                out = copy->mirrorfd;
-        }
         while (copy->error == 0) {
                 Lane *lane = find_lane(copy);
 
@@ -379,19 +343,15 @@ void copy_work(Copy *copy) {
                 else if (copy->next >= chunks_digested(copy) + MAX((size_t) AHEAD, 2 * copy->n_workers))
                         (void) pthread_cond_wait(&copy->moved, &copy->lock);
                 else {
-                        if (out < 0)
-                                out = own = open_for_writing(copy);
-                        if (out < 0) {
-                                copy->error = out;
-                                copy->what = "open the temporary";
-                                break;
-                        }
-                        run_copy(copy, out);
+                        copy->error = equip(copy, &worker, &own);
+                        if (copy->error == 0)
+                                run_copy(copy, &worker);
                 }
         }
         copy->n_workers--;
         (void) pthread_cond_broadcast(&copy->moved);
         (void) pthread_mutex_unlock(&copy->lock);
+        free(worker.buffer);
 }
 
 /* By its name, which may lead to another file by now: if it leads to the one that was read, that has not changed either. It is only looked at, so it
@@ -422,12 +382,12 @@ int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t 
                 if (!lane->used)
                         continue;
                 assert(lane->next == copy->chunks.n);
-                update_hole(lane, copy->source->size - lane->position);
+                lane_skip(lane, copy->source->size);
                 if (lane->stream)
                         digests[i] = digest_stream_get(lane->stream);
         }
         *ret = (CopyResult){ .source = digests[copy->options.on_record ? LANE_MIRROR : LANE_SOURCE], .mirror = digests[LANE_MIRROR],
-                             .huge_bytes = copy->huge_bytes, .measured_bytes = copy->measured_bytes,
+                             .huge_bytes = copy->pages.huge_bytes, .measured_bytes = copy->pages.measured_bytes,
                              .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copyroute_name(&copy->route) };
         if (copy->lanes[LANE_CLAIM].claim)
                 ret->claim = claim_stream_get(copy->lanes[LANE_CLAIM].claim);

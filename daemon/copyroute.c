@@ -12,22 +12,33 @@
 /* Through the page cache in pieces of this size: small enough that progress is seen and a cancellation is heard on a slow source. */
 enum { PIECE = 1024 * 1024 };
 
-/* Past the page cache a larger request keeps the disk busier, and the processor less. */
-enum { DIRECT_PIECE = 4 * 1024 * 1024 };
+/* Past the page cache a larger request keeps the disk busier, and the processor less. To open a smaller file for it once more is not worth it. */
+enum { DIRECT_PIECE = 4 * 1024 * 1024, DIRECT_MIN = 1024 * 1024 };
 
 /* A hole is not to be touched through a mapping, which would give it a page. */
 static bool fits_mapping(CopyMethod method, bool on_record, int mirrorfd, uint64_t size, const Chunks *chunks) {
-        if (method == COPY_METHOD_SENDFILE || !on_record || chunks->sparse || size < HUGE_PAGE)
-                return false;
-        return method != COPY_METHOD_AUTO || hugepages_are_given(mirrorfd);
+        return method != COPY_METHOD_SENDFILE && on_record && !chunks->sparse && size >= HUGE_PAGE && hugepages_are_given(mirrorfd);
+}
+
+static uint64_t sum_up(const Chunks *chunks, bool only_cached) {
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < chunks->n; i++)
+                sum += chunks->items[i].was_cached || !only_cached ? chunks->items[i].length : 0;
+        return sum;
 }
 
 void copyroute_init(CopyRoute *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
                     DirectRefusals *refusals) {
-        *ret = (CopyRoute){ .method = method, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .size = size, .direct.fd = -1 };
-        ret->mapped = fits_mapping(method, on_record, mirrorfd, size, chunks);
-        if (ret->mapped && method != COPY_METHOD_BUFFERED)
+        *ret = (CopyRoute){ .method = method, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .size = size, .data = sum_up(chunks, false),
+                            .direct.fd = -1, .way = COPYROUTE_BUFFER };
+        if (method != COPY_METHOD_SENDFILE && method != COPY_METHOD_BUFFERED && size >= DIRECT_MIN)
                 (void) directfile_open(&ret->direct, sourcefd, refusals);
+        if (fits_mapping(method, on_record, mirrorfd, size, chunks))
+                ret->way = COPYROUTE_MAPPED;
+        else if (method == COPY_METHOD_SENDFILE ||
+                 (method == COPY_METHOD_AUTO && size >= DIRECT_MIN && ret->direct.fd < 0 && sum_up(chunks, true) <= ret->data / 2))
+                ret->way = COPYROUTE_SENDFILE;
 }
 
 void copyroute_done(CopyRoute *route) {
@@ -35,9 +46,9 @@ void copyroute_done(CopyRoute *route) {
 }
 
 const char *copyroute_name(const CopyRoute *route) {
-        if (!route->mapped)
+        if (route->way == COPYROUTE_SENDFILE)
                 return "sendfile";
-        return atomic_load(&route->direct_bytes) > route->size / 2 ? "direct" : "buffered";
+        return atomic_load(&route->direct_bytes) > route->data / 2 ? "direct" : "buffered";
 }
 
 static bool is_cancelled(const CopyRoute *route) {
@@ -113,18 +124,20 @@ static ssize_t read_piece(CopyRoute *route, bool direct, uint8_t *memory, uint64
         return n < 0 ? -errno : n;
 }
 
-static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t writable, uint64_t *reterr_offset) {
-        for (uint64_t done = 0; done < chunk->length;) {
+/* @length bytes of the chunk, from @offset on. */
+static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t offset, uint64_t length, uint64_t writable,
+                uint64_t *reterr_offset) {
+        for (uint64_t done = 0; done < length;) {
                 bool direct = wants_direct(route, chunk) && !atomic_load(&route->direct.refused);
-                uint64_t length = permit(route, chunk->length - done, direct ? DIRECT_PIECE : PIECE);
+                uint64_t piece = permit(route, length - done, direct ? DIRECT_PIECE : PIECE);
                 ssize_t n;
 
-                if (length == 0)
+                if (piece == 0)
                         return COPYROUTE_CANCELLED;
-                n = read_piece(route, direct, memory + done, length, writable - done, chunk->offset + done);
+                n = read_piece(route, direct, memory + done, piece, writable - done, offset + done);
                 if (n == -EINTR)
                         continue;
-                *reterr_offset = chunk->offset + done;
+                *reterr_offset = offset + done;
                 if (n < 0)
                         return (int) n;
                 if (n == 0)
@@ -145,13 +158,52 @@ static int move_through_mapping(CopyRoute *route, const Chunk *chunk, uint64_t *
         *reterr_offset = chunk->offset;
         if (map == MAP_FAILED)
                 return -errno;
-        r = fill(route, chunk, map + before, length - before, reterr_offset);
+        r = fill(route, chunk, map + before, chunk->offset, chunk->length, length - before, reterr_offset);
         if (start + used == route->size)
                 memset(map + used, 0, (size_t) (length - used));
         (void) munmap(map, (size_t) length);
         return r;
 }
 
-int copyroute_move(CopyRoute *route, const Chunk *chunk, int outfd, uint64_t *reterr_offset) {
-        return route->mapped ? move_through_mapping(route, chunk, reterr_offset) : move_by_sendfile(route, chunk, outfd, reterr_offset);
+static int write_all(int fd, const uint8_t *data, uint64_t length, uint64_t offset) {
+        for (uint64_t done = 0; done < length;) {
+                ssize_t n = pwrite(fd, data + done, (size_t) (length - done), (off_t) (offset + done));
+
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                done += n > 0 ? (uint64_t) n : 0;
+        }
+        return 0;
+}
+
+/* A direct read wants the buffer to lie in its page where the offset lies in its. */
+static int move_through_buffer(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, uint64_t *reterr_offset) {
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), size = copyroute_buffer_size(route);
+        int r = 0;
+
+        for (uint64_t done = 0; r == 0 && done < chunk->length;) {
+                uint64_t offset = chunk->offset + done, before = offset % page, length = MIN(chunk->length - done, size - before);
+
+                *reterr_offset = offset;
+                r = fill(route, chunk, worker->buffer + before, offset, length, size - before, reterr_offset);
+                if (r == 0 && worker->seen)
+                        r = worker->seen(worker->userdata, chunk, offset, worker->buffer + before, (size_t) length);
+                if (r == 0)
+                        r = write_all(route->mirrorfd, worker->buffer + before, length, offset);
+                done += length;
+        }
+        return r;
+}
+
+size_t copyroute_buffer_size(const CopyRoute *route) {
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
+
+        return route->way == COPYROUTE_BUFFER ? (size_t) MIN(round_up(MAX(route->size, 1), page), COPYROUTE_BUFFER_MAX) : 0;
+}
+
+int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, uint64_t *reterr_offset) {
+        if (route->way == COPYROUTE_SENDFILE)
+                return move_by_sendfile(route, chunk, worker->outfd, reterr_offset);
+        return route->way == COPYROUTE_MAPPED ? move_through_mapping(route, chunk, reterr_offset)
+                                              : move_through_buffer(route, chunk, worker, reterr_offset);
 }

@@ -48,8 +48,6 @@ class Engine(Trouble):
     def record(self, *names, **keys):
         """One run, after which the digests are on record and nothing else is left."""
         daemon = self.ready(self.config(**keys))
-        for name in names or ("model",):
-            self.way(daemon, name, "sendfile")
         daemon.stop()
         self.assert_gone()
         for name in names or ("model",):
@@ -93,13 +91,23 @@ class Ways(Engine):
         daemon.wait_status(r"^Ready: 1 file, 40M in RAM, verified; 2 MiB pages: \d+%; direct reads: 100%")
         daemon.stop()
 
-    def test_without_a_record_no_direct_reads_are_told(self):
+    def test_without_a_record_it_comes_directly_too(self):
         path = self.on_ext4()
         daemon = self.ready()
-        self.way(daemon, "model", "sendfile")
-        daemon.wait_status(r"^Ready: ")
-        self.assertNotIn("direct", daemon.status())
+        self.way(daemon, "model", "direct")
         self.assertLess(self.cached(path), SIZE // 100)
+        self.assert_same_file("model")
+        daemon.stop()
+
+    def test_without_a_record_what_is_cached_comes_from_there_and_stays_cached(self):
+        path = self.on_ext4()
+        self.assertEqual(len(self.read(path)), SIZE)
+        self.assertGreaterEqual(self.cached(path), SIZE)
+        daemon = self.ready()
+        self.way(daemon, "model", "buffered")
+        self.assertNotIn("direct", daemon.status())
+        self.assertGreaterEqual(self.cached(path), SIZE)
+        self.assert_same_file("model")
         daemon.stop()
 
     def test_what_is_cached_comes_from_there_and_stays_cached(self):
@@ -112,10 +120,10 @@ class Ways(Engine):
         self.assertGreaterEqual(self.left, SIZE)
         daemon.stop()
 
-    def test_without_pages_of_2_mib_it_goes_by_sendfile(self):
+    def test_without_pages_of_2_mib_it_comes_directly_too(self):
         self.on_ext4()
         self.record()
-        self.staged_again("sendfile", HugePages="never").stop()
+        self.staged_again("direct", HugePages="never").stop()
 
     def test_the_configured_way_is_taken(self):
         path = self.on_ext4()
@@ -126,13 +134,13 @@ class Ways(Engine):
         self.assertLess(self.left, SIZE // 100)
         self.staged_again("direct", CopyMethod="direct", HugePages="never").stop()
 
-    def test_a_file_that_was_changed_goes_by_sendfile_again(self):
+    def test_a_file_that_was_changed_is_as_new(self):
         path = self.on_ext4()
         self.record()
         with open(path, "r+b") as f:
             f.write(b"another beginning")
         self.drop(path)
-        self.staged_again("sendfile").stop()
+        self.staged_again("direct").stop()
         self.drop(path)
         self.staged_again("direct").stop()
 
@@ -147,7 +155,7 @@ class Ways(Engine):
             f.truncate(SIZE)
         self.drop(path)
         self.record("sparse")
-        daemon = self.staged_again("sendfile", "sparse")
+        daemon = self.staged_again("direct", "sparse")
         self.assertLessEqual(os.stat(self.mirrored("sparse")).st_blocks * 512, 12 * MIB)
         daemon.stop()
 
@@ -218,7 +226,7 @@ class Wrong(Engine):
         path = self.on_ext4()
         self.record()
         daemon = self.ready(self.single(), **self.traced_reads(path, "error=EIO:when=5"))
-        self.way(daemon, "model", "sendfile")  # the second try trusts nothing
+        self.way(daemon, "model", "direct")
         daemon.wait_status(r"^Ready: 1 file")
         self.assert_same_file("model")
         self.stop_traced(daemon)
@@ -237,7 +245,7 @@ class Wrong(Engine):
         path = self.on_ext4()
         self.record()
         daemon = self.ready(self.single(), **self.traced_reads(path, "retval=%d:when=3" % (4 * MIB)))
-        self.way(daemon, "model", "sendfile")
+        self.way(daemon, "model", "direct")
         daemon.wait_status(r"^Ready: 1 file")
         self.assert_same_file("model")
         self.stop_traced(daemon)
@@ -454,7 +462,10 @@ class Filesystems(Engine):
     def test_overlayfs_over_a_filesystem_without_direct_reads(self):
         os.rmdir(self.source)
         self.source = self.overlay(self.in_ram())
-        self.record(WriteBack="no")
+        daemon = self.ready(self.config(WriteBack="no"))
+        self.way(daemon, "model", "sendfile")  # it is not cached either, as far as this filesystem says
+        self.assert_same_file("model")
+        daemon.stop()
         self.staged_again("buffered", CopyMethod="direct", WriteBack="no").stop()
 
     def test_tmpfs(self):

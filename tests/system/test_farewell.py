@@ -222,9 +222,9 @@ class Crash(Saving):
         self.put("precious", os.urandom(MIB))
         daemon.wait_status(r"1 not on disk yet")
         daemon.kill()
-        self.write("new", size=30 * MIB)
+        path = self.write("new", size=30 * MIB)
         daemon = self.daemon(self.config(ChunkSize="1M"), traced=True, wrapper=[
-            "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendfile", "-e", "inject=sendfile:delay_enter=300000"])
+            "strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=pread64", "-e", "inject=pread64:delay_enter=600000"])
         self.wait_saved(daemon, "precious")
         self.assertFalse(daemon.said("READY"))
         self.assertRegex(daemon.status(), r"^Staging: ")

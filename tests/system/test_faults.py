@@ -135,13 +135,16 @@ class Broken(Trouble):
         return self.config("[Daemon]\nWorkers=1\n[Mirror m]\n" + "".join("%s=%s\n" % item for item in values.items()))
 
     def test_an_error_that_does_not_come_again_is_no_trouble(self):
-        self.write("a", size=5 * MIB)
+        path = self.write("a", size=5 * MIB)
         self.write("b", size=5 * MIB)
-        daemon = self.ready(self.single(), **self.traced("-e", "trace=sendfile", "-e", "inject=sendfile:error=EIO:when=3"))
-        daemon.wait_status(r"^Ready: 2 files, 10M")
-        self.assert_same_file("a")
-        self.assert_same_file("b")
-        self.stop_traced(daemon)
+        for method, call in (("auto", "pread64"), ("sendfile", "sendfile")):
+            with self.subTest(method):
+                daemon = self.ready(self.single(CopyMethod=method), **self.traced("-P", path, "-e", "trace=" + call, "-e", "inject=%s:error=EIO:when=3" % call))
+                daemon.wait_status(r"^Ready: 2 files, 10M")
+                self.assert_same_file("a")
+                self.assert_same_file("b")
+                self.stop_traced(daemon)
+                os.unlink(os.path.join(self.state, "m.xxh128"))  # nothing is on record
 
     def test_an_error_that_stays_withholds_the_file_and_names_the_place(self):
         self.write("a", size=5 * MIB)
@@ -161,8 +164,8 @@ class Broken(Trouble):
     def test_with_on_corrupt_fail_an_error_that_stays_ends_the_start(self):
         self.write("a", size=5 * MIB)
         bad = self.write("bad", size=5 * MIB)
-        text = self.refused(self.single(OnCorrupt="fail"), **self.traced("-P", bad, "-e", "trace=sendfile",
-                                                                         "-e", "inject=sendfile:error=EIO"))
+        text = self.refused(self.single(OnCorrupt="fail"), **self.traced("-P", bad, "-e", "trace=pread64",
+                                                                         "-e", "inject=pread64:error=EIO"))
         self.assertRegex(text, r"Failed to read '%s' at byte 0: Input/output error" % bad)
         self.assert_gone()
 

@@ -895,8 +895,8 @@ class Crash(Hazards):
         self.put("old", b"changed")
         self.running.wait_status("; 2 not on disk yet")  # the directory is
         self.running.kill()
-        self.write("to-be-staged", size=20 * MIB)
-        wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendfile", "-e", "inject=sendfile:delay_enter=200000"]
+        path = self.write("to-be-staged", size=20 * MIB)
+        wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=pread64", "-e", "inject=pread64:delay_enter=400000"]
         self.running = self.ready(self.config(SettleTime="0", ChunkSize="1M"), wrapper=wrapper, traced=True)
         log = self.running.log()
         for name in ("d/pulled", "old"):

@@ -307,10 +307,11 @@ class Crash(Held):
         self.tree()
         self.ready().kill()
         before = self.inodes()
-        daemon = self.daemon(traced=True, wrapper=["strace", "-f", "-qq", "-o", self.path("calls"), "-e", "trace=sendfile"])
+        files = [part for name in sorted(self.names(self.source)) for part in ("-P", os.path.join(self.source, name))]
+        daemon = self.daemon(traced=True, wrapper=["strace", "-f", "-qq", "-o", self.path("calls"), *files, "-e", "trace=pread64,sendfile"])
         daemon.wait_ready()
         self.assertEqual(self.inodes(), before)
-        self.assertNotRegex(self.read(self.path("calls")).decode(), r"sendfile\(")
+        self.assertNotRegex(self.read(self.path("calls")).decode(), r"(pread64|sendfile)\(")
         self.assert_whole()
         os.kill(int(self.read(self.path("target/.shmstaged/lock"))), signal.SIGTERM)
         self.assertEqual(daemon.join(), 0, daemon.log())

@@ -124,6 +124,9 @@ typedef struct Ride {
         atomic_size_t next;
         atomic_int r;             /* the first that is not 0 */
         uint64_t offset;          /* of that */
+        uint8_t *seen;            /* NULL: nobody looks */
+        atomic_size_t n_seen;
+        uint64_t end_at;          /* whoever looks refuses what comes there */
 } Ride;
 
 static void ride_start(Ride *ride, CopyMethod method, bool on_record) {
@@ -146,22 +149,35 @@ static void ride_open(Ride *ride, const char *path, const char *mirror, uint64_t
         (void) close(dirfd);
 }
 
+/* What is seen is what is in the mirror afterwards, and all of it, if there is somebody to see it. */
+static int see(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length) {
+        Ride *ride = userdata;
+
+        assert_true(offset >= chunk->offset && offset + length <= chunk->offset + chunk->length);
+        memcpy(ride->seen + offset, data, length);
+        (void) atomic_fetch_add(&ride->n_seen, length);
+        return ride->end_at == offset ? 77 : 0;
+}
+
 static void *ride_along(void *userdata) {
         Ride *ride = userdata;
+        CopyWorker worker = { .seen = ride->seen ? see : NULL, .userdata = ride };
+        size_t i, size = copyroute_buffer_size(&ride->route);
         char path[64];
-        size_t i;
         int out;
 
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", ride->mirrorfd);
-        out = open(path, O_WRONLY | O_CLOEXEC);
+        worker.outfd = out = open(path, O_WRONLY | O_CLOEXEC);
+        worker.buffer = size > 0 ? aligned_alloc(4096, size) : NULL;
         while ((i = atomic_fetch_add(&ride->next, 1)) < ride->chunks.n) {
                 uint64_t offset = UINT64_MAX;
-                int none = 0, r = copyroute_move(&ride->route, &ride->chunks.items[i], out, &offset);
+                int none = 0, r = copyroute_move(&ride->route, &ride->chunks.items[i], &worker, &offset);
 
                 if (r != 0 && atomic_compare_exchange_strong(&ride->r, &none, r))
                         ride->offset = offset;
         }
         (void) close(out);
+        free(worker.buffer);
         return NULL;
 }
 
@@ -209,8 +225,8 @@ static void ride(Ride *ret, const char *path, const char *mirror, uint64_t chunk
 /* --- the bytes --- */
 
 static void assert_all_sizes_arrive(const char *path, const char *mirror, CopyMethod method) {
-        static const uint64_t around[] = { 4096, 65536, 2 * MIB, 4 * MIB, 6 * MIB };
-        static const int beside[] = { -4097, -4096, -513, -512, -1, 0, 1, 511, 512, 4095, 4096, 4097 };
+        static const uint64_t around[] = { 4096, MIB, 2 * MIB, 4 * MIB };
+        static const int beside[] = { -4097, -512, -1, 0, 1, 511, 4096 };
 
         for (size_t i = 0; i < ELEMENTSOF(around); i++)
                 for (size_t k = 0; k < ELEMENTSOF(beside); k++) {
@@ -323,33 +339,91 @@ static void assert_way(const Ride *r, const char *way, uint64_t direct) {
         assert_int_equal(r->route.direct_bytes, direct);
 }
 
-static void what_nothing_is_known_of_goes_by_sendfile_whatever_is_configured(void **state) {
-        _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 4 * MIB, 1);
+static void what_nothing_is_known_of_is_seen_on_its_way(void **state) {
+        static const char *const ways[] = { "direct", "sendfile", "direct", "buffered" };
+        static const uint64_t chunk_sizes[] = { MIB, 4 * MIB };
+        size_t size = 5 * MIB + 777;
+        _cleanup_(freep) uint8_t *data = put_pattern("disk/file", size, 1), *seen = calloc(1, size);
 
         (void) state;
-        for (size_t k = 0; k < ELEMENTSOF(methods); k++) {
+        for (size_t k = 0; k < ELEMENTSOF(methods) * ELEMENTSOF(chunk_sizes); k++) {
+                CopyMethod method = methods[k / 2];
                 Ride r;
 
                 drop_cache("disk/file");
-                ride_open(&r, "disk/file", "mirror", MIB);
-                ride_start(&r, methods[k], false);
+                memset(seen, 0, size);
+                ride_open(&r, "disk/file", "mirror", chunk_sizes[k % 2]);
+                r.seen = seen;
+                r.end_at = UINT64_MAX;
+                ride_start(&r, method, false);
                 ride_run(&r, 2);
                 assert_arrived(&r, data);
-                assert_way(&r, "sendfile", 0);
+                assert_string_equal(copyroute_name(&r.route), ways[k / 2]);
+                if (method == COPY_METHOD_SENDFILE)
+                        assert_int_equal(r.n_seen, 0);
+                else {
+                        assert_int_equal(r.n_seen, size);
+                        assert_memory_equal(seen, data, size);
+                }
                 ride_done(&r);
         }
 }
 
-static void what_is_smaller_than_a_page_of_2_mib_goes_by_sendfile(void **state) {
+static void who_sees_it_can_refuse_it(void **state) {
+        _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 4 * MIB, 1), *seen = calloc(1, 4 * MIB), *found = malloc(MIB);
+        Ride r;
+
         (void) state;
-        for (uint64_t size = 2 * MIB - 1; size <= 2 * MIB; size++) {
+        ride_open(&r, "disk/file", "mirror", MIB);
+        r.seen = seen;
+        r.end_at = 2 * MIB;
+        ride_start(&r, COPY_METHOD_AUTO, false);
+        ride_run(&r, 1);
+        assert_int_equal(r.r, 77);
+        /* it is not written, what comes before and after is */
+        for (size_t i = 0; i < 4; i++) {
+                assert_int_equal(pread(r.mirrorfd, found, MIB, (off_t) (i * MIB)), MIB);
+                assert_int_equal(memcmp(found, data + i * MIB, MIB) == 0, i != 2);
+        }
+        ride_done(&r);
+}
+
+static dev_t device_of(const char *path) {
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        return st.st_dev;
+}
+
+static void what_is_cold_and_not_to_be_read_directly_goes_by_sendfile(void **state) {
+        _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 4 * MIB, 1);
+        Ride r;
+
+        (void) state;
+        for (unsigned cached = 0; cached < 2; cached++) {
+                drop_cache("disk/file");
+                if (cached > 0)
+                        read_into_cache("disk/file", 0, 4);
+                ride_open(&r, "disk/file", "mirror", MIB);
+                r.refusals = (DirectRefusals){ .lock = PTHREAD_MUTEX_INITIALIZER, .devices = { device_of("disk") }, .n = 1 };
+                ride_start(&r, COPY_METHOD_AUTO, false);
+                ride_run(&r, 2);
+                assert_arrived(&r, data);
+                assert_way(&r, cached > 0 ? "buffered" : "sendfile", 0);
+                ride_done(&r);
+        }
+}
+
+static void what_is_smaller_than_a_mib_is_read_once_into_a_buffer(void **state) {
+        (void) state;
+        for (uint64_t size = MIB - 1; size <= MIB; size++) {
                 _cleanup_(freep) uint8_t *data = put_pattern("disk/file", size, 1);
                 Ride r;
 
                 drop_cache("disk/file");
                 ride(&r, "disk/file", "mirror", MIB, COPY_METHOD_DIRECT, 2);
                 assert_arrived(&r, data);
-                assert_way(&r, size < 2 * MIB ? "sendfile" : "direct", size < 2 * MIB ? 0 : size);
+                assert_way(&r, size < MIB ? "buffered" : "direct", size < MIB ? 0 : size);
                 ride_done(&r);
         }
 }
@@ -417,8 +491,8 @@ static void a_method_that_is_configured_does_not_look_at_the_cache(void **state)
         ride_done(&r);
 }
 
-static void into_pages_of_4_kib_it_goes_by_sendfile_unless_configured(void **state) {
-        static const char *const ways[] = { "sendfile", "sendfile", "direct", "buffered" };
+static void into_pages_of_4_kib_it_goes_through_a_buffer(void **state) {
+        static const char *const ways[] = { "direct", "sendfile", "direct", "buffered" };
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 4 * MIB, 1);
 
         (void) state;
@@ -428,7 +502,8 @@ static void into_pages_of_4_kib_it_goes_by_sendfile_unless_configured(void **sta
                 drop_cache("disk/file");
                 ride(&r, "disk/file", "small", MIB, methods[k], 2);
                 assert_arrived(&r, data);
-                assert_way(&r, ways[k], methods[k] == COPY_METHOD_DIRECT ? 4 * MIB : 0);
+                assert_true(r.route.way != COPYROUTE_MAPPED);
+                assert_way(&r, ways[k], strcmp(ways[k], "direct") == 0 ? 4 * MIB : 0);
                 ride_done(&r);
         }
 }
@@ -440,7 +515,8 @@ static uint64_t room_taken(int fd) {
         return (uint64_t) st.st_blocks * 512;
 }
 
-static void a_file_with_holes_goes_by_sendfile_and_keeps_them(void **state) {
+static void a_file_with_holes_keeps_them(void **state) {
+        static const char *const ways[] = { "direct", "sendfile", "direct", "buffered" };
         _cleanup_(freep) uint8_t *data = calloc(1, 16 * MIB + 7);
 
         (void) state;
@@ -453,10 +529,11 @@ static void a_file_with_holes_goes_by_sendfile_and_keeps_them(void **state) {
                 assert_int_equal(pwrite(fd, data + 5 * MIB, 3 * MIB, 5 * MIB), 3 * MIB);
                 assert_int_equal(fsync(fd), 0);
                 (void) close(fd);
+                drop_cache("disk/file");
                 ride_open(&r, "disk/file", "mirror", MIB);
                 ride_start(&r, methods[k], true);
                 ride_run(&r, 2);
-                assert_way(&r, "sendfile", 0);
+                assert_way(&r, ways[k], strcmp(ways[k], "direct") == 0 ? 3 * MIB : 0);
                 assert_true(room_taken(r.mirrorfd) <= 4 * MIB);
                 assert_int_equal(r.progress, 3 * MIB);
                 r.progress = r.size; /* of the holes there is nothing to be copied */
@@ -520,7 +597,7 @@ static void where_they_are_refused_in_the_middle_the_rest_is_buffered_and_every_
                 copyroute_done(&r.route);
                 ride_start(&r, COPY_METHOD_DIRECT, true); /* the next file of this filesystem */
                 assert_int_equal(r.route.direct.fd, -1);
-                assert_true(r.route.mapped);
+                assert_int_equal(r.route.way, COPYROUTE_MAPPED);
                 ride_done(&r);
         }
 }
@@ -834,14 +911,16 @@ int main(void) {
                 CASE(a_chunk_that_begins_anywhere_is_no_trouble),
                 CASE(what_the_file_has_grown_by_is_not_seen_behind_its_end),
                 CASE(many_threads_make_one_file),
-                CASE(what_nothing_is_known_of_goes_by_sendfile_whatever_is_configured),
-                CASE(what_is_smaller_than_a_page_of_2_mib_goes_by_sendfile),
+                CASE(what_nothing_is_known_of_is_seen_on_its_way),
+                CASE(who_sees_it_can_refuse_it),
+                CASE(what_is_cold_and_not_to_be_read_directly_goes_by_sendfile),
+                CASE(what_is_smaller_than_a_mib_is_read_once_into_a_buffer),
                 CASE(what_is_cold_comes_directly_and_stays_cold),
                 CASE(what_is_cached_comes_from_there_and_stays),
                 CASE(each_chunk_comes_as_it_fits_it),
                 CASE(a_method_that_is_configured_does_not_look_at_the_cache),
-                CASE(into_pages_of_4_kib_it_goes_by_sendfile_unless_configured),
-                CASE(a_file_with_holes_goes_by_sendfile_and_keeps_them),
+                CASE(into_pages_of_4_kib_it_goes_through_a_buffer),
+                CASE(a_file_with_holes_keeps_them),
                 CASE(a_limit_does_not_make_direct_reads_others),
                 CASE(where_direct_reads_are_refused_from_the_start_buffered_ones_take_over),
                 CASE(where_they_are_refused_in_the_middle_the_rest_is_buffered_and_every_byte_is_there),
