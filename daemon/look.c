@@ -5,6 +5,7 @@
 #include "look.h"
 
 #include "choice.h"
+#include "copyroute.h"
 #include "fs.h"
 #include "layout.h"
 #include "scan.h"
@@ -206,13 +207,14 @@ static uint64_t less(uint64_t a, uint64_t b) {
         return a == UINT64_MAX ? a : a > b ? a - b : 0;
 }
 
-FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised) {
+FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised, unsigned workers) {
         FitInput input = { .inodes = look->inodes_free, .layout = look->layout, .on_no_room = config->on_no_room, .source_path = config->source };
 
         input.room[FIT_TMPFS] = look->tmpfs_free;
         input.room[FIT_SIZE] = look->size_left;
         input.room[FIT_MEMORY] = less(look->memory.available, reserve + promised);
-        input.room[FIT_CGROUP] = less(look->memory.cgroup_left, promised);
+        /* the buffers of the workers are charged to the group as well, and what passes its limit is killed */
+        input.room[FIT_CGROUP] = less(look->memory.cgroup_left, promised + workers * COPYROUTE_BUFFER_MAX);
         return input;
 }
 

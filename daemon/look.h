@@ -56,5 +56,5 @@ enum {
 int look_run(const LookOptions *options, Look *ret, const char **reterr_what);
 void look_done(Look *look);
 
-/* The room that the look found, less what is to be left alone and what others have been promised: for fit_plan(). */
-FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised);
+/* The room that the look found, less what is to be left alone, what others have been promised, and the buffers of @workers: for fit_plan(). */
+FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised, unsigned workers);

@@ -271,15 +271,6 @@ static int read_ram(Manager *manager) {
         return 0;
 }
 
-static unsigned choose_workers(const Config *config) {
-        long processors = sysconf(_SC_NPROCESSORS_ONLN);
-
-        if (config->workers > 0)
-                return config->workers;
-        /* more than processors, because a worker that reads a disk or a server mostly waits: so many reads are under way at a time */
-        return (unsigned) MIN(MAX(2 * processors, 8), 32);
-}
-
 static int add_sources(Manager *manager) {
         static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
         int r = sd_event_default(&manager->event);
@@ -318,7 +309,7 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 r = open_state(manager, reterr_what);
         if (r == 0) {
                 *reterr_what = "start the workers";
-                r = pool_new(choose_workers(config), &manager->pool);
+                r = pool_new(pool_choose_workers(config->workers), &manager->pool);
         }
         if (r == 0) {
                 *reterr_what = "start the savers";

@@ -236,7 +236,7 @@ void mirrorcycle_look(void *userdata) {
 
 static int check_fit(Mirror *m) {
         uint64_t reserve = amount_bytes(m->context->reserve, m->context->ram, 0);
-        FitInput input = look_room(&m->look, &m->config, reserve, *m->context->promised);
+        FitInput input = look_room(&m->look, &m->config, reserve, *m->context->promised, pool_workers(m->context->pool));
 
         return fit_plan(m->look.plan, &input, &m->fit);
 }

@@ -104,6 +104,15 @@ Pool *pool_free(Pool *pool) {
         return NULL;
 }
 
+unsigned pool_choose_workers(unsigned configured) {
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+        if (configured > 0)
+                return configured;
+        /* more than processors, because a worker that reads a disk or a server mostly waits: so many reads are under way at a time */
+        return (unsigned) MIN(MAX(2 * processors, 8), 32);
+}
+
 unsigned pool_workers(Pool *pool) {
         return pool->n_threads;
 }

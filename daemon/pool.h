@@ -23,6 +23,9 @@ int pool_new(unsigned n_workers, Pool **ret);
 Pool *pool_free(Pool *pool);
 DEFINE_CLEANUP(Pool, pool_free)
 
+/* How many there are to be: @configured, or if that is 0, as many as the machine is served well by. */
+unsigned pool_choose_workers(unsigned configured);
+
 unsigned pool_workers(Pool *pool);
 
 /* Loop thread only. Jobs start in the order in which they were submitted. */

@@ -8,6 +8,7 @@
 #include "fs.h"
 #include "log.h"
 #include "look.h"
+#include "pool.h"
 #include "scan.h"
 #include "tell.h"
 #include "text.h"
@@ -64,7 +65,7 @@ typedef struct Preview {
 } Preview;
 
 static void print_look(Preview *preview, const MirrorConfig *mirror, Look *look, FILE *out, bool *ret_fits) {
-        FitInput input = look_room(look, mirror, preview->reserve, preview->promised);
+        FitInput input = look_room(look, mirror, preview->reserve, preview->promised, pool_choose_workers(preview->config->workers));
         char need[TEXT_BYTES_MAX];
         _cleanup_(freep) char *text = NULL;
         Fit fit;
