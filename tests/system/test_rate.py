@@ -35,7 +35,7 @@ class Rate(harness.Case):
         self.assertGreater(took, wanted * 0.95)
         # nothing of the work is hidden behind the waiting, at worst
         self.assertLess(took, wanted * 1.05 + free)
-        self.assertLess(free, wanted * 0.5, "there was no need to wait")
+        self.assertLess(free, wanted * 0.9, "there was no need to wait")
 
     def test_one_large_file_is_read_at_the_limit(self):
         self.write("large.gguf", size=80 * MB)
@@ -73,7 +73,7 @@ class Rate(harness.Case):
             took = time.monotonic() - begun
             print("%s: %.2f s" % (method, took))
             self.assertGreater(took, 2 * 0.95, method)
-            self.assertLess(took, 2 * 1.05 + 1, method)
+            self.assertLess(took, 2 * 1.05 + harness.LONG, method)
             self.assertEqual("direct reads: " in daemon.status(), method == "direct", daemon.status())
             daemon.stop()
 
@@ -100,7 +100,7 @@ class Rate(harness.Case):
         daemon = self.ready(config)
         took = time.monotonic() - begun
         self.assertGreater(took, 3 * 0.95)
-        self.assertLess(took, 5, "one after the other would be 6 s")
+        self.assertLess(took, 5.5, "one after the other would be 6 s")
         daemon.stop()
 
     def test_a_mirror_without_a_limit_does_not_wait_for_one_that_has_it(self):
