@@ -5,8 +5,9 @@
  *
  * Any number of workers may help with one file: each calls copy_work(), takes chunks to copy (copyroute.h has the ways), and behind the copying the
  * digests run in file order: one over the mirror's bytes (through its mapping), and, unless the digest of the source's bytes is on record, one
- * over these (from the page cache that the copy has just filled). A chunk that the digests have passed is dropped from the page cache, unless it was
- * there before. Pages of 2 MiB that were not to be had when the room was reserved are asked for once more. The temporary is an O_TMPFILE: a daemon that is killed leaves none. */
+ * over these: in the buffer of the worker that has read them, or, by sendfile, from the page cache that the copy has just filled. What of the source was not in the
+ * page cache before is dropped from it behind the digests. Pages of 2 MiB that were not to be had when the room was reserved are asked for once more. The
+ * temporary is an O_TMPFILE: a daemon that is killed leaves none. */
 
 #include "base.h"
 #include "claim.h"

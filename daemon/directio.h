@@ -4,7 +4,7 @@
 /* Reading a file past the page cache (O_DIRECT): where it can be done, and the rules of it.
  *
  * Offset, length and memory have to be aligned as the filesystem says (STATX_DIOALIGN, Linux 6.1; where it does not say, to a page). A filesystem may
- * refuse when the file is opened (FUSE, tmpfs before 6.6), at the first read (overlayfs over such a one) or at any later one (compressed extents),
+ * refuse when the file is opened (ramfs, tmpfs before 6.6, some of FUSE), at the first read (overlayfs over such a one) or at any later one (compressed extents),
  * with EINVAL or EOPNOTSUPP; what a filesystem refused once is not tried again on it. */
 
 #include "base.h"

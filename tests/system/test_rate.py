@@ -63,7 +63,7 @@ class Rate(harness.Case):
         self.assert_limited(60 * MB, 20 * MB)
 
     def test_every_way_of_copying_keeps_the_limit(self):
-        """Past the page cache only what has its digest on record already: so each way has a run before it that only remembers."""
+        """What is in the page cache too: its digest is on record by a run before, and a way that is configured does not ask where it is."""
         self.source = os.path.join(self.ext4(128 << 20)[0], "models")
         self.write("large.gguf", size=40 * MB)
         self.ready().stop()
