@@ -54,6 +54,7 @@ Mirror *mirror_free(Mirror *m) {
         trash_done(&m->trash);
         scrub_done(&m->scrub);
         deletions_done(&m->deletions);
+        wishes_done(&m->wishes);
         pathset_done(&m->missing);
         pathset_done(&m->unmatched);
         m->dropped = manifest_free(m->dropped);

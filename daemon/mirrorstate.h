@@ -15,6 +15,7 @@
 #include "sweep.h"
 #include "told.h"
 #include "trash.h"
+#include "wishes.h"
 #include "withheld.h"
 #include "writeback.h"
 
@@ -74,6 +75,7 @@ struct Mirror {
         Sweep sweep;
         Trash trash;
         Scrub scrub;
+        Wishes wishes;             /* of operators */
         PathSet missing;           /* at the last look: in the base, and not in the mirror */
         PathSet unmatched;         /* names of Models= that were told to choose nothing */
         Manifest *dropped;         /* at the end: unfinished or refused things in the mirror, which go with it */

@@ -30,6 +30,19 @@ int pathset_add(PathSet *set, const char *path) {
         return 0;
 }
 
+int pathset_copy(const PathSet *from, PathSet *to) {
+        PathSet copy = {};
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < from->n; i++)
+                r = pathset_add(&copy, from->items[i]);
+        if (r < 0)
+                pathset_done(&copy);
+        else
+                *to = copy;
+        return r;
+}
+
 static int compare(const void *a, const void *b) {
         return strcmp(*(char *const *) a, *(char *const *) b);
 }
@@ -64,4 +77,18 @@ bool pathset_covers(const PathSet *set, const char *path) {
                 *slash = '\0';
         }
         return false;
+}
+
+void pathset_drop(PathSet *set, const char *path) {
+        size_t length = strlen(path), kept = 0;
+
+        for (size_t i = 0; i < set->n; i++) {
+                char *item = set->items[i];
+
+                if (strncmp(item, path, length) == 0 && (item[length] == '/' || item[length] == '\0'))
+                        free(item);
+                else
+                        set->items[kept++] = item;
+        }
+        set->n = kept;
 }

@@ -12,6 +12,9 @@ typedef struct PathSet {
 
 void pathset_done(PathSet *set);
 
+/* A deep copy over an empty set. 0 or -ENOMEM: then nothing has changed. */
+int pathset_copy(const PathSet *from, PathSet *to);
+
 /* Takes effect for the questions below after pathset_sort(). 0 or -ENOMEM. */
 int pathset_add(PathSet *set, const char *path);
 void pathset_sort(PathSet *set);
@@ -20,3 +23,6 @@ bool pathset_has(const PathSet *set, const char *path);
 
 /* It, or a directory above it, is in the set. */
 bool pathset_covers(const PathSet *set, const char *path);
+
+/* Takes @path out, and all that is below it. */
+void pathset_drop(PathSet *set, const char *path);
