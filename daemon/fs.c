@@ -137,7 +137,7 @@ static int write_all(int fd, const char *content, size_t length) {
         return 0;
 }
 
-int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode) {
+int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable) {
         _cleanup_(close_fdp) int fd = -1;
         _cleanup_(freep) char *temporary = NULL;
         int r;
@@ -146,11 +146,14 @@ int fs_write_atomic(int dirfd, const char *name, const char *content, size_t len
                 temporary = NULL;
                 return -ENOMEM;
         }
-        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+        (void) unlinkat(dirfd, temporary, 0); /* what was left by somebody who was killed, or put there by somebody else */
+        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         if (fd < 0)
                 return -errno;
         r = write_all(fd, content, length);
-        if (r == 0 && fsync(fd) < 0)
+        if (r == 0 && fchmod(fd, mode) < 0)
+                r = -errno;
+        if (r == 0 && durable && fsync(fd) < 0)
                 r = -errno;
         if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
                 r = -errno;
@@ -158,7 +161,11 @@ int fs_write_atomic(int dirfd, const char *name, const char *content, size_t len
                 (void) unlinkat(dirfd, temporary, 0); /* the failure that is reported came before */
                 return r;
         }
-        return fsync(dirfd) < 0 ? -errno : 0;
+        return durable && fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode) {
+        return fs_replace(dirfd, name, content, length, mode, true);
 }
 
 int fs_sync_directory(int dirfd) {

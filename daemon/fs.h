@@ -30,7 +30,10 @@ int fs_make_path(const char *path);
 /* The content of a small file as a string (at most @max bytes, else -EFBIG). Works for /proc and /sys. */
 int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
 
-/* Writes a file whole: temporary beside it, fsync, rename, fsync of the directory. */
+/* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one survives a loss of power: fsync of it before, and of the
+ * directory after. */
+int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable);
+/* The durable one. */
 int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode);
 
 /* fsync() of a directory, of which @dirfd may be an O_PATH descriptor. 0 also where a filesystem syncs no directories. */

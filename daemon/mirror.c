@@ -150,6 +150,17 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->save_fails = saves.n_failing > 0;
 }
 
+static MirrorCounters count(const Mirror *m) {
+        MirrorCounters counters = {
+                .staging_mismatches = m->round.n_mismatches, .saved_files = m->writeback.n_saves, .saved_bytes = m->writeback.saved_bytes,
+                .save_failures = m->writeback.n_failures, .deletions = m->writeback.n_deletions + m->sweep.n_removed, .conflicts = m->writeback.n_conflicts_ever,
+                .scrubbed_bytes = m->scrub.all_bytes, .scrub_mismatches = m->scrub.n_found, .scrub_repairs = m->scrub.n_repaired,
+        };
+
+        memcpy(counters.staged, m->round.ways, sizeof(counters.staged));
+        return counters;
+}
+
 MirrorStatus mirror_status(const Mirror *m) {
         MirrorStatus status = {
                 .name = m->config.name, .state = m->state, .ready = m->ready, .failing = m->failing,
@@ -164,6 +175,7 @@ MirrorStatus mirror_status(const Mirror *m) {
         status.scrubbed_bytes = m->scrub.bytes;
         status.n_repaired = m->scrub.n_repaired;
         status.n_damaged = scrub_n_damaged(&m->scrub);
+        status.counters = count(m);
         add_writeback(m, &status);
         status.life = status.done_bytes + status.seen + atomic_load(&m->saved);
         if (m->state == MIRROR_STAGING && m->look.plan)

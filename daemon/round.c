@@ -51,6 +51,19 @@ static bool note_altered(Round *round, const Task *task) {
         return true;
 }
 
+static void count_copied(Round *round, const Task *task) {
+        for (size_t i = 0; i < STAGED_WAYS; i++) {
+                StagedBy *way = &round->ways[i];
+
+                if (way->method && !string_equal(way->method, task->method))
+                        continue;
+                way->method = task->method;
+                way->files++;
+                way->bytes += task->copied_bytes;
+                return;
+        }
+}
+
 static void on_report(const Task *task, void *userdata) {
         Round *round = userdata;
         uint64_t kept_word = task->item->action == PLAN_STAGE ? task->item->source->room : 0;
@@ -68,8 +81,10 @@ static void on_report(const Task *task, void *userdata) {
         case TASK_AGREED:
                 round->staged = true;
                 withheld_drop(round->withheld, plan_item_path(task->item));
-                if (task->copied_bytes > 0)
+                if (task->copied_bytes > 0) {
+                        count_copied(round, task);
                         mirrorlog_copied(round->config, task);
+                }
                 return;
         case TASK_REMOVED:
                 round->removed_bytes += task->item->mirror->type == ENTRY_FILE ? task->item->mirror->size : 0;
@@ -86,6 +101,8 @@ static void on_report(const Task *task, void *userdata) {
         case TASK_MISNAMED:
         case TASK_GARBLED:
         case TASK_DIFFERS:
+                round->n_mismatches++;
+                break;
         case TASK_NO_ROOM:
         case TASK_OCCUPIED:
         case TASK_FAILED:

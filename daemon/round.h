@@ -9,6 +9,7 @@
 #include "config.h"
 #include "pool.h"
 #include "stage.h"
+#include "status.h"
 #include "withheld.h"
 
 typedef struct Round {
@@ -30,6 +31,8 @@ typedef struct Round {
         bool xattrs_told;
         uint64_t removed_bytes;     /* in this round */
         uint64_t huge_bytes, measured_bytes, copied_bytes, direct_bytes; /* of all rounds */
+        StagedBy ways[STAGED_WAYS]; /* likewise */
+        uint64_t n_mismatches;
 } Round;
 
 void round_done(Round *round);

@@ -295,6 +295,7 @@ static void read_run(Job *job) {
 
 static void end_pass(Scrub *scrub) {
         scrub->bytes = scrubpass_bytes(scrub->pass);
+        scrub->all_bytes += scrub->bytes;
         witness_end(&scrub->witness, scrubpass_take_good(scrub->pass));
         scrub->pass = scrubpass_free(scrub->pass);
 }
@@ -322,9 +323,10 @@ static void read_done(Job *job) {
         if (scrub->changed)
                 scrub->look(scrub->userdata);
         pay(scrub);
-        if (scrub->result == SCRUBPASS_FOUND)
+        if (scrub->result == SCRUBPASS_FOUND) {
+                scrub->n_found++;
                 scrub->next_usec = now_usec(scrub) + VERDICT_USEC;
-        else if (scrub->result == 0)
+        } else if (scrub->result == 0)
                 end_pass(scrub);
         else if (scrub->result < 0)
                 drop_pass(scrub); /* memory ran out; the next pass, then */

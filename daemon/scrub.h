@@ -77,6 +77,8 @@ typedef struct Scrub {
         /* For the status. */
         uint64_t bytes;             /* of the last complete pass; 0: none */
         size_t n_repaired;
+        uint64_t all_bytes;         /* of all complete passes */
+        size_t n_found;             /* files that were not what they were, also in a pass that did not come to its end */
 } Scrub;
 
 void scrub_done(Scrub *scrub);

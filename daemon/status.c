@@ -78,6 +78,30 @@ static bool is_staging(const MirrorStatus *mirrors, size_t n) {
         return false;
 }
 
+const char *status_state_name(MirrorState state) {
+        switch (state) {
+        case MIRROR_STARTING:
+                return "starting";
+        case MIRROR_LOOKING:
+                return "looking";
+        case MIRROR_PLANNED:
+                return "planned";
+        case MIRROR_STAGING:
+                return "staging";
+        case MIRROR_SETTLED:
+                return "settled";
+        case MIRROR_SAVING:
+                return "saving";
+        case MIRROR_REMOVING:
+                return "removing";
+        case MIRROR_GONE:
+                return "gone";
+        case MIRROR_FAILED:
+                return "failed";
+        }
+        return "failed";
+}
+
 bool status_is_whole(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 || mirrors[i].n_damaged > 0 ||

@@ -17,6 +17,23 @@ typedef enum MirrorState {
         MIRROR_FAILED,   /* stopped by a failure */
 } MirrorState;
 
+/* What was staged in one way. */
+typedef struct StagedBy {
+        const char *method; /* as CopyMethod= has it, a literal; NULL: nothing yet */
+        uint64_t files, bytes;
+} StagedBy;
+enum { STAGED_WAYS = 3 };
+
+/* These only grow, for as long as the mirror is the same object: a failed one that is begun anew counts from zero. */
+typedef struct MirrorCounters {
+        StagedBy staged[STAGED_WAYS];
+        uint64_t staging_mismatches;   /* bytes that were not those on record or in a name, or differed from what was read */
+        uint64_t saved_files, saved_bytes, save_failures; /* failures: attempts that are made again */
+        uint64_t deletions;            /* names that are gone from the disk because they went from the mirror */
+        uint64_t conflicts;
+        uint64_t scrubbed_bytes, scrub_mismatches, scrub_repairs;
+} MirrorCounters;
+
 /* Strings are borrowed from the mirror, for as long as it does not run. */
 typedef struct MirrorStatus {
         const char *name;
@@ -47,6 +64,7 @@ typedef struct MirrorStatus {
         const char *problem;     /* a sentence: why it is degraded or failed; NULL */
         uint64_t huge_bytes, measured_bytes;   /* in pages of 2 MiB, of those that were looked at */
         uint64_t copied_bytes, direct_bytes;   /* staged by this process; of these, past the source's page cache */
+        MirrorCounters counters;
 } MirrorStatus;
 
 /* How fast it goes, measured by the caller. */
@@ -57,6 +75,10 @@ typedef struct StatusRate {
 
 /* The line for STATUS= and for the terminal, a new string or NULL on ENOMEM. */
 char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate);
+
+/* "starting", "looking", "planned", "staging", "settled", "saving", "removing", "gone", "failed": a literal, for programs. */
+const char *status_state_name(MirrorState state);
+enum { MIRROR_STATES = MIRROR_FAILED + 1 };
 
 /* True if all of them are ready, and nothing is missing. */
 bool status_is_whole(const MirrorStatus *mirrors, size_t n);

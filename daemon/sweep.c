@@ -86,6 +86,7 @@ static void sweep_came_back(Job *job) {
         Sweep *sweep = done->sweep;
 
         tell(sweep, done);
+        sweep->n_removed += done->n_removed;
         sweep->running = false;
         if (done->result != 0)
                 plan_run(sweep, sweep->config->sweep_delay_usec);

@@ -25,6 +25,7 @@ typedef struct Sweep {
         LayoutKind layout;
         int sourcefd;               /* borrowed */
         bool running;
+        size_t n_removed;           /* blobs, in all */
         char *unsure;               /* the pointer that was told not to be understood */
 } Sweep;
 

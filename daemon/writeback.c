@@ -145,8 +145,22 @@ static void note_conflict(Writeback *wb, SaveItem *item) {
         if (!item->save.kept)
                 return;
         wb->n_conflicts++;
+        wb->n_conflicts_ever++;
         free(wb->conflict);
         wb->conflict = TAKE_PTR(item->save.kept);
+}
+
+static void count(Writeback *wb, const SaveItem *item) {
+        SaveOutcome outcome = item->save.outcome;
+
+        wb->n_failures += outcome == SAVE_NO_ROOM || outcome == SAVE_GARBLED || outcome == SAVE_FAILED;
+        if (outcome != SAVE_DONE)
+                return;
+        wb->n_deletions += item->action == PLAN_DELETE;
+        if (item->save.kind != SAVE_REMOVAL && item->save.kind != SAVE_ATTRIBUTES && item->mirror.type == ENTRY_FILE) {
+                wb->n_saves++;
+                wb->saved_bytes += saveitem_bytes(item);
+        }
 }
 
 static void came_back(Writeback *wb, SaveItem *item) {
@@ -154,6 +168,7 @@ static void came_back(Writeback *wb, SaveItem *item) {
 
         item->attempts = outcome == SAVE_DONE || outcome == SAVE_CANCELLED ? 0 : item->attempts + 1;
         item->state = ITEM_WAITING;
+        count(wb, item);
         switch (outcome) {
         case SAVE_DONE:
                 wb->n_saved++;

@@ -48,6 +48,7 @@ typedef struct Writeback {
         uint64_t told_usec;                /* when it began to be told */
         size_t n_conflicts;                /* versions put into conflicts/ and not yet acknowledged */
         char *conflict;                    /* the last of these, from the source's root */
+        uint64_t n_saves, saved_bytes, n_failures, n_deletions, n_conflicts_ever; /* of all its life: files, bytes that moved, attempts that failed */
 } Writeback;
 
 /* The fields above, up to userdata, are set by the caller; the rest is zeros. */
