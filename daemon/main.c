@@ -4,8 +4,10 @@
 
 #include "claim.h"
 #include "config.h"
+#include "configlog.h"
 #include "log.h"
 #include "manager.h"
+#include "places.h"
 #include "preview.h"
 
 #include <getopt.h>
@@ -118,20 +120,6 @@ static void parse_options(int argc, char **argv, Options *ret) {
         }
 }
 
-static int load_config(const Options *options, Config **ret) {
-        const char *what = "read";
-        int r = config_load(options->manager.config_file, options->manager.root, ret, &what);
-
-        if (r < 0) {
-                if (options->manager.config_file)
-                        log_error("Failed to %s the configuration '%s': %s", what, options->manager.config_file, strerror(-r));
-                else
-                        log_error("Failed to %s: %s", what, strerror(-r));
-                return EXIT_BAD_CONFIG;
-        }
-        return manager_tell_config(*ret) ? 0 : EXIT_BAD_CONFIG;
-}
-
 /* Before any thread exists, so that none has another mask: the loop takes these signals as events. */
 static void block_signals(void) {
         sigset_t set;
@@ -164,7 +152,7 @@ static int run(const Options *options, Config *config) {
 static int plan(const Config *config) {
         _cleanup_(freep) char *state = NULL;
 
-        if (manager_state_directory(&state) < 0)
+        if (places_state_directory(&state) < 0)
                 return EXIT_FAILURE;
         return preview_print(config, state, stdout);
 }
@@ -180,7 +168,6 @@ static int check(const Config *config) {
 int main(int argc, char **argv) {
         Options options = { .log_level = LOG_INFO };
         _cleanup_(config_freep) Config *config = NULL;
-        int r;
 
         log_setup(LOG_TARGET_AUTO, LOG_INFO);
         parse_options(argc, argv, &options);
@@ -191,9 +178,8 @@ int main(int argc, char **argv) {
                 log_error("libgcrypt is older than the one that shmstaged was built with: install the current one");
                 return EXIT_FAILURE;
         }
-        r = load_config(&options, &config);
-        if (r != 0)
-                return r;
+        if (config_log_load(options.manager.config_file, options.manager.root, &config) < 0)
+                return EXIT_BAD_CONFIG;
         switch (options.mode) {
         case MODE_PLAN:
                 return plan(config);

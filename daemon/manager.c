@@ -4,10 +4,12 @@
 
 #include "manager.h"
 
+#include "configlog.h"
 #include "fs.h"
 #include "log.h"
 #include "memory.h"
 #include "notify.h"
+#include "places.h"
 #include "roster.h"
 #include "text.h"
 
@@ -41,34 +43,6 @@ struct Manager {
         bool stopping;
         bool stuck;       /* a worker does not come back from the source */
 };
-
-int manager_state_directory(char **ret) {
-        const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-        int r;
-
-        if (given && given[0] == '/')
-                r = asprintf(ret, "%.*s", (int) strcspn(given, ":"), given); /* systemd separates several with colons */
-        else if (geteuid() == 0)
-                r = asprintf(ret, "/var/lib/shmstaged");
-        else if (xdg && xdg[0] == '/')
-                r = asprintf(ret, "%s/shmstaged", xdg);
-        else
-                r = asprintf(ret, "%s/.local/state/shmstaged", home && home[0] == '/' ? home : "/tmp");
-        return r < 0 ? -ENOMEM : 0;
-}
-
-bool manager_tell_config(const Config *config) {
-        for (size_t i = 0; i < config->n_notes; i++) {
-                const ConfigNote *note = &config->notes[i];
-                int priority = note->error ? LOG_ERR : LOG_WARNING;
-
-                if (note->file && note->line > 0)
-                        log_event(priority, NULL, "%s:%u: %s", note->file, note->line, note->text);
-                else
-                        log_event(priority, NULL, "%s%s%s", note->file ? note->file : "", note->file ? ": " : "", note->text);
-        }
-        return config->n_errors == 0;
-}
 
 static void push_status(Manager *manager) {
         _cleanup_(freep) MirrorStatus *statuses = roster_statuses(&manager->roster);
@@ -181,7 +155,7 @@ static void reload(Manager *manager) {
         r = config_load(manager->options.config_file, manager->options.root, &config, &what);
         if (r < 0)
                 log_error("Failed to reload the configuration: failed to %s: %s; the old one stays", what, strerror(-r));
-        else if (!manager_tell_config(config))
+        else if (!config_log_notes(config))
                 log_error("The configuration has errors: the old one stays");
         else {
                 if (config->workers != manager->config->workers)
@@ -248,7 +222,7 @@ static int open_state(Manager *manager, const char **reterr_what) {
         char escaped[TEXT_PATH_MAX];
         int r;
 
-        r = manager_state_directory(&path);
+        r = places_state_directory(&path);
         if (r < 0)
                 return r;
         (void) snprintf(what, sizeof(what), "open the state directory '%s'", text_path(escaped, path));

@@ -22,9 +22,3 @@ DEFINE_CLEANUP(Manager, manager_free)
 /* Runs until it is told to stop or cannot go on. Returns the exit status: 0, or 1 for a failure that was told. With *ret_stuck a worker
  * did not come back: the manager cannot be freed, only the process can end. */
 int manager_run(Manager *manager, bool *ret_stuck);
-
-/* Errors and warnings of a configuration, to the log. Returns true if it can be used. */
-bool manager_tell_config(const Config *config);
-
-/* $STATE_DIRECTORY, or /var/lib/shmstaged, or the user's own state directory: a new string. */
-int manager_state_directory(char **ret);

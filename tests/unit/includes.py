@@ -4,7 +4,7 @@
 
 Usage: includes.py SOURCE-ROOT
 
-The order is that of core_sources in daemon/meson.build, lowest first. A module is x.c and x.h; a .c file without a header of its own
+The order is that of core_sources and then ctl_modules in daemon/meson.build, lowest first. A module is x.c and x.h; a .c file without a header of its own
 is a further part of the module whose header it includes first, and stands beside it in the list. A header without a .c
 file is below all modules and may include only its like. What is not in the list is a program: it may include any module and is
 included by none. An order in which nobody looks up has no circles, so there is no check for circles of its own.
@@ -25,8 +25,8 @@ DOORS = {'xxhash.h': 'hasher.c', 'xxh3.h': 'hasher.c', 'inotifytools/': 'notifie
 
 def listed_sources(directory):
     text = re.sub(r'#.*', '', (directory / 'meson.build').read_text())
-    block = re.search(r'core_sources = files\((.*?)\)', text, re.S)
-    return re.findall(r"'([\w-]+\.c)'", block.group(1)) if block else []
+    blocks = re.findall(r'^(?:core_sources|ctl_modules) = files\((.*?)\)', text, re.S | re.M)
+    return re.findall(r"'([\w-]+\.c)'", ''.join(blocks))
 
 
 def includes(path):

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* What there is to say about a configuration, to the log. */
+
+#include "base.h"
+#include "config.h"
+
+/* All errors and warnings. Returns true if the configuration can be used. */
+bool config_log_notes(const Config *config);
+
+/* Loads as config_load() does and tells what went wrong. 0, or a negative errno: -EINVAL if what the files say cannot be used. */
+int config_log_load(const char *file, const char *root, Config **ret);
