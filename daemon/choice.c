@@ -211,17 +211,34 @@ static bool is_witness(const Choice *choice, const Entry *entry) {
                layout_role(LAYOUT_OLLAMA, entry->path) == LAYOUT_POINTER;
 }
 
-/* Positive if it was understood. */
-static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const Entry *entry) {
+/* What is not understood is a model all the same, of which nothing is known but that. */
+static int add_found(const Choice *choice, const Entry *entry, const References *references) {
+        _cleanup_(freep) char *name = NULL;
+        int r = modelname_of(LAYOUT_OLLAMA, entry, &name);
+
+        if (r <= 0)
+                return r;
+        r = models_add(choice->input->found, name, entry->path);
+        for (size_t i = 0; r == 0 && i < references->n; i++)
+                r = models_add(choice->input->found, name, references->items[i].path);
+        return r;
+}
+
+/* Positive if it was understood. @current: no other version of it speaks for the model. */
+static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const Entry *entry, bool current) {
         bool wanted = is_named(choice, entry) || choice->n_models == 0;
-        References references;
+        References references = {};
         const char *text;
-        int r = references_read(choice->input->kind, rootfd, tree, entry->path, &references, &text);
+        int r = references_read(choice->input->kind, rootfd, tree, entry->path, &references, &text), added = 0;
 
         if (r == -ENOMEM)
                 return r;
-        if (r != 0)
-                return 0;
+        if (current && choice->input->found && choice->input->kind == LAYOUT_OLLAMA)
+                added = add_found(choice, entry, &references);
+        if (added < 0 || r != 0) {
+                references_done(&references);
+                return MIN(added, 0);
+        }
         for (size_t i = 0; i < references.n; i++) {
                 uint8_t *mark = mark_of(choice, references.items[i].path);
 
@@ -257,7 +274,7 @@ static int mark_by_source(Choice *choice, const uint8_t *understood) {
                 if (m ? understood[m - input->mirror->entries] && is_current(choice, e, m)
                       : input->is_deleted && input->is_deleted(e->path, input->userdata))
                         continue;
-                r = mark_named(choice, input->sourcefd, choice->source, e);
+                r = mark_named(choice, input->sourcefd, choice->source, e, true);
                 if (r < 0)
                         return r;
                 choice->unsure = choice->unsure || r == 0;
@@ -272,8 +289,8 @@ static int mark_needed(Choice *choice) {
         if (!understood)
                 return -ENOMEM;
         for (size_t i = 0; mirror && i < mirror->n_entries; i++) {
-                const Entry *e = &mirror->entries[i];
-                int r = is_witness(choice, e) ? mark_named(choice, choice->input->mirrorfd, mirror, e) : 1;
+                const Entry *e = &mirror->entries[i], *s = is_witness(choice, e) ? manifest_find(choice->source, e->path) : NULL;
+                int r = is_witness(choice, e) ? mark_named(choice, choice->input->mirrorfd, mirror, e, !s || is_current(choice, s, e)) : 1;
 
                 if (r < 0)
                         return r;

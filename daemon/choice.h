@@ -13,6 +13,7 @@
 #include "base.h"
 #include "config.h"
 #include "manifest.h"
+#include "models.h"
 
 typedef struct ChoiceInput {
         LayoutKind kind;
@@ -22,6 +23,7 @@ typedef struct ChoiceInput {
         const Manifest *base;     /* entries with ENTRY_SAVED (and not ENTRY_RECORD) stay chosen: a client brought them in this boot */
         bool (*is_deleted)(const char *path, void *userdata); /* a client has deleted it in the mirror, which the disk is yet to follow; NULL: nothing */
         void *userdata;
+        Models *found;            /* the models of an Ollama store are added, of the mirror and of what the source has beyond that, chosen or not; NULL: nobody asks */
 } ChoiceInput;
 
 /* Works on @source in place. What is not chosen is dropped from it, with directories that nothing chosen is below; but of an Ollama store all

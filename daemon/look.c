@@ -85,10 +85,12 @@ static bool is_deleted(const char *path, void *userdata) {
 
 /* What of the source is wanted in RAM. An empty source shows nothing: then what is in the mirror does. */
 static int choose(const LookOptions *options, Look *look) {
+        const Manifest *trees[] = { look->source, look->mirror };
         ChoiceInput input = {
                 .models = options->config->models, .sourcefd = options->sourcefd, .mirrorfd = options->mirrorfd,
                 .mirror = look->mirror, .base = options->base, .is_deleted = is_deleted, .userdata = (void *) options,
         };
+        int r;
 
         look->layout = options->config->layout;
         if (look->layout == LAYOUT_AUTO)
@@ -96,7 +98,14 @@ static int choose(const LookOptions *options, Look *look) {
         if (look->layout == LAYOUT_PLAIN && options->config->layout == LAYOUT_AUTO)
                 look->layout = layout_recognise(look->mirror);
         input.kind = look->layout;
-        return choice_apply(look->source, &input, &look->unmatched);
+        r = models_new(&look->models, look->layout);
+        if (r < 0)
+                return r;
+        input.found = look->models;
+        r = choice_apply(look->source, &input, &look->unmatched);
+        if (r == 0)
+                r = models_add_trees(look->models, trees, ELEMENTSOF(trees));
+        return r == 0 ? models_sort(look->models) : r;
 }
 
 /* On disk, or about to be: in the mirror and not ruled out by its name. */
@@ -225,6 +234,7 @@ void look_done(Look *look) {
         }
         free(look->pointers);
         strv_free(look->unmatched);
+        look->models = models_free(look->models);
         look->plan = plan_free(look->plan);
         look->source = manifest_free(look->source);
         look->mirror = manifest_free(look->mirror);

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "fit.h"
 #include "memory.h"
+#include "models.h"
 #include "plan.h"
 #include "references.h"
 
@@ -38,6 +39,7 @@ typedef struct Look {
         LookPointer *pointers; /* in path order */
         size_t n_pointers;
         char **unmatched;     /* of Models=: chose nothing; NULL-terminated, or NULL */
+        Models *models;       /* of both trees, also those that are not chosen as far as they are there */
         Manifest *source;
         Manifest *mirror;
         Plan *plan;           /* borrows from both, and from the base */

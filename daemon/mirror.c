@@ -59,6 +59,7 @@ Mirror *mirror_free(Mirror *m) {
         pathset_done(&m->unmatched);
         m->dropped = manifest_free(m->dropped);
         m->source = manifest_free(m->source);
+        m->models = models_free(m->models);
         directrefusals_done(&m->refusals);
         (void) attachment_close(&m->attachment, &m->config, false); /* nothing is to go */
         m->journalfd = close_fd(m->journalfd);
@@ -169,7 +170,8 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
                 .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
                 .copied_bytes = m->round.copied_bytes, .direct_bytes = m->round.direct_bytes,
-                .files = m->n_files, .bytes = m->n_bytes,
+                .files = m->n_files, .bytes = m->n_bytes, .source = m->config.source, .target = m->config.target,
+                .trash_bytes = UINT64_MAX, .trash_files = UINT64_MAX, .swapped_bytes = UINT64_MAX,
         };
 
         status.scrubbed_bytes = m->scrub.bytes;

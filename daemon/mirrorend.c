@@ -198,6 +198,7 @@ static void move(Mirror *m) {
         m->moving = m->complete = m->attached = m->writeback.polite = false;
         writeback_hurry(&m->writeback, false);
         m->source = manifest_free(m->source);
+        m->models = models_free(m->models);
         m->dropped = manifest_free(m->dropped);
         free(m->end.left);
         m->end = (AttachmentEnd){};

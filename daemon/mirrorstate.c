@@ -28,6 +28,13 @@ void mirrorstate_count(Mirror *m) {
         m->n_bytes = manifest_bytes(m->attachment.base);
 }
 
+/* While a round runs the look at hand is the last one; a look that is out belongs to its job. */
+const Models *mirrorstate_models(const Mirror *m) {
+        bool planned = m->state == MIRROR_PLANNED || m->state == MIRROR_STAGING;
+
+        return planned && m->look.models ? m->look.models : m->models;
+}
+
 bool mirrorstate_is_armed(const Mirror *m) {
         return m->ready && m->complete && m->lookout.guard_armed && !m->lookout.guard_blind && !m->lookout.guard_lost;
 }
@@ -55,6 +62,10 @@ bool mirrorstate_end_round(Mirror *m) {
         if (m->look.source && !m->aside) {
                 m->source = manifest_free(m->source);
                 m->source = TAKE_PTR(m->look.source);
+        }
+        if (m->look.models) {
+                (void) models_free(m->models);
+                m->models = TAKE_PTR(m->look.models);
         }
         look_done(&m->look);
         mirrorstate_count(m);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the parts of a mirror share: the Mirror itself, and the few steps that several of them take. For mirror.c, mirrorcycle.c and mirrorend.c only. Loop thread only,
+/* What the parts of a mirror share: the Mirror itself, and the few steps that several of them take. For mirror.c, mirrorcycle.c, mirrorend.c and what answers for a mirror only. Loop thread only,
  * but for what a job has while it is out. */
 
 #include "attach.h"
@@ -68,6 +68,7 @@ struct Mirror {
         Plan *removal;
         Fit fit;
         Manifest *source;          /* as last seen, NULL before the first look */
+        Models *models;            /* likewise */
         Withheld withheld;
         Told told;
         Writeback writeback;
@@ -115,6 +116,9 @@ void mirrorstate_submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job)
 void mirrorstate_set_problem(Mirror *m, char *text);
 /* Counted once and kept, because the base may be out on a job when somebody asks. */
 void mirrorstate_count(Mirror *m);
+
+/* The models as they were last seen; NULL before the first look. They are borrowed until the loop goes on. */
+const Models *mirrorstate_models(const Mirror *m);
 
 /* Every change of the mirror has been seen since it was complete. */
 bool mirrorstate_is_armed(const Mirror *m);

@@ -92,3 +92,14 @@ void pathset_drop(PathSet *set, const char *path) {
         }
         set->n = kept;
 }
+
+int pathset_take(PathSet *set, char ***ret) {
+        char **grown = reallocarray(set->items, set->n + 1, sizeof(char *));
+
+        if (!grown)
+                return -ENOMEM;
+        grown[set->n] = NULL;
+        *set = (PathSet){};
+        *ret = grown;
+        return 0;
+}

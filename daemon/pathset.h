@@ -26,3 +26,6 @@ bool pathset_covers(const PathSet *set, const char *path);
 
 /* Takes @path out, and all that is below it. */
 void pathset_drop(PathSet *set, const char *path);
+
+/* Makes a NULL-terminated list of it, which the caller owns, and leaves the set empty. 0 or -ENOMEM. */
+int pathset_take(PathSet *set, char ***ret);

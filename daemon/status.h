@@ -34,9 +34,17 @@ typedef struct MirrorCounters {
         uint64_t scrubbed_bytes, scrub_mismatches, scrub_repairs;
 } MirrorCounters;
 
+typedef enum SourceState {
+        SOURCE_HEALTHY,
+        SOURCE_LOST,       /* it is not there, or another filesystem is in its place */
+        SOURCE_UNREADABLE, /* something in it cannot be read */
+} SourceState;
+
 /* Strings are borrowed from the mirror, for as long as it does not run. */
 typedef struct MirrorStatus {
         const char *name;
+        const char *source, *target; /* as configured */
+        const char *layout;      /* of the tree, "ollama" for example; NULL before it was looked at */
         MirrorState state;
         bool ready;              /* has been complete once */
         bool failing;            /* on its way to MIRROR_FAILED */
@@ -62,6 +70,19 @@ typedef struct MirrorStatus {
         uint64_t scrubbed_bytes; /* read again in the last complete pass; 0: there was none */
         size_t n_repaired, n_damaged; /* files whose bytes in RAM had changed: staged again; still there */
         const char *problem;     /* a sentence: why it is degraded or failed; NULL */
+        SourceState source_state;
+        size_t n_models;         /* of which everything is in RAM, verified */
+        size_t n_linked;         /* files for which a link to the disk stands in the mirror */
+        size_t n_released;       /* files whose RAM an operator freed */
+        bool saves;              /* WriteBack=yes */
+        bool all_saved;          /* nothing that was reported of the mirror, and nothing that the last look found, is missing on the disk */
+        bool watching;           /* every change of the mirror is reported */
+        uint64_t unsaved_since_usec; /* when the oldest of what is not on disk was first seen as it is; CLOCK_REALTIME; 0: nothing is */
+        uint64_t trash_bytes, trash_files; /* what clients deleted or replaced, on disk; UINT64_MAX: not counted yet */
+        uint64_t tmpfs_size, tmpfs_free;   /* of the filesystem that the mirror is on, as it was asked last; 0: not known */
+        uint64_t swapped_bytes;  /* of the mirror's pages, on swap; UINT64_MAX: not known */
+        uint64_t rate;           /* bytes per second of the staging that runs; 0: not known yet, or none does */
+        uint64_t left_usec;      /* until it ends at that rate; 0: not known */
         uint64_t huge_bytes, measured_bytes;   /* in pages of 2 MiB, of those that were looked at */
         uint64_t copied_bytes, direct_bytes;   /* staged by this process; of these, past the source's page cache */
         MirrorCounters counters;
