@@ -244,7 +244,7 @@ static void run_lane(Copy *copy, Lane *lane) {
         (void) pthread_mutex_unlock(&copy->lock);
         r = digest(copy, lane, chunk, &offset);
         if (r < 0)
-                (void) fail(copy, r, r == -ENOMEM ? "get memory" : "read", offset);
+                (void) fail(copy, r, r == -ENOMEM ? "get memory" : lane == &copy->lanes[LANE_SOURCE] ? COPYROUTE_READ : "read back the copy of", offset);
         (void) pthread_mutex_lock(&copy->lock);
         if (r > 0 && copy->error == 0)
                 copy->error = COPY_SOURCE_CHANGED;
@@ -261,13 +261,13 @@ static void run_lane(Copy *copy, Lane *lane) {
 
 static void run_copy(Copy *copy, const CopyWorker *worker) {
         size_t index = copy->next++;
-        uint64_t offset = 0;
+        CopyRouteError error;
         int r;
 
         (void) pthread_mutex_unlock(&copy->lock);
-        r = copyroute_move(&copy->route, &copy->chunks.items[index], worker, &offset);
+        r = copyroute_move(&copy->route, &copy->chunks.items[index], worker, &error);
         if (r < 0)
-                (void) fail(copy, r, "read", offset);
+                (void) fail(copy, r, error.what, error.offset);
         (void) pthread_mutex_lock(&copy->lock);
         if (r > 0 && copy->error == 0)
                 copy->error = r == COPYROUTE_CANCELLED ? COPY_CANCELLED : COPY_SOURCE_CHANGED;

@@ -75,7 +75,7 @@ static ssize_t copy_through_buffer(int in, int out, off_t *offset, size_t length
         return written;
 }
 
-static int move_by_sendfile(CopyRoute *route, const Chunk *chunk, int outfd, uint64_t *reterr_offset) {
+static int move_by_sendfile(CopyRoute *route, const Chunk *chunk, int outfd, CopyRouteError *reterr) {
         off_t offset = (off_t) chunk->offset, end = (off_t) (chunk->offset + chunk->length);
         bool buffered = false;
 
@@ -95,7 +95,7 @@ static int move_by_sendfile(CopyRoute *route, const Chunk *chunk, int outfd, uin
                         buffered = true;
                         continue;
                 }
-                *reterr_offset = (uint64_t) offset;
+                reterr->offset = (uint64_t) offset;
                 if (n < 0)
                         return -errno;
                 if (n == 0)
@@ -126,7 +126,7 @@ static ssize_t read_piece(CopyRoute *route, bool direct, uint8_t *memory, uint64
 
 /* @length bytes of the chunk, from @offset on. */
 static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t offset, uint64_t length, uint64_t writable,
-                uint64_t *reterr_offset) {
+                CopyRouteError *reterr) {
         for (uint64_t done = 0; done < length;) {
                 bool direct = wants_direct(route, chunk) && !atomic_load(&route->direct.refused);
                 uint64_t piece = permit(route, length - done, direct ? DIRECT_PIECE : PIECE);
@@ -137,7 +137,7 @@ static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t 
                 n = read_piece(route, direct, memory + done, piece, writable - done, offset + done);
                 if (n == -EINTR)
                         continue;
-                *reterr_offset = offset + done;
+                reterr->offset = offset + done;
                 if (n < 0)
                         return (int) n;
                 if (n == 0)
@@ -149,16 +149,17 @@ static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t 
 }
 
 /* What a direct read or a file that grew has left behind the end, in the file's last page, would be seen by whoever maps it. */
-static int move_through_mapping(CopyRoute *route, const Chunk *chunk, uint64_t *reterr_offset) {
+static int move_through_mapping(CopyRoute *route, const Chunk *chunk, CopyRouteError *reterr) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), before = chunk->offset % page, start = chunk->offset - before;
         uint64_t used = before + chunk->length, length = round_up(used, page);
         uint8_t *map = mmap(NULL, (size_t) length, PROT_READ | PROT_WRITE, MAP_SHARED, route->mirrorfd, (off_t) start);
         int r;
 
-        *reterr_offset = chunk->offset;
+        *reterr = (CopyRouteError){ .offset = chunk->offset, .what = COPYROUTE_WRITE };
         if (map == MAP_FAILED)
                 return -errno;
-        r = fill(route, chunk, map + before, chunk->offset, chunk->length, length - before, reterr_offset);
+        reterr->what = COPYROUTE_READ;
+        r = fill(route, chunk, map + before, chunk->offset, chunk->length, length - before, reterr);
         if (start + used == route->size)
                 memset(map + used, 0, (size_t) (length - used));
         (void) munmap(map, (size_t) length);
@@ -177,19 +178,21 @@ static int write_all(int fd, const uint8_t *data, uint64_t length, uint64_t offs
 }
 
 /* A direct read wants the buffer to lie in its page where the offset lies in its. */
-static int move_through_buffer(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, uint64_t *reterr_offset) {
+static int move_through_buffer(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, CopyRouteError *reterr) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), size = copyroute_buffer_size(route);
         int r = 0;
 
         for (uint64_t done = 0; r == 0 && done < chunk->length;) {
                 uint64_t offset = chunk->offset + done, before = offset % page, length = MIN(chunk->length - done, size - before);
 
-                *reterr_offset = offset;
-                r = fill(route, chunk, worker->buffer + before, offset, length, size - before, reterr_offset);
+                *reterr = (CopyRouteError){ .offset = offset, .what = COPYROUTE_READ };
+                r = fill(route, chunk, worker->buffer + before, offset, length, size - before, reterr);
                 if (r == 0 && worker->seen)
                         r = worker->seen(worker->userdata, chunk, offset, worker->buffer + before, (size_t) length);
-                if (r == 0)
+                if (r == 0) {
+                        reterr->what = COPYROUTE_WRITE;
                         r = write_all(route->mirrorfd, worker->buffer + before, length, offset);
+                }
                 done += length;
         }
         return r;
@@ -201,9 +204,10 @@ size_t copyroute_buffer_size(const CopyRoute *route) {
         return route->way == COPYROUTE_BUFFER ? (size_t) MIN(round_up(MAX(route->size, 1), page), COPYROUTE_BUFFER_MAX) : 0;
 }
 
-int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, uint64_t *reterr_offset) {
+int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, CopyRouteError *reterr) {
+        *reterr = (CopyRouteError){ .offset = chunk->offset, .what = COPYROUTE_READ };
         if (route->way == COPYROUTE_SENDFILE)
-                return move_by_sendfile(route, chunk, worker->outfd, reterr_offset);
-        return route->way == COPYROUTE_MAPPED ? move_through_mapping(route, chunk, reterr_offset)
-                                              : move_through_buffer(route, chunk, worker, reterr_offset);
+                return move_by_sendfile(route, chunk, worker->outfd, reterr);
+        return route->way == COPYROUTE_MAPPED ? move_through_mapping(route, chunk, reterr)
+                                              : move_through_buffer(route, chunk, worker, reterr);
 }

@@ -56,6 +56,13 @@ size_t copyroute_buffer_size(const CopyRoute *route);
 
 enum { COPYROUTE_SHORT = 1, COPYROUTE_CANCELLED };
 
-/* Moves one chunk; several threads at once, each another chunk. Negative errno: a read at *reterr_offset failed, or the write of what was read there.
- * COPYROUTE_SHORT: the source ends before the chunk does. */
-int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, uint64_t *reterr_offset);
+/* Where and in which step a move failed: COPYROUTE_READ, or COPYROUTE_WRITE (of the copy). By sendfile the kernel does not say which, and it is told as a read. */
+#define COPYROUTE_READ "read"
+#define COPYROUTE_WRITE "write the copy of"
+typedef struct CopyRouteError {
+        uint64_t offset;
+        const char *what; /* a literal */
+} CopyRouteError;
+
+/* Moves one chunk; several threads at once, each another chunk. Negative errno: *reterr says where. COPYROUTE_SHORT: the source ends before the chunk does. */
+int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, CopyRouteError *reterr);

@@ -36,6 +36,9 @@ static char *tell_failure(const char *source, const char *target, const Task *ta
                 return sentence("Failed to %s, '%s': %s", what, target, error);
         if ((task->error == EACCES || task->error == EPERM) && strstr(what, "source"))
                 return sentence("Failed to %s, '%s': %s; %s", what, source, error, tell_access(task->error));
+        if (strstr(what, "the copy of"))
+                return sentence("Failed to %s '%s' at byte %llu in '%s': %s; it is the tmpfs there that failed, not the disk", what, source,
+                                (unsigned long long) task->offset, target, error);
         if (task->offset > 0 || task->error == EIO)
                 return sentence("Failed to %s '%s' at byte %llu: %s; %s", what, source, (unsigned long long) task->offset, error,
                                 tell_access(task->error));

@@ -124,6 +124,7 @@ typedef struct Ride {
         atomic_size_t next;
         atomic_int r;             /* the first that is not 0 */
         uint64_t offset;          /* of that */
+        const char *what;         /* likewise */
         uint8_t *seen;            /* NULL: nobody looks */
         atomic_size_t n_seen;
         uint64_t end_at;          /* whoever looks refuses what comes there */
@@ -170,11 +171,13 @@ static void *ride_along(void *userdata) {
         worker.outfd = out = open(path, O_WRONLY | O_CLOEXEC);
         worker.buffer = size > 0 ? aligned_alloc(4096, size) : NULL;
         while ((i = atomic_fetch_add(&ride->next, 1)) < ride->chunks.n) {
-                uint64_t offset = UINT64_MAX;
-                int none = 0, r = copyroute_move(&ride->route, &ride->chunks.items[i], &worker, &offset);
+                CopyRouteError error = { .offset = UINT64_MAX };
+                int none = 0, r = copyroute_move(&ride->route, &ride->chunks.items[i], &worker, &error);
 
-                if (r != 0 && atomic_compare_exchange_strong(&ride->r, &none, r))
-                        ride->offset = offset;
+                if (r != 0 && atomic_compare_exchange_strong(&ride->r, &none, r)) {
+                        ride->offset = error.offset;
+                        ride->what = error.what;
+                }
         }
         (void) close(out);
         free(worker.buffer);
@@ -671,8 +674,33 @@ static void an_error_in_the_middle_is_told_with_its_place(void **state) {
         ride(&r, "disk/file", "mirror", MIB, COPY_METHOD_AUTO, 1);
         assert_int_equal(r.r, -EIO);
         assert_int_equal(r.offset, MIB + 4 * 64 * KIB);
+        assert_string_equal(r.what, COPYROUTE_READ);
         assert_int_equal(r.refusals.n, 0);
         ride_done(&r);
+}
+
+/* Seals refuse the write and the mapping, as a tmpfs would that has gone wrong behind its reservation. */
+static void a_copy_that_cannot_be_written_is_not_told_as_a_failed_read(void **state) {
+        (void) state;
+        free(put_pattern("disk/file", 4 * MIB, 1));
+        for (size_t on_record = 0; on_record < 2; on_record++) {
+                Ride r;
+                int sealed = memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+                assert_int_equal(ftruncate(sealed, 4 * MIB), 0);
+                assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE), 0);
+                ride_open(&r, "disk/file", "mirror", MIB);
+                ride_start(&r, COPY_METHOD_BUFFERED, on_record > 0);
+                assert_int_equal(r.route.way, on_record > 0 ? COPYROUTE_MAPPED : COPYROUTE_BUFFER);
+                r.route.mirrorfd = sealed;
+                r.next = 2;
+                ride_run(&r, 1);
+                assert_int_equal(r.r, -EPERM);
+                assert_int_equal(r.offset, 2 * MIB);
+                assert_string_equal(r.what, COPYROUTE_WRITE);
+                (void) close(sealed);
+                ride_done(&r);
+        }
 }
 
 static void a_source_that_has_become_shorter_is_told(void **state) {
@@ -929,6 +957,7 @@ int main(void) {
                 CASE(a_read_that_a_signal_interrupts_is_made_again),
                 CASE(an_error_in_the_middle_is_told_with_its_place),
                 CASE(a_source_that_has_become_shorter_is_told),
+                CASE(a_copy_that_cannot_be_written_is_not_told_as_a_failed_read),
                 CASE(a_cancelled_copy_reads_nothing_more),
                 CASE(an_error_of_the_disk_is_told_with_its_place),
                 CASE(the_digest_is_that_of_the_bytes_that_arrived),

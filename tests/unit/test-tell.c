@@ -58,6 +58,8 @@ static void a_failure_names_the_step_and_the_error(void **state) {
         SAYS(about(TASK_FAILED, EACCES, "open the source", 0, "a"), "Failed to open the source", "'/data/models/a'", "Permission denied",
              "Exclude=");
         SAYS(about(TASK_FAILED, EIO, "read", 123456789, "a"), "Failed to read", "at byte 123456789", "Input/output error", "disk");
+        SAYS(about(TASK_FAILED, EPERM, "write the copy of", 0, "a"), "Failed to write the copy of '/data/models/a' at byte 0", "Operation not permitted",
+             "tmpfs", config.target);
         SAYS(about(TASK_FAILED, ENOMEM, "get memory", 0, "a"), "Failed to get memory", "Cannot allocate memory");
         SAYS(about(TASK_FAILED, ENOMEM, NULL, 0, "a"), "Failed to ", "'/data/models/a'");
 }
