@@ -10,6 +10,8 @@
 
 #include <fcntl.h>
 
+/* No memory is so fast, and a float that an integer cannot hold has no value as one. */
+#define RATE_MAX 1e18
 #define RATE_MIN (64 * MIB)
 #define SLICE_MIN (64 * KIB)
 #define SLICE_MAX (16 * MIB)
@@ -173,9 +175,9 @@ int scrubpass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_boo
 }
 
 uint64_t scrubpass_rate(uint64_t bytes, uint64_t span_usec) {
-        uint64_t half = MAX(span_usec / 2, (uint64_t) 1);
+        double rate = (double) bytes * USEC_PER_SEC / (double) MAX(span_usec / 2, (uint64_t) 1);
 
-        return MAX((uint64_t) ((double) bytes * USEC_PER_SEC / (double) half), RATE_MIN);
+        return MAX((uint64_t) MIN(rate, RATE_MAX), RATE_MIN);
 }
 
 uint64_t scrubpass_slice(uint64_t rate) {
