@@ -16,6 +16,7 @@
 static const ConfigRow rows[] = {
         DAEMON("Workers", workers, workers, "auto"),
         DAEMON("ReserveMemory", reserve, reserve, "10%"),
+        DAEMON("MetricsFile", metrics_file, optional_path, ""),
 
         MIRROR("Source", source, path, "/data/models"),
         MIRROR("Target", target, path, "/dev/shm/models"),

@@ -62,6 +62,7 @@ typedef struct ConfigNote {
 typedef struct Config {
         unsigned workers;  /* 0: chosen by the number of processors */
         Amount reserve;    /* memory to leave alone */
+        char *metrics_file; /* absolute, normalised; "" for none */
         MirrorConfig *mirrors; /* at least one in a usable Config */
         size_t n_mirrors;
         ConfigNote *notes; /* every error and warning, in the order they were met */

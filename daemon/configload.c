@@ -34,6 +34,7 @@ typedef struct Origin {
 typedef struct Loader {
         Config *config;
         Origin *origins;
+        Place metrics_file;    /* where it was set last */
         const char *file;      /* that is being read; borrowed from Config.files */
         size_t file_notes;     /* made for it */
         unsigned order;        /* of the line that is being read */
@@ -196,7 +197,10 @@ static int unknown_key(Loader *loader, const IniItem *item) {
 static void remember_place(Loader *loader, const ConfigRow *row, unsigned line) {
         Place place = { loader->file, line, loader->order };
 
-        if (row->offset == offsetof(MirrorConfig, source))
+        if (strcmp(row->section, "Mirror") != 0) {
+                if (row->offset == offsetof(Config, metrics_file))
+                        loader->metrics_file = place;
+        } else if (row->offset == offsetof(MirrorConfig, source))
                 loader->origins[loader->mirror].source = place;
         else if (row->offset == offsetof(MirrorConfig, target))
                 loader->origins[loader->mirror].target = place;
@@ -223,7 +227,7 @@ static int assign(Loader *loader, const IniItem *item) {
         if (r == VALUE_BAD)
                 return add_note(loader, true, loader->file, item->line, "%s=%s: must be %s", row->key,
                                 text_path(shown, item->value), row->type->allowed);
-        if (r == 0 && in_mirror)
+        if (r == 0)
                 remember_place(loader, row, item->line);
         return r;
 }
@@ -374,8 +378,25 @@ static int check_mirror(Loader *loader, size_t i) {
         return MIN(r, 0);
 }
 
-static int check_paths(Loader *loader) {
+/* In a mirror or a source it would be a change that is looked at, and so change again. */
+static int check_metrics_file(Loader *loader) {
+        Setting metrics = { .key = "MetricsFile", .path = loader->config->metrics_file, .place = loader->metrics_file };
+        char path[TEXT_PATH_MAX], other[TEXT_PATH_MAX];
         int r = 0;
+
+        for (size_t i = 0; r == 0 && metrics.path[0] && i < loader->config->n_mirrors * 2; i++) {
+                Setting tree = setting_of(loader, i / 2, i % 2);
+                const char *how = relation(metrics.path, tree.path);
+
+                if (how)
+                        r = add_note(loader, true, metrics.place.file, metrics.place.line, "%s=%s %s %s=%s of [Mirror %s]: must be apart", metrics.key,
+                                     text_path(path, metrics.path), how, tree.key, text_path(other, tree.path), tree.mirror);
+        }
+        return r;
+}
+
+static int check_paths(Loader *loader) {
+        int r = check_metrics_file(loader);
 
         for (size_t i = 0; r == 0 && i < loader->config->n_mirrors; i++)
                 r = check_mirror(loader, i);

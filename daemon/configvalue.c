@@ -247,11 +247,15 @@ static int parse_path(const ValueType *type _unused_, const char *text, void *fi
         return path[0] ? field_replace_string(field, path) : VALUE_BAD;
 }
 
+static int parse_optional_path(const ValueType *type, const char *text, void *field) {
+        return text[0] ? parse_path(type, text, field) : field_replace_string(field, "");
+}
+
 /* A blank at the end would be trimmed when the file is read again, and a backslash would continue the line: a slash
  * behind them changes nothing but that. */
 static void print_path(const ValueType *type _unused_, const void *field, FILE *out) {
         const char *path = *(char *const *) field;
-        char last = path[strlen(path) - 1];
+        char last = path[0] ? path[strlen(path) - 1] : '\0';
 
         (void) fprintf(out, "%s%s", path, last == ' ' || last == '\\' ? "/" : "");
 }
@@ -408,6 +412,8 @@ TYPE(deletes, UNSIGNED, parse_enum, print_enum, NAMES("trash", "propagate", "kee
 TYPE(path, STRING, parse_path, print_path,
      .allowed = "an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 "
                 "bytes");
+TYPE(optional_path, STRING, parse_optional_path, print_path,
+     .allowed = "empty, or an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 bytes");
 TYPE(numa_policy, STRING, parse_numa_policy, print_string,
      .allowed = "auto, default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like 0-3,5");
 TYPE(globs, LIST, parse_globs, print_globs,

@@ -13,6 +13,7 @@
 #include "numa.h"
 #include "text.h"
 #include "unit.h"
+#include "unitfiles.h"
 
 #include <fcntl.h>
 #include <libmount.h>
@@ -26,12 +27,6 @@
 
 static const char HEADER[] = "# Written by shmstaged-generator from the configuration. Changes made here do not last.\n\n";
 
-/* A file that is to be written below the output directory. */
-typedef struct Output {
-        char *path;
-        char *content;
-} Output;
-
 typedef struct Generator {
         const char *root;   /* "" for / */
         int kmsg;           /* -1: messages go to stderr */
@@ -41,16 +36,11 @@ typedef struct Generator {
         unsigned n_nodes;   /* that have memory */
         char *service;      /* the drop-in of shmstaged.service: its [Service] section as it grows */
         char *service_unit; /* and its [Unit] section */
-        Output *outputs;
-        size_t n_outputs;
+        UnitFiles files;
 } Generator;
 
 static void generator_done(Generator *generator) {
-        for (size_t i = 0; i < generator->n_outputs; i++) {
-                free(generator->outputs[i].path);
-                free(generator->outputs[i].content);
-        }
-        free(generator->outputs);
+        unitfiles_done(&generator->files);
         free(generator->service);
         free(generator->service_unit);
         memory_facts_done(&generator->memory);
@@ -75,29 +65,6 @@ _printf_(3, 4) static int complain(Generator *generator, int error, const char *
         if (write(generator->kmsg >= 0 ? generator->kmsg : STDERR_FILENO, line, (size_t) n) < 0)
                 return error; /* there is nobody else to tell */
         return error;
-}
-
-/* Takes @path and @content, also when it fails. */
-static int add_output(Generator *generator, char *path, char *content) {
-        Output *grown = NULL;
-
-        if (path && content)
-                grown = reallocarray(generator->outputs, generator->n_outputs + 1, sizeof(*grown));
-        if (!grown) {
-                free(path);
-                free(content);
-                return -ENOMEM;
-        }
-        generator->outputs = grown;
-        generator->outputs[generator->n_outputs++] = (Output){ path, content };
-        return 0;
-}
-
-/* Appends `KEY=value`, the value quoted as its kind asks for. */
-static int add_setting(char **text, const char *key, UnitText kind, const char *prefix, const char *value) {
-        _cleanup_(freep) char *quoted = unit_quote(kind, prefix, value);
-
-        return quoted ? text_append(text, "%s=%s\n", key, quoted) : -ENOMEM;
 }
 
 static bool is_below(const char *path, const char *directory) {
@@ -139,7 +106,7 @@ static int write_mount_options(const Generator *generator, const MirrorConfig *m
         if (mount_probe(mirror, generator->n_nodes, &answers) < 0)
                 answers = (MountOptions){}; /* without them the mirror still works */
         options = mount_option_text(mirror, size, &answers);
-        return options ? add_setting(text, "Options", UNIT_BARE, "", options) : -ENOMEM;
+        return options ? unitfiles_setting(text, "Options", UNIT_BARE, "", options) : -ENOMEM;
 }
 
 static int write_mount(Generator *generator, const MirrorConfig *mirror, const char *unit) {
@@ -149,28 +116,28 @@ static int write_mount(Generator *generator, const MirrorConfig *mirror, const c
 
         r = text_append(&text, "%s[Unit]\n", HEADER);
         if (r == 0)
-                r = add_setting(&text, "Description", UNIT_BARE, "Memory of the mirror ", mirror->name);
+                r = unitfiles_setting(&text, "Description", UNIT_BARE, "Memory of the mirror ", mirror->name);
         if (r == 0)
                 r = text_append(&text, "Documentation=man:shmstaged-generator(8) man:shmstaged.conf(5)\n");
         if (r == 0 && source_path)
-                r = add_setting(&text, "SourcePath", UNIT_BARE, "", source_path + strlen(generator->root));
+                r = unitfiles_setting(&text, "SourcePath", UNIT_BARE, "", source_path + strlen(generator->root));
         /* Nobody has configured anything: the unit must do as little as shmstaged.service, whose conditions are the same */
         if (r == 0 && !source_path)
-                r = add_setting(&text, "ConditionPathIsDirectory", UNIT_BARE, "", mirror->source);
+                r = unitfiles_setting(&text, "ConditionPathIsDirectory", UNIT_BARE, "", mirror->source);
         /* Not before local-fs.target, which need not wait for it. After swap.target, so that at shutdown the memory is
          * given back before the swap goes. */
         if (r == 0)
                 r = text_append(&text, "DefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n"
                                        "After=local-fs-pre.target swap.target\n\n[Mount]\nWhat=tmpfs\n");
         if (r == 0)
-                r = add_setting(&text, "Where", UNIT_BARE, "", mirror->target);
+                r = unitfiles_setting(&text, "Where", UNIT_BARE, "", mirror->target);
         if (r == 0)
                 r = text_append(&text, "Type=tmpfs\n");
         if (r == 0)
                 r = write_mount_options(generator, mirror, &text);
         if (r == 0)
                 r = text_append(&text, "LazyUnmount=yes\nDirectoryMode=0755\n");
-        return r < 0 ? r : add_output(generator, strdup(unit), TAKE_PTR(text));
+        return r < 0 ? r : unitfiles_add(&generator->files, strdup(unit), TAKE_PTR(text));
 }
 
 /* The mount is given back when the service has stopped and left nothing in it. */
@@ -211,10 +178,10 @@ static int write_sandbox(Generator *generator, const MirrorConfig *mirror) {
         int r = 0;
 
         if (mirror->write_back)
-                r = add_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->source);
+                r = unitfiles_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->source);
         else if (!is_saved_to(generator, mirror->source))
-                r = add_setting(&generator->service, "ReadOnlyPaths", UNIT_WORD, "-", mirror->source);
-        return r < 0 ? r : add_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->target);
+                r = unitfiles_setting(&generator->service, "ReadOnlyPaths", UNIT_WORD, "-", mirror->source);
+        return r < 0 ? r : unitfiles_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->target);
 }
 
 static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
@@ -236,9 +203,9 @@ static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
         } else
                 r = 0;
         if (r == 0)
-                r = add_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->source);
+                r = unitfiles_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->source);
         if (r == 0)
-                r = add_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->target);
+                r = unitfiles_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->target);
         return r < 0 ? r : write_sandbox(generator, mirror);
 }
 
@@ -255,7 +222,7 @@ static int write_binds(const Generator *generator, const char *engine, char **te
         r = text_append(text, "\n[Service]\n");
         for (size_t i = 0; r == 0 && i < generator->config->n_mirrors; i++)
                 if (has_engine(&generator->config->mirrors[i], engine))
-                        r = add_setting(text, "BindPaths", UNIT_WORD, "-", generator->config->mirrors[i].target);
+                        r = unitfiles_setting(text, "BindPaths", UNIT_WORD, "-", generator->config->mirrors[i].target);
         return r;
 }
 
@@ -280,7 +247,7 @@ static int add_engine(Generator *generator, const char *engine) {
                 return r;
         if (asprintf(&path, "%s.d/50-shmstaged.conf", engine) < 0)
                 return -ENOMEM;
-        return add_output(generator, path, TAKE_PTR(text));
+        return unitfiles_add(&generator->files, path, TAKE_PTR(text));
 }
 
 static int add_engines(Generator *generator) {
@@ -304,7 +271,8 @@ static int add_engines(Generator *generator) {
 
 /* The unit is as strict as most mirrors allow; what some need is eased here. */
 static int ease_service(Generator *generator) {
-        bool temporary = false, swap = false;
+        const char *metrics = generator->config->metrics_file;
+        bool temporary = is_below(metrics, "/tmp") || is_below(metrics, "/var/tmp"), swap = false;
         int r = 0;
 
         for (size_t i = 0; i < generator->config->n_mirrors; i++) {
@@ -321,6 +289,19 @@ static int ease_service(Generator *generator) {
         return r;
 }
 
+/* The file is replaced by a rename, so what has to be writable is its directory. */
+static int write_metrics(Generator *generator) {
+        _cleanup_(freep) char *directory = strdup(generator->config->metrics_file);
+        char *slash = directory ? strrchr(directory, '/') : NULL;
+
+        if (!directory)
+                return -ENOMEM;
+        if (!slash || slash == directory)
+                return 0; /* there is none, or the sandbox would be no more for it: then the daemon tells that it cannot write there */
+        *slash = '\0';
+        return unitfiles_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", directory);
+}
+
 static int add_all(Generator *generator) {
         char *text = NULL;
         int r = 0;
@@ -330,12 +311,14 @@ static int add_all(Generator *generator) {
         if (r == 0)
                 r = add_engines(generator);
         if (r == 0)
+                r = write_metrics(generator);
+        if (r == 0)
                 r = ease_service(generator);
         if (r < 0)
                 return r;
         if (asprintf(&text, "%s[Unit]\n%s\n[Service]\n%s", HEADER, generator->service_unit, generator->service) < 0)
                 return -ENOMEM;
-        return add_output(generator, strdup("shmstaged.service.d/50-mirrors.conf"), text);
+        return unitfiles_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
 }
 
 /* Of a configuration that cannot be used nothing is mounted, but the engines that it names still wait for the daemon, which
@@ -348,34 +331,14 @@ static int add_wiring(Generator *generator) {
                 return r;
         if (asprintf(&text, "%s[Unit]\n%s", HEADER, generator->service_unit) < 0)
                 return -ENOMEM;
-        return add_output(generator, strdup("shmstaged.service.d/50-mirrors.conf"), text);
-}
-
-static int write_output(Generator *generator, int directory, const Output *output) {
-        char *slash = strchr(output->path, '/');
-        _cleanup_(close_fdp) int fd = -1;
-
-        if (slash) {
-                *slash = '\0';
-                if (mkdirat(directory, output->path, 0755) < 0 && errno != EEXIST)
-                        return complain(generator, -errno, "cannot make directory %s: %m", output->path);
-                *slash = '/';
-        }
-        fd = openat(directory, output->path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-        if (fd < 0 || dprintf(fd, "%s", output->content) < 0)
-                return complain(generator, -errno, "cannot write %s: %m", output->path);
-        return 0;
+        return unitfiles_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
 }
 
 static int write_all(Generator *generator, const char *directory) {
-        _cleanup_(close_fdp) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = 0;
+        const char *path;
+        int r = unitfiles_write(&generator->files, directory, &path);
 
-        if (fd < 0)
-                return complain(generator, -errno, "cannot open directory %s: %m", directory);
-        for (size_t i = 0; r == 0 && i < generator->n_outputs; i++)
-                r = write_output(generator, fd, &generator->outputs[i]);
-        return r;
+        return r < 0 ? complain(generator, r, "cannot write %s: %s", path, strerror(-r)) : 0;
 }
 
 /* 0 for a configuration that can be used. */

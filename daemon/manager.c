@@ -8,6 +8,8 @@
 #include "fs.h"
 #include "log.h"
 #include "memory.h"
+#include "metrics.h"
+#include "metricsfile.h"
 #include "notify.h"
 #include "places.h"
 #include "roster.h"
@@ -38,6 +40,7 @@ struct Manager {
         Roster roster;
         sd_event_source *tick, *review;
         Notify notify;
+        MetricsFile metrics;
         bool ready;       /* READY=1 has been sent */
         bool reloading, reload_wanted;
         bool stopping;
@@ -50,6 +53,20 @@ static void push_status(Manager *manager) {
         if (statuses)
                 notify_status(&manager->notify, statuses, manager->roster.n,
                               !manager->ready || manager->reloading || manager->stopping);
+        metricsfile_touch(&manager->metrics);
+}
+
+static char *render_metrics(void *userdata) {
+        Manager *manager = userdata;
+        _cleanup_(freep) MirrorStatus *statuses = roster_statuses(&manager->roster);
+
+        return statuses ? metrics_text(statuses, manager->roster.n, SHMSTAGED_VERSION) : NULL;
+}
+
+static void on_metrics_ended(void *userdata) {
+        Manager *manager = userdata;
+
+        (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
 /* The clock ticks only while something moves: an idle daemon does not wake up. */
@@ -118,8 +135,9 @@ static void check_ready(Manager *manager) {
 static void finish_if_over(Manager *manager) {
         RosterState state = roster_state(&manager->roster);
 
-        if (!state.over)
+        if (!state.over || !metricsfile_end(&manager->metrics))
                 return;
+        manager->stuck = manager->stuck || metricsfile_is_stuck(&manager->metrics);
         if (state.failed)
                 notify_failure(&manager->notify, state.failed, 0);
         (void) sd_event_exit(manager->event, state.failed ? EXIT_FAILURE : EXIT_SUCCESS);
@@ -163,6 +181,7 @@ static void reload(Manager *manager) {
                 manager->config = config_free(manager->config);
                 manager->config = TAKE_PTR(config);
                 manager->context.reserve = manager->config->reserve;
+                (void) metricsfile_set_path(&manager->metrics, manager->config->metrics_file); /* without memory it stays where it is */
         }
         roster_apply(&manager->roster, manager->config);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
@@ -305,6 +324,8 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 .reserve = config->reserve, .ram = manager->context.ram, .promised = &manager->promised, .changed = on_changed,
                 .userdata = manager,
         };
+        manager->metrics = (MetricsFile){ .event = manager->event, .pool = manager->savers, .render = render_metrics, .ended = on_metrics_ended,
+                                          .userdata = manager };
         *ret = TAKE_PTR(manager);
         return 0;
 }
@@ -312,6 +333,7 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
 Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
+        metricsfile_done(&manager->metrics);
         roster_done(&manager->roster);
         manager->pool = pool_free(manager->pool);
         manager->savers = pool_free(manager->savers);
@@ -331,7 +353,9 @@ int manager_run(Manager *manager, bool *ret_stuck) {
 
         manager->roster.context = &manager->context;
         roster_apply(&manager->roster, manager->config);
-        r = sd_event_loop(manager->event);
+        r = metricsfile_set_path(&manager->metrics, manager->config->metrics_file);
+        if (r == 0)
+                r = sd_event_loop(manager->event);
         *ret_stuck = manager->stuck;
         if (r < 0) {
                 log_error("The event loop failed: %s", strerror(-r));

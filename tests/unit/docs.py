@@ -96,7 +96,8 @@ class Docs(unittest.TestCase):
     def test_the_page_names_every_default(self):
         items = page_items()
         for section, key, default, kind in rows():
-            wanted = 'The default is the empty list' if kind == 'list' else f'The default is {default} .'
+            wanted = ('The default is the empty list' if kind == 'list' else f'The default is {default} .' if default
+                      else 'The default is empty:')
             with self.subTest(key=key):
                 self.assertIn(wanted, items[section, key])
 

@@ -170,6 +170,18 @@ class Written(Case):
         self.assertEqual(self.paths(('/data/a', 'no'), ('/data/a/b', 'yes')),
                          [('ReadOnlyPaths', '/data/a'), ('ReadWritePaths', '/data/a/b')])
 
+    def test_the_directory_of_the_metrics_is_writable(self):
+        mirror = f'[Mirror m]\nSource=/data/m\nTarget=/run/m\n{PLAIN}'
+        for path, line in (('/var/lib/node exporter/m.prom', 'ReadWritePaths="-/var/lib/node exporter"\n'), ('/tmp/m.prom', 'PrivateTmp=no\n'),
+                           ('/tmp/m.prom', 'ReadWritePaths="-/tmp"\n')):
+            self.generate(f'[Daemon]\nMetricsFile={path}\n' + mirror)
+            self.assertIn('\n' + line, self.files['shmstaged.service.d/50-mirrors.conf'])
+        without = self.files['shmstaged.service.d/50-mirrors.conf'].replace('PrivateTmp=no\n', '').replace('ReadWritePaths="-/tmp"\n', '')
+        # the root would be no sandbox any more
+        for path in ('', '/m.prom'):
+            self.generate(f'[Daemon]\nMetricsFile={path}\n' + mirror)
+            self.assertEqual(self.files['shmstaged.service.d/50-mirrors.conf'], without)
+
     def test_a_mirror_that_may_not_swap_leaves_the_limit_of_the_service(self):
         self.generate('[Mirror m]\nSource=/data/m\nTarget=/run/m\nSwap=no\n')
         self.assertNotIn('MemorySwapMax', self.files['shmstaged.service.d/50-mirrors.conf'])
@@ -303,7 +315,7 @@ class Refused(Case):
 
     def test_an_output_directory_that_is_missing_or_full_of_surprises(self):
         nowhere = str(self.directory / 'nowhere')
-        self.assertIn('cannot open directory ' + nowhere, self.run_generator(arguments=[nowhere] * 3, expect=1))
+        self.assertIn('cannot write ' + nowhere, self.run_generator(arguments=[nowhere] * 3, expect=1))
         blocked = self.directory / 'blocked'
         blocked.mkdir()
         (blocked / 'dev-shm-models.mount').symlink_to(self.directory / 'elsewhere')

@@ -75,6 +75,7 @@ static void assert_equal_configs(const Config *a, const Config *b) {
         assert_int_equal(a->workers, b->workers);
         assert_int_equal(a->reserve.kind, b->reserve.kind);
         assert_int_equal(a->reserve.value, b->reserve.value);
+        assert_string_equal(a->metrics_file, b->metrics_file);
         assert_int_equal(a->n_mirrors, b->n_mirrors);
         for (size_t i = 0; i < a->n_mirrors; i++)
                 assert_true(mirror_config_equal(&a->mirrors[i], &b->mirrors[i]));
@@ -122,6 +123,9 @@ static void every_good_value_is_taken_and_printed_in_one_form(void **state _unus
                 { "Daemon", "ReserveMemory", "4G", "4G" },
                 { "Daemon", "ReserveMemory", "1025", "1025" },
                 { "Daemon", "ReserveMemory", "", "10%" },
+                { "Daemon", "MetricsFile", "", "" },
+                { "Daemon", "MetricsFile", "/var//lib/./x/m.prom", "/var/lib/x/m.prom" },
+                { "Daemon", "MetricsFile", "/a/m\\ /", "/a/m\\ /" },
                 { "Mirror a", "Source", "/srv", "/srv" },
                 { "Mirror a", "Source", "/srv/with a blank", "/srv/with a blank" },
                 { "Mirror a", "Source", "//srv/./x///y/.", "/srv/x/y" },
@@ -281,6 +285,7 @@ static void every_bad_value_is_an_error_that_names_key_value_and_what_is_allowed
                 { "Daemon", "ReserveMemory", { "95.01%", "96%", "100%", "-1", "-1%", "auto", "1GB", "1g",
                   "10 %", "10.%",
                                                "10.123%", "%", "K", "18446744073709551616", "16777216T", "1.5G" } },
+                { "Daemon", "MetricsFile", { "metrics.prom", "./m.prom", "/", "/a/../b.prom", "/a\tb", "/a\xff", "\"/a.prom\"", "no", "none" } },
                 { "Mirror a", "Source", { "models", "./models", "/", "//", "/.", "/a/../b", "/..", "/a/b/..",
                   "~/models",
                                           "/a\tb", "/a\x7f", "/a\x1b[31m", "/a\xff", "\"/a\"" } },
@@ -664,6 +669,23 @@ static void paths_that_overlap_are_an_error_that_names_both_mirrors_and_places(v
                 else
                         (void) snprintf(part, sizeof(part), "%s", table[i].part);
                 assert_only_error(config, table[i].line, part);
+        }
+}
+
+static void metrics_are_not_written_into_what_is_watched(void **state _unused_) {
+        static const char *const bad[] = { "/s", "/s/m.prom", "/t/a/m.prom" }, *const good[] = { "/m.prom", "/sm.prom", "/st/s" };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad) + ELEMENTSOF(good); i++) {
+                const char *path = i < ELEMENTSOF(bad) ? bad[i] : good[i - ELEMENTSOF(bad)];
+                _cleanup_(freep) char *text = NULL;
+                _cleanup_(config_freep) Config *config = NULL;
+
+                assert_true(asprintf(&text, "[Daemon]\nMetricsFile=%s\n[Mirror a]\nSource=/s\nTarget=/t\n", path) > 0);
+                config = load(text);
+                if (i < ELEMENTSOF(bad))
+                        assert_only_error(config, 2, "of [Mirror a]: must be apart");
+                else
+                        assert_int_equal(config->n_notes, 0);
         }
 }
 
@@ -1137,6 +1159,7 @@ int main(void) {
                 cmocka_unit_test(an_unknown_key_or_section_is_a_warning_with_file_and_line),
                 cmocka_unit_test(all_errors_of_a_file_are_told_up_to_fifty),
                 cmocka_unit_test(paths_that_overlap_are_an_error_that_names_both_mirrors_and_places),
+                cmocka_unit_test(metrics_are_not_written_into_what_is_watched),
                 cmocka_unit_test(paths_that_only_look_alike_are_no_overlap),
                 cmocka_unit_test(there_can_be_256_mirrors),
                 cmocka_unit_test(copies_are_equal_and_independent),
