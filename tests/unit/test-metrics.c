@@ -139,12 +139,42 @@ static void numbers_flags_and_shares_are_what_the_status_has(void **state) {
         assert_says(m, "shmstaged_saved_bytes_total{mirror=\"m\"} 5368709120");
 }
 
-static void a_share_of_nothing_is_not_told(void **state) {
-        _cleanup_(freep) char *text = metrics_text(&settled, 1, "1.0");
+static void what_is_not_known_has_no_sample(void **state) {
+        static const char *const names[] = { "huge_pages_ratio", "unsaved_since_timestamp_seconds", "tmpfs_size_bytes", "trash_bytes", "swapped_bytes" };
+        MirrorStatus m = settled;
 
         (void) state;
-        assert_non_null(text);
-        assert_null(strstr(text, "\nshmstaged_huge_pages_ratio"));
+        for (int known = 0; known < 2; known++) {
+                _cleanup_(freep) char *text = NULL;
+
+                m.measured_bytes = m.unsaved_since_usec = m.tmpfs_size = (uint64_t) known;
+                m.trash_bytes = m.swapped_bytes = known ? 0 : UINT64_MAX;
+                text = metrics_text(&m, 1, "1.0");
+                assert_non_null(text);
+                for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                        _cleanup_(freep) char *sample = NULL;
+
+                        assert_true(asprintf(&sample, "\nshmstaged_%s{", names[i]) > 0);
+                        assert_int_equal(strstr(text, sample) != NULL, known);
+                }
+        }
+}
+
+static void the_oldest_change_is_told_by_its_time_in_seconds(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        m.unsaved_since_usec = 1700000000250000;
+        assert_says(m, "shmstaged_unsaved_since_timestamp_seconds{mirror=\"m\"} 1700000000");
+}
+
+static void a_source_is_up_unless_it_is_lost(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        assert_says(m, "shmstaged_source_up{mirror=\"m\"} 1");
+        m.source_state = SOURCE_LOST;
+        assert_says(m, "shmstaged_source_up{mirror=\"m\"} 0");
 }
 
 static void what_was_staged_is_told_by_its_way_each_from_the_start(void **state) {
@@ -179,7 +209,9 @@ int main(void) {
                 cmocka_unit_test(ready_is_only_what_can_be_counted_on),
                 cmocka_unit_test(degraded_is_what_is_ready_and_not_whole),
                 cmocka_unit_test(numbers_flags_and_shares_are_what_the_status_has),
-                cmocka_unit_test(a_share_of_nothing_is_not_told),
+                cmocka_unit_test(what_is_not_known_has_no_sample),
+                cmocka_unit_test(the_oldest_change_is_told_by_its_time_in_seconds),
+                cmocka_unit_test(a_source_is_up_unless_it_is_lost),
                 cmocka_unit_test(what_was_staged_is_told_by_its_way_each_from_the_start),
                 cmocka_unit_test(mismatches_are_told_by_who_found_them),
         };
