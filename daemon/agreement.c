@@ -54,6 +54,7 @@ static void share_inodes(Manifest *base) {
                 entry->ctime_nsec = first->ctime_nsec;
                 if (first->flags & ENTRY_HAS_DIGEST)
                         entry->digest = first->digest;
+                entry->method = first->method;
                 entry->flags |= first->flags & ENTRY_HAS_DIGEST;
         }
 }

@@ -388,7 +388,7 @@ int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t 
         }
         *ret = (CopyResult){ .source = digests[copy->options.on_record ? LANE_MIRROR : LANE_SOURCE], .mirror = digests[LANE_MIRROR],
                              .huge_bytes = copy->pages.huge_bytes, .measured_bytes = copy->pages.measured_bytes,
-                             .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copyroute_name(&copy->route) };
+                             .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copyroute_method(&copy->route) };
         if (copy->lanes[LANE_CLAIM].claim)
                 ret->claim = claim_stream_get(copy->lanes[LANE_CLAIM].claim);
         if (!is_source_unchanged(copy))

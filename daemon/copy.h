@@ -35,7 +35,7 @@ typedef struct CopyResult {
         uint64_t huge_bytes;    /* of those measured, mapped by 2 MiB pages */
         uint64_t measured_bytes;
         uint64_t direct_bytes;  /* came past the page cache */
-        const char *method;     /* the way that it came, as CopyMethod= has it; a literal */
+        CopyMethod method;      /* the way that it came */
 } CopyResult;
 
 typedef struct Copy Copy;

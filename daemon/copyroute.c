@@ -45,10 +45,24 @@ void copyroute_done(CopyRoute *route) {
         directfile_close(&route->direct);
 }
 
-const char *copyroute_name(const CopyRoute *route) {
+CopyMethod copyroute_method(const CopyRoute *route) {
         if (route->way == COPYROUTE_SENDFILE)
+                return COPY_METHOD_SENDFILE;
+        return atomic_load(&route->direct_bytes) > route->data / 2 ? COPY_METHOD_DIRECT : COPY_METHOD_BUFFERED;
+}
+
+const char *copyroute_method_name(CopyMethod method) {
+        switch (method) {
+        case COPY_METHOD_SENDFILE:
                 return "sendfile";
-        return atomic_load(&route->direct_bytes) > route->data / 2 ? "direct" : "buffered";
+        case COPY_METHOD_DIRECT:
+                return "direct";
+        case COPY_METHOD_BUFFERED:
+                return "buffered";
+        case COPY_METHOD_AUTO:
+                break;
+        }
+        return NULL;
 }
 
 static bool is_cancelled(const CopyRoute *route) {

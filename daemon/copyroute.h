@@ -45,8 +45,10 @@ typedef struct CopyWorker {
  * says; a way that does not fit gives way to the next, sendfile last. @refusals may be NULL. */
 void copyroute_init(CopyRoute *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
                     DirectRefusals *refusals);
-/* The way that most of the file came, once it has, as CopyMethod= has it. A literal. */
-const char *copyroute_name(const CopyRoute *route);
+/* The way that most of the file came, once it has. */
+CopyMethod copyroute_method(const CopyRoute *route);
+/* As CopyMethod= has it: a literal, NULL for COPY_METHOD_AUTO. */
+const char *copyroute_method_name(CopyMethod method);
 
 void copyroute_done(CopyRoute *route);
 

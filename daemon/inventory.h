@@ -7,38 +7,7 @@
  * borrowed from the mirror, until the loop goes on. */
 
 #include "base.h"
-#include "digest.h"
-#include "mirrorstate.h"
-
-typedef enum FileState {
-        FILE_STAGED,    /* in RAM, verified, and the same on disk */
-        FILE_WAITING,   /* to be staged */
-        FILE_LINKED,    /* a link to the disk stands in its place */
-        FILE_DISK,      /* not wanted in RAM */
-        FILE_LEFT_OUT,  /* for want of room */
-        FILE_RELEASED,  /* an operator freed its RAM */
-        FILE_WITHHELD,  /* could not be brought into RAM verified */
-        FILE_UNSAVED,   /* in the mirror, and not on disk yet */
-        FILE_SAVING,    /* likewise, and under way */
-        FILE_REFUSED,   /* likewise, and never saved as it is */
-        FILE_DELETING,  /* a client deleted it, and the disk is to follow */
-        FILE_DAMAGED,   /* its bytes in RAM have changed by themselves */
-        FILE_CHANGED,   /* in the mirror only, or otherwise than on disk, and nobody asked for it to be saved */
-        _FILE_STATE_MAX,
-} FileState;
-
-/* "staged", "left-out", ... */
-const char *file_state_name(FileState state);
-
-typedef struct InventoryFile {
-        const char *path;       /* from the root */
-        FileState state;
-        uint64_t size, room;    /* bytes; room: RAM that it takes or would take */
-        const Digest *digest;   /* of what is in RAM; NULL if it is not known, or not yet */
-        bool in_ram, on_disk;
-        const char *method;     /* how it was copied by this process: "direct", "buffered", "sendfile"; NULL: it was not, or not yet */
-        const char *reason;     /* why it is as it is; NULL if there is nothing to say */
-} InventoryFile;
+#include "filerow.h"
 
 /* Rows in path order after @after (NULL: from the start), at most @max: files and further names of files, and of links and directories those that there is something to say about. Goes on until
  * @each returns something else than 0, and returns that if it is negative; else the number of rows. */
@@ -54,6 +23,9 @@ typedef struct InventoryModel {
 
 /* By name. @each and the result as above. */
 int inventory_models(const Mirror *mirror, int (*each)(const InventoryModel *model, void *userdata), void *userdata);
+
+/* How many of them are in RAM as a whole: for the status, where it is counted only when something has changed. */
+size_t inventory_count_models(const Mirror *mirror);
 
 typedef enum Readiness {
         READINESS_READY,   /* all of it is in the mirror, verified; a link to the disk counts as well */

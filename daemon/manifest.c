@@ -239,6 +239,14 @@ size_t manifest_files(const Manifest *manifest) {
         return n;
 }
 
+size_t manifest_linked(const Manifest *manifest) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < manifest->n_entries; i++)
+                n += counts(&manifest->entries[i]) && manifest->entries[i].flags & ENTRY_LINKED;
+        return n;
+}
+
 bool generation_equal(const Generation *a, const Generation *b) {
         return memcmp(a->boot_id, b->boot_id, sizeof(a->boot_id)) == 0 && a->mirror_dev == b->mirror_dev &&
                a->mirror_ino == b->mirror_ino && a->source_dev == b->source_dev && a->source_ino == b->source_ino;

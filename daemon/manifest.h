@@ -40,6 +40,7 @@ typedef struct Entry {
         uint8_t type;       /* EntryType */
         uint8_t flags;      /* EntryFlags */
         Digest digest;      /* if ENTRY_HAS_DIGEST */
+        uint8_t method;     /* base only: the CopyMethod by which this process brought it into the mirror; 0: none, or not known. Not kept on disk */
 } Entry;
 
 /* A deep copy over an empty entry, and its end. */
@@ -105,6 +106,8 @@ bool manifest_is_blind(const Manifest *manifest, const char *path);
  * only linked to the disk. */
 uint64_t manifest_bytes(const Manifest *manifest);
 size_t manifest_files(const Manifest *manifest);
+/* Files that are only linked to the disk. */
+size_t manifest_linked(const Manifest *manifest);
 
 /* Writes NAME.xxh128 in the state directory @dirfd, whole or not at all; the journal beside it is then empty. */
 int manifest_save(const Manifest *manifest, int dirfd, const char *name, const char *source, const char *target);

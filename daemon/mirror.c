@@ -20,7 +20,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         m->number = number;
         m->context = context;
         m->begin = mirrorcycle_begin;
-        m->round = (Round){ .config = &m->config, .pool = context->pool, .withheld = &m->withheld, .promised = context->promised,
+        m->round = (Round){ .config = &m->config, .pool = context->pool, .withheld = &m->withheld, .fates = &m->planned, .promised = context->promised,
                             .userdata = m };
         m->writeback = (Writeback){ .event = context->event, .pool = context->savers, .config = &m->config, .deletions = &m->deletions,
                                     .progress = &m->saved, .look = mirrorend_on_look_wanted, .moved_on = mirrorend_on_saved, .userdata = m };
@@ -60,6 +60,8 @@ Mirror *mirror_free(Mirror *m) {
         m->dropped = manifest_free(m->dropped);
         m->source = manifest_free(m->source);
         m->models = models_free(m->models);
+        fates_done(&m->fates);
+        fates_done(&m->planned);
         directrefusals_done(&m->refusals);
         (void) attachment_close(&m->attachment, &m->config, false); /* nothing is to go */
         m->journalfd = close_fd(m->journalfd);
@@ -170,7 +172,7 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
                 .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
                 .copied_bytes = m->round.copied_bytes, .direct_bytes = m->round.direct_bytes,
-                .files = m->n_files, .bytes = m->n_bytes, .source = m->config.source, .target = m->config.target,
+                .files = m->n_files, .bytes = m->n_bytes, .n_models = m->n_models, .n_linked = m->n_linked, .n_released = wishes_n_released(&m->wishes), .source = m->config.source, .target = m->config.target,
                 .trash_bytes = UINT64_MAX, .trash_files = UINT64_MAX, .swapped_bytes = UINT64_MAX,
         };
 

@@ -4,6 +4,7 @@
 
 #include "mirrorcycle.h"
 
+#include "inventory.h"
 #include "mirrorend.h"
 #include "mirrorlog.h"
 #include "tell.h"
@@ -42,6 +43,7 @@ static void attach_done(Job *job) {
         if (m->n_strangers > 0)
                 mirrorlog_strangers(&m->config, m->n_strangers);
         mirrorstate_count(m);
+        m->recount = true;
         m->writeback.eventless = m->attachment.eventless;
         r = writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd);
         if (r < 0) {
@@ -91,6 +93,13 @@ static void give_back_memory(void) {
 #endif
 }
 
+/* It walks over all files, so only when something has changed. */
+static void count_models(Mirror *m) {
+        if (m->recount)
+                m->n_models = inventory_count_models(m);
+        m->recount = false;
+}
+
 static void settled(Mirror *m) {
         LookoutReason reason = m->has_next || m->retry_all ? LOOKOUT_NOW
                                : m->lost                   ? LOOKOUT_LOST
@@ -103,6 +112,7 @@ static void settled(Mirror *m) {
                 sweep_update(&m->sweep, m->attachment.base, m->writeback.queue.layout, m->attachment.sourcefd);
                 trash_update(&m->trash);
         }
+        count_models(m);
         mirrorstate_set(m, MIRROR_SETTLED);
         give_back_memory();
         scrub_update(&m->scrub, m->round.tasks.layout);

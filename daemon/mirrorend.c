@@ -199,6 +199,7 @@ static void move(Mirror *m) {
         writeback_hurry(&m->writeback, false);
         m->source = manifest_free(m->source);
         m->models = models_free(m->models);
+        fates_done(&m->fates);
         m->dropped = manifest_free(m->dropped);
         free(m->end.left);
         m->end = (AttachmentEnd){};

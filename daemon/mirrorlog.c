@@ -72,7 +72,7 @@ void mirrorlog_copied(const MirrorConfig *config, const Task *task) {
         if (task->measured_bytes > 0)
                 (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%", (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
         log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)), text_bytes(bytes, task->copied_bytes),
-                  task->method, pages);
+                  copyroute_method_name(task->method), pages);
 }
 
 void mirrorlog_shortage(const MirrorConfig *config, const char *text) {

@@ -26,6 +26,7 @@ void mirrorstate_set_problem(Mirror *m, char *text) {
 void mirrorstate_count(Mirror *m) {
         m->n_files = manifest_files(m->attachment.base);
         m->n_bytes = manifest_bytes(m->attachment.base);
+        m->n_linked = manifest_linked(m->attachment.base);
 }
 
 /* While a round runs the look at hand is the last one; a look that is out belongs to its job. */
@@ -50,19 +51,25 @@ void mirrorstate_absorb(Mirror *m) {
                 (void) manifest_journal_put(m->journalfd, &changes->entries[i]);
         agreement_merge(m->attachment.base, NULL, &none, &changes);
         mirrorstate_count(m);
-        m->base_moved = true;
+        m->base_moved = m->recount = true;
 }
 
 /* The plan is over: the base moves on, and what was seen of the source is what the next look compares with. */
 bool mirrorstate_end_round(Mirror *m) {
         Plan **plan = m->removal ? &m->removal : &m->look.plan;
+        bool idle = *plan && (*plan)->n_stage + (*plan)->n_adopt + (*plan)->n_left_out + (*plan)->n_waiting + m->withheld.n == 0;
         bool changed = round_end(&m->round, plan, m->attachment.base, m->look.source);
 
+        m->recount = m->recount || changed || !idle;
         m->unsettled = m->unsettled || m->round.unsettled;
         if (m->look.source && !m->aside) {
                 m->source = manifest_free(m->source);
                 m->source = TAKE_PTR(m->look.source);
-        }
+                fates_done(&m->fates);
+                m->fates = m->planned;
+                m->planned = (Fates){};
+        } else
+                fates_carry(&m->fates, &m->planned);
         if (m->look.models) {
                 (void) models_free(m->models);
                 m->models = TAKE_PTR(m->look.models);
@@ -80,6 +87,10 @@ int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*f
                 .journalfd = m->journalfd,
         };
 
+        if (m->look.source)
+                fates_begin(&m->planned, plan, m->look.source, !m->config.write_back);
+        else
+                fates_done(&m->planned);
         return round_start(&m->round, plan, &tasks, need, finished);
 }
 

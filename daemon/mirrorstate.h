@@ -6,6 +6,7 @@
 
 #include "attach.h"
 #include "deletions.h"
+#include "fates.h"
 #include "fit.h"
 #include "look.h"
 #include "lookout.h"
@@ -69,6 +70,7 @@ struct Mirror {
         Fit fit;
         Manifest *source;          /* as last seen, NULL before the first look */
         Models *models;            /* likewise */
+        Fates fates, planned;      /* of what is in .source, and in the look at hand */
         Withheld withheld;
         Told told;
         Writeback writeback;
@@ -84,6 +86,9 @@ struct Mirror {
         char *unreadable;          /* the sentence about the first directory that could not be read; NULL */
         size_t n_unreadable, n_left_out, n_held;
         uint64_t n_files, n_bytes; /* in RAM, verified */
+        size_t n_linked;           /* files for which a link to the disk stands in the mirror */
+        size_t n_models;           /* in RAM as a whole */
+        bool recount;              /* .n_models is not true any more */
 
         bool attached;
         bool complete;             /* the first staging is over */

@@ -4,6 +4,7 @@
 
 #include "round.h"
 
+#include "copyroute.h"
 #include "mirrorlog.h"
 #include "tell.h"
 
@@ -53,11 +54,12 @@ static bool note_altered(Round *round, const Task *task) {
 
 static void count_copied(Round *round, const Task *task) {
         for (size_t i = 0; i < STAGED_WAYS; i++) {
+                const char *name = copyroute_method_name(task->method);
                 StagedBy *way = &round->ways[i];
 
-                if (way->method && !string_equal(way->method, task->method))
+                if (way->method && !string_equal(way->method, name))
                         continue;
-                way->method = task->method;
+                way->method = name;
                 way->files++;
                 way->bytes += task->copied_bytes;
                 return;
@@ -77,6 +79,7 @@ static void on_report(const Task *task, void *userdata) {
                 mirrorlog_xattrs_lost(round->config);
         round->xattrs_told = round->xattrs_told || task->xattrs_lost;
         agreement_note(round->changes, task);
+        fates_note(round->fates, task);
         switch (task->outcome) {
         case TASK_AGREED:
                 round->staged = true;

@@ -7,6 +7,7 @@
 #include "base.h"
 #include "agreement.h"
 #include "config.h"
+#include "fates.h"
 #include "pool.h"
 #include "stage.h"
 #include "status.h"
@@ -16,6 +17,7 @@ typedef struct Round {
         const MirrorConfig *config; /* borrowed */
         Pool *pool;                 /* borrowed */
         Withheld *withheld;         /* borrowed: what is missing, from round to round */
+        Fates *fates;               /* borrowed: of the plan at hand; whoever starts the round has begun them */
         uint64_t *promised;         /* borrowed: what plans in progress will still take, all mirrors together */
         void (*finished)(void *userdata);
         void *userdata;

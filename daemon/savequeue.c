@@ -191,7 +191,7 @@ uint64_t savequeue_next_usec(const SaveQueue *queue, uint64_t now_usec) {
         return next;
 }
 
-static bool is_never_to_be_saved(const SaveQueue *queue, const SaveItem *item) {
+bool savequeue_is_refused(const SaveQueue *queue, const SaveItem *item) {
         return is_refused_for_good(item) || savequeue_is_incomplete(queue, item);
 }
 
@@ -201,7 +201,7 @@ int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused) {
         for (size_t i = 0; i < queue->n && r == 0; i++) {
                 const SaveItem *item = queue->items[i];
 
-                if (item->action == PLAN_SAVE && (item->state == ITEM_WAITING || item->state == ITEM_REFUSED) && is_never_to_be_saved(queue, item))
+                if (item->action == PLAN_SAVE && (item->state == ITEM_WAITING || item->state == ITEM_REFUSED) && savequeue_is_refused(queue, item))
                         r = manifest_put(refused, &item->mirror);
         }
         return r;
@@ -219,7 +219,7 @@ SaveQueueStatus savequeue_status(const SaveQueue *queue) {
                         continue;
                 if (item->action == PLAN_DELETE)
                         status.n_deletions++;
-                else if (is_never_to_be_saved(queue, item)) {
+                else if (savequeue_is_refused(queue, item)) {
                         status.n_refused++;
                         refused = item->problem ? item->problem : refused;
                 } else {

@@ -33,6 +33,9 @@ const char *savequeue_missing(const SaveQueue *queue, const SaveItem *item);
 /* True if it is broken, or something that it names is missing. At the end of a plain mirror this does not count. */
 bool savequeue_is_incomplete(const SaveQueue *queue, const SaveItem *item);
 
+/* It is never saved as it is: its bytes are wrong, or it is incomplete. */
+bool savequeue_is_refused(const SaveQueue *queue, const SaveItem *item);
+
 /* Nothing is left that will come to an end by itself. */
 bool savequeue_is_over(const SaveQueue *queue, uint64_t now_usec);
 

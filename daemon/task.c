@@ -201,6 +201,7 @@ bool task_close(Task *task) {
         task->direct_bytes = result.direct_bytes;
         task->method = result.method;
         publish(task, &result);
+        task->entry.method = (uint8_t) result.method;
         if (task_is_large(task)) {
                 settle_flags(task);
                 note(task);
@@ -303,6 +304,7 @@ static void set_attributes(Task *task) {
         if (base && base->flags & ENTRY_HAS_DIGEST && task->item->action == PLAN_SETATTR) {
                 task->entry.flags |= ENTRY_HAS_DIGEST;
                 task->entry.digest = base->digest;
+                task->entry.method = base->method;
         }
         concluded(task, r, task->what);
 }

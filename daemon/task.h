@@ -55,7 +55,7 @@ typedef struct Task {
         Digest expected, found;
         Claim claimed, claim_found;
         uint64_t huge_bytes, measured_bytes; /* in pages of 2 MiB, of those that were looked at */
-        const char *method;   /* how it was copied, a literal */
+        CopyMethod method;    /* how it was copied; COPY_METHOD_AUTO: it was not */
         uint64_t copied_bytes, direct_bytes;  /* of those, past the source's page cache */
         bool xattrs_lost;
         bool altered;         /* the mirror's bytes are somebody's work, behind a size and time that are unchanged: .item->mirror */
