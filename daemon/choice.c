@@ -18,6 +18,8 @@ enum {
         MARK_NEEDED = 1 << 2, /* a manifest names it */
         MARK_WANTED = 1 << 3, /* a manifest of a chosen model does */
         MARK_UNFINISHED = 1 << 4,
+        MARK_RELEASED = 1 << 5, /* an operator freed its RAM */
+        MARK_CLAIMED = 1 << 6,  /* what a client brought names it */
 };
 
 typedef struct Choice {
@@ -52,6 +54,10 @@ static bool is_saved(const Choice *choice, const char *path) {
         const Entry *entry = choice->input->base ? manifest_find(choice->input->base, path) : NULL;
 
         return entry && entry->flags & ENTRY_SAVED && !(entry->flags & ENTRY_RECORD);
+}
+
+static Wish wish_of(const Choice *choice, const char *path) {
+        return choice->input->wishes ? wishes_of(choice->input->wishes, path) : WISH_NONE;
 }
 
 /* True if a name of Models= names the entry; remembers which ones did. */
@@ -98,10 +104,11 @@ static int inherit(Choice *choice) {
 static void mark_names(Choice *choice) {
         for (size_t i = 0; i < choice->source->n_entries; i++) {
                 const Entry *e = &choice->source->entries[i];
+                Wish wish = wish_of(choice, e->path);
 
-                if (!(choice->marks[i] & MARK_UNFINISHED) && is_named(choice, e))
+                if (!(choice->marks[i] & MARK_UNFINISHED) && (is_named(choice, e) || wish == WISH_WANTED))
                         choice->marks[i] |= MARK_KEPT | MARK_WHOLE;
-                if (is_saved(choice, e->path))
+                if (is_saved(choice, e->path) || wish == WISH_RELEASED)
                         choice->marks[i] |= MARK_KEPT;
         }
 }
@@ -226,7 +233,9 @@ static int add_found(const Choice *choice, const Entry *entry, const References 
 
 /* Positive if it was understood. @current: no other version of it speaks for the model. */
 static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const Entry *entry, bool current) {
-        bool wanted = is_named(choice, entry) || choice->n_models == 0;
+        Wish wish = wish_of(choice, entry->path);
+        bool wanted = is_named(choice, entry) || choice->n_models == 0 || wish == WISH_WANTED;
+        uint8_t said = wish == WISH_RELEASED ? MARK_RELEASED : wanted ? MARK_WANTED : is_saved(choice, entry->path) ? MARK_CLAIMED : 0;
         References references = {};
         const char *text;
         int r = references_read(choice->input->kind, rootfd, tree, entry->path, &references, &text), added = 0;
@@ -243,7 +252,7 @@ static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const En
                 uint8_t *mark = mark_of(choice, references.items[i].path);
 
                 if (mark)
-                        *mark |= MARK_NEEDED | (wanted || references.items[i].pointer ? MARK_WANTED : 0);
+                        *mark |= MARK_NEEDED | (references.items[i].pointer ? MARK_WANTED : said);
         }
         references_done(&references);
         return 1;
@@ -309,10 +318,18 @@ static bool is_deleted(const Choice *choice, const char *path) {
 
 static uint8_t fate(const Choice *choice, size_t i) {
         const Entry *e = &choice->source->entries[i];
+        Wish wish = wish_of(choice, e->path);
 
         if (!(choice->marks[i] & MARK_NEEDED) && (!choice->unsure || is_deleted(choice, e->path)))
                 return ENTRY_ORPHAN;
-        return choice->input->kind == LAYOUT_OLLAMA && choice->n_models > 0 && !(choice->marks[i] & MARK_WANTED) && !is_saved(choice, e->path) ? ENTRY_DISK_ONLY : 0;
+        if (choice->input->kind != LAYOUT_OLLAMA || wish == WISH_WANTED || (choice->marks[i] & MARK_WANTED && wish != WISH_RELEASED))
+                return 0;
+        if (wish == WISH_RELEASED || (choice->marks[i] & (MARK_RELEASED | MARK_CLAIMED)) == MARK_RELEASED) {
+                if (choice->input->released)
+                        (void) pathset_add(choice->input->released, e->path); /* is only told */
+                return ENTRY_DISK_ONLY;
+        }
+        return choice->n_models > 0 && !is_saved(choice, e->path) ? ENTRY_DISK_ONLY : 0;
 }
 
 /* Two names of one file have one fate: the better one. */

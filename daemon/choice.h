@@ -14,6 +14,8 @@
 #include "config.h"
 #include "manifest.h"
 #include "models.h"
+#include "pathset.h"
+#include "wishes.h"
 
 typedef struct ChoiceInput {
         LayoutKind kind;
@@ -24,6 +26,8 @@ typedef struct ChoiceInput {
         bool (*is_deleted)(const char *path, void *userdata); /* a client has deleted it in the mirror, which the disk is yet to follow; NULL: nothing */
         void *userdata;
         Models *found;            /* the models of an Ollama store are added, of the mirror and of what the source has beyond that, chosen or not; NULL: nobody asks */
+        const Wishes *wishes;     /* of operators; NULL for none */
+        PathSet *released;        /* out: blobs of Ollama that are ENTRY_DISK_ONLY because they were released; NULL if nobody wants to know */
 } ChoiceInput;
 
 /* Works on @source in place. What is not chosen is dropped from it, with directories that nothing chosen is below; but of an Ollama store all
@@ -31,7 +35,8 @@ typedef struct ChoiceInput {
  * (Hugging Face: no link of a snapshot) gets ENTRY_ORPHAN. Needed is what a manifest of the mirror names, or one of the source that the mirror
  * does not have yet, or has broken, or has in an older version, and no client has deleted. If any manifest cannot be understood, nothing is an
  * orphan but what a client has deleted. What the layout calls unfinished is omitted (a scan that does not know the layout yet lists more than that). Of a file whose first
- * name is dropped the next one becomes the file. A name of Models= that chose nothing is listed in *ret_unmatched (NULL-terminated list of new
+ * name is dropped the next one becomes the file. What an operator wants is chosen; what was released stays in the list, because the disk has it (see releasing.h), and of an
+ * Ollama store the blobs that only released models need get ENTRY_DISK_ONLY. A name of Models= that chose nothing is listed in *ret_unmatched (NULL-terminated list of new
  * strings, never NULL; may be empty). */
 int choice_apply(Manifest *source, const ChoiceInput *input, char ***ret_unmatched);
 

@@ -301,6 +301,7 @@ static void judge_by_fate(const RowWalk *walk, const Item *item, FileRow *row) {
         case PLAN_KEEP:
         case PLAN_SETATTR:
         case PLAN_FORGET:
+        case PLAN_RELEASE: /* it is told by the caller */
                 break;
         }
 }

@@ -34,7 +34,7 @@ static void sum_up(const FitInput *input, const Plan *plan, Fit *fit) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
 
-                if (item->action == PLAN_REMOVE && item->mirror) {
+                if (plan_takes_away(item->action) && item->mirror) {
                         freed_bytes += item->mirror->type == ENTRY_FILE ? item->mirror->room : 0;
                         freed_inodes++;
                 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <strings.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -283,4 +284,16 @@ int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, ui
         *ret_start = (uint64_t) start;
         *ret_end = MIN((uint64_t) end, size);
         return 1;
+}
+
+/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is
+ * given back at once, for as long as it is held an open for writing waits. Who comes just then has the kernel
+ * send us a signal: by default SIGIO, which would end the process; SIGURG does nothing to one that has not
+ * asked for it, whatever main() does with signals. */
+bool fs_is_being_written(int fd) {
+        (void) fcntl(fd, F_SETSIG, SIGURG);
+        if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+                return errno == EAGAIN;
+        (void) fcntl(fd, F_SETLEASE, F_UNLCK);
+        return false;
 }

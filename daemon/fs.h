@@ -74,3 +74,6 @@ static inline struct timespec fs_timespec(int64_t nsec) {
         }
         return (struct timespec){ .tv_sec = sec, .tv_nsec = rest };
 }
+
+/* True while somebody has the open file open for writing, or mapped so. False where there is no telling (a user that does not own the file, some filesystems). */
+bool fs_is_being_written(int fd);

@@ -36,7 +36,7 @@ static PlanAction unmask(const PlanItem *item, const Hindsight *known) {
                 return agreed ? PLAN_SAVE : PLAN_CONFLICT;
         if (item->action == PLAN_STAGE && altered)
                 return PLAN_CONFLICT;
-        if (item->action == PLAN_REMOVE && altered)
+        if (plan_takes_away(item->action) && altered)
                 return PLAN_SAVE;
         return item->action;
 }

@@ -8,9 +8,17 @@
 #include "copyroute.h"
 #include "fs.h"
 #include "layout.h"
+#include "releasing.h"
 #include "scan.h"
+#include "selection.h"
 #include "staging.h"
 #include "strv.h"
+
+static bool is_wanted(const char *path, void *userdata) {
+        const Wishes *wishes = userdata;
+
+        return wishes_of(wishes, path) == WISH_WANTED || asked_has_path(wishes, path);
+}
 
 static int scan_source(const LookOptions *options, Look *look) {
         ScanOptions scan = {
@@ -19,6 +27,8 @@ static int scan_source(const LookOptions *options, Look *look) {
                 .root = options->config->source,
                 .layout = options->config->layout,
                 .also = options->base,
+                .is_wanted = options->wishes ? is_wanted : NULL,
+                .userdata = (void *) options->wishes,
                 .cancel = options->cancel,
                 .progress = options->progress,
         };
@@ -80,7 +90,45 @@ static bool is_emptied(const Manifest *base, const Manifest *source) {
 static bool is_deleted(const char *path, void *userdata) {
         const LookOptions *options = userdata;
 
+        if (options->wishes && options->wishes->doomed && manifest_find(options->wishes->doomed, path))
+                return true;
         return options->deleted && pathset_covers(options->deleted, path);
+}
+
+static int answer(const LookOptions *options, Look *look) {
+        AskedInput input = { .kind = look->layout, .sourcefd = options->sourcefd, .mirrorfd = options->mirrorfd, .source = look->source, .mirror = look->mirror };
+        const Wishes *wishes = options->wishes;
+        int r = 0;
+
+        if (!wishes || wishes->n_requests == 0)
+                return 0;
+        look->answers = calloc(wishes->n_requests, sizeof(Answer));
+        if (!look->answers)
+                return -ENOMEM;
+        for (size_t i = 0; r == 0 && i < wishes->n_requests; i++) {
+                r = asked_answer(&wishes->requests[i], &input, &look->answers[i]);
+                look->n_answers += r == 0;
+        }
+        return r;
+}
+
+/* What was listed only so that it could be asked about. */
+static bool is_uninvited(const Entry *entry, void *userdata) {
+        const LookOptions *options = userdata;
+        const Entry *base = manifest_find(options->base, entry->path);
+        static char *const nothing[] = { NULL };
+
+        if (entry->type == ENTRY_DIRECTORY || (base && (base->flags & (ENTRY_SAVED | ENTRY_RECORD)) == ENTRY_SAVED))
+                return false;
+        return !selection_includes(options->config->include, nothing, entry->path) && wishes_of(options->wishes, entry->path) != WISH_WANTED;
+}
+
+static int release(const LookOptions *options, Look *look) {
+        ReleasingInput input = { .kind = look->layout, .wishes = options->wishes, .mirror = look->mirror, .link = options->config->on_no_room == NO_ROOM_LINK };
+
+        if (!options->wishes)
+                return 0;
+        return releasing_apply(look->source, &input, &look->absent, &look->released);
 }
 
 /* What of the source is wanted in RAM. An empty source shows nothing: then what is in the mirror does. */
@@ -98,11 +146,21 @@ static int choose(const LookOptions *options, Look *look) {
         if (look->layout == LAYOUT_PLAIN && options->config->layout == LAYOUT_AUTO)
                 look->layout = layout_recognise(look->mirror);
         input.kind = look->layout;
-        r = models_new(&look->models, look->layout);
+        input.wishes = options->wishes;
+        input.released = &look->released;
+        r = answer(options, look);
+        if (r == 0)
+                r = models_new(&look->models, look->layout);
         if (r < 0)
                 return r;
+        if (look->n_answers > 0 && *options->config->include) {
+                manifest_filter(look->source, is_uninvited, (void *) options);
+                scan_drop_barren(look->source);
+        }
         input.found = look->models;
         r = choice_apply(look->source, &input, &look->unmatched);
+        if (r == 0)
+                r = release(options, look);
         if (r == 0)
                 r = models_add_trees(look->models, trees, ELEMENTSOF(trees));
         return r == 0 ? models_sort(look->models) : r;
@@ -198,7 +256,8 @@ int look_run(const LookOptions *options, Look *ret, const char **reterr_what) {
                                      .previous = options->previous, .source_path = options->config->source,
                                      .priority = options->config->priority, .layout = look.layout,
                                      .keeps_owners = geteuid() == 0, .armed = options->armed,
-                                     .deleted = options->deleted, .damaged = options->damaged };
+                                     .deleted = options->deleted, .damaged = options->damaged,
+                                     .absent = look.absent.n > 0 ? &look.absent : NULL, .wishes = options->wishes };
                 *reterr_what = "plan";
                 r = plan_new(&input, &look.plan);
         }
@@ -233,6 +292,11 @@ void look_done(Look *look) {
                 free(look->pointers[i].missing);
         }
         free(look->pointers);
+        for (size_t i = 0; i < look->n_answers; i++)
+                asked_answer_done(&look->answers[i]);
+        free(look->answers);
+        pathset_done(&look->absent);
+        pathset_done(&look->released);
         strv_free(look->unmatched);
         look->models = models_free(look->models);
         look->plan = plan_free(look->plan);

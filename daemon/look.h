@@ -4,6 +4,7 @@
 /* One look at source and mirror: what is there, what has to be done, how much room there is. Blocking, for a worker. Changes
  * nothing. */
 
+#include "asked.h"
 #include "base.h"
 #include "config.h"
 #include "fit.h"
@@ -21,6 +22,7 @@ typedef struct LookOptions {
         int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
         uint64_t budget;                /* bytes that Size= allows the mirror in all */
         const PathSet *deleted, *damaged; /* as PlanInput has them */
+        const Wishes *wishes;           /* of operators; NULL for none */
         bool armed;
         const atomic_bool *cancel;      /* NULL for none */
         atomic_uint_fast64_t *progress; /* entries seen are added */
@@ -38,6 +40,10 @@ typedef struct Look {
         LayoutKind layout;    /* of the tree: never LAYOUT_AUTO */
         LookPointer *pointers; /* in path order */
         size_t n_pointers;
+        Answer *answers;      /* to the requests of the wishes, one each in their order; NULL if there are none */
+        size_t n_answers;
+        PathSet absent;       /* of the source: see releasing.h */
+        PathSet released;     /* likewise */
         char **unmatched;     /* of Models=: chose nothing; NULL-terminated, or NULL */
         Models *models;       /* of both trees, also those that are not chosen as far as they are there */
         Manifest *source;

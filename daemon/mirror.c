@@ -45,6 +45,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
 Mirror *mirror_free(Mirror *m) {
         if (!m)
                 return NULL;
+        mirrorstate_tell(m, MIRROR_FREED);
         lookout_end(&m->lookout);
         round_done(&m->round);
         look_done(&m->look);
@@ -55,6 +56,7 @@ Mirror *mirror_free(Mirror *m) {
         scrub_done(&m->scrub);
         deletions_done(&m->deletions);
         wishes_done(&m->wishes);
+        wishes_done(&m->looking);
         pathset_done(&m->missing);
         pathset_done(&m->unmatched);
         m->dropped = manifest_free(m->dropped);

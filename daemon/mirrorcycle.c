@@ -67,6 +67,7 @@ static void look_run_job(Job *job) {
                 .config = &m->config, .base = m->attachment.base, .previous = m->trying_all ? NULL : m->source,
                 .sourcefd = m->attachment.sourcefd, .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
                 .cancel = &m->cancel, .progress = &m->steps, .deleted = m->deleted, .damaged = m->damaged, .armed = m->armed,
+                .wishes = &m->looking,
         };
 
         m->where = m->moving ? 0 : attachment_check_mirror(&m->attachment, &m->config);
@@ -100,14 +101,17 @@ static void count_models(Mirror *m) {
         m->recount = false;
 }
 
-static void settled(Mirror *m) {
-        LookoutReason reason = m->has_next || m->retry_all ? LOOKOUT_NOW
-                               : m->lost                   ? LOOKOUT_LOST
-                               : m->unsettled              ? LOOKOUT_UNSETTLED
-                               : is_hurt(m)                ? LOOKOUT_HURT
-                                                           : LOOKOUT_AT_REST;
+static LookoutReason reason_to_look(const Mirror *m) {
+        return m->has_next || m->retry_all || m->look_wanted ? LOOKOUT_NOW
+               : m->lost                                     ? LOOKOUT_LOST
+               : m->unsettled                                ? LOOKOUT_UNSETTLED
+               : is_hurt(m)                                  ? LOOKOUT_HURT
+                                                             : LOOKOUT_AT_REST;
+}
 
+static void settled(Mirror *m) {
         mirrorstate_absorb(m);
+        mirrorstate_tell(m, m->lost ? MIRROR_BLIND : MIRROR_RESTED);
         if (m->config.write_back) {
                 sweep_update(&m->sweep, m->attachment.base, m->writeback.queue.layout, m->attachment.sourcefd);
                 trash_update(&m->trash);
@@ -116,7 +120,7 @@ static void settled(Mirror *m) {
         mirrorstate_set(m, MIRROR_SETTLED);
         give_back_memory();
         scrub_update(&m->scrub, m->round.tasks.layout);
-        lookout_rest(&m->lookout, &m->config, reason);
+        lookout_rest(&m->lookout, &m->config, reason_to_look(m));
         writeback_go_on(&m->writeback, mirrorstate_is_armed(m), !m->lookout.mirror_dirty && !m->lost);
 }
 
@@ -195,6 +199,8 @@ static void look_done_job(Job *job) {
         told_look(&m->told, &m->config, m->look.source, m->look.plan);
         withheld_apply(&m->withheld, m->look.plan, true, m->trying_all);
         mirrorstate_take_back(m);
+        mirrorstate_note_wishes(m);
+        mirrorstate_tell(m, MIRROR_LOOKED);
         tell_unmatched(m);
         m->unsettled = (m->look.plan->n_waiting > 0 && !m->aside) || manifest_omissions(m->look.source, OMIT_CHANGED) > 0;
         mirrorstate_set(m, MIRROR_PLANNED);
@@ -217,6 +223,18 @@ static void take_next_config(Mirror *m) {
         (void) lookout_adjust(&m->lookout, &m->config, false); /* if not, it is polled */
 }
 
+/* Without memory the look goes by the old ones, and who waits for an answer asks the next. */
+static void take_wishes(Mirror *m) {
+        Wishes copy = {};
+
+        if (wishes_copy(&m->wishes, &copy) < 0) {
+                m->look_wanted = true;
+                return;
+        }
+        wishes_done(&m->looking);
+        m->looking = copy;
+}
+
 void mirrorcycle_look(void *userdata) {
         Mirror *m = userdata;
 
@@ -228,8 +246,9 @@ void mirrorcycle_look(void *userdata) {
         if (!m->farewell)
                 take_next_config(m);
         m->trying_all = m->retry_all;
-        m->aside = !m->config.watch_source && m->complete && !m->retry_all && !m->unsettled && !is_hurt(m);
-        m->retry_all = m->reopened = false;
+        m->aside = !m->config.watch_source && m->complete && !m->retry_all && !m->look_wanted && !m->unsettled && !is_hurt(m);
+        m->retry_all = m->reopened = m->look_wanted = false;
+        take_wishes(m);
         lookout_begun(&m->lookout);
         m->writeback.sure = false;
         m->deleted = deletions_begin(&m->deletions);

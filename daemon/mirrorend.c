@@ -13,6 +13,7 @@ void mirrorend_fail(Mirror *m, char *text) {
         mirrorstate_set_problem(m, text);
         m->failing = true;
         m->moving = false;
+        mirrorstate_tell(m, MIRROR_ENDS);
         mirrorend_wind_down(m);
 }
 
@@ -214,6 +215,7 @@ void mirrorend_stop(Mirror *m) {
         if (m->stopping)
                 return;
         m->stopping = true;
+        mirrorstate_tell(m, MIRROR_ENDS);
         scrub_stop(&m->scrub);
         switch (m->state) {
         case MIRROR_PLANNED:

@@ -83,7 +83,7 @@ void mirrorlog_shortage(const MirrorConfig *config, const char *text) {
 
 void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text) {
         LogFields fields = { .mirror = config->name, .path = plan_item_path(task->item), .error = task->error,
-                             .message_id = task->item->action == PLAN_REMOVE ? MESSAGE_HELD : MESSAGE_WITHHELD };
+                             .message_id = plan_takes_away(task->item->action) ? MESSAGE_HELD : MESSAGE_WITHHELD };
 
         log_event(LOG_WARNING, &fields, "%s", text ? text : "Out of memory");
 }

@@ -83,7 +83,7 @@ bool mirrorstate_end_round(Mirror *m) {
 int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata)) {
         TaskContext tasks = {
                 .sourcefd = m->attachment.sourcefd, .layout = m->look.layout, .source_path = m->config.source, .staging = &m->attachment.staging,
-                .copy_method = m->config.copy_method, .refusals = &m->refusals, .chunk_size = m->config.chunk_size, .limit = m->limit, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
+                .wishes = &m->looking, .copy_method = m->config.copy_method, .refusals = &m->refusals, .chunk_size = m->config.chunk_size, .limit = m->limit, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
                 .journalfd = m->journalfd,
         };
 
@@ -118,4 +118,63 @@ void mirrorstate_take_back(Mirror *m) {
         r = writeback_update(&m->writeback, &m->look, m->attachment.base, m->round.altered);
         if (r > 0)
                 mirrorlog_brake(&m->config, m->deletions.held);
+}
+
+/* --- who listens --- */
+
+void mirrorstate_listen(Mirror *m, MirrorListener *listener) {
+        MirrorListener **last = &m->listeners; /* in the order in which they came */
+
+        while (*last)
+                last = &(*last)->next;
+        listener->next = NULL;
+        *last = listener;
+}
+
+void mirrorstate_unlisten(Mirror *m, MirrorListener *listener) {
+        for (MirrorListener **at = &m->listeners; *at; at = &(*at)->next)
+                if (*at == listener) {
+                        *at = listener->next;
+                        return;
+                }
+}
+
+void mirrorstate_tell(Mirror *m, MirrorEvent event) {
+        for (MirrorListener *listener = m->listeners, *next; listener; listener = next) {
+                next = listener->next;
+                if (event == MIRROR_FREED)
+                        m->listeners = next;
+                listener->hear(listener, m, event);
+        }
+}
+
+/* --- wishes --- */
+
+void mirrorstate_want_look(Mirror *m) {
+        m->look_wanted = true;
+        if (m->state == MIRROR_SETTLED)
+                lookout_rest(&m->lookout, &m->config, LOOKOUT_NOW);
+}
+
+/* What stands there is neither what was released nor our own link. */
+static bool is_brought_again(const PlanItem *item) {
+        const Entry *b = item->base, *m = item->mirror;
+
+        return m && (m->type == ENTRY_FILE || m->type == ENTRY_HARDLINK) && (!b || b->flags & (ENTRY_RECORD | ENTRY_LINKED));
+}
+
+void mirrorstate_note_wishes(Mirror *m) {
+        Look *look = &m->look;
+
+        for (size_t i = 0; look->released.n > 0 && i < look->plan->n_items; i++) {
+                const char *path = plan_item_path(&look->plan->items[i]);
+
+                if (is_brought_again(&look->plan->items[i]) && pathset_has(&look->released, path) && wishes_of(&m->wishes, path) != WISH_WANTED &&
+                    wishes_want(&m->wishes, path) == 0)
+                        m->look_wanted = true;
+        }
+        m->recount = m->recount || look->released.n != m->wishes.in_effect.n;
+        pathset_done(&m->wishes.in_effect);
+        m->wishes.in_effect = look->released;
+        look->released = (PathSet){};
 }

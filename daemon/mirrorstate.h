@@ -38,6 +38,21 @@ typedef struct MirrorContext {
         void *userdata;
 } MirrorContext;
 
+/* What happens to a mirror, for who waits for something of it. */
+typedef enum MirrorEvent {
+        MIRROR_LOOKED, /* .look has a plan, which is about to be carried out, and what the saves know of it has been taken in */
+        MIRROR_RESTED, /* all of a plan was carried out */
+        MIRROR_BLIND,  /* the source is lost: there was no plan */
+        MIRROR_ENDS,   /* it stops or fails; no more looks but the last ones */
+        MIRROR_FREED,  /* the listener has been taken out */
+} MirrorEvent;
+
+/* Belongs to who listens; may take itself out while it hears, and no other. */
+typedef struct MirrorListener {
+        void (*hear)(struct MirrorListener *listener, Mirror *mirror, MirrorEvent event);
+        struct MirrorListener *next; /* Mirror.listeners */
+} MirrorListener;
+
 struct Mirror {
         Job job; /* attach, look, save or detach: one at a time */
         MirrorConfig config;
@@ -64,6 +79,7 @@ struct Mirror {
         int n_strangers;           /* what disk_clean() returned */
         const PathSet *deleted, *damaged; /* of the look that is out */
         bool armed;                /* when that look began */
+        Wishes looking;            /* the wishes that the look, and the round that follows it, go by */
 
         Round round;
         Plan *removal;
@@ -79,6 +95,7 @@ struct Mirror {
         Trash trash;
         Scrub scrub;
         Wishes wishes;             /* of operators */
+        MirrorListener *listeners;
         PathSet missing;           /* at the last look: in the base, and not in the mirror */
         PathSet unmatched;         /* names of Models= that were told to choose nothing */
         Manifest *dropped;         /* at the end: unfinished or refused things in the mirror, which go with it */
@@ -98,6 +115,7 @@ struct Mirror {
         bool unsettled;            /* something did not hold still, and is to be looked at again */
         bool retry_all;            /* look again, and give withheld files another try */
         bool trying_all;           /* the look at hand does */
+        bool look_wanted;          /* a wish has changed: look again, at once */
         bool aside;                /* the look at hand is for the mirror only: the source is not watched, and its changes are nobody's wish */
         bool stopping, failing;
         bool waiting;              /* complete, but the watch on it is not armed yet */
@@ -137,3 +155,13 @@ void mirrorstate_take_back(Mirror *m);
 /* A plan is carried out; when it is over, the base moves on, and what was seen of the source is what the next look compares with. True if anything has changed. */
 int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata));
 bool mirrorstate_end_round(Mirror *m);
+
+void mirrorstate_listen(Mirror *m, MirrorListener *listener);
+void mirrorstate_unlisten(Mirror *m, MirrorListener *listener);
+void mirrorstate_tell(Mirror *m, MirrorEvent event);
+
+/* A wish has changed: the next look follows at once. */
+void mirrorstate_want_look(Mirror *m);
+
+/* A look is there: what of the wishes has taken effect; and what a client has put into the mirror again is released no more. */
+void mirrorstate_note_wishes(Mirror *m);

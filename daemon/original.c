@@ -7,7 +7,6 @@
 #include "fs.h"
 
 #include <fcntl.h>
-#include <signal.h>
 
 /* A change of any kind moves the ctime. So does unlink(), but who could still write then would have had it open
  * before. */
@@ -22,19 +21,6 @@ int original_check(Original *original) {
         return original_is(&original->st, original->seen) ? 0 : SAVE_CHANGED;
 }
 
-/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is
- * given back at once, for as long as it is held an open for writing waits. Who comes just then has the kernel
- * send us a signal: by default SIGIO, which would end the process; SIGURG does nothing to one that has not
- * asked for it, whatever main() does with signals. Where there are no leases (a user that does not own the
- * file, some filesystems), that it has held still has to do. */
-static bool is_being_written(int fd) {
-        (void) fcntl(fd, F_SETSIG, SIGURG);
-        if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-                return errno == EAGAIN;
-        (void) fcntl(fd, F_SETLEASE, F_UNLCK);
-        return false;
-}
-
 int original_open(Original *ret, int mirrorfd, const Entry *seen) {
         Original original = { .seen = seen };
         int r;
@@ -47,7 +33,7 @@ int original_open(Original *ret, int mirrorfd, const Entry *seen) {
         if (original.fd < 0)
                 return original.fd;
         r = original_check(&original);
-        if (r == 0 && is_being_written(original.fd))
+        if (r == 0 && fs_is_being_written(original.fd))
                 r = SAVE_BUSY;
         if (r == 0)
                 *ret = original;

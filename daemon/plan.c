@@ -184,17 +184,54 @@ static PlanAction decide_unwanted(const PlanInput *input, const PlanItem *item, 
         return action == PLAN_KEEP && !orphan ? PLAN_LINK : action;
 }
 
+/* Nothing but what the disk has: as both sides agreed, or our own link. */
+static bool is_only_a_copy(const PlanInput *input, const PlanItem *item) {
+        if (plan_is_disk_link(item->mirror, input->source_path))
+                return true;
+        return item->base && !(item->base->flags & ENTRY_RECORD) && mirror_agrees(item, input->source_path);
+}
+
+/* What is released is taken out of the mirror if all agree about it: what somebody did to it goes its way first. That it is not there was not done by a client. */
+static PlanAction decide_released(const PlanInput *input, const PlanItem *item, PlanAction action) {
+        if (!item->mirror)
+                return item->base && !(item->base->flags & ENTRY_RECORD) ? PLAN_FORGET : PLAN_IGNORE;
+        if ((action == PLAN_KEEP || action == PLAN_SETATTR || action == PLAN_STAGE) && is_only_a_copy(input, item))
+                return PLAN_RELEASE;
+        return action;
+}
+
+/* A deletion that was held back, and is wanted after all: first in the mirror, then on the disk; not if somebody has changed either since. */
+static PlanAction decide_doomed(const PlanInput *input, const PlanItem *item, PlanAction action) {
+        bool shared = item->source->type != ENTRY_DIRECTORY && layout_is_shared(kind_of(input), item->source->path);
+
+        if (shared && !(item->source->flags & ENTRY_ORPHAN))
+                return action;
+        if (!item->mirror)
+                return action == PLAN_STAGE || action == PLAN_LINK || action == PLAN_IGNORE ? PLAN_DELETE : action;
+        return (action == PLAN_KEEP || action == PLAN_STAGE) && is_only_a_copy(input, item) ? PLAN_RELEASE : action;
+}
+
+/* Nobody has seen it before because it was not chosen: an operator wants it now, and knows why. */
+static bool is_wanted_newly(const PlanInput *input, const PlanItem *item) {
+        return item->source && input->wishes && input->wishes->wanted.n > 0 && !manifest_find(input->previous, item->source->path) &&
+               wishes_of(input->wishes, item->source->path) == WISH_WANTED;
+}
+
 static PlanAction decide_carefully(const PlanInput *input, const PlanItem *item, const char *path) {
         PlanAction action = decide(input, item);
         bool touches_mirror;
 
+        if (item->source && input->wishes && wishes_is_doomed(input->wishes, item->source))
+                return decide_doomed(input, item, action);
+        if (item->source && input->absent && pathset_has(input->absent, path))
+                return decide_released(input, item, action);
         if (item->source && item->source->flags & (ENTRY_DISK_ONLY | ENTRY_ORPHAN))
                 action = decide_unwanted(input, item, action);
         touches_mirror = action == PLAN_STAGE || action == PLAN_REMOVE || action == PLAN_SETATTR;
 
         if (!item->source && manifest_is_blind(input->source, path))
                 return PLAN_KEEP; /* unknown, not absent */
-        if (touches_mirror && is_restless(input, item, path))
+        if (touches_mirror && is_restless(input, item, path) && !is_wanted_newly(input, item))
                 return PLAN_WAIT;
         return action;
 }
@@ -227,7 +264,7 @@ const char *plan_item_path(const PlanItem *item) {
 /* Removals first, the deepest first, because they make room and make way; then directories from the top, then files by
  * priority, then the names that point to files. */
 static int phase(const PlanItem *item) {
-        if (item->action == PLAN_REMOVE || item->action == PLAN_FORGET)
+        if (plan_takes_away(item->action) || item->action == PLAN_FORGET)
                 return 0;
         if (!item->source)
                 return 4;
@@ -295,6 +332,10 @@ static bool is_directory(const Entry *entry) {
         return entry && entry->type == ENTRY_DIRECTORY;
 }
 
+static bool comes(const PlanItem *item) {
+        return item->action == PLAN_STAGE || item->action == PLAN_LINK;
+}
+
 /* What becomes of a directory, as far as one thing in it has a say. */
 static PlanAction decide_directory(const PlanItem *directory, const PlanItem *inside) {
         PlanAction action = directory->action;
@@ -302,6 +343,10 @@ static PlanAction decide_directory(const PlanItem *directory, const PlanItem *in
 
         if (action == PLAN_DELETE && inside->action != PLAN_DELETE && inside->action != PLAN_FORGET)
                 return PLAN_STAGE; /* something in it stays, or comes */
+        if ((action == PLAN_IGNORE || action == PLAN_FORGET) && is_directory(directory->source) && !directory->mirror && comes(inside))
+                return PLAN_STAGE; /* it was released, but not all that is in it */
+        if (action == PLAN_RELEASE && (comes(inside) || (inside->mirror && inside->action != PLAN_RELEASE && inside->action != PLAN_REMOVE)))
+                return PLAN_KEEP;
         if (action == PLAN_SAVE && inside->action == PLAN_STAGE && is_directory(directory->source))
                 return PLAN_CONFLICT; /* in the mirror something else has taken its name, and what is in it on disk was not deleted */
         if (!is_directory(directory->mirror) || !inside->mirror)
@@ -311,7 +356,7 @@ static PlanAction decide_directory(const PlanItem *directory, const PlanItem *in
         if (plan_is_write_back(inside->action) && (action == PLAN_STAGE || action == PLAN_LINK || action == PLAN_IGNORE) && directory->source &&
             !is_directory(directory->source))
                 return PLAN_CONFLICT; /* on disk a file has taken its name */
-        return action == PLAN_REMOVE && inside->action != PLAN_REMOVE ? PLAN_KEEP : action;
+        return action == PLAN_REMOVE && !plan_takes_away(inside->action) ? PLAN_KEEP : action;
 }
 
 /* A directory shares the fate of what is in it. Works on the items while they are in path order: from the end, so that what is decided about a
@@ -338,6 +383,10 @@ static int collect(const PlanInput *input, Plan *plan) {
         while (next_item(input, at, &plan->items[plan->n_items]))
                 plan->n_items++;
         return 0;
+}
+
+bool plan_takes_away(PlanAction action) {
+        return action == PLAN_REMOVE || action == PLAN_RELEASE;
 }
 
 bool plan_is_write_back(PlanAction action) {
@@ -385,51 +434,6 @@ int plan_new(const PlanInput *input, Plan **ret) {
         return 0;
 }
 
-/* What @list has, from its end. */
-static void collect_removals(Plan *plan, const Manifest *list, bool known) {
-        for (size_t i = list->n_entries; i > 0; i--) {
-                const Entry *entry = &list->entries[i - 1];
-
-                if (!(entry->flags & ENTRY_RECORD))
-                        plan->items[plan->n_items++] = (PlanItem){ .action = PLAN_REMOVE, .base = known ? entry : NULL, .mirror = entry };
-        }
-}
-
-/* What both lists have goes as the second one saw it. */
-static void drop_replaced(Plan *plan) {
-        size_t kept = 0;
-
-        for (size_t i = 0; i < plan->n_items; i++) {
-                const PlanItem *item = &plan->items[i];
-
-                if (kept > 0 && strcmp(plan_item_path(&plan->items[kept - 1]), plan_item_path(item)) == 0) {
-                        if (!item->base)
-                                plan->items[kept - 1] = *item;
-                } else
-                        plan->items[kept++] = *item;
-        }
-        plan->n_items = kept;
-}
-
-int plan_new_removal(const Manifest *base, const Manifest *extra, Plan **ret) {
-        _cleanup_(plan_freep) Plan *plan = calloc(1, sizeof(*plan));
-        size_t n = base->n_entries + (extra ? extra->n_entries : 0);
-
-        if (!plan)
-                return -ENOMEM;
-        plan->items = reallocarray(NULL, n + 1, sizeof(PlanItem));
-        if (!plan->items)
-                return -ENOMEM;
-        collect_removals(plan, base, true);
-        if (extra && extra->n_entries > 0) {
-                collect_removals(plan, extra, false);
-                qsort(plan->items, plan->n_items, sizeof(PlanItem), compare_items);
-                drop_replaced(plan);
-        }
-        *ret = TAKE_PTR(plan);
-        return 0;
-}
-
 Plan *plan_free(Plan *plan) {
         if (!plan)
                 return NULL;
@@ -443,7 +447,7 @@ const char *plan_action_name(PlanAction action) {
                 [PLAN_KEEP] = "keep", [PLAN_ADOPT] = "adopt", [PLAN_STAGE] = "stage", [PLAN_SETATTR] = "set attributes",
                 [PLAN_LINK] = "link to disk", [PLAN_SKIP] = "leave out", [PLAN_REMOVE] = "remove", [PLAN_SAVE] = "save",
                 [PLAN_SAVEATTR] = "save attributes", [PLAN_DELETE] = "delete on disk", [PLAN_IGNORE] = "ignore",
-                [PLAN_CONFLICT] = "conflict", [PLAN_FORGET] = "forget", [PLAN_WITHHOLD] = "withhold", [PLAN_WAIT] = "wait",
+                [PLAN_CONFLICT] = "conflict", [PLAN_FORGET] = "forget", [PLAN_WITHHOLD] = "withhold", [PLAN_RELEASE] = "release", [PLAN_WAIT] = "wait",
         };
 
         return names[action];

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "manifest.h"
 #include "pathset.h"
+#include "wishes.h"
 
 typedef enum PlanAction {
         PLAN_KEEP,     /* all agree */
@@ -27,6 +28,7 @@ typedef enum PlanAction {
         PLAN_IGNORE,   /* nothing is done about it: unfinished in the mirror, or needed by nothing */
         PLAN_FORGET,   /* gone from both sides */
         PLAN_WITHHOLD, /* it could not be brought into RAM verified, and has not changed since: not tried again now */
+        PLAN_RELEASE,  /* an operator freed its RAM: removed from the mirror only, the disk keeps it */
         PLAN_WAIT,     /* changed since the last look: not acted upon until it holds still */
 } PlanAction;
 
@@ -53,6 +55,8 @@ typedef struct PlanInput {
                                    * sides would agree on is staged again. NULL for none */
         const PathSet *deleted;   /* names, and directories with all below, that were seen to go from the mirror; only those that are not
                                    * there count. NULL for none */
+        const PathSet *absent;    /* of the source, to be without RAM: see releasing.h. That it is not in the mirror is no deletion. NULL for none */
+        const Wishes *wishes;     /* what of the source is doomed, and wanted although it was not chosen before; NULL for none */
 } PlanInput;
 
 typedef struct Plan {
@@ -69,6 +73,9 @@ DEFINE_CLEANUP(Plan, plan_free)
 /* The plan that removes all that @base lists in the mirror, and what @extra lists (NULL for nothing), the deepest first. Of a path that both have
  * @extra says what stands there. */
 int plan_new_removal(const Manifest *base, const Manifest *extra, Plan **ret);
+
+/* True if the action is one that takes a name out of the mirror. */
+bool plan_takes_away(PlanAction action);
 
 /* True if the action is one that writes to the disk: the way back. */
 bool plan_is_write_back(PlanAction action);

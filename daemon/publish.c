@@ -29,9 +29,13 @@ static int describe(Staging *staging, int fd, const Entry *source, Entry *ret) {
         return 0;
 }
 
-static int place(Staging *staging, const char *name, int fd, const Entry *source, const Entry *expected, Entry *ret,
+static bool is_data(const Entry *entry) {
+        return entry && (entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK);
+}
+
+static int place(Staging *staging, const char *name, int fd, const Entry *source, const Entry *expected, bool idle, Entry *ret,
                  const char **reterr_what) {
-        int r = staging_place(staging, name, source->path, expected);
+        int r = idle ? staging_place_idle(staging, name, source->path, expected) : staging_place(staging, name, source->path, expected);
 
         *reterr_what = "rename the copy into place";
         if (r != 0) {
@@ -82,7 +86,7 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
         r = name_temporary(mirrorfd, staging->fd, staging_name_for(staging, st.st_ino, name));
         if (r < 0)
                 return r;
-        return place(staging, name, mirrorfd, source, expected, ret, reterr_what);
+        return place(staging, name, mirrorfd, source, expected, false, ret, reterr_what);
 }
 
 /* The first name may have kept an old version, a link to the disk or what a client put there. */
@@ -115,7 +119,7 @@ int publish_hardlink(Staging *staging, const Entry *source, const Entry *expecte
                 (void) unlinkat(staging->fd, name, 0);
                 return r;
         }
-        return place(staging, name, -1, source, expected, ret, reterr_what);
+        return place(staging, name, -1, source, expected, false, ret, reterr_what);
 }
 
 int publish_symlink(Staging *staging, const Entry *source, const char *target, const Entry *expected, Entry *ret,
@@ -133,7 +137,7 @@ int publish_symlink(Staging *staging, const Entry *source, const char *target, c
                 (void) unlinkat(staging->fd, name, 0);
                 return r;
         }
-        return place(staging, name, -1, source, expected, ret, reterr_what);
+        return place(staging, name, -1, source, expected, is_data(expected), ret, reterr_what);
 }
 
 int publish_directory(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
@@ -152,7 +156,7 @@ int publish_directory(Staging *staging, const Entry *source, const Entry *expect
                 (void) unlinkat(staging->fd, name, AT_REMOVEDIR);
                 return r;
         }
-        return place(staging, name, -1, source, expected, ret, reterr_what);
+        return place(staging, name, -1, source, expected, false, ret, reterr_what);
 }
 
 /* Without the rights of root a directory that we may not write to is one that we can neither fill nor empty. */

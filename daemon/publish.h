@@ -24,7 +24,7 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
 /* -ESTALE if what stands at the first name does not have the size and time that the source's has. */
 int publish_hardlink(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what);
 
-/* @target: what the link says, the source's own text or the path of the disk original. */
+/* @target: what the link says, the source's own text or the path of the disk original. Data that it takes the place of stays (PUBLISH_OCCUPIED) while somebody has it open for writing. */
 int publish_symlink(Staging *staging, const Entry *source, const char *target, const Entry *expected, Entry *ret,
                     const char **reterr_what);
 

@@ -24,7 +24,7 @@ void round_promise(Round *round, uint64_t bytes) {
 
 /* A directory that cannot be removed because a file in it could not: of the file it was told. */
 static bool is_side_effect(const Task *task) {
-        return task->outcome == TASK_OCCUPIED && task->item->action == PLAN_REMOVE && task->item->mirror->type == ENTRY_DIRECTORY;
+        return task->outcome == TASK_OCCUPIED && plan_takes_away(task->item->action) && task->item->mirror->type == ENTRY_DIRECTORY;
 }
 
 static void tell_trouble(Round *round, const Task *task) {
@@ -35,8 +35,16 @@ static void tell_trouble(Round *round, const Task *task) {
         text = tell_task(round->config, task);
         if (!withheld_is_told(round->withheld, task, text) && round->n_told++ < LINES_MAX)
                 mirrorlog_withheld(round->config, task, text);
-        if (task->item->source)
+        if (task->item->source && task->item->action != PLAN_RELEASE)
                 (void) withheld_put(round->withheld, task, text ? text : "Out of memory");
+}
+
+/* It gives way to a link, or to nothing, only if nobody is at work on it: what came of that the next look sees. */
+static bool is_left_in_place(const Task *task) {
+        const Entry *mirror = task->item->mirror;
+
+        return task->outcome == TASK_OCCUPIED && mirror &&
+               (task->item->action == PLAN_RELEASE || (task->item->action == PLAN_LINK && (mirror->type == ENTRY_FILE || mirror->type == ENTRY_HARDLINK)));
 }
 
 /* It is to be saved, not told: the next look plans that. Positive if so. */
@@ -111,7 +119,8 @@ static void on_report(const Task *task, void *userdata) {
         case TASK_FAILED:
                 break;
         }
-        if (!note_altered(round, task))
+        round->unsettled = round->unsettled || is_left_in_place(task);
+        if (!note_altered(round, task) && !is_left_in_place(task))
                 tell_trouble(round, task);
 }
 

@@ -190,8 +190,10 @@ static bool is_chosen(const Scan *scan, bool directory) {
 
         if (!options->include || is_saved(scan))
                 return true;
+        if (!selection_includes(nothing, options->exclude, scan->path))
+                return false;
         /* a directory that is not included itself may hold something that is */
-        return selection_includes(directory ? nothing : options->include, options->exclude, scan->path);
+        return directory || selection_includes(options->include, nothing, scan->path) || (options->is_wanted && options->is_wanted(scan->path, options->userdata));
 }
 
 /* Before the layout is known, a name is left out if it is unfinished in all of them: what the others leave out is dropped when it is. */
@@ -365,6 +367,10 @@ static bool is_barren(const Entry *entry, void *userdata) {
         return true;
 }
 
+void scan_drop_barren(Manifest *manifest) {
+        manifest_filter(manifest, is_barren, manifest);
+}
+
 /* "X" is in progress while "X.aria2" is beside it; the marker itself is among the omissions by its name. */
 static bool has_aria_marker(const Entry *entry, void *userdata) {
         Manifest *manifest = userdata;
@@ -400,7 +406,7 @@ int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret) {
         if (r < 0)
                 return r;
         if (options->include && *options->include)
-                manifest_filter(manifest, is_barren, manifest);
+                scan_drop_barren(manifest);
         *ret = TAKE_PTR(manifest);
         return 0;
 }

@@ -14,6 +14,8 @@ typedef struct ScanOptions {
         char *const *include; /* NULL: everything, as for a mirror */
         char *const *exclude;
         const Manifest *also; /* what has ENTRY_SAVED there is chosen too: clients brought it. NULL for nothing */
+        bool (*is_wanted)(const char *path, void *userdata); /* chosen although @include does not have it; NULL: nothing is */
+        void *userdata;
         const char *root;     /* absolute path of the tree: an absolute link into it is kept as a relative one */
         LayoutKind layout;    /* whose names for unfinished files are left out of a source; LAYOUT_AUTO: those of all layouts */
         bool mirror;          /* links are taken as they stand, nothing is left out but our own directory */
@@ -27,6 +29,9 @@ typedef struct ScanOptions {
 /* May run on any thread. Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read. Only names that are
  * chosen appear; with an Include list, only directories that lead to one. Owner, mode and times are as found. */
 int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret);
+
+/* Drops the directories that no file and no link is in. */
+void scan_drop_barren(Manifest *manifest);
 
 /* Where the link at @path leads, seen from the top of the tree: 0 and a path without "." and ".." in @ret, or -EXDEV if it leads out.
  * Pure, so symbolic links on the way are not seen. */

@@ -74,7 +74,7 @@ static bool belongs(const Stage *stage, const PlanItem *item) {
         bool directory = item->source && item->source->type == ENTRY_DIRECTORY;
         bool file = item->source && item->source->type == ENTRY_FILE;
 
-        if (item->action == PLAN_REMOVE)
+        if (plan_takes_away(item->action))
                 return stage->phase == (item->mirror->type == ENTRY_DIRECTORY ? PHASE_REMOVE_DIRECTORIES : PHASE_REMOVE);
         if (stage->phase == PHASE_ATTRIBUTES)
                 return needs_attributes(stage, item);

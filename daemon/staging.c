@@ -202,10 +202,22 @@ char *staging_name_for(Staging *staging, uint64_t ino, char buffer[static STAGIN
         return buffer;
 }
 
-/* Removes what was moved into the corner. 0, or STAGING_OCCUPIED if it is not @expected or is a directory with something in it. */
-static int remove_if_expected(Staging *staging, const char *name, const Entry *expected) {
+/* Whoever has it open for writing may still write to it, and would not know that it is gone. */
+static bool is_in_use(int dirfd, const char *name, const struct stat *st) {
+        _cleanup_(close_fdp) int fd = S_ISREG(st->st_mode) ? openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+
+        return fd >= 0 && fs_is_being_written(fd);
+}
+
+/* Removes what was moved into the corner. 0, or STAGING_OCCUPIED if it is not @expected, in use though it is to be @idle, or a directory with something in it. */
+static int remove_if_expected(Staging *staging, const char *name, const Entry *expected, bool idle) {
         struct stat st;
 
+        if (fstatat(staging->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (idle && is_in_use(staging->fd, name, &st))
+                return STAGING_OCCUPIED;
+        /* after that: who has closed it just now has set its time before */
         if (fstatat(staging->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (!is_same_inode(&st, expected))
@@ -215,7 +227,7 @@ static int remove_if_expected(Staging *staging, const char *name, const Entry *e
         return 0;
 }
 
-int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected) {
+static int place(Staging *staging, const char *name, const char *path, const Entry *expected, bool idle) {
         _cleanup_(close_fdp) int parent = -1;
         char spare[STAGING_NAME_MAX];
         const char *last;
@@ -229,7 +241,7 @@ int staging_place(Staging *staging, const char *name, const char *path, const En
 
                 r = exchange_rename(staging->fd, name, parent, last, RENAME_EXCHANGE);
                 if (r == 0) {
-                        r = remove_if_expected(staging, name, expected);
+                        r = remove_if_expected(staging, name, expected, idle);
                         if (r != 0)
                                 (void) exchange_undo(staging->fd, name, parent, last, placed, staging_name(staging, spare));
                         return r;
@@ -241,7 +253,15 @@ int staging_place(Staging *staging, const char *name, const char *path, const En
         return r == -EEXIST ? STAGING_OCCUPIED : r;
 }
 
-int staging_take_away(Staging *staging, const char *path, const Entry *expected) {
+int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected) {
+        return place(staging, name, path, expected, false);
+}
+
+int staging_place_idle(Staging *staging, const char *name, const char *path, const Entry *expected) {
+        return place(staging, name, path, expected, true);
+}
+
+static int take_away(Staging *staging, const char *path, const Entry *expected, bool idle) {
         _cleanup_(close_fdp) int parent = -1;
         char name[STAGING_NAME_MAX];
         const char *last;
@@ -255,7 +275,7 @@ int staging_take_away(Staging *staging, const char *path, const Entry *expected)
                 return parent;
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        if (!is_same_inode(&st, expected))
+        if (!is_same_inode(&st, expected) || (idle && is_in_use(parent, last, &st)))
                 return STAGING_OCCUPIED;
         /* a directory with something in it would vanish from its readers for a moment */
         if (S_ISDIR(st.st_mode)) {
@@ -266,8 +286,16 @@ int staging_take_away(Staging *staging, const char *path, const Entry *expected)
         r = exchange_rename(parent, last, staging->fd, staging_name(staging, name), RENAME_NOREPLACE);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        r = remove_if_expected(staging, name, expected);
+        r = remove_if_expected(staging, name, expected, idle);
         if (r != 0)
                 (void) exchange_rename(staging->fd, name, parent, last, RENAME_NOREPLACE);
         return r;
+}
+
+int staging_take_away(Staging *staging, const char *path, const Entry *expected) {
+        return take_away(staging, path, expected, false);
+}
+
+int staging_take_away_idle(Staging *staging, const char *path, const Entry *expected) {
+        return take_away(staging, path, expected, true);
 }

@@ -58,5 +58,9 @@ char *staging_name_for(Staging *staging, uint64_t ino, char buffer[static STAGIN
 enum { STAGING_OCCUPIED = 1 };
 int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected);
 
+/* The same for data that gives way to something else than a newer version of it: STAGING_OCCUPIED also if somebody has it open for writing. */
+int staging_place_idle(Staging *staging, const char *name, const char *path, const Entry *expected);
+int staging_take_away_idle(Staging *staging, const char *path, const Entry *expected);
+
 /* Takes what stands at @path away, if it is still @expected and, for a directory, empty; the same outcome if not. 0 also where nothing stands. */
 int staging_take_away(Staging *staging, const char *path, const Entry *expected);

@@ -43,12 +43,17 @@ static void concluded(Task *task, int r, const char *what) {
                 task->outcome = r == PUBLISH_OCCUPIED ? TASK_OCCUPIED : TASK_AGREED;
 }
 
+/* An operator has said that the disk is right. */
+static bool is_accepted(const Task *task, AcceptKind kind) {
+        return task->context->wishes && wishes_accepts(task->context->wishes, kind, &task->current);
+}
+
 /* The digest that these very bytes are known to have, or NULL. */
 static const Digest *digest_on_record(const Task *task) {
         const Entry *base = task->item->base;
 
         if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->size != task->current.size ||
-            base->mtime_nsec != task->current.mtime_nsec)
+            base->mtime_nsec != task->current.mtime_nsec || is_accepted(task, ACCEPT_BYTES))
                 return NULL;
         return &base->digest;
 }
@@ -106,7 +111,7 @@ static bool was_altered(const Task *task, const atomic_bool *cancel) {
 
 /* What the name states, for bytes that were not yet seen to be that: it is slow to compute. */
 static ClaimKind find_claim(Task *task) {
-        if (task->context->layout == LAYOUT_AUTO || digest_on_record(task) ||
+        if (task->context->layout == LAYOUT_AUTO || digest_on_record(task) || is_accepted(task, ACCEPT_NAME) ||
             !layout_claim(task->context->layout, task->current.path, &task->claimed))
                 task->claimed = (Claim){};
         return task->claimed.kind;
@@ -287,6 +292,11 @@ static void link_to_disk(Task *task) {
         _cleanup_(freep) char *target = NULL;
         int r;
 
+        if (task->item->mirror && was_altered(task, task->context->cancel)) {
+                task->outcome = TASK_OCCUPIED;
+                task->altered = true;
+                return;
+        }
         if (asprintf(&target, "%s/%s", task->context->source_path, task->current.path) < 0) {
                 target = NULL;
                 failed(task, -ENOMEM, "get memory");
@@ -313,7 +323,9 @@ static void take_away(Task *task) {
         int r = STAGING_OCCUPIED;
 
         task->altered = was_altered(task, NULL);
-        if (!task->altered)
+        if (!task->altered && task->item->action == PLAN_RELEASE)
+                r = staging_take_away_idle(task->context->staging, plan_item_path(task->item), task->item->mirror);
+        else if (!task->altered)
                 r = staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
 
         if (r < 0)
@@ -337,7 +349,7 @@ void task_run(Task *task) {
                 adopt(task);
         else if (action == PLAN_LINK)
                 link_to_disk(task);
-        else if (action == PLAN_REMOVE)
+        else if (plan_takes_away(action))
                 take_away(task);
         else
                 set_attributes(task);

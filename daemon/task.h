@@ -30,6 +30,7 @@ typedef struct TaskContext {
         Staging *staging;
         CopyMethod copy_method;
         DirectRefusals *refusals; /* of the mirror's sources; may be NULL */
+        const Wishes *wishes;    /* what of the source was accepted past a guard; NULL for nothing */
         uint64_t chunk_size;
         int journalfd;           /* what is agreed is written there at once; -1 for none */
         RateLimit *limit;        /* of what is read from the source; borrowed, may be NULL */

@@ -32,7 +32,7 @@ static const char *tell_access(int error) {
 static char *tell_failure(const char *source, const char *target, const Task *task) {
         const char *error = strerror(task->error), *what = task->what ? task->what : "copy it";
 
-        if (task->item->action == PLAN_REMOVE)
+        if (plan_takes_away(task->item->action))
                 return sentence("Failed to %s, '%s': %s", what, target, error);
         if ((task->error == EACCES || task->error == EPERM) && strstr(what, "source"))
                 return sentence("Failed to %s, '%s': %s; %s", what, source, error, tell_access(task->error));

@@ -81,7 +81,7 @@ typedef struct Case {
         char **priority;
         LayoutKind layout;
         bool keeps_owners, armed;
-        PathSet deleted, damaged;
+        PathSet deleted, damaged, absent;
         Plan *plan;
 } Case;
 
@@ -100,9 +100,11 @@ static void case_put(Case *c, const char *path, const char *base, const char *so
 static void case_plan(Case *c) {
         PlanInput input = { .base = c->base, .source = c->source, .mirror = c->mirror, .previous = c->previous, .source_path = disk,
                             .priority = c->priority, .layout = c->layout, .keeps_owners = c->keeps_owners, .armed = c->armed,
-                            .deleted = c->deleted.n > 0 ? &c->deleted : NULL, .damaged = c->damaged.n > 0 ? &c->damaged : NULL };
+                            .deleted = c->deleted.n > 0 ? &c->deleted : NULL, .damaged = c->damaged.n > 0 ? &c->damaged : NULL,
+                            .absent = c->absent.n > 0 ? &c->absent : NULL };
 
         pathset_sort(&c->damaged);
+        pathset_sort(&c->absent);
         pathset_sort(&c->deleted);
         manifest_sort(c->base);
         manifest_sort(c->source);
@@ -121,6 +123,7 @@ static void case_done(Case *c) {
         c->previous = manifest_free(c->previous);
         pathset_done(&c->deleted);
         pathset_done(&c->damaged);
+        pathset_done(&c->absent);
 }
 
 static void case_deleted(Case *c, const char *path) {
@@ -1085,6 +1088,7 @@ typedef struct Spot {
         bool base_is_record, base_is_link, clients;
         bool link;              /* in the mirror stands a link to the disk */
         bool orphan, disk_only; /* of the source */
+        bool absent;            /* likewise: it was released from RAM */
         bool seen;              /* it was seen to go from the mirror */
         unsigned part;          /* in the mirror, under a name that says that it is not finished */
 } Spot;
@@ -1125,6 +1129,8 @@ static void put_spot(Case *c, const Spot *spot, unsigned i) {
                 put_content(c->mirror, path, spot->mirror, spot->ino, spot->mirror_mode, 0);
         if (spot->seen)
                 case_deleted(c, path);
+        if (spot->absent)
+                assert_int_equal(pathset_add(&c->absent, path), 0);
 }
 
 static void make_case(const World *world, Case *c) {
@@ -1192,10 +1198,21 @@ static void carry_out(World *world, const PlanItem *item) {
                 agree(spot);
                 break;
         case PLAN_FORGET:
-                assert_int_equal(spot->mirror + spot->source, 0);
-                spot->base = 0;
+                assert_true(spot->mirror == 0 && !spot->link && (spot->source == 0 || spot->absent));
+                if (spot->source != 0)
+                        spot->base_is_record = true;
+                else
+                        spot->base = 0;
+                break;
+        case PLAN_RELEASE:
+                assert_true(spot->absent && spot->source != 0 && (spot->mirror != 0 || spot->link));
+                assert_false(is_unsaved(spot)); /* nothing goes that the disk does not have */
+                spot->mirror = 0;
+                spot->link = spot->clients = false;
+                spot->base_is_record = true;
                 break;
         case PLAN_KEEP:
+                assert_false(spot->absent);
                 if (spot->link) {
                         assert_true(spot->base_is_link && (spot->disk_only || spot->orphan));
                         break;
@@ -1236,13 +1253,13 @@ static void carry_out(World *world, const PlanItem *item) {
                 agree(spot);
                 break;
         case PLAN_DELETE:
-                assert_true(spot->seen && spot->mirror == 0 && !spot->link);
+                assert_true(spot->seen && spot->mirror == 0 && !spot->link && !spot->absent);
                 assert_true(spot->source != 0 && spot->source == spot->base && !spot->base_is_record); /* it was in the mirror, as it is on disk */
                 spot->source = 0;
                 spot->base_is_record = true;
                 break;
         case PLAN_IGNORE:
-                assert_true(spot->orphan); /* which the mirror does not have, or has in another version */
+                assert_true(spot->orphan || (spot->absent && spot->mirror == 0 && !spot->link)); /* which the mirror does not have, or has in another version */
                 assert_false(is_unsaved(spot));
                 break;
         case PLAN_SKIP:
@@ -1331,6 +1348,7 @@ static void disturb(World *world, uint64_t *seed) {
         case 4: /* another choice of models, or of what needs what */
                 spot->orphan = random_below(seed, 4) == 0;
                 spot->disk_only = !spot->orphan && random_below(seed, 3) == 0;
+                spot->absent = !spot->orphan && !spot->disk_only && random_below(seed, 2) == 0;
                 break;
         case 5:
                 if (random_below(seed, 8) == 0)
@@ -1400,7 +1418,8 @@ static void assert_settled(World *world) {
         for (unsigned i = 0; i < SPOTS; i++) {
                 const Spot *spot = &world->spots[i];
 
-                assert_true(spot->mirror != 0 || spot->link || spot->source == 0 || spot->orphan); /* nothing is missing */
+                assert_true(spot->mirror != 0 || spot->link || spot->source == 0 || spot->orphan || spot->absent); /* nothing is missing */
+                assert_true(!spot->absent || spot->source == 0 || (spot->mirror == 0 && !spot->link)); /* and nothing is there that was released */
                 assert_false(is_unsaved(spot));
         }
         case_done(&c);
@@ -1408,7 +1427,7 @@ static void assert_settled(World *world) {
 
 static void churn_loses_nothing_and_settles(void **state) {
         static const PlanAction common[] = { PLAN_STAGE, PLAN_REMOVE, PLAN_ADOPT, PLAN_SAVE, PLAN_CONFLICT, PLAN_DELETE, PLAN_SETATTR,
-                                             PLAN_SAVEATTR, PLAN_LINK, PLAN_IGNORE, PLAN_KEEP };
+                                             PLAN_SAVEATTR, PLAN_LINK, PLAN_IGNORE, PLAN_KEEP, PLAN_RELEASE };
         uint64_t seed = random_seed();
         World world = {};
 
