@@ -6,15 +6,22 @@
 
 #include "log.h"
 
+char *config_note_text(const ConfigNote *note) {
+        char *text;
+        int r;
+
+        if (note->file && note->line > 0)
+                r = asprintf(&text, "%s:%u: %s", note->file, note->line, note->text);
+        else
+                r = asprintf(&text, "%s%s%s", note->file ? note->file : "", note->file ? ": " : "", note->text);
+        return r < 0 ? NULL : text;
+}
+
 bool config_log_notes(const Config *config) {
         for (size_t i = 0; i < config->n_notes; i++) {
-                const ConfigNote *note = &config->notes[i];
-                int priority = note->error ? LOG_ERR : LOG_WARNING;
+                _cleanup_(freep) char *text = config_note_text(&config->notes[i]);
 
-                if (note->file && note->line > 0)
-                        log_event(priority, NULL, "%s:%u: %s", note->file, note->line, note->text);
-                else
-                        log_event(priority, NULL, "%s%s%s", note->file ? note->file : "", note->file ? ": " : "", note->text);
+                log_event(config->notes[i].error ? LOG_ERR : LOG_WARNING, NULL, "%s", text ? text : config->notes[i].text);
         }
         return config->n_errors == 0;
 }

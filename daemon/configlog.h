@@ -6,6 +6,9 @@
 #include "base.h"
 #include "config.h"
 
+/* One of them as a line, with its file: a new string, NULL on ENOMEM. */
+char *config_note_text(const ConfigNote *note);
+
 /* All errors and warnings. Returns true if the configuration can be used. */
 bool config_log_notes(const Config *config);
 

@@ -5,6 +5,7 @@
 #include "manager.h"
 
 #include "configlog.h"
+#include "control.h"
 #include "fs.h"
 #include "log.h"
 #include "memory.h"
@@ -13,6 +14,7 @@
 #include "notify.h"
 #include "places.h"
 #include "roster.h"
+#include "strv.h"
 #include "text.h"
 
 #include <fcntl.h>
@@ -43,6 +45,9 @@ struct Manager {
         MetricsFile metrics;
         bool ready;       /* READY=1 has been sent */
         bool reloading, reload_wanted;
+        unsigned reloads_begun, reloads_over;
+        char **reload_errors; /* of the last one */
+        Control *control;
         bool stopping;
         bool stuck;       /* a worker does not come back from the source */
 };
@@ -54,6 +59,7 @@ static void push_status(Manager *manager) {
                 notify_status(&manager->notify, statuses, manager->roster.n,
                               !manager->ready || manager->reloading || manager->stopping);
         metricsfile_touch(&manager->metrics);
+        control_update(manager->control);
 }
 
 static char *render_metrics(void *userdata) {
@@ -125,6 +131,7 @@ static void check_ready(Manager *manager) {
                 notify_ready();
         } else if (manager->ready && manager->reloading && state.settled) {
                 manager->reloading = false;
+                manager->reloads_over = manager->reloads_begun;
                 push_status(manager);
                 notify_ready();
         }
@@ -161,6 +168,25 @@ static int on_review(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+/* What is wrong with it, for whoever asked for the reload. Out of memory, the sentence in the log is all there is. */
+static void keep_errors(Manager *manager, const Config *config) {
+        for (size_t i = 0; i < config->n_notes; i++) {
+                char *text = config->notes[i].error ? config_note_text(&config->notes[i]) : NULL;
+
+                if (text)
+                        (void) strv_take(&manager->reload_errors, text);
+        }
+}
+
+static void keep_failure(Manager *manager, const char *what, int error) {
+        char *text = NULL;
+
+        if (text_append(&text, "Failed to %s: %s", what, strerror(-error)) == 0)
+                (void) strv_take(&manager->reload_errors, text);
+        else
+                free(text);
+}
+
 /* A configuration that cannot be used changes nothing. */
 static void reload(Manager *manager) {
         _cleanup_(config_freep) Config *config = NULL;
@@ -169,13 +195,17 @@ static void reload(Manager *manager) {
 
         manager->reload_wanted = false;
         manager->reloading = true;
+        manager->reloads_begun++;
+        manager->reload_errors = strv_free(manager->reload_errors);
         notify_reloading();
         r = config_load(manager->options.config_file, manager->options.root, &config, &what);
-        if (r < 0)
+        if (r < 0) {
                 log_error("Failed to reload the configuration: failed to %s: %s; the old one stays", what, strerror(-r));
-        else if (!config_log_notes(config))
+                keep_failure(manager, what, r);
+        } else if (!config_log_notes(config)) {
                 log_error("The configuration has errors: the old one stays");
-        else {
+                keep_errors(manager, config);
+        } else {
                 if (config->workers != manager->config->workers)
                         log_notice("Workers= takes effect when the daemon is started anew");
                 manager->config = config_free(manager->config);
@@ -197,14 +227,30 @@ static void reload_limits(Manager *manager) {
                 roster_set_limits(&manager->roster, config);
 }
 
+/* Is taken up when the start, or the reload that is under way, is over. */
+static unsigned want_reload(void *userdata) {
+        Manager *manager = userdata;
+
+        manager->reload_wanted = !manager->stopping;
+        reload_limits(manager);
+        control_retry(manager->control);
+        (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
+        return manager->reloads_begun + 1;
+}
+
+static ControlState control_state(void *userdata) {
+        const Manager *manager = userdata;
+
+        return (ControlState){ .text = manager->notify.said, .ready = manager->ready, .reloading = manager->reloading, .stopping = manager->stopping,
+                               .reloads = manager->reloads_over, .reload_errors = manager->reload_errors };
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *manager = userdata;
 
         (void) source;
         if (info->ssi_signo == SIGHUP) {
-                manager->reload_wanted = !manager->stopping; /* it is taken up when the start is over */
-                reload_limits(manager);
-                (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
+                (void) want_reload(manager);
                 return 0;
         }
         if (!manager->stopping)
@@ -316,6 +362,10 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 *reterr_what = "set up the event loop";
                 r = add_sources(manager);
         }
+        if (r == 0) {
+                *reterr_what = "set up the control interface";
+                r = control_new(&manager->control, &(ControlOptions){ .event = manager->event, .roster = &manager->roster, .state = control_state, .reload = want_reload, .userdata = manager });
+        }
         if (r < 0)
                 return r;
         notify_init(&manager->notify);
@@ -333,6 +383,7 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
 Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
+        manager->control = control_free(manager->control); /* it tells how the mirrors ended */
         metricsfile_done(&manager->metrics);
         roster_done(&manager->roster);
         manager->pool = pool_free(manager->pool);
@@ -343,6 +394,7 @@ Manager *manager_free(Manager *manager) {
         (void) sd_event_unref(manager->event);
         manager->statefd = close_fd(manager->statefd);
         notify_done(&manager->notify);
+        manager->reload_errors = strv_free(manager->reload_errors);
         manager->config = config_free(manager->config);
         free(manager);
         return NULL;

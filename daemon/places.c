@@ -18,3 +18,18 @@ int places_state_directory(char **ret) {
                 r = asprintf(ret, "%s/.local/state/shmstaged", home && home[0] == '/' ? home : "/tmp");
         return r < 0 ? -ENOMEM : 0;
 }
+
+int places_control_socket(char **ret) {
+        const char *given = getenv("RUNTIME_DIRECTORY"), *xdg = getenv("XDG_RUNTIME_DIR");
+        int r;
+
+        if (given && given[0] == '/')
+                r = asprintf(ret, "%.*s/control", (int) strcspn(given, ":"), given);
+        else if (geteuid() == 0)
+                r = asprintf(ret, "/run/shmstaged/control");
+        else if (xdg && xdg[0] == '/')
+                r = asprintf(ret, "%s/shmstaged/control", xdg);
+        else
+                return -ENOENT;
+        return r < 0 ? -ENOMEM : 0;
+}

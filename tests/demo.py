@@ -35,7 +35,8 @@ class Daemon:
     def __init__(self, program, work):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(os.path.join(work, "notify"))
-        environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(work, "notify"), STATE_DIRECTORY=os.path.join(work, "state"))
+        environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(work, "notify"), STATE_DIRECTORY=os.path.join(work, "state"),
+                           RUNTIME_DIRECTORY=os.path.join(work, "run"))
         environment.pop("INVOCATION_ID", None)
         self.begun = time.monotonic()
         self.process = subprocess.Popen([program, "--config=" + os.path.join(work, "shmstaged.conf")], env=environment)

@@ -50,7 +50,8 @@ class Run:
             os.unlink(path)
         self.socket.bind(path)
         threading.Thread(target=self.listen, daemon=True).start()
-        environment = {**os.environ, "NOTIFY_SOCKET": path, "STATE_DIRECTORY": os.path.join(work, "state")}
+        environment = {**os.environ, "NOTIFY_SOCKET": path, "STATE_DIRECTORY": os.path.join(work, "state"),
+                       "RUNTIME_DIRECTORY": os.path.join(work, "run")}
         for name in ("INVOCATION_ID", "JOURNAL_STREAM", "WATCHDOG_USEC"):
             environment.pop(name, None)
         self.log = os.path.join(work, "log")

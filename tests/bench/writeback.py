@@ -62,7 +62,7 @@ class Saver:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(path)
         self.notify_path = path
-        self.keeper = Process([binary, "--config=" + config, "--log-level=debug"], env=dict(os.environ, NOTIFY_SOCKET=path, STATE_DIRECTORY=state),
+        self.keeper = Process([binary, "--config=" + config, "--log-level=debug"], env=dict(os.environ, NOTIFY_SOCKET=path, STATE_DIRECTORY=state, RUNTIME_DIRECTORY=state),
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
         self.process = self.keeper.process
         self.lines, self.told = [], threading.Condition()

@@ -284,7 +284,8 @@ class Mirror(WithDirectory):
                         subprocess.run(['umount', '--lazy', self.target], check=True)
 
         def start(self):
-                ours = {'NOTIFY_SOCKET': self.path('notify'), 'STATE_DIRECTORY': self.path('state')}
+                ours = {'NOTIFY_SOCKET': self.path('notify'), 'STATE_DIRECTORY': self.path('state'),
+                        'RUNTIME_DIRECTORY': self.path('run')}
                 daemon = subprocess.Popen([paths.shmstaged, f'--config={self.path("shmstaged.conf")}'],
                                           env=os.environ | ours, stdin=subprocess.DEVNULL,
                                           stdout=self.log, stderr=self.log)

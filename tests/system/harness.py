@@ -83,7 +83,8 @@ class Daemon:
         os.chmod(path, 0o777)
         self.log_path = os.path.join(case.work, "log-%d" % case.count())
         self.log_file = open(self.log_path, "wb")
-        environment = {**os.environ, "NOTIFY_SOCKET": path, "STATE_DIRECTORY": case.state, **(env or {})}
+        environment = {**os.environ, "NOTIFY_SOCKET": path, "STATE_DIRECTORY": case.state,
+                       "RUNTIME_DIRECTORY": case.runtime, **(env or {})}
         for name in ("INVOCATION_ID", "JOURNAL_STREAM"):
             environment.pop(name, None)
         if traced:  # leaks cannot be looked for in a traced process
@@ -205,8 +206,11 @@ class Case(unittest.TestCase):
         self.source = self.path("source")
         self.target = self.path("target")
         self.state = self.path("state")
+        self.runtime = self.path("run")
         os.mkdir(self.source)
         os.mkdir(self.state)
+        os.mkdir(self.runtime)
+        os.chmod(self.runtime, 0o777)  # some daemons here are an ordinary user's
 
     def _clean_up(self):
         for daemon in self.daemons:
