@@ -23,7 +23,17 @@ typedef struct Verb {
 } Verb;
 
 static const Verb verbs[] = {
+        { "status", 0, ANY, ctl_status, "[MIRROR...]", "Is it ready, what is it doing, what is missing and why" },
+        { "list", 0, ANY, ctl_list, "[MIRROR...]", "The files, or with --models the models, and the state of each" },
+        { "wait", 0, ANY, ctl_wait, "[NAME...]", "Until these, or everything, can be used from RAM" },
+        { "stage", 0, ANY, ctl_stage, "NAME...", "Bring files or models into RAM, back or for another try" },
+        { "release", 1, ANY, ctl_release, "NAME...", "Free the RAM of files or models that are on disk too" },
+        { "accept", 0, ANY, ctl_accept, "NAME...", "Pass a guard: what was withheld or held back is right as it is" },
+        { "sync", 0, 0, ctl_sync, "", "Save what is not on disk yet, and wait for it" },
+        { "verify", 0, ANY, ctl_verify, "[NAME...]", "Read the copies in RAM again and compare their digests" },
+        { "reload", 0, 0, ctl_reload, "", "Read the configuration again and plan anew" },
         { "cat-config", 0, 0, ctl_cat_config, "", "The files of the configuration, or with --effective what they amount to" },
+        { "metrics", 0, 0, ctl_metrics, "", "Numbers for Prometheus" },
 };
 
 typedef enum OptionKind {
@@ -61,6 +71,7 @@ static const Option options[] = {
         { "models", NULL, OPTION_FLAG, FIELD(models), "list", "", "A row for each model" },
         { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]", "Only what is in one of these states" },
         { "timeout", NULL, OPTION_SPAN, FIELD(timeout_usec), "wait", "=SPAN", "Give up after this time, with status 124" },
+        { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "", "Not some by name, but all that there is to it" },
         { "no-block", "no-wait", OPTION_FLAG, FIELD(no_block), "stage release accept sync verify reload", "", "Do not wait until it is done" },
         { "config", NULL, OPTION_TEXT, FIELD(config), "plan cat-config", "=FILE", "Read FILE alone instead of shmstaged.conf and its drop-ins" },
         { "root", NULL, OPTION_TEXT, FIELD(root), "plan cat-config", "=DIR", "Look the configuration up below DIR" },

@@ -33,7 +33,7 @@ static void print_columns(const CtlColumn *columns, size_t n) {
         (void) fprintf(stderr, "Columns:\n");
         for (size_t i = 0; i < n; i++)
                 (void) fprintf(stderr, "  %-16s %s%s\n", columns[i].name, columns[i].help,
-                               columns[i].flags & COLUMN_EXTRA ? " (only if asked for)" : "");
+                               columns[i].flags & (COLUMN_EXTRA | COLUMN_COSTLY) ? " (only if asked for)" : "");
 }
 
 static int show_column(CtlTable *table, const char *name, size_t length) {
@@ -53,10 +53,11 @@ static int show_column(CtlTable *table, const char *name, size_t length) {
 }
 
 static int show_default(CtlTable *table) {
+        unsigned hidden = COLUMN_COSTLY | (table->ctl->json == CTL_JSON_OFF ? COLUMN_EXTRA : 0);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < table->n_columns; i++)
-                if (!(table->columns[i].flags & COLUMN_EXTRA))
+                if (!(table->columns[i].flags & hidden))
                         r = show_column(table, table->columns[i].name, strlen(table->columns[i].name));
         return r;
 }

@@ -5,7 +5,8 @@
  * serves for both, for the check of --output= and for what is said when that is wrong.
  *
  * As JSON it is an array with an object for each row: the names of the columns, with _ for -, are the keys; a cell that was not set is null; amounts,
- * numbers and yes/no are numbers and booleans. As a table it is cut at the right edge of a terminal, and not cut anywhere else. */
+ * numbers and yes/no are numbers and booleans. It has all columns, if none are asked for. As a table it is cut at the right edge of a terminal, and not
+ * cut anywhere else. */
 
 #include "base.h"
 #include "ctlscreen.h"
@@ -21,9 +22,10 @@ typedef enum CtlCell {
 } CtlCell;
 
 enum {
-        COLUMN_EXTRA = 1, /* shown only if it is asked for */
+        COLUMN_EXTRA = 1, /* not in the table unless it is asked for */
         COLUMN_CUT = 2,   /* shortened where the terminal is narrow; COLUMN_WRAP goes on in the next line instead */
         COLUMN_WRAP = 4,
+        COLUMN_COSTLY = 8, /* nowhere unless it is asked for: see ctl_table_wants() */
 };
 
 typedef struct CtlColumn {

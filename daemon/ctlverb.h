@@ -32,6 +32,7 @@ typedef struct Ctl {
         const char *states;    /* list: only files in these */
         bool models;           /* list: a row for each model */
         bool watch;            /* status: until it is interrupted */
+        bool all;              /* stage, accept: all that there is to it */
         bool no_block;         /* do not wait for what was asked for */
         uint64_t timeout_usec; /* UINT64_MAX: none */
         const char *config, *root; /* plan, cat-config, doctor: which configuration */

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { PATH, STATE, SIZE, DIRECT, SHARE, EXTRA };
+enum { PATH, STATE, SIZE, DIRECT, SHARE, EXTRA, COSTLY };
 
 static const CtlColumn columns[] = {
         [PATH] = { "path", CELL_PATH, COLUMN_CUT, "where" },
@@ -20,6 +20,7 @@ static const CtlColumn columns[] = {
         [DIRECT] = { "is-direct", CELL_BOOL, 0, "whether" },
         [SHARE] = { "share", CELL_PERCENT, 0, "of it" },
         [EXTRA] = { "extra", CELL_NUMBER, COLUMN_EXTRA, "more" },
+        [COSTLY] = { "costly", CELL_TEXT, COLUMN_COSTLY, "dear" },
 };
 
 /* What is printed to @fd while @print runs. */
@@ -90,6 +91,7 @@ static void columns_are_chosen_in_order_without_regard_to_case(void **state) {
         assert_prints((Ctl){ .output = "SIZE,path" }, "a", "x", 17, "SIZE PATH\n 17B a\n");
         assert_prints((Ctl){ .output = "extra", .no_headings = true }, "a", "x", 17, "7\n");
         assert_prints((Ctl){ .output = "+EXTRA", .no_headings = true }, "a", "x", 17, "a x 17B - - 7\n");
+        assert_prints((Ctl){ .output = "+costly,costly", .no_headings = true }, "a", "x", 17, "a x 17B - - - -\n");
         assert_prints((Ctl){ .output = "is-direct", .json = CTL_JSON_SHORT }, "a", "x", 17, "[{\"is_direct\":null}]\n");
 }
 
@@ -118,8 +120,8 @@ static void a_column_that_is_not_there_is_refused_with_those_that_are(void **sta
 
 static void json_has_numbers_as_numbers(void **state) {
         (void) state;
-        assert_prints(json, "a", "x", 1536, "[{\"path\":\"a\",\"state\":\"x\",\"size\":1536,\"is_direct\":null,\"share\":null}]\n");
-        assert_prints(json, "a", "x", UINT64_MAX, "[{\"path\":\"a\",\"state\":\"x\",\"size\":null,\"is_direct\":null,\"share\":null}]\n");
+        assert_prints(json, "a", "x", 1536, "[{\"path\":\"a\",\"state\":\"x\",\"size\":1536,\"is_direct\":null,\"share\":null,\"extra\":7}]\n");
+        assert_prints(json, "a", "x", UINT64_MAX, "[{\"path\":\"a\",\"state\":\"x\",\"size\":null,\"is_direct\":null,\"share\":null,\"extra\":7}]\n");
 }
 
 static void what_is_no_text_is_escaped_once(void **state) {
