@@ -56,6 +56,22 @@ static inline void shell(const char *command) {
                 fail_msg("'%s' ended with status %d", command, status);
 }
 
+/* So that the next read of the file comes from the disk. */
+static inline void drop_cache(const char *path) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        assert_int_equal(fsync(fd), 0);
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        (void) close(fd);
+}
+
+static inline dev_t device_of(const char *path) {
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        return st.st_dev;
+}
+
 static inline void make_directory(const char *path) {
         assert_int_equal(mkdir(path, 0755), 0);
 }

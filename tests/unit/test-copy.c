@@ -512,14 +512,6 @@ static size_t cached_pages(const char *path, uint64_t offset, size_t length) {
         return n;
 }
 
-static void drop_cache(const char *path) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-        assert_int_equal(fsync(fd), 0);
-        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-        (void) close(fd);
-}
-
 /* With much reading ahead the cache uses large pages, which reach over the ends of chunks. */
 static void read_ahead(unsigned kib) {
         char command[128];

@@ -76,14 +76,6 @@ static int teardown(void **state) {
         return 0;
 }
 
-static void drop_cache(const char *path) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-        assert_int_equal(fsync(fd), 0);
-        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-        (void) close(fd);
-}
-
 /* Asks mincore(2) and not our own module. */
 static size_t cached_bytes(const char *path, size_t from, size_t length) {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -389,13 +381,6 @@ static void who_sees_it_can_refuse_it(void **state) {
                 assert_int_equal(memcmp(found, data + i * MIB, MIB) == 0, i != 2);
         }
         ride_done(&r);
-}
-
-static dev_t device_of(const char *path) {
-        struct stat st;
-
-        assert_int_equal(stat(path, &st), 0);
-        return st.st_dev;
 }
 
 static void what_is_cold_and_not_to_be_read_directly_goes_by_sendfile(void **state) {

@@ -56,10 +56,6 @@ static int open_file(const char *path) {
         return fd;
 }
 
-static dev_t device_of(const char *path) {
-        return look_at(path).st_dev;
-}
-
 /* --- what comes --- */
 
 static void assert_arrives(const char *path, size_t size) {
