@@ -299,7 +299,8 @@ static int mark_needed(Choice *choice) {
                 return -ENOMEM;
         for (size_t i = 0; mirror && i < mirror->n_entries; i++) {
                 const Entry *e = &mirror->entries[i], *s = is_witness(choice, e) ? manifest_find(choice->source, e->path) : NULL;
-                int r = is_witness(choice, e) ? mark_named(choice, choice->input->mirrorfd, mirror, e, !s || is_current(choice, s, e)) : 1;
+                bool current = s ? is_current(choice, s, e) : !models_is_leaving(choice->input->base, choice->source, e);
+                int r = is_witness(choice, e) ? mark_named(choice, choice->input->mirrorfd, mirror, e, current) : 1;
 
                 if (r < 0)
                         return r;

@@ -67,6 +67,7 @@ typedef struct Sum {
         uint64_t size, ram_bytes;
         size_t n_files, n_ready;
         size_t n_rows, n_usable; /* links and directories too */
+        size_t n_missing;        /* that nothing is known of */
         const char *never, *never_why, *pending, *pending_why; /* the first row that will not, or is yet to come; NULL */
 } Sum;
 
@@ -161,11 +162,16 @@ static int add_path(RowWalk *walk, const char *path, unsigned links, bool below,
 
 /* ---- models ---- */
 
-static int add_model(RowWalk *walk, const Models *models, size_t index, Sum *sum) {
-        int r = 0;
+/* A manifest may name what nobody has. */
+static int add_part(RowWalk *walk, const char *path, unsigned links, Sum *sum) {
+        FileRow missing = { .file = { .path = path, .state = FILE_WITHHELD, .reason = "it is neither on the disk nor in the mirror" } };
+        size_t before = sum->n_rows;
+        int r = add_path(walk, path, links, true, sum);
 
-        for (size_t k = 0; r == 0 && k < models_n_paths(models, index); k++)
-                r = add_path(walk, models_path(models, index, k), 0, true, sum);
+        if (r == 0 && sum->n_rows == before) {
+                add_row(sum, &missing);
+                sum->n_missing++;
+        }
         return r;
 }
 
@@ -178,8 +184,9 @@ int inventory_models(const Mirror *mirror, int (*each)(const InventoryModel *mod
                 InventoryModel model = { .name = models_name(models, i) };
                 Sum sum = {};
 
-                r = add_model(&walk, models, i, &sum);
-                if (r < 0 || sum.n_rows == 0)
+                for (size_t k = 0; r == 0 && k < models_n_paths(models, i); k++)
+                        r = add_part(&walk, models_path(models, i, k), 0, &sum);
+                if (r < 0 || sum.n_rows == sum.n_missing)
                         continue; /* it has gone since */
                 model.state = sum.state;
                 model.reason = sum.reason;
@@ -208,18 +215,22 @@ size_t inventory_count_models(const Mirror *mirror) {
 
 /* ---- readiness ---- */
 
-/* As a path, else as a model. */
-static int add_name(RowWalk *walk, const char *name, Sum *sum) {
+/* As a path, else as a model, to whose paths *ret_paths then belongs: what is missing of them is only named there. */
+static int add_name(RowWalk *walk, const char *name, Sum *sum, char ***ret_paths) {
         const Models *models = mirrorstate_models(walk->mirror);
-        _cleanup_(strv_freep) char **paths = NULL;
+        char **paths;
         int r = add_path(walk, name, LINKS_MAX, true, sum);
 
         if (r < 0 || sum->n_rows > 0 || !models)
                 return r;
         r = models_find(models, name, &paths);
+        if (r > 0)
+                *ret_paths = paths;
         for (size_t i = 0; r > 0 && paths[i]; i++)
-                if (add_path(walk, paths[i], LINKS_MAX, true, sum) < 0)
+                if (add_part(walk, paths[i], LINKS_MAX, sum) < 0)
                         r = -ENOMEM;
+        if (sum->n_rows == sum->n_missing)
+                *sum = (Sum){}; /* it has gone since */
         return MIN(r, 0);
 }
 
@@ -250,11 +261,12 @@ static Readiness judge_unknown(const RowWalk *walk, char **ret_reason) {
 
 Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret_reason) {
         _cleanup_(rowwalk_done) RowWalk walk;
+        _cleanup_(strv_freep) char **paths = NULL;
         Sum sum = {};
         char path[TEXT_PATH_MAX];
 
         *ret_reason = NULL;
-        if (rowwalk_init(&walk, mirror) < 0 || add_name(&walk, name, &sum) < 0) {
+        if (rowwalk_init(&walk, mirror) < 0 || add_name(&walk, name, &sum, &paths) < 0) {
                 say(ret_reason, "memory ran out");
                 return READINESS_PENDING;
         }

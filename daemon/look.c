@@ -133,7 +133,6 @@ static int release(const LookOptions *options, Look *look) {
 
 /* What of the source is wanted in RAM. An empty source shows nothing: then what is in the mirror does. */
 static int choose(const LookOptions *options, Look *look) {
-        const Manifest *trees[] = { look->source, look->mirror };
         ChoiceInput input = {
                 .models = options->config->models, .sourcefd = options->sourcefd, .mirrorfd = options->mirrorfd,
                 .mirror = look->mirror, .base = options->base, .is_deleted = is_deleted, .userdata = (void *) options,
@@ -160,9 +159,9 @@ static int choose(const LookOptions *options, Look *look) {
         input.found = look->models;
         r = choice_apply(look->source, &input, &look->unmatched);
         if (r == 0)
-                r = release(options, look);
+                r = models_add_trees(look->models, look->source, look->mirror, options->base);
         if (r == 0)
-                r = models_add_trees(look->models, trees, ELEMENTSOF(trees));
+                r = release(options, look);
         return r == 0 ? models_sort(look->models) : r;
 }
 

@@ -103,19 +103,31 @@ static bool directory_of(const char *path, char **ret) {
         return slash;
 }
 
-static bool is_finished(const Models *models, const Entry *entry) {
-        return layout_role(models->kind, entry->path) != LAYOUT_UNFINISHED;
+/* What is looked through; NULL: there is none. */
+typedef struct Trees {
+        const Manifest *source, *mirror, *base;
+} Trees;
+
+bool models_is_leaving(const Manifest *base, const Manifest *source, const Entry *mirror) {
+        const Entry *agreed = base ? manifest_find(base, mirror->path) : NULL;
+
+        return agreed && !(agreed->flags & ENTRY_RECORD) && agreed->size == mirror->size && agreed->mtime_nsec == mirror->mtime_nsec &&
+               !manifest_find(source, mirror->path) && !manifest_is_blind(source, mirror->path);
+}
+
+static bool is_there(const Models *models, const Trees *trees, const Manifest *tree, const Entry *entry) {
+        return layout_role(models->kind, entry->path) != LAYOUT_UNFINISHED && (tree == trees->source || !models_is_leaving(trees->base, trees->source, entry));
 }
 
 /* Those that are models of their own, whatever they are in. The top has no name, so what is there is taken file by file. */
-static int collect_directories(const Models *models, const Manifest *tree, PathSet *ret) {
+static int collect_directories(const Models *models, const Trees *trees, const Manifest *tree, PathSet *ret) {
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < tree->n_entries; i++) {
+        for (size_t i = 0; r == 0 && tree && i < tree->n_entries; i++) {
                 const Entry *e = &tree->entries[i];
                 _cleanup_(freep) char *directory = NULL;
 
-                if (e->type == ENTRY_DIRECTORY || !modelname_marks(e->path) || !is_finished(models, e) || !directory_of(e->path, &directory))
+                if (e->type == ENTRY_DIRECTORY || !modelname_marks(e->path) || !is_there(models, trees, tree, e) || !directory_of(e->path, &directory))
                         continue;
                 if (!directory)
                         return -ENOMEM;
@@ -142,33 +154,38 @@ static int add_directories(Models *models, const PathSet *directories) {
 }
 
 /* What has a name of its own, and is not in one of the directories. */
-static int add_entries(Models *models, const Manifest *tree, const PathSet *directories) {
+static int add_entries(Models *models, const Trees *trees, const Manifest *tree, const PathSet *directories) {
         int r = 0;
 
-        for (size_t i = 0; r >= 0 && i < tree->n_entries; i++) {
+        for (size_t i = 0; r >= 0 && tree && i < tree->n_entries; i++) {
                 const Entry *e = &tree->entries[i];
                 _cleanup_(freep) char *name = NULL;
 
                 r = modelname_of(models->kind, e, &name);
-                if (r > 0 && is_finished(models, e) && !pathset_covers(directories, e->path))
+                if (r > 0 && is_there(models, trees, tree, e) && !pathset_covers(directories, e->path))
                         r = models_add(models, name, e->path);
         }
         return r < 0 ? r : 0;
 }
 
-int models_add_trees(Models *models, const Manifest *const trees[], size_t n) {
+int models_add_trees(Models *models, const Manifest *source, const Manifest *mirror, const Manifest *base) {
+        const Trees trees = { .source = source, .mirror = mirror, .base = base };
         PathSet directories = {};
         int r = 0;
 
         if (models->kind == LAYOUT_OLLAMA)
                 return 0;
-        for (size_t i = 0; r == 0 && models->kind != LAYOUT_HUGGINGFACE && i < n; i++)
-                r = collect_directories(models, trees[i], &directories);
+        if (models->kind != LAYOUT_HUGGINGFACE)
+                r = collect_directories(models, &trees, source, &directories);
+        if (r == 0 && models->kind != LAYOUT_HUGGINGFACE)
+                r = collect_directories(models, &trees, mirror, &directories);
         pathset_sort(&directories);
         if (r == 0)
                 r = add_directories(models, &directories);
-        for (size_t i = 0; r == 0 && i < n; i++)
-                r = add_entries(models, trees[i], &directories);
+        if (r == 0)
+                r = add_entries(models, &trees, source, &directories);
+        if (r == 0)
+                r = add_entries(models, &trees, mirror, &directories);
         pathset_done(&directories);
         return r;
 }

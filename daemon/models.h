@@ -23,8 +23,12 @@ DEFINE_CLEANUP(Models, models_free)
 /* Strings are copied. Takes effect after models_sort(). 0 or -ENOMEM. */
 int models_add(Models *models, const char *name, const char *path);
 
-/* Adds what names of paths alone tell, in @n trees together: everything but the models of an Ollama store, which are in its manifests. */
-int models_add_trees(Models *models, const Manifest *const trees[], size_t n);
+/* Adds what names of paths alone tell: everything but the models of an Ollama store, which are in its manifests. Of the mirror what models_is_leaving() is left out; @base and @mirror may be
+ * NULL for none. */
+int models_add_trees(Models *models, const Manifest *source, const Manifest *mirror, const Manifest *base);
+
+/* True if what is in the mirror as it was agreed is not in the source any more: it is about to go. */
+bool models_is_leaving(const Manifest *base, const Manifest *source, const Entry *mirror);
 
 /* By name, and of each its paths in order; each once. 0 or -ENOMEM. */
 int models_sort(Models *models);
