@@ -3,14 +3,12 @@
 /* Which files make up the configuration, and their bytes. See configfiles.h. */
 
 #include "configfiles.h"
+#include "fs.h"
 #include "strv.h"
 
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/openat2.h>
 #include <stdarg.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #define MAIN_NAME "shmstaged.conf"
@@ -44,39 +42,15 @@ static int find_main(const char *root, char ***files) {
         return 0;
 }
 
-/* Opens a directory as it is found by a process whose root is @root: its absolute links lead to below @root. */
-static int open_in_root(int root_fd, const char *path) {
-        struct open_how how = {
-                .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-        };
-        long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
-
-        return fd < 0 ? -errno : (int) fd;
-}
-
-static ssize_t fd_path(int fd, char *buffer, size_t size) {
-        char link[64];
-        ssize_t length;
-
-        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        length = readlink(link, buffer, size - 1);
-        if (length >= 0)
-                buffer[length] = '\0';
-        return length;
-}
-
 /* The path of @fd without symbolic links, but with @root as it was given; that is how systemd shows it. Where /proc
  * does not tell, the path as it was looked up. */
 static char *resolved_path(const char *root, int root_fd, int fd, const char *path) {
-        char base[PATH_MAX], full[PATH_MAX];
-        ssize_t n = fd_path(root_fd, base, sizeof(base));
+        _cleanup_(freep) char *resolved = NULL;
+        int r = fs_path_in_root(root_fd, fd, &resolved);
 
-        if (n == 1)
-                n = 0; /* "/" */
-        if (n < 0 || fd_path(fd, full, sizeof(full)) <= n || strncmp(full, base, (size_t) n) != 0)
-                return format("%s%s", root, path);
-        return format("%s%s", root, full + n);
+        if (r == -ENOMEM)
+                return NULL;
+        return format("%s%s", root, r < 0 ? path : resolved);
 }
 
 static bool is_dropin_name(const char *name) {
@@ -106,7 +80,7 @@ static int add_dropins(const char *root, int root_fd, const char *directory, cha
 
         if (!wanted)
                 return -ENOMEM;
-        fd = open_in_root(root_fd, wanted);
+        fd = fs_open_in_root(root_fd, wanted, O_RDONLY | O_DIRECTORY);
         if (fd < 0)
                 return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
         path = resolved_path(root, root_fd, fd, wanted);

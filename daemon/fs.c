@@ -5,6 +5,7 @@
 #include "fs.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <signal.h>
@@ -37,6 +38,42 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
 
 int fs_follow_beneath(int dirfd, const char *path, int flags) {
         return open_resolving(dirfd, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+int fs_open_in_root(int root_fd, const char *path, int flags) {
+        return open_resolving(root_fd, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+static int read_fd_path(int fd, char *buffer, size_t size) {
+        char link[64];
+        ssize_t length;
+
+        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        length = readlink(link, buffer, size);
+        if (length < 0)
+                return -errno;
+        if ((size_t) length == size)
+                return -ENAMETOOLONG;
+        buffer[length] = '\0';
+        return 0;
+}
+
+int fs_path_in_root(int root_fd, int fd, char **ret) {
+        char root[PATH_MAX], path[PATH_MAX];
+        size_t length;
+        int r;
+
+        r = read_fd_path(root_fd, root, sizeof(root));
+        if (r < 0)
+                return r;
+        r = read_fd_path(fd, path, sizeof(path));
+        if (r < 0)
+                return r;
+        length = string_equal(root, "/") ? 0 : strlen(root);
+        if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != '\0'))
+                return -EXDEV;
+        *ret = strdup(path[length] ? path + length : "/");
+        return *ret ? 0 : -ENOMEM;
 }
 
 int fs_open_parent(int dirfd, const char *path, const char **ret_name) {
@@ -89,13 +126,10 @@ int fs_make_path(const char *path) {
         return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {
-        _cleanup_(close_fdp) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+int fs_read_fd(int fd, size_t max, char **ret) {
         _cleanup_(freep) char *text = NULL;
         size_t used = 0, allocated = 0;
 
-        if (fd < 0)
-                return -errno;
         for (;;) {
                 ssize_t n;
 
@@ -121,6 +155,12 @@ int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {
         text[used] = '\0';
         *ret = TAKE_PTR(text);
         return 0;
+}
+
+int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {
+        _cleanup_(close_fdp) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+        return fd < 0 ? -errno : fs_read_fd(fd, max, ret);
 }
 
 static int write_all(int fd, const char *content, size_t length) {

@@ -18,6 +18,12 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 /* The same, but symbolic links are followed as long as they stay beneath: -EXDEV if one leads out. */
 int fs_follow_beneath(int dirfd, const char *path, int flags);
 
+/* Opens a path as it is found by a process whose root directory is @root_fd: absolute links lead to below it. No magic links are followed. */
+int fs_open_in_root(int root_fd, const char *path, int flags);
+
+/* The path of @fd without symbolic links, as it is seen from @root_fd: a new string. -EXDEV if it is not below; where /proc does not tell, its error. */
+int fs_path_in_root(int root_fd, int fd, char **ret);
+
 /* Opens the directory that holds @path and points @ret_name at the last part of @path. Caller owns the result. */
 int fs_open_parent(int dirfd, const char *path, const char **ret_name);
 
@@ -29,6 +35,9 @@ int fs_make_path(const char *path);
 
 /* The content of a small file as a string (at most @max bytes, else -EFBIG). Works for /proc and /sys. */
 int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
+
+/* The same of a descriptor, from where it stands. */
+int fs_read_fd(int fd, size_t max, char **ret);
 
 /* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one survives a loss of power: fsync of it before, and of the
  * directory after. */

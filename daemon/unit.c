@@ -59,17 +59,25 @@ char *unit_quote(UnitText kind, const char *prefix, const char *text) {
         return quoted;
 }
 
-static const char *const directories[] = {
-        "/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient",
-        "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
-        "/lib/systemd/system",
+static const UnitDirectory directories[] = {
+        { "/etc/systemd/system.control", false }, { "/run/systemd/system.control", false }, { "/run/systemd/transient", false },
+        { "/run/systemd/generator.early", true }, { "/etc/systemd/system", false },         { "/run/systemd/system", false },
+        { "/run/systemd/generator", true },       { "/usr/local/lib/systemd/system", false }, { "/usr/lib/systemd/system", false },
+        { "/lib/systemd/system", false },         { "/run/systemd/generator.late", true },
 };
+
+const UnitDirectory *unit_directories(size_t *ret_n) {
+        *ret_n = ELEMENTSOF(directories);
+        return directories;
+}
 
 int unit_exists(const char *root, const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
                 _cleanup_(freep) char *path = NULL;
 
-                if (asprintf(&path, "%s%s/%s", root, directories[i], name) < 0) {
+                if (directories[i].generated)
+                        continue;
+                if (asprintf(&path, "%s%s/%s", root, directories[i].path, name) < 0) {
                         path = NULL;
                         return -ENOMEM;
                 }
@@ -152,7 +160,9 @@ static int name_hides(const char *root, const char *name) {
                 size_t length;
                 int r;
 
-                if (asprintf(&path, "%s%s/%s.d", root, directories[i], name) < 0) {
+                if (directories[i].generated)
+                        continue;
+                if (asprintf(&path, "%s%s/%s.d", root, directories[i].path, name) < 0) {
                         path = NULL;
                         return -ENOMEM;
                 }

@@ -25,6 +25,13 @@ typedef enum UnitText {
 /* Writes @prefix and @text so that they are read back as one. New string, NULL on ENOMEM. */
 char *unit_quote(UnitText kind, const char *prefix, const char *text);
 
+/* Where systemd looks for units, what comes first counts first (systemd.unit(5), "Unit File Load Path"). */
+typedef struct UnitDirectory {
+        const char *path;
+        bool generated; /* written by generators, all at the same time */
+} UnitDirectory;
+const UnitDirectory *unit_directories(size_t *ret_n);
+
 /* Positive if a unit file of this name is in the directories of administrator and packages (those of other generators are not
  * looked at: they are written at the same time). @root is "" for /. */
 int unit_exists(const char *root, const char *name);
