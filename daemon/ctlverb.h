@@ -53,3 +53,4 @@ CtlFunction ctl_accept;
 CtlFunction ctl_metrics;
 CtlFunction ctl_reload;
 CtlFunction ctl_cat_config;
+CtlFunction ctl_doctor;
