@@ -29,6 +29,11 @@ variant() {
 
 tests/packages.sh test
 
+# The system tree of the container tests is fetched while the compilers work.
+BUILD="$BUILD/main" tests/container/tree.sh &
+tree=$!
+trap 'kill "$tree" 2>/dev/null || true' EXIT
+
 CC=clang variant asan -Db_sanitize=address,undefined -Db_lundef=false
 variant tsan -Db_sanitize=thread -Db_lundef=false
 variant main
@@ -42,5 +47,6 @@ SHMSTAGED_TEST_PATIENCE=4 setarch "$(uname -m)" -R \
 SHMSTAGED_TEST_PATIENCE=4 setarch "$(uname -m)" -R \
         meson test -C "$BUILD/tsan" $JOBS --suite unit --suite system --no-suite sequences --timeout-multiplier 4 --print-errorlogs
 
+wait "$tree"
 export SHMSTAGED_TEST_PATIENCE=2
 exec meson test -C "$BUILD/main" $JOBS --print-errorlogs
