@@ -32,6 +32,7 @@ static const Verb verbs[] = {
         { "sync", 0, 0, ctl_sync, "", "Save what is not on disk yet, and wait for it" },
         { "verify", 0, ANY, ctl_verify, "[NAME...]", "Read the copies in RAM again and compare their digests" },
         { "reload", 0, 0, ctl_reload, "", "Read the configuration again and plan anew" },
+        { "plan", 0, ANY, ctl_plan, "[MIRROR...]", "What would be staged now, and whether it fits; without a daemon" },
         { "doctor", 0, 0, ctl_doctor, "", "Are this machine and its engines set up well, and what mends them" },
         { "cat-config", 0, 0, ctl_cat_config, "", "The files of the configuration, or with --effective what they amount to" },
         { "metrics", 0, 0, ctl_metrics, "", "Numbers for Prometheus" },
@@ -73,9 +74,11 @@ static const Option options[] = {
         { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]", "Only what is in one of these states" },
         { "timeout", NULL, OPTION_SPAN, FIELD(timeout_usec), "wait", "=SPAN", "Give up after this time, with status 124" },
         { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "", "Not some by name, but all that there is to it" },
-        { "no-block", "no-wait", OPTION_FLAG, FIELD(no_block), "stage release accept sync verify reload", "", "Do not wait until it is done" },
-        { "config", NULL, OPTION_TEXT, FIELD(config), "plan doctor cat-config", "=FILE", "Read FILE alone instead of shmstaged.conf and its drop-ins" },
-        { "root", NULL, OPTION_TEXT, FIELD(root), "plan doctor cat-config", "=DIR", "Look the configuration (doctor: everything) up below DIR" },
+        { "no-block", "no-wait", OPTION_FLAG, FIELD(no_block), "stage release accept sync verify reload", "",
+          "Do not wait until it is done" },
+        { "config", NULL, OPTION_TEXT, FIELD(config), "plan doctor cat-config", "=FILE", "Read FILE alone, and no drop-ins" },
+        { "root", NULL, OPTION_TEXT, FIELD(root), "plan doctor cat-config", "=DIR",
+          "Look things up below DIR" },
         { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "", "Every setting with the value that it has" },
 };
 

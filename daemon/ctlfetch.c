@@ -46,6 +46,10 @@ CtlTrouble ctl_fetch_status(CtlBus *bus, json_t **ret, char **ret_reason) {
         return r < 0 ? tell_unread("status", r, ret_reason) : CTL_TROUBLE_NONE;
 }
 
+json_t *ctl_fetch_absent(void) {
+        return json_pack("{s{sssb}s[]}", "daemon", "state", "not-running", "ready", 0, "mirrors");
+}
+
 static sd_bus_message *message_about(CtlBus *bus, const char *member, const char *mirror) {
         sd_bus_message *message = ctl_bus_message(bus, member);
 

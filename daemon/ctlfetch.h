@@ -13,6 +13,9 @@ CtlTrouble ctl_fetch_status(CtlBus *bus, json_t **ret, char **ret_reason);
 /* The same from a reply that is there. 0 or a negative errno. */
 int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret);
 
+/* What stands for it where there is no daemon: a new reference, NULL on ENOMEM. */
+json_t *ctl_fetch_absent(void);
+
 /* ListModels() of a mirror: [ {} ], a new reference. */
 CtlTrouble ctl_fetch_models(CtlBus *bus, const char *mirror, json_t **ret, char **ret_reason);
 

@@ -7,6 +7,7 @@
 #include "ctlfetch.h"
 #include "ctlreply.h"
 #include "ctltable.h"
+#include "filerow.h"
 
 enum { FILE_MIRROR, FILE_STATE, FILE_SIZE, FILE_ROOM, FILE_WHERE, FILE_METHOD, FILE_DIGEST, FILE_PATH, FILE_REASON };
 static const CtlColumn file_columns[] = {
@@ -33,18 +34,17 @@ static const CtlColumn model_columns[] = {
         [MODEL_REASON] = { "reason", CELL_TEXT, COLUMN_CUT, "why it is in this state" },
 };
 
-static const struct { const char *name; ScreenColour colour; } states[] = {
-        { "staged", SCREEN_GREEN }, { "waiting", SCREEN_YELLOW }, { "linked", SCREEN_PLAIN }, { "disk", SCREEN_GREY },
-        { "left-out", SCREEN_YELLOW }, { "released", SCREEN_PLAIN }, { "withheld", SCREEN_RED }, { "unsaved", SCREEN_YELLOW },
-        { "saving", SCREEN_YELLOW }, { "refused", SCREEN_YELLOW }, { "deleting", SCREEN_YELLOW }, { "damaged", SCREEN_RED },
-        { "changed", SCREEN_PLAIN },
-};
-
 static ScreenColour state_colour(const char *state) {
-        for (size_t i = 0; i < ELEMENTSOF(states); i++)
-                if (string_equal(states[i].name, state))
-                        return states[i].colour;
-        return SCREEN_PLAIN;
+        static const ScreenColour colours[_FILE_STATE_MAX] = {
+                [FILE_STAGED] = SCREEN_GREEN, [FILE_WAITING] = SCREEN_YELLOW, [FILE_DISK] = SCREEN_GREY, [FILE_LEFT_OUT] = SCREEN_YELLOW,
+                [FILE_WITHHELD] = SCREEN_RED, [FILE_UNSAVED] = SCREEN_YELLOW, [FILE_SAVING] = SCREEN_YELLOW, [FILE_REFUSED] = SCREEN_YELLOW,
+                [FILE_DELETING] = SCREEN_YELLOW, [FILE_DAMAGED] = SCREEN_RED,
+        };
+
+        for (FileState s = FILE_STAGED; s < _FILE_STATE_MAX; s++)
+                if (string_equal(file_state_name(s), state))
+                        return colours[s];
+        return SCREEN_PLAIN; /* of a later version */
 }
 
 /* What --state= names, which may be given with commas between. */
@@ -62,15 +62,16 @@ static bool wants_state(const Ctl *ctl, const char *state) {
 
 static bool check_states(const Ctl *ctl) {
         for (const char *s = ctl->states; s;) {
-                size_t length = strcspn(s, ","), i = 0;
+                size_t length = strcspn(s, ",");
+                FileState i = FILE_STAGED;
 
-                while (i < ELEMENTSOF(states) && (strlen(states[i].name) != length || strncmp(states[i].name, s, length) != 0))
+                while (i < _FILE_STATE_MAX && (strlen(file_state_name(i)) != length || strncmp(file_state_name(i), s, length) != 0))
                         i++;
-                if (i == ELEMENTSOF(states)) {
+                if (i == _FILE_STATE_MAX) {
                         ctl_error("--state=: there is no state '%.*s'", (int) length, s);
                         (void) fputs("States:", stderr);
-                        for (i = 0; i < ELEMENTSOF(states); i++)
-                                (void) fprintf(stderr, " %s", states[i].name);
+                        for (i = FILE_STAGED; i < _FILE_STATE_MAX; i++)
+                                (void) fprintf(stderr, " %s", file_state_name(i));
                         (void) fputc('\n', stderr);
                         return false;
                 }

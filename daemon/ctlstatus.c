@@ -125,24 +125,30 @@ static int judge(const json_t *status, void *userdata) {
         return CTL_DONE;
 }
 
-static int print_view(const Ctl *ctl, CtlBus *bus, const json_t *status) {
+static int print_view(const Ctl *ctl, ViewInput *input) {
         Screen screen = screen_of(STDOUT_FILENO);
         _cleanup_(strv_freep) char **lines = NULL;
-        _cleanup_(collection_done) Collection collection = {};
-        ViewInput input = { .status = status, .bytes = ctl->bytes };
         struct timespec now;
         int r;
 
         (void) clock_gettime(CLOCK_REALTIME, &now);
+        input->bytes = ctl->bytes;
+        input->now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC;
+        r = ctl_view(input, &screen, &lines);
+        for (size_t i = 0; r == 0 && lines[i]; i++)
+                (void) printf("%s\n", lines[i]);
+        return r < 0 ? r : fflush(stdout) == 0 ? 0 : -errno;
+}
+
+static int print_present(const Ctl *ctl, CtlBus *bus, const json_t *status) {
+        _cleanup_(collection_done) Collection collection = {};
+        ViewInput input = { .status = status };
+
         collect_files(bus, status, &collection);
         input.files = collection.files;
         input.files_mirror = collection.mirrors;
         input.n_files = collection.n;
-        input.now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC;
-        r = ctl_view(&input, &screen, &lines);
-        for (size_t i = 0; r == 0 && lines[i]; i++)
-                (void) printf("%s\n", lines[i]);
-        return r < 0 ? r : fflush(stdout) == 0 ? 0 : -errno;
+        return print_view(ctl, &input);
 }
 
 static int print_status(const Ctl *ctl, CtlBus *bus, json_t *status, char *const *names) {
@@ -150,7 +156,7 @@ static int print_status(const Ctl *ctl, CtlBus *bus, json_t *status, char *const
 
         if (r != 0)
                 return r;
-        r = ctl->json != CTL_JSON_OFF ? ctl_json_print(ctl, status, stdout) : print_view(ctl, bus, status);
+        r = ctl->json != CTL_JSON_OFF ? ctl_json_print(ctl, status, stdout) : print_present(ctl, bus, status);
         if (r < 0) {
                 ctl_error("Failed to print the status: %s", strerror(-r));
                 return CTL_UNKNOWN;
@@ -160,16 +166,13 @@ static int print_status(const Ctl *ctl, CtlBus *bus, json_t *status, char *const
 
 /* What a program reads is JSON in this case as well. */
 static int print_absent(const Ctl *ctl, const char *reason) {
-        Screen screen = screen_of(STDOUT_FILENO);
-        _cleanup_(freep) char *head = ctl_view_head(&screen, "not running"), *safe = reason ? screen_text(reason) : NULL;
-        json_t *status;
+        ViewInput input = { .reason = reason };
+        json_t *status = ctl_fetch_absent();
 
-        if (ctl->json == CTL_JSON_OFF) {
-                (void) printf("%s\n%s%s", head ? head : "", safe ? safe : "", safe ? "\n" : "");
-                return CTL_NOT_RUNNING;
-        }
-        status = json_pack("{s{sssb}s[]}", "daemon", "state", "not-running", "ready", 0, "mirrors");
-        (void) ctl_json_print(ctl, status, stdout);
+        if (ctl->json == CTL_JSON_OFF)
+                (void) print_view(ctl, &input);
+        else
+                (void) ctl_json_print(ctl, status, stdout);
         json_decref(status);
         return CTL_NOT_RUNNING;
 }

@@ -98,13 +98,17 @@ static ScreenColour state_colour(const char *state) {
         return SCREEN_YELLOW;
 }
 
-char *ctl_view_head(const Screen *screen, const char *state) {
+/* The first line: how it is. */
+static void add_head(View *view, const char *state) {
+        const Screen *screen = view->screen;
         bool failed = string_equal(state, "failed"), absent = string_equal(state, "not running");
         const char *dot = screen->unicode ? absent ? "○" : failed ? "×" : "●" : absent ? "o" : failed ? "x" : "*";
-        const char *colour = screen_colour(screen, state_colour(state));
+        const char *colour = screen_colour(screen, state_colour(state)), *end = screen_end(screen);
         char *line = NULL;
 
-        return asprintf(&line, "%s%s%s shmstaged: %s%s%s", colour, dot, screen_end(screen), colour, state ? state : "unknown", screen_end(screen)) < 0 ? NULL : line;
+        if (asprintf(&line, "%s%s%s shmstaged: %s%s%s", colour, dot, end, colour, state ? state : "unknown", end) < 0)
+                line = NULL;
+        take_line(view, line);
 }
 
 static void add_daemon(View *view, const json_t *daemon) {
@@ -112,7 +116,7 @@ static void add_daemon(View *view, const json_t *daemon) {
         const char *status = ctl_reply_text(daemon, "status_text");
         char span[TEXT_SPAN_MAX], *text = NULL;
 
-        take_line(view, ctl_view_head(view->screen, ctl_reply_flag(daemon, "degraded") ? "degraded" : ctl_reply_text(daemon, "state")));
+        add_head(view, ctl_reply_flag(daemon, "degraded") ? "degraded" : ctl_reply_text(daemon, "state"));
         (void) text_append(&text, "version %s, PID %llu, up %s", ctl_reply_text(daemon, "version"), (unsigned long long) ctl_reply_number(daemon, "pid"),
                            text_span(span, ctl_reply_number(daemon, "uptime_usec")));
         if (jobs > 0)
@@ -165,10 +169,10 @@ static void add_ram(View *view, const json_t *mirror) {
         if (models > 0)
                 (void) text_append(&text, " (%llu %s)", (unsigned long long) models, models == 1 ? "model" : "models");
         (void) text_append(&text, ", %s", amount(view, bytes, ctl_reply_number(mirror, "bytes")));
-        if (json_object_get(mirror, "tmpfs_size"))
+        if (ctl_reply_number(mirror, "tmpfs_size") > 0) {
                 (void) text_append(&text, " of %s", amount(view, bytes, ctl_reply_number(mirror, "tmpfs_size")));
-        if (json_object_get(mirror, "tmpfs_free"))
                 (void) text_append(&text, ", %s free", amount(view, bytes, ctl_reply_number(mirror, "tmpfs_free")));
+        }
         if (measured > 0)
                 (void) text_append(&text, "; 2 MiB pages: %llu%%", (unsigned long long) (ctl_reply_number(mirror, "huge_bytes") * 100 / measured));
         if (ctl_reply_number(mirror, "swapped_bytes") > 0)
@@ -315,7 +319,12 @@ int ctl_view(const ViewInput *input, const Screen *screen, char ***ret) {
         View view = { .input = input, .screen = screen, .width = screen->terminal ? screen->columns : SIZE_MAX };
         const json_t *mirrors = json_object_get(input->status, "mirrors");
 
-        add_daemon(&view, json_object_get(input->status, "daemon"));
+        if (input->status)
+                add_daemon(&view, json_object_get(input->status, "daemon"));
+        else
+                add_head(&view, "not running");
+        if (input->reason)
+                add(&view, "Reason", SCREEN_PLAIN, input->reason);
         for (size_t i = 0; i < json_array_size(mirrors); i++) {
                 const json_t *mirror = json_array_get(mirrors, i);
 

@@ -14,7 +14,8 @@ typedef struct ViewFile {
 
 /* All that is shown. */
 typedef struct ViewInput {
-        const json_t *status;    /* { "daemon": {}, "mirrors": [ {} ] }, as GetStatus() has it */
+        const json_t *status;    /* { "daemon": {}, "mirrors": [ {} ] }, as GetStatus() has it; NULL: there is no daemon */
+        const char *reason;      /* why there is none, or why this is not news; NULL */
         const ViewFile *files;   /* of mirror @files_mirror[i]; NULL for none */
         const size_t *files_mirror;
         size_t n_files;
@@ -29,6 +30,3 @@ int ctl_view(const ViewInput *input, const Screen *screen, char ***ret);
 
 /* One line of plain text about a mirror, for where lines go one after the other: a new string, NULL on ENOMEM. */
 char *ctl_view_line(const json_t *mirror, bool bytes);
-
-/* The first line: what it is, and how it is. For a daemon that is not there @state is "not running". A new string, NULL on ENOMEM. */
-char *ctl_view_head(const Screen *screen, const char *state);

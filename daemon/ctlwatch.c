@@ -77,16 +77,9 @@ static void give_back_terminal(Watcher *watcher) {
 
 /* What is to be seen on a terminal. */
 static int view(const Watcher *watcher, char ***ret) {
-        ViewInput input = { .status = watcher->status, .bytes = watcher->ctl->bytes, .now_usec = clock_usec(CLOCK_REALTIME) };
-        _cleanup_(strv_freep) char **lines = NULL;
-        _cleanup_(freep) char *safe = watcher->reason ? screen_text(watcher->reason) : NULL;
-        int r = watcher->status ? ctl_view(&input, &watcher->screen, &lines) : strv_take(&lines, ctl_view_head(&watcher->screen, "not running"));
+        ViewInput input = { .status = watcher->status, .reason = watcher->reason, .bytes = watcher->ctl->bytes, .now_usec = clock_usec(CLOCK_REALTIME) };
 
-        if (r == 0 && safe)
-                r = strv_take(&lines, screen_cut(&watcher->screen, safe, watcher->screen.columns));
-        if (r == 0)
-                *ret = TAKE_PTR(lines);
-        return r;
+        return ctl_view(&input, &watcher->screen, ret);
 }
 
 /* As many lines as fit, each cleared to its end, and nothing below. The last row is left free: a newline there would scroll. */
@@ -138,12 +131,18 @@ static void show(Watcher *watcher) {
                 draw(watcher);
         else if (watcher->ctl->json == CTL_JSON_OFF)
                 print_changes(watcher);
-        else if (watcher->status)
-                (void) ctl_json_print(watcher->ctl, watcher->status, stdout);
+        else {
+                json_t *status = watcher->status ? json_incref(watcher->status) : ctl_fetch_absent();
+
+                (void) ctl_json_print(watcher->ctl, status, stdout);
+                json_decref(status);
+        }
 }
 
 /* Takes the reason. */
 static void disconnect(Watcher *watcher, char *reason) {
+        bool news = watcher->full || watcher->status || !watcher->reason;
+
         watcher->signals = sd_bus_slot_unref(watcher->signals);
         watcher->call = sd_bus_slot_unref(watcher->call);
         if (watcher->connected)
@@ -154,7 +153,8 @@ static void disconnect(Watcher *watcher, char *reason) {
         free(watcher->reason);
         watcher->reason = reason;
         watcher->next_usec = clock_usec(CLOCK_MONOTONIC) + RETRY_USEC;
-        show(watcher);
+        if (news)
+                show(watcher);
 }
 
 static bool is_moving(const json_t *status) {

@@ -150,11 +150,18 @@ static int run(const Options *options, Config *config) {
 }
 
 static int plan(const Config *config) {
+        _cleanup_(preview_done) Preview preview = {};
         _cleanup_(freep) char *state = NULL;
+        const char *what = "plan";
+        int r = places_state_directory(&state);
 
-        if (places_state_directory(&state) < 0)
+        if (r == 0)
+                r = preview_make(config, state, &preview, &what);
+        if (r < 0) {
+                log_error("Failed to %s: %s", what, strerror(-r));
                 return EXIT_FAILURE;
-        return preview_print(config, state, stdout);
+        }
+        return preview_print(&preview, stdout);
 }
 
 static int check(const Config *config) {

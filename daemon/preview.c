@@ -4,10 +4,8 @@
 
 #include "preview.h"
 
-#include "fit.h"
 #include "fs.h"
 #include "log.h"
-#include "look.h"
 #include "pool.h"
 #include "scan.h"
 #include "tell.h"
@@ -35,13 +33,112 @@ static int load_base(int statefd, const char *name, Manifest **ret) {
         return r > 0 ? manifest_new(ret) : r;
 }
 
-static void print_room(const Fit *fit, const FitInput *input, FILE *out) {
+static void done_mirror(PreviewMirror *mirror) {
+        if (!mirror->problem)
+                look_done(&mirror->look);
+        (void) manifest_free(mirror->base);
+        free(mirror->problem);
+        free(mirror->shortage);
+}
+
+void preview_done(Preview *preview) {
+        for (size_t i = 0; i < preview->n; i++)
+                done_mirror(&preview->mirrors[i]);
+        free(preview->mirrors);
+}
+
+/* What is the same for all mirrors. */
+typedef struct Frame {
+        int statefd;
+        uint64_t ram, reserve;
+        uint64_t promised; /* to the mirrors before this one */
+        unsigned workers;
+} Frame;
+
+static int look_at(const Frame *frame, PreviewMirror *mirror) {
+        const MirrorConfig *config = mirror->config;
+        uint64_t rest = frame->ram - MIN(frame->ram, frame->reserve);
+        _cleanup_(close_fdp) int sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mirrorfd = -1;
+        atomic_uint_fast64_t progress = 0;
+        const char *what = "look";
+        LookOptions options;
+        int r;
+
+        if (sourcefd < 0)
+                return text_append(&mirror->problem, "The source '%s' of mirror '%s' cannot be opened: %m", config->source, config->name);
+        mirrorfd = open_mirror(config->target);
+        r = load_base(frame->statefd, config->name, &mirror->base);
+        if (r < 0)
+                return text_append(&mirror->problem, "Failed to load the digests of mirror '%s': %s", config->name, strerror(-r));
+        /* without a mirror, what is remembered of the last one is only digests */
+        for (size_t i = 0; mirrorfd < 0 && i < mirror->base->n_entries; i++)
+                mirror->base->entries[i].flags |= ENTRY_RECORD;
+        options = (LookOptions){ .config = config, .base = mirror->base, .sourcefd = sourcefd, .mirrorfd = mirrorfd,
+                                 .budget = amount_bytes(config->size, frame->ram, rest), .progress = &progress };
+        r = look_run(&options, &mirror->look, &what);
+        if (r == LOOK_EMPTIED)
+                return text_append(&mirror->problem, "The source '%s' is empty and was not before: the disk behind it may not be mounted", config->source);
+        if (r < 0)
+                return text_append(&mirror->problem, "Failed to %s of mirror '%s': %s", what, config->name, strerror(-r));
+        return 0;
+}
+
+static int make_mirror(Frame *frame, PreviewMirror *mirror) {
+        const MirrorConfig *config = mirror->config;
+        int r = look_at(frame, mirror);
+
+        if (r < 0 || mirror->problem)
+                return r;
+        mirror->input = look_room(&mirror->look, config, frame->reserve, frame->promised, frame->workers);
+        r = fit_plan(mirror->look.plan, &mirror->input, &mirror->fit);
+        if (r < 0)
+                return r;
+        frame->promised += mirror->fit.need_bytes;
+        mirror->fits = r == 0;
+        mirror->shortage = mirror->fits ? NULL : tell_shortage(config, mirror->look.plan, &mirror->fit, config->on_no_room == NO_ROOM_FAIL);
+        return mirror->fits || mirror->shortage ? 0 : -ENOMEM;
+}
+
+int preview_make(const Config *config, const char *state_directory, Preview *ret, const char **reterr_what) {
+        _cleanup_(close_fdp) int statefd = open(state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        Preview preview = { .mirrors = calloc(config->n_mirrors, sizeof(PreviewMirror)), .fits = true };
+        Frame frame = { .statefd = statefd, .workers = pool_choose_workers(config->workers) };
+        MemoryFacts facts;
+        int r = preview.mirrors ? memory_read("/proc", "/sys/fs/cgroup", &facts) : -ENOMEM;
+
+        *reterr_what = "read how much memory there is";
+        if (r == 0) {
+                frame.ram = facts.total;
+                frame.reserve = amount_bytes(config->reserve, facts.total, 0);
+                memory_facts_done(&facts);
+        }
+        for (; r == 0 && preview.n < config->n_mirrors; preview.n++) {
+                PreviewMirror *mirror = &preview.mirrors[preview.n];
+
+                *reterr_what = "plan";
+                mirror->config = &config->mirrors[preview.n];
+                r = make_mirror(&frame, mirror);
+                preview.fits = preview.fits && mirror->fits;
+        }
+        if (r < 0) {
+                preview_done(&preview);
+                return r;
+        }
+        *ret = preview;
+        return 0;
+}
+
+bool preview_tells(const PlanItem *item) {
+        return item->action != PLAN_KEEP && !(item->source && item->source->type == ENTRY_DIRECTORY);
+}
+
+static void print_room(const PreviewMirror *mirror, FILE *out) {
         char bytes[TEXT_BYTES_MAX];
 
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
-                if (input->room[l] != UINT64_MAX)
-                        (void) fprintf(out, "  room: %14llu bytes (%s) by %s%s\n", (unsigned long long) input->room[l],
-                                       text_bytes(bytes, input->room[l]), fit_limit_name(l), l == fit->limit ? "  <- decides" : "");
+                if (mirror->input.room[l] != UINT64_MAX)
+                        (void) fprintf(out, "  room: %14llu bytes (%s) by %s%s\n", (unsigned long long) mirror->input.room[l],
+                                       text_bytes(bytes, mirror->input.room[l]), fit_limit_name(l), l == mirror->fit.limit ? "  <- decides" : "");
 }
 
 static void print_items(const Plan *plan, FILE *out) {
@@ -50,100 +147,37 @@ static void print_items(const Plan *plan, FILE *out) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
 
-                if (item->action == PLAN_KEEP || (item->source && item->source->type == ENTRY_DIRECTORY))
-                        continue;
-                (void) fprintf(out, "  %-14s %8s  %s\n", plan_action_name(item->action),
-                               item->source && item->source->type == ENTRY_FILE ? text_bytes(bytes, item->source->size) : "-",
-                               text_path(path, plan_item_path(item)));
+                if (preview_tells(item))
+                        (void) fprintf(out, "  %-14s %8s  %s\n", plan_action_name(item->action),
+                                       item->source && item->source->type == ENTRY_FILE ? text_bytes(bytes, item->source->size) : "-",
+                                       text_path(path, plan_item_path(item)));
         }
 }
 
-typedef struct Preview {
-        const Config *config;
-        uint64_t ram, reserve;
-        uint64_t promised; /* to the mirrors before this one */
-} Preview;
-
-static void print_look(Preview *preview, const MirrorConfig *mirror, Look *look, FILE *out, bool *ret_fits) {
-        FitInput input = look_room(look, mirror, preview->reserve, preview->promised, pool_choose_workers(preview->config->workers));
+static void print_mirror(const PreviewMirror *mirror, FILE *out) {
+        const Look *look = &mirror->look;
         char need[TEXT_BYTES_MAX];
-        _cleanup_(freep) char *text = NULL;
-        Fit fit;
-        int r;
 
-        r = fit_plan(look->plan, &input, &fit);
-        *ret_fits = r == 0;
-        preview->promised += fit.need_bytes;
+        (void) fprintf(out, "Mirror %s: %s -> %s\n", mirror->config->name, mirror->config->source, mirror->config->target);
+        if (mirror->problem) {
+                log_error("%s", mirror->problem);
+                return;
+        }
         print_items(look->plan, out);
         for (size_t i = 0; i < look->source->n_omissions; i++) {
-                _cleanup_(freep) char *omission = tell_omission(mirror, &look->source->omissions[i]);
+                _cleanup_(freep) char *omission = tell_omission(mirror->config, &look->source->omissions[i]);
 
                 if (omission)
                         (void) fprintf(out, "  %s\n", omission);
         }
-        (void) fprintf(out, "  need: %14llu bytes (%s) for %zu entries\n", (unsigned long long) fit.need_bytes,
-                       text_bytes(need, fit.need_bytes), look->plan->n_stage + look->plan->n_left_out);
-        print_room(&fit, &input, out);
-        text = r == FIT_NO_ROOM ? tell_shortage(mirror, look->plan, &fit, mirror->on_no_room == NO_ROOM_FAIL) : NULL;
-        (void) fprintf(out, "  %s\n", r == 0 ? "It fits" : text ? text : "Out of memory");
+        (void) fprintf(out, "  need: %14llu bytes (%s) for %zu entries\n", (unsigned long long) mirror->fit.need_bytes,
+                       text_bytes(need, mirror->fit.need_bytes), look->plan->n_stage + look->plan->n_left_out);
+        print_room(mirror, out);
+        (void) fprintf(out, "  %s\n", mirror->fits ? "It fits" : mirror->shortage);
 }
 
-static int print_mirror(Preview *preview, const MirrorConfig *mirror, int statefd, FILE *out, bool *ret_fits) {
-        _cleanup_(manifest_freep) Manifest *base = NULL;
-        _cleanup_(close_fdp) int sourcefd = -1, mirrorfd = -1;
-        atomic_uint_fast64_t progress = 0;
-        const char *what = "open the source";
-        uint64_t rest = preview->ram - MIN(preview->ram, preview->reserve);
-        LookOptions options;
-        Look look;
-        int r;
-
-        (void) fprintf(out, "Mirror %s: %s -> %s\n", mirror->name, mirror->source, mirror->target);
-        sourcefd = open(mirror->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (sourcefd < 0) {
-                log_error("The source '%s' of mirror '%s' cannot be opened: %m", mirror->source, mirror->name);
-                return -errno;
-        }
-        mirrorfd = open_mirror(mirror->target);
-        r = load_base(statefd, mirror->name, &base);
-        if (r < 0)
-                return r;
-        /* without a mirror, what is remembered of the last one is only digests */
-        for (size_t i = 0; mirrorfd < 0 && i < base->n_entries; i++)
-                base->entries[i].flags |= ENTRY_RECORD;
-        options = (LookOptions){ .config = mirror, .base = base, .sourcefd = sourcefd, .mirrorfd = mirrorfd,
-                                 .budget = amount_bytes(mirror->size, preview->ram, rest), .progress = &progress };
-        r = look_run(&options, &look, &what);
-        if (r == LOOK_EMPTIED)
-                log_error("The source '%s' is empty and was not before: the disk behind it may not be mounted", mirror->source);
-        else if (r < 0)
-                log_error("Failed to %s of mirror '%s': %s", what, mirror->name, strerror(-r));
-        if (r != 0)
-                return r < 0 ? r : -ENOENT;
-        print_look(preview, mirror, &look, out, ret_fits);
-        look_done(&look);
-        return 0;
-}
-
-int preview_print(const Config *config, const char *state_directory, FILE *out) {
-        _cleanup_(close_fdp) int statefd = open(state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        Preview preview = { .config = config };
-        bool all_fit = true;
-        MemoryFacts facts;
-
-        if (memory_read("/proc", "/sys/fs/cgroup", &facts) < 0) {
-                log_error("Failed to read how much memory there is");
-                return EXIT_FAILURE;
-        }
-        preview.ram = facts.total;
-        preview.reserve = amount_bytes(config->reserve, facts.total, 0);
-        memory_facts_done(&facts);
-        for (size_t i = 0; i < config->n_mirrors; i++) {
-                bool fits = false;
-
-                if (print_mirror(&preview, &config->mirrors[i], statefd, out, &fits) < 0)
-                        fits = false;
-                all_fit = all_fit && fits;
-        }
-        return all_fit ? EXIT_SUCCESS : EXIT_FAILURE;
+int preview_print(const Preview *preview, FILE *out) {
+        for (size_t i = 0; i < preview->n; i++)
+                print_mirror(&preview->mirrors[i], out);
+        return preview->fits ? EXIT_SUCCESS : EXIT_FAILURE;
 }

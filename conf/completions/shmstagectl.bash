@@ -1,0 +1,125 @@
+# bash completion for shmstagectl(1)                      -*- shell-script -*-
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+# Asks the daemon, and gives up where it does not answer at once. What cannot be typed as it is (\xNN) is left out.
+__shmstagectl_ask() {
+    local word where=()
+    for word in "${words[@]}"; do
+        [[ $word == --socket=* || $word == --system-bus ]] && where+=("$word")
+    done
+    timeout 1 "${words[0]}" "${where[@]}" "$@" 2>/dev/null </dev/null | grep -v '\\'
+}
+
+__shmstagectl_mirrors() {
+    __shmstagectl_ask status --json=short | grep -o '{"name":"[^"]*"' | cut -d'"' -f4
+}
+
+__shmstagectl_names() {
+    __shmstagectl_ask list --models --noheadings --output=name
+    __shmstagectl_ask list --noheadings --output=path
+}
+
+# The last one of several words with commas between; those before it stay.
+__shmstagectl_list() {
+    local before= IFS=' '
+    [[ $2 == *,* ]] && before=${2%,*},
+    compgen -P "$before" -W "$1" -- "${2##*,}"
+}
+
+__shmstagectl_columns() {
+    case $1 in
+    list)
+        [[ " ${words[*]} " == *" --models "* ]] && echo mirror name state size ram files ready reason ||
+            echo mirror state size room where method digest path reason
+        ;;
+    plan) echo mirror action size path ;;
+    esac
+}
+
+# Of the lines that are read those that begin like the word, quoted for the shell. Not through compgen -W, which would carry out what is in the name of a file.
+__shmstagectl_filter() {
+    local line
+    COMPREPLY=()
+    while IFS= read -r line; do
+        [[ $line == "$1"* ]] && COMPREPLY+=("$(printf %q "$line")")
+    done
+}
+
+__shmstagectl_values() {
+    local option=${1%%=*} value=${1#*=}
+    case $option in
+    --json) compgen -W 'pretty short off' -- "$value" ;;
+    --output) __shmstagectl_list "$(__shmstagectl_columns "$2")" "${value#+}" ;;
+    --state)
+        __shmstagectl_list 'staged waiting linked disk left-out released withheld unsaved saving refused deleting damaged changed' "$value"
+        ;;
+    --timeout) compgen -W '10s 1min 5min infinity' -- "$value" ;;
+    --socket | --config) compgen -f -- "$value" ;;
+    --root) compgen -d -- "$value" ;;
+    esac
+}
+
+_shmstagectl() {
+    local cur prev words cword word verb= options
+    local -A verbs=(
+        [NAMES]='wait stage release accept verify'
+        [MIRRORS]='status list plan'
+        [NOTHING]='sync reload doctor cat-config metrics'
+    )
+    local -A own=(
+        [status]='--watch'
+        [list]='--models --state='
+        [wait]='--timeout='
+        [stage]='--all --no-block --no-wait'
+        [release]='--no-block --no-wait'
+        [accept]='--all --no-block --no-wait'
+        [sync]='--no-block --no-wait'
+        [verify]='--no-block --no-wait'
+        [reload]='--no-block --no-wait'
+        [plan]='--config= --root='
+        [doctor]='--config= --root='
+        [cat-config]='--config= --root= --effective'
+    )
+    local common='--help --version --socket= --system-bus --json --json= --noheadings --no-legend --output= --bytes --no-pager'
+
+    _get_comp_words_by_ref -n =: cur prev words cword || return
+    for word in "${words[@]:1:cword-1}"; do
+        [[ $word == -* ]] && continue
+        verb=$word
+        break
+    done
+
+    local IFS=$' \t\n'
+    if [[ $cur == --*=* ]]; then
+        IFS=$'\n'
+        COMPREPLY=($(__shmstagectl_values "$cur" "$verb"))
+        [[ $cur == *=+* ]] && COMPREPLY=("${COMPREPLY[@]/#/+}")
+        # readline has taken all up to the last = for a word of its own
+        [[ $COMP_WORDBREAKS != *=* ]] && COMPREPLY=("${COMPREPLY[@]/#/${cur%%=*}=}")
+        [[ $cur == --output=* || $cur == --state=* ]] && compopt -o nospace
+        return
+    fi
+    if [[ $cur == -* ]]; then
+        options=$common
+        [[ $verb ]] && options+=" ${own[$verb]}" || options+=" ${own[*]}"
+        COMPREPLY=($(compgen -W "$options" -- "$cur"))
+        [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == *= ]] && compopt -o nospace
+        return
+    fi
+    if [[ ! $verb ]]; then
+        COMPREPLY=($(compgen -W "${verbs[*]}" -- "$cur"))
+    elif [[ " ${verbs[MIRRORS]} " == *" $verb "* ]]; then
+        __shmstagectl_filter "$cur" < <(__shmstagectl_mirrors)
+    elif [[ " ${verbs[NAMES]} " == *" $verb "* ]]; then
+        if [[ $cur == [./]* ]]; then
+            IFS=$'\n'
+            compopt -o filenames
+            COMPREPLY=($(compgen -f -- "$cur"))
+        else
+            __shmstagectl_filter "$cur" < <(__shmstagectl_names)
+            __ltrim_colon_completions "$cur"
+        fi
+    fi
+}
+
+complete -F _shmstagectl shmstagectl
