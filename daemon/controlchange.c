@@ -21,15 +21,16 @@ static void names_done(Names *names) {
         *names = (Names){};
 }
 
-/* All of them, or none: one that nobody knows is an error before anything is begun. */
-static int resolve(const ControlObject *object, char *const *raw, Names *ret, sd_bus_error *error) {
+/* All of them, or none: one that nobody knows is an error before anything is begun. What is to be staged may be something of the source that nobody chose, and only a look at the disk
+ * can tell (@unseen). */
+static int resolve(const ControlObject *object, char *const *raw, bool unseen, Names *ret, sd_bus_error *error) {
         _cleanup_(names_done) Names names = { .list = calloc(strv_length(raw) + 1, sizeof(ControlName)) };
 
         if (!names.list)
                 return -ENOMEM;
         for (; raw && *raw; raw++) {
                 _cleanup_(freep) char *refusal = NULL;
-                int r = controlnames_find(object->options.roster, *raw, &names.list[names.n], &refusal);
+                int r = (unseen ? controlnames_resolve : controlnames_find)(object->options.roster, *raw, &names.list[names.n], &refusal);
 
                 if (r < 0)
                         return r;
@@ -63,7 +64,7 @@ static int begin_steering(ControlObject *object, sd_bus_message *call, SteerKind
         int r = kind == STEER_SYNC ? 0 : controlnames_read(call, &raw, error);
 
         if (r >= 0)
-                r = resolve(object, raw, &names, error);
+                r = resolve(object, raw, kind == STEER_STAGE, &names, error);
         if (r < 0)
                 return r;
         r = controljobs_steer(object->jobs, kind, names.list, names.n, who, ret, &refusal);

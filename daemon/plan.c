@@ -214,7 +214,7 @@ static PlanAction decide_doomed(const PlanInput *input, const PlanItem *item, Pl
 /* Nobody has seen it before because it was not chosen: an operator wants it now, and knows why. */
 static bool is_wanted_newly(const PlanInput *input, const PlanItem *item) {
         return item->source && input->wishes && input->wishes->wanted.n > 0 && !manifest_find(input->previous, item->source->path) &&
-               wishes_of(input->wishes, item->source->path) == WISH_WANTED;
+               (wishes_of(input->wishes, item->source->path) == WISH_WANTED || wishes_want_below(input->wishes, item->source->path));
 }
 
 static PlanAction decide_carefully(const PlanInput *input, const PlanItem *item, const char *path) {

@@ -96,6 +96,15 @@ Wish wishes_of(const Wishes *wishes, const char *path) {
         return WISH_NONE;
 }
 
+bool wishes_want_below(const Wishes *wishes, const char *directory) {
+        size_t n = strlen(directory);
+
+        for (size_t i = 0; i < wishes->wanted.n; i++)
+                if (strncmp(wishes->wanted.items[i], directory, n) == 0 && wishes->wanted.items[i][n] == '/')
+                        return true;
+        return false;
+}
+
 static int say(PathSet *set, PathSet *other, const char *path) {
         int r = pathset_add(set, path);
 

@@ -53,6 +53,9 @@ int wishes_copy(const Wishes *from, Wishes *to);
 /* The nearest of what was said of the path and of the directories above it. */
 Wish wishes_of(const Wishes *wishes, const char *path);
 
+/* Something below the directory is wanted. */
+bool wishes_want_below(const Wishes *wishes, const char *directory);
+
 /* What is below @path is meant too: what was said of that before is forgotten. 0 or -ENOMEM. */
 int wishes_release(Wishes *wishes, const char *path);
 int wishes_want(Wishes *wishes, const char *path);
