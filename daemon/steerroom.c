@@ -2,7 +2,7 @@
 
 /* Release and stage: what goes from RAM, and what comes. See steer.h. */
 
-#include "steerwork.h"
+#include "steerroom.h"
 
 #include "layout.h"
 #include "text.h"
@@ -48,14 +48,6 @@ static char *list_names(char *const *names) {
         if (more > 0)
                 (void) text_append(&text, " and %zu more", more);
         return text;
-}
-
-int steerroom_begin(Steer *steer, Mirror *m) {
-        steer->request = wishes_request(&m->wishes, steer->names);
-        if (steer->request == 0)
-                return -ENOMEM;
-        mirrorstate_want_look(m);
-        return 0;
 }
 
 /* ---- release ---- */
@@ -326,15 +318,39 @@ static void check_stage(Steer *steer, Mirror *m) {
 
 /* ---- both ---- */
 
-void steerroom_hear(Steer *steer, Mirror *m, MirrorEvent event) {
-        bool release = steer->kind == STEER_RELEASE;
-
+static void hear_release(Steer *steer, Mirror *m, MirrorEvent event) {
         if (event == MIRROR_LOOKED && steer->phase == STEER_ASKED)
-                (release ? grant_release : grant_stage)(steer, m);
-        else if (event == MIRROR_LOOKED && release)
+                grant_release(steer, m);
+        else if (event == MIRROR_LOOKED)
                 steer->phase = STEER_PLANNED;
+        else if (steer->phase == STEER_PLANNED)
+                check_release(steer, m);
+}
+
+static void hear_stage(Steer *steer, Mirror *m, MirrorEvent event) {
+        if (event == MIRROR_LOOKED && steer->phase == STEER_ASKED)
+                grant_stage(steer, m);
         else if (event == MIRROR_LOOKED)
                 see_plan(steer, m);
-        else if (event == MIRROR_RESTED && steer->phase == STEER_PLANNED)
-                (release ? check_release : check_stage)(steer, m);
+        else if (steer->phase == STEER_PLANNED)
+                check_stage(steer, m);
+}
+
+static int ask(Steer *steer, Mirror *m) {
+        steer->request = wishes_request(&m->wishes, steer->names);
+        if (steer->request == 0)
+                return -ENOMEM;
+        mirrorstate_want_look(m);
+        return 0;
+}
+
+int steerroom_release(Steer *steer, Mirror *m) {
+        steer->hear = hear_release;
+        return ask(steer, m);
+}
+
+int steerroom_stage(Steer *steer, Mirror *m) {
+        steer->hear = hear_stage;
+        steer->stages = true;
+        return ask(steer, m);
 }

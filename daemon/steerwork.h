@@ -5,8 +5,8 @@
 
 #include "base.h"
 #include "mirrorstate.h"
-#include "scrubpass.h"
-#include "steer.h"
+
+typedef struct Steer Steer;
 
 typedef enum SteerPhase {
         STEER_ASKED,   /* the next look says what the names stand for, and how that is */
@@ -18,9 +18,10 @@ typedef enum SteerPhase {
 struct Steer {
         MirrorListener listener;   /* first; in the mirror's list until it is over */
         Mirror *mirror;            /* NULL: it is over, or the mirror is gone */
-        SteerKind kind;
+        void (*hear)(Steer *steer, Mirror *mirror, MirrorEvent event); /* MIRROR_LOOKED, MIRROR_RESTED */
         SteerPhase phase;
         bool failed;
+        bool stages;               /* the progress of the mirror is its own */
         bool orphan;               /* nobody waits for it: it frees itself when it is over */
         char **names;
         char *who;
@@ -38,12 +39,11 @@ void steer_say(Steer *steer, const char *format, ...) _printf_(2, 3);
 /* The same for the journal too, with who asked for it. */
 void steer_log(Steer *steer, const char *path, const char *format, ...) _printf_(3, 4);
 
+/* Frees one that is not in the mirror's list. */
+void steer_drop(Steer *steer);
+
 /* It is over; @steer may be freed by that. */
 void steer_end(Steer *steer, bool failed);
 
 /* The answer to its request in the look at hand, whose roots and concerned files it takes over: true; or false, and if nothing is known of a name, it has ended. */
 bool steer_take_answer(Steer *steer, Mirror *mirror, const Answer **ret);
-
-/* What each kind does when something happens to the mirror. */
-int steerroom_begin(Steer *steer, Mirror *mirror);
-void steerroom_hear(Steer *steer, Mirror *mirror, MirrorEvent event);
