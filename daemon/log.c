@@ -35,35 +35,43 @@ void log_set_before_line(void (*before)(void)) {
         atomic_store(&before_line, before);
 }
 
+/* NULL for 0, which no field needs. */
+static const char *number(char buffer[static 24], uint64_t value) {
+        (void) snprintf(buffer, 24, "%llu", (unsigned long long) value);
+        return value > 0 ? buffer : NULL;
+}
+
 static void send_to_journal(int priority, const LogFields *fields, const char *text) {
-        char *lines[6] = {};
-        struct iovec iov[ELEMENTSOF(lines)];
+        char level[24], error[24], bytes[24], count[24];
+        const struct { const char *name, *value; } all[] = {
+                { "MESSAGE", text },
+                { "PRIORITY", number(level, (uint64_t) priority) },
+                { "MESSAGE_ID", fields->message_id },
+                { "SHMSTAGED_MIRROR", fields->mirror },
+                { "SHMSTAGED_SOURCE", fields->source },
+                { "SHMSTAGED_TARGET", fields->target },
+                { "SHMSTAGED_PATH", fields->path },
+                { "SHMSTAGED_REASON", fields->reason },
+                { "SHMSTAGED_EXPECTED", fields->expected },
+                { "SHMSTAGED_FOUND", fields->found },
+                { "SHMSTAGED_KEPT", fields->kept },
+                { "SHMSTAGED_BYTES", number(bytes, fields->bytes) },
+                { "SHMSTAGED_COUNT", number(count, fields->count) },
+                { "ERRNO", number(error, fields->error > 0 ? (uint64_t) fields->error : 0) },
+        };
+        struct iovec iov[ELEMENTSOF(all)];
         int n = 0;
 
-        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
-                int r = -1;
+        for (size_t i = 0; i < ELEMENTSOF(all); i++) {
+                char *line;
+                int r = all[i].value ? asprintf(&line, "%s=%s", all[i].name, all[i].value) : -1;
 
-                if (i == 0)
-                        r = asprintf(&lines[n], "MESSAGE=%s", text);
-                else if (i == 1)
-                        r = asprintf(&lines[n], "PRIORITY=%d", priority);
-                else if (i == 2 && fields->message_id)
-                        r = asprintf(&lines[n], "MESSAGE_ID=%s", fields->message_id);
-                else if (i == 3 && fields->mirror)
-                        r = asprintf(&lines[n], "SHMSTAGED_MIRROR=%s", fields->mirror);
-                else if (i == 4 && fields->path)
-                        r = asprintf(&lines[n], "SHMSTAGED_PATH=%s", fields->path);
-                else if (i == 5 && fields->error > 0)
-                        r = asprintf(&lines[n], "ERRNO=%d", fields->error);
-                if (r < 0)
-                        continue;
-                iov[n].iov_base = lines[n];
-                iov[n].iov_len = (size_t) r;
-                n++;
+                if (r >= 0)
+                        iov[n++] = (struct iovec){ .iov_base = line, .iov_len = (size_t) r };
         }
         (void) sd_journal_sendv(iov, n); /* there is nobody to tell that telling failed */
         for (int i = 0; i < n; i++)
-                free(lines[i]);
+                free(iov[i].iov_base);
 }
 
 void log_event(int priority, const LogFields *fields, const char *format, ...) {

@@ -19,7 +19,13 @@ typedef enum LogTarget {
 typedef struct LogFields {
         const char *message_id; /* 32 hex digits, see messages.h */
         const char *mirror;     /* field SHMSTAGED_MIRROR= */
-        const char *path;       /* field SHMSTAGED_PATH=, raw bytes */
+        const char *source, *target; /* of the mirror: fields SHMSTAGED_SOURCE=, SHMSTAGED_TARGET= */
+        const char *path;       /* field SHMSTAGED_PATH=, raw bytes, below both of them */
+        const char *reason;     /* field SHMSTAGED_REASON=: a word for programs, such as "no-room" */
+        const char *expected, *found; /* fields SHMSTAGED_EXPECTED=, SHMSTAGED_FOUND=: digests, hexadecimal */
+        const char *kept;       /* field SHMSTAGED_KEPT=: where another version lies, below the source */
+        uint64_t bytes;         /* field SHMSTAGED_BYTES= */
+        uint64_t count;         /* field SHMSTAGED_COUNT= */
         int error;              /* errno value, positive: field ERRNO= */
 } LogFields;
 

@@ -159,6 +159,7 @@ static int on_review(sd_event_source *source, void *userdata) {
         if (!manager->stopping) {
                 roster_sweep(&manager->roster);
                 roster_proceed(&manager->roster, !manager->ready);
+                roster_tell(&manager->roster);
                 check_ready(manager);
         }
         push_status(manager);
@@ -254,7 +255,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
                 return 0;
         }
         if (!manager->stopping)
-                log_info("Stopping");
+                log_notice("Stopping");
         stop_all(manager);
         return 0;
 }

@@ -193,6 +193,19 @@ MirrorStatus mirror_status(const Mirror *m) {
         return status;
 }
 
+void mirror_tell(Mirror *m) {
+        MirrorStatus status = mirror_status(m);
+        bool whole = status_is_whole(&status, 1);
+
+        if (m->state != MIRROR_SETTLED || !m->ready || whole == m->told_whole)
+                return;
+        m->told_whole = whole;
+        if (whole)
+                mirrorlog_whole_again(&m->config, status.files, status.bytes);
+        else
+                mirrorlog_degraded(&m->config);
+}
+
 bool mirror_fits(Mirror *m) {
         return mirrorcycle_fits(m);
 }

@@ -48,5 +48,8 @@ const MirrorConfig *mirror_config(const Mirror *mirror);
 unsigned mirror_number(const Mirror *mirror);
 MirrorStatus mirror_status(const Mirror *mirror);
 
+/* Logs that it is degraded, or whole again, if that is another thing than was logged last. */
+void mirror_tell(Mirror *mirror);
+
 /* True if it is settled and nothing is waiting to be looked at on account of mirror_reconfigure(). */
 bool mirror_is_settled(const Mirror *mirror);

@@ -288,7 +288,8 @@ static void record(Mirror *m) {
 
 static void become_ready(Mirror *m) {
         m->ready = true;
-        mirrorlog_ready(&m->config, m->attachment.base, m->withheld.n + m->n_unreadable + m->n_left_out == 0);
+        m->told_whole = m->withheld.n + m->n_unreadable + m->n_left_out == 0;
+        mirrorlog_ready(&m->config, m->attachment.base, m->told_whole);
 }
 
 /* From here on every change of the mirror is seen; what has changed before that, the next look finds. */

@@ -13,6 +13,9 @@ void mirrorlog_failed(const MirrorConfig *config, const char *text);
 /* A reload that would need another tmpfs. */
 void mirrorlog_mount_stays(const MirrorConfig *config);
 void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole);
+/* Of a mirror that is ready: something is missing or fails now, or it is whole again. */
+void mirrorlog_degraded(const MirrorConfig *config);
+void mirrorlog_whole_again(const MirrorConfig *config, size_t files, uint64_t bytes);
 void mirrorlog_source_lost(const MirrorConfig *config, const char *text);
 void mirrorlog_source_found(const MirrorConfig *config);
 /* How a file came, at debug level. */

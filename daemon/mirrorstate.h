@@ -110,6 +110,7 @@ struct Mirror {
         bool attached;
         bool complete;             /* the first staging is over */
         bool ready;
+        bool told_whole;           /* what was logged last: ready, or degraded */
         bool lost;                 /* the source */
         bool reattach;             /* the source was opened anew, the savers still have the old one */
         bool unsettled;            /* something did not hold still, and is to be looked at again */

@@ -129,6 +129,11 @@ void roster_proceed(Roster *roster, bool together) {
                         mirror_proceed(roster->mirrors[i]);
 }
 
+void roster_tell(Roster *roster) {
+        for (size_t i = 0; i < roster->n; i++)
+                mirror_tell(roster->mirrors[i]);
+}
+
 void roster_stop(Roster *roster) {
         for (size_t i = 0; i < roster->n; i++)
                 mirror_stop(roster->mirrors[i]);

@@ -32,6 +32,9 @@ void roster_sweep(Roster *roster);
  * not fit is known before the first byte is copied. */
 void roster_proceed(Roster *roster, bool together);
 
+/* See mirror_tell(). */
+void roster_tell(Roster *roster);
+
 void roster_stop(Roster *roster);
 
 /* Takes down without waiting those that are held up by their source; see mirror_abandon(). */

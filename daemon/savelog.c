@@ -6,10 +6,64 @@
 
 #include "log.h"
 #include "messages.h"
+#include "scan.h"
 #include "text.h"
 
+/* So long a wave is told by its first names, however often the queue runs empty meanwhile. */
+#define WAVE_USEC (60 * USEC_PER_SEC)
+
 static LogFields fields_of(const MirrorConfig *config, const SaveItem *item, const char *message_id) {
-        return (LogFields){ .mirror = config->name, .path = item->path, .message_id = message_id };
+        return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source, .target = config->target, .path = item->path,
+                            .bytes = saveitem_bytes(item) };
+}
+
+/* True if there is a line left for one more of a wave, which may begin with it. */
+static bool count(size_t *n, uint64_t *begun_usec, uint64_t now_usec) {
+        if (*n == 0)
+                *begun_usec = now_usec;
+        return (*n)++ < SAVELOG_LINES_MAX;
+}
+
+static void end_of_done(SaveLog *log) {
+        LogFields fields = { .mirror = log->config->name, .count = log->n_done };
+
+        if (log->n_done > SAVELOG_LINES_MAX)
+                log_event(LOG_INFO, &fields, "Of mirror '%s' %zu more were saved or removed, which are not listed", log->config->name,
+                          log->n_done - SAVELOG_LINES_MAX);
+        log->n_done = 0;
+}
+
+static void end_of_conflicts(SaveLog *log) {
+        LogFields fields = { .message_id = MESSAGE_CONFLICT, .mirror = log->config->name, .source = log->config->source, .target = log->config->target,
+                             .count = log->n_conflicts };
+        char source[TEXT_PATH_MAX];
+
+        if (log->n_conflicts > SAVELOG_LINES_MAX)
+                log_event(LOG_WARNING, &fields, "Of mirror '%s' %zu more were changed on both sides, which are not listed: the other versions are in '%s/" SCAN_PRIVATE
+                          "/conflicts'", log->config->name, log->n_conflicts - SAVELOG_LINES_MAX, text_path(source, log->config->source));
+        log->n_conflicts = 0;
+}
+
+static void end_of_troubles(SaveLog *log) {
+        LogFields fields = { .mirror = log->config->name, .count = log->n_troubles };
+
+        if (log->n_troubles > SAVELOG_LINES_MAX)
+                log_event(LOG_WARNING, &fields, "Of mirror '%s' %zu more could not be saved, which are not listed", log->config->name,
+                          log->n_troubles - SAVELOG_LINES_MAX);
+        log->n_troubles = 0;
+}
+
+void savelog_rest(SaveLog *log, uint64_t now_usec) {
+        if (now_usec - log->done_usec >= WAVE_USEC) {
+                end_of_done(log);
+                end_of_conflicts(log);
+        }
+}
+
+void savelog_end(SaveLog *log) {
+        end_of_done(log);
+        end_of_conflicts(log);
+        end_of_troubles(log);
 }
 
 static void tell_removal(const MirrorConfig *config, const SaveItem *item, int priority) {
@@ -29,42 +83,53 @@ static bool concerns_directory(const SaveItem *item) {
         return item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY;
 }
 
-void savelog_done(const MirrorConfig *config, const SaveItem *item, bool by_name) {
-        LogFields fields = fields_of(config, item, item->save.kept ? MESSAGE_CONFLICT : NULL);
-        char path[TEXT_PATH_MAX], kept[TEXT_PATH_MAX], source[TEXT_PATH_MAX], bytes[TEXT_BYTES_MAX];
-        int priority = by_name ? LOG_INFO : LOG_DEBUG;
+static void tell_conflict(const MirrorConfig *config, const SaveItem *item, bool by_name) {
+        LogFields fields = fields_of(config, item, by_name ? MESSAGE_CONFLICT : NULL);
+        char path[TEXT_PATH_MAX], kept[TEXT_PATH_MAX], source[TEXT_PATH_MAX];
+
+        fields.kept = item->save.kept;
+        log_event(by_name ? LOG_WARNING : LOG_DEBUG, &fields, "'%s' was changed on disk and in the mirror: the %s, %s, has the name now, the other is kept as "
+                  "'%s/%s': look at both, and remove the one that is not wanted", text_path(path, item->path), concerns_directory(item) ? "directory" : "newer one",
+                  item->save.kind == SAVE_BESIDE ? "from the disk" : "from the mirror", text_path(source, config->source), text_path(kept, item->save.kept));
+}
+
+static void tell_done(const MirrorConfig *config, const SaveItem *item, int priority) {
+        LogFields fields = fields_of(config, item, NULL);
+        char path[TEXT_PATH_MAX], origin[TEXT_PATH_MAX], bytes[TEXT_BYTES_MAX];
 
         (void) text_path(path, item->path);
-        if (item->save.kept)
-                log_event(LOG_WARNING, &fields, "'%s' was changed on disk and in the mirror: the %s, %s, has the name now, the other is kept as "
-                          "'%s/%s': look at both, and remove the one that is not wanted", path, concerns_directory(item) ? "directory" : "newer one",
-                          item->save.kind == SAVE_BESIDE ? "from the disk" : "from the mirror", text_path(source, config->source),
-                          text_path(kept, item->save.kept));
-        else if (item->save.kind == SAVE_REMOVAL)
+        if (item->save.kind == SAVE_REMOVAL)
                 tell_removal(config, item, priority);
         else if (item->save.kind == SAVE_ATTRIBUTES)
                 log_event(priority, &fields, "Owner, mode or time of '%s' were carried to the disk", path);
         else if (item->origin.path)
-                log_event(priority, &fields, "'%s' was renamed to '%s' in the mirror: so it was on disk", text_path(kept, item->origin.path), path);
+                log_event(priority, &fields, "'%s' was renamed to '%s' in the mirror: so it was on disk", text_path(origin, item->origin.path), path);
         else if (item->mirror.type == ENTRY_FILE)
                 log_event(priority, &fields, "Saved '%s' (%s)", path, text_bytes(bytes, item->mirror.size));
         else
                 log_event(LOG_DEBUG, &fields, "Saved '%s'", path);
 }
 
-void savelog_more(const MirrorConfig *config, size_t n) {
-        LogFields fields = { .mirror = config->name };
+void savelog_done(SaveLog *log, const SaveItem *item, uint64_t now_usec) {
+        bool by_name = count(&log->n_done, &log->done_usec, now_usec);
 
-        if (n > SAVELOG_LINES_MAX)
-                log_event(LOG_INFO, &fields, "Of mirror '%s' %zu more were saved or removed, which are not listed", config->name, n - SAVELOG_LINES_MAX);
+        if (item->save.kept)
+                tell_conflict(log->config, item, log->n_conflicts++ < SAVELOG_LINES_MAX);
+        else
+                tell_done(log->config, item, by_name ? LOG_INFO : LOG_DEBUG);
 }
 
 /* Takes @text. */
-static void tell_once(const MirrorConfig *config, SaveItem *item, int priority, char *text) {
-        LogFields fields = fields_of(config, item, MESSAGE_UNSAVED);
-
-        if (text && !string_equal(text, item->problem))
+static void tell_once(SaveLog *log, SaveItem *item, int priority, LogFields fields, char *text, uint64_t now_usec) {
+        if (log->n_troubles > 0 && now_usec - log->trouble_usec >= WAVE_USEC)
+                end_of_troubles(log);
+        if (text && !string_equal(text, item->problem)) {
+                if (!count(&log->n_troubles, &log->trouble_usec, now_usec)) {
+                        fields.message_id = NULL;
+                        priority = LOG_DEBUG;
+                }
                 log_event(priority, &fields, "%s", text);
+        }
         free(item->problem);
         item->problem = text;
 }
@@ -126,22 +191,54 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
         return r < 0 ? NULL : text;
 }
 
-void savelog_trouble(const MirrorConfig *config, SaveItem *item) {
-        char *text = describe(config, item);
-
-        if (text || item->save.outcome == SAVE_BUSY)
-                tell_once(config, item, LOG_WARNING, text);
+static const char *reason_of(SaveOutcome outcome) {
+        switch (outcome) {
+        case SAVE_BUSY:
+                return "busy";
+        case SAVE_BAD:
+                return "bad";
+        case SAVE_LEADS_OUT:
+                return "leads-out";
+        case SAVE_OCCUPIED:
+                return "occupied";
+        case SAVE_FOLDED:
+                return "folded";
+        case SAVE_NO_ROOM:
+                return "no-room";
+        case SAVE_GARBLED:
+                return "garbled";
+        case SAVE_FAILED:
+        case SAVE_DONE:
+        case SAVE_CHANGED:
+        case SAVE_GONE:
+        case SAVE_CANCELLED:
+                return "failed";
+        }
+        return "failed";
 }
 
-void savelog_incomplete(const MirrorConfig *config, SaveItem *item, const char *missing, bool last) {
+void savelog_trouble(SaveLog *log, SaveItem *item, uint64_t now_usec) {
+        LogFields fields = fields_of(log->config, item, saveitem_is_hopeless(item) ? MESSAGE_REFUSED : MESSAGE_UNSAVED);
+        char *text = describe(log->config, item);
+
+        fields.reason = reason_of(item->save.outcome);
+        fields.error = item->save.outcome == SAVE_NO_ROOM ? ENOSPC : item->save.outcome == SAVE_FAILED ? item->save.error : 0;
+        if (text || item->save.outcome == SAVE_BUSY)
+                tell_once(log, item, LOG_WARNING, fields, text, now_usec);
+}
+
+/* A pointer whose content is still being fetched is nothing to be woken for. */
+void savelog_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool last, uint64_t now_usec) {
+        LogFields fields = fields_of(log->config, item, item->broken ? MESSAGE_REFUSED : last ? MESSAGE_UNSAVED : NULL);
         char path[TEXT_PATH_MAX], named[TEXT_PATH_MAX], *text = NULL;
         int r;
 
+        fields.reason = item->broken ? "bad" : "incomplete";
         (void) text_path(path, item->path);
         if (item->broken)
                 r = asprintf(&text, "'%s' in the mirror is not saved: %s", path, item->broken);
         else
                 r = asprintf(&text, "'%s' in the mirror is not saved%s: '%s', which it names, is neither on disk nor whole in the mirror", path,
                              last ? "" : " yet", text_path(named, missing ? missing : "?"));
-        tell_once(config, item, LOG_NOTICE, r < 0 ? NULL : text);
+        tell_once(log, item, LOG_NOTICE, fields, r < 0 ? NULL : text, now_usec);
 }

@@ -225,6 +225,8 @@ SaveQueueStatus savequeue_status(const SaveQueue *queue) {
                 } else {
                         status.n_unsaved++;
                         status.bytes += saveitem_bytes(item);
+                        if (item->attempts == 0) /* what was told of it, if anything, is not true any more: it can be saved now */
+                                continue;
                         status.n_failing += item->problem != NULL;
                         status.problem = status.problem ? status.problem : item->problem;
                 }

@@ -149,22 +149,46 @@ const PathSet *scrub_get_damaged(Scrub *scrub) {
 
 #define ADVICE "If this happens again, test the memory (memtest86+) and look at what the kernel has counted (ras-mc-ctl --errors)"
 
-static void tell(const Scrub *scrub, const ScrubFinding *finding, const char *done, const char *detail) {
-        LogFields fields = { .mirror = scrub->config->name, .path = finding->entry.path, .error = finding->error,
-                             .message_id = MESSAGE_SCRUB };
+/* Memory that fails does so in many files: of those of one pass the first are told by name. */
+enum { LINES_MAX = 20 };
+
+static LogFields fields_of(const Scrub *scrub) {
+        const MirrorConfig *config = scrub->config;
+
+        return (LogFields){ .message_id = MESSAGE_SCRUB, .mirror = config->name, .source = config->source, .target = config->target };
+}
+
+static void tell(Scrub *scrub, const ScrubFinding *finding, const char *done, const char *detail) {
+        LogFields fields = fields_of(scrub);
         char path[TEXT_PATH_MAX], target[TEXT_PATH_MAX], place[TEXT_PATH_MAX], was[DIGEST_HEX_MAX], is[DIGEST_HEX_MAX];
+        int priority = scrub->n_told++ < LINES_MAX ? LOG_WARNING : LOG_DEBUG;
 
         (void) text_path(path, finding->entry.path);
         (void) text_path(target, scrub->config->target);
-        (void) digest_to_hex(&finding->entry.digest, was);
         (void) text_path(place, detail ? detail : "");
+        fields.path = finding->entry.path;
+        fields.bytes = finding->entry.size;
+        fields.error = finding->error;
+        fields.reason = finding->error != 0 ? "unreadable" : "changed";
+        fields.expected = digest_to_hex(&finding->entry.digest, was);
+        fields.found = finding->error == 0 ? digest_to_hex(&finding->found, is) : NULL;
         if (finding->error != 0)
-                log_event(LOG_WARNING, &fields, "RAM may be faulty: '%s' in '%s', XXH3-128 %s, cannot be read any more (%s). %s%s. " ADVICE,
+                log_event(priority, &fields, "RAM may be faulty: '%s' in '%s', XXH3-128 %s, cannot be read any more (%s). %s%s. " ADVICE,
                           path, target, was, strerror(finding->error), done, place);
         else
-                log_event(LOG_WARNING, &fields, "RAM may be faulty: the bytes of '%s' in '%s' have changed, and its time has not: XXH3-128 "
-                          "was %s when it was verified, and is %s. %s%s. " ADVICE, path, target, was, digest_to_hex(&finding->found, is),
-                          done, place);
+                log_event(priority, &fields, "RAM may be faulty: the bytes of '%s' in '%s' have changed, and its time has not: XXH3-128 "
+                          "was %s when it was verified, and is %s. %s%s. " ADVICE, path, target, was, is, done, place);
+}
+
+static void tell_rest(Scrub *scrub) {
+        LogFields fields = fields_of(scrub);
+        char target[TEXT_PATH_MAX];
+
+        fields.count = scrub->n_told;
+        if (scrub->n_told > LINES_MAX)
+                log_event(LOG_WARNING, &fields, "RAM may be faulty: in '%s' %zu more files are not what they were, which are not listed",
+                          text_path(target, scrub->config->target), scrub->n_told - LINES_MAX);
+        scrub->n_told = 0;
 }
 
 static bool is_told(const Manifest *list, const ScrubFinding *finding) {
@@ -294,6 +318,7 @@ static void read_run(Job *job) {
 }
 
 static void end_pass(Scrub *scrub) {
+        tell_rest(scrub);
         scrub->bytes = scrubpass_bytes(scrub->pass);
         scrub->all_bytes += scrub->bytes;
         witness_end(&scrub->witness, scrubpass_take_good(scrub->pass));

@@ -78,6 +78,7 @@ typedef struct Scrub {
         uint64_t bytes;             /* of the last complete pass; 0: none */
         size_t n_repaired;
         uint64_t all_bytes;         /* of all complete passes */
+        size_t n_told;              /* of this pass */
         size_t n_found;             /* files that were not what they were, also in a pass that did not come to its end */
 } Scrub;
 

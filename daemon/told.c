@@ -28,7 +28,9 @@ static int compare_keys(const void *a, const void *b) {
 
 /* Logs @text, which it frees, unless it was true at the last look already. */
 static void tell_item(Told *told, const MirrorConfig *config, const char *path, char kind, char *text) {
-        LogFields fields = { .mirror = config->name, .path = path, .message_id = kind == 'h' ? MESSAGE_HELD : kind == 'u' ? MESSAGE_WITHHELD : NULL };
+        LogFields fields = { .mirror = config->name, .source = config->source, .target = config->target, .path = path,
+                             .message_id = kind == 'h' ? MESSAGE_HELD : kind == 'u' ? MESSAGE_WITHHELD : NULL,
+                             .reason = kind == 'h' ? "changed" : kind == 'u' ? "unreadable" : "left-out" };
         char **grown, *key;
 
         if (asprintf(&key, "%c%s", kind, path) < 0)

@@ -7,7 +7,6 @@
 #include "fs.h"
 #include "hindsight.h"
 #include "moves.h"
-#include "savelog.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -17,9 +16,6 @@
 
 #define PAUSE_MIN_USEC (USEC_PER_SEC)
 #define PAUSE_MAX_USEC (60 * USEC_PER_SEC)
-
-/* So long a wave of saves is told by its first names, however often the queue runs empty meanwhile. */
-#define TOLD_USEC (60 * USEC_PER_SEC)
 
 /* At a stop what fails is tried so often, and what somebody still writes is waited for about as long as it takes a service to die. */
 enum { LAST_ATTEMPTS = 3, LAST_BUSY_ATTEMPTS = 20 };
@@ -39,6 +35,7 @@ static uint64_t now_usec(const Writeback *wb) {
 
 void writeback_init(Writeback *wb) {
         wb->sourcefd = wb->mirrorfd = -1;
+        wb->log.config = wb->config;
 }
 
 void writeback_done(Writeback *wb) {
@@ -172,9 +169,7 @@ static void came_back(Writeback *wb, SaveItem *item) {
         switch (outcome) {
         case SAVE_DONE:
                 wb->n_saved++;
-                if (wb->n_lines == 0)
-                        wb->told_usec = now_usec(wb);
-                savelog_done(wb->config, item, wb->n_lines++ < SAVELOG_LINES_MAX);
+                savelog_done(&wb->log, item, now_usec(wb));
                 note_conflict(wb, item);
                 if (item->save.kind != SAVE_BESIDE) {
                         agreed(wb, item);
@@ -219,7 +214,7 @@ static void came_back(Writeback *wb, SaveItem *item) {
         item->due_usec = now_usec(wb) + pause_usec(wb, item);
         if (wb->queue.last && item->attempts >= (outcome == SAVE_BUSY ? (unsigned) LAST_BUSY_ATTEMPTS : LAST_ATTEMPTS))
                 item->state = ITEM_REFUSED;
-        savelog_trouble(wb->config, item);
+        savelog_trouble(&wb->log, item, now_usec(wb));
 }
 
 static void save_item_done(Job *job) {
@@ -288,7 +283,7 @@ static void start(Writeback *wb) {
                         if (item->state != ITEM_WAITING || (item->due_usec > now && !(wb->queue.last && item->attempts == 0 && item->action != PLAN_DELETE)))
                                 continue;
                         if (savequeue_is_incomplete(&wb->queue, item))
-                                savelog_incomplete(wb->config, item, savequeue_missing(&wb->queue, item), wb->queue.last);
+                                savelog_incomplete(&wb->log, item, savequeue_missing(&wb->queue, item), wb->queue.last, now);
                         else if ((item->action == PLAN_DELETE && !wb->sure) || savequeue_has_to_wait(&wb->queue, item) || !has_room(wb, item))
                                 wb->waits = true;
                         else
@@ -438,8 +433,7 @@ int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Mani
                 r = take_wanted(wb, wanted, n, look, &moves);
         moves_done(&moves);
         if (r == 0 && wb->n_running == 0 && n == 0) {
-                if (now_usec(wb) - wb->told_usec >= TOLD_USEC)
-                        writeback_tell_rest(wb);
+                savelog_rest(&wb->log, now_usec(wb));
                 if (wb->n_saved >= LARGE_WAVE)
                         give_back_memory();
                 wb->n_saved = 0;
@@ -448,8 +442,7 @@ int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Mani
 }
 
 void writeback_tell_rest(Writeback *wb) {
-        savelog_more(wb->config, wb->n_lines);
-        wb->n_lines = 0;
+        savelog_end(&wb->log);
 }
 
 Manifest *writeback_take(Writeback *wb) {

@@ -14,6 +14,7 @@
 #include "deletions.h"
 #include "look.h"
 #include "pool.h"
+#include "savelog.h"
 #include "savequeue.h"
 
 #include <systemd/sd-event.h>
@@ -43,9 +44,8 @@ typedef struct Writeback {
         bool armed, sure;
         bool polite;                       /* clients are at work: the disk is theirs first */
         bool eventless;                    /* of the source; its filesystem may give a file another inode number at any time */
-        size_t n_lines;                    /* saves since the last were told of */
+        SaveLog log;
         size_t n_saved;                    /* since the queue ran empty */
-        uint64_t told_usec;                /* when it began to be told */
         size_t n_conflicts;                /* versions put into conflicts/ and not yet acknowledged */
         char *conflict;                    /* the last of these, from the source's root */
         uint64_t n_saves, saved_bytes, n_failures, n_deletions, n_conflicts_ever; /* of all its life: files, bytes that moved, attempts that failed */

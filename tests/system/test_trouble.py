@@ -174,7 +174,7 @@ class Replaced(Trouble):
 
 
     def test_a_source_that_was_away_for_a_moment_is_watched_on(self):
-        self.happens_again = "is gone, or another filesystem"
+        self.happens_again = "is gone, or another filesystem|Mirror .m. is degraded"
         self.write("a", size=MIB)
         daemon = self.ready(self.config(PollInterval="off"))
         for i in range(5):
