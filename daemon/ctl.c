@@ -33,6 +33,7 @@ static const Verb verbs[] = {
         { "verify", 0, ANY, ctl_verify, "[NAME...]", "Read the copies in RAM again and compare their digests" },
         { "reload", 0, 0, ctl_reload, "", "Read the configuration again and plan anew" },
         { "plan", 0, ANY, ctl_plan, "[MIRROR...]", "What would be staged now, and whether it fits; without a daemon" },
+        { "users", 0, ANY, ctl_users, "[MIRROR...]", "Who uses the copies in RAM, and who the disk though he need not" },
         { "doctor", 0, 0, ctl_doctor, "", "Are this machine and its engines set up well, and what mends them" },
         { "cat-config", 0, 0, ctl_cat_config, "", "The files of the configuration, or with --effective what they amount to" },
         { "metrics", 0, 0, ctl_metrics, "", "Numbers for Prometheus" },
@@ -76,8 +77,8 @@ static const Option options[] = {
         { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "", "Not some by name, but all that there is to it" },
         { "no-block", "no-wait", OPTION_FLAG, FIELD(no_block), "stage release accept sync verify reload", "",
           "Do not wait until it is done" },
-        { "config", NULL, OPTION_TEXT, FIELD(config), "plan doctor cat-config", "=FILE", "Read FILE alone, and no drop-ins" },
-        { "root", NULL, OPTION_TEXT, FIELD(root), "plan doctor cat-config", "=DIR",
+        { "config", NULL, OPTION_TEXT, FIELD(config), "plan users doctor cat-config", "=FILE", "Read FILE alone, and no drop-ins" },
+        { "root", NULL, OPTION_TEXT, FIELD(root), "plan users doctor cat-config", "=DIR",
           "Look things up below DIR" },
         { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "", "Every setting with the value that it has" },
 };

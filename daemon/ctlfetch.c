@@ -56,6 +56,21 @@ static sd_bus_message *message_about(CtlBus *bus, const char *member, const char
         return message && sd_bus_message_append(message, "s", mirror) < 0 ? sd_bus_message_unref(message) : message;
 }
 
+UsersMirror *ctl_fetch_mirrors(const json_t *status, size_t *ret_n) {
+        const json_t *list = json_object_get(status, "mirrors");
+        UsersMirror *mirrors = calloc(json_array_size(list) + 1, sizeof(*mirrors));
+
+        *ret_n = 0;
+        for (size_t i = 0; mirrors && i < json_array_size(list); i++) {
+                const json_t *mirror = json_array_get(list, i);
+                UsersMirror *next = &mirrors[*ret_n];
+
+                *next = (UsersMirror){ ctl_reply_text(mirror, "name"), ctl_reply_text(mirror, "source"), ctl_reply_text(mirror, "target") };
+                *ret_n += next->name && next->source && next->target;
+        }
+        return mirrors;
+}
+
 CtlTrouble ctl_fetch_models(CtlBus *bus, const char *mirror, json_t **ret, char **ret_reason) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = message_about(bus, "ListModels", mirror), *reply = NULL;
         CtlTrouble trouble = ctl_bus_call(bus, call, CTL_CALL_USEC, &reply, ret_reason);

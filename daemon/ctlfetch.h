@@ -6,6 +6,7 @@
 #include "base.h"
 #include "ctlbus.h"
 #include "ctljson.h"
+#include "users.h"
 
 /* GetStatus(): { "daemon": {}, "mirrors": [ {} ] }, a new reference. */
 CtlTrouble ctl_fetch_status(CtlBus *bus, json_t **ret, char **ret_reason);
@@ -15,6 +16,9 @@ int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret);
 
 /* What stands for it where there is no daemon: a new reference, NULL on ENOMEM. */
 json_t *ctl_fetch_absent(void);
+
+/* The mirrors of such a status with their places: a new array, whose strings are borrowed from @status. NULL for want of memory. */
+UsersMirror *ctl_fetch_mirrors(const json_t *status, size_t *ret_n);
 
 /* ListModels() of a mirror: [ {} ], a new reference. */
 CtlTrouble ctl_fetch_models(CtlBus *bus, const char *mirror, json_t **ret, char **ret_reason);

@@ -9,7 +9,7 @@
 #include "ctltable.h"
 #include "filerow.h"
 
-enum { FILE_MIRROR, FILE_STATE, FILE_SIZE, FILE_ROOM, FILE_WHERE, FILE_METHOD, FILE_DIGEST, FILE_PATH, FILE_REASON };
+enum { FILE_MIRROR, FILE_STATE, FILE_SIZE, FILE_ROOM, FILE_WHERE, FILE_METHOD, FILE_DIGEST, FILE_PATH, FILE_REASON, FILE_USERS };
 static const CtlColumn file_columns[] = {
         [FILE_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror that it belongs to" },
         [FILE_STATE] = { "state", CELL_TEXT, 0, "staged, waiting, linked, withheld, ...: see shmstagectl(1)" },
@@ -20,6 +20,7 @@ static const CtlColumn file_columns[] = {
         [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA, "XXH3-128, as xxh128sum prints it" },
         [FILE_PATH] = { "path", CELL_PATH, COLUMN_CUT, "relative to the mirror's root" },
         [FILE_REASON] = { "reason", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "why it is in this state" },
+        [FILE_USERS] = { "users", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "processes that have it open" },
 };
 
 enum { MODEL_MIRROR, MODEL_NAME, MODEL_STATE, MODEL_SIZE, MODEL_RAM, MODEL_FILES, MODEL_READY, MODEL_REASON };
@@ -84,14 +85,17 @@ typedef struct Listing {
         const Ctl *ctl;
         CtlTable *table;
         const char *mirror;
+        Users users; /* if they are wanted */
 } Listing;
 
 static int add_file(const FetchedFile *file, void *userdata) {
         Listing *listing = userdata;
         CtlTable *table = listing->table;
+        _cleanup_(freep) char *who = NULL;
 
         if (!wants_state(listing->ctl, file->state))
                 return 0;
+        who = listing->users.n > 0 ? users_of(&listing->users, listing->mirror, file->path) : NULL;
         ctl_table_row(table);
         ctl_table_set(table, FILE_MIRROR, listing->mirror);
         ctl_table_set(table, FILE_STATE, file->state);
@@ -103,6 +107,7 @@ static int add_file(const FetchedFile *file, void *userdata) {
         ctl_table_set(table, FILE_DIGEST, *file->digest ? file->digest : NULL);
         ctl_table_set(table, FILE_PATH, file->path);
         ctl_table_set(table, FILE_REASON, *file->reason ? file->reason : NULL);
+        ctl_table_set(table, FILE_USERS, who && *who ? who : NULL);
         return 0;
 }
 
@@ -137,21 +142,32 @@ static CtlTrouble list_mirror(CtlBus *bus, Listing *listing, char **ret_reason) 
         return trouble;
 }
 
+/* Who has what open, if that is a column. What cannot be found out leaves it empty. */
+static void find_users(Listing *listing, const json_t *status) {
+        _cleanup_(machine_done) Machine machine = MACHINE_NONE;
+        _cleanup_(freep) UsersMirror *mirrors = NULL;
+        size_t n;
+
+        if (listing->ctl->models || !ctl_table_wants(listing->table, FILE_USERS) || machine_open(NULL, &machine) < 0)
+                return;
+        mirrors = ctl_fetch_mirrors(status, &n);
+        if (mirrors && users_find(&machine, mirrors, n, &listing->users) < 0)
+                listing->users = (Users){ 0 };
+}
+
 /* Those that are named, or all. */
 static CtlTrouble list_mirrors(CtlBus *bus, Listing *listing, char *const *names, char **ret_reason) {
         json_t *status = NULL;
-        CtlTrouble trouble = CTL_TROUBLE_NONE;
-        const json_t *mirrors;
+        CtlTrouble trouble = ctl_fetch_status(bus, &status, ret_reason);
+        const json_t *mirrors = json_object_get(status, "mirrors");
 
+        if (trouble == CTL_TROUBLE_NONE)
+                find_users(listing, status);
         for (size_t i = 0; trouble == CTL_TROUBLE_NONE && names[i]; i++) {
                 listing->mirror = names[i];
                 trouble = list_mirror(bus, listing, ret_reason);
         }
-        if (names[0])
-                return trouble;
-        trouble = ctl_fetch_status(bus, &status, ret_reason);
-        mirrors = json_object_get(status, "mirrors");
-        for (size_t i = 0; trouble == CTL_TROUBLE_NONE && i < json_array_size(mirrors); i++) {
+        for (size_t i = 0; trouble == CTL_TROUBLE_NONE && !names[0] && i < json_array_size(mirrors); i++) {
                 listing->mirror = ctl_reply_text(json_array_get(mirrors, i), "name");
                 if (listing->mirror)
                         trouble = list_mirror(bus, listing, ret_reason);
@@ -177,6 +193,7 @@ int ctl_list(const Ctl *ctl, char *const *arguments) {
                 trouble = list_mirrors(&bus, &listing, arguments, &reason);
                 ctl_bus_close(&bus);
         }
+        users_done(&listing.users);
         if (trouble == CTL_TROUBLE_NONE)
                 return ctl_table_print(table);
         ctl_error("%s", reason ? reason : strerror(ENOMEM));

@@ -54,3 +54,4 @@ CtlFunction ctl_metrics;
 CtlFunction ctl_reload;
 CtlFunction ctl_cat_config;
 CtlFunction ctl_doctor;
+CtlFunction ctl_users;

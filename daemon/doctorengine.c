@@ -127,17 +127,11 @@ static bool tell_disk(const DoctorFacts *facts, const FactsEngine *engine, const
                 (void) snprintf(who, sizeof(who), " (process %d)", run->pid);
         if (location && !facts_is_below(location->path, mirror->target)) {
                 better = facts_move_path(location->path, mirror->source, mirror->config->target);
-                advice = better ? engine_advice(location, better) : NULL;
+                advice = better ? engine_advice(location, better, engine->unit ? engine->name : NULL) : NULL;
                 doctor_say(report, DOCTOR_PROBLEM, engine->name, "It reads the disk, not the mirror%s: %s%s%s", who, location->setting,
                            location->automatic ? " is not set, so it looks in " : location->variable ? "=" : " ", location->path);
-                if (advice && location->variable) {
-                        _cleanup_(freep) char *text = NULL;
-
-                        if (asprintf(&text, "[Service] Environment=%s", advice) < 0)
-                                text = NULL;
-                        fix_setting(report, engine, text && engine->unit ? text : advice);
-                } else
-                        fix_setting(report, engine, advice ? advice : mirror->config->target);
+                doctor_fix(report, "%s", advice ? advice : "");
+                report->failed = report->failed || !advice;
                 return true;
         }
         if (!file_names_source(facts, run, mirror, &file))

@@ -262,10 +262,15 @@ int engine_locks(char *const *arguments, char *const *environment, char **ret) {
         return find_switch(switches, ELEMENTSOF(switches), arguments, environment, ret);
 }
 
-char *engine_advice(const EngineLocation *location, const char *path) {
+char *engine_advice(const EngineLocation *location, const char *path, const char *unit) {
+        const char *dot = unit ? strrchr(unit, '.') : NULL;
+        bool service = string_equal(dot, ".service");
         char *text;
+        int n;
 
-        if (asprintf(&text, location->setting[0] ? "%s%s%s" : "%.0s%.0s%s", location->setting, location->variable ? "=" : " ", path) < 0)
-                return NULL;
-        return text;
+        if (service)
+                n = asprintf(&text, "systemctl edit %s: %s%s%s%s", unit, location->variable ? "[Service] Environment=" : "", location->setting, location->variable ? "=" : " ", path);
+        else
+                n = asprintf(&text, "start it anew: %s%s%s", location->setting, location->variable ? "=" : " ", path);
+        return n < 0 ? NULL : text;
 }

@@ -30,9 +30,10 @@ __shmstagectl_columns() {
     case $1 in
     list)
         [[ " ${words[*]} " == *" --models "* ]] && echo mirror name state size ram files ready reason ||
-            echo mirror state size room where method digest path reason
+            echo mirror state size room where method digest path reason users
         ;;
     plan) echo mirror action size path ;;
+    users) echo reads pid user command unit how mirror path fix ;;
     esac
 }
 
@@ -63,7 +64,7 @@ _shmstagectl() {
     local cur prev words cword word verb= options
     local -A verbs=(
         [NAMES]='wait stage release accept verify'
-        [MIRRORS]='status list plan'
+        [MIRRORS]='status list plan users'
         [NOTHING]='sync reload doctor cat-config metrics'
     )
     local -A own=(
@@ -77,6 +78,7 @@ _shmstagectl() {
         [verify]='--no-block --no-wait'
         [reload]='--no-block --no-wait'
         [plan]='--config= --root='
+        [users]='--config= --root='
         [doctor]='--config= --root='
         [cat-config]='--config= --root= --effective'
     )

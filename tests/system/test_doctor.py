@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -368,6 +369,9 @@ class Checks(Case):
     def test_each_check_has_a_case_that_is_well_and_one_that_is_not(self):
         names = subprocess.run([CHECKS], capture_output=True, text=True, check=True).stdout.split()
         self.assertGreater(len(names), 20)
+        page = (pathlib.Path(__file__).parents[2] / "docs/shmstagectl.1").read_text()
+        section = re.search(r"^\.Sh CHECKS\n(.*?)^\.Sh ", page, re.M | re.S).group(1)
+        self.assertEqual(re.findall(r"^\.It Cm ([\w-]+)$", section, re.M), names)
         good = {f["check"] for f in self.machine({}).findings()[0] if f["verdict"] == "ok"} | {c[0] for c in CASES if c[2] == "ok"}
         bad = {c[0] for c in CASES if c[2] in ("warning", "problem")}
         self.assertEqual((sorted(good), sorted(bad)), (sorted(names), sorted(names)))

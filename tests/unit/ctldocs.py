@@ -59,7 +59,8 @@ def items(text, macro):
 
 def tables():
     """Commands that print tables -> their columns."""
-    return {('list',): columns('list'), ('list', '--models'): columns('list', '--models'), ('plan',): columns('plan')}
+    return {('list',): columns('list'), ('list', '--models'): columns('list', '--models'), ('plan',): columns('plan'),
+            ('users',): columns('users')}
 
 
 class Program(unittest.TestCase):
