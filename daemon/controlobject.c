@@ -55,13 +55,15 @@ static uint64_t uptime(const ControlObject *object) {
 static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         ControlObject *object = userdata;
-        _cleanup_(freep) MirrorStatus *statuses = roster_statuses(object->options.roster);
+        _cleanup_(freep) MirrorStatus *statuses = NULL;
         ControlState state = state_of(object);
         size_t n = object->options.roster->n;
         ControlFacts facts;
         int r;
 
         (void) error;
+        roster_measure(object->options.roster);
+        statuses = roster_statuses(object->options.roster);
         if (!statuses)
                 return -ENOMEM;
         facts = controlstatus_facts(&state, statuses, n);
@@ -236,6 +238,7 @@ static int get_metrics(sd_bus_message *call, void *userdata, sd_bus_error *error
         int r;
 
         (void) error;
+        roster_measure(object->options.roster);
         statuses = roster_statuses(object->options.roster);
         if (statuses)
                 text = metrics_text(statuses, object->options.roster->n, SHMSTAGED_VERSION);

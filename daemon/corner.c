@@ -323,19 +323,29 @@ int corner_remove_tree(int dirfd, const char *name) {
         return remove_one(dirfd, name, NULL);
 }
 
+typedef struct Count {
+        uint64_t bytes, files;
+} Count;
+
 static int count_one(int dirfd, const char *name, void *userdata) {
-        uint64_t *bytes = userdata;
+        Count *count = userdata;
         struct stat st;
 
         if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (S_ISDIR(st.st_mode))
                 return for_each(dirfd, name, count_one, userdata);
+        count->files += S_ISREG(st.st_mode);
         if (S_ISREG(st.st_mode) && st.st_nlink == 1)
-                *bytes += (uint64_t) st.st_blocks * 512;
+                count->bytes += (uint64_t) st.st_blocks * 512;
         return 0;
 }
 
-int corner_count_tree(int dirfd, const char *name, uint64_t *bytes) {
-        return count_one(dirfd, name, bytes);
+int corner_count_tree(int dirfd, const char *name, uint64_t *bytes, uint64_t *files) {
+        Count count = {};
+        int r = count_one(dirfd, name, &count);
+
+        *bytes += count.bytes;
+        *files += count.files;
+        return r;
 }

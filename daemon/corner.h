@@ -72,5 +72,5 @@ int place_age(const char *name, const struct stat *st, uint64_t *ret_usec);
 
 /* Removes what is below @name in @dirfd and itself. Follows nothing. */
 int corner_remove_tree(int dirfd, const char *name);
-/* Bytes of files below that have no other name. */
-int corner_count_tree(int dirfd, const char *name, uint64_t *bytes);
+/* Adds files below, and the bytes of those that have no other name. */
+int corner_count_tree(int dirfd, const char *name, uint64_t *bytes, uint64_t *files);

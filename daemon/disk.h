@@ -95,8 +95,8 @@ int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **r
 int disk_empty_trash(Disk *disk, uint64_t keep_usec);
 /* Removes what was put there first. Positive if something was, 0 if the trash is empty. */
 int disk_empty_oldest(Disk *disk);
-/* Bytes in the trash (of files with no other name). */
-int disk_trash_bytes(Disk *disk, uint64_t *ret);
+/* What is in the trash: files, and bytes on disk of those that have no other name. */
+int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files);
 /* Positive if something is in it. */
 int disk_has_trash(Disk *disk);
 /* True if so many bytes may fit on the disk when the trash is empty, as far as that can be known. */

@@ -158,16 +158,18 @@ int disk_empty_oldest(Disk *disk) {
         return empty(disk, &(Emptying){ .oldest = true });
 }
 
-int disk_trash_bytes(Disk *disk, uint64_t *ret) {
+int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
         _cleanup_(close_fdp) int fd = corner_open(disk->rootfd, CORNER_TRASH, false);
-        uint64_t bytes = 0;
+        uint64_t bytes = 0, files = 0;
         int r;
 
         if (fd < 0 && fd != -ENOENT)
                 return fd;
-        r = fd < 0 ? 0 : corner_count_tree(fd, ".", &bytes);
-        if (r == 0)
-                *ret = bytes;
+        r = fd < 0 ? 0 : corner_count_tree(fd, ".", &bytes, &files);
+        if (r == 0) {
+                *ret_bytes = bytes;
+                *ret_files = files;
+        }
         return r;
 }
 
@@ -189,10 +191,10 @@ int disk_has_trash(Disk *disk) {
 }
 
 bool disk_fits_without_trash(Disk *disk, uint64_t bytes) {
-        uint64_t trash;
+        uint64_t trash, files;
         FsRoom room;
 
-        if (fs_room(disk->rootfd, &room) < 0 || room.total == 0 || disk_trash_bytes(disk, &trash) < 0)
+        if (fs_room(disk->rootfd, &room) < 0 || room.total == 0 || disk_count_trash(disk, &trash, &files) < 0)
                 return true;
         return room.free + trash >= bytes;
 }

@@ -18,30 +18,12 @@ const char *file_state_name(FileState state) {
 
 /* ---- which lists there are ---- */
 
-/* At the end only as long as what is in it is being removed: then it goes to the job that lets go of it. */
-static const Manifest *readable_base(const Mirror *m) {
-        switch (m->state) {
-        case MIRROR_GONE:
-        case MIRROR_FAILED:
-        case MIRROR_REMOVING:
-                return NULL;
-        case MIRROR_STARTING:
-        case MIRROR_LOOKING:
-        case MIRROR_PLANNED:
-        case MIRROR_STAGING:
-        case MIRROR_SETTLED:
-        case MIRROR_SAVING:
-                break;
-        }
-        return m->attached ? m->attachment.base : NULL;
-}
-
 static void choose_lists(RowWalk *walk) {
         const Mirror *m = walk->mirror;
         bool planned = (m->state == MIRROR_PLANNED || m->state == MIRROR_STAGING) && m->look.source;
         const Fates *fates = planned ? &m->planned : &m->fates;
 
-        walk->base = readable_base(m);
+        walk->base = mirrorstate_is_attached(m) ? m->attachment.base : NULL;
         if (!walk->base)
                 return;
         walk->source = planned ? m->look.source : m->source;

@@ -76,6 +76,18 @@ static int read_machine(int proc, MemoryFacts *facts) {
         return 0;
 }
 
+bool memory_swap_is_used(const char *proc) {
+        _cleanup_(close_fdp) int fd = open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(freep) char *text = NULL;
+        uint64_t total, left;
+
+        if (fd < 0 || fs_read_text(fd, "meminfo", 64 * KIB, &text) < 0)
+                return true;
+        if (find_number(text, "SwapTotal:", &total) < 0)
+                return false; /* a kernel without CONFIG_SWAP */
+        return find_number(text, "SwapFree:", &left) < 0 || left != total;
+}
+
 /* Is "memory" one of the comma-separated controllers in [list, end)? */
 static bool names_memory(const char *list, const char *end) {
         while (list < end) {

@@ -20,4 +20,6 @@ typedef struct MemoryFacts {
 
 /* @proc is "/proc", @cgroup "/sys/fs/cgroup", or a test's. A missing cgroup tree is no error. */
 int memory_read(const char *proc, const char *cgroup, MemoryFacts *ret);
+/* True if anything at all is on swap, or if that is not known. */
+bool memory_swap_is_used(const char *proc);
 void memory_facts_done(MemoryFacts *facts);

@@ -32,6 +32,8 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         m->scrub = (Scrub){ .event = context->event, .pool = context->savers, .config = &m->config, .attachment = &m->attachment,
                             .may_run = mirrorcycle_may_scrub, .is_watched = mirrorcycle_is_watched, .look = mirrorcycle_on_strange_file,
                             .ended = mirrorend_on_saved, .userdata = m };
+        m->measures = (Measures){ .pool = context->savers, .config = &m->config, .ended = mirrorend_on_saved, .userdata = m };
+        measures_init(&m->measures);
         m->lookout = (Lookout){ .event = context->event, .watch = context->watch, .number = number, .look = mirrorcycle_look, .userdata = m };
         r = mirror_config_copy(config, &m->config);
         if (r == 0)
@@ -54,6 +56,7 @@ Mirror *mirror_free(Mirror *m) {
         sweep_done(&m->sweep);
         trash_done(&m->trash);
         scrub_done(&m->scrub);
+        measures_done(&m->measures);
         deletions_done(&m->deletions);
         wishes_done(&m->wishes);
         wishes_done(&m->looking);
@@ -134,63 +137,21 @@ unsigned mirror_number(const Mirror *m) {
         return m->number;
 }
 
+MirrorState mirror_state(const Mirror *m) {
+        return m->state;
+}
+
+void mirror_measure(Mirror *m) {
+        if (!mirrorstate_is_attached(m))
+                return;
+        if (m->attachment.mount.answer[MOUNT_NOSWAP] == MOUNT_TAKEN)
+                m->measures.swapped_bytes = 0;
+        else
+                measures_ask_swap(&m->measures, m->attachment.mount.fd);
+}
+
 bool mirror_is_settled(const Mirror *m) {
         return m->state == MIRROR_SETTLED && !m->has_next && !m->retry_all;
-}
-
-static void add_writeback(const Mirror *m, MirrorStatus *status) {
-        SaveQueueStatus saves = savequeue_status(&m->writeback.queue);
-
-        if (!m->config.write_back)
-                return;
-        status->n_held = 0;
-        status->n_unsaved = saves.n_unsaved;
-        status->n_saving = saves.n_running;
-        status->n_refused = saves.n_refused;
-        status->unsaved_bytes = saves.bytes;
-        status->n_deletions_held = m->deletions.n_held;
-        status->n_conflicts = m->writeback.n_conflicts;
-        status->conflict = m->writeback.conflict;
-        status->unsaved = saves.n_failing > 0 ? saves.problem : m->deletions.held ? m->deletions.held : saves.problem;
-        status->save_fails = saves.n_failing > 0;
-}
-
-static MirrorCounters count(const Mirror *m) {
-        MirrorCounters counters = {
-                .staging_mismatches = m->round.n_mismatches, .saved_files = m->writeback.n_saves, .saved_bytes = m->writeback.saved_bytes,
-                .save_failures = m->writeback.n_failures, .deletions = m->writeback.n_deletions + m->sweep.n_removed, .conflicts = m->writeback.n_conflicts_ever,
-                .scrubbed_bytes = m->scrub.all_bytes, .scrub_mismatches = m->scrub.n_found, .scrub_repairs = m->scrub.n_repaired,
-        };
-
-        memcpy(counters.staged, m->round.ways, sizeof(counters.staged));
-        return counters;
-}
-
-MirrorStatus mirror_status(const Mirror *m) {
-        MirrorStatus status = {
-                .name = m->config.name, .state = m->state, .ready = m->ready, .failing = m->failing,
-                .done_bytes = atomic_load(&m->progress), .seen = atomic_load(&m->steps),
-                .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
-                .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
-                .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
-                .copied_bytes = m->round.copied_bytes, .direct_bytes = m->round.direct_bytes,
-                .files = m->n_files, .bytes = m->n_bytes, .n_models = m->n_models, .n_linked = m->n_linked, .n_released = wishes_n_released(&m->wishes), .source = m->config.source, .target = m->config.target,
-                .trash_bytes = UINT64_MAX, .trash_files = UINT64_MAX, .swapped_bytes = UINT64_MAX,
-        };
-
-        status.scrubbed_bytes = m->scrub.bytes;
-        status.n_repaired = m->scrub.n_repaired;
-        status.n_damaged = scrub_n_damaged(&m->scrub);
-        status.counters = count(m);
-        add_writeback(m, &status);
-        status.life = status.done_bytes + status.seen + atomic_load(&m->saved);
-        if (m->state == MIRROR_STAGING && m->look.plan)
-                status.todo_bytes = m->look.plan->stage_bytes;
-        if (m->round.stage)
-                status.path = stage_current_path(m->round.stage);
-        if (m->state == MIRROR_REMOVING)
-                status.bytes -= MIN(status.bytes, m->round.removed_bytes);
-        return status;
 }
 
 void mirror_tell(Mirror *m) {

@@ -46,10 +46,14 @@ void mirror_abandon(Mirror *mirror);
 
 const MirrorConfig *mirror_config(const Mirror *mirror);
 unsigned mirror_number(const Mirror *mirror);
+MirrorState mirror_state(const Mirror *mirror);
 MirrorStatus mirror_status(const Mirror *mirror);
 
 /* Logs that it is degraded, or whole again, if that is another thing than was logged last. */
 void mirror_tell(Mirror *mirror);
+
+/* Somebody looks at the status: what is not kept up by itself, because it takes a while and nobody may ever ask, is counted in the background for the next time. */
+void mirror_measure(Mirror *mirror);
 
 /* True if it is settled and nothing is waiting to be looked at on account of mirror_reconfigure(). */
 bool mirror_is_settled(const Mirror *mirror);

@@ -118,6 +118,7 @@ static void settled(Mirror *m) {
         }
         count_models(m);
         mirrorstate_set(m, MIRROR_SETTLED);
+        mirrorstate_measure(m);
         give_back_memory();
         scrub_update(&m->scrub, m->round.tasks.layout);
         lookout_rest(&m->lookout, &m->config, reason_to_look(m));
@@ -249,6 +250,7 @@ void mirrorcycle_look(void *userdata) {
         m->aside = !m->config.watch_source && m->complete && !m->retry_all && !m->look_wanted && !m->unsettled && !is_hurt(m);
         m->retry_all = m->reopened = m->look_wanted = false;
         take_wishes(m);
+        m->in_doubt = m->in_doubt || m->lookout.mirror_dirty;
         lookout_begun(&m->lookout);
         m->writeback.sure = false;
         m->deleted = deletions_begin(&m->deletions);
@@ -385,6 +387,7 @@ void mirrorcycle_proceed(Mirror *m) {
         assert(m->state == MIRROR_PLANNED);
         m->n_held = m->look.plan->n_held;
         atomic_store(&m->progress, 0);
+        (void) sd_event_now(m->context->event, CLOCK_MONOTONIC, &m->begun_usec);
         if (mirrorstate_start_round(m, m->look.plan, m->fit.need_bytes, on_staged) < 0) {
                 mirrorend_fail(m, NULL);
                 return;

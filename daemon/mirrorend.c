@@ -68,7 +68,8 @@ static bool shall_remove(const Mirror *m) {
 /* Called when no job of ours is out. */
 void mirrorend_wind_down(Mirror *m) {
         scrub_stop(&m->scrub);
-        m->winding = m->writeback.n_running > 0 || m->sweep.running || m->trash.running || m->scrub.running;
+        measures_stop(&m->measures);
+        m->winding = m->writeback.n_running > 0 || m->sweep.running || m->trash.running || m->scrub.running || m->measures.running;
         if (m->winding)
                 return; /* mirrorend_on_saved() comes back to this */
         mirrorstate_absorb(m);
@@ -183,6 +184,7 @@ void mirrorend_on_saved(void *userdata) {
                 if (m->base_moved)
                         lookout_ask(&m->lookout, true); /* it will find nothing, and then the manifest is saved */
         }
+        mirrorstate_measure(m);
         if (m->writeback.n_running == 0) /* while many are saved, the status is counted once in a while only */
                 m->context->changed(m, m->context->userdata);
 }

@@ -36,6 +36,32 @@ const Models *mirrorstate_models(const Mirror *m) {
         return planned && m->look.models ? m->look.models : m->models;
 }
 
+/* At the end there is a job that lets go of both. */
+bool mirrorstate_is_attached(const Mirror *m) {
+        switch (m->state) {
+        case MIRROR_GONE:
+        case MIRROR_FAILED:
+        case MIRROR_REMOVING:
+                return false;
+        case MIRROR_STARTING:
+        case MIRROR_LOOKING:
+        case MIRROR_PLANNED:
+        case MIRROR_STAGING:
+        case MIRROR_SETTLED:
+        case MIRROR_SAVING:
+                break;
+        }
+        return m->attached;
+}
+
+/* Whatever puts something into the trash, or takes something out of it, makes the key another one. */
+void mirrorstate_measure(Mirror *m) {
+        uint64_t key = m->writeback.n_saves + m->writeback.n_deletions + m->sweep.n_removed + m->trash.n_runs;
+
+        if (m->config.write_back && m->state == MIRROR_SETTLED && !m->lost)
+                measures_count_trash(&m->measures, m->attachment.sourcefd, key);
+}
+
 bool mirrorstate_is_armed(const Mirror *m) {
         return m->ready && m->complete && m->lookout.guard_armed && !m->lookout.guard_blind && !m->lookout.guard_lost;
 }
@@ -88,6 +114,8 @@ int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*f
         };
 
         if (m->look.source)
+                m->layout = m->look.layout;
+        if (m->look.source)
                 fates_begin(&m->planned, plan, m->look.source, !m->config.write_back);
         else
                 fates_done(&m->planned);
@@ -115,6 +143,7 @@ void mirrorstate_take_back(Mirror *m) {
                 pathset_done(&m->missing);
         else if (hindsight_await_reports(m->look.plan, &m->missing) > 0)
                 lookout_ask(&m->lookout, false);
+        m->in_doubt = false;
         r = writeback_update(&m->writeback, &m->look, m->attachment.base, m->round.altered);
         if (r > 0)
                 mirrorlog_brake(&m->config, m->deletions.held);

@@ -10,6 +10,7 @@
 #include "fit.h"
 #include "look.h"
 #include "lookout.h"
+#include "measures.h"
 #include "round.h"
 #include "scrub.h"
 #include "status.h"
@@ -86,6 +87,7 @@ struct Mirror {
         Fit fit;
         Manifest *source;          /* as last seen, NULL before the first look */
         Models *models;            /* likewise */
+        LayoutKind layout;         /* likewise; LAYOUT_AUTO: not known yet */
         Fates fates, planned;      /* of what is in .source, and in the look at hand */
         Withheld withheld;
         Told told;
@@ -93,6 +95,7 @@ struct Mirror {
         Deletions deletions;
         Sweep sweep;
         Trash trash;
+        Measures measures;
         Scrub scrub;
         Wishes wishes;             /* of operators */
         MirrorListener *listeners;
@@ -107,12 +110,14 @@ struct Mirror {
         size_t n_models;           /* in RAM as a whole */
         bool recount;              /* .n_models is not true any more */
 
+        uint64_t begun_usec;       /* when the round at hand was begun; monotonic */
         bool attached;
         bool complete;             /* the first staging is over */
         bool ready;
         bool told_whole;           /* what was logged last: ready, or degraded */
         bool lost;                 /* the source */
         bool reattach;             /* the source was opened anew, the savers still have the old one */
+        bool in_doubt;             /* something was reported of the mirror, and the look at hand goes by it */
         bool unsettled;            /* something did not hold still, and is to be looked at again */
         bool retry_all;            /* look again, and give withheld files another try */
         bool trying_all;           /* the look at hand does */
@@ -143,6 +148,12 @@ void mirrorstate_count(Mirror *m);
 
 /* The models as they were last seen; NULL before the first look. They are borrowed until the loop goes on. */
 const Models *mirrorstate_models(const Mirror *m);
+
+/* True while base and mirror are there to be looked at from the loop: attached, and not being let go of. */
+bool mirrorstate_is_attached(const Mirror *m);
+
+/* What has to be counted is counted, if it may have changed. */
+void mirrorstate_measure(Mirror *m);
 
 /* Every change of the mirror has been seen since it was complete. */
 bool mirrorstate_is_armed(const Mirror *m);

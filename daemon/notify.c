@@ -4,11 +4,11 @@
 
 #include "notify.h"
 
+#include "clock.h"
 #include "log.h"
 #include "terminal.h"
 
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 /* By this much a timeout is moved with each sign of life: more than the longest pause between two of them on a slow
  * server, less than anyone would wait for a dead one. */
@@ -19,15 +19,8 @@
 /* For so long after a beginning the progress is looked at often. */
 #define QUICK_USEC (2 * USEC_PER_SEC)
 
-static uint64_t now_usec(void) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
-}
-
 void notify_init(Notify *notify) {
-        *notify = (Notify){ .moved_usec = now_usec(), .terminal = terminal_is_there() };
+        *notify = (Notify){ .moved_usec = clock_usec(CLOCK_MONOTONIC), .terminal = terminal_is_there() };
         if (notify->terminal)
                 log_set_before_line(terminal_clear);
 }
@@ -40,15 +33,14 @@ void notify_done(Notify *notify) {
         notify->said = NULL;
 }
 
-/* Measures since the staging began, because a window jumps with every file. */
 static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n) {
-        uint64_t life = 0, done = 0, now = now_usec(), spent;
+        uint64_t life = 0, now = clock_usec(CLOCK_MONOTONIC);
         bool staging = false, busy = false;
         StatusRate rate = {};
 
         for (size_t i = 0; i < n; i++) {
                 life += mirrors[i].life;
-                done += mirrors[i].done_bytes;
+                rate.bytes_per_sec += mirrors[i].rate;
                 staging = staging || mirrors[i].state == MIRROR_STAGING;
                 busy = busy || (mirrors[i].state != MIRROR_SETTLED && mirrors[i].state != MIRROR_GONE && mirrors[i].state != MIRROR_FAILED);
         }
@@ -59,15 +51,10 @@ static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n)
         }
         notify->busy = busy;
         if (staging && !notify->staging) {
-                notify->begun_usec = now;
-                notify->begun_bytes = done;
                 notify->moved_usec = now;
                 notify->quick_usec = now + QUICK_USEC;
         }
         notify->staging = staging;
-        spent = now - notify->begun_usec;
-        if (staging && spent >= USEC_PER_SEC / 5 && done > notify->begun_bytes)
-                rate.bytes_per_sec = (uint64_t) ((double) (done - notify->begun_bytes) * USEC_PER_SEC / (double) spent);
         rate.stalled_usec = now - notify->moved_usec;
         return rate;
 }
@@ -96,11 +83,11 @@ void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool w
 }
 
 uint64_t notify_stalled_usec(const Notify *notify) {
-        return now_usec() - notify->moved_usec;
+        return clock_usec(CLOCK_MONOTONIC) - notify->moved_usec;
 }
 
 uint64_t notify_interval_usec(const Notify *notify) {
-        return now_usec() < notify->quick_usec || notify->terminal ? USEC_PER_SEC / 5 : USEC_PER_SEC;
+        return clock_usec(CLOCK_MONOTONIC) < notify->quick_usec || notify->terminal ? USEC_PER_SEC / 5 : USEC_PER_SEC;
 }
 
 void notify_ready(void) {
@@ -108,11 +95,11 @@ void notify_ready(void) {
 }
 
 void notify_reloading(void) {
-        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_usec());
+        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) clock_usec(CLOCK_MONOTONIC));
 }
 
 void notify_stopping(Notify *notify) {
-        notify->quick_usec = now_usec() + QUICK_USEC;
+        notify->quick_usec = clock_usec(CLOCK_MONOTONIC) + QUICK_USEC;
         (void) sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu", (unsigned long long) EXTENSION_USEC);
 }
 

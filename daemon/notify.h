@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the service manager hears: sd_notify(3), and the terminal in its place. Keeps the rate of progress, says a thing only when it
+/* What the service manager hears: sd_notify(3), and the terminal in its place. Knows for how long nothing has moved, says a thing only when it
  * has changed, and extends a timeout only while something moves. */
 
 #include "base.h"
@@ -11,7 +11,6 @@ typedef struct Notify {
         char *said;            /* last STATUS= */
         uint64_t life;         /* of all mirrors at the last tick */
         uint64_t moved_usec;   /* when life last changed; CLOCK_MONOTONIC */
-        uint64_t begun_usec, begun_bytes; /* since when the rate is measured */
         uint64_t quick_usec;   /* until then the progress is looked at often */
         bool staging, busy;
         bool terminal;

@@ -7,7 +7,7 @@
 #include "log.h"
 
 static MirrorState state_of(const Roster *roster, size_t index) {
-        return mirror_status(roster->mirrors[index]).state;
+        return mirror_state(roster->mirrors[index]);
 }
 
 static void drop(Roster *roster, size_t index) {
@@ -170,6 +170,11 @@ RosterState roster_state(const Roster *roster) {
                         state.failed = mirror.problem ? mirror.problem : "files were left in the mirror";
         }
         return state;
+}
+
+void roster_measure(const Roster *roster) {
+        for (size_t i = 0; i < roster->n; i++)
+                mirror_measure(roster->mirrors[i]);
 }
 
 MirrorStatus *roster_statuses(const Roster *roster) {

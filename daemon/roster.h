@@ -52,5 +52,8 @@ typedef struct RosterState {
 } RosterState;
 RosterState roster_state(const Roster *roster);
 
+/* Somebody looks at the statuses: see mirror_measure(). */
+void roster_measure(const Roster *roster);
+
 /* A snapshot of all: an array of roster->n, NULL on ENOMEM. Strings are borrowed from the mirrors. */
 MirrorStatus *roster_statuses(const Roster *roster);

@@ -208,7 +208,7 @@ int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused) {
 }
 
 SaveQueueStatus savequeue_status(const SaveQueue *queue) {
-        SaveQueueStatus status = {};
+        SaveQueueStatus status = { .since_usec = UINT64_MAX };
         const char *refused = NULL;
 
         for (size_t i = 0; i < queue->n; i++) {
@@ -225,6 +225,7 @@ SaveQueueStatus savequeue_status(const SaveQueue *queue) {
                 } else {
                         status.n_unsaved++;
                         status.bytes += saveitem_bytes(item);
+                        status.since_usec = MIN(status.since_usec, item->since_usec);
                         if (item->attempts == 0) /* what was told of it, if anything, is not true any more: it can be saved now */
                                 continue;
                         status.n_failing += item->problem != NULL;

@@ -49,6 +49,7 @@ typedef struct SaveQueueStatus {
         size_t n_unsaved;        /* files, directories and links, refused ones left out */
         size_t n_running, n_failing, n_refused, n_deletions;
         uint64_t bytes;          /* not yet saved */
+        uint64_t since_usec;     /* when the oldest of these was first seen as it is; monotonic; UINT64_MAX: there is none */
         const char *problem;     /* the sentence about one that fails, else about one that is refused; NULL */
 } SaveQueueStatus;
 SaveQueueStatus savequeue_status(const SaveQueue *queue);

@@ -16,13 +16,14 @@ typedef struct Sum {
         uint64_t unsaved_bytes, scrubbed;
         size_t repaired, damaged;
         const char *unsaved_text;
-        bool save_fails;
+        bool save_fails, saves, all_saved;
+        size_t models, released;
         size_t withheld, unreadable, left_out, held, looking, at_work, removing, starting, gone;
         const char *path, *problem, *failed;
 } Sum;
 
 static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
-        Sum sum = {};
+        Sum sum = { .all_saved = true };
 
         for (size_t i = 0; i < n; i++) {
                 const MirrorStatus *m = &mirrors[i];
@@ -51,7 +52,11 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.conflicts += m->n_conflicts;
                 if (m->conflict)
                         sum.conflict = m->conflict;
+                sum.models += m->n_models;
+                sum.released += m->n_released;
                 sum.save_fails = sum.save_fails || m->save_fails;
+                sum.saves = sum.saves || m->saves;
+                sum.all_saved = sum.all_saved && (m->all_saved || !m->saves);
                 sum.saving_last += m->state == MIRROR_SAVING;
                 if (!sum.unsaved_text)
                         sum.unsaved_text = m->unsaved;
@@ -149,6 +154,8 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
                 r = text_append(line, "; %zu damaged in RAM", sum->damaged);
         if (r == 0 && sum->left_out > 0)
                 r = text_append(line, "; %zu left out for want of room", sum->left_out);
+        if (r == 0 && sum->released > 0)
+                r = text_append(line, "; %zu released", sum->released);
         if (r == 0 && sum->held > 0)
                 r = text_append(line, "; %zu changed in the mirror only", sum->held);
         if (r == 0 && sum->unsaved > 0)
@@ -181,8 +188,13 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
         char bytes[TEXT_BYTES_MAX];
         int r;
 
-        r = text_append(line, "%s: %llu %s, %s in RAM, verified", status_is_whole(mirrors, n) ? "Ready" : "Degraded",
-                        (unsigned long long) sum->files, sum->files == 1 ? "file" : "files", text_bytes(bytes, sum->bytes));
+        r = text_append(line, "%s: %llu %s", status_is_whole(mirrors, n) ? "Ready" : "Degraded", (unsigned long long) sum->files, sum->files == 1 ? "file" : "files");
+        if (r == 0 && sum->models > 0)
+                r = text_append(line, " (%zu %s)", sum->models, sum->models == 1 ? "model" : "models");
+        if (r == 0)
+                r = text_append(line, ", %s in RAM, verified", text_bytes(bytes, sum->bytes));
+        if (r == 0 && sum->saves && sum->all_saved)
+                r = text_append(line, "; all saved");
         if (r == 0 && sum->measured > 0)
                 r = text_append(line, "; 2 MiB pages: %llu%%", (unsigned long long) (sum->huge * 100 / sum->measured));
         if (r == 0 && sum->direct > 0)

@@ -39,6 +39,7 @@ static void trash_came_back(Job *job) {
         Trash *trash = done->trash;
 
         trash->running = false;
+        trash->n_runs++;
         if (done->again)
                 plan_run(trash);
         (void) close_fd(done->fd);

@@ -20,6 +20,7 @@ typedef struct Trash {
 
         sd_event_source *timer;
         bool running;
+        uint64_t n_runs;            /* that came to their end */
 } Trash;
 
 void trash_done(Trash *trash);

@@ -31,7 +31,7 @@ SEEDS = [int(os.environ["SHMSTAGED_CHURN_SEED"])] if "SHMSTAGED_CHURN_SEED" in o
 MINUTES = float(os.environ.get("SHMSTAGED_CHURN_MINUTES", "0"))
 STEPS = int(os.environ.get("SHMSTAGED_CHURN_STEPS", "400"))
 
-CLEAN = r"^Ready: \d+ files?, \S+ in RAM, verified(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
+CLEAN = r"^Ready: \d+ files?( \(\d+ models?\))?, \S+ in RAM, verified; all saved(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
 
 
 class Found(harness.Case):

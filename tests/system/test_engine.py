@@ -88,7 +88,7 @@ class Ways(Engine):
         daemon = self.staged_again("direct")
         self.assertLess(self.left, SIZE // 100)
         self.assertRegex(daemon.log(), r"Staged 'model': 40M, direct, 2 MiB pages: 100%")
-        daemon.wait_status(r"^Ready: 1 file, 40M in RAM, verified; 2 MiB pages: \d+%; direct reads: 100%")
+        daemon.wait_status(r"^Ready: 1 file, 40M in RAM, verified; all saved; 2 MiB pages: \d+%; direct reads: 100%")
         daemon.stop()
 
     def test_without_a_record_it_comes_directly_too(self):

@@ -37,7 +37,7 @@ from tracer import Tracer
 
 SEED = int(os.environ.get("SHMSTAGED_POWERCUT_SEED", "1"))
 STRIDE = 1 if "SHMSTAGED_POWERCUT_ALL" in os.environ else 4  # of the steps of a round at which the daemon is killed
-CLEAN = r"^Ready: \d+ files?, \S+ in RAM, verified(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
+CLEAN = r"^Ready: \d+ files?( \(\d+ models?\))?, \S+ in RAM, verified; all saved(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
 
 
 class Store(harness.Case):

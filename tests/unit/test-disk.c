@@ -438,7 +438,7 @@ static void what_is_expected_is_removed(void **state) {
 static void what_goes_to_the_trash_keeps_its_path(void **state) {
         Entry expected;
         char found[1024];
-        uint64_t bytes;
+        uint64_t bytes, files;
         ino_t ino;
 
         (void) state;
@@ -451,11 +451,13 @@ static void what_goes_to_the_trash_keeps_its_path(void **state) {
         assert_int_equal(count_in("trash", found), 1);
         assert_int_equal(look_at(found).st_ino, ino);
         assert_string_equal(found + strlen(found) - strlen("/a/file"), "/a/file");
-        assert_int_equal(disk_trash_bytes(&disk, &bytes), 0);
+        assert_int_equal(disk_count_trash(&disk, &bytes, &files), 0);
         assert_in_range(bytes, 100000, 120000);
+        assert_int_equal(files, 1);
         assert_int_equal(link(found, "disk/other"), 0);
-        assert_int_equal(disk_trash_bytes(&disk, &bytes), 0);
+        assert_int_equal(disk_count_trash(&disk, &bytes, &files), 0);
         assert_int_equal(bytes, 0); /* nothing would come free */
+        assert_int_equal(files, 1);
 }
 
 static void what_was_changed_is_not_removed(void **state) {

@@ -3,6 +3,8 @@
 /* What is said of single files and models of a real mirror, at each point of its life. */
 
 #include "inventory.h"
+#include "clock.h"
+#include "memory.h"
 #include "ground.h"
 #include "live.h"
 #include "strv.h"
@@ -122,6 +124,22 @@ static bool has_no_row(void *userdata) {
 
 static void put_file(const char *path, size_t size) {
         free(put_pattern(path, size, size));
+}
+
+static const MirrorStatus *status(void) {
+        static MirrorStatus now;
+
+        now = mirror_status(live_mirror);
+        return &now;
+}
+
+static bool has_all_saved(void *userdata) {
+        (void) userdata;
+        return status()->all_saved;
+}
+
+static bool has_trash(void *userdata) {
+        return status()->trash_files == *(const uint64_t *) userdata;
 }
 
 /* ---- tests ---- */
@@ -449,6 +467,118 @@ static void a_split_model_is_one_and_a_directory_is_one(void **state) {
         assert_models("dir staged 2/2 33/33, m staged 1/1 10/10");
 }
 
+/* ---- the status ---- */
+
+static void both_ends_are_told(void **state) {
+        char path[64];
+
+        (void) state;
+        put_file("source/a", 5000);
+        live_start("WriteBack=no");
+        assert_null(status()->layout);
+        assert_int_equal(status()->tmpfs_size, 0);
+        assert_false(status()->watching);
+        live_settle();
+        (void) snprintf(path, sizeof(path), "%s/source", ground_base);
+        assert_string_equal(status()->source, path);
+        (void) snprintf(path, sizeof(path), "%s/mirror", ground_base);
+        assert_string_equal(status()->target, path);
+        assert_string_equal(status()->layout, "plain");
+        assert_int_equal(status()->tmpfs_size, 96 * MIB);
+        assert_in_range(status()->tmpfs_free, 95 * MIB, 96 * MIB - 8192);
+        assert_int_equal(status()->source_state, SOURCE_HEALTHY);
+        assert_true(status()->watching);
+        assert_int_equal(status()->rate, 0);
+        assert_int_equal(status()->left_usec, 0);
+        assert_int_equal(status()->trash_bytes, UINT64_MAX); /* nothing goes there */
+        assert_false(status()->saves || status()->all_saved);
+        mirror_measure(live_mirror);
+        assert_true(memory_swap_is_used("/proc") || status()->swapped_bytes == 0);
+}
+
+static void the_staging_at_hand_has_a_rate_and_an_end(void **state) {
+        uint64_t left;
+
+        (void) state;
+        put_file("source/a", 4 * MIB);
+        put_file("source/b", 16 * MIB);
+        live_start("BandwidthLimit=10M");
+        live_wait(live_is_planned, NULL, "a plan");
+        assert_true(mirror_fits(live_mirror));
+        mirror_proceed(live_mirror);
+        wait_state("a", FILE_STAGED);
+        assert_int_equal(status()->todo_bytes, 20 * MIB);
+        assert_in_range(status()->rate, 3 * MIB, 40 * MIB);
+        left = status()->left_usec;
+        assert_in_range(left, 300 * 1000, 6 * USEC_PER_SEC);
+        mirror_set_limit(live_mirror, UINT64_MAX);
+        live_wait(live_is_settled, NULL, "settled");
+        assert_int_equal(status()->rate, 0);
+}
+
+static void what_is_not_on_disk_has_an_age_until_all_is_saved(void **state) {
+        uint64_t begin = clock_usec(CLOCK_REALTIME);
+
+        (void) state;
+        put_file("source/a", 10);
+        live_start("WriteBack=yes\nSettleTime=1s");
+        live_settle();
+        live_wait(has_all_saved, NULL, "all saved");
+        assert_true(status()->saves);
+        assert_int_equal(status()->unsaved_since_usec, 0);
+        put_file("mirror/new", 11);
+        wait_state("new", FILE_UNSAVED);
+        assert_false(status()->all_saved);
+        assert_in_range(status()->unsaved_since_usec, begin, clock_usec(CLOCK_REALTIME));
+        wait_state("new", FILE_STAGED);
+        live_wait(has_all_saved, NULL, "all saved");
+        assert_int_equal(status()->unsaved_since_usec, 0);
+}
+
+static void what_was_reported_and_not_looked_at_is_not_said_to_be_saved(void **state) {
+        (void) state;
+        put_file("source/a", 10);
+        live_start("WriteBack=yes\nSettleTime=1s");
+        live_settle();
+        live_wait(has_all_saved, NULL, "all saved");
+        put_file("mirror/new", 11);
+        for (unsigned i = 0; i < 300 && status()->n_unsaved == 0; i++) {
+                assert_true(sd_event_run(live_event, 10 * 1000) >= 0);
+                if (live_mirror->lookout.mirror_dirty || mirror_state(live_mirror) == MIRROR_LOOKING)
+                        assert_false(status()->all_saved);
+        }
+        assert_int_equal(status()->n_unsaved, 1);
+}
+
+static void the_trash_is_counted_when_it_changes(void **state) {
+        uint64_t n = 0;
+
+        (void) state;
+        for (char name[] = "source/a"; name[7] <= 'h'; name[7]++)
+                put_file(name, 5000);
+        live_start("WriteBack=yes");
+        live_settle();
+        live_wait(has_trash, &n, "an empty trash");
+        assert_int_equal(unlink("mirror/c"), 0);
+        n = 1;
+        live_wait(has_trash, &n, "a file in the trash");
+        assert_int_equal(status()->trash_bytes, 8192);
+}
+
+static void a_source_that_went_is_told(void **state) {
+        (void) state;
+        put_file("source/a", 10);
+        live_start("PollInterval=1s");
+        live_settle();
+        assert_int_equal(rename("source", "elsewhere"), 0);
+        for (unsigned i = 0; i < 300 && status()->source_state == SOURCE_HEALTHY; i++)
+                assert_true(sd_event_run(live_event, 100 * 1000) >= 0);
+        assert_int_equal(status()->source_state, SOURCE_LOST);
+        assert_rows("a staged ram disk");
+        assert_ready("a", READINESS_READY, NULL);
+        assert_int_equal(rename("elsewhere", "source"), 0);
+}
+
 static void at_the_end_nothing_will_be_ready(void **state) {
         (void) state;
         put_file("source/a", 5);
@@ -483,6 +613,12 @@ int main(void) {
                 TEST(models_of_an_ollama_store_have_their_states),
                 TEST(a_model_that_lacks_a_file_is_not_ready),
                 TEST(a_split_model_is_one_and_a_directory_is_one),
+                TEST(both_ends_are_told),
+                TEST(the_staging_at_hand_has_a_rate_and_an_end),
+                TEST(what_is_not_on_disk_has_an_age_until_all_is_saved),
+                TEST(what_was_reported_and_not_looked_at_is_not_said_to_be_saved),
+                TEST(the_trash_is_counted_when_it_changes),
+                TEST(a_source_that_went_is_told),
                 TEST(at_the_end_nothing_will_be_ready),
         };
         int failed;

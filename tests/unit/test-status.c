@@ -55,6 +55,44 @@ static void direct_reads_are_told_as_a_share_of_what_was_staged_if_there_were_so
         assert_line_at(both, 2, (StatusRate){}, "Ready: 24 files, 82G in RAM, verified; direct reads: 25%");
 }
 
+static void models_are_told_by_their_number(void **state) {
+        MirrorStatus m = settled, both[2] = { settled, settled };
+
+        (void) state;
+        m.n_models = 1;
+        assert_line(m, "Ready: 12 files (1 model), 41G in RAM, verified");
+        both[0].n_models = 3;
+        both[1].n_models = 2;
+        assert_line_at(both, 2, (StatusRate){}, "Ready: 24 files (5 models), 82G in RAM, verified");
+        m.n_withheld = 1;
+        assert_contains(m, "Degraded: 12 files (1 model), 41G");
+}
+
+static void all_is_saved_only_if_it_is_in_every_mirror_that_saves(void **state) {
+        MirrorStatus m = settled, both[2] = { settled, settled };
+
+        (void) state;
+        m.saves = true;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified");
+        m.all_saved = true;
+        m.huge_bytes = m.measured_bytes = 100;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified; all saved; 2 MiB pages: 100%");
+        both[0].saves = both[0].all_saved = true; /* the other one has nothing to save */
+        assert_line_at(both, 2, (StatusRate){}, "Ready: 24 files, 82G in RAM, verified; all saved");
+        both[1].saves = true;
+        both[1].n_unsaved = 1;
+        both[1].unsaved_bytes = MIB;
+        assert_line_at(both, 2, (StatusRate){}, "Ready: 24 files, 82G in RAM, verified; 1 not on disk yet (1M)");
+}
+
+static void what_was_released_is_no_degradation(void **state) {
+        MirrorStatus m = settled;
+
+        (void) state;
+        m.n_released = 2;
+        assert_line(m, "Ready: 12 files, 41G in RAM, verified; 2 released");
+}
+
 static void a_scrub_is_told_when_it_has_come_to_an_end_or_repaired_something(void **state) {
         MirrorStatus m = settled, both[2] = { settled, settled };
 
@@ -224,6 +262,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_ready_mirror_says_so),
                 cmocka_unit_test(direct_reads_are_told_as_a_share_of_what_was_staged_if_there_were_some),
+                cmocka_unit_test(models_are_told_by_their_number),
+                cmocka_unit_test(all_is_saved_only_if_it_is_in_every_mirror_that_saves),
+                cmocka_unit_test(what_was_released_is_no_degradation),
                 cmocka_unit_test(a_scrub_is_told_when_it_has_come_to_an_end_or_repaired_something),
                 cmocka_unit_test(damage_in_ram_is_a_degradation),
                 cmocka_unit_test(progress_is_told_with_rate_and_time_left),
