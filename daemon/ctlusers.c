@@ -54,20 +54,19 @@ static void choose(Mirrors *mirrors, char *const *names) {
         mirrors->n = n;
 }
 
-/* As the running daemon has them. False if there is none that says. */
-static bool ask_daemon(const Ctl *ctl, Mirrors *ret) {
-        _cleanup_(freep) char *reason = NULL;
+/* As the running daemon has them. Not NONE: there is none that says, and *ret_reason is why. */
+static CtlTrouble ask_daemon(const Ctl *ctl, Mirrors *ret, char **ret_reason) {
         CtlTrouble trouble;
         CtlBus bus;
 
-        if (ctl->config || ctl->root || ctl_bus_open(ctl, &bus, &reason) != CTL_TROUBLE_NONE)
-                return false;
-        trouble = ctl_fetch_status(&bus, &ret->status, &reason);
-        ctl_bus_close(&bus);
+        trouble = ctl_bus_open(ctl, &bus, ret_reason);
         if (trouble != CTL_TROUBLE_NONE)
-                return false;
-        ret->items = ctl_fetch_mirrors(ret->status, &ret->n);
-        return ret->items;
+                return trouble;
+        trouble = ctl_fetch_status(&bus, &ret->status, ret_reason);
+        ctl_bus_close(&bus);
+        if (trouble == CTL_TROUBLE_NONE && !(ret->items = ctl_fetch_mirrors(ret->status, &ret->n)))
+                return CTL_TROUBLE_REFUSED; /* for want of memory */
+        return trouble;
 }
 
 /* Failures have been told. */
@@ -143,11 +142,27 @@ static int print_users(const Ctl *ctl, CtlTable *table, const Machine *machine, 
         if (ctl->json != CTL_JSON_OFF || r != CTL_DONE)
                 return r;
         if (!ctl->output && !ctl->no_headings) {
+                if (users->n == 0)
+                        (void) printf("No process has a file of a mirror open, or reads the disk instead.\n");
                 print_fixes(users);
                 if (users->n_denied > 0)
                         (void) printf("\n%zu process%s of others could not be looked into%s.\n", users->n_denied, users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; root can");
         }
         return fflush(stdout) == 0 ? CTL_DONE : CTL_FAILED;
+}
+
+/* Of the daemon; of the configuration if that is what is asked for, or nobody said which daemon and there is none. Failures have been told. */
+static int find_mirrors(const Ctl *ctl, Mirrors *ret) {
+        _cleanup_(freep) char *reason = NULL;
+
+        if (ctl->config || ctl->root)
+                return read_config(ctl, ret);
+        if (ask_daemon(ctl, ret, &reason) == CTL_TROUBLE_NONE)
+                return 0;
+        if (!ctl->socket && !ctl->system_bus)
+                return read_config(ctl, ret);
+        ctl_error("%s", reason ? reason : strerror(ENOMEM));
+        return -ENOTCONN;
 }
 
 int ctl_users(const Ctl *ctl, char *const *arguments) {
@@ -161,7 +176,7 @@ int ctl_users(const Ctl *ctl, char *const *arguments) {
                 return r;
         if (r == 0)
                 r = machine_open(ctl->root, &machine);
-        if (r == 0 && !ask_daemon(ctl, &mirrors) && read_config(ctl, &mirrors) < 0)
+        if (r == 0 && find_mirrors(ctl, &mirrors) < 0)
                 return CTL_FAILED;
         if (r == 0 && !check_names(&mirrors, arguments))
                 return CTL_FAILED;

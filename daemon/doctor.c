@@ -27,7 +27,7 @@ static const DoctorCheck checks[] = {
         { "token", "secrets", DOCTOR_MIRROR, doctor_check_token },
         { "unit", "unit", DOCTOR_ENGINE, doctor_check_unit },
         { "order", "order", DOCTOR_ENGINE, doctor_check_order },
-        { "place", "where it looks", DOCTOR_ENGINE, doctor_check_place },
+        { "place", "models", DOCTOR_ENGINE, doctor_check_place },
         { "copies", "second copy", DOCTOR_ENGINE, doctor_check_copies },
         { "memlock", "locked memory", DOCTOR_ENGINE, doctor_check_memlock },
         { "sight", "sight", DOCTOR_ENGINE, doctor_check_sight },

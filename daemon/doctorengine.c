@@ -88,8 +88,9 @@ void doctor_check_order(const DoctorFacts *facts, DoctorReport *report) {
                         doctor_say(report, DOCTOR_WARNING, engine->name, "It waits for shmstaged.service (Wants=), but starts without a mirror if that fails, and goes on when the mirror is taken away");
                         fix_setting(report, engine, "[Unit] Requires=shmstaged.service");
                 } else {
-                        doctor_say(report, DOCTOR_PROBLEM, engine->name, "It does not wait for shmstaged.service (%s missing): it may start on an empty mirror, and Ollama then deletes what it finds",
-                                   requires ? "After=" : wants ? "Requires= and After= are" : after ? "Requires=" : "Requires= and After=");
+                        doctor_say(report, DOCTOR_PROBLEM, engine->name, "It does not wait for shmstaged.service (%s missing): it may start on a mirror that is empty or not whole%s",
+                                   requires || wants ? "After=" : after ? "Requires=" : "Requires= and After=",
+                                   engine->kind == ENGINE_OLLAMA ? ", and deletes what no manifest names yet" : "");
                         if (engine->configured)
                                 doctor_fix(report, "systemctl daemon-reload && systemctl restart %s", engine->name);
                         else
@@ -237,7 +238,8 @@ void doctor_check_memlock(const DoctorFacts *facts, DoctorReport *report) {
                         if (run->memlock < mirror->biggest) {
                                 doctor_say(report, DOCTOR_WARNING, engine->name, "%s is to lock a model of up to %s, and it may lock %s", setting, text_bytes(b, mirror->biggest),
                                            text_bytes(a, run->memlock));
-                                fix_setting(report, engine, "[Service] LimitMEMLOCK=infinity, or leave it out: a mirror without swap needs no locking");
+                                fix_setting(report, engine, engine->unit ? "[Service] LimitMEMLOCK=infinity, or leave it out: a mirror without swap needs no locking"
+                                                                         : "after ulimit -l unlimited, or without that: a mirror without swap needs no locking");
                         } else
                                 doctor_say(report, DOCTOR_OK, engine->name, "%s, and it may lock enough", setting);
                         break;

@@ -213,7 +213,7 @@ CASES = [
     ("copies", "koboldcpp.service", "ok", {"etc/systemd/system/koboldcpp.service": "[Service]\nExecStart=/opt/koboldcpp --usemmap --model /dev/shm/models/a.gguf\n"}, "Nothing makes", None),
     ("memlock", "llama-server.service", "warning", unit("llama-server.service", "LimitMEMLOCK=1M", "LimitMEMLOCK=infinity"), "to lock a model of up to 3M, and it may lock 1M", "LimitMEMLOCK=infinity"),
     ("memlock", "PID 77 (llama-server)", "warning", process(77, ["llama-server", "--mlock", "-m", "/dev/shm/models/a.gguf"], None,
-                                                             limits="Max locked memory         65536                65536                bytes\n"), "may lock 64K", "LimitMEMLOCK"),
+                                                             limits="Max locked memory         65536                65536                bytes\n"), "may lock 64K", "ulimit -l unlimited"),
     ("sight", "ollama.service", "problem", {**NO_ENGINES, **unit("ollama.service", "[Service]\nPrivateDevices=yes\n")}, "PrivateDevices=", "BindPaths=/dev/shm/models"),
     ("sight", "ollama.service", "problem", {"late": unit("ollama.service", "[Service]\nTemporaryFileSystem=/dev/shm:size=1M\n")}, "TemporaryFileSystem=", "daemon-reload"),
     ("sight", "ollama.service", "problem", {**NO_ENGINES, **unit("ollama.service", "[Service]\nRootDirectory=/srv/root\n")}, "RootDirectory=", "BindPaths="),

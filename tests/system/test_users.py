@@ -171,6 +171,37 @@ class Users(UsersCase):
         self.assertEqual(self.ctl("nonsense", expect=1), "")
 
 
+class Asked(UsersCase):
+    """The mirrors are those of the daemon that runs, whatever the configuration says by now."""
+
+    def setUp(self):
+        super().setUp()
+        self.ready(self.conf)
+        os.unlink(self.conf)
+        self.process = self.hold("map", self.mirrored("a.gguf"), name="llama-server")
+
+    def ask(self, *arguments, socket=None):
+        return subprocess.run([CTL, "--socket=" + (socket or os.path.join(self.runtime, "control")), *arguments], user=NOBODY, capture_output=True, text=True, timeout=60,
+                              check=False)
+
+    def test_users(self):
+        done = self.ask("users", "--json")
+        self.assertEqual((done.stderr, [(row["pid"], row["reads"], row["path"]) for row in json.loads(done.stdout)]), ("", [(self.process.pid, "ram", "a.gguf")]))
+
+    def test_a_column_of_the_list(self):
+        done = self.ask("list", "--noheadings", "--output=path,users")
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+        rows = dict(line.split(None, 1) for line in done.stdout.splitlines())
+        self.assertEqual(rows["a.gguf"], "python3(%d)" % self.process.pid)
+        self.assertEqual(rows["sub/b.gguf"], "-")
+        self.assertNotIn("USERS", self.ask("list").stdout)
+
+    def test_a_daemon_that_is_named_and_not_there(self):
+        done = self.ask("users", "--json", socket=os.path.join(self.runtime, "nothing"))
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("nothing", done.stderr)
+
+
 class Without(UsersCase):
     def test_no_mirror_is_there(self):
         process = self.hold("map", os.path.join(self.source, "a.gguf"))
