@@ -183,7 +183,7 @@ static void begin_again(Watch *watch) {
 }
 
 static void recover(Watch *watch) {
-        if (watch->tree.confused || watch->notifier.n_added - watch->tree.n_directories > STALE_MAX)
+        if (watch->tree.confused || watch->notifier.n_added - watch->tree.nodes.n > STALE_MAX)
                 give_up(watch);
         if (watch->notifier.fd < 0 && now_usec() >= watch->restart_usec)
                 begin_again(watch);
@@ -238,7 +238,7 @@ static void settle(Watch *watch) {
         if (watch->tree.confused)
                 return;
         /* counted first, so that who reads of an armed root finds its directories counted */
-        atomic_store(&watch->directories, watch->tree.n_directories);
+        atomic_store(&watch->directories, watch->tree.nodes.n);
         for (Root *root = watch_first_root(watch); root; root = root->next)
                 root_settle(root);
 }

@@ -14,26 +14,9 @@
 
 #include "base.h"
 #include "notifier.h"
+#include "watchnode.h"
 
 #include <stdatomic.h>
-#include <sys/queue.h>
-#include <sys/types.h>
-
-typedef struct WatchNode WatchNode;
-
-typedef struct WatchRoot {
-        const char *path; /* absolute; borrowed */
-        const char *skip; /* name at the top that is not looked at, or NULL; borrowed */
-
-        /* The tree's findings; the owner may clear the flags. */
-        bool lost;       /* deleted, moved, unmounted or mounted over */
-        bool incomplete; /* the kernel has no watch for some directory of it */
-        size_t n_fresh;  /* directories that wait for their first, quiet listing: 0 when all is watched */
-
-        WatchNode *top; /* NULL while not planted */
-        dev_t device;   /* what was planted first, to know it again */
-        ino_t inode;
-} WatchRoot;
 
 typedef struct WatchTree {
         Notifier *notifier;      /* borrowed */
@@ -43,13 +26,8 @@ typedef struct WatchTree {
         void (*changed)(WatchRoot *root, const char *path);
 
         bool confused;        /* events were lost or the picture cannot be right: begin again with a new notifier */
-        size_t n_directories; /* watched now */
-
-        void *index;        /* tsearch(): parent and name -> node */
-        WatchNode **by_wd;
-        size_t n_by_wd;
-        unsigned listing;   /* number of the current listing */
-        TAILQ_HEAD(, WatchNode) queue; /* to be listed */
+        WatchNodes nodes;
+        unsigned listing;     /* number of the current listing */
 } WatchTree;
 
 void watchtree_init(WatchTree *tree, Notifier *notifier, const atomic_bool *stop,

@@ -466,6 +466,33 @@ class TestRunning(SystemTest):
                 self.assertTrue(any("result 'watchdog'" in text for text in self.box.messages(SERVICE)))
                 self.assertEqual(self.identities(), before)
 
+        def test_the_journal_explains_the_events_that_it_has(self):
+                self.sample()
+                # its digest is wrong, which its name states: degraded, and withheld
+                self.sample('blobs/sha256-' + '0' * 64)
+                self.sample('manifests/registry.ollama.ai/library/m/latest')
+                box = self.boot('Layout=ollama')
+                box.run('journalctl --update-catalog')
+                self.start()
+                box.run('journalctl --sync')
+                explained = box.run(f'journalctl -x --no-pager -u {SERVICE}').out
+                path = 'blobs/sha256-' + '0' * 64
+                for line in (f'Subject: {path} is not, or not as it should be, in RAM', 'Defined-By: shmstaged', 'A file or directory of /data/models could not be brought into',
+                             'Subject: The mirror models can be used, but not all is well'):
+                        self.assertIn(line, explained)
+                self.assertNotIn('@', explained.replace('user@', ''))
+                self.assertNotIn('SHMSTAGED_', explained)
+
+        def test_the_metrics_are_where_the_node_exporter_looks(self):
+                self.sample()
+                file = '/var/lib/prometheus/node-exporter/shmstaged.prom'
+                box = self.boot(more=f'[Daemon]\nMetricsFile={file}', prepare=lambda box: box.write(os.path.dirname(file) + '/other.prom', ''))
+                self.start()
+                box.wait_for(lambda: box.exists(file) and 'shmstaged_ready{mirror="models"} 1\n' in box.read(file), 20, 'the metrics of a ready mirror')
+                self.assertEqual(box.run(f'stat -c %a {file}; ls -A {os.path.dirname(file)}').out, '644\nother.prom\nshmstaged.prom\n')
+                box.systemctl('stop ' + SERVICE)
+                self.assertIn('shmstaged_state{mirror="models",state="gone"} 1\n', box.read(file))
+
         def test_many_files_make_few_lines(self):
                 self.write_many(3000, 'first')
                 self.boot('SettleTime=0')
