@@ -95,6 +95,13 @@ int models_add(Models *models, const char *name, const char *path) {
         return r;
 }
 
+/* True if @path is directly in @directory; NULL is none. */
+static bool is_in(const char *path, const char *directory) {
+        size_t n = directory ? strlen(directory) : 0;
+
+        return directory && strncmp(path, directory, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
+}
+
 /* The directory that @path is in: false at the top. */
 static bool directory_of(const char *path, char **ret) {
         const char *slash = strrchr(path, '/');
@@ -127,12 +134,10 @@ static int collect_directories(const Models *models, const Trees *trees, const M
                 const Entry *e = &tree->entries[i];
                 _cleanup_(freep) char *directory = NULL;
 
-                if (e->type == ENTRY_DIRECTORY || !modelname_marks(e->path) || !is_there(models, trees, tree, e) || !directory_of(e->path, &directory))
+                if (e->type == ENTRY_DIRECTORY || !modelname_marks(e->path) || (ret->n > 0 && is_in(e->path, ret->items[ret->n - 1])) ||
+                    !is_there(models, trees, tree, e) || !directory_of(e->path, &directory))
                         continue;
-                if (!directory)
-                        return -ENOMEM;
-                if (ret->n == 0 || strcmp(ret->items[ret->n - 1], directory) != 0)
-                        r = pathset_add(ret, directory);
+                r = directory ? pathset_add(ret, directory) : -ENOMEM;
         }
         return r;
 }
@@ -153,19 +158,46 @@ static int add_directories(Models *models, const PathSet *directories) {
         return r;
 }
 
+/* Whether what is in a directory is covered by others; of one file after the other this is asked once for each directory. */
+typedef struct Cover {
+        char *directory;
+        bool covered;
+} Cover;
+
+static int is_covered(Cover *cover, const PathSet *directories, const char *path) {
+        if (directories->n == 0)
+                return false;
+        if (is_in(path, cover->directory))
+                return cover->covered;
+        free(cover->directory);
+        if (!directory_of(path, &cover->directory))
+                return false;
+        cover->covered = cover->directory && pathset_covers(directories, cover->directory);
+        return cover->directory ? cover->covered : -ENOMEM;
+}
+
+static int add_entry(Models *models, const Trees *trees, const Manifest *tree, const Entry *entry) {
+        _cleanup_(freep) char *name = NULL;
+        int r;
+
+        if (tree == trees->mirror && manifest_find(trees->source, entry->path))
+                return 0; /* it was found there */
+        r = modelname_of(models->kind, entry, &name);
+        return r <= 0 || !is_there(models, trees, tree, entry) ? MIN(r, 0) : models_add(models, name, entry->path);
+}
+
 /* What has a name of its own, and is not in one of the directories. */
 static int add_entries(Models *models, const Trees *trees, const Manifest *tree, const PathSet *directories) {
+        Cover cover = {};
         int r = 0;
 
         for (size_t i = 0; r >= 0 && tree && i < tree->n_entries; i++) {
-                const Entry *e = &tree->entries[i];
-                _cleanup_(freep) char *name = NULL;
-
-                r = modelname_of(models->kind, e, &name);
-                if (r > 0 && is_there(models, trees, tree, e) && !pathset_covers(directories, e->path))
-                        r = models_add(models, name, e->path);
+                r = is_covered(&cover, directories, tree->entries[i].path);
+                if (r == 0)
+                        r = add_entry(models, trees, tree, &tree->entries[i]);
         }
-        return r < 0 ? r : 0;
+        free(cover.directory);
+        return MIN(r, 0);
 }
 
 int models_add_trees(Models *models, const Manifest *source, const Manifest *mirror, const Manifest *base) {
@@ -200,6 +232,21 @@ static int compare_parts(const void *a, const void *b, void *text) {
         return order != 0 ? order : strcmp(base + x->path, base + y->path);
 }
 
+/* What was taken for more to come. */
+static void give_back(Models *models) {
+        char *text = models->n_text > 0 ? realloc(models->text, models->n_text) : NULL;
+        Part *parts = models->n_parts > 0 ? reallocarray(models->parts, models->n_parts, sizeof(Part)) : NULL;
+
+        if (text) {
+                models->text = text;
+                models->text_allocated = models->n_text;
+        }
+        if (parts) {
+                models->parts = parts;
+                models->parts_allocated = models->n_parts;
+        }
+}
+
 int models_sort(Models *models) {
         size_t kept = 0, *first;
 
@@ -214,6 +261,7 @@ int models_sort(Models *models) {
                 return -ENOMEM;
         free(models->first);
         models->first = first;
+        give_back(models);
         models->n = 0;
         for (size_t i = 0; i < kept; i++)
                 if (i == 0 || strcmp(models->text + models->parts[i - 1].name, models->text + models->parts[i].name) != 0)

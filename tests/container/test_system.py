@@ -283,7 +283,7 @@ class TestStart(SystemTest):
                 self.assertGreater(len(set(percents)), 2)
                 self.assertEqual(percents, sorted(percents))
                 self.assertRegex(''.join(shown), r'Status: "Staging: \d+% \(.* of 400.*model\.gguf')
-                self.assertRegex(self.status(), '^Ready: 1 file, 400')
+                self.assertRegex(self.status(), '^Ready: 1 file .1 model., 400')
                 self.assertEqual(engine.wait_for_record(), ('start', digest))
 
         def test_a_slow_start_is_given_the_time_it_needs(self):

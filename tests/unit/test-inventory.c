@@ -5,6 +5,7 @@
 #include "inventory.h"
 #include "clock.h"
 #include "memory.h"
+#include "steer.h"
 #include "ground.h"
 #include "live.h"
 #include "strv.h"
@@ -367,6 +368,51 @@ static void what_is_never_saved_says_why(void **state) {
         assert_ready("blobs/sha256-1" ZEROS "1", READINESS_NEVER, "1': ");
 }
 
+/* ---- what an operator asks ---- */
+
+static bool is_steered(void *userdata) {
+        return steer_status(userdata, live_mirror).over;
+}
+
+static void steer(SteerKind kind, const char *name) {
+        char *names[] = { (char *) name, NULL };
+        _cleanup_(freep) char *refusal = NULL;
+        _cleanup_(steer_freep) Steer *wish = NULL;
+
+        assert_int_equal(steer_new(&wish, live_mirror, kind, names, "test", &refusal), 0);
+        live_wait(is_steered, wish, "done");
+        assert_false(steer_status(wish, live_mirror).failed);
+        live_wait(live_is_settled, NULL, "settled");
+}
+
+static void what_an_operator_releases_is_told_until_it_is_back(void **state) {
+        (void) state;
+        put_file("source/a.gguf", 10);
+        put_file("source/b", 10);
+        live_start("");
+        live_settle();
+        steer(STEER_RELEASE, "a");
+        assert_rows("a.gguf released disk, b staged ram disk");
+        assert_models("a released 0/1 0/10");
+        assert_ready("a", READINESS_NEVER, "'a.gguf': an operator released it");
+        assert_int_equal(status()->n_released, 1);
+        assert_int_equal(status()->n_models, 0);
+        steer(STEER_STAGE, "a");
+        assert_rows("a.gguf staged ram disk, b staged ram disk");
+        assert_int_equal(status()->n_models, 1);
+}
+
+static void what_was_released_is_ready_if_a_link_stands_for_it(void **state) {
+        (void) state;
+        put_file("source/a", 10);
+        put_file("source/b", 10);
+        live_start("OnNoRoom=link");
+        live_settle();
+        steer(STEER_RELEASE, "a");
+        assert_rows("a released disk, b staged ram disk");
+        assert_ready("a", READINESS_READY, NULL);
+}
+
 static void links_count_with_what_they_lead_to(void **state) {
         (void) state;
         make_directory("source/links");
@@ -608,6 +654,8 @@ int main(void) {
                 TEST(a_look_at_the_mirror_only_tells_what_changed_there),
                 TEST(what_a_client_deletes_is_told_until_the_disk_has_followed),
                 TEST(what_is_never_saved_says_why),
+                TEST(what_an_operator_releases_is_told_until_it_is_back),
+                TEST(what_was_released_is_ready_if_a_link_stands_for_it),
                 TEST(links_count_with_what_they_lead_to),
                 TEST(further_names_have_rows_of_their_own),
                 TEST(models_of_an_ollama_store_have_their_states),

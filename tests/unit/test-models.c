@@ -3,6 +3,7 @@
 /* Which files form which model, in real directories of each layout; and that what is shown as a model's name is one that Models= takes. */
 
 #include "choice.h"
+#include "fs.h"
 #include "layout.h"
 #include "models.h"
 #include "scan.h"
@@ -196,6 +197,37 @@ static void both_trees_count_together(void **state) {
         assert_models("both: both.gguf; new: new.gguf; org/m: org/m");
 }
 
+/* The base's entry for a file of the mirror as it is. */
+static void agree(const char *path) {
+        struct stat st = look_at(path);
+        Entry entry = { .path = strchr(path, '/') + 1, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim) };
+
+        assert_int_equal(manifest_put(base, &entry), 0);
+        manifest_sort(base);
+}
+
+static void what_is_about_to_leave_the_mirror_is_no_model_any_more(void **state) {
+        (void) state;
+        put_files("source", "stays.gguf");
+        put_files("mirror", "stays.gguf goes.gguf changed.gguf dir/config.json");
+        agree("mirror/stays.gguf");
+        agree("mirror/goes.gguf");
+        agree("mirror/changed.gguf");
+        agree("mirror/dir/config.json");
+        put_text("mirror/changed.gguf", "somebody's work");
+        assert_models("changed: changed.gguf; stays: stays.gguf");
+}
+
+static void a_manifest_that_is_about_to_leave_the_mirror_is_no_model_any_more(void **state) {
+        (void) state;
+        kind = LAYOUT_OLLAMA;
+        put_files("source", BLOB("1") " " BLOB("2"));
+        put_manifest("source", "registry.ollama.ai/library/stays/latest", "1");
+        put_manifest("mirror", "registry.ollama.ai/library/goes/latest", "2");
+        agree("mirror/manifests/registry.ollama.ai/library/goes/latest");
+        assert_models("stays:latest: " BLOB("1") " manifests/registry.ollama.ai/library/stays/latest");
+}
+
 static void names_mean_in_a_plain_tree_what_they_mean_in_models(void **state) {
         (void) state;
         put_files("source", "top.gguf a/llama-7b.gguf b/llama-7b.gguf b/llama-13b.gguf c/config.json");
@@ -368,6 +400,8 @@ int main(void) {
                 TEST(files_of_one_name_are_one_model),
                 TEST(what_is_unfinished_is_no_model),
                 TEST(both_trees_count_together),
+                TEST(what_is_about_to_leave_the_mirror_is_no_model_any_more),
+                TEST(a_manifest_that_is_about_to_leave_the_mirror_is_no_model_any_more),
                 TEST(names_mean_in_a_plain_tree_what_they_mean_in_models),
                 TEST(a_name_with_what_is_a_globs_in_it_means_itself),
                 TEST(manifests_are_models_with_their_blobs),
