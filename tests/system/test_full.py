@@ -95,7 +95,7 @@ class MirrorFull(Saving):
         self.assertEqual(self.put(MANIFEST % "new", manifest_of(content)), 0)
         self.wait_saved(daemon, MANIFEST % "new")
         self.assert_same_file(name)
-        daemon.wait_status(r"^Ready: 4 files, 12.*verified(?!.*not to be saved)")
+        daemon.wait_status(r"^Ready: 4 files .2 models., 12.*verified(?!.*not to be saved)")
         daemon.stop()
         self.assert_gone()
         self.assertEqual(self.read(self.original(name)), content)
