@@ -18,6 +18,7 @@
 #define BUS_NAME "io.shmstaged"
 #define ERROR_PREFIX "io.shmstaged.Error."
 #define AGENT "/usr/bin/pkttyagent"
+#define GREET_USEC (5 * USEC_PER_SEC)
 
 static uint64_t now_usec(void) {
         struct timespec ts;
@@ -60,7 +61,7 @@ static CtlTrouble tell_unconnected(const char *path, int error, char **ret_reaso
 
 static int connect_socket(const char *path) {
         _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        struct timeval patience = { .tv_sec = CTL_CALL_USEC / USEC_PER_SEC };
+        struct timeval patience = { .tv_sec = GREET_USEC / USEC_PER_SEC };
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         size_t length = strlen(path);
 
@@ -78,7 +79,7 @@ static int connect_socket(const char *path) {
 
 /* Until both sides have said who they are. */
 static int greet(sd_bus *bus) {
-        uint64_t end = now_usec() + CTL_CALL_USEC, now;
+        uint64_t end = now_usec() + GREET_USEC, now;
         int r;
 
         while ((r = sd_bus_is_ready(bus)) == 0) {

@@ -19,7 +19,9 @@ static int print_file(const Screen *screen, const char *path, bool is_first) {
                 return r;
         }
         (void) printf("%s%s# %s%s\n", is_first ? "" : "\n", screen_colour(screen, SCREEN_GREY), name ? name : "", screen_end(screen));
-        return fwrite(content, 1, length, stdout) == length ? 0 : -EIO;
+        if (fwrite(content, 1, length, stdout) != length || (length > 0 && content[length - 1] != '\n' && fputc('\n', stdout) == EOF))
+                return -EIO;
+        return 0;
 }
 
 /* As `systemd-analyze cat-config shmstaged.conf` shows it, with which the tests compare it. */

@@ -10,6 +10,8 @@
 #include "ctlscreen.h"
 #include "text.h"
 
+#include <time.h>
+
 #define ASK_USEC (USEC_PER_SEC / 2)
 
 typedef struct Job {
@@ -21,6 +23,7 @@ typedef struct Job {
         json_t *report;
         json_t *early;      /* jobs that ended before we knew which is ours: path -> [ result, report ] */
         Screen screen;
+        uint64_t next_usec; /* progress is asked for */
         bool drawn;
 } Job;
 
@@ -87,17 +90,35 @@ static void ask_progress(Job *job) {
         json_decref(facts);
 }
 
+static uint64_t now_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
+}
+
+/* Until something comes, or it is time to ask again. */
+static int wait_for_more(Job *job) {
+        uint64_t now = now_usec();
+
+        if (!job->screen.terminal)
+                return sd_bus_wait(job->bus.bus, UINT64_MAX);
+        if (now < job->next_usec)
+                return sd_bus_wait(job->bus.bus, job->next_usec - now);
+        job->next_usec = now + ASK_USEC;
+        ask_progress(job);
+        return 0;
+}
+
 static int wait_for_end(Job *job, char **ret_reason) {
         int r;
 
+        job->next_usec = now_usec() + ASK_USEC / 2; /* most are over by then */
         while (!job->over) {
                 while ((r = sd_bus_process(job->bus.bus, NULL)) > 0)
                         ;
-                if (r >= 0 && !job->over) {
-                        r = sd_bus_wait(job->bus.bus, job->screen.terminal ? ASK_USEC : UINT64_MAX);
-                        if (r == 0)
-                                ask_progress(job);
-                }
+                if (r >= 0 && !job->over)
+                        r = wait_for_more(job);
                 if (r < 0 && r != -EINTR) {
                         clear_progress(job);
                         (void) ctl_bus_broken(&job->bus, r, ret_reason);

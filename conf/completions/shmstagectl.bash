@@ -27,6 +27,7 @@ __shmstagectl_list() {
 }
 
 __shmstagectl_columns() {
+    local IFS=' '
     case $1 in
     list)
         [[ " ${words[*]} " == *" --models "* ]] && echo mirror name state size ram files ready reason ||
