@@ -8,6 +8,7 @@
 
 #include "watch.h"
 #include "notifier.h"
+#include "watchedroot.h"
 #include "watchtree.h"
 
 #include <fcntl.h>
@@ -26,30 +27,6 @@ enum {
 #define BACKOFF_MAX_USEC (2 * USEC_PER_SEC)
 #define CALM_USEC (10 * USEC_PER_SEC) /* without trouble, then the next trouble is the first again */
 
-typedef enum RootState {
-        ROOT_NEW,
-        ROOT_ARMING,    /* being listed for the first time */
-        ROOT_ARMED,
-        ROOT_RESYNCING, /* being listed again */
-        ROOT_LOST,
-} RootState;
-
-typedef struct Root Root;
-struct Root {
-        WatchRoot tree; /* thread; first, so that the tree's callback finds the rest */
-        Root *next;     /* Watch.roots */
-        Watch *watch;
-        unsigned number;
-        char *path;
-        char *skip;
-
-        RootState state;      /* thread */
-        bool told_incomplete; /* thread */
-
-        bool closed;      /* lock: to be taken out of the list */
-        WatchDraft draft; /* the desk's lock */
-};
-
 struct Watch {
         pthread_t thread;
         bool started;
@@ -58,7 +35,7 @@ struct Watch {
         int mountinfo; /* thread: POLLPRI when something was mounted or unmounted */
 
         pthread_mutex_t lock;
-        Root *roots; /* lock */
+        WatchedRoot *roots; /* lock */
         WatchDesk desk;
 
         Notifier notifier;     /* thread */
@@ -78,19 +55,10 @@ static uint64_t now_usec(void) {
         return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
 }
 
-static void root_tell(Root *root, unsigned flags, const char *path) {
-        if (watchdesk_tell(&root->watch->desk, &root->draft, flags, path))
-                atomic_fetch_add(&root->watch->resyncs, 1);
-}
-
-static void tree_changed(WatchRoot *root, const char *path) {
-        root_tell((Root *) root, WATCH_DIRTY, path);
-}
-
 /* -- the thread -------------------------------------------------------------------------------------------- */
 
-static Root *watch_first_root(Watch *watch) {
-        Root *root;
+static WatchedRoot *watch_first_root(Watch *watch) {
+        WatchedRoot *root;
 
         (void) pthread_mutex_lock(&watch->lock);
         root = watch->roots;
@@ -98,15 +66,8 @@ static Root *watch_first_root(Watch *watch) {
         return root;
 }
 
-static void root_free(Root *root) {
-        watchdesk_close(&root->watch->desk, &root->draft);
-        free(root->path);
-        free(root->skip);
-        free(root);
-}
-
-static Root *watch_unlink_closed(Watch *watch) {
-        Root **link, *root;
+static WatchedRoot *watch_unlink_closed(Watch *watch) {
+        WatchedRoot **link, *root;
 
         (void) pthread_mutex_lock(&watch->lock);
         for (link = &watch->roots; (root = *link); link = &root->next)
@@ -118,24 +79,19 @@ static Root *watch_unlink_closed(Watch *watch) {
         return root;
 }
 
-static void root_plant(Root *root) {
-        watchtree_plant(&root->watch->tree, &root->tree);
-        root->state = root->state == ROOT_NEW || root->state == ROOT_ARMING ? ROOT_ARMING : ROOT_RESYNCING;
-}
-
 /* What the owner ordered since. */
 static void take_orders(Watch *watch) {
-        Root *root;
+        WatchedRoot *root;
 
         while ((root = watch_unlink_closed(watch))) {
                 watchtree_fell(&watch->tree, &root->tree);
-                root_free(root);
+                watchedroot_free(root);
         }
         if (watch->notifier.fd < 0)
                 return;
         for (root = watch_first_root(watch); root; root = root->next)
                 if (root->state == ROOT_NEW)
-                        root_plant(root);
+                        watchedroot_plant(root);
 }
 
 /* Stops listening. The next start is put off when the last one was not long ago: whoever makes changes faster than they
@@ -144,7 +100,7 @@ static void give_up(Watch *watch) {
         uint64_t now = now_usec();
 
         notifier_stop(&watch->notifier);
-        for (Root *root = watch_first_root(watch); root; root = root->next) {
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next) {
                 watchtree_fell(&watch->tree, &root->tree);
                 root->tree.incomplete = root->told_incomplete = false;
         }
@@ -160,11 +116,8 @@ static void give_up(Watch *watch) {
 /* Without a notifier each root must be polled, and be looked at now for what was missed. */
 static void begin_failed(Watch *watch) {
         watch->restart_usec = now_usec() + BACKOFF_MAX_USEC;
-        for (Root *root = watch_first_root(watch); root; root = root->next)
-                if (root->state != ROOT_LOST && !root->told_incomplete) {
-                        root_tell(root, WATCH_RESYNC | WATCH_EXHAUSTED, NULL);
-                        root->told_incomplete = true;
-                }
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
+                watchedroot_blind(root);
 }
 
 static void begin_again(Watch *watch) {
@@ -175,10 +128,10 @@ static void begin_again(Watch *watch) {
                 return;
         }
         atomic_fetch_add(&watch->resyncs, 1);
-        for (Root *root = watch_first_root(watch); root; root = root->next) {
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next) {
                 root->told_incomplete = false;
                 if (root->state != ROOT_LOST)
-                        root_plant(root);
+                        watchedroot_plant(root);
         }
 }
 
@@ -190,7 +143,7 @@ static void recover(Watch *watch) {
 }
 
 static void check_roots(Watch *watch) {
-        for (Root *root = watch_first_root(watch); root; root = root->next)
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
                 watchtree_check(&root->tree);
 }
 
@@ -209,29 +162,6 @@ static bool work(Watch *watch) {
         return watchtree_list_next(&watch->tree) || event;
 }
 
-static void root_settle(Root *root) {
-        if (root->state == ROOT_LOST)
-                return;
-        if (root->tree.lost) {
-                watchtree_fell(&root->watch->tree, &root->tree);
-                root->state = ROOT_LOST;
-                root_tell(root, WATCH_LOST, NULL);
-                return;
-        }
-        if (root->tree.incomplete && !root->told_incomplete) {
-                root->told_incomplete = true;
-                root_tell(root, WATCH_EXHAUSTED, NULL);
-        }
-        if (root->tree.n_fresh > 0 || root->watch->notifier.fd < 0)
-                return;
-        if (root->state == ROOT_RESYNCING)
-                root_tell(root, WATCH_RESYNC, NULL);
-        if (root->state == ROOT_ARMING && !root->tree.incomplete)
-                root_tell(root, WATCH_ARMED, NULL);
-        if (root->state != ROOT_NEW)
-                root->state = ROOT_ARMED;
-}
-
 /* Turns what the tree found into reports. A root is armed when nothing is left to be listed for the first time, though
  * events may wait: what they are about will be reported, and that is all an owner who looks now needs. */
 static void settle(Watch *watch) {
@@ -239,8 +169,8 @@ static void settle(Watch *watch) {
                 return;
         /* counted first, so that who reads of an armed root finds its directories counted */
         atomic_store(&watch->directories, watch->tree.nodes.n);
-        for (Root *root = watch_first_root(watch); root; root = root->next)
-                root_settle(root);
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
+                watchedroot_settle(root, watch->notifier.fd >= 0);
 }
 
 static int wait_msec(const Watch *watch, bool busy) {
@@ -337,7 +267,7 @@ int watch_new(Watch **ret, const char **reterr_what) {
         }
         watch->bell = watch->desk.fd = watch->mountinfo = watch->notifier.fd = -1;
         (void) pthread_mutex_init(&watch->lock, NULL); /* cannot fail with default attributes */
-        watchtree_init(&watch->tree, &watch->notifier, &watch->stop, tree_changed);
+        watchtree_init(&watch->tree, &watch->notifier, &watch->stop, watchedroot_changed);
         r = watch_open(watch, reterr_what);
         if (r < 0)
                 return r;
@@ -354,10 +284,10 @@ Watch *watch_free(Watch *watch) {
                 (void) pthread_join(watch->thread, NULL); /* it is ours, and not joined before */
         }
         notifier_stop(&watch->notifier);
-        for (Root *root = watch->roots, *next; root; root = next) {
+        for (WatchedRoot *root = watch->roots, *next; root; root = next) {
                 next = root->next;
                 watchtree_fell(&watch->tree, &root->tree);
-                root_free(root);
+                watchedroot_free(root);
         }
         watchtree_done(&watch->tree);
         (void) close_fd(watch->bell);
@@ -372,7 +302,7 @@ int watch_next(Watch *watch, WatchReport **ret) {
         int r = 0;
 
         (void) pthread_mutex_lock(&watch->lock);
-        for (Root *root = watch->roots; root && r == 0; root = root->next)
+        for (WatchedRoot *root = watch->roots; root && r == 0; root = root->next)
                 r = watchdesk_take(&watch->desk, &root->draft, root->number, ret);
         (void) pthread_mutex_unlock(&watch->lock);
         return r;
@@ -383,42 +313,20 @@ int watch_get_fd(Watch *watch) {
 }
 
 /* Under the lock. */
-static Root *watch_find(Watch *watch, unsigned number) {
-        for (Root *root = watch->roots; root; root = root->next)
+static WatchedRoot *watch_find(Watch *watch, unsigned number) {
+        for (WatchedRoot *root = watch->roots; root; root = root->next)
                 if (root->number == number && !root->closed)
                         return root;
         return NULL;
 }
 
-static Root *root_new(Watch *watch, unsigned number, const char *path, const char *skip) {
-        Root *root = calloc(1, sizeof(*root));
-        size_t n;
-
-        if (!root)
-                return NULL;
-        root->watch = watch;
-        root->number = number;
-        root->path = strdup(path);
-        root->skip = skip ? strdup(skip) : NULL;
-        if (!root->path || (skip && !root->skip)) {
-                root_free(root);
-                return NULL;
-        }
-        /* a slash at the end would follow a symbolic link */
-        for (n = strlen(root->path); n > 1 && root->path[n - 1] == '/'; n--)
-                root->path[n - 1] = '\0';
-        root->tree.path = root->path;
-        root->tree.skip = root->skip;
-        return root;
-}
-
 int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
-        Root *new;
+        WatchedRoot *new;
         bool used;
 
         if (path[0] != '/')
                 return -EINVAL;
-        new = root_new(watch, root, path, skip);
+        new = watchedroot_new(&(WatchedRoot){ .number = root, .watchtree = &watch->tree, .desk = &watch->desk, .resyncs = &watch->resyncs }, path, skip);
         if (!new)
                 return -ENOMEM;
         (void) pthread_mutex_lock(&watch->lock);
@@ -429,7 +337,7 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
         }
         (void) pthread_mutex_unlock(&watch->lock);
         if (used) {
-                root_free(new);
+                watchedroot_free(new);
                 return -EEXIST;
         }
         (void) eventfd_write(watch->bell, 1);
@@ -437,7 +345,7 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
 }
 
 int watch_remove(Watch *watch, unsigned root) {
-        Root *found;
+        WatchedRoot *found;
 
         (void) pthread_mutex_lock(&watch->lock);
         found = watch_find(watch, root);
