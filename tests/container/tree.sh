@@ -11,7 +11,7 @@
 # host's apt uses.
 set -eu
 
-packages=systemd,systemd-sysv,dbus,libsystemd0,libinotifytools0,libxxhash0,libgcrypt20,libjansson4,libmount1,xxhash
+packages=systemd,systemd-sysv,dbus,libsystemd0,libinotifytools0,libxxhash0,libgcrypt20,libjansson4,libmount1,libsmartcols1,libpam-systemd,polkitd,xxhash
 
 die() {
         echo "tree.sh: $*" >&2
