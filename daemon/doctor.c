@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The table of checks, and what they have found. See doctor.h; the checks are in doctormachine.c, doctormirror.c and doctorengine.c. */
+/* The table of checks, and what they have found. See doctor.h; the checks are in doctormachine.c, doctormirror.c, doctorengine.c and doctorcopy.c. */
 
 #include "doctor.h"
 
@@ -109,4 +109,11 @@ void doctor_fix(DoctorReport *report, const char *format, ...) {
                 report->failed = true;
         }
         va_end(arguments);
+}
+
+void doctor_fix_setting(DoctorReport *report, const FactsEngine *engine, const char *text) {
+        if (engine->unit)
+                doctor_fix(report, "systemctl edit %s: %s", engine->name, text);
+        else
+                doctor_fix(report, "start it anew: %s", text);
 }

@@ -56,6 +56,9 @@ DoctorVerdict doctor_worst(const DoctorReport *report);
 void doctor_say(DoctorReport *report, DoctorVerdict verdict, const char *subject, const char *format, ...) _printf_(4, 5);
 void doctor_fix(DoctorReport *report, const char *format, ...) _printf_(2, 3);
 
+/* The same of a setting of an engine, which goes into its unit, or into how somebody starts it. */
+void doctor_fix_setting(DoctorReport *report, const FactsEngine *engine, const char *text);
+
 /* The checks. */
 DoctorCheckFunction doctor_check_kernel, doctor_check_config, doctor_check_memory, doctor_check_huge_pages, doctor_check_swap, doctor_check_inotify, doctor_check_shm,
         doctor_check_remove_ipc;

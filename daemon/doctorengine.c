@@ -9,47 +9,6 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-static bool is_wired(const FactsEngine *engine, const FactsMirror *mirror) {
-        for (char **name = mirror->config->engines; *name; name++)
-                if (string_equal(*name, engine->name))
-                        return true;
-        return false;
-}
-
-/* A path of one of its runs that is at or below @directory. */
-static const EngineLocation *find_location(const FactsRun *run, const char *directory) {
-        for (size_t i = 0; i < run->n_locations; i++)
-                if (facts_is_below(run->locations[i].path, directory))
-                        return &run->locations[i];
-        return NULL;
-}
-
-static bool reads(const FactsEngine *engine, const char *directory) {
-        for (size_t i = 0; i < engine->n_runs; i++)
-                if (find_location(&engine->runs[i], directory))
-                        return true;
-        return false;
-}
-
-static bool uses(const FactsEngine *engine, const FactsMirror *mirror) {
-        return is_wired(engine, mirror) || reads(engine, mirror->target) || reads(engine, mirror->source);
-}
-
-static const FactsMirror *first_mirror(const DoctorFacts *facts, const FactsEngine *engine) {
-        for (size_t i = 0; i < facts->n_mirrors; i++)
-                if (uses(engine, &facts->mirrors[i]))
-                        return &facts->mirrors[i];
-        return NULL;
-}
-
-/* Where a setting of its goes: into the unit, or into how somebody starts it. */
-static void fix_setting(DoctorReport *report, const FactsEngine *engine, const char *text) {
-        if (engine->unit)
-                doctor_fix(report, "systemctl edit %s: %s", engine->name, text);
-        else
-                doctor_fix(report, "start it anew: %s", text);
-}
-
 void doctor_check_unit(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
@@ -76,7 +35,7 @@ void doctor_check_order(const DoctorFacts *facts, DoctorReport *report) {
 
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
-                const FactsMirror *mirror = first_mirror(facts, engine);
+                const FactsMirror *mirror = facts_engine_mirror(facts, engine);
                 bool requires = unitview_refers_to(engine->unit, "Requires", ours) || unitview_refers_to(engine->unit, "BindsTo", ours);
                 bool after = unitview_refers_to(engine->unit, "After", ours), wants = unitview_refers_to(engine->unit, "Wants", ours);
 
@@ -86,7 +45,7 @@ void doctor_check_order(const DoctorFacts *facts, DoctorReport *report) {
                         doctor_say(report, DOCTOR_OK, engine->name, "It starts after shmstaged.service and stops before it");
                 else if (wants && after) {
                         doctor_say(report, DOCTOR_WARNING, engine->name, "It waits for shmstaged.service (Wants=), but starts without a mirror if that fails, and goes on when the mirror is taken away");
-                        fix_setting(report, engine, "[Unit] Requires=shmstaged.service");
+                        doctor_fix_setting(report, engine, "[Unit] Requires=shmstaged.service");
                 } else {
                         doctor_say(report, DOCTOR_PROBLEM, engine->name, "It does not wait for shmstaged.service (%s missing): it may start on a mirror that is empty or not whole%s",
                                    requires || wants ? "After=" : after ? "Requires=" : "Requires= and After=",
@@ -119,7 +78,7 @@ static bool file_names_source(const DoctorFacts *facts, const FactsRun *run, con
 
 /* True if this run reads the disk although there is a mirror of it, which is told. */
 static bool tell_disk(const DoctorFacts *facts, const FactsEngine *engine, const FactsRun *run, const FactsMirror *mirror, DoctorReport *report) {
-        const EngineLocation *location = find_location(run, mirror->source);
+        const EngineLocation *location = facts_run_location(run, mirror->source);
         _cleanup_(freep) char *better = NULL, *advice = NULL;
         const char *file = NULL;
         char who[64] = "";
@@ -143,7 +102,7 @@ static bool tell_disk(const DoctorFacts *facts, const FactsEngine *engine, const
 }
 
 static void check_place_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
-        const FactsMirror *mirror = first_mirror(facts, engine);
+        const FactsMirror *mirror = facts_engine_mirror(facts, engine);
         bool told = false, hidden = false;
 
         for (size_t k = 0; k < facts->n_mirrors; k++)
@@ -153,7 +112,7 @@ static void check_place_of(const DoctorFacts *facts, const FactsEngine *engine, 
                 hidden = hidden || engine->runs[i].hidden;
         if (told || facts->n_mirrors == 0)
                 return;
-        if (mirror && reads(engine, mirror->target))
+        if (mirror && facts_engine_reads(engine, mirror->target))
                 doctor_say(report, DOCTOR_OK, engine->name, "It reads the mirror, %s", mirror->config->target);
         else if (!mirror) {
                 doctor_say(report, DOCTOR_NOTE, engine->name, "It is here, and no mirror is for it");
@@ -174,77 +133,6 @@ static void check_place_of(const DoctorFacts *facts, const FactsEngine *engine, 
 void doctor_check_place(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++)
                 check_place_of(facts, &facts->engines[i], report);
-}
-
-/* Ollama starts llama-server with what it thinks best; on a machine without a GPU that is a copy. */
-static void check_ollama_copies(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
-        bool runs = false;
-
-        for (size_t i = 0; i < engine->n_runs; i++)
-                runs = runs || (engine->runs[i].pid > 0 && engine->runs[i].kind == ENGINE_LLAMA_SERVER);
-        if (runs)
-                doctor_say(report, DOCTOR_OK, engine->name, "The models that it has loaded are mapped");
-        else if (!facts->gpu) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "Without a GPU Ollama copies each model into memory of its own: it takes the RAM twice");
-                doctor_fix(report, "PARAMETER use_mmap true in the Modelfile of each model, or \"options\": {\"use_mmap\": true} in each request");
-        } else
-                doctor_say(report, DOCTOR_NOTE, engine->name, "Ollama maps models while enough memory is free, and copies them if not: what is staged counts as not free");
-}
-
-static void check_copies_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
-        for (size_t i = 0; i < engine->n_runs; i++) {
-                const FactsRun *run = &engine->runs[i];
-                _cleanup_(freep) char *setting = NULL;
-
-                if (engine_copies(run->kind, run->arguments, run->environment, &setting) < 0)
-                        report->failed = true;
-                if (!setting)
-                        continue;
-                doctor_say(report, DOCTOR_WARNING, engine->name, "%s: it copies each model into memory of its own, which takes the RAM twice", setting);
-                if (engine->kind == ENGINE_OLLAMA)
-                        doctor_fix(report, "PARAMETER use_mmap true in the Modelfile of each model, or \"options\": {\"use_mmap\": true} in each request");
-                else if (run->kind == ENGINE_KOBOLDCPP)
-                        fix_setting(report, engine, "add --usemmap");
-                else
-                        fix_setting(report, engine, "leave that out: without it the model is mapped");
-                return;
-        }
-        if (engine->kind == ENGINE_OLLAMA)
-                check_ollama_copies(facts, engine, report);
-        else if (engine->n_runs > 0 && engine->kind != ENGINE_OTHER)
-                doctor_say(report, DOCTOR_OK, engine->name, "Nothing makes it copy a model");
-}
-
-void doctor_check_copies(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++)
-                if (first_mirror(facts, &facts->engines[i]))
-                        check_copies_of(facts, &facts->engines[i], report);
-}
-
-void doctor_check_memlock(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
-                const FactsMirror *mirror = first_mirror(facts, engine);
-
-                for (size_t k = 0; mirror && mirror->looked && k < engine->n_runs; k++) {
-                        const FactsRun *run = &engine->runs[k];
-                        _cleanup_(freep) char *setting = NULL;
-                        char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
-
-                        if (engine_locks(run->arguments, run->environment, &setting) < 0)
-                                report->failed = true;
-                        if (!setting || !run->memlock_known)
-                                continue;
-                        if (run->memlock < mirror->biggest) {
-                                doctor_say(report, DOCTOR_WARNING, engine->name, "%s is to lock a model of up to %s, and it may lock %s", setting, text_bytes(b, mirror->biggest),
-                                           text_bytes(a, run->memlock));
-                                fix_setting(report, engine, engine->unit ? "[Service] LimitMEMLOCK=infinity, or leave it out: a mirror without swap needs no locking"
-                                                                         : "after ulimit -l unlimited, or without that: a mirror without swap needs no locking");
-                        } else
-                                doctor_say(report, DOCTOR_OK, engine->name, "%s, and it may lock enough", setting);
-                        break;
-                }
-        }
 }
 
 /* "/dev/shm:size=1M", "-/a:/b:rbind": the paths of a list of mounts. @second: the place, where two are given. */
@@ -299,14 +187,14 @@ void doctor_check_sight(const DoctorFacts *facts, DoctorReport *report) {
                         const FactsMirror *mirror = &facts->mirrors[k];
                         const char *target = mirror->config->target, *blind = find_blind(engine->unit, target);
 
-                        if (!uses(engine, mirror))
+                        if (!facts_engine_uses(engine, mirror))
                                 continue;
                         if (!blind) {
                                 doctor_say(report, DOCTOR_OK, engine->name, "Its sandbox lets it see %s", target);
                                 continue;
                         }
                         doctor_say(report, DOCTOR_PROBLEM, engine->name, "%s= in its unit takes %s out of its sight: it finds an empty directory, or none", blind, target);
-                        if (is_wired(engine, mirror))
+                        if (facts_engine_is_wired(engine, mirror))
                                 doctor_fix(report, "systemctl daemon-reload, which adds BindPaths=%s, and systemctl restart %s", target, engine->name);
                         else
                                 doctor_fix(report, "systemctl edit %s: [Service] BindPaths=%s", engine->name, target);
@@ -317,7 +205,7 @@ void doctor_check_sight(const DoctorFacts *facts, DoctorReport *report) {
 void doctor_check_dynamic_user(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
-                const FactsMirror *mirror = first_mirror(facts, engine);
+                const FactsMirror *mirror = facts_engine_mirror(facts, engine);
                 bool dynamic = unitview_is_on(engine->unit, "Service", "DynamicUser"), shm = mirror && facts_is_below(mirror->target, "/dev/shm");
 
                 if (!engine->unit || !mirror)
@@ -325,11 +213,11 @@ void doctor_check_dynamic_user(const DoctorFacts *facts, DoctorReport *report) {
                 if (dynamic) {
                         doctor_say(report, DOCTOR_WARNING, engine->name, "DynamicUser=yes: its files belong to another number after each start%s",
                                    shm ? ", and when it stops systemd removes them from /dev/shm" : "");
-                        fix_setting(report, engine, "[Service] DynamicUser=no and User= a user of its own");
+                        doctor_fix_setting(report, engine, "[Service] DynamicUser=no and User= a user of its own");
                 } else if (shm && unitview_is_on(engine->unit, "Service", "RemoveIPC") && engine->user.uid != 0) {
                         doctor_say(report, DOCTOR_PROBLEM, engine->name, "RemoveIPC=yes: when it stops, systemd removes the files of %s from /dev/shm, those of the mirror too",
                                    engine->user.name ? engine->user.name : "its user");
-                        fix_setting(report, engine, "[Service] RemoveIPC=no");
+                        doctor_fix_setting(report, engine, "[Service] RemoveIPC=no");
                 } else
                         doctor_say(report, DOCTOR_OK, engine->name, "It runs as %s", engine->user.name ? engine->user.name : "a user that is not known here");
         }
@@ -349,7 +237,7 @@ static bool may_read(const FactsEngine *engine, const FactsMirror *mirror) {
 void doctor_check_owner(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
-                const FactsMirror *mirror = first_mirror(facts, engine);
+                const FactsMirror *mirror = facts_engine_mirror(facts, engine);
                 _cleanup_(machine_user_done) MachineUser owner = { 0 };
                 bool readable;
                 uid_t uid;
@@ -394,51 +282,4 @@ void doctor_check_home(const DoctorFacts *facts, DoctorReport *report) {
                         break;
                 }
         }
-}
-
-static bool version_is_below(const char *version, unsigned major, unsigned minor) {
-        unsigned a = 0, b = 0;
-        const char *epoch = strchr(version, ':');
-
-        if (sscanf(epoch ? epoch + 1 : version, "%u.%u", &a, &b) != 2)
-                return false;
-        return a < major || (a == major && b < minor);
-}
-
-/* From 0.30 on it comes with llama-server, and runs it. */
-static bool has_llama_server(const DoctorFacts *facts, const FactsEngine *engine) {
-        for (size_t i = 0; i < engine->n_runs; i++)
-                if (engine->runs[i].pid > 0 && engine->runs[i].kind == ENGINE_LLAMA_SERVER)
-                        return true;
-        return machine_exists(&facts->machine, "/usr/local/lib/ollama/llama-server") || machine_exists(&facts->machine, "/usr/lib/ollama/llama-server");
-}
-
-static void check_version_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
-        const char *experiment = NULL, *version = engine->version;
-
-        for (size_t i = 0; i < engine->n_runs && !experiment; i++)
-                experiment = engine_variable(engine->runs[i].environment, "OLLAMA_EXPERIMENT");
-        if (experiment && strstr(experiment, "client2")) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "OLLAMA_EXPERIMENT=%s: it writes models under their final names while it pulls them", experiment);
-                fix_setting(report, engine, "[Service] UnsetEnvironment=OLLAMA_EXPERIMENT");
-        } else if (version && version_is_below(version, 0, 21)) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "Ollama %s deletes at its start whatever no manifest names, however new it is (0.21 spares the last hour), and copies models", version);
-                doctor_fix(report, "upgrade to Ollama 0.30 or newer");
-        } else if (version && version_is_below(version, 0, 30)) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "Ollama %s copies models instead of mapping them when little memory seems free, and what is staged is not free", version);
-                doctor_fix(report, "upgrade to Ollama 0.30 or newer");
-        } else if (version)
-                doctor_say(report, DOCTOR_OK, engine->name, "Ollama %s", version);
-        else if (has_llama_server(facts, engine))
-                doctor_say(report, DOCTOR_OK, engine->name, "Ollama 0.30 or newer: it comes with llama-server");
-        else {
-                doctor_say(report, DOCTOR_NOTE, engine->name, "Which Ollama it is cannot be seen; before 0.30 it copies models, before 0.21 it deletes too much at its start");
-                doctor_fix(report, "ollama --version");
-        }
-}
-
-void doctor_check_version(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++)
-                if (facts->engines[i].kind == ENGINE_OLLAMA)
-                        check_version_of(facts, &facts->engines[i], report);
 }

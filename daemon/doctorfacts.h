@@ -101,6 +101,16 @@ uint64_t facts_mirror_size(const DoctorFacts *facts, const MirrorConfig *mirror)
 int facts_read_engines(DoctorFacts *facts);
 void facts_engines_done(DoctorFacts *facts);
 
+/* True if Engines= of the mirror names it; if anything that it is told, or looks at by itself, is at or below a directory; if it has to do with the mirror or its
+ * source in any of these ways. And the first mirror of which that is true; NULL for none. */
+bool facts_engine_is_wired(const FactsEngine *engine, const FactsMirror *mirror);
+bool facts_engine_reads(const FactsEngine *engine, const char *directory);
+bool facts_engine_uses(const FactsEngine *engine, const FactsMirror *mirror);
+const FactsMirror *facts_engine_mirror(const DoctorFacts *facts, const FactsEngine *engine);
+
+/* The first location of a run that is at or below @directory; NULL for none. */
+const EngineLocation *facts_run_location(const FactsRun *run, const char *directory);
+
 /* The mount that a path (without links) is on. */
 FactsMount facts_find_mount(const DoctorFacts *facts, const char *path);
 

@@ -255,3 +255,35 @@ void facts_engines_done(DoctorFacts *facts) {
         facts->engines = NULL;
         facts->n_engines = 0;
 }
+
+bool facts_engine_is_wired(const FactsEngine *engine, const FactsMirror *mirror) {
+        for (char **name = mirror->config->engines; *name; name++)
+                if (string_equal(*name, engine->name))
+                        return true;
+        return false;
+}
+
+const EngineLocation *facts_run_location(const FactsRun *run, const char *directory) {
+        for (size_t i = 0; i < run->n_locations; i++)
+                if (facts_is_below(run->locations[i].path, directory))
+                        return &run->locations[i];
+        return NULL;
+}
+
+bool facts_engine_reads(const FactsEngine *engine, const char *directory) {
+        for (size_t i = 0; i < engine->n_runs; i++)
+                if (facts_run_location(&engine->runs[i], directory))
+                        return true;
+        return false;
+}
+
+bool facts_engine_uses(const FactsEngine *engine, const FactsMirror *mirror) {
+        return facts_engine_is_wired(engine, mirror) || facts_engine_reads(engine, mirror->target) || facts_engine_reads(engine, mirror->source);
+}
+
+const FactsMirror *facts_engine_mirror(const DoctorFacts *facts, const FactsEngine *engine) {
+        for (size_t i = 0; i < facts->n_mirrors; i++)
+                if (facts_engine_uses(engine, &facts->mirrors[i]))
+                        return &facts->mirrors[i];
+        return NULL;
+}

@@ -230,7 +230,9 @@ CASES = [
     ("version", "ollama.service", "warning", {"var/lib/dpkg/status": STATUS % "0.20.7-1"}, "0.20.7-1 deletes", "upgrade"),
     ("version", "ollama.service", "warning", {"var/lib/dpkg/status": STATUS % "1:0.29.2"}, "copies models", "upgrade"),
     ("version", "ollama.service", "note", {"var/lib/dpkg/status": None}, "cannot be seen", "ollama --version"),
-    ("version", "ollama.service", "ok", {"var/lib/dpkg/status": None, "usr/local/lib/ollama/llama-server": ""}, "0.30 or newer", None),
+    ("version", "ollama.service", "ok", {"var/lib/dpkg/status": None, "usr/local/bin/ollama": "", "usr/local/lib/ollama/llama-server": ""}, "0.30 or newer", None),
+    ("version", "ollama.service", "ok", {"var/lib/dpkg/status": None, **process(101, ["/x/llama-server", "--model", "/dev/shm/models/a.gguf"], "ollama.service")}, "0.30 or newer", None),
+    ("version", "ollama.service", "warning", {"var/lib/dpkg/status": None, "usr/local/bin/ollama": ""}, "older than 0.30", "upgrade"),
     ("version", "ollama.service", "warning", unit("ollama.service", "[Service]\nEnvironment=OLLAMA_EXPERIMENT=client2\n"), "client2", "UnsetEnvironment"),
 ]
 
