@@ -94,7 +94,6 @@ static inline bool live_is_over(void *userdata) {
 static inline void live_start(const char *lines) {
         char text[4096];
         const char *what;
-        _cleanup_(close_fdp) int unused = -1;
 
         (void) snprintf(text, sizeof(text), "[Mirror m]\nSource=%s/source\nTarget=%s/mirror\nSize=64M\n%s\n", ground_base, ground_base, lines);
         put_text("conf", text);

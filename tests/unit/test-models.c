@@ -124,6 +124,14 @@ static const char *meant(const char *name) {
 
 #define assert_means(name, text) assert_string_equal(meant(name), text)
 
+static size_t find_times(const Models *models, const char *name) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < models_count(models); i++)
+                n += strcmp(models_name(models, i), name) == 0;
+        return n;
+}
+
 /* Each name that is shown, alone in Models=, chooses what it is shown for. */
 static void assert_names_choose_their_models(void) {
         static char *none[] = { NULL };
@@ -135,6 +143,7 @@ static void assert_names_choose_their_models(void) {
                 _cleanup_(manifest_freep) Manifest *chosen = NULL;
                 _cleanup_(models_freep) Models *models = find_models(names, &chosen);
 
+                assert_int_equal(find_times(models, names[0]), 1);
                 for (size_t k = 0; k < models_n_paths(all, i); k++) {
                         const Entry *entry = manifest_find(chosen, models_path(all, i, k));
 
