@@ -375,7 +375,7 @@ class Progress(harness.Case):
         for m in full:
             if m and float(m.group(2)) > 20:
                 self.assertAlmostEqual(float(m.group(2)) / 60 * 100, int(m.group(1)), delta=2)
-        self.assertRegex(daemon.status(), r"^Ready: 1 file, 60M in RAM, verified")
+        self.assertRegex(daemon.status(), r"^Ready: 1 file .1 model., 60M in RAM, verified")
         daemon.stop()
 
     def run_on_terminal(self, config, width, seconds=60):
