@@ -22,7 +22,7 @@ static void names_done(Names *names) {
 }
 
 /* All of them, or none: one that nobody knows is an error before anything is begun. What is to be staged may be something of the source that nobody chose, and only a look at the disk
- * can tell (@unseen). */
+ * can tell; what is to be accepted may be the name of what was kept aside (@unseen). */
 static int resolve(const ControlObject *object, char *const *raw, bool unseen, Names *ret, sd_bus_error *error) {
         _cleanup_(names_done) Names names = { .list = calloc(strv_length(raw) + 1, sizeof(ControlName)) };
 
@@ -64,7 +64,7 @@ static int begin_steering(ControlObject *object, sd_bus_message *call, SteerKind
         int r = kind == STEER_SYNC ? 0 : controlnames_read(call, &raw, error);
 
         if (r >= 0)
-                r = resolve(object, raw, kind == STEER_STAGE, &names, error);
+                r = resolve(object, raw, kind == STEER_STAGE || kind == STEER_ACCEPT, &names, error);
         if (r < 0)
                 return r;
         r = controljobs_steer(object->jobs, kind, names.list, names.n, who, ret, &refusal);

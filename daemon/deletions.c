@@ -25,7 +25,7 @@ void deletions_done(Deletions *deletions) {
         pathset_done(&deletions->looking);
         pathset_done(&deletions->kept);
         free(deletions->recent);
-        free(deletions->held);
+        deletions_acknowledge(deletions);
         *deletions = (Deletions){};
 }
 
@@ -73,6 +73,10 @@ static int compare_by_path(const void *a, const void *b) {
         return strcmp(((const Deletion *) a)->path, ((const Deletion *) b)->path);
 }
 
+static bool is_accepted(const DeletionsInput *input, const Entry *entry) {
+        return input->wishes && wishes_is_doomed(input->wishes, entry);
+}
+
 static bool is_counted(const DeletionsInput *input, const Entry *entry) {
         return layout_is_counted(input->layout, entry->path, entry->type == ENTRY_DIRECTORY);
 }
@@ -96,8 +100,8 @@ static int gather(Deletions *deletions, const DeletionsInput *input, const Plan 
                         continue;
                 before = find_pending(deletions, entry->path);
                 found[n].path = strdup(entry->path);
-                found[n].since_usec = before ? before->since_usec : input->now_usec;
-                found[n].counted = is_counted(input, entry);
+                found[n].since_usec = is_accepted(input, entry) ? 0 : before ? before->since_usec : input->now_usec;
+                found[n].counted = is_counted(input, entry) && !is_accepted(input, entry);
                 n += found[n].path != NULL; /* without memory it is noticed again, or staged again */
         }
         drop_pending(deletions);
@@ -150,19 +154,26 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
                         first = deletions->pending[i].path;
                         break;
                 }
-        free(deletions->held);
+        deletions_acknowledge(deletions);
         if (asprintf(&deletions->held, "%zu of the %zu names in '%s' were deleted at once ('%s' is one): the disk keeps them, and they are staged "
-                     "again. If it was meant, delete them in '%s', or raise MassDeleteLimit=", wave, total, input->config->target,
+                     "again. If it was meant, accept it (shmstagectl accept), delete them in '%s', or raise MassDeleteLimit=", wave, total, input->config->target,
                      text_path(path, first), input->config->source) < 0)
                 deletions->held = NULL;
         deletions->n_held = wave;
+        if (manifest_new(&deletions->wave) < 0)
+                deletions->wave = NULL; /* then it cannot be accepted */
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
                 bool linked = item->source && (item->source->flags & ENTRY_DISK_ONLY || (item->base && item->base->flags & ENTRY_LINKED));
 
-                if (item->action == PLAN_DELETE)
-                        item->action = linked ? PLAN_LINK : PLAN_STAGE;
+                if (item->action != PLAN_DELETE || is_accepted(input, item->source))
+                        continue;
+                item->action = linked ? PLAN_LINK : PLAN_STAGE;
+                if (deletions->wave)
+                        (void) manifest_put(deletions->wave, item->source);
         }
+        if (deletions->wave)
+                manifest_sort(deletions->wave);
         drop_pending(deletions);
 }
 
@@ -256,7 +267,23 @@ void deletions_forget(Deletions *deletions) {
         pathset_done(&deletions->looking);
 }
 
+static bool is_path(const Entry *entry, void *userdata) {
+        return strcmp(entry->path, userdata) == 0;
+}
+
+void deletions_accept(Deletions *deletions, const DeletionsInput *input, const char *path) {
+        const Entry *entry = deletions->wave ? manifest_find(deletions->wave, path) : NULL;
+
+        if (!entry)
+                return;
+        deletions->n_held -= deletions->n_held > 0 && is_counted(input, entry);
+        manifest_filter(deletions->wave, is_path, (void *) path);
+        if (deletions->wave->n_entries == 0)
+                deletions_acknowledge(deletions);
+}
+
 void deletions_acknowledge(Deletions *deletions) {
+        deletions->wave = manifest_free(deletions->wave);
         free(deletions->held);
         deletions->held = NULL;
         deletions->n_held = 0;

@@ -14,6 +14,7 @@
 #include "pathset.h"
 #include "plan.h"
 #include "watchreport.h"
+#include "wishes.h"
 
 typedef struct Deletion {
         char *path;
@@ -29,7 +30,8 @@ typedef struct Deletions {
         size_t n_pending;
         uint64_t *recent;    /* when counted deletions were carried out, lately */
         size_t n_recent;
-        size_t n_held;       /* of the last wave that was held back */
+        Manifest *wave;      /* the last one that was held back, as the source had it; NULL for none */
+        size_t n_held;       /* of these, names that count */
         char *held;          /* the sentence about it; NULL if none */
 } Deletions;
 
@@ -48,6 +50,7 @@ typedef struct DeletionsInput {
         const MirrorConfig *config;
         LayoutKind layout;
         const Manifest *base;
+        const Wishes *wishes;    /* what of a wave that was held back was accepted: it is not held back again, and does not wait. NULL for nothing */
         uint64_t now_usec;
 } DeletionsInput;
 
@@ -64,6 +67,9 @@ void deletions_carried_out(Deletions *deletions, const char *path, uint64_t now_
 
 /* The mirror itself went or was wiped: nobody meant the files. */
 void deletions_forget(Deletions *deletions);
+
+/* Of the wave that was held back @path was accepted, and is not held back any more. */
+void deletions_accept(Deletions *deletions, const DeletionsInput *input, const char *path);
 
 /* The operator has seen that a wave was held back. */
 void deletions_acknowledge(Deletions *deletions);

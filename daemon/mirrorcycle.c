@@ -156,6 +156,7 @@ static void mirror_lost(Mirror *m) {
         mirrorlog_mirror_lost(&m->config);
         writeback_forget_deletions(&m->writeback);
         m->moving = !m->stopping;
+        mirrorstate_tell(m, MIRROR_ENDS);
         mirrorend_say_farewell(m); /* what is unsaved can still be read, through the descriptor that we have */
 }
 

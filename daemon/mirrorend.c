@@ -69,7 +69,7 @@ static bool shall_remove(const Mirror *m) {
 void mirrorend_wind_down(Mirror *m) {
         scrub_stop(&m->scrub);
         measures_stop(&m->measures);
-        m->winding = m->writeback.n_running > 0 || m->sweep.running || m->trash.running || m->scrub.running || m->measures.running;
+        m->winding = m->writeback.n_running > 0 || m->sweep.running || m->trash.running || m->scrub.running || m->measures.running || m->n_rechecks > 0;
         if (m->winding)
                 return; /* mirrorend_on_saved() comes back to this */
         mirrorstate_absorb(m);
@@ -185,6 +185,8 @@ void mirrorend_on_saved(void *userdata) {
                         lookout_ask(&m->lookout, true); /* it will find nothing, and then the manifest is saved */
         }
         mirrorstate_measure(m);
+        if (m->writeback.n_running == 0)
+                mirrorstate_tell(m, MIRROR_SAVED);
         if (m->writeback.n_running == 0) /* while many are saved, the status is counted once in a while only */
                 m->context->changed(m, m->context->userdata);
 }

@@ -5,6 +5,7 @@
 #include "mirrorstate.h"
 
 #include "hindsight.h"
+#include "layout.h"
 #include "mirrorlog.h"
 
 void mirrorstate_set(Mirror *m, MirrorState state) {
@@ -144,7 +145,7 @@ void mirrorstate_take_back(Mirror *m) {
         else if (hindsight_await_reports(m->look.plan, &m->missing) > 0)
                 lookout_ask(&m->lookout, false);
         m->in_doubt = false;
-        r = writeback_update(&m->writeback, &m->look, m->attachment.base, m->round.altered);
+        r = writeback_update(&m->writeback, &m->look, m->attachment.base, m->round.altered, &m->looking);
         if (r > 0)
                 mirrorlog_brake(&m->config, m->deletions.held);
 }
@@ -192,8 +193,57 @@ static bool is_brought_again(const PlanItem *item) {
         return m && (m->type == ENTRY_FILE || m->type == ENTRY_HARDLINK) && (!b || b->flags & (ENTRY_RECORD | ENTRY_LINKED));
 }
 
+/* Shared content goes when nothing names it any more: not as long as what did is still on its way out of the mirror. */
+static bool is_over(const Mirror *m, const PlanItem *item, bool pointers_go) {
+        const Entry *source = item->source;
+        bool shared = source->type != ENTRY_DIRECTORY && layout_is_shared(m->look.layout, source->path);
+
+        if (item->action == PLAN_RELEASE || item->action == PLAN_DELETE)
+                return false;
+        if (shared && item->base && item->base->flags & ENTRY_CONDEMNED)
+                return true;
+        if (shared && !(source->flags & ENTRY_ORPHAN))
+                return !pointers_go;
+        return item->mirror || m->config.deletes != DELETES_KEEP;
+}
+
+static bool is_doomed(const Mirror *m, const PlanItem *item) {
+        return item->source && wishes_is_doomed(&m->looking, item->source);
+}
+
+static bool is_listed(const Entry *entry, void *userdata) {
+        return pathset_has(userdata, entry->path);
+}
+
+/* What was deleted, was changed by somebody since, or turned out to be needed is doomed no more. */
+static void note_doomed(Mirror *m) {
+        const Plan *plan = m->look.plan;
+        bool pointers_go = false;
+        PathSet over = {};
+
+        for (size_t i = 0; i < plan->n_items; i++)
+                if (is_doomed(m, &plan->items[i]) && plan->items[i].action == PLAN_RELEASE && !layout_is_shared(m->look.layout, plan->items[i].source->path))
+                        pointers_go = true;
+        for (size_t i = 0; i < m->looking.doomed->n_entries; i++) {
+                const Entry *doomed = &m->looking.doomed->entries[i], *source = manifest_find(m->look.source, doomed->path);
+
+                if (!source || !wishes_is_doomed(&m->looking, source))
+                        (void) pathset_add(&over, doomed->path); /* if not, at the next look */
+        }
+        for (size_t i = 0; i < plan->n_items; i++)
+                if (is_doomed(m, &plan->items[i]) && is_over(m, &plan->items[i], pointers_go))
+                        (void) pathset_add(&over, plan_item_path(&plan->items[i]));
+        pathset_sort(&over);
+        if (m->wishes.doomed)
+                manifest_filter(m->wishes.doomed, is_listed, &over);
+        pathset_done(&over);
+}
+
 void mirrorstate_note_wishes(Mirror *m) {
         Look *look = &m->look;
+
+        if (m->looking.doomed)
+                note_doomed(m);
 
         for (size_t i = 0; look->released.n > 0 && i < look->plan->n_items; i++) {
                 const char *path = plan_item_path(&look->plan->items[i]);

@@ -43,8 +43,9 @@ typedef struct MirrorContext {
 typedef enum MirrorEvent {
         MIRROR_LOOKED, /* .look has a plan, which is about to be carried out, and what the saves know of it has been taken in */
         MIRROR_RESTED, /* all of a plan was carried out */
+        MIRROR_SAVED,  /* no save is under way any more */
         MIRROR_BLIND,  /* the source is lost: there was no plan */
-        MIRROR_ENDS,   /* it stops or fails; no more looks but the last ones */
+        MIRROR_ENDS,   /* it stops, fails, or is made anew; no more looks but the last ones */
         MIRROR_FREED,  /* the listener has been taken out */
 } MirrorEvent;
 
@@ -111,6 +112,8 @@ struct Mirror {
         bool recount;              /* .n_models is not true any more */
 
         uint64_t begun_usec;       /* when the round at hand was begun; monotonic */
+        size_t n_rechecks;         /* jobs of operators that read the mirror and are out */
+
         bool attached;
         bool complete;             /* the first staging is over */
         bool ready;

@@ -26,8 +26,8 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->n_refused = saves.n_refused;
         status->unsaved_bytes = saves.bytes;
         status->n_deletions_held = m->deletions.n_held;
-        status->n_conflicts = m->writeback.n_conflicts;
-        status->conflict = m->writeback.conflict;
+        status->n_conflicts = m->writeback.conflicts.n;
+        status->conflict = conflicts_last(&m->writeback.conflicts);
         status->unsaved = saves.n_failing > 0 ? saves.problem : m->deletions.held ? m->deletions.held : saves.problem;
         status->save_fails = saves.n_failing > 0;
         status->saves = true;

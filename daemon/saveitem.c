@@ -122,9 +122,9 @@ void saveitem_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway
                 .kind = kind_of(item), .mirror = item->mirror.path ? &item->mirror : NULL, .expected = item->source.path ? &item->source : NULL,
                 .agreed = item->base.path ? &item->base : NULL, .from = item->origin.path,
                 .from_expected = item->origin.path ? &item->origin : NULL, .keep = item->action == PLAN_CONFLICT,
-                .trash = trash, .anyway = anyway,
+                .trash = trash, .anyway = anyway || item->accepted,
         };
-        if (!is_file(item) || !layout_claim(layout, item->path, &item->save.claim))
+        if (!is_file(item) || item->accepted || !layout_claim(layout, item->path, &item->save.claim))
                 item->save.claim = (Claim){};
 }
 

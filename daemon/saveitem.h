@@ -38,6 +38,7 @@ typedef struct SaveItem {
         Save save;             /* of the last attempt */
         SaveOptions options;
         bool idle_io;
+        bool accepted;         /* an operator has said that it is right as it is */
 } SaveItem;
 
 int saveitem_new(SaveItem **ret, const PlanItem *wanted);

@@ -140,6 +140,8 @@ static bool has_deletions_inside(const SaveQueue *queue, const char *directory) 
 bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
         if (item->action == PLAN_DELETE)
                 return item->source.type == ENTRY_DIRECTORY && has_deletions_inside(queue, item->path);
+        if (item->accepted) /* what it names may never come */
+                return parent_is_pending(queue, item->path);
         return parent_is_pending(queue, item->path) ||
                (item->mirror.type == ENTRY_HARDLINK && is_pending(savequeue_find(queue, item->mirror.target))) ||
                names_something_unsaved(queue, item);
@@ -167,7 +169,7 @@ const char *savequeue_missing(const SaveQueue *queue, const SaveItem *item) {
 }
 
 bool savequeue_is_incomplete(const SaveQueue *queue, const SaveItem *item) {
-        return !saves_what_is_left(queue) && (item->broken || savequeue_missing(queue, item));
+        return !saves_what_is_left(queue) && !item->accepted && (item->broken || savequeue_missing(queue, item));
 }
 
 bool savequeue_is_over(const SaveQueue *queue, uint64_t now_usec) {

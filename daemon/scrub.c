@@ -46,6 +46,11 @@ static void wake_at(Scrub *scrub, uint64_t usec) {
 static void drop_pass(Scrub *scrub) {
         scrub->pass = scrubpass_free(scrub->pass);
         scrubpass_finding_done(&scrub->finding);
+        for (size_t i = 0; i < scrub->n_reported; i++)
+                scrubpass_finding_done(&scrub->reported[i]);
+        free(scrub->reported);
+        scrub->reported = NULL;
+        scrub->n_reported = 0;
         witness_forget(&scrub->witness);
 }
 
@@ -386,27 +391,57 @@ static void begin_pass(Scrub *scrub) {
         read_on(scrub);
 }
 
+/* What others have found has its turn when nothing else waits to be judged. */
+static void take_report(Scrub *scrub) {
+        if (scrub->finding.entry.path || scrub->n_reported == 0)
+                return;
+        scrub->finding = scrub->reported[--scrub->n_reported];
+        scrub->next_usec = MAX(scrub->next_usec, now_usec(scrub) + VERDICT_USEC);
+}
+
+/* When the next step is due. */
+static uint64_t next_step(const Scrub *scrub) {
+        return scrub->pass || scrub->finding.entry.path ? scrub->next_usec : scrub->due_usec;
+}
+
 /* The next step, if it is time. */
 static void go_on(Scrub *scrub) {
-        if (scrub->span_usec == 0 || scrub->running)
+        if (scrub->running)
+                return;
+        take_report(scrub);
+        if (scrub->span_usec == 0 && !scrub->finding.entry.path)
                 return;
         if (!scrub->may_run(scrub->userdata)) { /* scrub_update() comes when it may */
                 if (scrub->pass)
                         scrubpass_let_go(scrub->pass);
                 return;
         }
-        if (now_usec(scrub) < (scrub->pass ? scrub->next_usec : scrub->due_usec)) {
-                wake_at(scrub, scrub->pass ? scrub->next_usec : scrub->due_usec);
+        if (now_usec(scrub) < next_step(scrub)) {
+                wake_at(scrub, next_step(scrub));
                 return;
         }
-        if (scrub->finding.entry.path)
+        if (scrub->finding.entry.path) {
                 judge(scrub);
-        if (scrub->running)
+                go_on(scrub);
                 return;
+        }
         if (scrub->pass)
                 read_on(scrub);
         else
                 begin_pass(scrub);
+}
+
+void scrub_report(Scrub *scrub, ScrubFinding *finding) {
+        ScrubFinding *grown = reallocarray(scrub->reported, scrub->n_reported + 1, sizeof(ScrubFinding));
+
+        if (!grown) {
+                scrubpass_finding_done(finding); /* the next pass finds it again */
+                return;
+        }
+        scrub->reported = grown;
+        scrub->reported[scrub->n_reported++] = *finding;
+        *finding = (ScrubFinding){};
+        go_on(scrub);
 }
 
 void scrub_note(Scrub *scrub, const WatchReport *report) {

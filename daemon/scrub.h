@@ -54,6 +54,8 @@ typedef struct Scrub {
         uint64_t rate;              /* of it, bytes per second */
         uint64_t stretch_usec, stretch_cost; /* since it was last held up: when, and what was read */
         uint64_t next_usec;         /* when it goes on */
+        ScrubFinding *reported;     /* by others, to be judged after that; the last first */
+        size_t n_reported;
         ScrubFinding finding;       /* to be judged; .entry.path is NULL if there is none */
         bool running;
         bool gave_up;               /* whatever is out is not wanted any more */
@@ -89,6 +91,9 @@ void scrub_update(Scrub *scrub, LayoutKind layout);
 
 /* A report about the mirror. */
 void scrub_note(Scrub *scrub, const WatchReport *report);
+
+/* Somebody else has read a file and found other bytes: it is judged like what a pass finds, also while scrubbing is off. Takes @finding. */
+void scrub_report(Scrub *scrub, ScrubFinding *finding);
 
 /* Names that the next plan is to stage again, NULL for none: files that were found damaged, are still those, and were not reported since
  * (of those the next pass judges anew). Stays as it is until the next call. */

@@ -35,6 +35,10 @@ static bool is_to_be_read(const Entry *entry) {
 }
 
 int scrubpass_new(ScrubPass **ret, const Manifest *base) {
+        return scrubpass_new_of(ret, base, NULL);
+}
+
+int scrubpass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chosen) {
         _cleanup_(scrubpass_freep) ScrubPass *pass = calloc(1, sizeof(*pass));
         int r;
 
@@ -45,7 +49,7 @@ int scrubpass_new(ScrubPass **ret, const Manifest *base) {
         if (r == 0)
                 r = manifest_new(&pass->good);
         for (size_t i = 0; r == 0 && i < base->n_entries; i++)
-                if (is_to_be_read(&base->entries[i])) {
+                if (is_to_be_read(&base->entries[i]) && (!chosen || pathset_has(chosen, base->entries[i].path))) {
                         pass->bytes += base->entries[i].size;
                         r = manifest_put(pass->files, &base->entries[i]);
                 }
@@ -64,6 +68,10 @@ ScrubPass *scrubpass_free(ScrubPass *pass) {
         (void) manifest_free(pass->good);
         free(pass);
         return NULL;
+}
+
+size_t scrubpass_files(const ScrubPass *pass) {
+        return pass->files->n_entries;
 }
 
 uint64_t scrubpass_bytes(const ScrubPass *pass) {

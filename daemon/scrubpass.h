@@ -9,6 +9,7 @@
 
 #include "base.h"
 #include "manifest.h"
+#include "pathset.h"
 
 #include <stdatomic.h>
 
@@ -26,11 +27,14 @@ void scrubpass_finding_done(ScrubFinding *finding);
 /* All files that @base says are in the mirror, with a digest: the first name of those that have several, no links, nothing that only stands
  * for the disk. */
 int scrubpass_new(ScrubPass **ret, const Manifest *base);
+/* The same of some files only, @chosen by a set of their names, sorted. */
+int scrubpass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chosen);
 ScrubPass *scrubpass_free(ScrubPass *pass);
 DEFINE_CLEANUP(ScrubPass, scrubpass_free)
 
 /* Bytes that it is about, holes included. */
 uint64_t scrubpass_bytes(const ScrubPass *pass);
+size_t scrubpass_files(const ScrubPass *pass);
 
 /* Reads on below @mirrorfd, for about @max bytes (a file costs 64 KiB more than it has). What it cost is added to *cost. 0: the pass is
  * over; SCRUBPASS_MORE; SCRUBPASS_FOUND: a file is not what it was, which is in @ret, to be freed by the caller; or -ECANCELED, -ENOMEM.

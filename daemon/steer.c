@@ -4,7 +4,10 @@
 
 #include "steer.h"
 
+#include "steeraccept.h"
 #include "steerroom.h"
+#include "steersync.h"
+#include "steerverify.h"
 #include "strv.h"
 
 static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
@@ -13,6 +16,7 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
         switch (event) {
         case MIRROR_LOOKED:
         case MIRROR_RESTED:
+        case MIRROR_SAVED:
                 steer->hear(steer, m, event);
                 break;
         case MIRROR_BLIND:
@@ -21,7 +25,7 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
                 break;
         case MIRROR_ENDS:
         case MIRROR_FREED:
-                steer_say(steer, "Mirror '%s' is %s", m->config.name, m->failing ? "failing" : "stopping");
+                steer_say(steer, "Mirror '%s' %s", m->config.name, m->failing ? "has failed" : m->moving ? "was lost, and is made anew" : "is stopping");
                 steer_end(steer, true);
                 break;
         }
@@ -37,8 +41,6 @@ static const char *why_not(const Mirror *m, SteerKind kind) {
                 return "it is only starting: source and tmpfs are being opened";
         if (m->lost && kind != STEER_VERIFY)
                 return m->problem ? m->problem : "its source is lost";
-        if (kind == STEER_SYNC && !m->config.write_back)
-                return "nothing of it is ever saved, because of WriteBack=no";
         return NULL;
 }
 
@@ -57,11 +59,13 @@ static int begin(Steer *steer, Mirror *m, SteerKind kind) {
         case STEER_RELEASE:
                 return steerroom_release(steer, m);
         case STEER_ACCEPT:
+                return steeraccept_begin(steer, m);
         case STEER_SYNC:
+                return steersync_begin(steer, m);
         case STEER_VERIFY:
-                break;
+                return steerverify_begin(steer, m);
         }
-        return -EOPNOTSUPP;
+        return -EINVAL;
 }
 
 int steer_new(Steer **ret, Mirror *m, SteerKind kind, char *const *names, const char *who, char **ret_refusal) {

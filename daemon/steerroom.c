@@ -323,7 +323,7 @@ static void hear_release(Steer *steer, Mirror *m, MirrorEvent event) {
                 grant_release(steer, m);
         else if (event == MIRROR_LOOKED)
                 steer->phase = STEER_PLANNED;
-        else if (steer->phase == STEER_PLANNED)
+        else if (event == MIRROR_RESTED && steer->phase == STEER_PLANNED)
                 check_release(steer, m);
 }
 
@@ -332,7 +332,7 @@ static void hear_stage(Steer *steer, Mirror *m, MirrorEvent event) {
                 grant_stage(steer, m);
         else if (event == MIRROR_LOOKED)
                 see_plan(steer, m);
-        else if (steer->phase == STEER_PLANNED)
+        else if (event == MIRROR_RESTED && steer->phase == STEER_PLANNED)
                 check_stage(steer, m);
 }
 
@@ -340,6 +340,7 @@ static int ask(Steer *steer, Mirror *m) {
         steer->request = wishes_request(&m->wishes, steer->names);
         if (steer->request == 0)
                 return -ENOMEM;
+        steer->n_requests = 1;
         mirrorstate_want_look(m);
         return 0;
 }

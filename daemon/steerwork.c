@@ -51,6 +51,8 @@ void steer_drop(Steer *steer) {
         pathset_done(&steer->roots);
         pathset_done(&steer->concerned);
         pathset_done(&steer->released);
+        pathset_done(&steer->doomed);
+        pathset_done(&steer->saves);
         free(steer->who);
         free(steer);
 }
@@ -59,12 +61,14 @@ void steer_end(Steer *steer, bool failed) {
         Mirror *m = steer->mirror;
 
         steer->phase = STEER_OVER;
+        if (steer->recheck)
+                steer->let_go(TAKE_PTR(steer->recheck));
         steer->failed = failed;
         steer->mirror = NULL;
         if (m) {
                 mirrorstate_unlisten(m, &steer->listener);
-                if (steer->request > 0)
-                        wishes_end_request(&m->wishes, steer->request);
+                for (size_t i = 0; i < steer->n_requests; i++)
+                        wishes_end_request(&m->wishes, steer->request + i);
         }
         if (steer->orphan)
                 steer_drop(steer);

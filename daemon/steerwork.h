@@ -7,6 +7,7 @@
 #include "mirrorstate.h"
 
 typedef struct Steer Steer;
+typedef struct Recheck Recheck; /* see steerverify.c */
 
 typedef enum SteerPhase {
         STEER_ASKED,   /* the next look says what the names stand for, and how that is */
@@ -27,10 +28,17 @@ struct Steer {
         char *who;
         char **report;
         uint64_t done, total;
-        uint64_t request;          /* of the wishes; 0: none */
+        uint64_t request;          /* of the wishes, the first; 0: none */
+        size_t n_requests;         /* further ones follow it */
         PathSet roots, concerned;  /* of its answer */
         PathSet released;          /* of the roots: were released before */
         bool waiting;              /* something of it does not hold still */
+        bool look_after;           /* the round at hand is one step of several */
+        PathSet doomed, saves;     /* accepted: deletions; what is to be saved as it is */
+        bool deleted;              /* nothing of .doomed is left to be done */
+        Recheck *recheck;          /* that is under way; NULL: none */
+        void (*let_go)(Recheck *recheck); /* of it */
+        size_t n_told;
         unsigned n_tries;
 };
 

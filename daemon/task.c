@@ -290,6 +290,7 @@ static void stage(Task *task) {
 /* In the mirror the file's place is taken by a link to the original. */
 static void link_to_disk(Task *task) {
         _cleanup_(freep) char *target = NULL;
+        const Digest *record = digest_on_record(task);
         int r;
 
         if (task->item->mirror && was_altered(task, task->context->cancel)) {
@@ -304,6 +305,10 @@ static void link_to_disk(Task *task) {
         }
         r = publish_symlink(task->context->staging, task->item->source, target, task->item->mirror, &task->entry, &task->what);
         task->entry.flags |= ENTRY_LINKED;
+        if (record) { /* when it is staged again, it has to have the same bytes */
+                task->entry.flags |= ENTRY_HAS_DIGEST;
+                task->entry.digest = *record;
+        }
         concluded(task, r, task->what);
 }
 

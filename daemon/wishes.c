@@ -173,6 +173,17 @@ void wishes_end_acceptance(Wishes *wishes, const char *path) {
                         drop_acceptance(wishes, i);
 }
 
+int wishes_doom(Wishes *wishes, const Entry *source) {
+        int r = wishes->doomed ? 0 : manifest_new(&wishes->doomed);
+
+        return r == 0 ? manifest_put(wishes->doomed, source) : r;
+}
+
+void wishes_sort(Wishes *wishes) {
+        if (wishes->doomed)
+                manifest_sort(wishes->doomed);
+}
+
 bool wishes_is_doomed(const Wishes *wishes, const Entry *source) {
         const Entry *doomed = wishes->doomed ? manifest_find(wishes->doomed, source->path) : NULL;
 

@@ -71,6 +71,11 @@ void wishes_end_acceptance(Wishes *wishes, const char *path);
 uint64_t wishes_request(Wishes *wishes, char *const *names);
 void wishes_end_request(Wishes *wishes, uint64_t id);
 
+/* Deletions that were held back are to be carried out after all, if the source still has @source as it is. */
+int wishes_doom(Wishes *wishes, const Entry *source);
+/* After the last one. */
+void wishes_sort(Wishes *wishes);
+
 /* The disk is to lose it after all, and still has what it had. */
 bool wishes_is_doomed(const Wishes *wishes, const Entry *source);
 

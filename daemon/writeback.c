@@ -141,10 +141,8 @@ static void agreed(Writeback *wb, SaveItem *item) {
 static void note_conflict(Writeback *wb, SaveItem *item) {
         if (!item->save.kept)
                 return;
-        wb->n_conflicts++;
         wb->n_conflicts_ever++;
-        free(wb->conflict);
-        wb->conflict = TAKE_PTR(item->save.kept);
+        (void) conflicts_add(&wb->conflicts, item->path, TAKE_PTR(item->save.kept)); /* it was told */
 }
 
 static void count(Writeback *wb, const SaveItem *item) {
@@ -410,7 +408,7 @@ static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Look *l
         return r;
 }
 
-int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Manifest *altered) {
+int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Manifest *altered, const Wishes *wishes) {
         _cleanup_(freep) PlanItem **wanted = NULL;
         DeletionsInput input;
         Moves moves = {};
@@ -424,7 +422,7 @@ int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Mani
         r = moves_find(look->plan, &moves);
         if (r == 0) {
                 hindsight_overlook(look->plan, &moves);
-                input = (DeletionsInput){ .config = wb->config, .layout = look->layout, .base = base, .now_usec = now_usec(wb) };
+                input = (DeletionsInput){ .config = wb->config, .layout = look->layout, .base = base, .wishes = wishes, .now_usec = now_usec(wb) };
                 held = deletions_decide(wb->deletions, &input, look->plan, wb->changes);
                 manifest_sort(wb->changes);
                 r = held < 0 ? held : collect_wanted(look->plan, &wanted, &n);
@@ -457,9 +455,7 @@ Manifest *writeback_take(Writeback *wb) {
 }
 
 void writeback_acknowledge(Writeback *wb) {
-        wb->n_conflicts = 0;
-        free(wb->conflict);
-        wb->conflict = NULL;
+        conflicts_done(&wb->conflicts);
 }
 
 void writeback_forget_deletions(Writeback *wb) {
@@ -467,6 +463,38 @@ void writeback_forget_deletions(Writeback *wb) {
                 if (wb->queue.items[i]->action == PLAN_DELETE && wb->queue.items[i]->state == ITEM_WAITING)
                         wb->queue.items[i]->state = ITEM_DONE;
         deletions_forget(wb->deletions);
+}
+
+/* --- what an operator asks for --- */
+
+bool writeback_can_accept(const Writeback *wb, const char *path) {
+        const SaveItem *item = savequeue_find(&wb->queue, path);
+
+        return item && item->action != PLAN_DELETE && !item->accepted && savequeue_is_refused(&wb->queue, item) &&
+               (item->state != ITEM_REFUSED || item->save.outcome == SAVE_BAD);
+}
+
+bool writeback_accept(Writeback *wb, const char *path) {
+        SaveItem *item = savequeue_find(&wb->queue, path);
+
+        if (!writeback_can_accept(wb, path))
+                return false;
+        item->accepted = true;
+        item->state = ITEM_WAITING;
+        item->attempts = 0;
+        item->due_usec = now_usec(wb);
+        free(item->problem);
+        item->problem = NULL;
+        return true;
+}
+
+void writeback_make_haste(Writeback *wb) {
+        for (size_t i = 0; i < wb->queue.n; i++) {
+                SaveItem *item = wb->queue.items[i];
+
+                if (item->state == ITEM_WAITING && item->action != PLAN_DELETE)
+                        item->due_usec = MIN(item->due_usec, now_usec(wb));
+        }
 }
 
 /* --- the end --- */

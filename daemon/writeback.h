@@ -11,6 +11,7 @@
 
 #include "base.h"
 #include "config.h"
+#include "conflicts.h"
 #include "deletions.h"
 #include "look.h"
 #include "pool.h"
@@ -46,8 +47,7 @@ typedef struct Writeback {
         bool eventless;                    /* of the source; its filesystem may give a file another inode number at any time */
         SaveLog log;
         size_t n_saved;                    /* since the queue ran empty */
-        size_t n_conflicts;                /* versions put into conflicts/ and not yet acknowledged */
-        char *conflict;                    /* the last of these, from the source's root */
+        Conflicts conflicts;               /* versions put into conflicts/ and not yet acknowledged */
         uint64_t n_saves, saved_bytes, n_failures, n_deletions, n_conflicts_ever; /* of all its life: files, bytes that moved, attempts that failed */
 } Writeback;
 
@@ -62,8 +62,8 @@ int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
 
 /* A look is there. Takes over from its plan what is to be written to the disk, and decides on deletions; what is being saved, or was saved while the look was out, becomes
  * PLAN_KEEP; what has yielded to the disk's version, and deletions that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now.
- * @altered: what a round found to be somebody's work behind an unchanged size and time; NULL for nothing. */
-int writeback_update(Writeback *writeback, Look *look, const Manifest *base, const Manifest *altered);
+ * @altered: what a round found to be somebody's work behind an unchanged size and time; NULL for nothing. @wishes: of the look. */
+int writeback_update(Writeback *writeback, Look *look, const Manifest *base, const Manifest *altered, const Wishes *wishes);
 
 /* Starts what may start. @armed: every change of the mirror is reported; nothing is deleted on disk while not all of the reports have been looked at (@quiet). */
 void writeback_go_on(Writeback *writeback, bool armed, bool quiet);
@@ -76,6 +76,14 @@ void writeback_hurry(Writeback *writeback, bool hurry);
 
 /* Nothing is left that could still be done, and no job is out. */
 bool writeback_is_over(const Writeback *writeback);
+
+/* A file of the mirror that is never to be saved as it is, because its bytes or what it names is wrong, is saved all the same, as it is now. False if there is no such thing at @path. Takes
+ * effect with the next writeback_go_on(). */
+bool writeback_accept(Writeback *writeback, const char *path);
+bool writeback_can_accept(const Writeback *writeback, const char *path);
+
+/* What is on its way, but for deletions, does not wait to hold still any longer, and what has failed is tried again. Takes effect with the next writeback_go_on(). */
+void writeback_make_haste(Writeback *writeback);
 
 /* The operator has seen what was put into conflicts/. */
 void writeback_acknowledge(Writeback *writeback);

@@ -3,6 +3,7 @@
 """What an operator asks of the running daemon: release, stage, accept, sync, verify. Asked as he would, with shmstagectl."""
 
 import hashlib
+import mmap
 import os
 import signal
 import subprocess
@@ -185,6 +186,18 @@ class Release(SteerCase):
         daemon.stop()
         self.assertEqual(self.read(os.path.join(self.source, "m/a.gguf"))[-4:], b"more")
 
+    def test_what_comes_back_has_to_be_what_it_was(self):
+        for mode in ("fail", "link"):
+            self.write("a-" + mode, size=100000)
+            daemon = self.ready(self.config(OnNoRoom=mode, Include="a-" + mode))
+            self.ask("release", "a-" + mode)
+            self.flip(os.path.join(self.source, "a-" + mode), 5000)
+            self.assertIn("XXH3", self.ask("stage", "a-" + mode, expect=1))
+            self.assertEqual(self.data(), set())
+            self.ask("accept", "a-" + mode)
+            self.assertEqual(self.data(), {"a-" + mode})
+            daemon.stop()
+
     def test_a_client_that_writes_all_the_time_loses_nothing(self):
         """Each version that a client has written, closed and seen under its name is in the mirror or on the disk afterwards."""
         for number in range(8):
@@ -272,6 +285,201 @@ class Stage(SteerCase):
         self.ask("stage", self.mirrored("a"))
         self.assertEqual(self.data(), {"a"})
         daemon.wait_status("^Ready")
+
+
+
+class Accept(SteerCase):
+    def test_a_corrupt_file_is_what_the_disk_has_from_then_on(self):
+        for name in ("a", "b"):
+            self.write(name, size=100000)
+        daemon = self.ready()
+        daemon.stop()
+        for name in ("a", "b"):
+            self.flip(os.path.join(self.source, name), 5000)
+        daemon = self.ready(self.config(OnCorrupt="withhold"))
+        self.assertEqual(self.data(), set())
+        self.assertIn("nothing", self.ask("accept", "m:nothing", expect=1))
+        self.assertIn("'a' is accepted", self.ask("accept", "a"))
+        self.assert_same_file("a")
+        self.assertEqual(self.data(), {"a"})  # never more than was named
+        self.assertIn("nothing to accept under 'a'", self.ask("accept", "a", expect=1))
+        self.assertRegex(daemon.log(), "'a' is accepted: .*, as uid 0 .* asked")
+        daemon.stop()
+        daemon = self.ready(self.config(OnCorrupt="withhold"))
+        self.assertEqual(self.data(), {"a"})
+        daemon.stop()
+        self.flip(os.path.join(self.source, "a"), 5000)  # it is the truth no more
+        self.ready(self.config(OnCorrupt="withhold"))
+        self.assertEqual(self.data(), set())
+
+    def test_a_misnamed_blob_is_staged_all_the_same_for_as_long_as_it_is_that_file(self):
+        model = ollama.Model.random(50000, 60000)
+        ollama.Client(self.source).pull("one", model)
+        names = ["blobs/" + name for name in model.blobs]
+        for name in names[:2]:
+            self.flip(os.path.join(self.source, name), 100)
+        daemon = self.ready(self.config(OnCorrupt="withhold"))
+        self.ask("accept", names[0])
+        self.assert_same_file(names[0])
+        self.assertFalse(os.path.lexists(self.mirrored(names[1])))
+        self.ask("release", "one")
+        self.ask("stage", "one", expect=1)  # of the other blob nothing was accepted
+        self.assert_same_file(names[0])
+        self.write(names[0], size=50000)
+        daemon.wait_log("withheld|digest|sha256")
+        self.wait_until(lambda: "2 withheld" in (daemon.status() or ""), "the other version", daemon)
+
+    def test_what_is_refused_is_saved_as_it_is(self):
+        daemon = self.ready()
+        os.mkdir(self.mirrored("blobs"))
+        name = "blobs/sha256-" + "a" * 64
+        with open(self.mirrored(name), "wb") as f:
+            f.write(b"something else")
+        with open(self.mirrored("bad.gguf"), "wb") as f:
+            f.write(b"GGUF" + bytes(2))
+        daemon.wait_status("2 not to be saved")
+        self.assertRegex(self.ask("sync", expect=1), "not saved")
+        self.ask("accept", name)
+        self.assertEqual(self.read(os.path.join(self.source, name)), b"something else")
+        self.assertFalse(os.path.exists(os.path.join(self.source, "bad.gguf")))
+        self.ask("accept", "bad.gguf")
+        self.assertEqual(self.read(os.path.join(self.source, "bad.gguf")), b"GGUF" + bytes(2))
+        self.ask("sync")
+        daemon.wait_status("^Ready")
+
+    def wave(self, daemon, *names):
+        for name in names:
+            os.unlink(self.mirrored(name))
+        daemon.wait_log("were deleted at once")
+        for name in names:
+            self.wait_until(lambda: os.path.exists(self.mirrored(name)), name, daemon)
+
+    def test_of_a_wave_exactly_what_is_named_is_deleted(self):
+        for number in range(10):
+            self.write("d%d/f" % (number % 2) + str(number), size=1000)
+        daemon = self.ready(self.config(MassDeleteLimit="2 10%"))
+        self.wave(daemon, *["d%d/f%d" % (number % 2, number) for number in range(8)])
+        self.ask("accept", "d0/f0")
+        self.assertEqual(self.names(self.source) & {"d0/f0"}, set())
+        self.assertEqual(len(self.data()), 9)
+        self.assertEqual(len([name for name in self.data(self.source) if not name.startswith(".shmstaged")]), 9)
+        self.assertIn("nothing to accept under 'd1/f9'", self.ask("accept", "d1/f9", expect=1))
+        with open(self.mirrored("d1/f1"), "wb") as f:
+            f.write(b"a client has brought it again")
+        self.ask("sync")
+        self.ask("accept", "d1")
+        left = {"d0/f2", "d0/f4", "d0/f6", "d0/f8", "d1/f1", "d1/f9"}
+        self.assertEqual({name for name in self.data(self.source) if not name.startswith(".shmstaged")}, left)
+        self.assertEqual(self.data(), left)
+        self.ask("accept", "--all")
+        left -= {"d0/f2", "d0/f4", "d0/f6"}
+        self.assertEqual(self.data(), left)
+        self.assertEqual({name for name in self.data(self.source) if not name.startswith(".shmstaged")}, left)
+        self.assertIn("held back no deletions", self.ask("accept", "--all", expect=1))
+        trash = [name for name in self.data(os.path.join(self.source, ".shmstaged", "trash"))]
+        self.assertEqual(len(trash), 7)
+        daemon.wait_status("^Ready")
+        self.assertNotIn("held back", daemon.status())
+        daemon.stop()
+
+    def test_of_an_ollama_store_a_model_of_the_wave_is_deleted_with_what_only_it_needs(self):
+        shared = os.urandom(30000)
+        models = {name: ollama.Model(shared, os.urandom(1000 * size)) for size, name in enumerate(("one", "two", "three"), 1)}
+        disk = ollama.Client(self.source)
+        for name, model in models.items():
+            disk.pull(name, model)
+        daemon = self.ready(self.config(SweepDelay="1s"))
+        client = ollama.Client(self.target)
+        for name in models:
+            client.rm(name)
+        daemon.wait_log("were deleted at once")
+        self.wait_until(lambda: len(self.data()) == 10, "the restaging", daemon)
+        self.ask("accept", "one", "two")
+        self.assertEqual({os.path.basename(os.path.dirname(name)) for name in self.data(self.source) if name.startswith("manifests")}, {"three"})
+        client.load("three")
+        daemon.wait(lambda: set(os.listdir(os.path.join(self.source, "blobs"))) == set(models["three"].blobs), "the sweep")
+        self.wait_until(lambda: set(os.listdir(self.mirrored("blobs"))) == set(models["three"].blobs), "the mirror", daemon)
+        daemon.stop()
+
+    def test_a_conflict_is_told_until_it_is_accepted(self):
+        self.write("a", size=1000)
+        daemon = self.ready(self.config(WatchSource="no"))
+        self.write("a", b"disk")
+        time.sleep(0.05)
+        with open(self.mirrored("a"), "wb") as f:
+            f.write(b"mirror")
+        daemon.wait_status("1 changed on both sides")
+        self.ask("accept", "a")
+        daemon.wait_status("^Ready(?!.*both sides)")
+
+
+class Sync(SteerCase):
+    def test_nothing_waits_to_hold_still(self):
+        self.write("a", size=1000)
+        daemon = self.ready(self.config(SettleTime="1h"))
+        self.assertIn("already", self.ask("sync"))
+        for number in range(50):
+            with open(self.mirrored("new%d" % number), "wb") as f:
+                f.write(b"%d" % number)
+        self.assertIn("50 names", self.ask("sync"))
+        self.assertEqual(self.read(os.path.join(self.source, "new49")), b"49")
+        with open(self.mirrored("open"), "wb") as f:
+            f.write(b"one ")
+            job = self.asking("sync")
+            daemon.listen(1)
+            self.assertIsNone(job.poll())
+            f.write(b"two")
+        self.answer(job)
+        self.assertEqual(self.read(os.path.join(self.source, "open")), b"one two")
+        daemon.stop()
+
+    def test_without_write_back_there_is_nothing_to_do(self):
+        self.ready(self.config(WriteBack="no"))
+        self.assertIn("WriteBack=no", self.ask("sync"))
+
+
+class Verify(SteerCase):
+    def test_what_is_damaged_is_told_and_staged_again(self):
+        for name in ("a", "b", "c/d"):
+            self.write(name, size=300000)
+        daemon = self.ready()
+        self.assertIn("3 files (878.9K) read in RAM, 0 damaged", self.ask("verify"))
+        self.assertIn("1 file ", self.ask("verify", "c"))
+        self.damage("b")
+        self.assertIn("0 damaged", self.ask("verify", "a"))
+        self.assertIn("'b' in RAM is damaged", self.ask("verify", expect=1))
+        self.wait_until(lambda: self.read(self.mirrored("b")) == self.read(os.path.join(self.source, "b")), "the repair", daemon)
+        daemon.wait_log("RAM may be faulty")
+        self.assertIn("0 damaged", self.ask("verify"))
+        daemon.stop()
+
+    def damage(self, name):
+        """Another byte, by a store that moves no time: the mapping was faulted in before."""
+        with open(self.mirrored(name), "r+b") as f:
+            with mmap.mmap(f.fileno(), 0) as mapping:
+                before = os.fstat(f.fileno())
+                byte = mapping[4096]
+                mapping[4096] = byte ^ 0x55
+                after = os.fstat(f.fileno())
+        if before.st_mtime_ns != after.st_mtime_ns:
+            self.skipTest("never")
+
+
+class End(SteerCase):
+    def test_a_stop_ends_what_is_under_way_with_a_sentence(self):
+        self.write("a", size=1000)
+        daemon = self.ready(self.config(SettleTime="1h"))
+        with open(self.mirrored("new"), "wb") as f:
+            f.write(b"x")
+            f.flush()
+            job = self.asking("sync")
+            daemon.listen(0.5)
+            daemon.signal(signal.SIGTERM)
+            daemon.listen(0.3)
+        daemon.join()
+        job.wait(30)
+        job.stdout.close()
+        self.assertNotEqual(job.returncode, 0)
 
 
 if __name__ == "__main__":
