@@ -116,7 +116,8 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlBus *bus, char **ret_reason) {
                 r = greet(bus->bus);
         if (r >= 0)
                 return CTL_TROUBLE_NONE;
-        (void) text_append(ret_reason, "What listens at '%s' is not shmstaged, or does not answer: %s", text_path(shown, bus->place), strerror(-r));
+        (void) text_append(ret_reason, "What listens at '%s' is not shmstaged, or does not answer: %s", text_path(shown, bus->place),
+                           strerror(-r));
         return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? CTL_TROUBLE_LOST : CTL_TROUBLE_STRANGE; /* it may just have ended */
 }
 
@@ -260,8 +261,8 @@ static CtlTrouble tell_strange(const CtlBus *bus, const char *member, char **ret
         _cleanup_(freep) char *version = ask_version(bus);
 
         if (version)
-                (void) text_append(ret_reason, "The daemon (version %s) does not know '%s': this shmstagectl is version %s. Restart the daemon after an upgrade",
-                                   version, member, SHMSTAGED_VERSION);
+                (void) text_append(ret_reason, "The daemon (version %s) does not know '%s': this shmstagectl is version %s. Restart the "
+                                   "daemon after an upgrade", version, member, SHMSTAGED_VERSION);
         else
                 (void) text_append(ret_reason, "What answers at %s is not shmstaged: it does not know '%s'", bus->place, member);
         return CTL_TROUBLE_STRANGE;
@@ -302,7 +303,8 @@ static CtlTrouble tell_error(const CtlBus *bus, const char *member, const sd_bus
 }
 
 CtlTrouble ctl_bus_broken(const CtlBus *bus, int error, char **ret_reason) {
-        (void) text_append(ret_reason, "The connection to the daemon at %s broke off (%s): it has ended, or was restarted", bus->place, strerror(-error));
+        (void) text_append(ret_reason, "The connection to the daemon at %s broke off (%s): it has ended, or was restarted", bus->place,
+                           strerror(-error));
         return CTL_TROUBLE_LOST;
 }
 
@@ -318,7 +320,8 @@ CtlTrouble ctl_bus_call(CtlBus *bus, sd_bus_message *message, uint64_t usec, sd_
         r = sd_bus_call(bus->bus, message, usec, &error, ret);
         if (r >= 0)
                 return CTL_TROUBLE_NONE;
-        if (r == -ETIMEDOUT || sd_bus_error_has_name(&error, SD_BUS_ERROR_NO_REPLY) || sd_bus_error_has_name(&error, SD_BUS_ERROR_TIMEOUT)) {
+        if (r == -ETIMEDOUT || sd_bus_error_has_name(&error, SD_BUS_ERROR_NO_REPLY) ||
+            sd_bus_error_has_name(&error, SD_BUS_ERROR_TIMEOUT)) {
                 (void) text_append(ret_reason, "The daemon at %s has not answered", bus->place);
                 return CTL_TROUBLE_TIMEOUT;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl stage, release, accept, sync, verify and reload: what takes its time is a job of the daemon, which goes on also if nobody waits for it. */
+/* shmstagectl stage, release, accept, sync, verify and reload: what takes its time is a job of the daemon, which goes on also if nobody
+ * waits for it. */
 
 #include "ctlverb.h"
 
@@ -82,7 +83,8 @@ static void ask_progress(Job *job) {
         json_t *facts = NULL;
 
         if (!job->screen.terminal ||
-            sd_bus_message_new_method_call(job->bus.bus, &call, job->bus.destination, job->path, "org.freedesktop.DBus.Properties", "GetAll") < 0 ||
+            sd_bus_message_new_method_call(job->bus.bus, &call, job->bus.destination, job->path, "org.freedesktop.DBus.Properties",
+                                           "GetAll") < 0 ||
             sd_bus_message_append(call, "s", "io.shmstaged.Job1") < 0 || sd_bus_call(job->bus.bus, call, CTL_CALL_USEC, NULL, &reply) < 0 ||
             ctl_reply_json(reply, &facts) < 0)
                 return; /* it may just have ended: the signal says so */
@@ -196,7 +198,8 @@ static int print_end(const Job *job) {
         if (job->ctl->json == CTL_JSON_OFF && job->failed && json_array_size(job->report) == 0)
                 ctl_error("%s failed; the log says why: journalctl -u shmstaged.service", job->doing);
         if (job->ctl->json != CTL_JSON_OFF) {
-                result = json_pack("{ssss?sO?}", "job", job->path, "result", job->over ? job->failed ? "failed" : "done" : NULL, "report", job->report);
+                result = json_pack("{ssss?sO?}", "job", job->path, "result", job->over ? job->failed ? "failed" : "done" : NULL,
+                                   "report", job->report);
                 (void) ctl_json_print(job->ctl, result, stdout);
                 json_decref(result);
         }

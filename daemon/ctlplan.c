@@ -64,7 +64,8 @@ static void print_safe(ScreenColour colour, char *text) {
         _cleanup_(freep) char *safe = text ? screen_text(text) : NULL;
 
         if (safe)
-                (void) printf("%s%s%s\n", colour == SCREEN_PLAIN ? "" : screen_colour(&screen, colour), safe, colour == SCREEN_PLAIN ? "" : screen_end(&screen));
+                (void) printf("%s%s%s\n", colour == SCREEN_PLAIN ? "" : screen_colour(&screen, colour), safe,
+                              colour == SCREEN_PLAIN ? "" : screen_end(&screen));
         free(text);
 }
 
@@ -90,7 +91,8 @@ static int print_mirror(const Ctl *ctl, const PreviewMirror *mirror) {
         char *title = NULL;
         int r;
 
-        (void) text_append(&title, "Mirror %s: %s %s %s", mirror->config->name, mirror->config->source, screen.unicode ? "→" : "->", mirror->config->target);
+        (void) text_append(&title, "Mirror %s: %s %s %s", mirror->config->name, mirror->config->source, screen.unicode ? "→" : "->",
+                           mirror->config->target);
         print_safe(SCREEN_BOLD, title);
         if (mirror->problem) {
                 (void) fflush(stdout);
@@ -110,12 +112,13 @@ static json_t *items_json(const Plan *plan) {
 
         for (size_t i = 0; items && i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
-                json_t *size = is_file(item) ? ctl_json_number(item->source->size) : json_null(), *path = ctl_json_path(plan_item_path(item));
+                json_t *json = NULL;
 
-                if (!preview_tells(item)) {
-                        json_decref(size);
-                        json_decref(path);
-                } else if (json_array_append_new(items, json_pack("{ss,so,so}", "action", plan_action_name(item->action), "size", size, "path", path)) < 0) {
+                if (!preview_tells(item))
+                        continue;
+                json = json_pack("{ss,so,so}", "action", plan_action_name(item->action), "size",
+                                 is_file(item) ? ctl_json_number(item->source->size) : json_null(), "path", ctl_json_path(plan_item_path(item)));
+                if (json_array_append_new(items, json) < 0) {
                         json_decref(items);
                         return NULL;
                 }
@@ -128,8 +131,9 @@ static json_t *room_json(const PreviewMirror *mirror) {
 
         for (FitLimit l = FIT_TMPFS; room && l < _FIT_LIMIT_MAX; l++)
                 if (mirror->input.room[l] != UINT64_MAX)
-                        (void) json_array_append_new(room, json_pack("{ss,so,sb}", "limit", fit_limit_name(l), "bytes", ctl_json_number(mirror->input.room[l]),
-                                                                     "decides", l == mirror->fit.limit));
+                        (void) json_array_append_new(room, json_pack("{ss,so,sb}", "limit", fit_limit_name(l), "bytes",
+                                                                     ctl_json_number(mirror->input.room[l]), "decides",
+                                                                     l == mirror->fit.limit));
         return room;
 }
 

@@ -57,7 +57,8 @@ static int collect(const FetchedFile *file, void *userdata) {
                 return -ENOMEM;
         collection->mirrors = mirrors;
         added = &files[collection->n];
-        *added = (ViewFile){ .state = strdup(file->state), .path = strdup(file->path), .reason = *file->reason ? strdup(file->reason) : NULL };
+        *added = (ViewFile){ .state = strdup(file->state), .path = strdup(file->path),
+                             .reason = *file->reason ? strdup(file->reason) : NULL };
         mirrors[collection->n++] = collection->mirror;
         return added->state && added->path && (added->reason || !*file->reason) ? 0 : -ENOMEM;
 }

@@ -47,7 +47,8 @@ static size_t break_line(const char *text, size_t width) {
         return at;
 }
 
-/* "   Label: text", and what does not fit below it. Without a label it goes on below what came before. The text is safe to print, and NULL is for want of memory. */
+/* "   Label: text", and what does not fit below it. Without a label it goes on below what came before. The text is safe to print; NULL is
+ * for want of memory. */
 static void add_safe(View *view, const char *label, ScreenColour colour, const char *text) {
         size_t room = view->width == SIZE_MAX ? SIZE_MAX : view->width - MIN(view->width - 1, INDENT);
         bool is_first = true;
@@ -60,7 +61,8 @@ static void add_safe(View *view, const char *label, ScreenColour colour, const c
                 char *line = NULL;
 
                 if (asprintf(&line, "%*s%s %s%.*s%s", LABEL_WIDTH, is_first && label ? label : "", is_first && label ? ":" : " ",
-                             coloured ? screen_colour(view->screen, colour) : "", (int) n, text, coloured ? screen_end(view->screen) : "") < 0)
+                             coloured ? screen_colour(view->screen, colour) : "", (int) n, text,
+                             coloured ? screen_end(view->screen) : "") < 0)
                         line = NULL;
                 take_line(view, line);
                 is_first = false;
@@ -104,9 +106,10 @@ static void add_head(View *view, const char *state) {
         bool failed = string_equal(state, "failed"), absent = string_equal(state, "not running");
         const char *dot = screen->unicode ? absent ? "○" : failed ? "×" : "●" : absent ? "o" : failed ? "x" : "*";
         const char *colour = screen_colour(screen, state_colour(state)), *end = screen_end(screen);
+        _cleanup_(freep) char *safe = screen_text(state ? state : "unknown");
         char *line = NULL;
 
-        if (asprintf(&line, "%s%s%s shmstaged: %s%s%s", colour, dot, end, colour, state ? state : "unknown", end) < 0)
+        if (!safe || asprintf(&line, "%s%s%s shmstaged: %s%s%s", colour, dot, end, colour, safe, end) < 0)
                 line = NULL;
         take_line(view, line);
 }
@@ -117,8 +120,8 @@ static void add_daemon(View *view, const json_t *daemon) {
         char span[TEXT_SPAN_MAX], *text = NULL;
 
         add_head(view, ctl_reply_flag(daemon, "degraded") ? "degraded" : ctl_reply_text(daemon, "state"));
-        (void) text_append(&text, "version %s, PID %llu, up %s", ctl_reply_text(daemon, "version"), (unsigned long long) ctl_reply_number(daemon, "pid"),
-                           text_span(span, ctl_reply_number(daemon, "uptime_usec")));
+        (void) text_append(&text, "version %s, PID %llu, up %s", ctl_reply_text(daemon, "version"),
+                           (unsigned long long) ctl_reply_number(daemon, "pid"), text_span(span, ctl_reply_number(daemon, "uptime_usec")));
         if (jobs > 0)
                 (void) text_append(&text, ", %llu %s under way", (unsigned long long) jobs, jobs == 1 ? "job" : "jobs");
         add_taken(view, "Daemon", SCREEN_PLAIN, text);
@@ -127,11 +130,13 @@ static void add_daemon(View *view, const json_t *daemon) {
 }
 
 static void add_title(View *view, const json_t *mirror) {
-        const char *arrow = view->screen->unicode ? "→" : "->", *source = ctl_reply_text(mirror, "source"), *target = ctl_reply_text(mirror, "target");
+        const char *arrow = view->screen->unicode ? "→" : "->";
+        const char *source = ctl_reply_text(mirror, "source"), *target = ctl_reply_text(mirror, "target");
         _cleanup_(freep) char *text = NULL, *safe = NULL, *cut = NULL;
         bool ready = ctl_reply_flag(mirror, "ready"), failed = string_equal(ctl_reply_text(mirror, "state"), "failed");
         const char *dot = view->screen->unicode ? failed ? "×" : "●" : failed ? "x" : "*";
-        const char *colour = screen_colour(view->screen, failed ? SCREEN_RED : ctl_reply_flag(mirror, "degraded") || !ready ? SCREEN_YELLOW : SCREEN_GREEN);
+        ScreenColour dye = failed ? SCREEN_RED : ctl_reply_flag(mirror, "degraded") || !ready ? SCREEN_YELLOW : SCREEN_GREEN;
+        const char *colour = screen_colour(view->screen, dye);
         char *line = NULL;
 
         (void) text_append(&text, "%s", ctl_reply_text(mirror, "name"));
@@ -162,7 +167,8 @@ static void add_state(View *view, const json_t *mirror) {
 }
 
 static void add_ram(View *view, const json_t *mirror) {
-        uint64_t files = ctl_reply_number(mirror, "files"), models = ctl_reply_number(mirror, "models"), measured = ctl_reply_number(mirror, "measured_bytes");
+        uint64_t files = ctl_reply_number(mirror, "files"), models = ctl_reply_number(mirror, "models");
+        uint64_t measured = ctl_reply_number(mirror, "measured_bytes");
         char bytes[TEXT_BYTES_MAX * 2], *text = NULL;
 
         (void) text_append(&text, "%llu %s", (unsigned long long) files, files == 1 ? "file" : "files");
@@ -174,7 +180,8 @@ static void add_ram(View *view, const json_t *mirror) {
                 (void) text_append(&text, ", %s free", amount(view, bytes, ctl_reply_number(mirror, "tmpfs_free")));
         }
         if (measured > 0)
-                (void) text_append(&text, "; 2 MiB pages: %llu%%", (unsigned long long) (ctl_reply_number(mirror, "huge_bytes") * 100 / measured));
+                (void) text_append(&text, "; 2 MiB pages: %llu%%",
+                                   (unsigned long long) (ctl_reply_number(mirror, "huge_bytes") * 100 / measured));
         if (ctl_reply_number(mirror, "swapped_bytes") > 0)
                 (void) text_append(&text, "; swapped out: %s", amount(view, bytes, ctl_reply_number(mirror, "swapped_bytes")));
         add_taken(view, "In RAM", SCREEN_PLAIN, text);
@@ -182,10 +189,12 @@ static void add_ram(View *view, const json_t *mirror) {
 
 /* The amounts of what is being staged, without the bar. */
 static char *progress_text(const json_t *mirror, const View *view) {
-        uint64_t todo = ctl_reply_number(mirror, "todo_bytes"), done = MIN(ctl_reply_number(mirror, "done_bytes"), todo), rate = ctl_reply_number(mirror, "rate");
+        uint64_t todo = ctl_reply_number(mirror, "todo_bytes"), done = MIN(ctl_reply_number(mirror, "done_bytes"), todo);
+        uint64_t rate = ctl_reply_number(mirror, "rate");
         char a[TEXT_BYTES_MAX * 2], b[TEXT_BYTES_MAX * 2], span[TEXT_SPAN_MAX], *text = NULL;
 
-        (void) text_append(&text, "%llu%%, %s of %s", (unsigned long long) (done * 100 / todo), amount(view, a, done), amount(view, b, todo));
+        (void) text_append(&text, "%llu%%, %s of %s", (unsigned long long) (done * 100 / todo), amount(view, a, done),
+                           amount(view, b, todo));
         if (rate > 0)
                 (void) text_append(&text, ", %s/s", amount(view, a, rate));
         if (rate > 0 && json_object_get(mirror, "left_usec"))
@@ -212,7 +221,8 @@ static void add_progress(View *view, const json_t *mirror) {
 }
 
 static void add_unsaved(View *view, const json_t *mirror) {
-        uint64_t n = ctl_reply_number(mirror, "unsaved"), since = ctl_reply_number(mirror, "unsaved_since_usec"), saving = ctl_reply_number(mirror, "saving");
+        uint64_t n = ctl_reply_number(mirror, "unsaved"), since = ctl_reply_number(mirror, "unsaved_since_usec");
+        uint64_t saving = ctl_reply_number(mirror, "saving");
         char bytes[TEXT_BYTES_MAX * 2], span[TEXT_SPAN_MAX], *text = NULL;
         bool fails = ctl_reply_flag(mirror, "save_fails");
 
@@ -284,7 +294,8 @@ static void add_trouble(View *view, const json_t *mirror, size_t i, const Troubl
         if (shown == 0 && text)
                 add(view, NULL, SCREEN_PLAIN, text);
         line = NULL;
-        if (shown > 0 && shown < n && text_append(&line, "and %llu more: shmstagectl list --state=%s", (unsigned long long) (n - shown), trouble->state) == 0)
+        if (shown == VIEW_FILES_MAX && shown < n &&
+            text_append(&line, "and %llu more: shmstagectl list --state=%s", (unsigned long long) (n - shown), trouble->state) == 0)
                 add_taken(view, NULL, SCREEN_GREY, line);
         if (string_equal(trouble->key, "conflicts") && ctl_reply_text(mirror, "conflict")) {
                 line = NULL;
@@ -295,11 +306,14 @@ static void add_trouble(View *view, const json_t *mirror, size_t i, const Troubl
 
 static void add_rest(View *view, const json_t *mirror) {
         const char *health = ctl_reply_text(mirror, "source_state"), *problem = ctl_reply_text(mirror, "problem");
-        uint64_t trash = ctl_reply_number(mirror, "trash_files"), scrubbed = ctl_reply_number(mirror, "scrubbed_bytes"), repaired = ctl_reply_number(mirror, "repaired");
+        const char *status = ctl_reply_text(json_object_get(view->input->status, "daemon"), "status_text");
+        uint64_t trash = ctl_reply_number(mirror, "trash_files"), scrubbed = ctl_reply_number(mirror, "scrubbed_bytes");
+        uint64_t repaired = ctl_reply_number(mirror, "repaired");
         char bytes[TEXT_BYTES_MAX * 2], *text = NULL;
 
         if (trash > 0) {
-                (void) text_append(&text, "%llu %s, %s", (unsigned long long) trash, trash == 1 ? "file" : "files", amount(view, bytes, ctl_reply_number(mirror, "trash_bytes")));
+                (void) text_append(&text, "%llu %s, %s", (unsigned long long) trash, trash == 1 ? "file" : "files",
+                                   amount(view, bytes, ctl_reply_number(mirror, "trash_bytes")));
                 add_taken(view, "Trash", SCREEN_PLAIN, text);
         }
         text = NULL;
@@ -311,7 +325,7 @@ static void add_rest(View *view, const json_t *mirror) {
         }
         if (health)
                 add(view, "Source", string_equal(health, "healthy") ? SCREEN_PLAIN : SCREEN_RED, health);
-        if (problem)
+        if (problem && !(status && strstr(status, problem))) /* not twice */
                 add(view, "Problem", SCREEN_RED, problem);
 }
 
@@ -350,10 +364,11 @@ char *ctl_view_line(const json_t *mirror, bool bytes) {
         Screen screen = {};
         View view = { .input = &input, .screen = &screen };
         const char *name = ctl_reply_text(mirror, "name"), *state = ctl_reply_text(mirror, "state");
-        uint64_t unsaved = ctl_reply_number(mirror, "unsaved");
+        uint64_t unsaved = ctl_reply_number(mirror, "unsaved"), files = ctl_reply_number(mirror, "files");
         char amounts[TEXT_BYTES_MAX * 2], *line = NULL;
 
-        (void) text_append(&line, "%s: %s", name ? name : "?", ctl_reply_flag(mirror, "degraded") ? "degraded" : ctl_reply_flag(mirror, "ready") ? "ready" : "not ready");
+        (void) text_append(&line, "%s: %s", name ? name : "?",
+                           ctl_reply_flag(mirror, "degraded") ? "degraded" : ctl_reply_flag(mirror, "ready") ? "ready" : "not ready");
         if (state && strcmp(state, "settled") != 0)
                 (void) text_append(&line, ", %s", state);
         if (ctl_reply_number(mirror, "todo_bytes") > 0) {
@@ -361,12 +376,13 @@ char *ctl_view_line(const json_t *mirror, bool bytes) {
 
                 (void) text_append(&line, " %s", progress ? progress : "");
         }
-        (void) text_append(&line, "; %llu files, %s in RAM", (unsigned long long) ctl_reply_number(mirror, "files"),
+        (void) text_append(&line, "; %llu %s, %s in RAM", (unsigned long long) files, files == 1 ? "file" : "files",
                            amount(&view, amounts, ctl_reply_number(mirror, "bytes")));
         if (unsaved > 0)
                 (void) text_append(&line, "; %llu not on disk yet", (unsigned long long) unsaved);
         for (size_t t = 0; t < ELEMENTSOF(troubles); t++)
                 if (ctl_reply_number(mirror, troubles[t].key) > 0)
-                        (void) text_append(&line, "; %llu %s", (unsigned long long) ctl_reply_number(mirror, troubles[t].key), troubles[t].key);
+                        (void) text_append(&line, "; %llu %s", (unsigned long long) ctl_reply_number(mirror, troubles[t].key),
+                                           troubles[t].key);
         return line;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl wait: until something can be used. Made for ExecStartPre=, where the daemon may not have been started yet, or is started anew meanwhile. */
+/* shmstagectl wait: until something can be used. Made for ExecStartPre=, where the daemon may not have been started yet, or is started anew
+ * meanwhile. */
 
 #include "ctlverb.h"
 
@@ -64,8 +65,10 @@ int ctl_wait(const Ctl *ctl, char *const *arguments) {
                 }
                 now = now_usec();
                 if (now >= end || trouble == CTL_TROUBLE_TIMEOUT) {
-                        ctl_error("%s", trouble == CTL_TROUBLE_TIMEOUT ? "Not ready in the time that was given: shmstagectl status says why" :
-                                        reason ? reason : strerror(ENOMEM));
+                        if (trouble == CTL_TROUBLE_TIMEOUT)
+                                ctl_error("Not ready in the time that was given: shmstagectl status says why");
+                        else
+                                ctl_error("%s", reason ? reason : strerror(ENOMEM));
                         return CTL_TIMEOUT;
                 }
                 if (!told && isatty(STDERR_FILENO) == 1 && reason)

@@ -77,7 +77,8 @@ static void give_back_terminal(Watcher *watcher) {
 
 /* What is to be seen on a terminal. */
 static int view(const Watcher *watcher, char ***ret) {
-        ViewInput input = { .status = watcher->status, .reason = watcher->reason, .bytes = watcher->ctl->bytes, .now_usec = clock_usec(CLOCK_REALTIME) };
+        ViewInput input = { .status = watcher->status, .reason = watcher->reason, .bytes = watcher->ctl->bytes,
+                            .now_usec = clock_usec(CLOCK_REALTIME) };
 
         return ctl_view(&input, &watcher->screen, ret);
 }
@@ -106,7 +107,8 @@ static void draw(Watcher *watcher) {
 static void print_changes(Watcher *watcher) {
         const json_t *mirrors = json_object_get(watcher->status, "mirrors"), *daemon = json_object_get(watcher->status, "daemon");
         _cleanup_(strv_freep) char **lines = NULL;
-        const char *state = !watcher->status ? watcher->reason : ctl_reply_flag(daemon, "degraded") ? "degraded" : ctl_reply_text(daemon, "state");
+        const char *state = !watcher->status ? watcher->reason
+                            : ctl_reply_flag(daemon, "degraded") ? "degraded" : ctl_reply_text(daemon, "state");
         char *head = NULL;
 
         (void) text_append(&head, "shmstaged: %s", state ? state : "not running");
@@ -175,9 +177,11 @@ static bool is_moving(const json_t *status) {
 
 /* Whether it says the same; that time has passed is nothing new. */
 static bool is_same(const json_t *a, const json_t *b) {
+        const json_t *da = json_object_get(a, "daemon"), *db = json_object_get(b, "daemon");
+
         return a && b && json_equal(json_object_get(a, "mirrors"), json_object_get(b, "mirrors")) &&
-               string_equal(ctl_reply_text(json_object_get(a, "daemon"), "status_text"), ctl_reply_text(json_object_get(b, "daemon"), "status_text")) &&
-               string_equal(ctl_reply_text(json_object_get(a, "daemon"), "state"), ctl_reply_text(json_object_get(b, "daemon"), "state"));
+               string_equal(ctl_reply_text(da, "status_text"), ctl_reply_text(db, "status_text")) &&
+               string_equal(ctl_reply_text(da, "state"), ctl_reply_text(db, "state"));
 }
 
 static int on_status(sd_bus_message *reply, void *userdata, sd_bus_error *error _unused_) {
@@ -190,7 +194,8 @@ static int on_status(sd_bus_message *reply, void *userdata, sd_bus_error *error 
         free(watcher->reason);
         watcher->reason = NULL;
         if (failure || ctl_fetch_read_status(reply, &status) < 0) {
-                (void) text_append(&watcher->reason, "The daemon cannot tell its status: %s", failure && failure->message ? failure->message : "it is of another version");
+                (void) text_append(&watcher->reason, "The daemon cannot tell its status: %s",
+                                   failure && failure->message ? failure->message : "it is of another version");
                 status = NULL;
         } else
                 watcher->status_code = watcher->prepare(status, watcher->userdata);
@@ -222,8 +227,8 @@ static void connect_daemon(Watcher *watcher) {
         watcher->connected = watcher->stale = true;
         watcher->next_usec = 0;
         /* without it, the clock would do */
-        (void) sd_bus_match_signal(watcher->bus.bus, &watcher->signals, watcher->bus.destination, CTL_OBJECT, "org.freedesktop.DBus.Properties",
-                                   "PropertiesChanged", on_change, watcher);
+        (void) sd_bus_match_signal(watcher->bus.bus, &watcher->signals, watcher->bus.destination, CTL_OBJECT,
+                                   "org.freedesktop.DBus.Properties", "PropertiesChanged", on_change, watcher);
 }
 
 static void ask(Watcher *watcher, uint64_t now) {
@@ -327,7 +332,8 @@ static void print_last(const Watcher *watcher) {
                         (void) printf("%s\n", lines[i]);
 }
 
-int ctl_watch(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), int (*judge)(const json_t *status, void *userdata), void *userdata) {
+int ctl_watch(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), int (*judge)(const json_t *status, void *userdata),
+              void *userdata) {
         Watcher watcher = { .ctl = ctl, .prepare = prepare, .userdata = userdata, .screen = screen_of(STDOUT_FILENO) };
         _cleanup_(close_fdp) int signals = -1;
         bool was_full;

@@ -9,7 +9,7 @@ set -eu
 build="gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev libgcrypt20-dev
        libjansson-dev libsmartcols-dev systemd python3 xxhash util-linux"
 test="clang libclang-rt-14-dev libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs exfat-fuse exfatprogs xfsprogs btrfs-progs procps rsync
-      debootstrap systemd-container binutils iproute2 bash-completion zsh"
+      debootstrap systemd-container binutils iproute2 bash-completion zsh dbus-daemon"
 bench="fio vmtouch rsync time python3-matplotlib"
 
 case ${1:-} in

@@ -359,6 +359,43 @@ class Rights(Case):
         self.ctl("reload", user=NOBODY, **environment)
 
 
+class Bus(Case):
+    """Over a system bus, which is one of our own here."""
+
+    def bus(self):
+        path, config = self.path("bus"), self.path("bus.conf")
+        with open(config, "w") as f:
+            f.write("""<busconfig><type>system</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth><policy context="default">
+                       <allow user="*"/><allow own="*"/><allow send_destination="*"/><allow send_type="method_call"/><allow receive_sender="*"/>
+                       </policy></busconfig>""" % path)
+        process = subprocess.Popen(["dbus-daemon", "--nofork", "--nopidfile", "--nosyslog", "--config-file=" + config], stdin=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.wait_until(lambda: os.path.exists(path), "the bus")
+        return {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=" + path}
+
+    def test_all_goes_over_the_system_bus_too(self):
+        self.files("a.gguf")
+        env = self.bus()
+        self.assertIn("There is no daemon on the system bus", self.ctl("status", "--system-bus", expect=3, **env).stdout)
+        waiting = self.begin("wait", "a", "--system-bus", "--timeout=20s", **env)
+        self.ready(env=env)
+        self.ended(waiting, 0)
+        self.assertEqual(self.json("status", "--system-bus", **env)["daemon"]["state"], "ready")
+        self.assertEqual(len(self.json("list", "--system-bus", user=NOBODY, **env)), 1)
+        self.assertEqual(self.json("reload", "--system-bus", **env)["result"], "done")
+
+    def test_who_may_not_on_the_socket_is_asked_for_on_the_bus(self):
+        self.files("a.gguf")
+        env = self.bus()
+        self.ready(env=env)
+        self.ctl("list", "--system-bus", **env)
+        # without polkit there the answer is no again, and says what is to be done
+        done = self.ctl("release", "a", user=NOBODY, expect=1, **env)
+        self.assertRegex(done.stderr, r"(?i)system bus|polkit|may not")
+        self.assertTrue(os.path.exists(self.mirrored("a.gguf")))
+
+
 class Nobody(Case):
     """Without a daemon, and with something else in its place."""
 
@@ -567,7 +604,7 @@ class Watch(Case):
         watch.send_signal(signal.SIGTERM)
         jsons.send_signal(signal.SIGTERM)
         lines = self.ended(watch, -signal.SIGTERM)[0].splitlines()
-        self.assertEqual(lines[:2], ["shmstaged: ready", "m: ready; 1 files, 1000B in RAM"])
+        self.assertEqual(lines[:2], ["shmstaged: ready", "m: ready; 1 file, 1000B in RAM"])
         self.assertRegex(lines[-1], "There is no daemon|broke off")
         self.assertLess(len(lines), 10)
         self.assertNotIn("\x1b", "".join(lines))
