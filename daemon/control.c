@@ -165,6 +165,7 @@ static void pass(Control *control) {
                 tell(control, changed);
         controljobs_reap(control->object.jobs, on_job_ended, control);
         late = controlwaits_update(control->object.waits, &state, roster.failed);
+        controlpeers_attend(control->object.peers);
         if (running > 0 || late || (!roster.settled && controlwaits_count(control->object.waits) > 0))
                 schedule(control, PROGRESS_USEC);
 }

@@ -395,3 +395,9 @@ void controlpeers_send(ControlPeers *peers, void (*send)(sd_bus *bus, const void
                 listen_to(peer);
         }
 }
+
+void controlpeers_attend(ControlPeers *peers) {
+        for (Peer *peer = peers ? peers->first : NULL; peer; peer = peer->next)
+                if (!peer->over)
+                        listen_to(peer);
+}

@@ -39,3 +39,6 @@ void controlpeers_emit(ControlPeers *peers, void (*emit)(sd_bus *bus, void *user
 
 /* The same for what happens once: who has too much of it waiting is let go of. */
 void controlpeers_send(ControlPeers *peers, void (*send)(sd_bus *bus, const void *what), const void *what);
+
+/* Answers were sent from elsewhere than a call: what the kernel did not take of them is sent when it does. */
+void controlpeers_attend(ControlPeers *peers);

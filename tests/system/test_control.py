@@ -107,6 +107,18 @@ class Reading(Control):
         for name in ("Version", "State", "StatusText", "Ready", "Degraded", "Mirrors", "Files", "BytesInRAM", "UnsavedFiles", "UnsavedBytes"):
             self.assertIn((name, "property"), members)
 
+    def test_the_manual_page_has_all_of_it_and_nothing_else(self):
+        self.write("a", size=10)
+        self.ready()
+        page = self.read(os.path.join(os.path.dirname(peer.__file__), "../../docs/io.shmstaged.5")).decode()
+        described = set(re.findall(r"^\.It Fn (\w+)", page, re.M)) | set(re.findall(r"^\.It (\w+) Pq", page, re.M)) - {""}
+        out = peer.busctl("unix:path=" + self.path_of_socket, "introspect", "io.shmstaged", peer.PATH, peer.INTERFACE)
+        self.assertEqual(described - {"PropertiesChanged"}, set(re.findall(r"^\.(\w+) ", out, re.M)))
+        state, mirrors = self.status()
+        keys = page[page.index(".Sh KEYS"):page.index(".Sh LIMITS")]
+        for key in [*state, *mirrors[0]]:
+            self.assertRegex(keys, r"\b%s\b" % key)
+
     def test_rows_come_in_pages_and_whatever_a_file_is_called(self):
         strange = [b"\xff\xfe", b"a\nb", b"back\\slash", "ü".encode(), b"plain", b"d/x"]
         for name in strange:
