@@ -19,11 +19,11 @@ HOLDER = """
 import ctypes, os, sys
 what, path = sys.argv[1], sys.argv[-1]
 if what != "nothing":
-    fd = os.open(path, os.O_RDWR if what == "write" else os.O_RDONLY)
-if what == "map":
+    fd = os.open(path, os.O_RDWR if "write" in what else os.O_RDONLY)
+if what in ("map", "mapwrite"):
     libc = ctypes.CDLL(None)
     libc.mmap.restype = ctypes.c_void_p
-    assert libc.mmap(None, ctypes.c_size_t(4096), 1, 1, fd, ctypes.c_long(0)) != ctypes.c_void_p(-1).value
+    assert libc.mmap(None, ctypes.c_size_t(4096), 3 if what == "mapwrite" else 1, 1, fd, ctypes.c_long(0)) != ctypes.c_void_p(-1).value
     os.close(fd)
 print("holds", flush=True)
 sys.stdin.read()
@@ -88,11 +88,19 @@ class Users(UsersCase):
         row = self.row(process, user=0)
         self.assertEqual((row["reads"], row["how"], row["user"]), ("ram", "open,writing", "root"))
 
+    def test_a_copy_that_is_written_to_through_a_mapping(self):
+        row = self.row(self.hold("mapwrite", self.mirrored("sub/b.gguf"), user=0), user=0)
+        self.assertEqual((row["reads"], row["how"]), ("ram", "mapped,writing"))
+
     def test_a_copy_that_was_replaced_meanwhile(self):
-        process = self.hold("map", self.mirrored("a.gguf"))
-        os.rename(self.write("new", size=100, root=self.target), self.mirrored("a.gguf"))
-        row = self.row(process)
-        self.assertEqual((row["reads"], row["path"]), ("old", "a.gguf"))
+        for what in ("map", "open"):
+            process = self.hold(what, self.mirrored("a.gguf"))
+            os.rename(self.write("new", size=100, root=self.target), self.mirrored("a.gguf"))
+            row = self.row(process)
+            self.assertEqual((row["reads"], row["path"]), ("old", "a.gguf"))
+
+    def test_what_is_the_daemons_own_is_nobodys_file(self):
+        self.assertEqual(self.rows(self.hold("open", self.write(".shmstaged/x", size=10, root=self.target), user=0), user=0), [])
 
     def test_the_disk_is_read_although_there_is_a_copy(self):
         process = self.hold("map", os.path.join(self.source, "sub/b.gguf"))
