@@ -96,15 +96,17 @@ static int greet(sd_bus *bus) {
 }
 
 static CtlTrouble open_socket(const Ctl *ctl, CtlBus *bus, char **ret_reason) {
+        _cleanup_(freep) char *path = find_socket(ctl);
         char shown[TEXT_PATH_MAX];
         int fd, r;
 
-        bus->place = find_socket(ctl);
-        if (!bus->place)
+        if (!path || asprintf(&bus->place, "at '%s'", text_path(shown, path)) < 0) {
+                bus->place = NULL;
                 return CTL_TROUBLE_REFUSED;
-        fd = connect_socket(bus->place);
+        }
+        fd = connect_socket(path);
         if (fd < 0)
-                return tell_unconnected(bus->place, fd, ret_reason);
+                return tell_unconnected(path, fd, ret_reason);
         r = sd_bus_new(&bus->bus);
         if (r >= 0)
                 r = sd_bus_set_fd(bus->bus, fd, fd);
@@ -116,8 +118,7 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlBus *bus, char **ret_reason) {
                 r = greet(bus->bus);
         if (r >= 0)
                 return CTL_TROUBLE_NONE;
-        (void) text_append(ret_reason, "What listens at '%s' is not shmstaged, or does not answer: %s", text_path(shown, bus->place),
-                           strerror(-r));
+        (void) text_append(ret_reason, "What listens %s is not shmstaged, or does not answer: %s", bus->place, strerror(-r));
         return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? CTL_TROUBLE_LOST : CTL_TROUBLE_STRANGE; /* it may just have ended */
 }
 
@@ -125,7 +126,7 @@ static CtlTrouble open_system(CtlBus *bus, char **ret_reason) {
         int r = sd_bus_open_system(&bus->bus);
 
         bus->destination = BUS_NAME;
-        bus->place = strdup("the system bus");
+        bus->place = strdup("on the system bus");
         if (r >= 0 && bus->place)
                 return CTL_TROUBLE_NONE;
         (void) text_append(ret_reason, "Failed to connect to the system bus: %s", strerror(r < 0 ? -r : ENOMEM));
@@ -264,12 +265,12 @@ static CtlTrouble tell_strange(const CtlBus *bus, const char *member, char **ret
                 (void) text_append(ret_reason, "The daemon (version %s) does not know '%s': this shmstagectl is version %s. Restart the "
                                    "daemon after an upgrade", version, member, SHMSTAGED_VERSION);
         else
-                (void) text_append(ret_reason, "What answers at %s is not shmstaged: it does not know '%s'", bus->place, member);
+                (void) text_append(ret_reason, "What answers %s is not shmstaged: it does not know '%s'", bus->place, member);
         return CTL_TROUBLE_STRANGE;
 }
 
 static CtlTrouble tell_denied(const CtlBus *bus, char **ret_reason) {
-        (void) text_append(ret_reason, "User %u may not change what the daemon at %s does: be root (sudo), or the user that it runs as, "
+        (void) text_append(ret_reason, "User %u may not change what the daemon %s does: be root (sudo), or the user that it runs as, "
                            "or have the polkit action io.shmstaged.manage allowed", (unsigned) getuid(), bus->place);
         return CTL_TROUBLE_DENIED;
 }
@@ -303,7 +304,7 @@ static CtlTrouble tell_error(const CtlBus *bus, const char *member, const sd_bus
 }
 
 CtlTrouble ctl_bus_broken(const CtlBus *bus, int error, char **ret_reason) {
-        (void) text_append(ret_reason, "The connection to the daemon at %s broke off (%s): it has ended, or was restarted", bus->place,
+        (void) text_append(ret_reason, "The connection to the daemon %s broke off (%s): it has ended, or was restarted", bus->place,
                            strerror(-error));
         return CTL_TROUBLE_LOST;
 }
@@ -322,14 +323,14 @@ CtlTrouble ctl_bus_call(CtlBus *bus, sd_bus_message *message, uint64_t usec, sd_
                 return CTL_TROUBLE_NONE;
         if (r == -ETIMEDOUT || sd_bus_error_has_name(&error, SD_BUS_ERROR_NO_REPLY) ||
             sd_bus_error_has_name(&error, SD_BUS_ERROR_TIMEOUT)) {
-                (void) text_append(ret_reason, "The daemon at %s has not answered", bus->place);
+                (void) text_append(ret_reason, "The daemon %s has not answered", bus->place);
                 return CTL_TROUBLE_TIMEOUT;
         }
         if (r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE)
                 return ctl_bus_broken(bus, r, ret_reason);
         if (sd_bus_error_is_set(&error))
                 return tell_error(bus, sd_bus_message_get_member(message), &error, ret_reason);
-        (void) text_append(ret_reason, "Failed to call the daemon at %s: %s", bus->place, strerror(-r));
+        (void) text_append(ret_reason, "Failed to call the daemon %s: %s", bus->place, strerror(-r));
         return CTL_TROUBLE_REFUSED;
 }
 

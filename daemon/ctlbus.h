@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The way to the daemon: its private socket, or the system bus. The D-Bus interface is described in shmstaged(8).
+/* The way to the daemon: its private socket, or the system bus. io.shmstaged(5) describes what is spoken there.
  *
  * Nothing here waits for ever for one that does not answer: what listens at the socket may be anything. */
 
@@ -30,7 +30,7 @@ typedef enum CtlTrouble {
 typedef struct CtlBus {
         sd_bus *bus;
         const char *destination; /* NULL on the private socket */
-        char *place;             /* where the daemon is, for sentences */
+        char *place;             /* where the daemon is, for sentences: "at '/run/shmstaged/control'" */
         pid_t agent;             /* of polkit, that asks for a password on this terminal; 0: none */
 } CtlBus;
 
