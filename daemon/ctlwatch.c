@@ -191,6 +191,8 @@ static int on_status(sd_bus_message *reply, void *userdata, sd_bus_error *error 
         bool same;
 
         watcher->call = sd_bus_slot_unref(watcher->call);
+        if (sd_bus_is_open(watcher->bus.bus) <= 0)
+                return 0; /* the daemon is gone, and work() will say so */
         free(watcher->reason);
         watcher->reason = NULL;
         if (failure || ctl_fetch_read_status(reply, &status) < 0) {

@@ -13,6 +13,10 @@ import termios
 import time
 
 
+class TooWide(AssertionError):
+    pass
+
+
 class Terminal:
     """Runs a command on a terminal of its own. What is to be seen is in screen(), what was sent in .sent."""
 
@@ -65,10 +69,16 @@ class Terminal:
             if predicate():
                 return
             if time.monotonic() > end:
-                self.case.fail("timeout while waiting for %s; the screen:\n%s" % (what, "\n".join(self.screen())))
+                self.case.fail("timeout while waiting for %s; what was sent last:\n%s" % (what, self.sent[-3000:].decode(errors="replace")))
 
     def wait_for(self, pattern):
-        self.wait(lambda: re.search(pattern, "\n".join(self.screen())), "/%s/" % pattern)
+        """Waits for a pattern on the screen. A drawing that is too wide may be one for the size before: the next has to fit."""
+        def is_there():
+            try:
+                return re.search(pattern, "\n".join(self.screen()))
+            except TooWide:
+                return False
+        self.wait(is_there, "/%s/" % pattern)
 
     def join(self):
         """Waits for the end; the exit status."""
@@ -80,12 +90,14 @@ class Terminal:
         return termios.tcgetattr(self.slave)
 
     def shown(self):
-        """The lines and what is left of the state: (lines, alternate, cursor visible). A line that is too wide for the terminal fails."""
+        """The lines and what is left of the state: (lines, alternate, cursor visible). A line of the last drawing that is too wide fails."""
         screens = {False: [[" "] * self.columns for _ in range(self.rows)]}
         alternate, visible, x, y = False, True, 0, 0
         text = self.sent.decode(errors="replace")
+        at, last = 0, text.rfind("\x1b[H")  # each drawing begins so, and is of the whole screen
         for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]|[^\x1b\r\n]", text):
             grid = screens[alternate]
+            at += len(part)
             if part == "\r":
                 x = 0
             elif part == "\n":
@@ -114,8 +126,8 @@ class Terminal:
                 raise AssertionError("a sequence that this terminal does not know: %r" % part)
             else:
                 if x == self.columns:
-                    if alternate:
-                        raise AssertionError("a line is wider than %d columns: %r" % (self.columns, "".join(grid[y])))
+                    if alternate and at > last:
+                        raise TooWide("a line is wider than %d columns: %r" % (self.columns, "".join(grid[y])))
                     x, y = 0, min(y + 1, self.rows - 1)
                 grid[y][x] = part
                 x += 1

@@ -564,10 +564,8 @@ class Watch(Case):
         self.slow()
         watch = self.watch(columns=40, rows=8)
         watch.wait_for(r"(?s)shmstaged: staging.*\d+ more lines")
-        watch.sent = b"\x1b[?1049h"
         watch.size(120, 30)
         watch.wait_for("Source: healthy")
-        watch.sent = b"\x1b[?1049h"
         watch.size(20, 3)
         watch.wait_for("more lines")
 
