@@ -166,6 +166,28 @@ class TestInstalled(SystemTest):
                 self.assertEqual(os.getxattr(box.cgroup(SERVICE), 'user.oomd_avoid'), b'1')
                 self.assertEqual(box.run('stat -c %a:%U /run/shmstaged /var/lib/shmstaged').out, '755:root\n' * 2)
 
+        def test_doctor_is_content_with_what_is_installed_and_sees_what_is_changed(self):
+                def complaints():
+                        found = json.loads(box.run('shmstagectl doctor --json', check=False).out)
+                        return [(finding['check'], finding['subject']) for finding in found if finding['verdict'] != 'ok']
+
+                self.sample()
+                box = self.boot()
+                box.systemctl('enable ' + SERVICE)
+                self.engine()
+                self.start()
+                box.systemctl('start engine.service')
+                self.assertEqual(complaints(), [])
+                users = json.loads(box.run('shmstagectl users --json').out)
+                self.assertEqual({(user['reads'], user['unit'], user['path']) for user in users}, {('ram', 'engine.service', 'llama/model.gguf')})
+                self.assertIn('engine(', box.run('shmstagectl list --noheadings --output=users').out)
+
+                # PrivateDevices= after the generator has looked, a configuration that it has not seen, and an engine that is told of the disk
+                box.run('mkdir -p /run/systemd/system/engine.service.d')
+                box.run('printf "[Service]\\nPrivateDevices=yes\\nEnvironment=MODELS=/data/models\\n" >/run/systemd/system/engine.service.d/x.conf')
+                box.run('touch -d +1min /etc/shmstaged.conf')
+                self.assertEqual(complaints(), [('daemon-reload', None), ('place', 'engine.service'), ('sight', 'engine.service')])
+
         def test_a_source_that_is_mounted_from_fstab_is_waited_for(self):
                 self.sample('disk/file')
 
