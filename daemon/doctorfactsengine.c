@@ -154,7 +154,7 @@ static int read_process_run(DoctorFacts *facts, FactsEngine *engine, const Proce
         r = strv_copy(process->arguments, &run->arguments);
         if (r == 0)
                 r = procfs_environment(&facts->machine, process->pid, &run->environment);
-        run->hidden = r > 0;
+        run->hidden = r > 0 || process->contained;
         if (r > 0)
                 r = (run->environment = calloc(1, sizeof(char *))) ? 0 : -ENOMEM;
         if (r < 0)
@@ -162,6 +162,8 @@ static int read_process_run(DoctorFacts *facts, FactsEngine *engine, const Proce
         run->memlock_known = procfs_memlock(&facts->machine, process->pid, &run->memlock) == 0;
         if (machine_user(&facts->machine, NULL, process->uid, &user) == -ENOMEM)
                 return -ENOMEM;
+        if (process->contained)
+                return 0; /* of its paths nothing is known here */
         home = engine_variable(run->environment, "HOME");
         /* where it looks by itself is known only if it is seen that it was told nothing */
         return finish_run(facts, run, run->hidden ? NULL : home ? home : user.home);

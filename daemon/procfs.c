@@ -108,6 +108,12 @@ static int read_unit(int dir, char **ret) {
         return 0;
 }
 
+static bool has_other_root(const Machine *machine, int dir) {
+        struct stat ours, theirs;
+
+        return machine->live && fstat(machine->fd, &ours) == 0 && fstatat(dir, "root", &theirs, 0) == 0 && (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino);
+}
+
 static void process_done(Process *process) {
         free(process->command);
         free(process->unit);
@@ -126,6 +132,7 @@ static int read_process(const Machine *machine, int pid, Process *ret) {
         if (fstat(dir, &st) < 0)
                 return outcome(-errno);
         process.uid = st.st_uid;
+        process.contained = has_other_root(machine, dir);
         r = fs_read_text(dir, "comm", KIB, &process.command);
         if (r == 0)
                 r = read_strings(dir, "cmdline", &process.arguments);

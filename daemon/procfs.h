@@ -12,6 +12,7 @@ typedef struct Process {
         uid_t uid;
         char *command;    /* the kernel's short name of it */
         char **arguments; /* NULL-terminated, never NULL; empty for a thread of the kernel */
+        bool contained;   /* it has another root directory than we, as in a container: its paths mean nothing here. Not known of processes of others: false */
         char *unit;       /* the service or scope of systemd that it belongs to, from its control group; NULL for none */
 } Process;
 

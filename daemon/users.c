@@ -199,7 +199,7 @@ static int make_fix(const Search *search, const Tree *tree, const EngineLocation
                         return -ENOMEM;
                 }
                 use->fix = engine_advice(location, better, search->process->unit);
-        } else if (asprintf(&use->fix, "let it read %s/%s", tree->mirror->target, use->path) < 0)
+        } else if (asprintf(&use->fix, "let it read %s/%s%s", tree->mirror->target, use->path, search->process->contained ? ", given to its container" : "") < 0)
                 use->fix = NULL;
         return use->fix ? 0 : -ENOMEM;
 }
@@ -280,7 +280,7 @@ static int read_locations(Search *search) {
         EngineKind kind = engine_of_command(search->process->arguments);
         int r;
 
-        if (kind == ENGINE_OTHER)
+        if (kind == ENGINE_OTHER || search->process->contained)
                 return 0;
         r = procfs_environment(search->machine, search->process->pid, &environment);
         if (r < 0)

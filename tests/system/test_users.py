@@ -151,6 +151,25 @@ class Users(UsersCase):
                             wrapper=["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$1"; shift; exec "$@"', os.path.dirname(lure), self.source])
         self.assertEqual(self.rows(process, user=0), [])
 
+    def test_the_paths_of_a_container_are_its_own(self):
+        """Its source/a.gguf is another file than ours, and its mirror has another name."""
+        box = self.path("box")
+        for directory in ("usr", "models", *(path.strip("/") for path in (self.source, self.target))):
+            os.makedirs(os.path.join(box, directory))
+        for name in ("bin", "lib", "lib64"):
+            os.symlink("usr/" + name, os.path.join(box, name))
+        self.write("a.gguf", size=10, root=box + self.source)
+        script = 'mount --rbind /usr "$0/usr"; mount --bind "$1" "$0/models"; shift; exec chroot "$0" /bin/bash -c \'exec -a llama-server "$@"\' "$@"'
+        wrapper = ["unshare", "-m", "sh", "-c", script, box, self.source, "llama-server"]
+        self.assertEqual(self.rows(self.hold("nothing", self.source + "/a.gguf", name=PYTHON, user=0, wrapper=wrapper), user=0), [])
+        row = self.row(self.hold("map", "/models/a.gguf", name=PYTHON, user=0, wrapper=wrapper), user=0)
+        self.assertEqual((row["reads"], row["path"]), ("disk", "a.gguf"))
+        self.assertEqual(row["fix"], "let it read %s/a.gguf, given to its container" % self.target)
+
+    def test_of_engines_of_others_the_command_lines_are_seen(self):
+        row = self.row(self.hold("open", os.path.join(self.source, "a.gguf"), name="llama-server", user=0))
+        self.assertEqual((row["reads"], row["user"], row["fix"]), ("told-disk", "root", "start it anew: --model %s/a.gguf" % self.target))
+
     def test_an_ordinary_user_sees_his_own_and_is_told_so(self):
         other = self.hold("map", self.mirrored("a.gguf"), user=0)
         mine = self.hold("map", self.mirrored("a.gguf"))
