@@ -311,6 +311,29 @@ static void what_a_client_makes_is_unsaved_and_then_staged(void **state) {
         assert_null(row_of("new").method);
 }
 
+static void what_a_client_changes_is_described_as_it_is_now(void **state) {
+        (void) state;
+        put_file("source/a", 10);
+        put_file("source/b", 10);
+        live_start("WriteBack=yes\nSettleTime=2s");
+        live_settle();
+        put_file("mirror/a", 11);
+        wait_state("a", FILE_UNSAVED);
+        assert_rows("a unsaved ram disk, b staged ram disk");
+        assert_int_equal(row_of("a").size, 11);
+        assert_null(row_of("a").digest);
+        assert_null(row_of("a").method);
+        wait_state("a", FILE_STAGED);
+        assert_int_equal(row_of("a").size, 11);
+        live_wait(has_all_saved, NULL, "all saved");
+        live_wait(live_is_settled, NULL, "settled");
+        assert_rows("a staged ram disk, b staged ram disk");
+        assert_int_equal(row_of("a").size, 11);
+        assert_non_null(row_of("a").digest);
+        assert_null(row_of("a").method);
+        assert_non_null(row_of("b").method);
+}
+
 static void what_a_client_changes_without_write_back_is_told(void **state) {
         (void) state;
         put_file("source/a", 10);
@@ -350,6 +373,8 @@ static void what_a_client_deletes_is_told_until_the_disk_has_followed(void **sta
         assert_int_equal(unlink("mirror/b"), 0);
         wait_state("b", FILE_DELETING);
         assert_rows("a staged ram disk, b deleting disk, c staged ram disk");
+        assert_null(row_of("b").digest);
+        assert_null(row_of("b").method);
         assert_ready("b", READINESS_NEVER, "'b': a client deleted it");
         live_wait(has_no_row, (void *) "b", "no row");
         assert_false(is_there("source/b"));
@@ -650,6 +675,7 @@ int main(void) {
                 TEST(what_is_not_what_it_says_is_withheld),
                 TEST(what_nothing_needs_stays_on_disk_and_is_not_missed),
                 TEST(what_a_client_makes_is_unsaved_and_then_staged),
+                TEST(what_a_client_changes_is_described_as_it_is_now),
                 TEST(what_a_client_changes_without_write_back_is_told),
                 TEST(a_look_at_the_mirror_only_tells_what_changed_there),
                 TEST(what_a_client_deletes_is_told_until_the_disk_has_followed),
