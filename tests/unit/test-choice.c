@@ -15,6 +15,7 @@
 /* ---- the ground: source/ and mirror/ ---- */
 
 static Manifest *base;
+static Wishes wishes;
 static LayoutKind kind;
 static char **deleted;
 
@@ -29,12 +30,21 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
+        wishes_done(&wishes);
         base = manifest_free(base);
         deleted = strv_free(deleted);
         return ground_teardown(state);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+static void release(const char *path) {
+        assert_int_equal(wishes_release(&wishes, path), 0);
+}
+
+static void want(const char *path) {
+        assert_int_equal(wishes_want(&wishes, path), 0);
+}
 
 /* Files, each of one byte, and their directories. */
 static void put_files(const char *root, const char *paths) {
@@ -100,7 +110,7 @@ static const char *choose_listing(const char *models, bool directories) {
         _cleanup_(freep) char *copy = strdup(models);
         int sourcefd = open_directory("source"), mirrorfd = open_directory("mirror");
         ChoiceInput input = { .kind = kind, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .mirror = mirror, .base = base,
-                              .is_deleted = is_deleted, .userdata = &deleted };
+                              .is_deleted = is_deleted, .userdata = &deleted, .wishes = &wishes };
 
         assert_int_equal(strv_copy(NULL, &names), 0);
         for (char *save = NULL, *name = strtok_r(copy, " ", &save); name; name = strtok_r(NULL, " ", &save))
@@ -423,6 +433,57 @@ static void a_model_that_is_only_in_the_mirror_is_matched_and_needed(void **stat
         assert_chosen("new", BLOBS("~", "~", "~", "", "") MANIFESTS);
 }
 
+static void a_released_model_is_linked_but_for_what_others_need(void **state) {
+        (void) state;
+        put_store("source");
+        release(LIBRARY "llama3.1/70b");
+        assert_chosen("", BLOBS("", "", "~", "", "?") MANIFESTS);
+        assert_chosen("*", BLOBS("", "", "~", "", "?") MANIFESTS); 
+        release(LIBRARY "llama3.1");
+        assert_chosen("", BLOBS("~", "~", "~", "", "?") MANIFESTS);
+        want(LIBRARY "llama3.1/latest");
+        assert_chosen("", BLOBS("", "", "~", "", "?") MANIFESTS);
+        release("blobs/" BLOB("4"));
+        assert_chosen("", BLOBS("", "", "~", "~", "?") MANIFESTS);
+        want("blobs/" BLOB("3"));
+        assert_chosen("", BLOBS("", "", "", "~", "?") MANIFESTS);
+}
+
+static void that_a_client_brought_it_does_not_protect_from_a_release(void **state) {
+        (void) state;
+        put_store("source");
+        agree("source/blobs/" BLOB("1"), ENTRY_SAVED);
+        agree("source/blobs/" BLOB("3"), ENTRY_SAVED);
+        release(LIBRARY "llama3.1/70b");
+        assert_chosen("user/model", BLOBS("~", "~", "~", "~", "?") MANIFESTS " !user/model");
+}
+
+static void what_a_client_brought_needs_its_blobs_still(void **state) {
+        (void) state;
+        put_store("source");
+        agree("source/" LIBRARY "llama3.1/latest", ENTRY_SAVED);
+        agree("source/blobs/" BLOB("1"), ENTRY_SAVED);
+        agree("source/blobs/" BLOB("2"), ENTRY_SAVED);
+        release(LIBRARY "llama3.1/70b");
+        assert_chosen("hf.co/*/*", BLOBS("", "", "~", "", "?") MANIFESTS);
+}
+
+static void a_wanted_model_is_chosen_beside_those_of_the_configuration(void **state) {
+        (void) state;
+        put_store("source");
+        want(LIBRARY "llama3.1/70b");
+        assert_chosen("hf.co/*/*", BLOBS("", "~", "", "", "?") MANIFESTS);
+}
+
+static void what_is_wanted_of_a_plain_tree_is_chosen_and_what_was_released_stays_listed(void **state) {
+        (void) state;
+        put_files("source", "a.gguf b/c.gguf b/d.gguf e-00001-of-00002.gguf e-00002-of-00002.gguf");
+        want("b");
+        want("e-00001-of-00002.gguf");
+        release("a.gguf");
+        assert_chosen("nothing", "a.gguf b/c.gguf b/d.gguf e-00001-of-00002.gguf e-00002-of-00002.gguf !nothing");
+}
+
 static void a_manifest_among_the_blobs_stays_in_ram(void **state) {
         (void) state;
         put_store("source");
@@ -570,6 +631,11 @@ int main(void) {
                 TEST(a_manifest_that_broke_in_the_mirror_lets_the_disk_speak),
                 TEST(blobs_that_a_client_brought_are_not_only_linked),
                 TEST(a_model_that_is_only_in_the_mirror_is_matched_and_needed),
+                TEST(a_released_model_is_linked_but_for_what_others_need),
+                TEST(that_a_client_brought_it_does_not_protect_from_a_release),
+                TEST(what_a_client_brought_needs_its_blobs_still),
+                TEST(a_wanted_model_is_chosen_beside_those_of_the_configuration),
+                TEST(what_is_wanted_of_a_plain_tree_is_chosen_and_what_was_released_stays_listed),
                 TEST(a_manifest_among_the_blobs_stays_in_ram),
                 TEST(two_names_of_one_blob_have_one_fate),
                 TEST(the_sweep_takes_what_no_manifest_on_disk_names),

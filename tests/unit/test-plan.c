@@ -82,6 +82,7 @@ typedef struct Case {
         LayoutKind layout;
         bool keeps_owners, armed;
         PathSet deleted, damaged, absent;
+        const Wishes *wishes;
         Plan *plan;
 } Case;
 
@@ -101,7 +102,7 @@ static void case_plan(Case *c) {
         PlanInput input = { .base = c->base, .source = c->source, .mirror = c->mirror, .previous = c->previous, .source_path = disk,
                             .priority = c->priority, .layout = c->layout, .keeps_owners = c->keeps_owners, .armed = c->armed,
                             .deleted = c->deleted.n > 0 ? &c->deleted : NULL, .damaged = c->damaged.n > 0 ? &c->damaged : NULL,
-                            .absent = c->absent.n > 0 ? &c->absent : NULL };
+                            .absent = c->absent.n > 0 ? &c->absent : NULL, .wishes = c->wishes };
 
         pathset_sort(&c->damaged);
         pathset_sort(&c->absent);
@@ -1078,6 +1079,140 @@ static void of_a_path_in_both_lists_what_stands_there_is_removed(void **state) {
         manifest_free(extra);
 }
 
+/* --- what operators want --- */
+
+static PlanAction action_of(const Case *c, const char *path) {
+        for (size_t i = 0; i < c->plan->n_items; i++)
+                if (strcmp(plan_item_path(&c->plan->items[i]), path) == 0)
+                        return c->plan->items[i].action;
+        fail_msg("'%s' is not in the plan", path);
+        return PLAN_IGNORE;
+}
+
+static PlanAction released(const char *base, const char *source, const char *mirror, bool seen) {
+        PlanAction action;
+        Case c;
+
+        case_init(&c);
+        c.armed = true;
+        case_put(&c, "file", base, source, mirror);
+        assert_int_equal(pathset_add(&c.absent, "file"), 0);
+        if (seen)
+                case_deleted(&c, "file");
+        case_plan(&c);
+        action = action_of(&c, "file");
+        case_done(&c);
+        return action;
+}
+
+static void only_a_clean_copy_is_released(void **state) {
+        static const struct {
+                const char *base, *source, *mirror;
+                PlanAction action;
+        } rows[] = {
+                { "A", "A", "A", PLAN_RELEASE }, { "A", "A+", "A", PLAN_RELEASE }, { "A", "B", "A", PLAN_RELEASE }, { "kA", "A", "D", PLAN_RELEASE },
+                { "-", "A", "D", PLAN_RELEASE }, { "d", "d", "d", PLAN_RELEASE }, { "lA", "lA", "lA", PLAN_RELEASE },
+                { "A", "A", "B", PLAN_SAVE }, { "A", "B", "C", PLAN_CONFLICT }, { "A", "A", "A'", PLAN_ADOPT }, { "A", "A", "A!", PLAN_ADOPT },
+                { "rA", "A", "A", PLAN_ADOPT }, { "-", "A", "B", PLAN_CONFLICT }, { "kA", "A", "B", PLAN_SAVE }, { "A", "A", "A+", PLAN_SAVEATTR },
+                { "A", "-", "A", PLAN_REMOVE }, { "A", "A", "-", PLAN_FORGET }, { "rA", "A", "-", PLAN_IGNORE }, { "-", "A", "-", PLAN_IGNORE },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                for (unsigned seen = 0; seen < 2; seen++) {
+                        PlanAction action = released(rows[i].base, rows[i].source, rows[i].mirror, seen);
+
+                        if (action != rows[i].action)
+                                fail_msg("%s %s %s: %s", rows[i].base, rows[i].source, rows[i].mirror, plan_action_name(action));
+                }
+}
+
+static void a_released_directory_stays_while_something_is_in_it(void **state) {
+        static const struct {
+                const char *base, *source, *mirror;
+                bool absent;
+                PlanAction directory;
+        } rows[] = {
+                { "A", "A", "A", true, PLAN_RELEASE }, { "rA", "A", "-", true, PLAN_RELEASE }, { "A", "-", "A", false, PLAN_RELEASE },
+                { "A", "A", "B", true, PLAN_KEEP }, { "-", "-", "A", false, PLAN_KEEP }, { "A", "A", "A", false, PLAN_KEEP }, { "rA", "A", "-", false, PLAN_KEEP },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                Case c;
+
+                case_init(&c);
+                case_put(&c, "d", "d", "d", "d");
+                case_put(&c, "d/file", rows[i].base, rows[i].source, rows[i].mirror);
+                assert_int_equal(pathset_add(&c.absent, "d"), 0);
+                if (rows[i].absent)
+                        assert_int_equal(pathset_add(&c.absent, "d/file"), 0);
+                case_plan(&c);
+                if (action_of(&c, "d") != rows[i].directory)
+                        fail_msg("row %zu: %s", i, plan_action_name(action_of(&c, "d")));
+                case_done(&c);
+        }
+}
+
+static void in_a_released_directory_what_is_wanted_has_its_place(void **state) {
+        Case c;
+
+        (void) state;
+        case_init(&c);
+        case_put(&c, "d", "rd", "d", "-");
+        case_put(&c, "d/e", "rd", "d", "-");
+        case_put(&c, "d/e/file", "rA", "A", "-");
+        case_put(&c, "d/other", "rA", "A", "-");
+        assert_int_equal(pathset_add(&c.absent, "d") | pathset_add(&c.absent, "d/e") | pathset_add(&c.absent, "d/other"), 0);
+        case_plan(&c);
+        assert_int_equal(action_of(&c, "d"), PLAN_STAGE);
+        assert_int_equal(action_of(&c, "d/e"), PLAN_STAGE);
+        assert_int_equal(action_of(&c, "d/e/file"), PLAN_STAGE);
+        assert_int_equal(action_of(&c, "d/other"), PLAN_IGNORE);
+        case_done(&c);
+}
+
+/* @accepted: how the disk had it then. */
+static PlanAction doomed(const char *base, const char *source, const char *mirror, const char *accepted) {
+        Wishes wishes = {};
+        Entry entry = entry_of(accepted, "file");
+        PlanAction action;
+        Case c;
+
+        case_init(&c);
+        c.armed = true;
+        c.wishes = &wishes;
+        assert_int_equal(wishes_doom(&wishes, &entry), 0);
+        wishes_sort(&wishes);
+        case_put(&c, "file", base, source, mirror);
+        case_plan(&c);
+        action = action_of(&c, "file");
+        case_done(&c);
+        wishes_done(&wishes);
+        return action;
+}
+
+static void an_accepted_deletion_goes_from_the_mirror_and_then_from_the_disk(void **state) {
+        static const struct {
+                const char *base, *source, *mirror, *accepted;
+                PlanAction action;
+        } rows[] = {
+                { "A", "A", "A", "A", PLAN_RELEASE }, { "rA", "A", "-", "A", PLAN_DELETE }, { "-", "A", "-", "A", PLAN_DELETE }, { "kA", "A", "D", "A", PLAN_RELEASE },
+                { "A", "B", "A", "A", PLAN_STAGE }, /* another version came to the disk */
+                { "A", "A!", "A", "A", PLAN_KEEP }, { "rA", "B", "-", "A", PLAN_STAGE },
+                { "A", "A", "B", "A", PLAN_SAVE }, { "rA", "A", "B", "A", PLAN_CONFLICT }, /* a client has brought it again */
+                { "A", "A", "A'", "A", PLAN_ADOPT }, { "A", "-", "A", "A", PLAN_REMOVE },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                PlanAction action = doomed(rows[i].base, rows[i].source, rows[i].mirror, rows[i].accepted);
+
+                if (action != rows[i].action)
+                        fail_msg("%s %s %s: %s", rows[i].base, rows[i].source, rows[i].mirror, plan_action_name(action));
+        }
+}
+
 /* --- churn --- */
 
 /* One path of a world: what stands in the source and in the mirror, what is on record, and whether it was a client who put what is in the
@@ -1564,6 +1699,10 @@ int main(void) {
                 cmocka_unit_test(nothing_at_all_is_a_plan),
                 cmocka_unit_test(removing_takes_what_is_in_the_mirror_the_deepest_first),
                 cmocka_unit_test(of_a_path_in_both_lists_what_stands_there_is_removed),
+                cmocka_unit_test(only_a_clean_copy_is_released),
+                cmocka_unit_test(a_released_directory_stays_while_something_is_in_it),
+                cmocka_unit_test(in_a_released_directory_what_is_wanted_has_its_place),
+                cmocka_unit_test(an_accepted_deletion_goes_from_the_mirror_and_then_from_the_disk),
                 cmocka_unit_test(churn_loses_nothing_and_settles),
                 cmocka_unit_test(churn_of_trees_wants_nothing_impossible),
         };
