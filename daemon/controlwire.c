@@ -36,7 +36,7 @@ static int pump_line(ControlWire *wire, int from, int to) {
         char *end;
         int r;
 
-        if (wire->n_held == sizeof(wire->held))
+        if (wire->n_held == sizeof(wire->held) || wire->lines == CONTROLWIRE_LINES_MAX)
                 return -EBADMSG;
         r = receive(from, wire->held + wire->n_held, sizeof(wire->held) - wire->n_held, MSG_PEEK, &n);
         if (r < 0 || n == 0)
@@ -53,6 +53,7 @@ static int pump_line(ControlWire *wire, int from, int to) {
         r = forward(to, wire->held, wire->n_held);
         if (r < 0)
                 return r;
+        wire->lines++;
         wire->begun = wire->n_held == sizeof(begin) - 1 && memcmp(wire->held, begin, sizeof(begin) - 1) == 0;
         wire->n_held = 0;
         return CONTROLWIRE_WHOLE;

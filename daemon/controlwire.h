@@ -8,11 +8,13 @@
 
 enum {
         CONTROLWIRE_LINE_MAX = 256,
+        CONTROLWIRE_LINES_MAX = 16, /* clients need five at most */
         CONTROLWIRE_MESSAGE_MAX = 1 << 20, /* bytes of one message: a thousand long names */
 };
 
 typedef struct ControlWire {
         bool begun;      /* the client has said BEGIN: messages follow */
+        unsigned lines;  /* so far */
         char held[CONTROLWIRE_LINE_MAX]; /* the line, or the head of the message, that is not whole yet */
         size_t n_held;
         size_t left;     /* bytes of the message that are still to come */

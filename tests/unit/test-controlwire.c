@@ -202,6 +202,22 @@ static void what_is_no_d_bus_is_refused(void **state) {
         close_wires(&wires);
 }
 
+static void who_never_comes_to_the_point_is_refused(void **state) {
+        Wires wires;
+
+        (void) state;
+        open_wires(&wires);
+        for (unsigned i = 0; i < CONTROLWIRE_LINES_MAX; i++) {
+                say(&wires, "AUTH\r\n", 6);
+                assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+                expect(&wires, "AUTH\r\n", 6);
+        }
+        say(&wires, "AUTH\r\n", 6);
+        assert_int_equal(pump(&wires), -EBADMSG);
+        expect_nothing(&wires);
+        close_wires(&wires);
+}
+
 static void who_has_gone_is_noticed(void **state) {
         Wires wires;
 
@@ -247,6 +263,7 @@ int main(void) {
                 cmocka_unit_test(single_bytes_make_a_message_too),
                 cmocka_unit_test(a_large_message_is_refused_by_its_head),
                 cmocka_unit_test(what_is_no_d_bus_is_refused),
+                cmocka_unit_test(who_never_comes_to_the_point_is_refused),
                 cmocka_unit_test(who_has_gone_is_noticed),
                 cmocka_unit_test(descriptors_that_are_passed_do_not_stay_open),
         };
