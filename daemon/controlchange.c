@@ -95,10 +95,12 @@ void controlchange_allowed(sd_bus_message *call, const char *who, void *userdata
         const ControlJob *job = NULL;
         int r = begin(object, call, who, &job, &error);
 
-        if (r < 0) {
-                (void) sd_bus_reply_method_errno(call, r, &error); /* who has gone is not told */
+        if (r < 0 && sd_bus_error_is_set(&error))
+                controlstatus_reply_error(call, error.name, error.message ? error.message : "");
+        else if (r < 0)
+                (void) sd_bus_reply_method_errno(call, r, NULL); /* who has gone is not told */
+        if (r < 0)
                 return;
-        }
         (void) sd_bus_reply_method_return(call, "o", controljob_path(job));
         object->again(object);
 }

@@ -228,3 +228,12 @@ int controlstatus_append_mirror(sd_bus_message *message, const MirrorStatus *mir
                 r = append_field(message, &fields[i], mirror);
         return r >= 0 ? sd_bus_message_close_container(message) : r;
 }
+
+void controlstatus_reply_error(sd_bus_message *call, const char *name, const char *text) {
+        _cleanup_(freep) char *escaped = NULL;
+
+        if (sd_bus_reply_method_errorf(call, name, "%s", text) != -EINVAL)
+                return;
+        escaped = text_escape(text, false);
+        (void) sd_bus_reply_method_errorf(call, name, "%s", escaped ? escaped : "");
+}

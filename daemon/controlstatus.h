@@ -36,3 +36,6 @@ int controlstatus_append_path(sd_bus_message *message, const char *path);
 /* "a{sv}" of the daemon and of a mirror. */
 int controlstatus_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs);
 int controlstatus_append_mirror(sd_bus_message *message, const MirrorStatus *mirror);
+
+/* Answers a call with an error, whatever the sentence has in it. A caller that has gone is not told. */
+void controlstatus_reply_error(sd_bus_message *call, const char *name, const char *text);

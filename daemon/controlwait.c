@@ -112,14 +112,17 @@ int controlwaits_add(ControlWaits *waits, sd_bus_message *call, sd_bus_error *er
 
 /* A reply that cannot be sent has nobody to go to. */
 static void answer(Wait *wait, const char *error, const char *name, const char *reason) {
+        _cleanup_(freep) char *text = NULL;
         char escaped[TEXT_PATH_MAX];
 
         if (!error)
                 (void) sd_bus_reply_method_return(wait->call, "");
         else if (!name)
-                (void) sd_bus_reply_method_errorf(wait->call, error, "%s", reason);
-        else
-                (void) sd_bus_reply_method_errorf(wait->call, error, "'%s' will not be ready as things are. %s", text_path(escaped, name), reason ? reason : "");
+                controlstatus_reply_error(wait->call, error, reason);
+        else {
+                (void) text_append(&text, "'%s' will not be ready as things are. %s", text_path(escaped, name), reason ? reason : "");
+                controlstatus_reply_error(wait->call, error, text ? text : "");
+        }
         wait_free(wait);
 }
 
