@@ -102,6 +102,42 @@ class TestSystemBus(SystemTest):
                 self.wait_for_name(False)
                 self.assertFalse(self.box.exists('/run/shmstaged/control'))
 
+        def ctl(self, arguments, user=0, check=True):
+                return self.box.run(f'setpriv --reuid={user} --regid={user} --clear-groups shmstagectl {arguments}', 40, check)
+
+        def test_shmstagectl_takes_the_way_that_is_open_to_its_user(self):
+                self.sample()
+                self.boot()
+                self.start()
+                self.wait_for_name()
+                for user in (0, MEMBER, STRANGER):
+                        self.assertIn('shmstaged: ready', self.ctl('status', user).out.splitlines()[0])
+                        self.assertIn('llama/model.gguf', self.ctl('list --system-bus --noheadings', user).out)
+                refused = self.ctl('release llama/model.gguf', STRANGER, check=False)
+                self.assertEqual(refused.status, 1)
+                self.assertRegex(refused.err, f'User {STRANGER} may not .*io.shmstaged.manage')
+                self.assertEqual(list(self.identities()), ['llama/model.gguf'])
+                # the private socket refuses a member, polkit does not
+                self.ctl('release llama/model.gguf', MEMBER)
+                self.assertEqual(list(self.identities()), [])
+                self.assertEqual(json.loads(self.ctl('stage --json llama/model.gguf', MEMBER).out)['result'], 'done')
+                self.assertEqual(list(self.identities()), ['llama/model.gguf'])
+
+        def test_a_unit_waits_for_its_model(self):
+                self.sample()
+                box = self.boot()
+                box.write('/etc/systemd/system/early.service', '[Service]\nType=oneshot\nRemainAfterExit=yes\n'
+                          'ExecStartPre=/usr/bin/shmstagectl wait --timeout=60s llama/model.gguf\nExecStart=/bin/true\n')
+                box.write('/etc/systemd/system/vain.service', '[Service]\nType=oneshot\n'
+                          'ExecStartPre=/usr/bin/shmstagectl wait --timeout=60s nonesuch\nExecStart=/bin/true\n')
+                box.systemctl('daemon-reload')
+                box.systemctl('start --no-block early.service')
+                box.wait_for(lambda: box.show('early.service', 'ActiveState') == 'activating', 10, 'the unit to begin')
+                self.start()
+                box.wait_for(lambda: box.show('early.service', 'ActiveState') == 'active', 10, 'the unit to go on')
+                self.assertNotEqual(box.systemctl('start vain.service', check=False).status, 0)
+                self.assertTrue(any('nonesuch' in text for text in box.messages('vain.service')))
+
         def test_the_bus_may_come_later_and_go_and_come_again(self):
                 self.sample()
 
