@@ -17,7 +17,7 @@ static const CtlColumn file_columns[] = {
         [FILE_ROOM] = { "room", CELL_BYTES, COLUMN_EXTRA, "the RAM that it takes" },
         [FILE_WHERE] = { "where", CELL_TEXT, 0, "ram, disk, both or none" },
         [FILE_METHOD] = { "method", CELL_TEXT, 0, "how its bytes came from the disk" },
-        [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA, "XXH3-128, as xxh128sum prints it" },
+        [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA | COLUMN_CUT, "XXH3-128, as xxh128sum prints it" },
         [FILE_PATH] = { "path", CELL_PATH, COLUMN_CUT, "relative to the mirror's root" },
         [FILE_REASON] = { "reason", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "why it is in this state" },
         [FILE_USERS] = { "users", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "processes that have it open" },
@@ -26,7 +26,7 @@ static const CtlColumn file_columns[] = {
 enum { MODEL_MIRROR, MODEL_NAME, MODEL_STATE, MODEL_SIZE, MODEL_RAM, MODEL_FILES, MODEL_READY, MODEL_REASON };
 static const CtlColumn model_columns[] = {
         [MODEL_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror that it belongs to" },
-        [MODEL_NAME] = { "name", CELL_TEXT, 0, "as its client calls it" },
+        [MODEL_NAME] = { "name", CELL_TEXT, COLUMN_CUT, "as its client calls it" },
         [MODEL_STATE] = { "state", CELL_TEXT, 0, "that of its least ready file" },
         [MODEL_SIZE] = { "size", CELL_BYTES, 0, "of its files" },
         [MODEL_RAM] = { "ram", CELL_BYTES, 0, "what of it is in RAM" },

@@ -200,6 +200,16 @@ class List(Case):
             self.assertRegex(done.stderr, r"(?s)'(bogus|path)'.*\n  mirror ")
             self.assertEqual(done.stdout, "")
 
+    def test_on_a_terminal_no_row_is_wider_than_it_is_and_elsewhere_none_is_cut(self):
+        name = "a-directory-with-a-name/that/%s/model-00001-of-00001.gguf" % ("goes-on-" * 20)
+        self.files(name)
+        self.ready()
+        for args in (("list", "--output=+digest,reason"), ("list", "--models"), ("list",)):
+            shown = terminal.Terminal(self, [PROGRAM, *args], 70, 24, env=self.environment(NO_COLOR="1"))
+            self.assertEqual(shown.join(), 0)
+            self.assertEqual([line for line in shown.sent.decode().split("\r\n") if len(line) > 70], [], args)
+        self.assertIn(name, self.ctl("list").stdout)
+
     def test_a_reader_that_goes_early_is_no_error(self):
         self.files("a", "b", "c")
         self.ready()
