@@ -223,7 +223,8 @@ static int get_readiness(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 static int wait_for(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
-        int r = controlwaits_add(object->waits, call, error);
+        const struct ucred *peer = controlpeers_find(object->peers, sd_bus_message_get_bus(call));
+        int r = controlwaits_add(object->waits, call, peer && controlpeers_is_trusted(peer), error);
 
         if (r > 0)
                 object->again(object);

@@ -207,13 +207,13 @@ static int peer_new(Peer **ret, ControlPeers *peers, int *fd, const struct ucred
         return 0;
 }
 
-/* The one that has been quiet the longest, of @uid's own; of anybody's, if a trusted one needs the room: others before his like. */
+/* The one that has been quiet the longest: of @uid's own, or of anybody's, but of the trusted ones only for their like, and others before them. */
 static Peer *find_quiet(ControlPeers *peers, uid_t uid, bool anybody) {
         uint64_t now = now_of(peers);
         Peer *found = NULL;
 
         for (Peer *peer = peers->first; peer; peer = peer->next) {
-                if (peer->over || (peer->who.uid != uid && !anybody) || now - peer->heard_usec < QUIET_USEC || peers->options.waits(peer->bus, peers->options.userdata))
+                if (peer->over || (peer->who.uid != uid && (!anybody || (is_trusted(peer->who.uid) && !is_trusted(uid)))) || now - peer->heard_usec < QUIET_USEC || peers->options.waits(peer->bus, peers->options.userdata))
                         continue;
                 if (!found || (is_trusted(found->who.uid) && !is_trusted(peer->who.uid)) ||
                     (is_trusted(found->who.uid) == is_trusted(peer->who.uid) && peer->heard_usec < found->heard_usec))
@@ -222,7 +222,7 @@ static Peer *find_quiet(ControlPeers *peers, uid_t uid, bool anybody) {
         return found;
 }
 
-/* False if there is no room for another one of @uid. */
+/* False if there is no room for another one of @uid. Who has none yet takes the place of a stranger, so a few users cannot keep out the rest. */
 static bool make_room(ControlPeers *peers, uid_t uid) {
         bool trusted = is_trusted(uid);
         size_t own = 0, strangers = 0;
@@ -234,7 +234,7 @@ static bool make_room(ControlPeers *peers, uid_t uid) {
         }
         if (peers->n < CONTROLPEERS_MAX && (trusted || (own < CONTROLPEERS_PER_USER && strangers < CONTROLPEERS_MAX - CONTROLPEERS_RESERVED)))
                 return true;
-        quiet = find_quiet(peers, uid, trusted);
+        quiet = find_quiet(peers, uid, trusted || own == 0);
         if (quiet)
                 let_go(peers, quiet);
         return quiet;
@@ -366,6 +366,10 @@ const struct ucred *controlpeers_find(const ControlPeers *peers, sd_bus *bus) {
                 if (peer->bus == bus)
                         return &peer->who;
         return NULL;
+}
+
+bool controlpeers_is_trusted(const struct ucred *who) {
+        return is_trusted(who->uid);
 }
 
 size_t controlpeers_count(const ControlPeers *peers) {

@@ -31,6 +31,9 @@ ControlPeers *controlpeers_free(ControlPeers *peers);
 /* Who is at the other end of a connection, as the kernel said when it was made; NULL if it is none of these. */
 const struct ucred *controlpeers_find(const ControlPeers *peers, sd_bus *bus);
 
+/* True for root and for the daemon's own user. */
+bool controlpeers_is_trusted(const struct ucred *who);
+
 size_t controlpeers_count(const ControlPeers *peers);
 
 /* Calls @emit for each client that has asked for anything yet. One that does not read what it was sent before is passed over, and gets its turn when it has: @emit is

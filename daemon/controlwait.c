@@ -13,7 +13,11 @@
 /* Of the loop's time at once: names of models and directories are not looked up for nothing. */
 #define BUDGET_NSEC (2 * NSEC_PER_SEC / 1000)
 
-enum { WAITS_MAX = 512, WAITS_PER_CALLER = 16, NAMES_ALL_MAX = 4 * CONTROLNAMES_MAX };
+enum {
+        WAITS_MAX = 512,
+        WAITS_PER_CALLER = 16,
+        NAMES_ALL_MAX = 8 * CONTROLNAMES_MAX,
+};
 
 typedef struct Wait Wait;
 
@@ -84,9 +88,9 @@ static bool is_same_caller(sd_bus_message *a, sd_bus_message *b) {
         return sd_bus_message_get_bus(a) == sd_bus_message_get_bus(b) && string_equal(sd_bus_message_get_sender(a), sd_bus_message_get_sender(b));
 }
 
-int controlwaits_add(ControlWaits *waits, sd_bus_message *call, sd_bus_error *error) {
+int controlwaits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error) {
         _cleanup_(strv_freep) char **names = NULL;
-        size_t own = 0;
+        size_t own = 0, share = trusted ? 1 : 2; /* of strangers: half */
         Wait *wait;
         int r = controlnames_read(call, &names, error);
 
@@ -94,7 +98,7 @@ int controlwaits_add(ControlWaits *waits, sd_bus_message *call, sd_bus_error *er
                 return r;
         for (wait = waits->first; wait; wait = wait->next)
                 own += is_same_caller(wait->call, call);
-        if (waits->n >= WAITS_MAX || own >= WAITS_PER_CALLER || waits->n_names + strv_length(names) > NAMES_ALL_MAX)
+        if (waits->n >= WAITS_MAX / share || own >= WAITS_PER_CALLER || waits->n_names + strv_length(names) > NAMES_ALL_MAX / share)
                 return sd_bus_error_setf(error, "io.shmstaged.Error.TooMany", "Too many wait already");
         wait = calloc(1, sizeof(*wait));
         if (!wait)

@@ -14,8 +14,8 @@ typedef struct ControlWaits ControlWaits;
 int controlwaits_new(ControlWaits **ret, const Roster *roster);
 ControlWaits *controlwaits_free(ControlWaits *waits);
 
-/* Takes a call of Wait(). It is answered by controlwaits_update(), never from here, but for what is wrong with it. */
-int controlwaits_add(ControlWaits *waits, sd_bus_message *call, sd_bus_error *error);
+/* Takes a call of Wait(). It is answered by controlwaits_update(), never from here, but for what is wrong with it. Some places are for @trusted callers alone. */
+int controlwaits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error);
 
 /* Answers those that can be. True if it was too much for one time: the next call goes on. @failure: of a mirror; NULL. */
 bool controlwaits_update(ControlWaits *waits, const ControlState *state, const char *failure);

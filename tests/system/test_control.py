@@ -328,21 +328,26 @@ class Crowd(Control):
         self.assertLess(highest[0], 700)
         self.wait_until(lambda: self.fds(daemon) <= before, "the descriptors to be given back", daemon)
 
-    def test_silent_clients_of_one_user_lock_out_neither_himself_nor_root(self):
+    def test_silent_clients_of_some_users_lock_out_neither_themselves_nor_others(self):
         self.write("a", size=10)
         daemon = self.ready()
+        for user in range(1231, 1235):
+            self.crowd(user)
+        time.sleep(0.3)
+        for user in (0, NOBODY, 1234):
+            self.assertEqual(self.status(user=user)[0]["state"], "ready")
+        self.assertLess(self.fds(daemon), 500)
+
+    def crowd(self, user):
+        """A thousand connections of somebody who says nothing."""
         code = ("import socket, sys, time\nkept = []\n"
                 "for i in range(1000):\n  s = socket.socket(socket.AF_UNIX); s.connect(%r); kept.append(s)\n"
                 "print('there', flush=True); time.sleep(600)" % self.path_of_socket)
-        crowd = subprocess.Popen(["setpriv", "--reuid=1234", "--clear-groups", "python3", "-c", code], stdout=subprocess.PIPE)
+        crowd = subprocess.Popen(["setpriv", "--reuid=%d" % user, "--clear-groups", "python3", "-c", code], stdout=subprocess.PIPE)
         self.addCleanup(crowd.stdout.close)
         self.addCleanup(crowd.wait)
         self.addCleanup(crowd.kill)
         self.assertEqual(crowd.stdout.readline(), b"there\n")
-        time.sleep(0.3)
-        for user in (0, NOBODY, 1234):
-            self.assertEqual(self.status(user=user)[0]["state"], "ready")
-        self.assertLess(self.fds(daemon), 300)
 
     def test_who_says_nothing_is_let_go_of_and_who_has_asked_may_stay(self):
         self.ready()
@@ -498,6 +503,27 @@ class Waiting(Control):
         self.assertFalse(os.path.exists(self.mirrored("big")))
         self.assertEqual(self.peer().call("Wait", "aay", names("big")).type, peer.RETURN)
         daemon.wait_ready()
+
+    def test_strangers_who_wait_leave_room_for_root(self):
+        config, _ = self.slow()
+        daemon = self.daemon(config)
+        daemon.wait_status("^Staging")
+        code = ("import sys, time; sys.path.insert(0, %r); import peer\n"
+                "kept = [peer.Peer(%r) for i in range(40)]\n"
+                "for p in kept:\n  for i in range(16): p.send('Wait', 'aay', peer.names('big'))\n"
+                "print('there', flush=True); time.sleep(600)" % (os.path.dirname(peer.__file__), self.path_of_socket))
+        crowd = subprocess.Popen(["setpriv", "--reuid=1234", "--clear-groups", "python3", "-B", "-c", code], stdout=subprocess.PIPE)
+        self.addCleanup(crowd.stdout.close)
+        self.addCleanup(crowd.wait)
+        self.addCleanup(crowd.kill)
+        self.assertEqual(crowd.stdout.readline(), b"there\n")
+        time.sleep(0.3)
+        self.assertFalse(os.path.exists(self.mirrored("big")))
+        with self.assertRaisesRegex(Failed, "Too many"):
+            self.named("Wait", "big", user=1235)
+        client = self.peer()
+        serial = client.send("Wait", "aay", names("big"))
+        self.assertEqual(client.reply(serial).type, peer.RETURN)
 
     def test_only_so_many_wait(self):
         config, _ = self.slow()
