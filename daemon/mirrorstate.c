@@ -81,6 +81,20 @@ void mirrorstate_absorb(Mirror *m) {
         m->base_moved = m->recount = true;
 }
 
+/* Bytes that are not what they were, though nothing shows who changed them. */
+static void judge_doubtful(Mirror *m) {
+        Manifest *doubtful = TAKE_PTR(m->round.doubtful);
+
+        for (size_t i = 0; doubtful && i < doubtful->n_entries; i++) {
+                const Entry *base = manifest_find(m->attachment.base, doubtful->entries[i].path);
+                ScrubFinding finding = { .found = doubtful->entries[i].digest, .has_links = true }; /* nobody has looked */
+
+                if (base && entry_copy(base, &finding.entry) == 0)
+                        scrub_report(&m->scrub, &finding);
+        }
+        (void) manifest_free(doubtful);
+}
+
 /* The plan is over: the base moves on, and what was seen of the source is what the next look compares with. */
 bool mirrorstate_end_round(Mirror *m) {
         Plan **plan = m->removal ? &m->removal : &m->look.plan;
@@ -104,6 +118,7 @@ bool mirrorstate_end_round(Mirror *m) {
         look_done(&m->look);
         mirrorstate_count(m);
         mirrorstate_absorb(m);
+        judge_doubtful(m);
         return changed;
 }
 

@@ -15,6 +15,7 @@ void round_done(Round *round) {
         round->stage = stage_free(round->stage);
         round->changes = manifest_free(round->changes);
         round->altered = manifest_free(round->altered);
+        round->doubtful = manifest_free(round->doubtful);
 }
 
 void round_promise(Round *round, uint64_t bytes) {
@@ -43,8 +44,19 @@ static void tell_trouble(Round *round, const Task *task) {
 static bool is_left_in_place(const Task *task) {
         const Entry *mirror = task->item->mirror;
 
-        return task->outcome == TASK_OCCUPIED && mirror &&
+        return (task->outcome == TASK_OCCUPIED || task->outcome == TASK_DIFFERS) && mirror &&
                (task->item->action == PLAN_RELEASE || (task->item->action == PLAN_LINK && (mirror->type == ENTRY_FILE || mirror->type == ENTRY_HARDLINK)));
+}
+
+/* For scrub to judge. */
+static void note_doubtful(Round *round, const Task *task) {
+        Entry entry = *task->item->base;
+
+        entry.digest = task->found;
+        if (!round->doubtful && manifest_new(&round->doubtful) < 0)
+                round->doubtful = NULL;
+        if (round->doubtful)
+                (void) manifest_put(round->doubtful, &entry); /* if not, it is found again */
 }
 
 /* It is to be saved, not told: the next look plans that. Positive if so. */
@@ -120,6 +132,8 @@ static void on_report(const Task *task, void *userdata) {
                 break;
         }
         round->unsettled = round->unsettled || is_left_in_place(task);
+        if (is_left_in_place(task) && task->outcome == TASK_DIFFERS)
+                note_doubtful(round, task);
         if (!note_altered(round, task) && !is_left_in_place(task))
                 tell_trouble(round, task);
 }

@@ -26,6 +26,7 @@ typedef struct Round {
         Stage *stage;               /* owned; NULL while no round runs */
         Manifest *changes;          /* owned; to the base */
         Manifest *altered;          /* owned; the mirror's entries of what was found altered behind its size and time, of all rounds; NULL: none */
+        Manifest *doubtful;         /* owned; of the base, with the digest that was found: was to go from the mirror, and is not what it was though nobody seems to have changed it. NULL: none */
         uint64_t promise;           /* our part of *promised */
         size_t n_told;              /* lines about single files */
         bool staged;                /* something was put into the mirror, in any round */

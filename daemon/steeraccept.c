@@ -13,6 +13,9 @@
 /* So many single things are logged; the report has all of them. */
 enum { LINES_MAX = 50 };
 
+/* A model goes in three steps: what names it, what it names, the rest of the directories. */
+enum { TRIES_MAX = 8 };
+
 /* What is asked for under one name, or all there is. */
 typedef struct Scope {
         Steer *steer;
@@ -262,6 +265,25 @@ static void see_plan(Steer *steer, const Mirror *m) {
         steer->deleted = steer->deleted || (!steer->look_after && check_deletions(steer, m));
 }
 
+static bool is_given_up(const Entry *entry, void *userdata) {
+        return pathset_has(userdata, entry->path);
+}
+
+/* Somebody has it open for writing, time and again. */
+static void give_up_deletions(Steer *steer, Mirror *m) {
+        for (size_t i = 0; i < steer->doomed.n; i++) {
+                const Entry *doomed = m->wishes.doomed ? manifest_find(m->wishes.doomed, steer->doomed.items[i]) : NULL;
+                char path[TEXT_PATH_MAX];
+
+                if (doomed && steer->n_told++ < LINES_MAX)
+                        steer_say(steer, "'%s' is not deleted: it cannot be taken out of the mirror, because somebody has it open for writing or changes it", text_path(path, doomed->path));
+                steer->failed = steer->failed || doomed;
+        }
+        if (m->wishes.doomed)
+                manifest_filter(m->wishes.doomed, is_given_up, &steer->doomed);
+        steer->deleted = true;
+}
+
 static void hear(Steer *steer, Mirror *m, MirrorEvent event) {
         if (event == MIRROR_LOOKED && steer->phase == STEER_ASKED) {
                 grant(steer, m);
@@ -273,8 +295,10 @@ static void hear(Steer *steer, Mirror *m, MirrorEvent event) {
         }
         if (steer->phase != STEER_PLANNED)
                 return;
-        if (event == MIRROR_RESTED && steer->look_after)
+        if (event == MIRROR_RESTED && steer->look_after && steer->n_tries++ < TRIES_MAX)
                 mirrorstate_want_look(m);
+        else if (event == MIRROR_RESTED && steer->look_after)
+                give_up_deletions(steer, m);
         if (event == MIRROR_RESTED && !steer->waiting)
                 check_withheld(steer, m);
         if (steer->deleted && steer->concerned.n == 0 && check_saves(steer, m))

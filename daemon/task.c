@@ -287,6 +287,24 @@ static void stage(Task *task) {
         concluded(task, r, task->what);
 }
 
+/* A store through a mapping may leave no trace in size and times: before the only copy in RAM goes, it is seen whether it is what it was. Whose work it is otherwise, is not for us to say. */
+static bool is_what_it_was(Task *task) {
+        const Entry *base = task->item->base, *mirror = task->item->mirror;
+        VerifyOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
+        int r;
+
+        if (!base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED) || (mirror->type != ENTRY_FILE && mirror->type != ENTRY_HARDLINK))
+                return true;
+        r = verify_digest(task->context->staging->mirrorfd, mirror->path, &options, &task->found);
+        if (r < 0) {
+                failed(task, r, "read the copy in the mirror");
+                return false;
+        }
+        task->expected = base->digest;
+        task->outcome = TASK_DIFFERS;
+        return digest_equal(&task->found, &base->digest);
+}
+
 /* In the mirror the file's place is taken by a link to the original. */
 static void link_to_disk(Task *task) {
         _cleanup_(freep) char *target = NULL;
@@ -298,6 +316,8 @@ static void link_to_disk(Task *task) {
                 task->altered = true;
                 return;
         }
+        if (!is_what_it_was(task))
+                return;
         if (asprintf(&target, "%s/%s", task->context->source_path, task->current.path) < 0) {
                 target = NULL;
                 failed(task, -ENOMEM, "get memory");
@@ -328,6 +348,8 @@ static void take_away(Task *task) {
         int r = STAGING_OCCUPIED;
 
         task->altered = was_altered(task, NULL);
+        if (!task->altered && task->item->action == PLAN_RELEASE && !is_what_it_was(task))
+                return;
         if (!task->altered && task->item->action == PLAN_RELEASE)
                 r = staging_take_away_idle(task->context->staging, plan_item_path(task->item), task->item->mirror);
         else if (!task->altered)

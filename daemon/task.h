@@ -16,7 +16,7 @@ typedef enum TaskOutcome {
         TASK_CORRUPT,    /* the source's size and mtime are as on record, its bytes are not: .expected and .found */
         TASK_GARBLED,    /* what was read and what is in RAM differ, time and again: .expected and .found */
         TASK_MISNAMED,   /* its name states another digest of it: .claimed and .claim_found */
-        TASK_DIFFERS,    /* adoption: same size and mtime on both sides, other bytes in the mirror: .expected and .found */
+        TASK_DIFFERS,    /* same size and mtime on both sides, other bytes in the mirror: .expected and .found. Adoption; and what was to be released, or to give way to a link */
         TASK_NO_ROOM,    /* the tmpfs had no room for it after all */
         TASK_OCCUPIED,   /* something unexpected stands at the path in the mirror; it was left alone */
         TASK_FAILED,     /* .error and .what */

@@ -303,6 +303,32 @@ static void what_is_expected_is_taken_away(void **state) {
         assert_false(is_there("mirror/link"));
 }
 
+static void what_somebody_writes_does_not_give_way(void **state) {
+        Entry expected;
+        int writer, reader;
+
+        (void) state;
+        put_text("mirror/file", "x");
+        expected = entry_of("file");
+        writer = open("mirror/file", O_RDWR | O_CLOEXEC);
+        assert_true(writer >= 0);
+        assert_int_equal(staging_take_away_idle(&staging, "file", &expected), STAGING_OCCUPIED);
+        assert_int_equal(staging_place_idle(&staging, prepare("new"), "file", &expected), STAGING_OCCUPIED);
+        assert_int_equal(look_at("mirror/file").st_ino, expected.ino);
+        assert_int_equal(pwrite(writer, "y", 1, 0), 1);
+        assert_content("mirror/file", "y", 1);
+        (void) close(writer);
+        assert_int_equal(staging_take_away_idle(&staging, "file", &expected), STAGING_OCCUPIED); /* it is another one now */
+        expected = entry_of("file");
+        reader = open("mirror/file", O_RDONLY | O_CLOEXEC);
+        assert_int_equal(staging_place_idle(&staging, prepare("new"), "file", &expected), 0);
+        assert_content("mirror/file", "new", 3);
+        expected = entry_of("file");
+        assert_int_equal(staging_take_away_idle(&staging, "file", &expected), 0);
+        assert_false(is_there("mirror/file"));
+        (void) close(reader);
+}
+
 static void what_was_changed_is_not_taken_away(void **state) {
         Entry expected;
         ino_t ino;
@@ -480,6 +506,7 @@ int main(void) {
                 OPEN(only_an_empty_directory_is_replaced),
                 OPEN(no_way_leads_out_of_the_mirror),
                 OPEN(what_is_expected_is_taken_away),
+                OPEN(what_somebody_writes_does_not_give_way),
                 OPEN(what_was_changed_is_not_taken_away),
                 OPEN(a_directory_with_something_in_it_stays),
                 OPEN(a_clients_last_word_is_never_lost),
