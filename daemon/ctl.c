@@ -53,7 +53,7 @@ typedef struct Option {
         const char *name, *alias; /* the alias may be NULL */
         OptionKind kind;
         size_t offset;            /* of the field in Ctl */
-        const char *verbs;        /* that take it; NULL: all */
+        const char *verbs;        /* that take it; after "!": that do not; NULL: all take it */
         const char *argument;     /* as --help shows it */
         const char *help;
 } Option;
@@ -65,10 +65,10 @@ static const Option options[] = {
         { "version", NULL, OPTION_VERSION, 0, NULL, "", "Show the version" },
         { "socket", NULL, OPTION_TEXT, FIELD(socket), NULL, "=PATH", "Talk to the daemon whose socket this is" },
         { "system-bus", NULL, OPTION_FLAG, FIELD(system_bus), NULL, "", "Talk to the daemon through the system bus" },
-        { "json", NULL, OPTION_JSON, FIELD(json), NULL, "[=pretty|short|off]", "Print JSON" },
-        { "noheadings", "no-legend", OPTION_FLAG, FIELD(no_headings), NULL, "", "Tables without the line of headings" },
-        { "output", NULL, OPTION_TEXT, FIELD(output), NULL, "=COLUMNS", "Which columns, with commas between; +COLUMNS: these too" },
-        { "bytes", NULL, OPTION_FLAG, FIELD(bytes), NULL, "", "Amounts in bytes, exactly" },
+        { "json", NULL, OPTION_JSON, FIELD(json), "!wait cat-config metrics", "[=pretty|short|off]", "Print JSON" },
+        { "noheadings", "no-legend", OPTION_FLAG, FIELD(no_headings), "list users plan", "", "Tables without headings" },
+        { "output", NULL, OPTION_TEXT, FIELD(output), "list users plan", "=COLUMNS", "Which columns; +COLUMNS: these too" },
+        { "bytes", NULL, OPTION_FLAG, FIELD(bytes), "status list plan", "", "Amounts in bytes, exactly" },
         { "no-pager", NULL, OPTION_IGNORED, 0, NULL, "", "Nothing: output is never paged" },
         { "watch", NULL, OPTION_FLAG, FIELD(watch), "status", "", "Go on showing it until interrupted" },
         { "models", NULL, OPTION_FLAG, FIELD(models), "list", "", "A row for each model" },
@@ -96,8 +96,10 @@ static void print_help(void) {
                 int used = printf("  %s--%s%s%s%s", o->kind == OPTION_HELP ? "-h " : "", o->name, o->alias ? " --" : "",
                                   o->alias ? o->alias : "", o->argument);
 
-                (void) printf("%*s%s%s%s%s\n", MAX(28 - used, 1), "", o->help, o->verbs ? " (" : "", o->verbs ? o->verbs : "",
-                              o->verbs ? ")" : "");
+                (void) printf("%*s%s", MAX(28 - used, 1), "", o->help);
+                if (o->verbs)
+                        (void) printf(" (%s%s)", o->verbs[0] == '!' ? "not " : "", o->verbs + (o->verbs[0] == '!'));
+                (void) fputc('\n', stdout);
         }
         (void) printf("\nSee shmstagectl(1), shmstaged(8) and shmstaged.conf(5).\n");
 }
@@ -211,6 +213,12 @@ static bool lists(const char *words, const char *word) {
         return false;
 }
 
+static bool goes_with(const Option *option, const char *verb) {
+        if (!option->verbs)
+                return true;
+        return option->verbs[0] == '!' ? !lists(option->verbs + 1, verb) : lists(option->verbs, verb);
+}
+
 static int choose_verb(const char *name, unsigned n_arguments, Line *line) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 if (string_equal(verbs[i].name, name))
@@ -225,8 +233,8 @@ static int choose_verb(const char *name, unsigned n_arguments, Line *line) {
                 return CTL_BAD_ARGUMENTS;
         }
         for (size_t i = 0; i < ELEMENTSOF(options); i++)
-                if (line->given[i] && options[i].verbs && !lists(options[i].verbs, name)) {
-                        ctl_error("--%s does not go with %s, but with: %s", options[i].name, name, options[i].verbs);
+                if (line->given[i] && !goes_with(&options[i], name)) {
+                        ctl_error("--%s does not go with %s, see --help", options[i].name, name);
                         return CTL_BAD_ARGUMENTS;
                 }
         if (line->ctl.socket && line->ctl.system_bus) {

@@ -69,21 +69,21 @@ _shmstagectl() {
         [NOTHING]='sync reload doctor cat-config metrics'
     )
     local -A own=(
-        [status]='--watch'
-        [list]='--models --state='
+        [status]='--json --json= --bytes --watch'
+        [list]='--json --json= --noheadings --no-legend --output= --bytes --models --state='
         [wait]='--timeout='
-        [stage]='--all --no-block --no-wait'
-        [release]='--no-block --no-wait'
-        [accept]='--all --no-block --no-wait'
-        [sync]='--no-block --no-wait'
-        [verify]='--no-block --no-wait'
-        [reload]='--no-block --no-wait'
-        [plan]='--config= --root='
-        [users]='--config= --root='
-        [doctor]='--config= --root='
+        [stage]='--json --json= --all --no-block --no-wait'
+        [release]='--json --json= --no-block --no-wait'
+        [accept]='--json --json= --all --no-block --no-wait'
+        [sync]='--json --json= --no-block --no-wait'
+        [verify]='--json --json= --no-block --no-wait'
+        [reload]='--json --json= --no-block --no-wait'
+        [plan]='--json --json= --noheadings --no-legend --output= --bytes --config= --root='
+        [users]='--json --json= --noheadings --no-legend --output= --config= --root='
+        [doctor]='--json --json= --config= --root='
         [cat-config]='--config= --root= --effective'
     )
-    local common='--help --version --socket= --system-bus --json --json= --noheadings --no-legend --output= --bytes --no-pager'
+    local common='--help --version --socket= --system-bus --no-pager'
 
     _get_comp_words_by_ref -n =: cur prev words cword || return
     for word in "${words[@]:1:cword-1}"; do

@@ -476,7 +476,8 @@ class Nobody(Case):
 
     def test_bad_arguments_are_refused(self):
         for args in (("bogus",), ("--bogus",), ("sync", "x"), ("status", "--models"), ("list", "--watch"), ("--json=xml",), ("--socket=",),
-                     ("--socket=/x", "--system-bus"), ("plan", "--config=/x", "--root=/y"), ("list", "--timeout=5s"), ("--output",)):
+                     ("--socket=/x", "--system-bus"), ("plan", "--config=/x", "--root=/y"), ("list", "--timeout=5s"), ("--output",), ("metrics", "--json"),
+                     ("wait", "--json"), ("sync", "--output=path"), ("status", "--noheadings")):
             done = self.ctl(*args, expect=2)
             self.assertEqual(done.stdout, "")
             self.assertNotEqual(done.stderr, "")
@@ -745,7 +746,7 @@ class Completion(Case):
         self.ready()
         for line, wanted, unwanted in (("shmstagectl st", ("stage", "status"), "sync"), ("shmstagectl list --output=", ("digest", "where"), "files"),
                                        ("shmstagectl list --models --output=", ("ram", "files"), "digest"),
-                                       ("shmstagectl wait --", ("--timeout", "--json"), "--models"), ("shmstagectl stage ", ("a.gguf", "dir/b"), "status")):
+                                       ("shmstagectl wait --", ("--timeout", "--socket"), "--models"), ("shmstagectl stage ", ("a.gguf", "dir/b"), "status")):
             offered = self.zsh(line).replace(line, "")
             for word in wanted:
                 self.assertIn(word, offered, line)
