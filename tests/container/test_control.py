@@ -64,6 +64,7 @@ class TestSystemBus(SystemTest):
                 self.assertIn(PATH, self.busctl(f'tree {BUS}', user=STRANGER).out)
                 for user in (0, MEMBER, STRANGER):
                         self.assertEqual(self.daemon_state(user), 'ready')
+                        self.assertEqual(self.call('Wait', 'aay 0', user).status, 0)
 
                 # reloads can be counted
                 def reloads():
