@@ -197,6 +197,36 @@ bool savequeue_is_refused(const SaveQueue *queue, const SaveItem *item) {
         return is_refused_for_good(item) || savequeue_is_incomplete(queue, item);
 }
 
+bool savequeue_can_accept(const SaveQueue *queue, const char *path) {
+        const SaveItem *item = savequeue_find(queue, path);
+
+        return item && item->action != PLAN_DELETE && !item->accepted && savequeue_is_refused(queue, item) &&
+               (item->state != ITEM_REFUSED || item->save.outcome == SAVE_BAD);
+}
+
+bool savequeue_accept(SaveQueue *queue, const char *path, uint64_t now_usec) {
+        SaveItem *item = savequeue_find(queue, path);
+
+        if (!savequeue_can_accept(queue, path))
+                return false;
+        item->accepted = true;
+        item->state = ITEM_WAITING;
+        item->attempts = 0;
+        item->due_usec = now_usec;
+        free(item->problem);
+        item->problem = NULL;
+        return true;
+}
+
+void savequeue_make_haste(SaveQueue *queue, uint64_t now_usec) {
+        for (size_t i = 0; i < queue->n; i++) {
+                SaveItem *item = queue->items[i];
+
+                if (item->state == ITEM_WAITING && item->action != PLAN_DELETE)
+                        item->due_usec = MIN(item->due_usec, now_usec);
+        }
+}
+
 int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused) {
         int r = 0;
 

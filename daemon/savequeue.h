@@ -45,6 +45,14 @@ uint64_t savequeue_next_usec(const SaveQueue *queue, uint64_t now_usec);
 /* Adds what is in the mirror and never to be saved, because it is not what it has to be. */
 int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused);
 
+/* A file of the mirror that is never to be saved as it is, because its bytes or what it names is wrong, may be saved all the same, as it is now, if an operator says so. False if there is no such
+ * thing at @path. Takes effect when the queue is gone through the next time. */
+bool savequeue_can_accept(const SaveQueue *queue, const char *path);
+bool savequeue_accept(SaveQueue *queue, const char *path, uint64_t now_usec);
+
+/* Nothing but deletions waits to hold still any longer, and what has failed is tried again. Likewise. */
+void savequeue_make_haste(SaveQueue *queue, uint64_t now_usec);
+
 typedef struct SaveQueueStatus {
         size_t n_unsaved;        /* files, directories and links, refused ones left out */
         size_t n_running, n_failing, n_refused, n_deletions;

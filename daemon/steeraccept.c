@@ -64,15 +64,16 @@ static void accept_withheld(Scope *scope) {
 /* ---- what is never saved ---- */
 
 static void accept_saves(Scope *scope) {
-        Writeback *wb = &scope->mirror->writeback;
+        SaveQueue *queue = &scope->mirror->writeback.queue;
+        uint64_t now = steer_now(scope->mirror);
 
-        for (size_t i = 0; i < wb->queue.n; i++) {
-                const char *path = wb->queue.by_path[i]->path;
+        for (size_t i = 0; i < queue->n; i++) {
+                const char *path = queue->by_path[i]->path;
 
-                if (!has(scope, path) || !writeback_can_accept(wb, path))
+                if (!has(scope, path) || !savequeue_can_accept(queue, path))
                         continue;
                 scope->n++;
-                if (scope->act && pathset_add(&scope->steer->saves, path) == 0 && writeback_accept(wb, path))
+                if (scope->act && pathset_add(&scope->steer->saves, path) == 0 && savequeue_accept(queue, path, now))
                         tell(scope, path, "it is saved as it is");
         }
 }

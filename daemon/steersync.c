@@ -37,9 +37,8 @@ typedef struct Rest {
 
 static Rest find_rest(const Steer *steer, const Mirror *m, Steer *tell) {
         Rest rest = {};
-        uint64_t now = 0;
+        uint64_t now = steer_now(m);
 
-        (void) sd_event_now(m->context->event, CLOCK_MONOTONIC, &now); /* at worst it is waited for longer */
         for (size_t i = 0; i < steer->saves.n; i++) {
                 const SaveItem *item = savequeue_find(&m->writeback.queue, steer->saves.items[i]);
                 char path[TEXT_PATH_MAX];
@@ -85,7 +84,7 @@ static void hear(Steer *steer, Mirror *m, MirrorEvent event) {
         if (event == MIRROR_LOOKED) {
                 if (steer->phase == STEER_GRANTED)
                         see_queue(steer, m);
-                writeback_make_haste(&m->writeback);
+                savequeue_make_haste(&m->writeback.queue, steer_now(m));
         } else if (steer->phase == STEER_PLANNED)
                 check(steer, m);
 }

@@ -43,6 +43,13 @@ void steer_log(Steer *steer, const char *path, const char *format, ...) {
         say(steer, text);
 }
 
+uint64_t steer_now(const Mirror *m) {
+        uint64_t now = 0;
+
+        (void) sd_event_now(m->context->event, CLOCK_MONOTONIC, &now); /* at worst it takes longer */
+        return now;
+}
+
 /* ---- its life ---- */
 
 void steer_drop(Steer *steer) {

@@ -42,6 +42,9 @@ struct Steer {
         unsigned n_tries;
 };
 
+/* Monotonic. */
+uint64_t steer_now(const Mirror *mirror);
+
 /* A sentence for the report, without a full stop. */
 void steer_say(Steer *steer, const char *format, ...) _printf_(2, 3);
 /* The same for the journal too, with who asked for it. */

@@ -465,38 +465,6 @@ void writeback_forget_deletions(Writeback *wb) {
         deletions_forget(wb->deletions);
 }
 
-/* --- what an operator asks for --- */
-
-bool writeback_can_accept(const Writeback *wb, const char *path) {
-        const SaveItem *item = savequeue_find(&wb->queue, path);
-
-        return item && item->action != PLAN_DELETE && !item->accepted && savequeue_is_refused(&wb->queue, item) &&
-               (item->state != ITEM_REFUSED || item->save.outcome == SAVE_BAD);
-}
-
-bool writeback_accept(Writeback *wb, const char *path) {
-        SaveItem *item = savequeue_find(&wb->queue, path);
-
-        if (!writeback_can_accept(wb, path))
-                return false;
-        item->accepted = true;
-        item->state = ITEM_WAITING;
-        item->attempts = 0;
-        item->due_usec = now_usec(wb);
-        free(item->problem);
-        item->problem = NULL;
-        return true;
-}
-
-void writeback_make_haste(Writeback *wb) {
-        for (size_t i = 0; i < wb->queue.n; i++) {
-                SaveItem *item = wb->queue.items[i];
-
-                if (item->state == ITEM_WAITING && item->action != PLAN_DELETE)
-                        item->due_usec = MIN(item->due_usec, now_usec(wb));
-        }
-}
-
 /* --- the end --- */
 
 /* What only a header speaks against is saved in the end. */

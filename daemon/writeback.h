@@ -77,14 +77,6 @@ void writeback_hurry(Writeback *writeback, bool hurry);
 /* Nothing is left that could still be done, and no job is out. */
 bool writeback_is_over(const Writeback *writeback);
 
-/* A file of the mirror that is never to be saved as it is, because its bytes or what it names is wrong, is saved all the same, as it is now. False if there is no such thing at @path. Takes
- * effect with the next writeback_go_on(). */
-bool writeback_accept(Writeback *writeback, const char *path);
-bool writeback_can_accept(const Writeback *writeback, const char *path);
-
-/* What is on its way, but for deletions, does not wait to hold still any longer, and what has failed is tried again. Takes effect with the next writeback_go_on(). */
-void writeback_make_haste(Writeback *writeback);
-
 /* The operator has seen what was put into conflicts/. */
 void writeback_acknowledge(Writeback *writeback);
 
