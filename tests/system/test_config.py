@@ -13,6 +13,7 @@ import harness
 BAD_VALUES = {
     "Workers": ["0", "65", "-1", "2.5", "many", "1 2", "99999999999999999999"],
     "ReserveMemory": ["-1", "96%", "100%", "10 %", "1Q", "lots", "99999999999T", "1.2.3%"],
+    "MetricsFile": ["metrics.prom", "./m", "/", "/a/../b", "/a\x01b", "/x" * 2100],
     "Source": ["models", "./models", "/", "/a/../b", "/a\x01b", "/" + "x" * 256, "/x" * 2100, "//"],
     "Target": ["models", "/", "/..", "/a/../b", "/\x7f", "/" + "x" * 256, "/\xff\xfe"],
     "Size": ["0", "1", "1023K", "0%", "101%", "-5G", "12X", "99999999999999999999", "16777217T"],
@@ -120,7 +121,7 @@ MassDeleteLimit=off
         self.assertEqual(known, set(BAD_VALUES), "every key has its bad values here")
         for key, values in BAD_VALUES.items():
             # one file for all values of a key, each error in its own line
-            section = "[Daemon]" if key in ("Workers", "ReserveMemory") else "[Mirror m]"
+            section = "[Daemon]" if key in ("Workers", "ReserveMemory", "MetricsFile") else "[Mirror m]"
             text = section + "\n" + "".join("# %d\n%s=%s\n" % (i, key, v) for i, v in enumerate(values))
             path, done = self.check(text.encode("latin-1"), expect=78)
             lines = done.stderr.splitlines()

@@ -62,11 +62,18 @@ static double time_of(uint64_t rate, unsigned n_threads, uint64_t n, uint64_t pi
         return now() - begun;
 }
 
+/* A machine that runs other tests beside may give the processor back late. */
+static double patience(void) {
+        const char *text = getenv("SHMSTAGED_TEST_PATIENCE");
+
+        return text ? MAX(1, 2 * atof(text)) : 1;
+}
+
 /* Never faster than the limit and its burst of 50 ms; slower only by what a busy machine adds at the very end. */
 static void assert_within(double took, double wanted) {
         print_message("took %.3f s, wanted %.3f s\n", took, wanted);
         assert_true(took >= wanted * 0.95);
-        assert_true(took <= wanted * 1.05 + 0.05);
+        assert_true(took <= wanted * 1.05 + 0.05 * patience());
 }
 
 static void the_rate_is_kept_by_one_thread(void **state) {
@@ -91,18 +98,26 @@ static void requests_far_beyond_the_limit_wait_their_time(void **state) {
         assert_within(time_of(1000000, 8, 1, 250000), 2);
 }
 
-/* What the threads do between the requests costs nothing, as long as the limit is the slowest. */
+/* What the threads do between the requests costs nothing, as long as the limit is the slowest. A busy machine can wake us later than the limit would have
+ * for a while; if it was lost each time, none of the tries comes out in time. */
 static void time_spent_reading_is_not_lost(void **state) {
-        _cleanup_(ratelimit_freep) RateLimit *limit = limit_of(100 * MIB);
-        const struct timespec reading = { .tv_nsec = 30 * 1000 * 1000 };
-        double begun = now();
+        const struct timespec reading = { .tv_nsec = 20 * 1000 * 1000 };
+        double took = 100;
 
         (void) state;
-        for (unsigned i = 0; i < 50; i++) {
-                assert_int_equal(ratelimit_take(limit, 4 * MIB, NULL), 0);
-                (void) nanosleep(&reading, NULL);
+        for (unsigned i = 0; i < 5 && took > 1.1; i++) {
+                _cleanup_(ratelimit_freep) RateLimit *limit = limit_of(100 * MIB);
+                double begun = now();
+
+                for (unsigned k = 0; k < 25; k++) {
+                        assert_int_equal(ratelimit_take(limit, 4 * MIB, NULL), 0); /* 40 ms */
+                        (void) nanosleep(&reading, NULL);
+                }
+                took = now() - begun;
+                print_message("took %.3f s, wanted 1 s, and 1.5 s if reading costs time\n", took);
+                assert_true(took >= 0.95);
         }
-        assert_within(now() - begun, 2);
+        assert_true(took <= 1.1);
 }
 
 static void unused_time_allows_a_burst_of_50_ms_and_no_more(void **state) {
@@ -160,11 +175,11 @@ static void the_end_is_heard_at_once_and_gives_back_what_was_not_read(void **sta
                 assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
                 assert_int_equal(readers[i].result, RATELIMIT_CANCELLED);
                 print_message("heard after %.3f s\n", readers[i].ended - begun);
-                assert_true(readers[i].ended - begun < 0.1);
+                assert_true(readers[i].ended - begun < 1); /* without it, after centuries */
         }
         begun = now();
         assert_int_equal(ratelimit_take(limit, 500, NULL), 0);
-        assert_true(now() - begun < 0.6);
+        assert_true(now() - begun < 2); /* what was not given back would take as long */
 }
 
 static void another_limit_is_heard_by_those_who_sleep(void **state) {
