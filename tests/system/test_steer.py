@@ -293,6 +293,19 @@ class Stage(SteerCase):
         self.assertEqual(self.data(), {"a.gguf", "b/c.gguf", "b/d.bin"})
         daemon.stop()
 
+    def test_models_that_were_not_chosen_are_staged_by_name(self):
+        one, two = ollama.Model.random(20000, 30000), ollama.Model.random(40000)
+        disk = ollama.Client(self.source)
+        disk.pull("one", one)
+        disk.pull("two:7b", two)
+        daemon = self.ready(self.config(Models="one"))
+        self.assertTrue(all(os.path.islink(self.mirrored("blobs/" + name)) for name in two.blobs))
+        self.ask("stage", "two:7b")
+        self.assertFalse(any(os.path.islink(self.mirrored("blobs/" + name)) for name in one.blobs + two.blobs))
+        self.ask("release", "two:7b")
+        self.assertTrue(all(os.path.islink(self.mirrored("blobs/" + name)) for name in two.blobs))
+        daemon.stop()
+
     def test_what_does_not_fit_is_refused_with_the_shortage_and_the_wish_is_forgotten(self):
         self.write("small", size=1 << 20)
         self.write("large", size=30 << 20)
@@ -479,6 +492,33 @@ class Verify(SteerCase):
         self.wait_until(lambda: self.read(self.mirrored("b")) == self.read(os.path.join(self.source, "b")), "the repair", daemon)
         daemon.wait_log("RAM may be faulty")
         self.assertIn("0 damaged", self.ask("verify"))
+        daemon.stop()
+
+
+class Many(SteerCase):
+    def test_wishes_at_the_same_time_have_each_its_own_end(self):
+        for name in ("a", "b", "c", "d"):
+            self.write(name, size=500000)
+        daemon = self.ready(self.config(SettleTime="1h"))
+        self.ask("release", "d")
+        with open(self.mirrored("new"), "wb") as f:
+            f.write(b"new")
+        wishes = [(("release", "a"), 0), (("verify",), 0), (("release", "b"), 0), (("sync",), 0), (("stage", "d"), 0), (("stage", "nothing"), 1), (("accept", "c"), 1),
+                  (("verify", "c"), 0)]
+        jobs = [(self.asking(*words), expect) for words, expect in wishes]
+        for job, expect in jobs:
+            self.answer(job, expect)
+        self.assertEqual(self.data(), {"c", "d", "new"})
+        self.assertEqual(self.read(os.path.join(self.source, "new")), b"new")
+        daemon.stop()
+
+    def test_what_nobody_waits_for_goes_on(self):
+        self.write("a", size=500000)
+        daemon = self.ready()
+        self.ask("release", "--no-block", "a")
+        self.wait_until(lambda: not self.data(), "the release", daemon)
+        self.ask("stage", "--no-block", "a")
+        self.wait_until(lambda: self.data() == {"a"}, "the staging", daemon)
         daemon.stop()
 
 
