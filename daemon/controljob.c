@@ -144,6 +144,19 @@ static int add_part(ControlJob *job, Mirror *mirror, SteerKind kind, char *const
         return 0;
 }
 
+/* Where nothing is named, a mirror that has nothing of the kind is no failure, as long as another has. */
+static void forgive(ControlJob *job) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < job->n_parts; i++) {
+                if (job->parts[i].steer)
+                        job->parts[n++] = job->parts[i];
+                else
+                        free(job->parts[i].refusal);
+        }
+        job->n_parts = n;
+}
+
 /* All refused: it has not begun. */
 static int refuse(const ControlJob *job, char **ret_refusal) {
         int r = 0;
@@ -180,6 +193,8 @@ int controljobs_steer(ControlJobs *jobs, SteerKind kind, const ControlName *name
                 r = refuse(job, ret_refusal);
         if (r != 0)
                 return r;
+        if (n == 0)
+                forgive(job);
         *ret = begin(jobs, TAKE_PTR(job));
         return 0;
 }

@@ -453,6 +453,22 @@ class Accept(SteerCase):
         self.ask("accept", "a")
         daemon.wait_status("^Ready(?!.*both sides)")
 
+    def test_what_is_accepted_in_one_mirror_need_not_be_in_another(self):
+        config = self.config(WatchSource="no")
+        self.write("a", size=1000)
+        self.write("x", size=1000, root=self.path("other"))
+        with open(config, "a") as f:
+            f.write("[Mirror n]\nSource=%s\nTarget=%s\nSize=10M\n" % (self.path("other"), self.path("t-other")))
+        daemon = self.ready(config)
+        self.write("a", b"disk")
+        time.sleep(0.05)
+        with open(self.mirrored("a"), "wb") as f:
+            f.write(b"mirror")
+        daemon.wait_status("1 changed on both sides")
+        self.ask("accept", "--all")
+        daemon.wait_status("^Ready(?!.*both sides)")
+        self.ask("accept", "--all", expect=1)
+
 
 class Sync(SteerCase):
     def test_nothing_waits_to_hold_still(self):
