@@ -79,7 +79,7 @@ class Daemon:
             f.write("[Mirror bench]\nSource=%s\nTarget=%s\nSize=%d\n%s" % (source.path, target, room(source), more))
 
     def __enter__(self):
-        environment = dict(os.environ, NOTIFY_SOCKET=self.path, STATE_DIRECTORY=self.state)
+        environment = dict(os.environ, NOTIFY_SOCKET=self.path, STATE_DIRECTORY=self.state, RUNTIME_DIRECTORY=self.state)
         self.output = open(self.log, "w")
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(self.path)
