@@ -225,6 +225,15 @@ class Case(unittest.TestCase):
     def path(self, *parts):
         return os.path.join(self.work, *parts)
 
+    def switches(self, daemon):
+        """Per thread: how often it was woken up. (A further thread with the name of the program is a sanitizer's.)"""
+        found = {}
+        for task in os.listdir("/proc/%d/task" % daemon.pid):
+            text = self.read("/proc/%d/task/%s/status" % (daemon.pid, task)).decode()
+            if int(task) == daemon.pid or "Name:\tshmstaged" not in text:
+                found[task] = re.findall(r"ctxt_switches:\s+(\d+)", text)
+        return found
+
     def config(self, text=None, **keys):
         """Writes a configuration; without text one mirror named "m" from self.source to self.target, with more keys."""
         if text is None:

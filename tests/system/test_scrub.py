@@ -412,15 +412,6 @@ class Pass(Scrub):
         self.assertEqual(self.inode("model"), inode)
         daemon.stop()
 
-    def switches(self, daemon):
-        """Per thread: how often it was woken up. (A further thread with the name of the program is a sanitizer's.)"""
-        found = {}
-        for task in os.listdir("/proc/%d/task" % daemon.pid):
-            text = self.read("/proc/%d/task/%s/status" % (daemon.pid, task)).decode()
-            if int(task) == daemon.pid or "Name:\tshmstaged" not in text:
-                found[task] = re.findall(r"ctxt_switches:\s+(\d+)", text)
-        return found
-
     def test_between_two_passes_it_sleeps(self):
         self.write("model", size=MIB)
         daemon = self.scrubbing("14s")

@@ -265,21 +265,12 @@ class Quiet(harness.Case):
         daemon.stop()
         self.assert_gone()
 
-    def switches(self, pid):
-        """Per thread: how often it was woken up. (A further thread with the name of the program is a sanitizer's.)"""
-        found = {}
-        for task in os.listdir("/proc/%d/task" % pid):
-            text = self.read("/proc/%d/task/%s/status" % (pid, task)).decode()
-            if int(task) == pid or "Name:\tshmstaged" not in text:
-                found[task] = tuple(re.findall(r"ctxt_switches:\s+(\d+)", text))
-        return found
-
     def assert_sleeps(self, daemon):
         daemon.listen(2)  # what staging left to be done
-        before = self.switches(daemon.pid)
+        before = self.switches(daemon)
         self.assertGreater(len(before), 2)
         time.sleep(3)
-        self.assertEqual(self.switches(daemon.pid), before)
+        self.assertEqual(self.switches(daemon), before)
 
     def test_an_idle_daemon_does_not_wake_up(self):
         self.write("d/a", size=5 << 20)
