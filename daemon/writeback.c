@@ -378,7 +378,8 @@ static int compare_pointer_key(const void *key, const void *pointer) {
         return strcmp(key, ((const LookPointer *) pointer)->mirror->path);
 }
 
-static void take_pointer(SaveItem *item, const Look *look) {
+/* A pointer need not hold still, but for one that is broken: its client may just have begun to write it. */
+static void take_pointer(const Writeback *wb, SaveItem *item, const Look *look) {
         LookPointer *pointer;
 
         if (item->state == ITEM_RUNNING || look->n_pointers == 0)
@@ -386,6 +387,8 @@ static void take_pointer(SaveItem *item, const Look *look) {
         pointer = bsearch(item->path, look->pointers, look->n_pointers, sizeof(LookPointer), compare_pointer_key);
         if (pointer)
                 saveitem_take_pointer(item, pointer);
+        if (item->broken && !item->accepted)
+                item->due_usec = MAX(item->due_usec, item->since_usec + wb->config->settle_usec);
 }
 
 static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Look *look, const Moves *moves) {
@@ -398,7 +401,7 @@ static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Look *l
         for (size_t i = 0; i < n; i++) {
                 if (make_item(wb, wanted[i], moves, &fresh[m]) < 0)
                         continue; /* the next look has it again */
-                take_pointer(fresh[m++], look);
+                take_pointer(wb, fresh[m++], look);
         }
         r = savequeue_replace(&wb->queue, fresh, m);
         for (size_t i = 0; r < 0 && i < m; i++)
