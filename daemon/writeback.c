@@ -380,6 +380,7 @@ static int compare_pointer_key(const void *key, const void *pointer) {
 
 /* A pointer need not hold still, but for one that is broken: its client may just have begun to write it. */
 static void take_pointer(const Writeback *wb, SaveItem *item, const Look *look) {
+        bool was_broken = item->broken;
         LookPointer *pointer;
 
         if (item->state == ITEM_RUNNING || look->n_pointers == 0)
@@ -389,6 +390,8 @@ static void take_pointer(const Writeback *wb, SaveItem *item, const Look *look) 
                 saveitem_take_pointer(item, pointer);
         if (item->broken && !item->accepted)
                 item->due_usec = MAX(item->due_usec, item->since_usec + wb->config->settle_usec);
+        else if (was_broken && item->state == ITEM_WAITING)
+                item->due_usec = item->since_usec + saveitem_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
 }
 
 static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Look *look, const Moves *moves) {
