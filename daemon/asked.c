@@ -7,6 +7,7 @@
 #include "fs.h"
 #include "layout.h"
 #include "modelname.h"
+#include "path.h"
 #include "references.h"
 #include "scan.h"
 #include "strv.h"
@@ -29,16 +30,10 @@ void asked_answer_done(Answer *answer) {
         *answer = (Answer){};
 }
 
-static bool is_at_or_below(const char *path, const char *name) {
-        size_t n = strlen(name);
-
-        return n > 0 && strncmp(path, name, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
 bool asked_has_path(const Wishes *wishes, const char *path) {
         for (size_t i = 0; i < wishes->n_requests; i++)
                 for (char **name = wishes->requests[i].names; *name; name++)
-                        if (is_at_or_below(path, *name))
+                        if (path_is_below(path, *name))
                                 return true;
         return false;
 }
@@ -62,7 +57,7 @@ static int add_root(const Asked *asked, const char *path) {
 
                 if (!e || e->type != ENTRY_SYMLINK || asked->input->kind != LAYOUT_PLAIN)
                         break;
-                r = scan_link_path("/", e->path, e->target, &next);
+                r = path_resolve_link("/", e->path, e->target, &next);
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0 || !find(asked, next)) {

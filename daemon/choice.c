@@ -8,6 +8,7 @@
 
 #include "layout.h"
 #include "modelname.h"
+#include "path.h"
 #include "references.h"
 #include "scan.h"
 #include "strv.h"
@@ -168,7 +169,7 @@ static int follow_links(Choice *choice) {
 
                 if (e->type != ENTRY_SYMLINK || !(choice->marks[i] & MARK_KEPT))
                         continue;
-                r = scan_link_path("/", e->path, e->target, &path);
+                r = path_resolve_link("/", e->path, e->target, &path);
                 if (r == -ENOMEM)
                         return r;
                 mark = r == 0 ? mark_of(choice, path) : NULL;

@@ -4,6 +4,7 @@
 
 #include "controlname.h"
 
+#include "path.h"
 #include "text.h"
 
 /* More are not named in a sentence. */
@@ -47,20 +48,9 @@ static int normalise(const char *raw, char **ret) {
         return 0;
 }
 
-/* What is left of @path below @root, "" if it is the root itself; NULL if it is not below it. */
-static const char *below(const char *path, const char *root) {
-        size_t length = strlen(root);
-
-        if (string_equal(root, "/"))
-                return path + 1;
-        if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != '\0'))
-                return NULL;
-        return path[length] == '/' ? path + length + 1 : path + length;
-}
-
 /* The longer of what is before the rest in the mirror's two roots; 0 if it is below neither. */
 static size_t depth(const ControlPlace *place, const char *path, const char **ret_rest) {
-        const char *in_target = below(path, place->target), *in_source = below(path, place->source);
+        const char *in_target = path_below(path, place->target), *in_source = path_below(path, place->source);
         const char *rest = !in_target || (in_source && in_source > in_target) ? in_source : in_target;
 
         *ret_rest = rest;

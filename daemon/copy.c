@@ -94,7 +94,7 @@ static int init_lanes(Copy *copy) {
 
 /* What is digested in the buffer of a worker is all read before the turn of its chunk comes. */
 static uint64_t choose_chunk_size(const CopyOptions *options) {
-        return options->on_record || options->method == COPY_METHOD_SENDFILE ? options->chunk_size : MIN(options->chunk_size, COPYROUTE_BUFFER_MAX);
+        return options->on_record || options->method == COPY_METHOD_SENDFILE ? options->chunk_size : MIN(options->chunk_size, FIT_COPY_BUFFER);
 }
 
 int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const CopyOptions *options, const char **reterr_what) {

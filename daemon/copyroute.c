@@ -215,7 +215,7 @@ static int move_through_buffer(CopyRoute *route, const Chunk *chunk, const CopyW
 size_t copyroute_buffer_size(const CopyRoute *route) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
 
-        return route->way == COPYROUTE_BUFFER ? (size_t) MIN(round_up(MAX(route->size, 1), page), COPYROUTE_BUFFER_MAX) : 0;
+        return route->way == COPYROUTE_BUFFER ? (size_t) MIN(round_up(MAX(route->size, 1), page), FIT_COPY_BUFFER) : 0;
 }
 
 int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, CopyRouteError *reterr) {

@@ -18,6 +18,7 @@
 #include "chunks.h"
 #include "config.h"
 #include "directio.h"
+#include "fit.h"
 #include "ratelimit.h"
 
 typedef struct CopyRoute {
@@ -52,8 +53,7 @@ const char *copyroute_method_name(CopyMethod method);
 
 void copyroute_done(CopyRoute *route);
 
-/* 0 where none is needed. At most COPYROUTE_BUFFER_MAX: a page of 2 MiB that is written whole is not cleared before. */
-#define COPYROUTE_BUFFER_MAX (2 * MIB)
+/* 0 where none is needed. At most FIT_COPY_BUFFER: a page of 2 MiB that is written whole is not cleared before. */
 size_t copyroute_buffer_size(const CopyRoute *route);
 
 enum { COPYROUTE_SHORT = 1, COPYROUTE_CANCELLED };

@@ -7,7 +7,7 @@
 #include "ctlfetch.h"
 #include "ctlreply.h"
 #include "ctltable.h"
-#include "filerow.h"
+#include "filestate.h"
 
 enum { FILE_MIRROR, FILE_STATE, FILE_SIZE, FILE_ROOM, FILE_WHERE, FILE_METHOD, FILE_DIGEST, FILE_PATH, FILE_REASON, FILE_USERS };
 static const CtlColumn file_columns[] = {

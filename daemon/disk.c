@@ -8,6 +8,7 @@
 #include "attributes.h"
 #include "exchange.h"
 #include "fs.h"
+#include "path.h"
 #include "scan.h"
 
 #include <fcntl.h>
@@ -114,12 +115,12 @@ int disk_new_symlink(Disk *disk, const Entry *entry, const char *target, char na
 int disk_link_target(Disk *disk, const char *mirror_path, const Entry *entry, char **ret) {
         _cleanup_(freep) char *inside = NULL, *relative = NULL, *followed = NULL;
         const char *slash = strrchr(entry->path, '/');
-        int r = scan_link_path(mirror_path, entry->path, entry->target, &inside), fd;
+        int r = path_resolve_link(mirror_path, entry->path, entry->target, &inside), fd;
 
         if (r < 0)
                 return r == -EXDEV ? DISK_LEADS_OUT : r;
         if (entry->target[0] == '/') {
-                r = scan_make_relative(entry->path, inside, &relative);
+                r = path_make_relative(entry->path, inside, &relative);
                 if (r < 0)
                         return r;
         }

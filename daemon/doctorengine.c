@@ -3,6 +3,7 @@
 /* The checks of each engine: does it wait for its mirror, does it read it, does it see it, does it copy it once more. See doctor.h. */
 
 #include "doctor.h"
+#include "path.h"
 #include "strv.h"
 #include "text.h"
 
@@ -85,7 +86,7 @@ static bool tell_disk(const DoctorFacts *facts, const FactsEngine *engine, const
 
         if (run->pid > 0)
                 (void) snprintf(who, sizeof(who), " (process %d)", run->pid);
-        if (location && !facts_is_below(location->path, mirror->target)) {
+        if (location && !path_is_below(location->path, mirror->target)) {
                 better = facts_move_path(location->path, mirror->source, mirror->config->target);
                 advice = better ? engine_advice(location, better, engine->unit ? engine->name : NULL) : NULL;
                 doctor_say(report, DOCTOR_PROBLEM, engine->name, "It reads the disk, not the mirror%s: %s%s%s", who, location->setting,
@@ -150,7 +151,7 @@ static bool lists_path(const UnitView *unit, const char *key, bool second, const
                 if (colon && second)
                         place = colon + 1;
                 place[strcspn(place, ":")] = '\0';
-                found = found || (facts_is_below(path, place) && !(stop_at && facts_is_below(stop_at, path)));
+                found = found || (path_is_below(path, place) && !(stop_at && path_is_below(stop_at, path)));
         }
         return found;
 }
@@ -169,11 +170,11 @@ static const char *find_blind(const UnitView *unit, const char *path) {
         for (size_t i = 0; i < ELEMENTSOF(roots); i++)
                 if (unitview_value(unit, "Service", roots[i]) && !string_equal(unitview_value(unit, "Service", roots[i]), "/"))
                         return roots[i];
-        if (facts_is_below(path, "/dev") && unitview_is_on(unit, "Service", "PrivateDevices"))
+        if (path_is_below(path, "/dev") && unitview_is_on(unit, "Service", "PrivateDevices"))
                 return "PrivateDevices";
-        if ((facts_is_below(path, "/tmp") || facts_is_below(path, "/var/tmp")) && unitview_is_on(unit, "Service", "PrivateTmp"))
+        if ((path_is_below(path, "/tmp") || path_is_below(path, "/var/tmp")) && unitview_is_on(unit, "Service", "PrivateTmp"))
                 return "PrivateTmp";
-        if ((facts_is_below(path, "/home") || facts_is_below(path, "/root") || facts_is_below(path, "/run/user")) &&
+        if ((path_is_below(path, "/home") || path_is_below(path, "/root") || path_is_below(path, "/run/user")) &&
             (unitview_is_on(unit, "Service", "ProtectHome") || (home && strcasecmp(home, "tmpfs") == 0)))
                 return "ProtectHome";
         return NULL;
@@ -206,7 +207,7 @@ void doctor_check_dynamic_user(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
-                bool dynamic = unitview_is_on(engine->unit, "Service", "DynamicUser"), shm = mirror && facts_is_below(mirror->target, "/dev/shm");
+                bool dynamic = unitview_is_on(engine->unit, "Service", "DynamicUser"), shm = mirror && path_is_below(mirror->target, "/dev/shm");
 
                 if (!engine->unit || !mirror)
                         continue;
@@ -271,7 +272,7 @@ void doctor_check_home(const DoctorFacts *facts, DoctorReport *report) {
                         if (!home)
                                 continue;
                         for (size_t m = 0; m < facts->n_mirrors; m++)
-                                if (facts_is_below(home, facts->mirrors[m].config->target) || facts_is_below(home, facts->mirrors[m].target))
+                                if (path_is_below(home, facts->mirrors[m].config->target) || path_is_below(home, facts->mirrors[m].target))
                                         inside = &facts->mirrors[m];
                         if (inside) {
                                 doctor_say(report, DOCTOR_WARNING, engine->name, "HF_HOME=%s is in the mirror: the login token and the cache of chunks land in RAM%s", home,

@@ -7,6 +7,7 @@
 #include "fs.h"
 #include "ini.h"
 #include "look.h"
+#include "path.h"
 #include "scan.h"
 #include "strv.h"
 #include "text.h"
@@ -19,19 +20,11 @@
 
 enum { LOGIN_UID_MIN = 1000, NOBODY_UID = 65534 };
 
-bool facts_is_below(const char *path, const char *directory) {
-        size_t length = strlen(directory);
-
-        if (string_equal(directory, "/"))
-                return true;
-        return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
 char *facts_move_path(const char *path, const char *from, const char *to) {
         char *moved;
 
         errno = 0;
-        if (!facts_is_below(path, from))
+        if (!path_is_below(path, from))
                 return NULL;
         return asprintf(&moved, "%s%s", to, path + strlen(from)) < 0 ? NULL : moved;
 }

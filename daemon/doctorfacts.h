@@ -119,4 +119,3 @@ char *facts_mount_option(const FactsMount *mount, const char *name);
 
 /* Of a path at or below @from, the same place at or below @to: a new string. NULL with errno 0 if it is not below. */
 char *facts_move_path(const char *path, const char *from, const char *to);
-bool facts_is_below(const char *path, const char *directory);

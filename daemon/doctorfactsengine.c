@@ -3,6 +3,7 @@
 /* The engines of a machine: units and processes. See doctorfacts.h. */
 
 #include "doctorfacts.h"
+#include "path.h"
 #include "strv.h"
 
 static FactsEngine *find_engine(const DoctorFacts *facts, const char *name) {
@@ -267,7 +268,7 @@ bool facts_engine_is_wired(const FactsEngine *engine, const FactsMirror *mirror)
 
 const EngineLocation *facts_run_location(const FactsRun *run, const char *directory) {
         for (size_t i = 0; i < run->n_locations; i++)
-                if (facts_is_below(run->locations[i].path, directory))
+                if (path_is_below(run->locations[i].path, directory))
                         return &run->locations[i];
         return NULL;
 }

@@ -3,6 +3,7 @@
 /* The checks of each mirror: its source, its memory, the way between them. See doctor.h. */
 
 #include "doctor.h"
+#include "path.h"
 #include "strv.h"
 #include "text.h"
 #include "unit.h"
@@ -185,7 +186,7 @@ void doctor_check_remove_ipc(const DoctorFacts *facts, DoctorReport *report) {
                 _cleanup_(machine_user_done) MachineUser user = { 0 };
                 const char *name = mirror->config->name;
 
-                if (!facts->has_logind || !facts_is_below(mirror->target, "/dev/shm"))
+                if (!facts->has_logind || !path_is_below(mirror->target, "/dev/shm"))
                         continue;
                 if (!facts->remove_ipc || mirror->n_login_files == 0) {
                         doctor_say(report, DOCTOR_OK, name, facts->remove_ipc ? "Nothing in the mirror belongs to a login user" : "logind leaves /dev/shm alone");

@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "mount.h"
 #include "numa.h"
+#include "path.h"
 #include "text.h"
 #include "unit.h"
 #include "unitfiles.h"
@@ -65,12 +66,6 @@ _printf_(3, 4) static int complain(Generator *generator, int error, const char *
         if (write(generator->kmsg >= 0 ? generator->kmsg : STDERR_FILENO, line, (size_t) n) < 0)
                 return error; /* there is nobody else to tell */
         return error;
-}
-
-static bool is_below(const char *path, const char *directory) {
-        size_t length = strlen(directory);
-
-        return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
 /* Positive if fstab or a unit file of the administrator's mounts something there already: then that is what is used, and it
@@ -167,7 +162,7 @@ static int check_mirror(Generator *generator, const MirrorConfig *mirror, const 
 /* True if what is saved goes to @path, by this mirror or by one whose source is around it. */
 static bool is_saved_to(const Generator *generator, const char *path) {
         for (size_t i = 0; i < generator->config->n_mirrors; i++)
-                if (generator->config->mirrors[i].write_back && is_below(path, generator->config->mirrors[i].source))
+                if (generator->config->mirrors[i].write_back && path_is_below(path, generator->config->mirrors[i].source))
                         return true;
         return false;
 }
@@ -272,14 +267,14 @@ static int add_engines(Generator *generator) {
 /* The unit is as strict as most mirrors allow; what some need is eased here. */
 static int ease_service(Generator *generator) {
         const char *metrics = generator->config->metrics_file;
-        bool temporary = is_below(metrics, "/tmp") || is_below(metrics, "/var/tmp"), swap = false;
+        bool temporary = path_is_below(metrics, "/tmp") || path_is_below(metrics, "/var/tmp"), swap = false;
         int r = 0;
 
         for (size_t i = 0; i < generator->config->n_mirrors; i++) {
                 const MirrorConfig *mirror = &generator->config->mirrors[i];
 
-                temporary = temporary || is_below(mirror->source, "/tmp") || is_below(mirror->source, "/var/tmp") ||
-                            is_below(mirror->target, "/tmp") || is_below(mirror->target, "/var/tmp");
+                temporary = temporary || path_is_below(mirror->source, "/tmp") || path_is_below(mirror->source, "/var/tmp") ||
+                            path_is_below(mirror->target, "/tmp") || path_is_below(mirror->target, "/var/tmp");
                 swap = swap || mirror->swap;
         }
         if (temporary)

@@ -4,6 +4,7 @@
 
 #include "inventory.h"
 
+#include "path.h"
 #include "scan.h"
 #include "strv.h"
 #include "text.h"
@@ -112,7 +113,7 @@ static int add_path(RowWalk *walk, const char *path, unsigned links, bool below,
 static int add_target(RowWalk *walk, const char *path, const char *target, const char *top, unsigned links, Sum *sum) {
         _cleanup_(freep) char *to = NULL;
         size_t n = strlen(top);
-        int r = links > 0 && *target != '/' ? scan_link_path("/", path, target, &to) : -EXDEV;
+        int r = links > 0 && *target != '/' ? path_resolve_link("/", path, target, &to) : -EXDEV;
 
         if (r == -ENOMEM)
                 return r;

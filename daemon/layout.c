@@ -34,6 +34,15 @@ LayoutRole layout_role(LayoutKind kind, const char *path) {
         return type_of(kind)->role(path);
 }
 
+bool layout_is_unfinished(const char *path, LayoutKind kind) {
+        LayoutKind first = kind == LAYOUT_AUTO ? LAYOUT_PLAIN : kind, last = kind == LAYOUT_AUTO ? LAYOUT_HUGGINGFACE : kind;
+
+        for (kind = first; kind <= last; kind++)
+                if (layout_role(kind, path) != LAYOUT_UNFINISHED)
+                        return false;
+        return true;
+}
+
 bool layout_claim(LayoutKind kind, const char *path, Claim *ret) {
         return type_of(kind)->claim(path, ret);
 }

@@ -5,7 +5,7 @@
  *
  * Three layouts: plain (any tree: llama.cpp, LM Studio, LocalAI, koboldcpp, vLLM folders), ollama (the directory OLLAMA_MODELS) and
  * huggingface (the directory HF_HUB_CACHE). One table of functions each; nobody else knows a client by name. Paths are relative to the root
- * of the tree. LAYOUT_AUTO is never passed in: layout_recognise() first. */
+ * of the tree. LAYOUT_AUTO is never passed in: layout_recognise() first, but for layout_is_unfinished(). */
 
 #include "base.h"
 #include "claim.h"
@@ -21,6 +21,10 @@ const char *layout_name(LayoutKind kind);
 /* What the entry at a path is, see layoutkind.h. Names do not tell files from directories: of a directory only LAYOUT_UNFINISHED counts (then
  * all below it is unfinished too), whatever else is said of it. */
 LayoutRole layout_role(LayoutKind kind, const char *path);
+
+/* True if @path, or a directory that it is in, is unfinished. With LAYOUT_AUTO, before the layout is known: in all of them; what the others leave out is
+ * dropped when it is. */
+bool layout_is_unfinished(const char *path, LayoutKind kind);
 
 /* The digest that the name states of the content; false if it states none. */
 bool layout_claim(LayoutKind kind, const char *path, Claim *ret);

@@ -5,13 +5,11 @@
 #include "look.h"
 
 #include "choice.h"
-#include "copyroute.h"
 #include "fs.h"
 #include "layout.h"
 #include "releasing.h"
 #include "scan.h"
 #include "selection.h"
-#include "staging.h"
 #include "strv.h"
 
 static bool is_wanted(const char *path, void *userdata) {
@@ -25,6 +23,7 @@ static int scan_source(const LookOptions *options, Look *look) {
                 .include = options->config->include,
                 .exclude = options->config->exclude,
                 .root = options->config->source,
+                .is_unfinished = layout_is_unfinished,
                 .layout = options->config->layout,
                 .also = options->base,
                 .is_wanted = options->wishes ? is_wanted : NULL,
@@ -58,7 +57,7 @@ static uint64_t room_taken(const Manifest *mirror) {
 }
 
 static int measure_room(const LookOptions *options, Look *look) {
-        uint64_t taken = room_taken(look->mirror) + STAGING_OWN_BYTES, budget = options->budget & ~(uint64_t) 4095;
+        uint64_t taken = room_taken(look->mirror) + FIT_OWN_BYTES, budget = options->budget & ~(uint64_t) 4095;
         FsRoom room = { .free = UINT64_MAX, .inodes = UINT64_MAX };
         int r = options->mirrorfd < 0 ? 0 : fs_room(options->mirrorfd, &room);
 
@@ -281,7 +280,7 @@ FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserv
         input.room[FIT_SIZE] = look->size_left;
         input.room[FIT_MEMORY] = less(look->memory.available, reserve + promised);
         /* the buffers of the workers are charged to the group as well, and what passes its limit is killed */
-        input.room[FIT_CGROUP] = less(look->memory.cgroup_left, promised + workers * COPYROUTE_BUFFER_MAX);
+        input.room[FIT_CGROUP] = less(look->memory.cgroup_left, promised + workers * FIT_COPY_BUFFER);
         return input;
 }
 

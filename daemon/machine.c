@@ -4,6 +4,7 @@
 
 #include "machine.h"
 #include "fs.h"
+#include "path.h"
 
 #include <fcntl.h>
 #include <pwd.h>
@@ -58,12 +59,6 @@ int machine_resolve(const Machine *machine, const char *path, char **ret) {
         return fd < 0 ? fd : fs_path_in_root(machine->fd, fd, ret);
 }
 
-static bool is_at_or_below(const char *path, const char *directory, size_t length) {
-        if (length == 1 && directory[0] == '/')
-                return true;
-        return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
 static int read_told_room(const Machine *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
         _cleanup_(freep) char *text = NULL;
         size_t best = 0;
@@ -75,8 +70,11 @@ static int read_told_room(const Machine *machine, const char *path, uint64_t *re
         for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
                 unsigned long long total, left;
                 size_t length = strcspn(line, " \n");
+                _cleanup_(freep) char *directory = strndup(line, length);
 
-                if (length <= best || !is_at_or_below(path, line, length) || sscanf(line + length, " %llu %llu", &total, &left) != 2)
+                if (!directory)
+                        return -ENOMEM;
+                if (length <= best || !path_is_below(path, directory) || sscanf(line + length, " %llu %llu", &total, &left) != 2)
                         continue;
                 best = length;
                 *ret_total = total;

@@ -5,6 +5,7 @@
 #include "pointer.h"
 
 #include "fs.h"
+#include "path.h"
 #include "scan.h"
 
 #include <fcntl.h>
@@ -87,6 +88,6 @@ int pointer_resolve(Pointer *pointer, const Entry *link, char **ret) {
         n = readlink(self, root, sizeof(root) - 1);
         if (n > 0)
                 root[n] = '\0';
-        r = scan_link_path(root, link->path, link->target, ret);
+        r = path_resolve_link(root, link->path, link->target, ret);
         return r == -EXDEV ? pointer_broken(pointer, "it leads out of the tree") : r;
 }

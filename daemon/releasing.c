@@ -5,6 +5,7 @@
 #include "releasing.h"
 
 #include "layout.h"
+#include "path.h"
 #include "scan.h"
 
 typedef struct Releasing {
@@ -46,7 +47,7 @@ static bool is_snapshot_link(const Entry *entry) {
 static int find_blob(const Releasing *releasing, const Entry *link, size_t *ret) {
         _cleanup_(freep) char *path = NULL;
         const Entry *blob;
-        int r = scan_link_path("/", link->path, link->target, &path);
+        int r = path_resolve_link("/", link->path, link->target, &path);
 
         *ret = SIZE_MAX;
         if (r < 0)

@@ -5,7 +5,7 @@
 #include "scan.h"
 
 #include "fs.h"
-#include "layout.h"
+#include "path.h"
 #include "selection.h"
 
 #include <fcntl.h>
@@ -27,60 +27,6 @@ typedef struct Scan {
 
 static int omit(Scan *scan, OmissionReason reason, int error) {
         return manifest_omit(scan->manifest, scan->path, reason, error);
-}
-
-int scan_link_path(const char *root, const char *path, const char *target, char **ret) {
-        _cleanup_(freep) char *copy = NULL, *out = NULL;
-        const char *slash = strrchr(path, '/');
-        size_t used = 0, n = strlen(root);
-
-        copy = strdup(target);
-        out = malloc(strlen(path) + strlen(target) + 2);
-        if (!copy || !out)
-                return -ENOMEM;
-        if (target[0] == '/') {
-                if (strncmp(target, root, n) != 0 || (target[n] != '/' && target[n] != '\0'))
-                        return -EXDEV;
-                memmove(copy, copy + n, strlen(copy + n) + 1);
-        } else if (slash) {
-                used = (size_t) (slash - path);
-                memcpy(out, path, used);
-        }
-        for (char *save = NULL, *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
-                if (strcmp(part, ".") == 0)
-                        continue;
-                if (strcmp(part, "..") == 0) {
-                        if (used == 0)
-                                return -EXDEV;
-                        while (used > 0 && out[used - 1] != '/')
-                                used--;
-                        used -= used > 0;
-                        continue;
-                }
-                if (used > 0)
-                        out[used++] = '/';
-                memcpy(out + used, part, strlen(part));
-                used += strlen(part);
-        }
-        out[used] = '\0';
-        *ret = TAKE_PTR(out);
-        return 0;
-}
-
-int scan_make_relative(const char *path, const char *inside, char **ret) {
-        _cleanup_(freep) char *text = NULL;
-
-        for (const char *s = path; (s = strchr(s, '/')); s++) {
-                _cleanup_(freep) char *longer = NULL;
-
-                if (asprintf(&longer, "../%s", text ? text : "") < 0) {
-                        longer = NULL;
-                        return -ENOMEM;
-                }
-                free(text);
-                text = TAKE_PTR(longer);
-        }
-        return asprintf(ret, "%s%s", text ? text : "", *inside ? inside : ".") < 0 ? -ENOMEM : 0;
 }
 
 /* Follows the path in the kernel, because a link on the way may lead out too. What leads nowhere stays inside. */
@@ -112,13 +58,13 @@ static int add_symlink(Scan *scan, int dirfd, const char *name, Entry *entry) {
         entry->mode = 0777;
         if (scan->options->mirror)
                 return manifest_put(scan->manifest, entry);
-        r = scan_link_path(scan->options->root, scan->path, target, &inside);
+        r = path_resolve_link(scan->options->root, scan->path, target, &inside);
         if (r == -EXDEV || (r == 0 && leads_out(scan->rootfd, target[0] == '/' ? inside : scan->path)))
                 return omit(scan, OMIT_LINK_OUT, 0);
         if (r < 0)
                 return r;
         if (target[0] == '/') {
-                r = scan_make_relative(scan->path, inside, &relative);
+                r = path_make_relative(scan->path, inside, &relative);
                 if (r < 0)
                         return r;
                 entry->target = relative;
@@ -196,18 +142,10 @@ static bool is_chosen(const Scan *scan, bool directory) {
         return directory || selection_includes(options->include, nothing, scan->path) || (options->is_wanted && options->is_wanted(scan->path, options->userdata));
 }
 
-/* Before the layout is known, a name is left out if it is unfinished in all of them: what the others leave out is dropped when it is. */
 static bool is_unfinished(const Scan *scan) {
-        LayoutKind first = scan->options->layout, last = first;
+        const ScanOptions *options = scan->options;
 
-        if (first == LAYOUT_AUTO) {
-                first = LAYOUT_PLAIN;
-                last = LAYOUT_HUGGINGFACE;
-        }
-        for (LayoutKind kind = first; kind <= last; kind++)
-                if (layout_role(kind, scan->path) != LAYOUT_UNFINISHED)
-                        return false;
-        return true;
+        return !options->mirror && options->is_unfinished && options->is_unfinished(scan->path, options->layout);
 }
 
 static int add_entry(Scan *scan, int dirfd, const char *name) {
@@ -218,7 +156,7 @@ static int add_entry(Scan *scan, int dirfd, const char *name) {
                 return errno == ENOENT ? 0 : omit(scan, OMIT_UNREADABLE, errno);
         if (!is_chosen(scan, S_ISDIR(st.st_mode)))
                 return 0;
-        if (!scan->options->mirror && is_unfinished(scan))
+        if (is_unfinished(scan))
                 return S_ISDIR(st.st_mode) ? 0 : omit(scan, OMIT_IN_PROGRESS, 0);
         entry = (Entry){
                 .path = scan->path,

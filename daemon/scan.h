@@ -17,7 +17,8 @@ typedef struct ScanOptions {
         bool (*is_wanted)(const char *path, void *userdata); /* chosen although @include does not have it; NULL: nothing is */
         void *userdata;
         const char *root;     /* absolute path of the tree: an absolute link into it is kept as a relative one */
-        LayoutKind layout;    /* whose names for unfinished files are left out of a source; LAYOUT_AUTO: those of all layouts */
+        bool (*is_unfinished)(const char *path, LayoutKind layout); /* left out of a source; NULL: nothing is */
+        LayoutKind layout;    /* for @is_unfinished */
         bool mirror;          /* links are taken as they stand, nothing is left out but our own directory */
         const atomic_bool *cancel;      /* set by another thread; NULL for none */
         atomic_uint_fast64_t *progress; /* counts entries, for the status; NULL for none */
@@ -32,11 +33,3 @@ int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret);
 
 /* Drops the directories that no file and no link is in. */
 void scan_drop_barren(Manifest *manifest);
-
-/* Where the link at @path leads, seen from the top of the tree: 0 and a path without "." and ".." in @ret, or -EXDEV if it leads out.
- * Pure, so symbolic links on the way are not seen. */
-int scan_link_path(const char *root, const char *path, const char *target, char **ret);
-
-/* An absolute link into the tree, as a link relative to the directory that holds it: on the other side it must lead to that side. @inside is what
- * scan_link_path() gave for it. */
-int scan_make_relative(const char *path, const char *inside, char **ret);

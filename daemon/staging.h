@@ -42,9 +42,6 @@ void staging_close(Staging *staging, bool remove);
  * removed; how many others there are is returned, they are left alone. */
 int staging_clean(Staging *staging, const Manifest *base);
 
-/* What the lock and the mark in the corner take, a page each. */
-enum { STAGING_OWN_BYTES = 2 * 4096 };
-
 /* A name that nothing in the corner has. */
 enum { STAGING_NAME_MAX = 48 };
 char *staging_name(Staging *staging, char buffer[static STAGING_NAME_MAX]);

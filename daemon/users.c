@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "fs.h"
 #include "manifest.h"
+#include "path.h"
 #include "procfs.h"
 #include "scan.h"
 #include "strv.h"
@@ -48,12 +49,6 @@ const char *use_kind_name(UseKind kind) {
         static const char *const names[] = { [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "told-disk" };
 
         return names[kind];
-}
-
-static bool is_below(const char *path, const char *directory) {
-        size_t length = strlen(directory);
-
-        return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
 /* @path below @directory from there on, "." for the directory itself. */
@@ -183,7 +178,7 @@ static const EngineLocation *find_location(const Search *search, const char *pat
         for (size_t i = 0; i < search->n_locations; i++) {
                 const EngineLocation *location = &search->locations[i];
 
-                if (is_below(path, location->path) && (!found || string_equal(location->setting, "OLLAMA_MODELS")))
+                if (path_is_below(path, location->path) && (!found || string_equal(location->setting, "OLLAMA_MODELS")))
                         found = location;
         }
         return found;
@@ -193,7 +188,7 @@ static const EngineLocation *find_location(const Search *search, const char *pat
 static int make_fix(const Search *search, const Tree *tree, const EngineLocation *location, Use *use) {
         _cleanup_(freep) char *better = NULL;
 
-        if (location && is_below(location->path, tree->source)) {
+        if (location && path_is_below(location->path, tree->source)) {
                 if (asprintf(&better, "%s%s", tree->mirror->target, location->path + strlen(tree->source)) < 0) {
                         better = NULL;
                         return -ENOMEM;
@@ -223,12 +218,12 @@ static int add_use(Search *search, UseKind kind, const Tree *tree, const char *p
 }
 
 static bool is_private(const char *path) {
-        return is_below(path, SCAN_PRIVATE);
+        return path_is_below(path, SCAN_PRIVATE);
 }
 
 /* Positive if it is of the mirror, and if that is all there is to it. */
 static int match_copy(Search *search, const Tree *tree, const ProcessFile *file) {
-        const char *path = file->elsewhere || !is_below(file->path, tree->target) ? NULL : relative(file->path, tree->target);
+        const char *path = file->elsewhere || !path_is_below(file->path, tree->target) ? NULL : relative(file->path, tree->target);
         bool same_device = file->dev != 0 && file->dev == tree->target_dev;
         const char *known = same_device ? find_inode(tree->copy_inodes, tree->n_copy_inodes, file->ino) : NULL;
         int r;
@@ -250,7 +245,7 @@ static int match_source(Search *search, Tree *tree, const ProcessFile *file) {
         const char *path = NULL;
         int r = 0;
 
-        if (!file->elsewhere && !file->deleted && is_below(file->path, tree->source)) {
+        if (!file->elsewhere && !file->deleted && path_is_below(file->path, tree->source)) {
                 path = relative(file->path, tree->source);
                 path = is_copy(manifest_find(tree->copies, path)) ? path : NULL;
         } else if (file->elsewhere && file->dev != 0 && file->dev == tree->source_dev) {
@@ -311,7 +306,7 @@ static int match_locations(Search *search) {
                         Tree *tree = &search->trees[k];
                         Use *use;
 
-                        if (!is_below(path, tree->source) || is_below(path, tree->target))
+                        if (!path_is_below(path, tree->source) || path_is_below(path, tree->target))
                                 continue;
                         if (!string_equal(path, tree->source) && !manifest_find(tree->copies, relative(path, tree->source)))
                                 continue; /* it is not in RAM, where else should it be read */
