@@ -6,15 +6,15 @@
  * sources, targets and engines; and a drop-in for each engine. All units are made up in memory first: a configuration that is
  * not usable leaves nothing behind. It looks at no source and no target, which may not be mounted yet, or never answer. */
 
-#include "config.h"
-#include "fs.h"
-#include "memory.h"
-#include "mount.h"
-#include "numa.h"
-#include "path.h"
-#include "text.h"
-#include "unit.h"
-#include "unitfiles.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "os/fs.h"
+#include "os/memory.h"
+#include "os/numa.h"
+#include "os/unit-files.h"
+#include "os/unit-name.h"
+#include "stage/mount.h"
 
 #include <fcntl.h>
 #include <libmount.h>

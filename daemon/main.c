@@ -2,13 +2,13 @@
 
 /* The program shmstaged: reads its options, and hands over to the manager. Exit statuses are in shmstaged(8). */
 
-#include "claim.h"
-#include "config.h"
-#include "configlog.h"
-#include "log.h"
+#include "base/claim.h"
+#include "base/dirs.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "config/notes.h"
 #include "manager.h"
-#include "places.h"
-#include "preview.h"
+#include "report/preview.h"
 
 #include <getopt.h>
 #include <signal.h>

@@ -4,18 +4,18 @@
 
 #include "manager.h"
 
-#include "configlog.h"
-#include "control.h"
-#include "fs.h"
-#include "log.h"
-#include "memory.h"
-#include "metrics.h"
-#include "metricsfile.h"
-#include "notify.h"
-#include "places.h"
-#include "roster.h"
-#include "strv.h"
-#include "text.h"
+#include "base/dirs.h"
+#include "base/log.h"
+#include "base/strv.h"
+#include "base/text.h"
+#include "config/notes.h"
+#include "control/control.h"
+#include "mirror/mirrors.h"
+#include "os/fs.h"
+#include "os/memory.h"
+#include "report/metrics-file.h"
+#include "report/metrics.h"
+#include "report/notify.h"
 
 #include <fcntl.h>
 #include <signal.h>

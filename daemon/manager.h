@@ -3,8 +3,8 @@
 
 /* Owns the loop, the workers, the watch and the mirrors: signals, notification, the order of starting and stopping. */
 
-#include "base.h"
-#include "config.h"
+#include "base/base.h"
+#include "config/config.h"
 
 typedef struct Manager Manager;
 

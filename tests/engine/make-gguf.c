@@ -13,7 +13,7 @@
 #include <getopt.h>
 #include <sys/stat.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define ALIGNMENT 32u
 #define HEAD_SIZE 64u                                /* elements of one attention head */

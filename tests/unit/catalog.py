@@ -30,7 +30,7 @@ def entries():
 
 def messages():
     """name -> id"""
-    return dict(re.findall(r'^#define MESSAGE_(\w+) "([0-9a-f]{32})"$', (DAEMON / 'messages.h').read_text(), re.M))
+    return dict(re.findall(r'^#define MESSAGE_(\w+) "([0-9a-f]{32})"$', (DAEMON / 'base' / 'messages.h').read_text(), re.M))
 
 
 class Catalog(unittest.TestCase):
@@ -41,7 +41,7 @@ class Catalog(unittest.TestCase):
 
     def test_every_event_is_logged_somewhere(self):
         used = set()
-        for path in DAEMON.glob('*.c'):
+        for path in DAEMON.rglob('*.c'):
             used.update(re.findall(r'\bMESSAGE_([A-Z_]+)\b', path.read_text()))
         self.assertEqual({name for name in messages() if name not in used}, set())
 
@@ -56,12 +56,12 @@ class Catalog(unittest.TestCase):
                 self.assertLessEqual(max(map(len, text.splitlines())), 100)
 
     def test_the_fields_of_the_texts_are_fields_of_the_log(self):
-        written = set(re.findall(r'\{ "(\w+)", ', (DAEMON / 'log.c').read_text()))
+        written = set(re.findall(r'\{ "(\w+)", ', (DAEMON / 'base' / 'log.c').read_text()))
         self.assertIn('SHMSTAGED_MIRROR', written)
         self.assertEqual(set(re.findall(r'@(\w+)@', CATALOG.read_text())) - written, set())
 
     def test_keys_that_the_texts_name_are_there(self):
-        rows = set(re.findall(r'"(\w+)"', (DAEMON / 'config.c').read_text()))
+        rows = set(re.findall(r'"(\w+)"', (DAEMON / 'config' / 'config.c').read_text()))
         named = set(re.findall(r'\b([A-Z]\w+)=', CATALOG.read_text()))
         self.assertIn('MassDeleteLimit', named)
         self.assertEqual(named - rows, set())

@@ -4,7 +4,7 @@
 /* A place to test on: a tmpfs of its own in a mount namespace of its own, which is the working directory while a test runs, so that
  * tests name files by short relative paths. Whatever a test mounts, a loop device included, ends with its process. */
 
-#include "base.h"
+#include "base/base.h"
 
 #include <fcntl.h>
 #include <sched.h>

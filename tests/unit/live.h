@@ -3,9 +3,9 @@
 
 /* A real mirror to ask: source/ on the ground's tmpfs, mirror/ a tmpfs of its own, with loop, workers and watch as the manager has them. One at a time. To be included after ground.h. */
 
-#include "config.h"
-#include "fs.h"
-#include "mirror.h"
+#include "config/config.h"
+#include "mirror/mirror.h"
+#include "os/fs.h"
 
 static sd_event *live_event;
 static Pool *live_pool, *live_savers;

@@ -2,7 +2,7 @@
 
 /* Prints the names of doctor's checks, for the tests that hold the manual page and the cases against them. */
 
-#include "doctor.h"
+#include "ctl/doctor/doctor.h"
 
 int main(void) {
         size_t n;

@@ -2,7 +2,7 @@
 
 /* For monitoring.py: the metrics of two mirrors, with a sample in every family. */
 
-#include "metrics.h"
+#include "report/metrics.h"
 
 int main(void) {
         const MirrorStatus mirrors[] = {

@@ -3,7 +3,7 @@
 /* For docs.py. Without an argument: every setting as "section<TAB>key<TAB>default<TAB>list or one". With files:
  * whatever there is to say about them, and 1 if that is anything. */
 
-#include "config.h"
+#include "config/config.h"
 
 static int check(const char *path) {
         _cleanup_(config_freep) Config *config = NULL;

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Digests that file names state, and the same digests of what the files hold. See base/claim.h. */
+
+#include "base/claim.h"
+
+#include <gcrypt.h>
+
+struct ClaimStream {
+        gcry_md_hd_t md;
+        ClaimKind kind;
+};
+
+static size_t claim_length(ClaimKind kind) {
+        switch (kind) {
+        case CLAIM_SHA256:
+                return 32;
+        case CLAIM_GIT_BLOB:
+                return 20;
+        case CLAIM_NONE:
+                break;
+        }
+        return 0;
+}
+
+int claim_init(void) {
+        if (!gcry_check_version(GCRYPT_VERSION))
+                return -ENOSYS;
+        if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
+                return 0; /* another library of this process was earlier */
+        /* nothing here is a secret, and locked memory would need a privilege */
+        (void) gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+        (void) gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+        return 0;
+}
+
+static int hex_digit(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        if (c >= 'A' && c <= 'F')
+                return c - 'A' + 10;
+        return -1;
+}
+
+int claim_from_hex(ClaimKind kind, const char *hex, size_t length, Claim *ret) {
+        Claim claim = { .kind = kind };
+
+        if (kind == CLAIM_NONE || length != claim_length(kind) * 2)
+                return -EINVAL;
+        for (size_t i = 0; i < length / 2; i++) {
+                int high = hex_digit(hex[2 * i]), low = high < 0 ? -1 : hex_digit(hex[2 * i + 1]);
+
+                if (low < 0)
+                        return -EINVAL;
+                claim.bytes[i] = (uint8_t) (high << 4 | low);
+        }
+        *ret = claim;
+        return 0;
+}
+
+char *claim_to_hex(const Claim *claim, char buffer[static CLAIM_HEX_MAX]) {
+        static const char digits[] = "0123456789abcdef";
+        size_t n = claim_length(claim->kind);
+
+        for (size_t i = 0; i < n; i++) {
+                buffer[2 * i] = digits[claim->bytes[i] >> 4];
+                buffer[2 * i + 1] = digits[claim->bytes[i] & 15];
+        }
+        buffer[2 * n] = '\0';
+        return buffer;
+}
+
+int claim_stream_new(ClaimStream **ret, ClaimKind kind, uint64_t size) {
+        _cleanup_(claim_stream_freep) ClaimStream *stream = calloc(1, sizeof(*stream));
+        gcry_error_t error;
+        char header[32];
+        int n;
+
+        assert(kind != CLAIM_NONE);
+        if (!stream)
+                return -ENOMEM;
+        stream->kind = kind;
+        error = gcry_md_open(&stream->md, kind == CLAIM_SHA256 ? GCRY_MD_SHA256 : GCRY_MD_SHA1, 0);
+        if (error) {
+                stream->md = NULL;
+                return gcry_err_code(error) == GPG_ERR_ENOMEM ? -ENOMEM : -ENOSYS;
+        }
+        if (kind == CLAIM_GIT_BLOB) {
+                n = snprintf(header, sizeof(header), "blob %llu", (unsigned long long) size);
+                gcry_md_write(stream->md, header, (size_t) n + 1); /* with the NUL */
+        }
+        *ret = TAKE_PTR(stream);
+        return 0;
+}
+
+ClaimStream *claim_stream_free(ClaimStream *stream) {
+        if (!stream)
+                return NULL;
+        gcry_md_close(stream->md);
+        free(stream);
+        return NULL;
+}
+
+void claim_stream_update(ClaimStream *stream, const void *data, size_t length) {
+        gcry_md_write(stream->md, data, length);
+}
+
+void claim_stream_zeros(ClaimStream *stream, uint64_t length) {
+        static const uint8_t zeros[64 * KIB];
+
+        while (length > 0) {
+                size_t n = (size_t) MIN(length, (uint64_t) sizeof(zeros));
+
+                gcry_md_write(stream->md, zeros, n);
+                length -= n;
+        }
+}
+
+Claim claim_stream_get(ClaimStream *stream) {
+        Claim claim = { .kind = stream->kind };
+
+        memcpy(claim.bytes, gcry_md_read(stream->md, 0), claim_length(stream->kind));
+        return claim;
+}
+
+bool claim_equal(const Claim *a, const Claim *b) {
+        return a->kind == b->kind && memcmp(a->bytes, b->bytes, claim_length(a->kind)) == 0;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* A set of paths. See base/pathset.h. */
+
+#include "base/pathset.h"
+
+void pathset_done(PathSet *set) {
+        for (size_t i = 0; i < set->n; i++)
+                free(set->items[i]);
+        free(set->items);
+        *set = (PathSet){};
+}
+
+int pathset_add(PathSet *set, const char *path) {
+        char *copy;
+
+        if (set->n == set->allocated) {
+                size_t more = MAX(set->allocated * 2, (size_t) 64);
+                char **grown = reallocarray(set->items, more, sizeof(char *));
+
+                if (!grown)
+                        return -ENOMEM;
+                set->items = grown;
+                set->allocated = more;
+        }
+        copy = strdup(path);
+        if (!copy)
+                return -ENOMEM;
+        set->items[set->n++] = copy;
+        return 0;
+}
+
+int pathset_copy(const PathSet *from, PathSet *to) {
+        PathSet copy = {};
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < from->n; i++)
+                r = pathset_add(&copy, from->items[i]);
+        if (r < 0)
+                pathset_done(&copy);
+        else
+                *to = copy;
+        return r;
+}
+
+static int compare(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+void pathset_sort(PathSet *set) {
+        size_t kept = 0;
+
+        if (set->n > 0)
+                qsort(set->items, set->n, sizeof(char *), compare);
+        for (size_t i = 0; i < set->n; i++)
+                if (kept > 0 && strcmp(set->items[kept - 1], set->items[i]) == 0)
+                        free(set->items[i]);
+                else
+                        set->items[kept++] = set->items[i];
+        set->n = kept;
+}
+
+bool pathset_has(const PathSet *set, const char *path) {
+        return set->n > 0 && bsearch(&path, set->items, set->n, sizeof(char *), compare);
+}
+
+bool pathset_covers(const PathSet *set, const char *path) {
+        _cleanup_(freep) char *part = set->n > 0 ? strdup(path) : NULL;
+        char *slash;
+
+        while (part) {
+                if (pathset_has(set, part))
+                        return true;
+                slash = strrchr(part, '/');
+                if (!slash)
+                        break;
+                *slash = '\0';
+        }
+        return false;
+}
+
+void pathset_drop(PathSet *set, const char *path) {
+        size_t length = strlen(path), kept = 0;
+
+        for (size_t i = 0; i < set->n; i++) {
+                char *item = set->items[i];
+
+                if (strncmp(item, path, length) == 0 && (item[length] == '/' || item[length] == '\0'))
+                        free(item);
+                else
+                        set->items[kept++] = item;
+        }
+        set->n = kept;
+}
+
+int pathset_take(PathSet *set, char ***ret) {
+        char **grown = reallocarray(set->items, set->n + 1, sizeof(char *));
+
+        if (!grown)
+                return -ENOMEM;
+        grown[set->n] = NULL;
+        *set = (PathSet){};
+        *ret = grown;
+        return 0;
+}

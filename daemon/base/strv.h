@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Arrays of strings that end with NULL. The array owns its strings; NULL stands for an empty one. */
+
+#include "base/base.h"
+
+size_t strv_length(char *const *list);
+
+/* Appends a string, which the array owns from then on, also on failure. 0 or -ENOMEM. */
+int strv_take(char ***list, char *string);
+
+/* Moves all strings of @more behind those of @list and frees the array that held them. On -ENOMEM both are as
+ * before. */
+int strv_join(char ***list, char ***more);
+
+/* A deep copy, never NULL. 0 or -ENOMEM. */
+int strv_copy(char *const *list, char ***ret);
+
+bool strv_equal(char *const *a, char *const *b);
+
+/* Frees array and strings; returns NULL. */
+char **strv_free(char **list);
+DEFINE_CLEANUP(char *, strv_free)

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Files -> one Config, with a note for everything that is wrong or unknown in them. See config/config.h.
+ *
+ * Nothing stops at the first error: who corrects a file wants to hear all of it at once. Only what cannot be text,
+ * or is wrong from top to bottom, is given up. */
+
+#include "config/config.h"
+
+#include "base/ini.h"
+#include "base/strv.h"
+#include "base/text.h"
+#include "config/files.h"
+#include "config/value.h"
+
+#include <stdarg.h>
+#include <strings.h>
+
+#define MIRROR_NAME_MAX 64
+#define MIRRORS_MAX 256        /* every two of them are compared */
+#define NOTES_PER_FILE_MAX 50
+
+/* Where something was set; "order" counts over all files, to tell which of two came later. */
+typedef struct Place {
+        const char *file; /* borrowed from Config.files; NULL for a default */
+        unsigned line;
+        unsigned order;
+} Place;
+
+/* Beside each of Config.mirrors: where its section began, and where its paths were set last. */
+typedef struct Origin {
+        Place section, source, target;
+} Origin;
+
+typedef struct Loader {
+        Config *config;
+        Origin *origins;
+        Place metrics_file;    /* where it was set last */
+        const char *file;      /* that is being read; borrowed from Config.files */
+        size_t file_notes;     /* made for it */
+        unsigned order;        /* of the line that is being read */
+        const char *section;   /* "Daemon", "Mirror", or NULL: what follows belongs to nothing we know */
+        size_t mirror;         /* index, in a "Mirror" */
+} Loader;
+
+static _printf_(5, 6) int add_note(Loader *loader, bool error, const char *file, unsigned line,
+                                   const char *format, ...) {
+        Config *config = loader->config;
+        _cleanup_(freep) char *text = NULL, *where = file ? strdup(file) : NULL;
+        ConfigNote *notes;
+        va_list arguments;
+        int r;
+
+        va_start(arguments, format);
+        r = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        if (r < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
+        if (file && !where)
+                return -ENOMEM;
+        notes = reallocarray(config->notes, config->n_notes + 1, sizeof(*notes));
+        if (!notes)
+                return -ENOMEM;
+        config->notes = notes;
+        notes[config->n_notes++] =
+                (ConfigNote){ .error = error, .file = TAKE_PTR(where), .line = line, .text = TAKE_PTR(text) };
+        config->n_errors += error;
+        loader->file_notes++;
+        return 0;
+}
+
+static const ConfigRow *find_row(const char *section, const char *key, int (*compare)(const char *, const char *)) {
+        size_t n;
+        const ConfigRow *rows = config_rows(&n);
+
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(rows[i].section, section) == 0 && compare(rows[i].key, key) == 0)
+                        return &rows[i];
+        return NULL;
+}
+
+static void *field_of(void *object, const ConfigRow *row) {
+        return (char *) object + row->offset;
+}
+
+static int set_defaults(const char *section, void *object) {
+        size_t n;
+        const ConfigRow *rows = config_rows(&n);
+
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(rows[i].section, section) == 0) {
+                        int r = value_parse(rows[i].type, rows[i].default_value, field_of(object, &rows[i]));
+
+                        assert(r <= 0); /* a default is a good value */
+                        if (r < 0)
+                                return r;
+                }
+        return 0;
+}
+
+/* Room for one more mirror, and for its origin. */
+static int grow_mirrors(Loader *loader) {
+        Config *config = loader->config;
+        MirrorConfig *mirrors = reallocarray(config->mirrors, config->n_mirrors + 1, sizeof(*mirrors));
+        Origin *origins;
+
+        if (!mirrors)
+                return -ENOMEM;
+        config->mirrors = mirrors;
+        origins = reallocarray(loader->origins, config->n_mirrors + 1, sizeof(*origins));
+        if (!origins)
+                return -ENOMEM;
+        loader->origins = origins;
+        return 0;
+}
+
+static int add_mirror(Loader *loader, const char *name, Place place) {
+        Config *config = loader->config;
+        MirrorConfig mirror = { .name = strdup(name) };
+        int r = mirror.name ? set_defaults("Mirror", &mirror) : -ENOMEM;
+
+        if (r == 0)
+                r = grow_mirrors(loader);
+        if (r < 0) {
+                mirror_config_done(&mirror);
+                return r;
+        }
+        loader->origins[config->n_mirrors] = (Origin){ .section = place };
+        config->mirrors[config->n_mirrors] = mirror;
+        loader->mirror = config->n_mirrors++;
+        return 0;
+}
+
+static bool is_mirror_name(const char *name) {
+        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+        size_t length = strlen(name);
+
+        return length >= 1 && length <= MIRROR_NAME_MAX && strspn(name, allowed) == length && name[0] != '.' &&
+               name[0] != '-';
+}
+
+static int enter_mirror(Loader *loader, const IniItem *item, const char *name) {
+        Config *config = loader->config;
+        char shown[TEXT_PATH_MAX];
+
+        if (!is_mirror_name(name))
+                return add_note(loader, true, loader->file, item->line,
+                                "[%s]: must be [Mirror NAME], where NAME is 1 to %d of the characters A-Z a-z 0-9 "
+                                "_ . - and starts with neither . nor -", text_path(shown, item->name),
+                                MIRROR_NAME_MAX);
+        loader->section = "Mirror";
+        for (size_t i = 0; i < config->n_mirrors; i++)
+                if (strcmp(config->mirrors[i].name, name) == 0) {
+                        loader->mirror = i;
+                        return 0;
+                }
+        if (config->n_mirrors < MIRRORS_MAX)
+                return add_mirror(loader, name, (Place){ loader->file, item->line, loader->order });
+        loader->section = NULL;
+        return add_note(loader, true, loader->file, item->line, "[%s]: there can be at most %d mirrors", item->name,
+                        MIRRORS_MAX);
+}
+
+static int enter_section(Loader *loader, const IniItem *item) {
+        char shown[TEXT_PATH_MAX];
+
+        loader->section = NULL;
+        if (strcmp(item->name, "Daemon") == 0) {
+                loader->section = "Daemon";
+                return 0;
+        }
+        if (strncmp(item->name, "Mirror ", 7) == 0)
+                return enter_mirror(loader, item, item->name + 7 + strspn(item->name + 7, " \t"));
+        /* almost one: that a mirror is missing is more than a warning */
+        if (strncasecmp(item->name, "Mirror", 6) == 0)
+                return enter_mirror(loader, item, "");
+        return add_note(loader, false, loader->file, item->line, "Unknown section [%s], ignored",
+                        text_path(shown, item->name));
+}
+
+static int unknown_key(Loader *loader, const IniItem *item) {
+        bool in_mirror = strcmp(loader->section, "Mirror") == 0;
+        const ConfigRow *similar = find_row(loader->section, item->name, strcasecmp);
+        char shown[TEXT_PATH_MAX];
+
+        if (find_row(in_mirror ? "Daemon" : "Mirror", item->name, strcmp))
+                return add_note(loader, true, loader->file, item->line, "%s=: must be in a section %s, not in %s",
+                                item->name, in_mirror ? "[Daemon]" : "[Mirror NAME]",
+                                in_mirror ? "[Mirror NAME]" : "[Daemon]");
+        return add_note(loader, false, loader->file, item->line, "Unknown key %s= in section [%s%s%s], ignored%s%s%s",
+                        text_path(shown, item->name), loader->section, in_mirror ? " " : "",
+                        in_mirror ? loader->config->mirrors[loader->mirror].name : "", similar ? "; did you mean " : "",
+                        similar ? similar->key : "", similar ? "=?" : "");
+}
+
+static void remember_place(Loader *loader, const ConfigRow *row, unsigned line) {
+        Place place = { loader->file, line, loader->order };
+
+        if (strcmp(row->section, "Mirror") != 0) {
+                if (row->offset == offsetof(Config, metrics_file))
+                        loader->metrics_file = place;
+        } else if (row->offset == offsetof(MirrorConfig, source))
+                loader->origins[loader->mirror].source = place;
+        else if (row->offset == offsetof(MirrorConfig, target))
+                loader->origins[loader->mirror].target = place;
+}
+
+static int assign(Loader *loader, const IniItem *item) {
+        Config *config = loader->config;
+        char shown[TEXT_PATH_MAX];
+        const ConfigRow *row;
+        bool in_mirror;
+        void *field;
+        int r;
+
+        if (!loader->section)
+                return 0; /* its section has its note */
+        row = find_row(loader->section, item->name, strcmp);
+        if (!row)
+                return unknown_key(loader, item);
+        in_mirror = strcmp(row->section, "Mirror") == 0;
+        field = field_of(in_mirror ? (void *) &config->mirrors[loader->mirror] : config, row);
+        if (item->value[0] == '\0' && row->is_list)
+                field_done(row->type->storage, field);
+        r = value_parse(row->type, item->value[0] ? item->value : row->default_value, field);
+        if (r == VALUE_BAD)
+                return add_note(loader, true, loader->file, item->line, "%s=%s: must be %s", row->key,
+                                text_path(shown, item->value), row->type->allowed);
+        if (r == 0)
+                remember_place(loader, row, item->line);
+        return r;
+}
+
+static int load_text(Loader *loader, char *text, size_t length) {
+        IniReader reader;
+        IniItem item;
+        int kind, r = 0;
+
+        loader->section = NULL;
+        loader->file_notes = 0;
+        ini_init(&reader, text, length);
+        while (r == 0 && (kind = ini_next(&reader, &item)) != INI_END) {
+                loader->order++;
+                if (loader->file_notes >= NOTES_PER_FILE_MAX)
+                        return add_note(loader, true, loader->file, item.line,
+                                        "Too much is wrong above, the rest of the file is not read");
+                if (kind == INI_SECTION)
+                        r = enter_section(loader, &item);
+                else if (kind == INI_ASSIGNMENT)
+                        r = assign(loader, &item);
+                else {
+                        /* a section that cannot be read has no keys either */
+                        if (item.section)
+                                loader->section = NULL;
+                        r = add_note(loader, true, loader->file, item.line, "This line %s", item.wrong);
+                }
+        }
+        return r;
+}
+
+/* Reads one file into the Config. Negative if it cannot be read or memory ran out. */
+static int load_file(Loader *loader, const char *path, bool only_plain) {
+        _cleanup_(freep) char *text = NULL;
+        char *copy;
+        size_t length;
+        int r = config_file_read(path, only_plain, &text, &length);
+
+        if (r < 0)
+                return r;
+        copy = strdup(path);
+        r = copy ? strv_take(&loader->config->files, copy) : -ENOMEM;
+        if (r < 0)
+                return r;
+        loader->file = copy;
+        return load_text(loader, text, length);
+}
+
+static const char *read_failure(int error) {
+        switch (error) {
+        case -EINVAL:
+                return "it is neither a regular file nor a link to /dev/null";
+        case -EFBIG:
+                return "it is larger than 1M";
+        default:
+                return strerror(-error);
+        }
+}
+
+/* All files of the look-up. One that is named there and cannot be read is an error of the configuration: what it
+ * says is not known, so neither is what was meant. */
+static int load_lookup(Loader *loader, const char *root, const char **reterr_what) {
+        _cleanup_(strv_freep) char **paths = NULL;
+        int r = config_files_find(root, &paths);
+
+        if (r < 0) {
+                *reterr_what = "look up configuration files";
+                return r;
+        }
+        for (char **path = paths; r == 0 && path && *path; path++) {
+                r = load_file(loader, *path, true);
+                if (r < 0 && r != -ENOMEM)
+                        r = add_note(loader, true, *path, 0, "This file cannot be read: %s", read_failure(r));
+        }
+        if (r < 0)
+                *reterr_what = "read configuration files";
+        return r;
+}
+
+/* One path of one mirror, for the comparison of two. */
+typedef struct Setting {
+        const char *key, *path, *mirror;
+        Place place;
+} Setting;
+
+static Setting setting_of(const Loader *loader, size_t i, bool target) {
+        const MirrorConfig *mirror = &loader->config->mirrors[i];
+        const Origin *origin = &loader->origins[i];
+        Place place = target ? origin->target : origin->source;
+
+        return (Setting){
+                .key = target ? "Target" : "Source",
+                .path = target ? mirror->target : mirror->source,
+                .mirror = mirror->name,
+                .place = place.file ? place : origin->section,
+        };
+}
+
+static bool is_inside(const char *path, const char *directory) {
+        size_t length = strlen(directory);
+
+        return strncmp(path, directory, length) == 0 && path[length] == '/';
+}
+
+/* How the first stands to the second, as words; NULL if they have nothing to do with each other. */
+static const char *relation(const char *path, const char *other) {
+        if (strcmp(path, other) == 0)
+                return "is the same as";
+        if (is_inside(path, other))
+                return "is inside";
+        return is_inside(other, path) ? "contains" : NULL;
+}
+
+/* Positive if the two overlap, which it notes at the one that was set later. */
+static int check_two(Loader *loader, Setting a, Setting b) {
+        Setting later = a.place.order > b.place.order ? a : b, earlier = a.place.order > b.place.order ? b : a;
+        const char *how = relation(later.path, earlier.path);
+        char path[TEXT_PATH_MAX], other[TEXT_PATH_MAX];
+        _cleanup_(freep) char *where = NULL;
+        int r;
+
+        if (!how)
+                return 0;
+        if (earlier.place.file) {
+                r = text_append(&where, " (%s:%u)", earlier.place.file, earlier.place.line);
+                if (r < 0)
+                        return r;
+        }
+        r = add_note(loader, true, later.place.file, later.place.line,
+                     "%s=%s of [Mirror %s] %s %s=%s of [Mirror %s]%s: must be apart", later.key,
+                     text_path(path, later.path), later.mirror, how, earlier.key, text_path(other, earlier.path),
+                     earlier.mirror, where ? where : "");
+        return r < 0 ? r : 1;
+}
+
+/* Two sources may be the same or nested: what one mirror saves is a change on the disk to the other. Whatever a Target= touches
+ * is not. One note for each mirror is enough. */
+static int check_mirror(Loader *loader, size_t i) {
+        int r = check_two(loader, setting_of(loader, i, false), setting_of(loader, i, true));
+
+        for (size_t k = 0; r == 0 && k < i; k++) {
+                r = check_two(loader, setting_of(loader, k, true), setting_of(loader, i, true));
+                if (r == 0)
+                        r = check_two(loader, setting_of(loader, k, false), setting_of(loader, i, true));
+                if (r == 0)
+                        r = check_two(loader, setting_of(loader, k, true), setting_of(loader, i, false));
+        }
+        return MIN(r, 0);
+}
+
+/* In a mirror or a source it would be a change that is looked at, and so change again. */
+static int check_metrics_file(Loader *loader) {
+        Setting metrics = { .key = "MetricsFile", .path = loader->config->metrics_file, .place = loader->metrics_file };
+        char path[TEXT_PATH_MAX], other[TEXT_PATH_MAX];
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && metrics.path[0] && i < loader->config->n_mirrors * 2; i++) {
+                Setting tree = setting_of(loader, i / 2, i % 2);
+                const char *how = relation(metrics.path, tree.path);
+
+                if (how)
+                        r = add_note(loader, true, metrics.place.file, metrics.place.line, "%s=%s %s %s=%s of [Mirror %s]: must be apart", metrics.key,
+                                     text_path(path, metrics.path), how, tree.key, text_path(other, tree.path), tree.mirror);
+        }
+        return r;
+}
+
+static int check_paths(Loader *loader) {
+        int r = check_metrics_file(loader);
+
+        for (size_t i = 0; r == 0 && i < loader->config->n_mirrors; i++)
+                r = check_mirror(loader, i);
+        return r;
+}
+
+int config_load(const char *file, const char *root, Config **ret, const char **reterr_what) {
+        _cleanup_(config_freep) Config *config = calloc(1, sizeof(*config));
+        _cleanup_(freep) Origin *origins = NULL;
+        Loader loader = { .config = config };
+        const char *what = "read";
+        int r = config ? set_defaults("Daemon", config) : -ENOMEM;
+
+        if (r == 0)
+                r = file ? load_file(&loader, file, false) : load_lookup(&loader, root, &what);
+        if (r == 0 && config->n_mirrors == 0)
+                r = add_mirror(&loader, "models", (Place){ 0 });
+        if (r == 0 && config->n_errors == 0) /* a path that is wrong says nothing about others */
+                r = check_paths(&loader);
+        if (r == 0 && !config->files)
+                r = strv_copy(NULL, &config->files);
+        origins = loader.origins;
+        if (r < 0) {
+                *reterr_what = what;
+                return r;
+        }
+        *ret = TAKE_PTR(config);
+        return 0;
+}

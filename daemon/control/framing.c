@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What a client sends, in whole pieces. See control/framing.h. */
+
+#include "control/framing.h"
+
+#include <sys/socket.h>
+
+/* Byte order, type, flags, version; the length of the body, a serial number, the length of the header's fields. */
+enum { HEAD_SIZE = 16 };
+
+static int receive(int fd, void *buffer, size_t size, int flags, size_t *ret_n) {
+        ssize_t n = recv(fd, buffer, size, flags | MSG_DONTWAIT);
+
+        *ret_n = 0;
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        if (n == 0)
+                return -ECONNRESET;
+        *ret_n = (size_t) n;
+        return 0;
+}
+
+static int forward(int fd, const void *buffer, size_t size) {
+        ssize_t n = write(fd, buffer, size);
+
+        if (n < 0)
+                return -errno;
+        return (size_t) n == size ? 0 : -EIO; /* it is empty, so all of it has room */
+}
+
+/* A line may come in pieces, and what follows it may be a message already: it is looked at before it is taken. */
+static int pump_line(ControlWire *wire, int from, int to) {
+        static const char begin[] = "BEGIN\r\n";
+        size_t n;
+        char *end;
+        int r;
+
+        if (wire->n_held == sizeof(wire->held) || wire->lines == CONTROLWIRE_LINES_MAX)
+                return -EBADMSG;
+        r = receive(from, wire->held + wire->n_held, sizeof(wire->held) - wire->n_held, MSG_PEEK, &n);
+        if (r < 0 || n == 0)
+                return r;
+        end = memchr(wire->held + wire->n_held, '\n', n);
+        if (end)
+                n = (size_t) (end - wire->held) + 1 - wire->n_held;
+        r = receive(from, wire->held + wire->n_held, n, 0, &n);
+        if (r < 0)
+                return r;
+        wire->n_held += n;
+        if (!end)
+                return 0;
+        r = forward(to, wire->held, wire->n_held);
+        if (r < 0)
+                return r;
+        wire->lines++;
+        wire->begun = wire->n_held == sizeof(begin) - 1 && memcmp(wire->held, begin, sizeof(begin) - 1) == 0;
+        wire->n_held = 0;
+        return CONTROLWIRE_WHOLE;
+}
+
+static uint64_t number_at(const unsigned char *head, size_t offset) {
+        uint64_t value = 0;
+
+        for (size_t i = 0; i < 4; i++)
+                value |= (uint64_t) head[offset + i] << 8 * (head[0] == 'l' ? i : 3 - i);
+        return value;
+}
+
+static int measure(const unsigned char *head, size_t *ret_left) {
+        uint64_t left;
+
+        if ((head[0] != 'l' && head[0] != 'B') || head[3] != 1)
+                return -EBADMSG;
+        left = round_up(number_at(head, 12), 8) + number_at(head, 4);
+        if (left > CONTROLWIRE_MESSAGE_MAX - HEAD_SIZE)
+                return -EMSGSIZE;
+        *ret_left = (size_t) left;
+        return 0;
+}
+
+static int pump_head(ControlWire *wire, int from, int to) {
+        size_t n;
+        int r = receive(from, wire->held + wire->n_held, HEAD_SIZE - wire->n_held, 0, &n);
+
+        if (r < 0)
+                return r;
+        wire->n_held += n;
+        if (wire->n_held < HEAD_SIZE)
+                return 0;
+        r = measure((const unsigned char *) wire->held, &wire->left);
+        if (r == 0)
+                r = forward(to, wire->held, HEAD_SIZE);
+        if (r < 0)
+                return r;
+        wire->n_held = 0;
+        return wire->left == 0 ? CONTROLWIRE_WHOLE : CONTROLWIRE_MOVED;
+}
+
+static int pump_body(ControlWire *wire, int from, int to) {
+        char buffer[16 * KIB];
+        size_t n;
+        int r = receive(from, buffer, MIN(sizeof(buffer), wire->left), 0, &n);
+
+        if (r < 0 || n == 0)
+                return r;
+        r = forward(to, buffer, n);
+        if (r < 0)
+                return r;
+        wire->left -= n;
+        return wire->left == 0 ? CONTROLWIRE_WHOLE : CONTROLWIRE_MOVED;
+}
+
+int controlwire_pump(ControlWire *wire, int from, int to) {
+        if (!wire->begun)
+                return pump_line(wire, from, to);
+        return wire->left > 0 ? pump_body(wire, from, to) : pump_head(wire, from, to);
+}

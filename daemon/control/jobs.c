@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What was begun over the control interface and goes on for a while. See control/jobs.h. */
+
+#include "control/jobs.h"
+
+#include "base/strv.h"
+#include "base/text.h"
+
+enum {
+        RUNNING_MAX = 64,
+        ENDED_KEPT = 16, /* for clients that come late */
+        PATH_SIZE = sizeof(CONTROLJOB_PATH) + 12,
+};
+
+/* What one mirror has to do with it. */
+typedef struct Part {
+        Steer *steer;    /* NULL: it has refused */
+        unsigned mirror; /* number: the mirror may be gone before the job */
+        char *refusal;
+} Part;
+
+typedef enum JobState { JOB_RUNNING, JOB_DONE, JOB_FAILED } JobState;
+
+struct ControlJob {
+        ControlJob *next;  /* ControlJobs.first, the newest first */
+        unsigned id;
+        char path[PATH_SIZE];
+        const char *kind;  /* a literal */
+        JobState state;
+        uint64_t done, total;
+        char **report;
+        Part *parts;
+        size_t n_parts;
+        unsigned reload;   /* 0: it is no reload */
+        bool changed;      /* since the last controljobs_reap() */
+};
+
+struct ControlJobs {
+        const Roster *roster; /* borrowed */
+        ControlJob *first;
+        unsigned last_id, n_running;
+};
+
+static void parts_free(ControlJob *job) {
+        for (size_t i = 0; i < job->n_parts; i++) {
+                job->parts[i].steer = steer_free(job->parts[i].steer);
+                free(job->parts[i].refusal);
+        }
+        free(job->parts);
+        job->parts = NULL;
+        job->n_parts = 0;
+}
+
+static ControlJob *job_free(ControlJob *job) {
+        if (!job)
+                return NULL;
+        parts_free(job);
+        job->report = strv_free(job->report);
+        free(job);
+        return NULL;
+}
+DEFINE_CLEANUP(ControlJob, job_free)
+
+static Mirror *find_mirror(const ControlJobs *jobs, unsigned number) {
+        const Roster *roster = jobs->roster;
+
+        for (size_t i = 0; i < roster->n; i++)
+                if (mirror_number(roster->mirrors[i]) == number)
+                        return roster->mirrors[i];
+        return NULL;
+}
+
+bool controljobs_is_full(const ControlJobs *jobs) {
+        return jobs->n_running >= RUNNING_MAX;
+}
+
+static int job_new(ControlJobs *jobs, const char *kind, ControlJob **ret) {
+        ControlJob *job;
+
+        if (controljobs_is_full(jobs))
+                return CONTROLJOB_TOO_MANY;
+        job = calloc(1, sizeof(*job));
+        if (!job)
+                return -ENOMEM;
+        *job = (ControlJob){ .id = ++jobs->last_id, .kind = kind };
+        (void) snprintf(job->path, sizeof(job->path), CONTROLJOB_PATH "/%u", job->id);
+        *ret = job;
+        return 0;
+}
+
+static const ControlJob *begin(ControlJobs *jobs, ControlJob *job) {
+        job->next = jobs->first;
+        jobs->first = job;
+        jobs->n_running++;
+        return job;
+}
+
+static const char *kind_name(SteerKind kind) {
+        switch (kind) {
+        case STEER_STAGE:
+                return "stage";
+        case STEER_RELEASE:
+                return "release";
+        case STEER_ACCEPT:
+                return "accept";
+        case STEER_SYNC:
+                return "sync";
+        case STEER_VERIFY:
+                return "verify";
+        }
+        return "";
+}
+
+/* The names that are of one mirror; none, if it is named as a whole. @names are borrowed. */
+static int select_names(const ControlName *names, size_t n, size_t place, char ***ret, bool *ret_any) {
+        char **selected = calloc(n + 1, sizeof(char *));
+        size_t count = 0;
+
+        *ret_any = n == 0;
+        for (size_t i = 0; selected && i < n; i++) {
+                if (names[i].place != place)
+                        continue;
+                *ret_any = true;
+                if (names[i].path[0] == '\0') {
+                        count = 0;
+                        break;
+                }
+                selected[count++] = names[i].path;
+        }
+        if (selected)
+                selected[count] = NULL;
+        *ret = selected;
+        return selected ? 0 : -ENOMEM;
+}
+
+static int add_part(ControlJob *job, Mirror *mirror, SteerKind kind, char *const *names, const char *who) {
+        Part part = { .mirror = mirror_number(mirror) };
+        int r = steer_new(&part.steer, mirror, kind, names, who, &part.refusal);
+
+        if (r < 0)
+                return r;
+        job->parts[job->n_parts++] = part;
+        return 0;
+}
+
+/* Where nothing is named, a mirror that has nothing of the kind is no failure, as long as another has. */
+static void forgive(ControlJob *job) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < job->n_parts; i++) {
+                if (job->parts[i].steer)
+                        job->parts[n++] = job->parts[i];
+                else
+                        free(job->parts[i].refusal);
+        }
+        job->n_parts = n;
+}
+
+/* All refused: it has not begun. */
+static int refuse(const ControlJob *job, char **ret_refusal) {
+        int r = 0;
+
+        for (size_t i = 0; i < job->n_parts; i++)
+                if (job->parts[i].steer)
+                        return 0;
+        for (size_t i = 0; r == 0 && i < job->n_parts; i++)
+                r = text_append(ret_refusal, "%s%s", i > 0 ? ". " : "", job->parts[i].refusal);
+        if (r == 0 && job->n_parts == 0)
+                r = text_append(ret_refusal, "There is no mirror");
+        return r < 0 ? r : CONTROLJOB_REFUSED;
+}
+
+int controljobs_steer(ControlJobs *jobs, SteerKind kind, const ControlName *names, size_t n, const char *who, const ControlJob **ret, char **ret_refusal) {
+        const Roster *roster = jobs->roster;
+        _cleanup_(job_freep) ControlJob *job = NULL;
+        int r = job_new(jobs, kind_name(kind), &job);
+
+        if (r != 0)
+                return r;
+        job->parts = calloc(roster->n + 1, sizeof(Part));
+        if (!job->parts)
+                return -ENOMEM;
+        for (size_t i = 0; r == 0 && i < roster->n; i++) {
+                _cleanup_(freep) char **selected = NULL;
+                bool any;
+
+                r = select_names(names, n, i, &selected, &any);
+                if (r == 0 && any)
+                        r = add_part(job, roster->mirrors[i], kind, selected, who);
+        }
+        if (r == 0)
+                r = refuse(job, ret_refusal);
+        if (r != 0)
+                return r;
+        if (n == 0)
+                forgive(job);
+        *ret = begin(jobs, TAKE_PTR(job));
+        return 0;
+}
+
+int controljobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **ret) {
+        ControlJob *job;
+        int r = job_new(jobs, "reload", &job);
+
+        if (r != 0)
+                return r;
+        job->reload = reload;
+        *ret = begin(jobs, job);
+        return 0;
+}
+
+typedef struct Progress {
+        bool over, failed;
+        uint64_t done, total;
+        char **report;
+} Progress;
+
+/* The sentences of all mirrors, one after the other. */
+static int ask_parts(ControlJobs *jobs, ControlJob *job, Progress *ret) {
+        bool known = true;
+        int r = 0;
+
+        ret->over = true;
+        for (size_t i = 0; r == 0 && i < job->n_parts; i++) {
+                const Part *part = &job->parts[i];
+                char *const refusals[] = { part->refusal, NULL };
+                SteerStatus status = { .over = true, .failed = true, .report = refusals };
+                char **copy;
+
+                if (part->steer)
+                        status = steer_status(part->steer, find_mirror(jobs, part->mirror));
+                ret->over = ret->over && status.over;
+                ret->failed = ret->failed || status.failed;
+                ret->done += status.done;
+                ret->total += status.total;
+                known = known && (status.total > 0 || status.over);
+                r = strv_copy(status.report, &copy);
+                if (r == 0)
+                        r = strv_join(&ret->report, &copy);
+        }
+        if (!known)
+                ret->total = 0;
+        return r;
+}
+
+static int ask_reload(const ControlJob *job, const ControlState *state, const char *failure, Progress *ret) {
+        char *text;
+
+        ret->over = state->reloads >= job->reload || state->stopping;
+        if (!ret->over)
+                return 0;
+        if (state->reloads >= job->reload && !state->reload_errors && !failure)
+                return 0;
+        ret->failed = true;
+        if (state->reloads >= job->reload && state->reload_errors)
+                return strv_copy(state->reload_errors, &ret->report);
+        text = strdup(failure ? failure : "The daemon is stopping");
+        return text ? strv_take(&ret->report, text) : -ENOMEM;
+}
+
+static void update_job(ControlJobs *jobs, ControlJob *job, const ControlState *state, const char *failure) {
+        Progress now = {};
+
+        if ((job->reload > 0 ? ask_reload(job, state, failure, &now) : ask_parts(jobs, job, &now)) < 0) {
+                now.report = strv_free(now.report);
+                return; /* out of memory: it is asked again */
+        }
+        job->changed = job->changed || now.over || now.done != job->done || now.total != job->total || !strv_equal(now.report, job->report);
+        job->done = now.done;
+        job->total = now.total;
+        (void) strv_free(job->report);
+        job->report = now.report;
+        if (!now.over)
+                return;
+        job->state = now.failed ? JOB_FAILED : JOB_DONE;
+        jobs->n_running--;
+        parts_free(job);
+}
+
+unsigned controljobs_update(ControlJobs *jobs, const ControlState *state, const char *failure) {
+        for (ControlJob *job = jobs->first; job; job = job->next)
+                if (job->state == JOB_RUNNING)
+                        update_job(jobs, job, state, failure);
+        return jobs->n_running;
+}
+
+bool controljobs_have_changed(const ControlJobs *jobs) {
+        for (ControlJob *job = jobs->first; job; job = job->next)
+                if (job->changed)
+                        return true;
+        return false;
+}
+
+/* Who missed some of it is told of all that go on. A signal that cannot be sent is for a client that has gone, which others find out. */
+void controljobs_emit(const ControlJobs *jobs, sd_bus *bus) {
+        bool changed = controljobs_have_changed(jobs);
+
+        for (ControlJob *job = jobs->first; job; job = job->next)
+                if (changed ? job->changed : job->state == JOB_RUNNING)
+                        (void) sd_bus_emit_properties_changed(bus, job->path, "io.shmstaged.Job1", "State", "Done", "Total", "Report", NULL);
+}
+
+static void drop_oldest(ControlJobs *jobs) {
+        unsigned n = 0;
+
+        for (ControlJob **link = &jobs->first; *link;) {
+                ControlJob *job = *link;
+
+                if (job->state == JOB_RUNNING || ++n <= ENDED_KEPT) {
+                        link = &job->next;
+                        continue;
+                }
+                *link = job->next;
+                (void) job_free(job);
+        }
+}
+
+void controljobs_reap(ControlJobs *jobs, void (*ended)(const ControlJob *job, void *userdata), void *userdata) {
+        for (ControlJob *job = jobs->first; job; job = job->next) {
+                if (job->changed && job->state != JOB_RUNNING)
+                        ended(job, userdata);
+                job->changed = false;
+        }
+        drop_oldest(jobs);
+}
+
+unsigned controljobs_running(const ControlJobs *jobs) {
+        return jobs->n_running;
+}
+
+unsigned controljob_id(const ControlJob *job) {
+        return job->id;
+}
+
+const char *controljob_path(const ControlJob *job) {
+        return job->path;
+}
+
+const char *controljob_result(const ControlJob *job) {
+        return job->state == JOB_RUNNING ? "running" : job->state == JOB_DONE ? "done" : "failed";
+}
+
+char *const *controljob_report(const ControlJob *job) {
+        return job->report;
+}
+
+static int find_object(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found, sd_bus_error *error) {
+        ControlJobs *jobs = userdata;
+
+        (void) bus;
+        (void) interface;
+        (void) error;
+        for (ControlJob *job = jobs->first; job; job = job->next)
+                if (string_equal(job->path, path)) {
+                        *ret_found = job;
+                        return 1;
+                }
+        return 0;
+}
+
+static int list_objects(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error) {
+        ControlJobs *jobs = userdata;
+        _cleanup_(strv_freep) char **paths = NULL;
+        int r = 0;
+
+        (void) bus;
+        (void) prefix;
+        (void) error;
+        for (ControlJob *job = jobs->first; r == 0 && job; job = job->next) {
+                char *path = strdup(job->path);
+
+                r = path ? strv_take(&paths, path) : -ENOMEM;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(paths);
+        return 0;
+}
+
+static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        (void) bus;
+        (void) path;
+        (void) interface;
+        (void) property;
+        (void) error;
+        return sd_bus_message_append(reply, "s", controljob_result(userdata));
+}
+
+static int get_report(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const ControlJob *job = userdata;
+
+        (void) bus;
+        (void) path;
+        (void) interface;
+        (void) property;
+        (void) error;
+        return controlstatus_append_texts(reply, job->report);
+}
+
+static const sd_bus_vtable job_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Id", "u", NULL, offsetof(ControlJob, id), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Kind", "s", NULL, offsetof(ControlJob, kind), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Done", "t", NULL, offsetof(ControlJob, done), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Total", "t", NULL, offsetof(ControlJob, total), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Report", "as", get_report, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_VTABLE_END,
+};
+
+int controljobs_dress(ControlJobs *jobs, sd_bus *bus) {
+        int r = sd_bus_add_fallback_vtable(bus, NULL, CONTROLJOB_PATH, "io.shmstaged.Job1", job_vtable, find_object, jobs);
+
+        return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, CONTROLJOB_PATH, list_objects, jobs);
+}
+
+int controljobs_new(ControlJobs **ret, const Roster *roster) {
+        ControlJobs *jobs = calloc(1, sizeof(*jobs));
+
+        if (!jobs)
+                return -ENOMEM;
+        jobs->roster = roster;
+        *ret = jobs;
+        return 0;
+}
+
+ControlJobs *controljobs_free(ControlJobs *jobs) {
+        if (!jobs)
+                return NULL;
+        while (jobs->first) {
+                ControlJob *job = jobs->first;
+
+                jobs->first = job->next;
+                (void) job_free(job);
+        }
+        free(jobs);
+        return NULL;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The names in a call, and what the mirrors know by them. See control/lookup.h. */
+
+#include "control/lookup.h"
+
+#include "base/strv.h"
+#include "base/text.h"
+
+#include <limits.h>
+
+static int read_one(sd_bus_message *message, char **ret, sd_bus_error *error) {
+        const void *bytes;
+        size_t size;
+        int r = sd_bus_message_read_array(message, 'y', &bytes, &size);
+
+        if (r < 0)
+                return r;
+        if (size == 0 || size >= PATH_MAX || memchr(bytes, 0, size))
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "A name has to have 1 to %d bytes, and none of them zero", PATH_MAX - 1);
+        *ret = strndup(bytes, size);
+        return *ret ? 0 : -ENOMEM;
+}
+
+int controlnames_read(sd_bus_message *message, char ***ret, sd_bus_error *error) {
+        _cleanup_(strv_freep) char **names = NULL;
+        size_t n = 0;
+        int r = sd_bus_message_enter_container(message, 'a', "ay");
+
+        while (r >= 0 && (r = sd_bus_message_at_end(message, false)) == 0) {
+                char *name = NULL;
+
+                if (++n > CONTROLNAMES_MAX)
+                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "At most %d names at once", CONTROLNAMES_MAX);
+                r = read_one(message, &name, error);
+                if (r >= 0)
+                        r = strv_take(&names, name);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(message);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(names);
+        return 0;
+}
+
+static bool knows(size_t place, const char *path, void *userdata) {
+        const Roster *roster = userdata;
+        _cleanup_(freep) char *reason = NULL;
+
+        return inventory_readiness(roster->mirrors[place], path, &reason) != READINESS_UNKNOWN;
+}
+
+static int list_places(const Roster *roster, ControlPlace **ret) {
+        ControlPlace *places = calloc(roster->n + 1, sizeof(ControlPlace));
+
+        for (size_t i = 0; places && i < roster->n; i++) {
+                const MirrorConfig *config = mirror_config(roster->mirrors[i]);
+
+                places[i] = (ControlPlace){ config->name, config->source, config->target };
+        }
+        *ret = places;
+        return places ? 0 : -ENOMEM;
+}
+
+int controlnames_resolve(const Roster *roster, const char *raw, ControlName *ret, char **ret_refusal) {
+        _cleanup_(freep) ControlPlace *places = NULL;
+        int r = list_places(roster, &places);
+
+        return r < 0 ? r : controlname_resolve(places, roster->n, raw, knows, (void *) roster, ret, ret_refusal);
+}
+
+int controlnames_find(const Roster *roster, const char *raw, ControlName *ret, char **ret_refusal) {
+        char escaped[TEXT_PATH_MAX];
+        ControlName name = {};
+        int r = controlnames_resolve(roster, raw, &name, ret_refusal);
+
+        if (r == 0 && name.path[0] != '\0' && !knows(name.place, name.path, (void *) roster)) {
+                r = text_append(ret_refusal, "Neither the source nor the mirror of '%s' has '%s', as far as it was looked at", mirror_config(roster->mirrors[name.place])->name,
+                                text_path(escaped, name.path));
+                r = r < 0 ? r : CONTROLNAME_UNKNOWN;
+        }
+        if (r != 0) {
+                controlname_done(&name);
+                return r;
+        }
+        *ret = name;
+        return 0;
+}
+
+static bool is_complete(const Roster *roster) {
+        for (size_t i = 0; i < roster->n; i++) {
+                MirrorStatus status = mirror_status(roster->mirrors[i]);
+
+                if (!status.ready && status.state != MIRROR_FAILED)
+                        return false;
+        }
+        return true;
+}
+
+static Readiness of_mirror(const Mirror *mirror, char **ret_reason) {
+        MirrorStatus status = mirror_status(mirror);
+
+        if (status.state == MIRROR_FAILED || status.failing) {
+                *ret_reason = strdup(status.problem ? status.problem : "The mirror has failed");
+                return READINESS_NEVER;
+        }
+        return status.ready ? READINESS_READY : READINESS_PENDING;
+}
+
+Readiness controlnames_readiness(const Roster *roster, const char *raw, char **ret_reason) {
+        ControlName name = {};
+        Readiness readiness = READINESS_UNKNOWN;
+        int r = controlnames_resolve(roster, raw, &name, ret_reason);
+
+        if (r == 0 && name.path[0] == '\0')
+                readiness = of_mirror(roster->mirrors[name.place], ret_reason);
+        else if (r == 0)
+                readiness = inventory_readiness(roster->mirrors[name.place], name.path, ret_reason);
+        if (readiness == READINESS_UNKNOWN && !is_complete(roster)) {
+                free(*ret_reason);
+                *ret_reason = NULL;
+                readiness = READINESS_PENDING;
+        }
+        controlname_done(&name);
+        return readiness;
+}

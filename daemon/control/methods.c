@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The calls that change something. See control/methods.h. */
+
+#include "control/methods.h"
+
+#include "base/log.h"
+#include "base/strv.h"
+#include "control/lookup.h"
+#include "control/object.h"
+
+typedef struct Names {
+        ControlName *list;
+        size_t n;
+} Names;
+
+static void names_done(Names *names) {
+        for (size_t i = 0; i < names->n; i++)
+                controlname_done(&names->list[i]);
+        free(names->list);
+        *names = (Names){};
+}
+
+/* All of them, or none: one that nobody knows is an error before anything is begun. What is to be staged may be something of the source that nobody chose, and only a look at the disk
+ * can tell; what is to be accepted may be the name of what was kept aside (@unseen). */
+static int resolve(const ControlObject *object, char *const *raw, bool unseen, Names *ret, sd_bus_error *error) {
+        _cleanup_(names_done) Names names = { .list = calloc(strv_length(raw) + 1, sizeof(ControlName)) };
+
+        if (!names.list)
+                return -ENOMEM;
+        for (; raw && *raw; raw++) {
+                _cleanup_(freep) char *refusal = NULL;
+                int r = (unseen ? controlnames_resolve : controlnames_find)(object->options.roster, *raw, &names.list[names.n], &refusal);
+
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        return sd_bus_error_set(error, "io.shmstaged.Error.NoSuchName", refusal);
+                names.n++;
+        }
+        *ret = names;
+        names = (Names){};
+        return 0;
+}
+
+static int find_kind(const char *member, SteerKind *ret) {
+        static const struct {
+                const char *member;
+                SteerKind kind;
+        } kinds[] = { { "Stage", STEER_STAGE }, { "Release", STEER_RELEASE }, { "Accept", STEER_ACCEPT }, { "Sync", STEER_SYNC }, { "Verify", STEER_VERIFY } };
+
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
+                if (string_equal(kinds[i].member, member)) {
+                        *ret = kinds[i].kind;
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+static int begin_steering(ControlObject *object, sd_bus_message *call, SteerKind kind, const char *who, const ControlJob **ret, sd_bus_error *error) {
+        _cleanup_(strv_freep) char **raw = NULL;
+        _cleanup_(names_done) Names names = {};
+        _cleanup_(freep) char *refusal = NULL;
+        int r = kind == STEER_SYNC ? 0 : controlnames_read(call, &raw, error);
+
+        if (r >= 0)
+                r = resolve(object, raw, kind == STEER_STAGE || kind == STEER_ACCEPT, &names, error);
+        if (r < 0)
+                return r;
+        r = controljobs_steer(object->jobs, kind, names.list, names.n, who, ret, &refusal);
+        return r == CONTROLJOB_REFUSED ? sd_bus_error_set(error, "io.shmstaged.Error.Refused", refusal) : r;
+}
+
+static int begin(ControlObject *object, sd_bus_message *call, const char *who, const ControlJob **ret, sd_bus_error *error) {
+        const char *member = sd_bus_message_get_member(call);
+        SteerKind kind;
+        int r;
+
+        if (object->options.state(object->options.userdata).stopping)
+                return sd_bus_error_set(error, "io.shmstaged.Error.Stopping", "The daemon is stopping");
+        if (find_kind(member, &kind) == 0)
+                r = begin_steering(object, call, kind, who, ret, error);
+        else if (controljobs_is_full(object->jobs)) /* else there would be a reload without a job */
+                r = CONTROLJOB_TOO_MANY;
+        else {
+                log_info("A reload is asked for by %s", who);
+                r = controljobs_reload(object->jobs, object->options.reload(object->options.userdata), ret);
+        }
+        return r == CONTROLJOB_TOO_MANY ? sd_bus_error_set(error, "io.shmstaged.Error.TooMany", "Too many jobs are under way already") : r;
+}
+
+void controlchange_allowed(sd_bus_message *call, const char *who, void *userdata) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        ControlObject *object = userdata;
+        const ControlJob *job = NULL;
+        int r = begin(object, call, who, &job, &error);
+
+        if (r < 0 && sd_bus_error_is_set(&error))
+                controlstatus_reply_error(call, error.name, error.message ? error.message : "");
+        else if (r < 0)
+                (void) sd_bus_reply_method_errno(call, r, NULL); /* who has gone is not told */
+        if (r < 0)
+                return;
+        (void) sd_bus_reply_method_return(call, "o", controljob_path(job));
+        object->again(object);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The private socket. See control/socket.h. */
+
+#include "control/socket.h"
+
+#include "os/fs.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static int make_address(struct sockaddr_un *address, const char *path) {
+        *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        if (strlen(path) >= sizeof(address->sun_path))
+                return -ENAMETOOLONG;
+        memcpy(address->sun_path, path, strlen(path) + 1);
+        return 0;
+}
+
+/* 0: there is nothing, or only what nobody answers on. */
+static int look_at(const char *path, const struct sockaddr_un *address) {
+        _cleanup_(close_fdp) int fd = -1;
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISSOCK(st.st_mode))
+                return CONTROLSOCKET_STRANGE;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (const struct sockaddr *) address, sizeof(*address)) == 0)
+                return CONTROLSOCKET_TAKEN;
+        return errno == ECONNREFUSED || errno == ENOENT ? 0 : CONTROLSOCKET_TAKEN; /* EAGAIN: busy; EPROTOTYPE: another kind of socket, but somebody's */
+}
+
+static int make_parent(const char *path) {
+        _cleanup_(freep) char *parent = strndup(path, (size_t) (strrchr(path, '/') - path));
+
+        return parent ? fs_make_path(parent) : -ENOMEM;
+}
+
+/* Listens under a name of its own, and takes that name away again on failure. */
+static int listen_aside(const char *aside, int *ret) {
+        _cleanup_(close_fdp) int fd = -1;
+        struct sockaddr_un address;
+        int r = make_address(&address, aside);
+
+        if (r < 0)
+                return r;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (unlink(aside) < 0 && errno != ENOENT)
+                return -errno;
+        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+        if (chmod(aside, 0666) < 0 || listen(fd, SOMAXCONN) < 0) { /* who may do what is decided for each connection */
+                r = -errno;
+                (void) unlink(aside);
+                return r;
+        }
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+int controlsocket_listen(ControlSocket *socket, const char *path, const char **reterr_what) {
+        _cleanup_(freep) char *aside = NULL, *copy = strdup(path);
+        _cleanup_(close_fdp) int fd = -1;
+        struct sockaddr_un address;
+        struct stat st;
+        int r;
+
+        if (!copy || asprintf(&aside, "%s.%ld", path, (long) getpid()) < 0) {
+                aside = NULL;
+                return -ENOMEM;
+        }
+        *reterr_what = "make the directory of the control socket";
+        r = make_parent(path);
+        if (r < 0)
+                return r;
+        *reterr_what = "look whether somebody has the control socket";
+        r = make_address(&address, path);
+        if (r == 0)
+                r = look_at(path, &address);
+        if (r != 0)
+                return r;
+        *reterr_what = "listen on the control socket";
+        r = listen_aside(aside, &fd);
+        if (r < 0)
+                return r;
+        if (stat(aside, &st) < 0 || rename(aside, path) < 0) {
+                r = -errno;
+                (void) unlink(aside);
+                return r;
+        }
+        *socket = (ControlSocket){ .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .dev = st.st_dev, .ino = st.st_ino };
+        return 0;
+}
+
+void controlsocket_done(ControlSocket *socket) {
+        struct stat st;
+
+        if (socket->fd >= 0 && lstat(socket->path, &st) == 0 && st.st_dev == socket->dev && st.st_ino == socket->ino)
+                (void) unlink(socket->path); /* a name that stays is replaced by the next daemon */
+        socket->fd = close_fd(socket->fd);
+        free(socket->path);
+        socket->path = NULL;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* A snapshot of the mirrors -> what the control interface says of them. See control/status.h. */
+
+#include "control/status.h"
+
+#include "base/text.h"
+
+/* What a field of MirrorStatus is, and when it is left out. */
+typedef enum Kind { NUMBER, COUNT, FLAG, TEXT, PATH } Kind;
+
+typedef struct Field {
+        const char *key;
+        Kind kind;
+        size_t offset;
+} Field;
+
+#define FIELD(key, kind, member) { key, kind, offsetof(MirrorStatus, member) }
+
+/* In the order of io.shmstaged(5). */
+static const Field fields[] = {
+        FIELD("source", TEXT, source),
+        FIELD("target", TEXT, target),
+        FIELD("layout", TEXT, layout),
+        FIELD("ready", FLAG, ready),
+        FIELD("problem", TEXT, problem),
+        FIELD("files", NUMBER, files),
+        FIELD("bytes", NUMBER, bytes),
+        FIELD("models", COUNT, n_models),
+        FIELD("huge_bytes", NUMBER, huge_bytes),
+        FIELD("measured_bytes", NUMBER, measured_bytes),
+        FIELD("swapped_bytes", NUMBER, swapped_bytes),
+        FIELD("todo_bytes", NUMBER, todo_bytes),
+        FIELD("done_bytes", NUMBER, done_bytes),
+        FIELD("rate", NUMBER, rate),
+        FIELD("left_usec", NUMBER, left_usec),
+        FIELD("path", PATH, path),
+        FIELD("withheld", COUNT, n_withheld),
+        FIELD("withheld_text", TEXT, withheld),
+        FIELD("unreadable", COUNT, n_unreadable),
+        FIELD("unreadable_text", TEXT, unreadable),
+        FIELD("left_out", COUNT, n_left_out),
+        FIELD("linked", COUNT, n_linked),
+        FIELD("released", COUNT, n_released),
+        FIELD("changed_only", COUNT, n_held),
+        FIELD("saves", FLAG, saves),
+        FIELD("all_saved", FLAG, all_saved),
+        FIELD("unsaved", COUNT, n_unsaved),
+        FIELD("unsaved_bytes", NUMBER, unsaved_bytes),
+        FIELD("unsaved_since_usec", NUMBER, unsaved_since_usec),
+        FIELD("saving", COUNT, n_saving),
+        FIELD("save_fails", FLAG, save_fails),
+        FIELD("save_problem", TEXT, unsaved),
+        FIELD("refused", COUNT, n_refused),
+        FIELD("deletions_held", COUNT, n_deletions_held),
+        FIELD("conflicts", COUNT, n_conflicts),
+        FIELD("conflict", PATH, conflict),
+        FIELD("trash_bytes", NUMBER, trash_bytes),
+        FIELD("trash_files", NUMBER, trash_files),
+        FIELD("damaged", COUNT, n_damaged),
+        FIELD("repaired", COUNT, n_repaired),
+        FIELD("scrubbed_bytes", NUMBER, scrubbed_bytes),
+        FIELD("copied_bytes", NUMBER, copied_bytes),
+        FIELD("direct_bytes", NUMBER, direct_bytes),
+        FIELD("tmpfs_size", NUMBER, tmpfs_size),
+        FIELD("tmpfs_free", NUMBER, tmpfs_free),
+        FIELD("watching", FLAG, watching),
+};
+
+static const char *source_name(SourceState state) {
+        switch (state) {
+        case SOURCE_HEALTHY:
+                return "healthy";
+        case SOURCE_LOST:
+                return "lost";
+        case SOURCE_UNREADABLE:
+                return "unreadable";
+        }
+        return "";
+}
+
+static const char *state_name(const ControlState *state, const MirrorStatus *mirrors, size_t n, bool whole) {
+        bool staging = false, saving = false, failed = false, over = true;
+
+        for (size_t i = 0; i < n; i++) {
+                staging = staging || mirrors[i].state == MIRROR_STAGING;
+                saving = saving || mirrors[i].state == MIRROR_SAVING;
+                failed = failed || mirrors[i].state == MIRROR_FAILED;
+                over = over && (mirrors[i].state == MIRROR_GONE || mirrors[i].state == MIRROR_FAILED);
+        }
+        if (failed && over)
+                return "failed";
+        if (state->stopping)
+                return saving ? "saving" : "removing";
+        if (state->reloading)
+                return "reloading";
+        if (!state->ready)
+                return staging ? "staging" : "starting";
+        return whole ? "ready" : "degraded";
+}
+
+ControlFacts controlstatus_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n) {
+        bool whole = status_is_whole(mirrors, n);
+        ControlFacts facts = { .state = state_name(state, mirrors, n, whole), .ready = state->ready && !state->stopping, .degraded = state->ready && !whole };
+
+        for (size_t i = 0; i < n; i++) {
+                facts.files += mirrors[i].files;
+                facts.bytes += mirrors[i].bytes;
+                facts.unsaved += mirrors[i].n_unsaved;
+                facts.unsaved_bytes += mirrors[i].unsaved_bytes;
+        }
+        return facts;
+}
+
+int controlstatus_append_text(sd_bus_message *message, const char *text) {
+        _cleanup_(freep) char *escaped = NULL;
+        int r = sd_bus_message_append_basic(message, 's', text ? text : "");
+
+        if (r != -EINVAL)
+                return r;
+        escaped = text_escape(text, false);
+        return escaped ? sd_bus_message_append_basic(message, 's', escaped) : -ENOMEM;
+}
+
+int controlstatus_append_texts(sd_bus_message *message, char *const *texts) {
+        int r = sd_bus_message_open_container(message, 'a', "s");
+
+        for (; r >= 0 && texts && *texts; texts++)
+                r = controlstatus_append_text(message, *texts);
+        return r >= 0 ? sd_bus_message_close_container(message) : r;
+}
+
+int controlstatus_append_path(sd_bus_message *message, const char *path) {
+        return sd_bus_message_append_array(message, 'y', path, strlen(path));
+}
+
+int controlstatus_append_entry(sd_bus_message *message, const char *key, const char *text) {
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append_basic(message, 's', key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', "s");
+        if (r >= 0)
+                r = controlstatus_append_text(message, text);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r >= 0 ? sd_bus_message_close_container(message) : r;
+}
+
+static int append_path(sd_bus_message *message, const char *key, const char *path) {
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append_basic(message, 's', key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', "ay");
+        if (r >= 0)
+                r = controlstatus_append_path(message, path);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r >= 0 ? sd_bus_message_close_container(message) : r;
+}
+
+static int append_number(sd_bus_message *message, const char *key, uint64_t value) {
+        return sd_bus_message_append(message, "{sv}", key, "t", value);
+}
+
+static int append_flag(sd_bus_message *message, const char *key, bool value) {
+        return sd_bus_message_append(message, "{sv}", key, "b", (int) value);
+}
+
+/* A sentence or a path that is not there has no key; nor has a number that is not known. */
+static int append_field(sd_bus_message *message, const Field *field, const MirrorStatus *mirror) {
+        const void *value = (const char *) mirror + field->offset;
+        const char *const *text = value;
+        const uint64_t *number = value;
+
+        switch (field->kind) {
+        case NUMBER:
+                return *number == UINT64_MAX ? 0 : append_number(message, field->key, *number);
+        case COUNT:
+                return append_number(message, field->key, *(const size_t *) value);
+        case FLAG:
+                return append_flag(message, field->key, *(const bool *) value);
+        case TEXT:
+                return *text ? controlstatus_append_entry(message, field->key, *text) : 0;
+        case PATH:
+                return *text ? append_path(message, field->key, *text) : 0;
+        }
+        return -EINVAL;
+}
+
+int controlstatus_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs) {
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = controlstatus_append_entry(message, "version", SHMSTAGED_VERSION);
+        if (r >= 0)
+                r = controlstatus_append_entry(message, "state", facts->state);
+        if (r >= 0)
+                r = controlstatus_append_entry(message, "status_text", state->text);
+        if (r >= 0)
+                r = append_flag(message, "ready", facts->ready);
+        if (r >= 0)
+                r = append_flag(message, "degraded", facts->degraded);
+        if (r >= 0)
+                r = append_number(message, "pid", (uint64_t) getpid());
+        if (r >= 0)
+                r = append_number(message, "uptime_usec", uptime_usec);
+        if (r >= 0)
+                r = append_number(message, "jobs", n_jobs);
+        return r >= 0 ? sd_bus_message_close_container(message) : r;
+}
+
+int controlstatus_append_mirror(sd_bus_message *message, const MirrorStatus *mirror) {
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = controlstatus_append_entry(message, "name", mirror->name);
+        if (r >= 0)
+                r = controlstatus_append_entry(message, "state", status_state_name(mirror->state));
+        if (r >= 0)
+                r = append_flag(message, "degraded", mirror->ready && !status_is_whole(mirror, 1));
+        if (r >= 0)
+                r = controlstatus_append_entry(message, "source_state", source_name(mirror->source_state));
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(fields); i++)
+                r = append_field(message, &fields[i], mirror);
+        return r >= 0 ? sd_bus_message_close_container(message) : r;
+}
+
+void controlstatus_reply_error(sd_bus_message *call, const char *name, const char *text) {
+        _cleanup_(freep) char *escaped = NULL;
+
+        if (sd_bus_reply_method_errorf(call, name, "%s", text) != -EINVAL)
+                return;
+        escaped = text_escape(text, false);
+        (void) sd_bus_reply_method_errorf(call, name, "%s", escaped ? escaped : "");
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Calls that are answered later. See control/wait.h. */
+
+#include "control/wait.h"
+
+#include "base/strv.h"
+#include "base/text.h"
+#include "control/lookup.h"
+
+#include <time.h>
+
+/* Of the loop's time at once: names of models and directories are not looked up for nothing. */
+#define BUDGET_NSEC (2 * NSEC_PER_SEC / 1000)
+
+enum {
+        WAITS_MAX = 512,
+        WAITS_PER_CALLER = 16,
+        NAMES_ALL_MAX = 8 * CONTROLNAMES_MAX,
+};
+
+typedef struct Wait Wait;
+
+struct Wait {
+        ControlWaits *waits;
+        Wait *next; /* ControlWaits.first, the longest not looked at first */
+        sd_bus_message *call;
+        char **names;
+        size_t next_name, from; /* those between were ready a moment ago */
+        sd_bus_slot *slot; /* the caller leaves the bus */
+};
+
+struct ControlWaits {
+        const Roster *roster;
+        Wait *first, **last;
+        size_t n, n_names;
+};
+
+static void wait_free(Wait *wait) {
+        ControlWaits *waits = wait->waits;
+        Wait **link = &waits->first;
+
+        while (*link != wait)
+                link = &(*link)->next;
+        *link = wait->next;
+        if (waits->last == &wait->next)
+                waits->last = link;
+        waits->n--;
+        waits->n_names -= strv_length(wait->names);
+        (void) sd_bus_slot_unref(wait->slot);
+        (void) sd_bus_message_unref(wait->call);
+        wait->names = strv_free(wait->names);
+        free(wait);
+}
+
+/* On a bus the connection stays when the caller goes. */
+static int on_gone(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Wait *wait = userdata;
+        const char *name, *before, *now;
+
+        (void) error;
+        if (sd_bus_message_read(message, "sss", &name, &before, &now) >= 0 && now[0] == '\0')
+                wait_free(wait);
+        return 0;
+}
+
+static int on_watched(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        (void) reply; /* without it the answer goes to nobody, which harms nobody */
+        (void) userdata;
+        (void) error;
+        return 0;
+}
+
+static int watch_sender(Wait *wait) {
+        const char *sender = sd_bus_message_get_sender(wait->call);
+        _cleanup_(freep) char *rule = NULL;
+
+        if (!sender)
+                return 0;
+        if (asprintf(&rule, "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s'", sender) < 0) {
+                rule = NULL;
+                return -ENOMEM;
+        }
+        return sd_bus_add_match_async(sd_bus_message_get_bus(wait->call), &wait->slot, rule, on_gone, on_watched, wait);
+}
+
+static bool is_same_caller(sd_bus_message *a, sd_bus_message *b) {
+        return sd_bus_message_get_bus(a) == sd_bus_message_get_bus(b) && string_equal(sd_bus_message_get_sender(a), sd_bus_message_get_sender(b));
+}
+
+int controlwaits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error) {
+        _cleanup_(strv_freep) char **names = NULL;
+        size_t own = 0, share = trusted ? 1 : 2; /* of strangers: half */
+        Wait *wait;
+        int r = controlnames_read(call, &names, error);
+
+        if (r < 0)
+                return r;
+        for (wait = waits->first; wait; wait = wait->next)
+                own += is_same_caller(wait->call, call);
+        if (waits->n >= WAITS_MAX / share || own >= WAITS_PER_CALLER || waits->n_names + strv_length(names) > NAMES_ALL_MAX / share)
+                return sd_bus_error_setf(error, "io.shmstaged.Error.TooMany", "Too many wait already");
+        wait = calloc(1, sizeof(*wait));
+        if (!wait)
+                return -ENOMEM;
+        *wait = (Wait){ .waits = waits, .call = sd_bus_message_ref(call), .names = TAKE_PTR(names) };
+        *waits->last = wait;
+        waits->last = &wait->next;
+        waits->n++;
+        waits->n_names += strv_length(wait->names);
+        r = watch_sender(wait);
+        if (r < 0)
+                wait_free(wait);
+        return r < 0 ? r : 1;
+}
+
+/* A reply that cannot be sent has nobody to go to. */
+static void answer(Wait *wait, const char *error, const char *name, const char *reason) {
+        _cleanup_(freep) char *text = NULL;
+        char escaped[TEXT_PATH_MAX];
+
+        if (!error)
+                (void) sd_bus_reply_method_return(wait->call, "");
+        else if (!name)
+                controlstatus_reply_error(wait->call, error, reason);
+        else {
+                (void) text_append(&text, "'%s' will not be ready as things are. %s", text_path(escaped, name), reason ? reason : "");
+                controlstatus_reply_error(wait->call, error, text ? text : "");
+        }
+        wait_free(wait);
+}
+
+static bool is_late(const struct timespec *since) {
+        struct timespec now;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return (now.tv_sec - since->tv_sec) * NSEC_PER_SEC + now.tv_nsec - since->tv_nsec > BUDGET_NSEC;
+}
+
+static void look_at_daemon(Wait *wait, const ControlState *state, const char *failure) {
+        if (state->ready)
+                answer(wait, NULL, NULL, NULL);
+        else if (failure)
+                answer(wait, "io.shmstaged.Error.NeverReady", NULL, failure);
+}
+
+/* One name after the other, up to the first that is not ready, where it begins next time. When that has changed at last, all are asked once more: the others may have changed meanwhile. */
+static void look_at(Wait *wait, const struct timespec *since) {
+        while (!is_late(since)) {
+                const char *name = wait->names[wait->next_name];
+                _cleanup_(freep) char *reason = NULL;
+                Readiness readiness;
+
+                if (!name && wait->from == 0) {
+                        answer(wait, NULL, NULL, NULL);
+                        return;
+                }
+                if (!name) {
+                        wait->next_name = wait->from = 0;
+                        continue;
+                }
+                readiness = controlnames_readiness(wait->waits->roster, name, &reason);
+                if (readiness == READINESS_READY) {
+                        wait->next_name++;
+                        continue;
+                }
+                wait->from = wait->next_name;
+                if (readiness != READINESS_PENDING)
+                        answer(wait, "io.shmstaged.Error.NeverReady", name, reason);
+                return;
+        }
+}
+
+bool controlwaits_update(ControlWaits *waits, const ControlState *state, const char *failure) {
+        struct timespec since;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &since);
+        for (size_t i = waits->n; i > 0 && waits->first; i--) {
+                Wait *wait = waits->first;
+                size_t before = waits->n;
+
+                if (is_late(&since))
+                        return true;
+                if (state->stopping) {
+                        answer(wait, failure ? "io.shmstaged.Error.NeverReady" : "io.shmstaged.Error.Stopping", NULL, failure ? failure : "The daemon is stopping");
+                        continue;
+                }
+                if (!wait->names || !wait->names[0])
+                        look_at_daemon(wait, state, failure);
+                else
+                        look_at(wait, &since);
+                if (waits->n < before || !wait->next)
+                        continue;
+                waits->first = wait->next; /* its turn comes again after all others' */
+                wait->next = NULL;
+                *waits->last = wait;
+                waits->last = &wait->next;
+        }
+        return waits->n > 0 && is_late(&since);
+}
+
+size_t controlwaits_count(const ControlWaits *waits) {
+        return waits->n;
+}
+
+size_t controlwaits_count_of(const ControlWaits *waits, const sd_bus *bus) {
+        size_t n = 0;
+
+        for (Wait *wait = waits->first; wait; wait = wait->next)
+                n += sd_bus_message_get_bus(wait->call) == bus;
+        return n;
+}
+
+void controlwaits_forget(ControlWaits *waits, const sd_bus *bus) {
+        for (Wait *wait = waits->first, *next; wait; wait = next) {
+                next = wait->next;
+                if (sd_bus_message_get_bus(wait->call) == bus)
+                        wait_free(wait);
+        }
+}
+
+int controlwaits_new(ControlWaits **ret, const Roster *roster) {
+        ControlWaits *waits = calloc(1, sizeof(*waits));
+
+        if (!waits)
+                return -ENOMEM;
+        waits->roster = roster;
+        waits->last = &waits->first;
+        *ret = waits;
+        return 0;
+}
+
+ControlWaits *controlwaits_free(ControlWaits *waits) {
+        if (!waits)
+                return NULL;
+        while (waits->first)
+                wait_free(waits->first);
+        free(waits);
+        return NULL;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* shmstagectl doctor: what the checks have found, as text by subject or as JSON. */
+
+#include "ctl/commands.h"
+
+#include "ctl/doctor/doctor.h"
+#include "ctl/json-output.h"
+#include "ctl/screen.h"
+
+enum { TITLE_WIDTH = 13, VERDICT_WIDTH = 8, INDENT = 2 + VERDICT_WIDTH + TITLE_WIDTH + 2 };
+
+static ScreenColour colour_of(DoctorVerdict verdict) {
+        switch (verdict) {
+        case DOCTOR_OK:
+                return SCREEN_GREEN;
+        case DOCTOR_NOTE:
+                return SCREEN_PLAIN;
+        case DOCTOR_WARNING:
+                return SCREEN_YELLOW;
+        case DOCTOR_PROBLEM:
+                return SCREEN_RED;
+        }
+        return SCREEN_PLAIN;
+}
+
+/* @text with its words in lines as wide as a terminal is, behind an indent; @used columns of the first line are taken. Elsewhere it is one line. */
+static void print_wrapped(const Screen *screen, const char *text, size_t used) {
+        _cleanup_(freep) char *safe = screen_text(text);
+        size_t column = used;
+
+        for (char *rest = NULL, *word = safe ? strtok_r(safe, " ", &rest) : NULL; word; word = strtok_r(NULL, " ", &rest)) {
+                size_t width = screen_width(word);
+
+                if (screen->terminal && column > INDENT && column + 1 + width > screen->columns) {
+                        (void) printf("\n%*s", INDENT, "");
+                        column = INDENT;
+                } else if (column > used || used > INDENT) {
+                        (void) fputc(' ', stdout);
+                        column++;
+                }
+                (void) fputs(word, stdout);
+                column += width;
+        }
+        (void) fputc('\n', stdout);
+}
+
+static void print_finding(const Screen *screen, const DoctorFinding *finding) {
+        const char *verdict = doctor_verdict_name(finding->verdict);
+
+        (void) printf("  %s%s%s%*s%-*s  ", screen_colour(screen, colour_of(finding->verdict)), verdict, screen_end(screen),
+                      (int) (VERDICT_WIDTH - strlen(verdict)), "", TITLE_WIDTH, finding->check->title);
+        print_wrapped(screen, finding->reason, INDENT);
+        if (finding->fix) {
+                (void) printf("%*s%sFix:%s", INDENT, "", screen_colour(screen, SCREEN_BOLD), screen_end(screen));
+                print_wrapped(screen, finding->fix, INDENT + strlen("Fix:"));
+        }
+}
+
+static void print_subject(const Screen *screen, const DoctorReport *report, size_t first, bool *blank) {
+        static const char *const groups[] = { [DOCTOR_MACHINE] = "Machine", [DOCTOR_SERVICE] = "Service", [DOCTOR_MIRROR] = "Mirror", [DOCTOR_ENGINE] = "Engine" };
+        const DoctorFinding *head = &report->findings[first];
+        _cleanup_(freep) char *name = head->subject ? screen_text(head->subject) : NULL;
+
+        (void) printf("%s%s%s%s%s%s\n", *blank ? "\n" : "", screen_colour(screen, SCREEN_BOLD), groups[head->check->group], name ? " " : "", name ? name : "", screen_end(screen));
+        *blank = true;
+        for (size_t i = first; i < report->n_findings; i++)
+                if (report->findings[i].check->group == head->check->group && string_equal(report->findings[i].subject, head->subject))
+                        print_finding(screen, &report->findings[i]);
+}
+
+static bool is_first_of_subject(const DoctorReport *report, size_t i) {
+        for (size_t k = 0; k < i; k++)
+                if (report->findings[k].check->group == report->findings[i].check->group && string_equal(report->findings[k].subject, report->findings[i].subject))
+                        return false;
+        return true;
+}
+
+static int print_text(const DoctorFacts *facts, const DoctorReport *report) {
+        Screen screen = screen_of(STDOUT_FILENO);
+        size_t count[DOCTOR_PROBLEM + 1] = { 0 };
+        bool blank = false;
+
+        for (size_t i = 0; i < report->n_findings; i++)
+                count[report->findings[i].verdict]++;
+        for (DoctorGroup group = DOCTOR_MACHINE; group <= DOCTOR_ENGINE; group++)
+                for (size_t i = 0; i < report->n_findings; i++)
+                        if (report->findings[i].check->group == group && is_first_of_subject(report, i))
+                                print_subject(&screen, report, i, &blank);
+        (void) printf("\n%zu problem%s, %zu warning%s, %zu note%s, %zu ok\n", count[DOCTOR_PROBLEM], count[DOCTOR_PROBLEM] == 1 ? "" : "s", count[DOCTOR_WARNING],
+                      count[DOCTOR_WARNING] == 1 ? "" : "s", count[DOCTOR_NOTE], count[DOCTOR_NOTE] == 1 ? "" : "s", count[DOCTOR_OK]);
+        if (!facts->all_processes)
+                (void) printf("Of processes only your own were looked into; root sees all of them.\n");
+        return fflush(stdout) == 0 ? 0 : -errno;
+}
+
+/* Gives both away, also if one is NULL. 0 or -ENOMEM. */
+static int set(json_t *object, const char *key, json_t *value) {
+        return value && json_object_set_new(object, key, value) == 0 ? 0 : -ENOMEM;
+}
+
+static json_t *make_finding(const DoctorFinding *finding) {
+        static const char *const groups[] = { [DOCTOR_MACHINE] = "machine", [DOCTOR_SERVICE] = "service", [DOCTOR_MIRROR] = "mirror", [DOCTOR_ENGINE] = "engine" };
+        json_t *object = json_object();
+
+        if (object && set(object, "check", ctl_json_text(finding->check->name)) == 0 && set(object, "verdict", ctl_json_text(doctor_verdict_name(finding->verdict))) == 0 &&
+            set(object, "group", ctl_json_text(groups[finding->check->group])) == 0 &&
+            set(object, "subject", finding->subject ? ctl_json_text(finding->subject) : json_null()) == 0 &&
+            set(object, "reason", ctl_json_text(finding->reason)) == 0 && set(object, "fix", finding->fix ? ctl_json_text(finding->fix) : json_null()) == 0)
+                return object;
+        json_decref(object);
+        return NULL;
+}
+
+static int print_json(const Ctl *ctl, const DoctorReport *report) {
+        json_t *array = json_array();
+        int r;
+
+        for (size_t i = 0; array && i < report->n_findings; i++)
+                if (json_array_append_new(array, make_finding(&report->findings[i])) < 0) {
+                        json_decref(array);
+                        array = NULL;
+                }
+        r = ctl_json_print(ctl, array, stdout);
+        json_decref(array);
+        return r;
+}
+
+int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {
+        _cleanup_(doctor_facts_done) DoctorFacts facts = { .machine = MACHINE_NONE };
+        _cleanup_(doctor_report_done) DoctorReport report = { 0 };
+        int r = doctor_facts_read(ctl->root, ctl->config, &facts);
+
+        if (r < 0) {
+                ctl_error("Failed to look at the machine%s%s: %s", ctl->root ? " below " : "", ctl->root ? ctl->root : "", strerror(-r));
+                return CTL_FAILED;
+        }
+        r = doctor_run(&facts, &report);
+        if (r == 0)
+                r = ctl->json != CTL_JSON_OFF ? print_json(ctl, &report) : print_text(&facts, &report);
+        if (r < 0) {
+                ctl_error("Failed to tell what was found: %s", strerror(-r));
+                return CTL_FAILED;
+        }
+        return doctor_worst(&report) > DOCTOR_NOTE ? CTL_FAILED : CTL_DONE;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* shmstagectl users: which processes use the mirrors, and which of them read the disk although they need not. */
+
+#include "ctl/commands.h"
+
+#include "base/text.h"
+#include "config/notes.h"
+#include "ctl/doctor/users.h"
+#include "ctl/fetch.h"
+#include "ctl/table.h"
+
+enum { USERS_READS, USERS_PID, USERS_USER, USERS_COMMAND, USERS_UNIT, USERS_HOW, USERS_MIRROR, USERS_PATH, USERS_FIX };
+static const CtlColumn columns[] = {
+        [USERS_READS] = { "reads", CELL_TEXT, 0, "ram, old, disk or told-disk: see shmstagectl(1)" },
+        [USERS_PID] = { "pid", CELL_NUMBER, 0, "of the process" },
+        [USERS_USER] = { "user", CELL_TEXT, 0, "whom it belongs to" },
+        [USERS_COMMAND] = { "command", CELL_TEXT, 0, "its name" },
+        [USERS_UNIT] = { "unit", CELL_TEXT, COLUMN_EXTRA, "the service that it belongs to" },
+        [USERS_HOW] = { "how", CELL_TEXT, 0, "open, mapped, writing" },
+        [USERS_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "whose file it is" },
+        [USERS_PATH] = { "path", CELL_PATH, COLUMN_CUT, "relative to the roots of mirror and source" },
+        [USERS_FIX] = { "fix", CELL_TEXT, COLUMN_EXTRA | COLUMN_WRAP, "what makes it read the copy in RAM" },
+};
+
+/* The mirrors, whoever knows them. */
+typedef struct Mirrors {
+        UsersMirror *items;
+        size_t n;
+        json_t *status; /* that the items borrow from; NULL */
+        Config *config; /* likewise */
+} Mirrors;
+
+static void mirrors_done(Mirrors *mirrors) {
+        free(mirrors->items);
+        json_decref(mirrors->status);
+        (void) config_free(mirrors->config);
+}
+
+static bool is_wanted(const char *name, char *const *names) {
+        for (char *const *wanted = names; *wanted; wanted++)
+                if (string_equal(*wanted, name))
+                        return true;
+        return !names[0];
+}
+
+/* Leaves only those that are named. */
+static void choose(Mirrors *mirrors, char *const *names) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (is_wanted(mirrors->items[i].name, names))
+                        mirrors->items[n++] = mirrors->items[i];
+        mirrors->n = n;
+}
+
+/* As the running daemon has them. Not NONE: there is none that says, and *ret_reason is why. */
+static CtlTrouble ask_daemon(const Ctl *ctl, Mirrors *ret, char **ret_reason) {
+        CtlTrouble trouble;
+        CtlBus bus;
+
+        trouble = ctl_bus_open(ctl, &bus, ret_reason);
+        if (trouble != CTL_TROUBLE_NONE)
+                return trouble;
+        trouble = ctl_fetch_status(&bus, &ret->status, ret_reason);
+        ctl_bus_close(&bus);
+        if (trouble == CTL_TROUBLE_NONE && !(ret->items = ctl_fetch_mirrors(ret->status, &ret->n)))
+                return CTL_TROUBLE_REFUSED; /* for want of memory */
+        return trouble;
+}
+
+/* Failures have been told. */
+static int read_config(const Ctl *ctl, Mirrors *ret) {
+        int r = config_log_load(ctl->config, ctl->root, &ret->config);
+
+        if (r < 0)
+                return r;
+        ret->items = calloc(ret->config->n_mirrors + 1, sizeof(*ret->items));
+        if (!ret->items)
+                return -ENOMEM;
+        for (size_t i = 0; i < ret->config->n_mirrors; i++)
+                ret->items[ret->n++] = (UsersMirror){ ret->config->mirrors[i].name, ret->config->mirrors[i].source, ret->config->mirrors[i].target };
+        return 0;
+}
+
+static bool check_names(const Mirrors *mirrors, char *const *names) {
+        for (; *names; names++) {
+                size_t i = 0;
+
+                while (i < mirrors->n && !string_equal(mirrors->items[i].name, *names))
+                        i++;
+                if (i == mirrors->n) {
+                        ctl_error("There is no mirror '%s'", *names);
+                        return false;
+                }
+        }
+        return true;
+}
+
+static void add_row(CtlTable *table, const Machine *machine, const Use *use) {
+        static const ScreenColour colours[] = { [USE_COPY] = SCREEN_GREEN, [USE_OLD] = SCREEN_YELLOW, [USE_SOURCE] = SCREEN_RED, [USE_NAMED] = SCREEN_RED };
+        _cleanup_(machine_user_done) MachineUser user = { 0 };
+        char how[64], number[16];
+
+        (void) snprintf(how, sizeof(how), "%s%s%s%s", use->open ? "open" : "", use->open && use->mapped ? "," : "", use->mapped ? "mapped" : "", use->writing ? ",writing" : "");
+        (void) snprintf(number, sizeof(number), "%u", (unsigned) use->uid);
+        (void) machine_user(machine, NULL, use->uid, &user);
+        ctl_table_row(table);
+        ctl_table_set(table, USERS_READS, use_kind_name(use->kind));
+        ctl_table_set_colour(table, USERS_READS, colours[use->kind]);
+        ctl_table_set_number(table, USERS_PID, (uint64_t) use->pid);
+        ctl_table_set(table, USERS_USER, user.name ? user.name : number);
+        ctl_table_set(table, USERS_COMMAND, use->command);
+        ctl_table_set(table, USERS_UNIT, use->unit);
+        ctl_table_set(table, USERS_HOW, *how ? how : NULL);
+        ctl_table_set(table, USERS_MIRROR, use->mirror);
+        ctl_table_set(table, USERS_PATH, use->path);
+        ctl_table_set(table, USERS_FIX, use->fix);
+}
+
+/* For people: what should be done, once for each process and way. */
+static void print_fixes(const Users *users) {
+        for (size_t i = 0; i < users->n; i++) {
+                const Use *use = &users->uses[i];
+                _cleanup_(freep) char *command = screen_text(use->command), *fix = use->fix ? screen_text(use->fix) : NULL;
+                bool told = false;
+
+                for (size_t k = 0; k < i; k++)
+                        told = told || (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
+                if (!fix || !command || told)
+                        continue;
+                (void) printf("\n%s (%d) %s the disk, though the copy is in RAM.\n  Fix: %s\n", command, use->pid, use->kind == USE_NAMED ? "is told to read" : "reads", fix);
+        }
+}
+
+static int print_users(const Ctl *ctl, CtlTable *table, const Machine *machine, const Users *users) {
+        int r;
+
+        for (size_t i = 0; i < users->n; i++)
+                add_row(table, machine, &users->uses[i]);
+        r = ctl_table_print(table);
+        if (ctl->json != CTL_JSON_OFF || r != CTL_DONE)
+                return r;
+        if (!ctl->output && !ctl->no_headings) {
+                if (users->n == 0)
+                        (void) printf("No process has a file of a mirror open, or reads the disk instead.\n");
+                print_fixes(users);
+                if (users->n_denied > 0)
+                        (void) printf("\n%zu process%s of others could not be looked into%s.\n", users->n_denied, users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; root can");
+        }
+        return fflush(stdout) == 0 ? CTL_DONE : CTL_FAILED;
+}
+
+/* Of the daemon; of the configuration if that is what is asked for, or nobody said which daemon and there is none. Failures have been told. */
+static int find_mirrors(const Ctl *ctl, Mirrors *ret) {
+        _cleanup_(freep) char *reason = NULL;
+
+        if (ctl->config || ctl->root)
+                return read_config(ctl, ret);
+        if (ask_daemon(ctl, ret, &reason) == CTL_TROUBLE_NONE)
+                return 0;
+        if (!ctl->socket && !ctl->system_bus)
+                return read_config(ctl, ret);
+        ctl_error("%s", reason ? reason : strerror(ENOMEM));
+        return -ENOTCONN;
+}
+
+int commands_users(const Ctl *ctl, char *const *arguments) {
+        _cleanup_(mirrors_done) Mirrors mirrors = { 0 };
+        _cleanup_(machine_done) Machine machine = MACHINE_NONE;
+        _cleanup_(ctl_table_freep) CtlTable *table = NULL;
+        _cleanup_(users_done) Users users = { 0 };
+        int r = ctl_table_new(&table, ctl, columns, ELEMENTSOF(columns));
+
+        if (r > 0)
+                return r;
+        if (r == 0)
+                r = machine_open(ctl->root, &machine);
+        if (r == 0 && find_mirrors(ctl, &mirrors) < 0)
+                return CTL_FAILED;
+        if (r == 0 && !check_names(&mirrors, arguments))
+                return CTL_FAILED;
+        choose(&mirrors, arguments);
+        if (r == 0)
+                r = users_find(&machine, mirrors.items, mirrors.n, &users);
+        if (r < 0) {
+                ctl_error("Failed to look at the processes: %s", strerror(-r));
+                return CTL_FAILED;
+        }
+        return print_users(ctl, table, &machine, &users);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Reading a unit with its drop-ins. See ctl/doctor/unit-view.h; what its settings mean is in ctl/doctor/unit-setting.c. */
+
+#include "ctl/doctor/unit-view.h"
+
+#include "base/ini.h"
+#include "base/strv.h"
+#include "os/fs.h"
+#include "os/unit-name.h"
+
+#include <fcntl.h>
+
+typedef struct Reader {
+        const Machine *machine;
+        UnitView *unit;
+        char **unread; /* NULL: nobody wants to know */
+} Reader;
+
+static int join(char **ret, const char *directory, const char *name) {
+        if (asprintf(ret, "%s/%s", directory, name) >= 0)
+                return 0;
+        *ret = NULL;
+        return -ENOMEM;
+}
+
+static int add_setting(UnitView *unit, const char *section, const IniItem *item, const char *file) {
+        UnitSetting *grown = reallocarray(unit->settings, unit->n_settings + 1, sizeof(*grown)), *setting;
+
+        if (!grown)
+                return -ENOMEM;
+        unit->settings = grown;
+        setting = &grown[unit->n_settings++];
+        *setting = (UnitSetting){ strdup(section), strdup(item->name), strdup(item->value), strdup(file) };
+        return setting->section && setting->key && setting->value && setting->file ? 0 : -ENOMEM;
+}
+
+static int add_wrong(UnitView *unit, const IniItem *item, const char *file) {
+        char *text;
+
+        if (asprintf(&text, "%s:%u: this line %s", file, item->line, item->wrong) < 0)
+                return -ENOMEM;
+        return strv_take(&unit->wrong, text);
+}
+
+static int parse(UnitView *unit, char *text, const char *file) {
+        const char *section = "";
+        IniReader reader;
+        IniItem item;
+        int kind, r = 0;
+
+        ini_init(&reader, text, strlen(text));
+        while (r == 0 && (kind = ini_next(&reader, &item)) != INI_END)
+                if (kind == INI_SECTION)
+                        section = item.name;
+                else if (kind == INI_ASSIGNMENT)
+                        r = add_setting(unit, section, &item, file);
+                else
+                        r = add_wrong(unit, &item, file);
+        return r;
+}
+
+/* Positive if there is such a file. */
+static int read_file(Reader *reader, const char *path) {
+        _cleanup_(freep) char *text = NULL;
+        int r;
+
+        r = machine_read(reader->machine, path, MIB, &text);
+        if (r == -ENOENT || r == -ENOTDIR || r == -ENOMEM)
+                return r == -ENOMEM ? r : 0;
+        if (r < 0) {
+                if (reader->unread && !*reader->unread)
+                        *reader->unread = strdup(path);
+                return 1;
+        }
+        r = parse(reader->unit, text, path);
+        return r < 0 ? r : 1;
+}
+
+/* The first directory that has the file decides. A link to /dev/null, or an empty file, masks. */
+static int read_own_file(Reader *reader, const char *name) {
+        size_t n;
+        const UnitDirectory *directories = unit_directories(&n);
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_(freep) char *path = NULL;
+                int r = join(&path, directories[i].path, name);
+
+                if (r == 0)
+                        r = read_file(reader, path);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        continue;
+                reader->unit->masked = reader->unit->n_settings == 0 && !(reader->unread && *reader->unread);
+                reader->unit->path = TAKE_PTR(path);
+                return 1;
+        }
+        return 0;
+}
+
+static const char *base_name(const char *path) {
+        return strrchr(path, '/') + 1;
+}
+
+static bool has_name(char *const *files, const char *name) {
+        for (; files && *files; files++)
+                if (string_equal(base_name(*files), name))
+                        return true;
+        return false;
+}
+
+static bool ends_with(const char *text, const char *suffix) {
+        size_t length = strlen(text), n = strlen(suffix);
+
+        return length >= n && strcmp(text + length - n, suffix) == 0;
+}
+
+int unitview_list_directory(const Machine *machine, const char *directory, const char *suffix, char ***files) {
+        int fd = machine_open_path(machine, directory, O_RDONLY | O_DIRECTORY), r = 0;
+        _cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        if (!dir)
+                (void) close_fd(fd);
+        while (r == 0 && dir && (entry = readdir(dir))) {
+                char *path;
+
+                if (entry->d_name[0] == '.' || !ends_with(entry->d_name, suffix) || has_name(*files, entry->d_name))
+                        continue;
+                r = join(&path, directory, entry->d_name);
+                if (r == 0)
+                        r = strv_take(files, path);
+        }
+        return r;
+}
+
+static int compare_names(const void *a, const void *b) {
+        return strcmp(base_name(*(char *const *) a), base_name(*(char *const *) b));
+}
+
+static int list_drop_ins(const Machine *machine, const char *name, char ***files) {
+        size_t n;
+        const UnitDirectory *directories = unit_directories(&n);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                _cleanup_(freep) char *path = NULL;
+
+                if (asprintf(&path, "%s/%s.d", directories[i].path, name) < 0) {
+                        path = NULL;
+                        return -ENOMEM;
+                }
+                r = unitview_list_directory(machine, path, ".conf", files);
+        }
+        return r;
+}
+
+/* "foo-bar@x.service": foo-bar@x.service.d, foo-bar@.service.d, foo-.service.d, service.d (systemd.unit(5)); of files with one name the most special counts. */
+static int find_drop_ins(const Machine *machine, const char *name, char ***files) {
+        const char *at = strchr(name, '@'), *type = strrchr(name, '.');
+        _cleanup_(freep) char *wider = strdup(name);
+        int r;
+
+        if (!wider)
+                return -ENOMEM;
+        r = list_drop_ins(machine, name, files);
+        if (r == 0 && at && at + 1 < type) {
+                (void) sprintf(wider, "%.*s%s", (int) (at + 1 - name), name, type);
+                r = list_drop_ins(machine, wider, files);
+        }
+        for (const char *dash = type; r == 0 && dash > name; dash--)
+                if (dash < type && *dash == '-' && (!at || dash < at)) {
+                        (void) sprintf(wider, "%.*s%s", (int) (dash + 1 - name), name, type);
+                        r = list_drop_ins(machine, wider, files);
+                }
+        if (r == 0)
+                r = list_drop_ins(machine, type + 1, files);
+        if (*files)
+                qsort(*files, strv_length(*files), sizeof(char *), compare_names);
+        return r;
+}
+
+static int read_own(Reader *reader, const char *name) {
+        const char *at = strchr(name, '@'), *type = strrchr(name, '.');
+        _cleanup_(freep) char *template = NULL;
+        int r = read_own_file(reader, name);
+
+        if (r != 0 || !at)
+                return r;
+        if (asprintf(&template, "%.*s%s", (int) (at + 1 - name), name, type) < 0) {
+                template = NULL;
+                return -ENOMEM;
+        }
+        return read_own_file(reader, template);
+}
+
+/* What `systemctl enable` and `add-requires` have made of a dependency: links in NAME.requires/ and NAME.wants/. */
+static int read_links(Reader *reader) {
+        static const char *const kinds[][2] = { { "requires", "Requires" }, { "wants", "Wants" } };
+        size_t n;
+        const UnitDirectory *directories = unit_directories(&n);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < n * ELEMENTSOF(kinds); i++) {
+                const char *const *kind = kinds[i % ELEMENTSOF(kinds)];
+                _cleanup_(strv_freep) char **links = NULL;
+                _cleanup_(freep) char *path = NULL;
+
+                if (asprintf(&path, "%s/%s.%s", directories[i / ELEMENTSOF(kinds)].path, reader->unit->name, kind[0]) < 0) {
+                        path = NULL;
+                        return -ENOMEM;
+                }
+                r = unitview_list_directory(reader->machine, path, "", &links);
+                for (char **link = links; r == 0 && link && *link; link++) {
+                        IniItem item = { .name = (char *) kind[1], .value = (char *) base_name(*link) };
+
+                        r = add_setting(reader->unit, "Unit", &item, *link);
+                }
+        }
+        return r;
+}
+
+int unitview_load(const Machine *machine, const char *name, UnitView **ret, char **ret_unread) {
+        _cleanup_(unitview_freep) UnitView *unit = calloc(1, sizeof(*unit));
+        Reader reader = { .machine = machine, .unit = unit, .unread = ret_unread };
+        _cleanup_(strv_freep) char **drop_ins = NULL;
+        int r;
+
+        assert(strrchr(name, '.'));
+        if (ret_unread)
+                *ret_unread = NULL;
+        if (!unit || !(unit->name = strdup(name)))
+                return -ENOMEM;
+        r = read_own(&reader, name);
+        if (r >= 0)
+                r = find_drop_ins(machine, name, &drop_ins);
+        for (char **file = drop_ins; r >= 0 && file && *file; file++)
+                r = read_file(&reader, *file);
+        if (r >= 0)
+                r = read_links(&reader);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(unit);
+        return (*ret)->path ? 0 : UNITVIEW_ABSENT;
+}
+
+UnitView *unitview_free(UnitView *unit) {
+        if (!unit)
+                return NULL;
+        for (size_t i = 0; i < unit->n_settings; i++) {
+                free(unit->settings[i].section);
+                free(unit->settings[i].key);
+                free(unit->settings[i].value);
+                free(unit->settings[i].file);
+        }
+        free(unit->settings);
+        (void) strv_free(unit->wrong);
+        free(unit->name);
+        free(unit->path);
+        free(unit);
+        return NULL;
+}
+
+int unitview_names(const Machine *machine, const char *suffix, char ***ret) {
+        _cleanup_(strv_freep) char **files = NULL;
+        size_t n;
+        const UnitDirectory *directories = unit_directories(&n);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = unitview_list_directory(machine, directories[i].path, suffix, &files);
+        if (r < 0)
+                return r;
+        if (files)
+                qsort(files, strv_length(files), sizeof(char *), compare_names);
+        for (char **file = files; file && *file; file++)
+                memmove(*file, base_name(*file), strlen(base_name(*file)) + 1);
+        if (!files && !(files = calloc(1, sizeof(char *))))
+                return -ENOMEM;
+        *ret = TAKE_PTR(files);
+        return 0;
+}

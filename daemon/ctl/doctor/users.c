@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Who uses what. See ctl/doctor/users.h.
+ *
+ * A file is known by its path where the process sees the same mounts as we do, and by device and inode where it does not: in a container, or behind a bind mount. Of
+ * a mirror all inodes are known from one look at it; those of a source are looked up only when a process of that kind has a file of its device. */
+
+#include "ctl/doctor/users.h"
+
+#include "base/path.h"
+#include "base/strv.h"
+#include "base/text.h"
+#include "ctl/doctor/engine.h"
+#include "ctl/doctor/procfs.h"
+#include "os/fs.h"
+#include "tree/manifest.h"
+#include "tree/scan.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+typedef struct Inode {
+        uint64_t ino;
+        const char *path; /* of the mirror's manifest */
+} Inode;
+
+typedef struct Tree {
+        const UsersMirror *mirror;
+        char *source, *target;  /* without links */
+        Manifest *copies;       /* what is in the mirror */
+        uint64_t target_dev, source_dev;
+        bool own_device;        /* the whole device is the mirror's */
+        Inode *copy_inodes, *source_inodes; /* sorted */
+        size_t n_copy_inodes, n_source_inodes;
+        bool source_listed;
+} Tree;
+
+typedef struct Search {
+        const Machine *machine;
+        Tree *trees;
+        size_t n_trees;
+        Users users;
+        const Process *process; /* whose turn it is */
+        EngineLocation *locations;
+        size_t n_locations;
+        size_t first;           /* of its uses */
+} Search;
+
+const char *use_kind_name(UseKind kind) {
+        static const char *const names[] = { [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "told-disk" };
+
+        return names[kind];
+}
+
+/* @path below @directory from there on, "." for the directory itself. */
+static const char *relative(const char *path, const char *directory) {
+        const char *rest = path + strlen(directory);
+
+        rest += *rest == '/';
+        return *rest ? rest : ".";
+}
+
+static int compare_inodes(const void *a, const void *b) {
+        const Inode *left = a, *right = b;
+
+        return (left->ino > right->ino) - (left->ino < right->ino);
+}
+
+static const char *find_inode(const Inode *inodes, size_t n, uint64_t ino) {
+        Inode key = { .ino = ino };
+        const Inode *found = n > 0 ? bsearch(&key, inodes, n, sizeof(key), compare_inodes) : NULL;
+
+        return found ? found->path : NULL;
+}
+
+static bool is_copy(const Entry *entry) {
+        return entry && (entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK);
+}
+
+static int list_copies(Tree *tree, int fd) {
+        ScanOptions options = { .mirror = true, .layout = LAYOUT_PLAIN, .root = tree->target };
+        struct stat st, parent;
+        int r;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        tree->target_dev = st.st_dev;
+        tree->own_device = fstatat(fd, "..", &parent, 0) == 0 && parent.st_dev != st.st_dev;
+        r = scan_tree(fd, &options, &tree->copies);
+        if (r < 0)
+                return r;
+        tree->copy_inodes = calloc(MAX(tree->copies->n_entries, (size_t) 1), sizeof(Inode));
+        if (!tree->copy_inodes)
+                return -ENOMEM;
+        for (size_t i = 0; i < tree->copies->n_entries; i++)
+                if (is_copy(&tree->copies->entries[i]))
+                        tree->copy_inodes[tree->n_copy_inodes++] = (Inode){ tree->copies->entries[i].ino, tree->copies->entries[i].path };
+        qsort(tree->copy_inodes, tree->n_copy_inodes, sizeof(Inode), compare_inodes);
+        return 0;
+}
+
+static int resolve(const Machine *machine, const char *path, char **ret) {
+        int r = machine_resolve(machine, path, ret);
+
+        if (r < 0 && r != -ENOMEM)
+                *ret = strdup(path);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int read_tree(const Machine *machine, const UsersMirror *mirror, Tree *tree) {
+        _cleanup_(close_fdp) int target = -1, source = -1;
+        struct stat st;
+        int r;
+
+        tree->mirror = mirror;
+        r = resolve(machine, mirror->source, &tree->source);
+        if (r == 0)
+                r = resolve(machine, mirror->target, &tree->target);
+        if (r < 0)
+                return r;
+        source = machine_open_path(machine, tree->source, O_PATH | O_DIRECTORY);
+        if (source >= 0 && fstat(source, &st) == 0)
+                tree->source_dev = st.st_dev;
+        target = machine_open_path(machine, tree->target, O_RDONLY | O_DIRECTORY);
+        r = target < 0 ? target : list_copies(tree, target);
+        if (r < 0 && r != -ENOMEM && !tree->copies)
+                return manifest_new(&tree->copies); /* there is no mirror, or it is not for us: nothing in it */
+        return r;
+}
+
+static int list_sources(const Machine *machine, Tree *tree) {
+        _cleanup_(close_fdp) int fd = machine_open_path(machine, tree->source, O_PATH | O_DIRECTORY);
+
+        tree->source_listed = true;
+        tree->source_inodes = calloc(MAX(tree->n_copy_inodes, (size_t) 1), sizeof(Inode));
+        if (!tree->source_inodes)
+                return -ENOMEM;
+        for (size_t i = 0; fd >= 0 && i < tree->n_copy_inodes; i++) {
+                const char *path = tree->copy_inodes[i].path;
+                struct stat st;
+
+                if (fs_stat_beneath(fd, path, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == tree->source_dev)
+                        tree->source_inodes[tree->n_source_inodes++] = (Inode){ st.st_ino, path };
+        }
+        qsort(tree->source_inodes, tree->n_source_inodes, sizeof(Inode), compare_inodes);
+        return 0;
+}
+
+static void tree_done(Tree *tree) {
+        free(tree->source);
+        free(tree->target);
+        free(tree->copy_inodes);
+        free(tree->source_inodes);
+        (void) manifest_free(tree->copies);
+}
+
+/* The use of this process, found again or new. NULL on ENOMEM. */
+static Use *take_use(Search *search, UseKind kind, const Tree *tree, const char *path) {
+        Users *users = &search->users;
+        Use *grown, *use;
+
+        for (size_t i = search->first; i < users->n; i++)
+                if (users->uses[i].kind == kind && users->uses[i].mirror == tree->mirror->name && string_equal(users->uses[i].path, path))
+                        return &users->uses[i];
+        grown = reallocarray(users->uses, users->n + 1, sizeof(*grown));
+        if (!grown)
+                return NULL;
+        users->uses = grown;
+        use = &grown[users->n++];
+        *use = (Use){ .kind = kind, .mirror = tree->mirror->name, .path = strdup(path), .pid = search->process->pid, .uid = search->process->uid,
+                      .command = strdup(search->process->command), .unit = search->process->unit ? strdup(search->process->unit) : NULL };
+        return use->path && use->command && (use->unit || !search->process->unit) ? use : NULL;
+}
+
+/* What this process was told that leads to @path on the disk. What Ollama was told counts before what it told its llama-server. */
+static const EngineLocation *find_location(const Search *search, const char *path) {
+        const EngineLocation *found = NULL;
+
+        for (size_t i = 0; i < search->n_locations; i++) {
+                const EngineLocation *location = &search->locations[i];
+
+                if (path_is_below(path, location->path) && (!found || string_equal(location->setting, "OLLAMA_MODELS")))
+                        found = location;
+        }
+        return found;
+}
+
+/* Only a location within the source can be moved into the mirror whole. */
+static int make_fix(const Search *search, const Tree *tree, const EngineLocation *location, Use *use) {
+        _cleanup_(freep) char *better = NULL;
+
+        if (location && path_is_below(location->path, tree->source)) {
+                if (asprintf(&better, "%s%s", tree->mirror->target, location->path + strlen(tree->source)) < 0) {
+                        better = NULL;
+                        return -ENOMEM;
+                }
+                use->fix = engine_advice(location, better, search->process->unit);
+        } else if (asprintf(&use->fix, "let it read %s/%s%s", tree->mirror->target, use->path, search->process->contained ? ", given to its container" : "") < 0)
+                use->fix = NULL;
+        return use->fix ? 0 : -ENOMEM;
+}
+
+static int add_use(Search *search, UseKind kind, const Tree *tree, const char *path, const ProcessFile *file) {
+        _cleanup_(freep) char *full = NULL;
+        Use *use = take_use(search, kind, tree, path);
+
+        if (!use)
+                return -ENOMEM;
+        use->open = use->open || !file->mapped;
+        use->mapped = use->mapped || file->mapped;
+        use->writing = use->writing || file->writing;
+        if (kind != USE_SOURCE || use->fix)
+                return 0;
+        if (asprintf(&full, "%s/%s", tree->source, path) < 0) {
+                full = NULL;
+                return -ENOMEM;
+        }
+        return make_fix(search, tree, find_location(search, full), use);
+}
+
+static bool is_private(const char *path) {
+        return path_is_below(path, SCAN_PRIVATE);
+}
+
+/* Positive if it is of the mirror, and if that is all there is to it. */
+static int match_copy(Search *search, const Tree *tree, const ProcessFile *file) {
+        const char *path = file->elsewhere || !path_is_below(file->path, tree->target) ? NULL : relative(file->path, tree->target);
+        bool same_device = file->dev != 0 && file->dev == tree->target_dev;
+        const char *known = same_device ? find_inode(tree->copy_inodes, tree->n_copy_inodes, file->ino) : NULL;
+        int r;
+
+        if (known)
+                r = add_use(search, USE_COPY, tree, known, file);
+        else if (path && is_private(path))
+                return 1;
+        else if (path)
+                r = add_use(search, file->deleted ? USE_OLD : USE_COPY, tree, path, file);
+        else if (same_device && tree->own_device && file->deleted)
+                r = add_use(search, USE_OLD, tree, file->path, file);
+        else
+                return 0;
+        return r < 0 ? r : 1;
+}
+
+static int match_source(Search *search, Tree *tree, const ProcessFile *file) {
+        const char *path = NULL;
+        int r = 0;
+
+        if (!file->elsewhere && !file->deleted && path_is_below(file->path, tree->source)) {
+                path = relative(file->path, tree->source);
+                path = is_copy(manifest_find(tree->copies, path)) ? path : NULL;
+        } else if (file->elsewhere && file->dev != 0 && file->dev == tree->source_dev) {
+                r = tree->source_listed ? 0 : list_sources(search->machine, tree);
+                path = r == 0 ? find_inode(tree->source_inodes, tree->n_source_inodes, file->ino) : NULL;
+        }
+        if (r < 0 || !path)
+                return r;
+        r = add_use(search, USE_SOURCE, tree, path, file);
+        return r < 0 ? r : 1;
+}
+
+static int match_file(const ProcessFile *file, void *userdata) {
+        Search *search = userdata;
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < search->n_trees; i++)
+                r = match_copy(search, &search->trees[i], file);
+        for (size_t i = 0; r == 0 && i < search->n_trees; i++)
+                r = match_source(search, &search->trees[i], file);
+        return r < 0 ? r : 0;
+}
+
+/* What the process was told, if it is an engine; of others a path on the command line means little. */
+static int read_locations(Search *search) {
+        _cleanup_(strv_freep) char **environment = NULL;
+        EngineKind kind = engine_of_command(search->process->arguments);
+        int r;
+
+        if (kind == ENGINE_OTHER || search->process->contained)
+                return 0;
+        r = procfs_environment(search->machine, search->process->pid, &environment);
+        if (r < 0)
+                return r;
+        r = engine_locations(kind, search->process->arguments, environment, NULL, &search->locations, &search->n_locations);
+        for (size_t i = 0; r == 0 && i < search->n_locations; i++) {
+                char *resolved = NULL;
+
+                r = resolve(search->machine, search->locations[i].path, &resolved);
+                if (r < 0)
+                        break;
+                free(search->locations[i].path);
+                search->locations[i].path = resolved;
+        }
+        return r;
+}
+
+/* The settings that lead to the disk, unless a file that is read there has told that already. */
+static int match_locations(Search *search) {
+        int r = 0;
+
+        for (size_t i = search->first; i < search->users.n; i++)
+                if (search->users.uses[i].kind == USE_SOURCE)
+                        return 0;
+        for (size_t i = 0; r == 0 && i < search->n_locations; i++)
+                for (size_t k = 0; r == 0 && k < search->n_trees; k++) {
+                        const char *path = search->locations[i].path;
+                        Tree *tree = &search->trees[k];
+                        Use *use;
+
+                        if (!path_is_below(path, tree->source) || path_is_below(path, tree->target))
+                                continue;
+                        if (!string_equal(path, tree->source) && !manifest_find(tree->copies, relative(path, tree->source)))
+                                continue; /* it is not in RAM, where else should it be read */
+                        use = take_use(search, USE_NAMED, tree, relative(path, tree->source));
+                        r = use ? use->fix ? 0 : make_fix(search, tree, find_location(search, path), use) : -ENOMEM;
+                }
+        return r;
+}
+
+static int look_at_process(Search *search, const Process *process) {
+        int r;
+
+        /* the daemon reads sources because that is its work; threads of the kernel have no files */
+        if (string_equal(process->command, "shmstaged") || process->pid == getpid() || !process->arguments[0])
+                return 0;
+        search->process = process;
+        search->first = search->users.n;
+        r = read_locations(search);
+        if (r == 0)
+                r = procfs_files(search->machine, process->pid, match_file, search);
+        search->users.n_denied += r == PROCFS_DENIED;
+        if (r >= 0)
+                r = match_locations(search);
+        engine_locations_free(search->locations, search->n_locations);
+        search->locations = NULL;
+        search->n_locations = 0;
+        return r;
+}
+
+static void search_done(Search *search) {
+        for (size_t i = 0; i < search->n_trees; i++)
+                tree_done(&search->trees[i]);
+        free(search->trees);
+        users_done(&search->users);
+}
+
+int users_find(const Machine *machine, const UsersMirror *mirrors, size_t n, Users *ret) {
+        _cleanup_(search_done) Search search = { .machine = machine, .trees = calloc(MAX(n, (size_t) 1), sizeof(Tree)) };
+        _cleanup_(procfs_list_done) ProcessList processes = { 0 };
+        int r = search.trees ? 0 : -ENOMEM;
+
+        for (; r == 0 && search.n_trees < n; search.n_trees++)
+                r = read_tree(machine, &mirrors[search.n_trees], &search.trees[search.n_trees]);
+        if (r == 0)
+                r = procfs_list(machine, &processes);
+        for (size_t i = 0; r == 0 && i < processes.n; i++)
+                r = look_at_process(&search, &processes.items[i]);
+        if (r < 0)
+                return r;
+        *ret = search.users;
+        search.users = (Users){ 0 };
+        return 0;
+}
+
+void users_done(Users *users) {
+        for (size_t i = 0; i < users->n; i++) {
+                free(users->uses[i].path);
+                free(users->uses[i].command);
+                free(users->uses[i].unit);
+                free(users->uses[i].fix);
+        }
+        free(users->uses);
+        *users = (Users){ 0 };
+}
+
+char *users_of(const Users *users, const char *mirror, const char *path) {
+        char *text = strdup("");
+
+        for (size_t i = 0; text && i < users->n; i++) {
+                const Use *use = &users->uses[i];
+
+                if (use->kind != USE_COPY || !string_equal(use->mirror, mirror) || !string_equal(use->path, path))
+                        continue;
+                if (text_append(&text, "%s%s(%d)", *text ? ", " : "", use->command, use->pid) < 0) {
+                        free(text);
+                        return NULL;
+                }
+        }
+        return text;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What shmstagectl prints as JSON. See ctl/json-output.h. */
+
+#include "ctl/json-output.h"
+
+#include "base/text.h"
+
+json_t *ctl_json_path(const char *path) {
+        _cleanup_(freep) char *escaped = text_escape(path, false);
+
+        return escaped ? json_string(escaped) : NULL;
+}
+
+json_t *ctl_json_text(const char *text) {
+        json_t *json = json_string(text); /* refuses what is not UTF-8 */
+
+        return json ? json : ctl_json_path(text);
+}
+
+json_t *ctl_json_number(uint64_t number) {
+        return number > INT64_MAX ? json_null() : json_integer((json_int_t) number);
+}
+
+int ctl_json_print(const Ctl *ctl, const json_t *value, FILE *out) {
+        size_t flags = JSON_ENCODE_ANY | (ctl->json == CTL_JSON_PRETTY ? JSON_INDENT(2) : JSON_COMPACT);
+
+        if (!value)
+                return -ENOMEM;
+        if (json_dumpf(value, out, flags) < 0 || fputc('\n', out) == EOF || fflush(out) != 0)
+                return errno > 0 ? -errno : -EIO;
+        return 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Replies of the daemon as JSON. See ctl/reply.h. */
+
+#include "ctl/reply.h"
+
+int ctl_reply_path(sd_bus_message *message, char **ret) {
+        const void *bytes;
+        size_t length;
+        char *path;
+        int r = sd_bus_message_read_array(message, 'y', &bytes, &length);
+
+        if (r < 0)
+                return r;
+        if (length > 0 && memchr(bytes, '\0', length))
+                return -EBADMSG;
+        path = strndup(length > 0 ? bytes : "", length);
+        if (!path)
+                return -ENOMEM;
+        *ret = path;
+        return 0;
+}
+
+static int read_bytes(sd_bus_message *message, json_t **ret) {
+        _cleanup_(freep) char *path = NULL;
+        int r = ctl_reply_path(message, &path);
+
+        if (r == 0)
+                *ret = ctl_json_path(path);
+        return r;
+}
+
+static int read_object(sd_bus_message *message, const char *contents, json_t **ret) {
+        _cleanup_(freep) char *inner = strndup(contents + 1, strlen(contents) - 2); /* without the braces */
+        json_t *object = json_object();
+        int r = object && inner ? sd_bus_message_enter_container(message, 'a', contents) : -ENOMEM;
+
+        while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', inner)) > 0) {
+                json_t *value = NULL;
+                const char *key;
+
+                r = sd_bus_message_read(message, "s", &key);
+                if (r >= 0)
+                        r = ctl_reply_json(message, &value);
+                if (r >= 0)
+                        r = json_object_set_new(object, key, value) < 0 ? -ENOMEM : sd_bus_message_exit_container(message);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(message);
+        if (r < 0) {
+                json_decref(object);
+                return r;
+        }
+        *ret = object;
+        return 0;
+}
+
+static int read_list(sd_bus_message *message, char type, const char *contents, json_t **ret) {
+        json_t *list = json_array();
+        int r = list ? sd_bus_message_enter_container(message, type, contents) : -ENOMEM;
+
+        while (r >= 0 && (r = sd_bus_message_at_end(message, false)) == 0) {
+                json_t *value = NULL;
+
+                r = ctl_reply_json(message, &value);
+                if (r >= 0 && json_array_append_new(list, value) < 0)
+                        r = -ENOMEM;
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(message);
+        if (r < 0) {
+                json_decref(list);
+                return r;
+        }
+        *ret = list;
+        return 0;
+}
+
+static int read_basic(sd_bus_message *message, char type, json_t **ret) {
+        union {
+                const char *s;
+                uint8_t y;
+                int b;
+                int16_t n;
+                uint16_t q;
+                int32_t i;
+                uint32_t u;
+                int64_t x;
+                uint64_t t;
+                double d;
+        } value = {};
+        int r = sd_bus_message_read_basic(message, type, &value);
+
+        if (r < 0)
+                return r;
+        switch (type) {
+        case 's':
+        case 'o':
+        case 'g':
+                *ret = ctl_json_text(value.s);
+                break;
+        case 'b':
+                *ret = json_boolean(value.b);
+                break;
+        case 'y':
+                *ret = json_integer(value.y);
+                break;
+        case 'n':
+                *ret = json_integer(value.n);
+                break;
+        case 'q':
+                *ret = json_integer(value.q);
+                break;
+        case 'i':
+                *ret = json_integer(value.i);
+                break;
+        case 'u':
+                *ret = json_integer(value.u);
+                break;
+        case 'x':
+                *ret = json_integer(value.x);
+                break;
+        case 't':
+                *ret = ctl_json_number(value.t);
+                break;
+        case 'd':
+                *ret = json_real(value.d);
+                break;
+        default:
+                return -EBADMSG;
+        }
+        return 0;
+}
+
+int ctl_reply_json(sd_bus_message *message, json_t **ret) {
+        const char *contents;
+        char type;
+        int r = sd_bus_message_peek_type(message, &type, &contents);
+
+        if (r <= 0)
+                return r < 0 ? r : -EBADMSG;
+        *ret = NULL;
+        if (type == 'v') {
+                r = sd_bus_message_enter_container(message, 'v', contents);
+                if (r >= 0)
+                        r = ctl_reply_json(message, ret);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(message);
+        } else if (type == 'a' && strcmp(contents, "y") == 0)
+                r = read_bytes(message, ret);
+        else if (type == 'a' && contents[0] == '{')
+                r = read_object(message, contents, ret);
+        else if (type == 'a' || type == 'r')
+                r = read_list(message, type, contents, ret);
+        else
+                r = read_basic(message, type, ret);
+        return r < 0 ? r : *ret ? 0 : -ENOMEM;
+}
+
+uint64_t ctl_reply_number(const json_t *object, const char *key) {
+        json_int_t value = json_integer_value(json_object_get(object, key));
+
+        return value > 0 ? (uint64_t) value : 0;
+}
+
+const char *ctl_reply_text(const json_t *object, const char *key) {
+        const char *text = json_string_value(json_object_get(object, key));
+
+        return text && *text ? text : NULL;
+}
+
+bool ctl_reply_flag(const json_t *object, const char *key) {
+        return json_is_true(json_object_get(object, key));
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The ollama layout: the directory OLLAMA_MODELS. See layout/kind.h.
+ *
+ *      blobs/sha256-<64 hex>                  content, shared by models; every other name there is being written
+ *      manifests/HOST/NAMESPACE/MODEL/TAG     what a model is made of
+ *      ollama-safetensors*                    scratch of "ollama create", with absolute links
+ *
+ * Further directories whose names begin with "manifest" are taken for manifests of a kind to come; what else there is, is plain. */
+
+#include "layout/kind.h"
+
+static bool recognise(const Manifest *tree) {
+        bool blobs = false, manifests = false;
+
+        for (size_t i = 0; i < tree->n_entries; i++) {
+                const Entry *e = &tree->entries[i];
+                const char *blob = layout_below(e->path, "blobs"), *manifest = layout_below(e->path, "manifests");
+
+                if (e->type == ENTRY_DIRECTORY) {
+                        blobs = blobs || string_equal(e->path, "blobs");
+                        manifests = manifests || string_equal(e->path, "manifests");
+                } else if ((blob && layout_is_ollama_blob(blob, NULL)) || (manifest && layout_depth(manifest) == 4))
+                        return true;
+        }
+        return blobs && manifests;
+}
+
+/* What follows the directory of manifests at the top, or NULL. */
+static const char *below_manifests(const char *path) {
+        const char *slash = strchr(path, '/');
+
+        return slash && strncmp(path, "manifest", 8) == 0 ? slash + 1 : NULL;
+}
+
+static bool has_hidden_part(const char *path) {
+        return path[0] == '.' || strstr(path, "/.");
+}
+
+static LayoutRole role_of_manifest(const char *path, const char *rest) {
+        size_t depth = layout_depth(rest);
+
+        if (has_hidden_part(rest) || layout_is_scratch(rest, true))
+                return LAYOUT_UNFINISHED;
+        if (!layout_below(path, "manifests"))
+                return LAYOUT_POINTER;
+        if (depth > 4)
+                return LAYOUT_UNFINISHED;
+        return depth == 4 ? LAYOUT_POINTER : LAYOUT_CONTENT; /* a directory on the way */
+}
+
+static LayoutRole role(const char *path) {
+        const char *blob = layout_below(path, "blobs"), *manifest = below_manifests(path);
+
+        if (blob)
+                return layout_is_ollama_blob(blob, NULL) ? LAYOUT_CONTENT : LAYOUT_UNFINISHED;
+        if (manifest)
+                return role_of_manifest(path, manifest);
+        if (strncmp(path, "ollama-safetensors", 18) == 0)
+                return LAYOUT_UNFINISHED;
+        return layout_plain.role(path);
+}
+
+static bool claim(const char *path, Claim *ret) {
+        const char *blob = layout_below(path, "blobs");
+
+        return blob && layout_is_ollama_blob(blob, ret);
+}
+
+/* Manifests are rewritten in place: through a link, that would be on the disk. */
+static bool may_link(const char *path) {
+        return !below_manifests(path);
+}
+
+static bool is_shared(const char *path) {
+        return claim(path, &(Claim){});
+}
+
+static bool is_counted(const char *path, bool directory) {
+        LayoutRole r = role(path);
+
+        if (directory || layout_below(path, "blobs"))
+                return false;
+        return below_manifests(path) ? r == LAYOUT_POINTER : r != LAYOUT_UNFINISHED;
+}
+
+const LayoutType layout_ollama = {
+        .name = "ollama",
+        .recognise = recognise,
+        .role = role,
+        .claim = claim,
+        .may_link = may_link,
+        .is_shared = is_shared,
+        .is_counted = is_counted,
+};

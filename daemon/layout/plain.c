@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The plain layout: what holds in any tree. llama.cpp, LM Studio, LocalAI, koboldcpp, vLLM and everything that is copied by hand. See
+ * layout/kind.h. */
+
+#include "layout/kind.h"
+
+#include <fnmatch.h>
+
+/* The list of shards of a model in several files, of safetensors or of the older kind */
+static bool is_index(const char *name) {
+        static const char *const patterns[] = {
+                "*.safetensors.index.json", "*.safetensors.index.*.json", "*.bin.index.json", "*.bin.index.*.json",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(patterns); i++)
+                if (fnmatch(patterns[i], name, 0) == 0)
+                        return true;
+        return false;
+}
+
+/* llama.cpp opens the first file of a split model and takes the others by their names. Only GGUF counts from one; others that look like it (parquet)
+ * count from zero, and a last one that never comes would be waited for. */
+static bool is_first_shard(const char *name) {
+        return fnmatch("*-00001-of-[0-9][0-9][0-9][0-9][0-9].gguf", name, 0) == 0 && fnmatch("*-of-0000[01].gguf", name, 0) != 0;
+}
+
+/* "hf download --local-dir" notes beside a file which version it is, and believes that. */
+static bool is_record_of_download(const char *path) {
+        static const char place[] = ".cache/huggingface/download/";
+        const char *s = strstr(path, place);
+
+        return s && (s == path || s[-1] == '/') && fnmatch("?*.metadata", s + strlen(place), 0) == 0;
+}
+
+static LayoutRole role(const char *path) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *extension = strrchr(name, '.');
+        bool pointer = false;
+
+        if (layout_is_scratch(path, true))
+                return LAYOUT_UNFINISHED;
+        if (string_equal(extension, ".json"))
+                pointer = is_index(name);
+        else if (string_equal(extension, ".gguf"))
+                pointer = is_first_shard(name);
+        else if (string_equal(extension, ".yaml") || string_equal(extension, ".yml"))
+                pointer = !slash; /* LocalAI */
+        else if (string_equal(extension, ".metadata"))
+                pointer = is_record_of_download(path);
+        return pointer ? LAYOUT_POINTER : LAYOUT_CONTENT;
+}
+
+/* A store of Ollama or of Hugging Face may stand somewhere in the tree. */
+static bool claim(const char *path, Claim *ret) {
+        const char *slash = strrchr(path, '/');
+
+        if (!slash || slash - path < 5 || strncmp(slash - 5, "blobs", 5) != 0 || (slash - path > 5 && slash[-6] != '/'))
+                return false;
+        return layout_is_ollama_blob(slash + 1, ret) || layout_is_hub_blob(slash + 1, ret);
+}
+
+static bool may_link(const char *path) {
+        (void) path;
+        return true;
+}
+
+static bool is_shared(const char *path) {
+        (void) path;
+        return false;
+}
+
+static bool is_counted(const char *path, bool directory) {
+        return !directory && role(path) != LAYOUT_UNFINISHED;
+}
+
+const LayoutType layout_plain = {
+        .name = "plain",
+        .role = role,
+        .claim = claim,
+        .may_link = may_link,
+        .is_shared = is_shared,
+        .is_counted = is_counted,
+};

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The list of what a pointer names. See layout/reference-list.h. */
+
+#include "layout/reference-list.h"
+
+void references_done(References *references) {
+        for (size_t i = 0; i < references->n; i++)
+                free(references->items[i].path);
+        free(references->items);
+        *references = (References){};
+}
+
+int references_add(References *references, char *path, uint64_t size, bool pointer) {
+        size_t n = references->n;
+
+        if (!path)
+                return -ENOMEM;
+        if (n == 0 || (n >= 16 && (n & (n - 1)) == 0)) { /* room for 16, then twice as much each time */
+                Reference *grown = reallocarray(references->items, MAX(2 * n, (size_t) 16), sizeof(Reference));
+
+                if (!grown) {
+                        free(path);
+                        return -ENOMEM;
+                }
+                references->items = grown;
+        }
+        references->items[references->n++] = (Reference){ .path = path, .size = size, .pointer = pointer };
+        return 0;
+}
+
+static int compare_references(const void *a, const void *b) {
+        return strcmp(((const Reference *) a)->path, ((const Reference *) b)->path);
+}
+
+int references_sort(References *references) {
+        bool agree = true;
+        size_t kept = 0;
+
+        if (references->n > 0)
+                qsort(references->items, references->n, sizeof(Reference), compare_references);
+        for (size_t i = 0; i < references->n; i++) {
+                Reference *item = &references->items[i], *last = kept > 0 ? &references->items[kept - 1] : NULL;
+
+                if (!last || strcmp(last->path, item->path) != 0) {
+                        references->items[kept++] = *item;
+                        continue;
+                }
+                agree = agree && (item->size == last->size || item->size == UINT64_MAX || last->size == UINT64_MAX);
+                last->size = MIN(last->size, item->size);
+                last->pointer = last->pointer || item->pointer;
+                free(item->path);
+        }
+        references->n = kept;
+        return agree ? 0 : REFERENCES_DISAGREE;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The life of a mirror: attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> watch the mirror -> settled, and again when
+ * something has changed. The way back to the disk goes on beside it. For mirror/mirror.c. */
+
+#include "mirror/state.h"
+
+void mirrorcycle_begin(Mirror *m);
+/* It is time to look; @userdata is the mirror. */
+void mirrorcycle_look(void *userdata);
+/* The disk is as the mirror wants it, and nothing is on its way. */
+bool mirrorcycle_may_sweep(void *userdata);
+/* For scrub.h: the mirror is at rest; every change of it is reported; something is to be looked at. */
+bool mirrorcycle_may_scrub(void *userdata);
+bool mirrorcycle_is_watched(void *userdata);
+void mirrorcycle_on_strange_file(void *userdata);
+/* The mirror is watched now. */
+void mirrorcycle_finish_start(Mirror *m);
+/* See mirror.h. */
+bool mirrorcycle_fits(Mirror *m);
+void mirrorcycle_proceed(Mirror *m);

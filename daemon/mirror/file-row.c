@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The lists of a mirror side by side. See mirror/file-row.h. */
+
+#include "mirror/file-row.h"
+
+#include "stage/copy-method.h"
+
+/* ---- which lists there are ---- */
+
+static void choose_lists(RowWalk *walk) {
+        const Mirror *m = walk->mirror;
+        bool planned = (m->state == MIRROR_PLANNED || m->state == MIRROR_STAGING) && m->look.source;
+        const Fates *fates = planned ? &m->planned : &m->fates;
+
+        walk->base = mirrorstate_is_attached(m) ? m->attachment.base : NULL;
+        if (!walk->base)
+                return;
+        walk->source = planned ? m->look.source : m->source;
+        if (fates->source && fates->source == walk->source) {
+                walk->fates = fates;
+                walk->strays = fates->strays;
+        }
+}
+
+static int compare_withheld(const void *a, const void *b) {
+        return strcmp((*(const WithheldFile *const *) a)->path, (*(const WithheldFile *const *) b)->path);
+}
+
+int rowwalk_init(RowWalk *walk, const Mirror *mirror) {
+        const Withheld *withheld = &mirror->withheld;
+
+        *walk = (RowWalk){ .mirror = mirror };
+        choose_lists(walk);
+        if (withheld->n == 0)
+                return 0;
+        walk->withheld = calloc(withheld->n, sizeof(WithheldFile *));
+        if (!walk->withheld)
+                return -ENOMEM;
+        for (size_t i = 0; i < withheld->n; i++)
+                walk->withheld[i] = &withheld->files[i];
+        walk->n_withheld = withheld->n;
+        qsort(walk->withheld, walk->n_withheld, sizeof(WithheldFile *), compare_withheld);
+        return 0;
+}
+
+void rowwalk_done(RowWalk *walk) {
+        free(walk->withheld);
+        *walk = (RowWalk){};
+}
+
+bool rowwalk_has_source(const RowWalk *walk) {
+        return walk->source != NULL;
+}
+
+/* ---- seeking ---- */
+
+static const char *path_in_queue(const void *list, size_t index) {
+        return ((const SaveQueue *) list)->by_path[index]->path;
+}
+
+static const char *path_in_manifest(const void *list, size_t index) {
+        return ((const Manifest *) list)->entries[index].path;
+}
+
+static size_t lower_bound(const void *list, size_t n, const char *(*path_of)(const void *list, size_t index), const char *path) {
+        size_t low = 0, high = n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (strcmp(path_of(list, middle), path) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+static size_t seek_in(const Manifest *manifest, const char *path) {
+        return manifest ? lower_bound(manifest, manifest->n_entries, path_in_manifest, path) : 0;
+}
+
+void rowwalk_seek(RowWalk *walk, const char *path) {
+        const SaveQueue *queue = &walk->mirror->writeback.queue;
+
+        walk->at_base = seek_in(walk->base, path);
+        walk->at_source = seek_in(walk->source, path);
+        walk->at_stray = seek_in(walk->strays, path);
+        walk->at_queue = lower_bound(queue, queue->n, path_in_queue, path);
+}
+
+/* ---- one path ---- */
+
+/* What the lists have of it. */
+typedef struct Item {
+        const char *path;
+        const Entry *base;   /* what is in the mirror, or a link to the disk in its place; no records */
+        const Entry *source, *stray;
+        const SaveItem *save;
+        Fate fate;           /* if there is a source */
+        bool planned;        /* .fate is known */
+        bool fresh;          /* the round that is under way has done it: the base does not have that yet */
+} Item;
+
+/* The smaller one of @path and what stands next in a list. */
+static const char *smaller(const char *path, const Manifest *manifest, size_t at) {
+        if (!manifest || at >= manifest->n_entries)
+                return path;
+        return !path || strcmp(manifest->entries[at].path, path) < 0 ? manifest->entries[at].path : path;
+}
+
+/* The entry of @path, if it stands next; then the list moves on. */
+static const Entry *take(const char *path, const Manifest *manifest, size_t *at) {
+        if (!manifest || *at >= manifest->n_entries || strcmp(manifest->entries[*at].path, path) != 0)
+                return NULL;
+        return &manifest->entries[(*at)++];
+}
+
+static bool next_item(RowWalk *walk, Item *ret) {
+        const SaveQueue *queue = &walk->mirror->writeback.queue;
+        bool saves = walk->base && walk->at_queue < queue->n;
+        const char *path = saves ? queue->by_path[walk->at_queue]->path : NULL;
+        Item item = {};
+
+        path = smaller(path, walk->base, walk->at_base);
+        path = smaller(path, walk->source, walk->at_source);
+        path = smaller(path, walk->strays, walk->at_stray);
+        if (!path)
+                return false;
+        item.path = path;
+        if (saves && strcmp(queue->by_path[walk->at_queue]->path, path) == 0)
+                item.save = queue->by_path[walk->at_queue++];
+        item.base = take(path, walk->base, &walk->at_base);
+        item.source = take(path, walk->source, &walk->at_source);
+        item.stray = take(path, walk->strays, &walk->at_stray);
+        if (item.base && item.base->flags & ENTRY_RECORD)
+                item.base = NULL;
+        item.planned = item.source && walk->fates;
+        if (item.planned)
+                item.fate = fates_get(walk->fates, (size_t) (item.source - walk->source->entries));
+        item.fresh = item.fate.done && walk->fates == &walk->mirror->planned;
+        *ret = item;
+        return true;
+}
+
+static const char *find_withheld(const RowWalk *walk, const char *path) {
+        WithheldFile key = { .path = (char *) path };
+        const WithheldFile *wanted = &key, **found;
+
+        if (walk->n_withheld == 0)
+                return NULL;
+        found = bsearch(&wanted, walk->withheld, walk->n_withheld, sizeof(WithheldFile *), compare_withheld);
+        return found ? (*found)->text : NULL;
+}
+
+static bool has(const Manifest *manifest, const char *path) {
+        return manifest && manifest_find(manifest, path);
+}
+
+/* ---- its row ---- */
+
+static bool is_linked(const Item *item) {
+        return item->base && item->base->flags & ENTRY_LINKED;
+}
+
+static bool is_in_ram(const Item *item) {
+        return item->base && !is_linked(item);
+}
+
+/* Size, type and the like are those of @entry. */
+static void describe(FileRow *row, const Entry *entry) {
+        row->type = (EntryType) entry->type;
+        row->target = entry->type == ENTRY_SYMLINK ? entry->target : NULL;
+        row->file.size = entry->size;
+        row->file.room = entry->room;
+}
+
+static void set(FileRow *row, FileState state, const char *reason) {
+        row->file.state = state;
+        row->file.reason = reason;
+}
+
+static void set_never(FileRow *row, FileState state, const char *reason) {
+        set(row, state, reason);
+        row->usable = row->pending = false;
+}
+
+static void set_pending(FileRow *row, FileState state, const char *reason) {
+        set(row, state, reason);
+        row->usable = false;
+        row->pending = true;
+}
+
+static bool same_file(const Entry *a, const Entry *b) {
+        return a->size == b->size && a->mtime_nsec == b->mtime_nsec;
+}
+
+/* False if it is gone from both sides. */
+static bool judge_saved(const Item *item, FileRow *row) {
+        if (item->save->action == PLAN_DELETE)
+                return false;
+        if (row->file.digest && !same_file(item->base, &item->save->mirror))
+                row->file.digest = NULL;
+        describe(row, &item->save->mirror);
+        row->file.in_ram = row->file.on_disk = true;
+        return true;
+}
+
+static bool judge_save(const RowWalk *walk, const Item *item, FileRow *row) {
+        const SaveItem *save = item->save;
+
+        if (save->state == ITEM_DONE)
+                return judge_saved(item, row);
+        if (save->action == PLAN_DELETE) {
+                describe(row, &save->source);
+                row->file.on_disk = true;
+                set_never(row, FILE_DELETING, save->problem ? save->problem : "a client deleted it");
+                return true;
+        }
+        describe(row, &save->mirror);
+        row->file.in_ram = true;
+        row->file.on_disk = save->source.path != NULL;
+        if (save->action != PLAN_SAVEATTR)
+                row->file.digest = NULL;
+        if (savequeue_is_refused(&walk->mirror->writeback.queue, save))
+                set_never(row, FILE_REFUSED, save->problem ? save->problem : save->broken ? save->broken : "something that it names is missing");
+        else
+                set(row, save->state == ITEM_RUNNING ? FILE_SAVING : FILE_UNSAVED, save->problem);
+        return true;
+}
+
+static const char *reason_for_link(const Item *item) {
+        return item->source && item->source->flags & ENTRY_DISK_ONLY ? "not chosen for RAM" : "there is no room for it";
+}
+
+/* In the mirror there is nothing of it, and there shall not be. */
+static void judge_ignored(const Item *item, FileRow *row) {
+        row->unneeded = item->source->flags & ENTRY_ORPHAN;
+        row->file.in_ram = false;
+        set_never(row, FILE_DISK, row->unneeded ? "nothing that is there needs it" : "a client deleted it, and on the disk it is kept");
+}
+
+static void judge_by_fate(const RowWalk *walk, const Item *item, FileRow *row) {
+        switch (item->fate.action) {
+        case PLAN_STAGE:
+        case PLAN_ADOPT:
+        case PLAN_REMOVE:
+                set_pending(row, FILE_WAITING, NULL);
+                break;
+        case PLAN_WAIT:
+                set_pending(row, FILE_WAITING, "it changed a moment ago, and is staged when it holds still");
+                break;
+        case PLAN_LINK:
+                set_pending(row, FILE_WAITING, "a link to the disk takes its place");
+                break;
+        case PLAN_SKIP:
+                set_never(row, FILE_LEFT_OUT, "there is no room for it");
+                break;
+        case PLAN_WITHHOLD:
+                set_never(row, FILE_WITHHELD, NULL);
+                break;
+        case PLAN_IGNORE:
+                judge_ignored(item, row);
+                break;
+        case PLAN_SAVE:
+        case PLAN_SAVEATTR:
+        case PLAN_CONFLICT:
+        case PLAN_DELETE:
+                if (!walk->mirror->config.write_back)
+                        set(row, FILE_CHANGED, "WriteBack=no");
+                break;
+        case PLAN_KEEP:
+        case PLAN_SETATTR:
+        case PLAN_FORGET:
+        case PLAN_RELEASE: /* it is told by the caller */
+                break;
+        }
+}
+
+/* The plan was carried out for it, or nobody has planned yet. */
+static void judge_settled(const Item *item, FileRow *row) {
+        bool linked = item->fresh ? item->fate.action == PLAN_LINK : is_linked(item);
+
+        if (linked)
+                set(row, FILE_LINKED, reason_for_link(item));
+        row->file.in_ram = !linked;
+}
+
+static void judge_source(const RowWalk *walk, const Item *item, FileRow *row) {
+        const char *withheld = find_withheld(walk, item->path);
+
+        describe(row, is_in_ram(item) && !item->fresh ? item->base : item->source);
+        row->type = (EntryType) item->source->type;
+        row->file.on_disk = true;
+        row->file.in_ram = is_in_ram(item);
+        if (item->fate.done)
+                judge_settled(item, row);
+        else if (withheld)
+                set_never(row, FILE_WITHHELD, withheld);
+        else if (!item->planned && !(walk->mirror->complete && item->base))
+                set_pending(row, FILE_WAITING, NULL);
+        else {
+                judge_settled(item, row);
+                row->file.in_ram = is_in_ram(item);
+                if (item->planned)
+                        judge_by_fate(walk, item, row);
+        }
+        if (wishes_is_released(&walk->mirror->wishes, item->path)) {
+                set(row, FILE_RELEASED, "an operator released it");
+                row->usable = is_linked(item);
+                row->pending = false;
+        }
+}
+
+/* Nothing of it was in the source when that was last seen. */
+static bool judge_rest(const RowWalk *walk, const Item *item, FileRow *row) {
+        const Entry *entry = item->base ? item->base : item->stray;
+
+        if (!entry)
+                return false;
+        describe(row, entry);
+        row->file.on_disk = !item->stray;
+        row->file.in_ram = !is_linked(item);
+        if (item->stray)
+                set(row, FILE_CHANGED, "WriteBack=no");
+        else if (!walk->source && !walk->mirror->complete)
+                set_pending(row, FILE_WAITING, NULL);
+        else if (is_linked(item))
+                set(row, FILE_LINKED, reason_for_link(item));
+        return true;
+}
+
+static void add_facts(const RowWalk *walk, const Item *item, FileRow *row) {
+        const Scrub *scrub = &walk->mirror->scrub;
+        bool left = has(scrub->left, item->path);
+        CopyMethod method = item->fresh ? item->fate.method : is_in_ram(item) ? (CopyMethod) item->base->method : COPY_METHOD_AUTO;
+
+        if (row->file.state == FILE_STAGED && left)
+                set_never(row, FILE_DAMAGED, "its bytes in RAM have changed, and somebody may have written to it: it is left as it is");
+        else if (row->file.state == FILE_STAGED && has(scrub->damaged, item->path))
+                set_pending(row, FILE_DAMAGED, "its bytes in RAM have changed: it is staged again");
+        if (!row->file.in_ram)
+                row->file.digest = NULL;
+        row->file.method = row->file.in_ram && !item->save ? copyroute_method_name(method) : NULL;
+}
+
+bool rowwalk_next(RowWalk *walk, FileRow *ret) {
+        Item item;
+
+        while (next_item(walk, &item)) {
+                FileRow row = { .file = { .path = item.path, .state = FILE_STAGED }, .usable = true };
+                bool there;
+
+                if (is_in_ram(&item) && item.base->flags & ENTRY_HAS_DIGEST && !item.fresh)
+                        row.file.digest = &item.base->digest;
+                if (item.save)
+                        there = judge_save(walk, &item, &row);
+                else if (item.source) {
+                        judge_source(walk, &item, &row);
+                        there = true;
+                } else
+                        there = judge_rest(walk, &item, &row);
+                if (!there)
+                        continue;
+                add_facts(walk, &item, &row);
+                *ret = row;
+                return true;
+        }
+        return false;
+}

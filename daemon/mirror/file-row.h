@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The lists that a mirror has in memory, walked side by side in path order: what the base, the source as last seen, the last plan, the way back, what was withheld, released or found damaged
+ * say of one path, as one row. For mirror/inventory.h, which is what others ask. Loop thread; no disk.
+ *
+ * The base is written by the job that attaches and the one that ends a mirror, and by the loop when no job has it; so in between the loop may read it. The source is m->source, but of the look
+ * at hand while its plan is carried out; what that round has done so far is in its fates, because the base moves on only at its end. */
+
+#include "base/base.h"
+#include "base/digest.h"
+#include "mirror/state.h"
+#include "report/file-state.h"
+
+typedef struct InventoryFile {
+        const char *path;       /* from the root */
+        FileState state;
+        uint64_t size, room;    /* bytes; room: RAM that it takes or would take */
+        const Digest *digest;   /* of what is in RAM; NULL if it is not known, or not yet */
+        bool in_ram, on_disk;
+        const char *method;     /* how it was copied by this process: "direct", "buffered", "sendfile"; NULL: it was not, or not yet */
+        const char *reason;     /* why it is as it is; NULL if there is nothing to say */
+} InventoryFile;
+
+/* A row, and what only its readers in here need. */
+typedef struct FileRow {
+        InventoryFile file;
+        EntryType type;
+        const char *target;     /* of a link: its text; NULL */
+        bool usable;            /* a client may use what stands there, if anything is to */
+        bool pending;           /* if not: it will be */
+        bool unneeded;          /* nothing needs it in RAM */
+} FileRow;
+
+typedef struct RowWalk {
+        const Mirror *mirror;
+        const Manifest *base, *source, *strays; /* NULL: there is none */
+        const Fates *fates;                     /* NULL: nothing was planned yet */
+        const WithheldFile **withheld;          /* by path */
+        size_t n_withheld;
+        size_t at_base, at_source, at_stray, at_queue;
+} RowWalk;
+
+/* Begins with the first row. Undone by rowwalk_done() in any case. 0 or -ENOMEM. */
+int rowwalk_init(RowWalk *walk, const Mirror *mirror);
+void rowwalk_done(RowWalk *walk);
+
+/* Goes on with the first path that is not before @path. */
+void rowwalk_seek(RowWalk *walk, const char *path);
+
+/* The next row; false at the end. */
+bool rowwalk_next(RowWalk *walk, FileRow *ret);
+
+/* True if the source, and with it what is wanted, has been seen. */
+bool rowwalk_has_source(const RowWalk *walk);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What a mirror knows about its single files and models. See mirror/inventory.h. */
+
+#include "mirror/inventory.h"
+
+#include "base/path.h"
+#include "base/strv.h"
+#include "base/text.h"
+#include "tree/scan.h"
+
+#include <limits.h>
+#include <stdarg.h>
+
+/* One link after the other, as a kernel would follow them. */
+enum { LINKS_MAX = 8 };
+
+/* ---- files ---- */
+
+/* Of links and directories only what is out of the ordinary: there are many, and their fate is that of what they lead to and of what is in them. */
+static bool is_worth_a_row(const FileRow *row) {
+        switch (row->file.state) {
+        case FILE_STAGED:
+        case FILE_WAITING:
+        case FILE_LINKED:
+        case FILE_DISK:
+        case FILE_LEFT_OUT:
+        case FILE_RELEASED:
+                return row->type == ENTRY_FILE || row->type == ENTRY_HARDLINK;
+        case FILE_WITHHELD:
+        case FILE_UNSAVED:
+        case FILE_SAVING:
+        case FILE_REFUSED:
+        case FILE_DELETING:
+        case FILE_DAMAGED:
+        case FILE_CHANGED:
+        case _FILE_STATE_MAX:
+                break;
+        }
+        return true;
+}
+
+int inventory_files(const Mirror *mirror, const char *after, size_t max, int (*each)(const InventoryFile *file, void *userdata), void *userdata) {
+        _cleanup_(rowwalk_done) RowWalk walk;
+        FileRow row;
+        size_t n = 0;
+        int r = rowwalk_init(&walk, mirror);
+
+        if (r < 0)
+                return r;
+        if (after)
+                rowwalk_seek(&walk, after);
+        while (r == 0 && n < MIN(max, (size_t) INT_MAX) && rowwalk_next(&walk, &row)) {
+                if (!is_worth_a_row(&row) || (after && strcmp(row.file.path, after) == 0))
+                        continue;
+                n++;
+                r = each(&row.file, userdata);
+        }
+        return r < 0 ? r : (int) n;
+}
+
+/* ---- what is below a path, and where it leads ---- */
+
+/* Of some files together. */
+typedef struct Sum {
+        FileState state;        /* the worst */
+        const char *reason;     /* of the first in that state */
+        uint64_t size, ram_bytes;
+        size_t n_files, n_ready;
+        size_t n_rows, n_usable; /* links and directories too */
+        size_t n_missing;        /* that nothing is known of */
+        const char *never, *never_why, *pending, *pending_why; /* the first row that will not, or is yet to come; NULL */
+} Sum;
+
+/* The higher, the more it is what one has to know of a model. */
+static unsigned weight(FileState state) {
+        static const unsigned weights[_FILE_STATE_MAX] = {
+                [FILE_STAGED] = 0, [FILE_DISK] = 1, [FILE_LINKED] = 2, [FILE_CHANGED] = 3, [FILE_UNSAVED] = 4, [FILE_SAVING] = 5, [FILE_RELEASED] = 6,
+                [FILE_WAITING] = 7, [FILE_DELETING] = 8, [FILE_LEFT_OUT] = 9, [FILE_REFUSED] = 10, [FILE_DAMAGED] = 11, [FILE_WITHHELD] = 12,
+        };
+
+        return weights[state];
+}
+
+static void add_row(Sum *sum, const FileRow *row) {
+        bool data = row->type == ENTRY_FILE || row->type == ENTRY_HARDLINK;
+
+        sum->n_rows++;
+        sum->n_usable += row->usable;
+        if (data) {
+                sum->n_files++;
+                sum->n_ready += row->usable;
+                sum->size += row->file.size;
+                sum->ram_bytes += row->file.in_ram ? row->file.size : 0;
+        }
+        if ((data || !row->usable) && weight(row->file.state) > weight(sum->state)) {
+                sum->state = row->file.state;
+                sum->reason = row->file.reason;
+        }
+        if (!row->usable && !row->pending && !sum->never) {
+                sum->never = row->file.path;
+                sum->never_why = row->file.reason;
+        }
+        if (!row->usable && row->pending && !sum->pending) {
+                sum->pending = row->file.path;
+                sum->pending_why = row->file.reason;
+        }
+}
+
+static int add_path(RowWalk *walk, const char *path, unsigned links, bool below, Sum *sum);
+
+/* Where the link at a path leads, if that is not below @top anyway. */
+static int add_target(RowWalk *walk, const char *path, const char *target, const char *top, unsigned links, Sum *sum) {
+        _cleanup_(freep) char *to = NULL;
+        size_t n = strlen(top);
+        int r = links > 0 && *target != '/' ? path_resolve_link("/", path, target, &to) : -EXDEV;
+
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0 || *to == '\0' || (strncmp(to, top, n) == 0 && (to[n] == '/' || to[n] == '\0')))
+                return 0;
+        return add_path(walk, to, links - 1, true, sum);
+}
+
+/* What is in a directory; what nothing needs does not count there. */
+static int add_below(RowWalk *walk, const char *path, unsigned links, Sum *sum) {
+        _cleanup_(freep) char *prefix = NULL;
+        FileRow row;
+        size_t n;
+        int r = 0;
+
+        if (asprintf(&prefix, "%s/", path) < 0) {
+                prefix = NULL;
+                return -ENOMEM;
+        }
+        n = strlen(prefix);
+        for (rowwalk_seek(walk, prefix); r == 0 && rowwalk_next(walk, &row) && strncmp(row.file.path, prefix, n) == 0;) {
+                RowWalk here = *walk;
+
+                if (row.unneeded)
+                        continue;
+                add_row(sum, &row);
+                if (row.target && row.usable)
+                        r = add_target(&here, row.file.path, row.target, path, links, sum);
+        }
+        return r;
+}
+
+/* @below: it may be a directory. */
+static int add_path(RowWalk *walk, const char *path, unsigned links, bool below, Sum *sum) {
+        FileRow row;
+        int r = 0;
+
+        rowwalk_seek(walk, path);
+        if (rowwalk_next(walk, &row) && strcmp(row.file.path, path) == 0) {
+                add_row(sum, &row);
+                if (row.target && row.usable)
+                        r = add_target(walk, path, row.target, path, links, sum);
+                below = row.type == ENTRY_DIRECTORY || row.type == ENTRY_SYMLINK;
+        }
+        return r == 0 && below ? add_below(walk, path, links, sum) : r;
+}
+
+/* ---- models ---- */
+
+/* A manifest may name what nobody has. */
+static int add_part(RowWalk *walk, const char *path, unsigned links, Sum *sum) {
+        FileRow missing = { .file = { .path = path, .state = FILE_WITHHELD, .reason = "it is neither on the disk nor in the mirror" } };
+        size_t before = sum->n_rows;
+        int r = add_path(walk, path, links, true, sum);
+
+        if (r == 0 && sum->n_rows == before) {
+                add_row(sum, &missing);
+                sum->n_missing++;
+        }
+        return r;
+}
+
+int inventory_models(const Mirror *mirror, int (*each)(const InventoryModel *model, void *userdata), void *userdata) {
+        const Models *models = mirrorstate_models(mirror);
+        _cleanup_(rowwalk_done) RowWalk walk;
+        int r = rowwalk_init(&walk, mirror), n = 0;
+
+        for (size_t i = 0; r == 0 && walk.base && models && i < models_count(models) && n < INT_MAX; i++) {
+                InventoryModel model = { .name = models_name(models, i) };
+                Sum sum = {};
+
+                for (size_t k = 0; r == 0 && k < models_n_paths(models, i); k++)
+                        r = add_part(&walk, models_path(models, i, k), 0, &sum);
+                if (r < 0 || sum.n_rows == sum.n_missing)
+                        continue; /* it has gone since */
+                model.state = sum.state;
+                model.reason = sum.reason;
+                model.size = sum.size;
+                model.ram_bytes = sum.ram_bytes;
+                model.n_files = sum.n_files;
+                model.n_ready = sum.n_ready;
+                n++;
+                r = each(&model, userdata);
+        }
+        return r < 0 ? r : n;
+}
+
+static int count_if_whole(const InventoryModel *model, void *userdata) {
+        size_t *n = userdata;
+
+        *n += model->n_files > 0 && model->n_ready == model->n_files && model->ram_bytes == model->size;
+        return 0;
+}
+
+size_t inventory_count_models(const Mirror *mirror) {
+        size_t n = 0;
+
+        return inventory_models(mirror, count_if_whole, &n) < 0 ? 0 : n;
+}
+
+/* ---- readiness ---- */
+
+/* As a path, else as a model, to whose paths *ret_paths then belongs: what is missing of them is only named there. */
+static int add_name(RowWalk *walk, const char *name, Sum *sum, char ***ret_paths) {
+        const Models *models = mirrorstate_models(walk->mirror);
+        char **paths;
+        int r = add_path(walk, name, LINKS_MAX, true, sum);
+
+        if (r < 0 || sum->n_rows > 0 || !models)
+                return r;
+        r = models_find(models, name, &paths);
+        if (r > 0)
+                *ret_paths = paths;
+        for (size_t i = 0; r > 0 && paths[i]; i++)
+                if (add_part(walk, paths[i], LINKS_MAX, sum) < 0)
+                        r = -ENOMEM;
+        if (sum->n_rows == sum->n_missing)
+                *sum = (Sum){}; /* it has gone since */
+        return MIN(r, 0);
+}
+
+_printf_(2, 3)
+static void say(char **ret, const char *text, ...) {
+        va_list arguments;
+
+        va_start(arguments, text);
+        if (vasprintf(ret, text, arguments) < 0)
+                *ret = NULL;
+        va_end(arguments);
+}
+
+/* Nothing of it is known. */
+static Readiness judge_unknown(const RowWalk *walk, char **ret_reason) {
+        const Mirror *m = walk->mirror;
+
+        if (m->state == MIRROR_GONE || m->state == MIRROR_FAILED || m->state == MIRROR_REMOVING) {
+                say(ret_reason, "the mirror '%s' %s%s%s", m->config.name, m->state == MIRROR_FAILED ? "has failed" : "is being removed",
+                    m->problem ? ": " : "", m->problem ? m->problem : "");
+                return READINESS_NEVER;
+        }
+        if (rowwalk_has_source(walk))
+                return READINESS_UNKNOWN;
+        say(ret_reason, "the source '%s' has not been read yet", m->config.source);
+        return READINESS_PENDING;
+}
+
+Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret_reason) {
+        _cleanup_(rowwalk_done) RowWalk walk;
+        _cleanup_(strv_freep) char **paths = NULL;
+        Sum sum = {};
+        char path[TEXT_PATH_MAX];
+
+        *ret_reason = NULL;
+        if (rowwalk_init(&walk, mirror) < 0 || add_name(&walk, name, &sum, &paths) < 0) {
+                say(ret_reason, "memory ran out");
+                return READINESS_PENDING;
+        }
+        if (sum.n_rows == 0)
+                return judge_unknown(&walk, ret_reason);
+        if (sum.never) {
+                say(ret_reason, "'%s': %s", text_path(path, sum.never), sum.never_why ? sum.never_why : "it is not in the mirror");
+                return READINESS_NEVER;
+        }
+        if (!sum.pending)
+                return READINESS_READY;
+        say(ret_reason, "'%s': %s (%zu of %zu files are ready)", text_path(path, sum.pending), sum.pending_why ? sum.pending_why : "it is still to be staged", sum.n_ready,
+            sum.n_files);
+        return READINESS_PENDING;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* One source/target pair: its state machine, and the order of the steps. Nobody else knows the order:
+ *
+ *      attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> watch the mirror -> settled
+ *                          ^        |                                                            |
+ *                          |        +-> writeback, beside all the rest                           |
+ *                          +------ something changed, or it is time to poll ---------------------+
+ *      stop: cancel -> look -> writeback -> remove what the manifest lists -> detach
+ *
+ * Loop thread only. Every step that can wait for a disk is a job. A mirror that fails, fails alone: it says why in its status. */
+
+#include "base/base.h"
+#include "mirror/state.h"
+
+/* @number is the mirror's for watch. The configuration is copied, the context is borrowed for as
+ * long as the mirror lives. */
+int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const MirrorContext *context);
+/* Only when it is gone or failed, or was never started. */
+Mirror *mirror_free(Mirror *mirror);
+DEFINE_CLEANUP(Mirror, mirror_free)
+
+/* Begins; reaches MIRROR_PLANNED, where it waits, so that all mirrors can plan before one byte is copied. */
+void mirror_start(Mirror *mirror);
+
+/* At MIRROR_PLANNED: decides what of the plan fits, once. False if it failed for want of room; else it may proceed. */
+bool mirror_fits(Mirror *mirror);
+void mirror_proceed(Mirror *mirror);
+
+/* Something was reported about its source. */
+void mirror_notice(Mirror *mirror, const WatchReport *report);
+
+/* Another BandwidthLimit=, at once: all else of a configuration waits until nothing is under way. */
+void mirror_set_limit(Mirror *mirror, uint64_t bytes_per_sec);
+
+/* Takes a new configuration (same source and target) and plans again, giving withheld files another try. */
+int mirror_reconfigure(Mirror *mirror, const MirrorConfig *config);
+
+/* Ends; reaches MIRROR_GONE, or MIRROR_FAILED if something had to be left. */
+void mirror_stop(Mirror *mirror);
+
+/* For a stop that is held up by a worker whose read does not come back: takes the mirror down without waiting. The worker may still use what
+ * the mirror owns, so nothing may be freed any more: the process has to end. */
+void mirror_abandon(Mirror *mirror);
+
+const MirrorConfig *mirror_config(const Mirror *mirror);
+unsigned mirror_number(const Mirror *mirror);
+MirrorState mirror_state(const Mirror *mirror);
+MirrorStatus mirror_status(const Mirror *mirror);
+
+/* Logs that it is degraded, or whole again, if that is another thing than was logged last. */
+void mirror_tell(Mirror *mirror);
+
+/* Somebody looks at the status: what is not kept up by itself, because it takes a while and nobody may ever ask, is counted in the background for the next time. */
+void mirror_measure(Mirror *mirror);
+
+/* True if it is settled and nothing is waiting to be looked at on account of mirror_reconfigure(). */
+bool mirror_is_settled(const Mirror *mirror);

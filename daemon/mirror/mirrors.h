@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The mirrors there are, and how they become those of a configuration: what has to go goes first, and its place is taken when
+ * it is gone. Loop thread only. */
+
+#include "base/base.h"
+#include "config/config.h"
+#include "mirror/mirror.h"
+
+typedef struct Roster {
+        const MirrorContext *context; /* borrowed */
+        const Config *config;         /* borrowed: what the mirrors are to be */
+        Mirror **mirrors;             /* owned; in the order of the first configuration, new ones at the end */
+        size_t n;
+        unsigned last_number;
+} Roster;
+
+/* Only when all are gone or failed. */
+void roster_done(Roster *roster);
+
+/* Takes a configuration, the first or a new one: begins, stops and reconfigures mirrors. A mirror that failed is begun anew. */
+void roster_apply(Roster *roster, const Config *config);
+
+/* Takes nothing of a configuration but the BandwidthLimit= of the mirrors that go on under it. It is not kept. */
+void roster_set_limits(Roster *roster, const Config *config);
+
+/* Takes mirrors that are gone off the list, and begins what waited for that. */
+void roster_sweep(Roster *roster);
+
+/* Lets all that have planned proceed, if everything fits. Before the first readiness (@together) all wait for the last, so that what does
+ * not fit is known before the first byte is copied. */
+void roster_proceed(Roster *roster, bool together);
+
+/* See mirror_tell(). */
+void roster_tell(Roster *roster);
+
+void roster_stop(Roster *roster);
+
+/* Takes down without waiting those that are held up by their source; see mirror_abandon(). */
+void roster_abandon(Roster *roster);
+
+void roster_notice(Roster *roster, const WatchReport *report);
+
+typedef struct RosterState {
+        bool unsaved;       /* something is only in RAM yet */
+        bool ready;         /* every one has been complete once */
+        bool settled;       /* no one has anything to do, but for what it waits for */
+        bool busy;          /* one is at work */
+        bool over;          /* every one is gone or failed */
+        const char *failed; /* the sentence of one that failed or is about to; NULL */
+} RosterState;
+RosterState roster_state(const Roster *roster);
+
+/* Somebody looks at the statuses: see mirror_measure(). */
+void roster_measure(const Roster *roster);
+
+/* A snapshot of all: an array of roster->n, NULL on ENOMEM. Strings are borrowed from the mirrors. */
+MirrorStatus *roster_statuses(const Roster *roster);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What is told of a mirror: a snapshot. See mirror/mirror.h. */
+
+#include "mirror/mirror.h"
+
+#include "base/clock.h"
+#include "layout/layout.h"
+#include "os/fs.h"
+
+/* Of the monotonic clock, on the other one. */
+static uint64_t to_realtime(uint64_t usec) {
+        uint64_t age = clock_usec(CLOCK_MONOTONIC) - usec;
+
+        return clock_usec(CLOCK_REALTIME) - age;
+}
+
+static void add_writeback(const Mirror *m, MirrorStatus *status) {
+        SaveQueueStatus saves = savequeue_status(&m->writeback.queue);
+
+        if (!m->config.write_back)
+                return;
+        status->n_held = 0;
+        status->n_unsaved = saves.n_unsaved;
+        status->n_saving = saves.n_running;
+        status->n_refused = saves.n_refused;
+        status->unsaved_bytes = saves.bytes;
+        status->n_deletions_held = m->deletions.n_held;
+        status->n_conflicts = m->writeback.conflicts.n;
+        status->conflict = conflicts_last(&m->writeback.conflicts);
+        status->unsaved = saves.n_failing > 0 ? saves.problem : m->deletions.held ? m->deletions.held : saves.problem;
+        status->save_fails = saves.n_failing > 0;
+        status->saves = true;
+        status->unsaved_since_usec = saves.since_usec == UINT64_MAX ? 0 : to_realtime(saves.since_usec);
+        status->all_saved = m->complete && status->watching && !m->lost && !m->in_doubt && !m->lookout.mirror_dirty && saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
+                            m->deletions.n_held == 0;
+        status->trash_bytes = m->measures.trash_bytes;
+        status->trash_files = m->measures.trash_files;
+}
+
+/* Since the staging began, because a window jumps with every file. */
+static void add_rate(const Mirror *m, MirrorStatus *status) {
+        uint64_t spent = clock_usec(CLOCK_MONOTONIC) - m->begun_usec, rest;
+
+        if (m->state != MIRROR_STAGING || !m->look.plan)
+                return;
+        status->todo_bytes = m->look.plan->stage_bytes;
+        if (spent < USEC_PER_SEC / 5)
+                return;
+        rest = status->todo_bytes - MIN(status->todo_bytes, status->done_bytes);
+        status->rate = (uint64_t) ((double) status->done_bytes * USEC_PER_SEC / (double) spent);
+        if (status->rate > 0)
+                status->left_usec = (uint64_t) ((double) rest / (double) status->rate * USEC_PER_SEC);
+}
+
+static void add_ends(const Mirror *m, MirrorStatus *status) {
+        FsRoom room;
+
+        status->source = m->config.source;
+        status->target = m->config.target;
+        status->source_state = m->lost ? SOURCE_LOST : m->n_unreadable > 0 ? SOURCE_UNREADABLE : SOURCE_HEALTHY;
+        status->watching = mirrorstate_is_armed(m);
+        status->swapped_bytes = m->measures.swapped_bytes;
+        if (!mirrorstate_is_attached(m))
+                return;
+        status->layout = m->layout == LAYOUT_AUTO ? NULL : layout_name(m->layout);
+        if (fs_room(m->attachment.mount.fd, &room) == 0) {
+                status->tmpfs_size = room.total;
+                status->tmpfs_free = room.free;
+        }
+}
+
+static MirrorCounters count(const Mirror *m) {
+        MirrorCounters counters = {
+                .staging_mismatches = m->round.n_mismatches, .saved_files = m->writeback.n_saves, .saved_bytes = m->writeback.saved_bytes,
+                .save_failures = m->writeback.n_failures, .deletions = m->writeback.n_deletions + m->sweep.n_removed, .conflicts = m->writeback.n_conflicts_ever,
+                .scrubbed_bytes = m->scrub.all_bytes, .scrub_mismatches = m->scrub.n_found, .scrub_repairs = m->scrub.n_repaired,
+        };
+
+        memcpy(counters.staged, m->round.ways, sizeof(counters.staged));
+        return counters;
+}
+
+MirrorStatus mirror_status(const Mirror *m) {
+        MirrorStatus status = {
+                .name = m->config.name, .state = m->state, .ready = m->ready, .failing = m->failing,
+                .done_bytes = atomic_load(&m->progress), .seen = atomic_load(&m->steps),
+                .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
+                .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
+                .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
+                .copied_bytes = m->round.copied_bytes, .direct_bytes = m->round.direct_bytes,
+                .files = m->n_files, .bytes = m->n_bytes, .n_models = m->n_models, .n_linked = m->n_linked, .n_released = wishes_n_released(&m->wishes),
+                .trash_bytes = UINT64_MAX, .trash_files = UINT64_MAX, .swapped_bytes = UINT64_MAX,
+        };
+
+        status.scrubbed_bytes = m->scrub.bytes;
+        status.n_repaired = m->scrub.n_repaired;
+        status.n_damaged = scrub_n_damaged(&m->scrub);
+        status.counters = count(m);
+        add_ends(m, &status);
+        add_writeback(m, &status);
+        status.life = status.done_bytes + status.seen + atomic_load(&m->saved);
+        add_rate(m, &status);
+        if (m->round.stage)
+                status.path = stage_current_path(m->round.stage);
+        if (m->state == MIRROR_REMOVING)
+                status.bytes -= MIN(status.bytes, m->round.removed_bytes);
+        return status;
+}
+

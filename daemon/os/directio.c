@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Reading a file past the page cache. See os/directio.h. */
+
+#include "os/directio.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+void directrefusals_init(DirectRefusals *refusals) {
+        *refusals = (DirectRefusals){};
+        (void) pthread_mutex_init(&refusals->lock, NULL);
+}
+
+void directrefusals_done(DirectRefusals *refusals) {
+        (void) pthread_mutex_destroy(&refusals->lock);
+}
+
+static bool is_refused(DirectRefusals *refusals, dev_t device) {
+        bool found = false;
+
+        if (!refusals)
+                return false;
+        (void) pthread_mutex_lock(&refusals->lock);
+        for (size_t i = 0; i < refusals->n; i++)
+                found = found || refusals->devices[i] == device;
+        (void) pthread_mutex_unlock(&refusals->lock);
+        return found;
+}
+
+static void remember(DirectRefusals *refusals, dev_t device) {
+        if (!refusals || is_refused(refusals, device))
+                return;
+        (void) pthread_mutex_lock(&refusals->lock);
+        if (refusals->n < ELEMENTSOF(refusals->devices))
+                refusals->devices[refusals->n++] = device;
+        (void) pthread_mutex_unlock(&refusals->lock);
+}
+
+static bool is_refusal(int error) {
+        return error == EINVAL || error == EOPNOTSUPP;
+}
+
+/* Of offset and length; 0: the filesystem says that it cannot be done with this file. */
+static uint64_t find_alignment(int fd) {
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
+        struct statx stx;
+
+        if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) < 0 || !(stx.stx_mask & STATX_DIOALIGN))
+                return page;
+        if (stx.stx_dio_offset_align == 0 || stx.stx_dio_mem_align > page)
+                return 0;
+        /* to a page at least: whole pages are read, whatever smaller pieces would be allowed */
+        return MAX((uint64_t) stx.stx_dio_offset_align, page);
+}
+
+bool directfile_open(DirectFile *ret, int fd, DirectRefusals *refusals) {
+        char path[64];
+        struct stat st;
+
+        *ret = (DirectFile){ .fd = -1, .refusals = refusals };
+        if (fstat(fd, &st) < 0 || is_refused(refusals, st.st_dev))
+                return false;
+        ret->device = st.st_dev;
+        ret->alignment = find_alignment(fd);
+        if (ret->alignment == 0)
+                return false; /* of this file, perhaps not of others: nothing to remember */
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        ret->fd = open(path, O_RDONLY | O_DIRECT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (ret->fd < 0 && is_refusal(errno))
+                remember(refusals, st.st_dev);
+        return ret->fd >= 0;
+}
+
+void directfile_close(DirectFile *file) {
+        file->fd = close_fd(file->fd);
+}
+
+ssize_t directfile_read(DirectFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset) {
+        uint64_t request = round_up(length, file->alignment);
+        ssize_t n;
+
+        if (request > writable)
+                request = length - length % file->alignment;
+        if (request == 0 || offset % file->alignment != 0 || atomic_load(&file->refused))
+                return -EOPNOTSUPP;
+        do
+                n = pread(file->fd, memory, (size_t) request, (off_t) offset);
+        while (n < 0 && errno == EINTR);
+        if (n >= 0) {
+                n = MIN(n, (ssize_t) length);
+                /* a short read may end anywhere; what goes on from a place that is aligned can be direct again */
+                if (n < (ssize_t) length && n > (ssize_t) file->alignment)
+                        n -= n % (ssize_t) file->alignment;
+                return n;
+        }
+        if (!is_refusal(errno))
+                return -errno;
+        atomic_store(&file->refused, true);
+        remember(file->refusals, file->device);
+        return -EOPNOTSUPP;
+}

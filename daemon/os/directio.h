@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Reading a file past the page cache (O_DIRECT): where it can be done, and the rules of it.
+ *
+ * Offset, length and memory have to be aligned as the filesystem says (STATX_DIOALIGN, Linux 6.1; where it does not say, to a page). A filesystem may
+ * refuse when the file is opened (ramfs, tmpfs before 6.6, some of FUSE), at the first read (overlayfs over such a one) or at any later one (compressed extents),
+ * with EINVAL or EOPNOTSUPP; what a filesystem refused once is not tried again on it. */
+
+#include "base/base.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+/* The filesystems that refuse. Of a mirror, shared by its workers. */
+typedef struct DirectRefusals {
+        pthread_mutex_t lock;
+        dev_t devices[8]; /* under lock */
+        size_t n;         /* under lock; when it is full the next ones are tried each time */
+} DirectRefusals;
+
+void directrefusals_init(DirectRefusals *refusals);
+void directrefusals_done(DirectRefusals *refusals);
+
+/* One file, open for it. Any number of threads may read. */
+typedef struct DirectFile {
+        int fd;              /* -1: it cannot be read so */
+        uint64_t alignment;  /* bytes; of offset and length */
+        dev_t device;
+        atomic_bool refused; /* in the middle */
+        DirectRefusals *refusals; /* borrowed; NULL for no memory */
+} DirectFile;
+
+/* Opens the file of @fd once more. False if it cannot be read so: then @ret is closed. */
+bool directfile_open(DirectFile *ret, int fd, DirectRefusals *refusals);
+void directfile_close(DirectFile *file);
+
+/* Reads up to @length bytes at @offset to @memory, which lies in its page where @offset lies in its; up to @writable bytes from
+ * @memory on may be written to. Returns how many of the @length came (a read that ends early counts as far as it is aligned), 0 at
+ * the end of the file, or a negative errno; -EOPNOTSUPP: this place has to be read through the page cache, because it is not
+ * aligned, or, from now on, all of them (.refused). */
+ssize_t directfile_read(DirectFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset);

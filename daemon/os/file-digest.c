@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Reads a file that is already in place and says what its digest is. See os/file-digest.h. */
+
+#include "os/file-digest.h"
+
+#include "os/fs.h"
+#include "os/pagecache.h"
+
+#include <fcntl.h>
+
+enum { BUFFER = 256 * 1024, STRIDE = 16 * 1024 * 1024 };
+
+struct Verification {
+        int fd; /* borrowed */
+        uint64_t size, position;
+        uint64_t start, end; /* of the range of data that is being read, or comes next */
+        DigestStream *stream;
+        void *buffer;
+};
+
+/* With read() and not through a mapping: touching a hole of a tmpfs file through a mapping would give it a page. */
+static int digest_range(Verification *v, uint64_t end, const VerifyOptions *options) {
+        while (v->position < end) {
+                size_t piece = (size_t) ratelimit_piece(options->limit, MIN(end - v->position, (uint64_t) BUFFER));
+                ssize_t n;
+
+                if (ratelimit_take(options->limit, piece, options->cancel) > 0)
+                        return -ECANCELED;
+                n = pread(v->fd, v->buffer, piece, (off_t) v->position);
+                if (options->cancel && atomic_load(options->cancel))
+                        return -ECANCELED;
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return -ESTALE; /* it became shorter: whoever asked looks again */
+                digest_stream_update(v->stream, v->buffer, (size_t) n);
+                (void) atomic_fetch_add(options->progress, (uint_fast64_t) n);
+                v->position += (uint64_t) n;
+        }
+        return 0;
+}
+
+/* So much at a time is looked up in the page cache, and dropped from it. */
+static int digest_stride(Verification *v, uint64_t end, const VerifyOptions *options) {
+        uint64_t start = v->position;
+        bool was_cached = pagecache_bytes(v->fd, start, end - start) > (end - start) / 2;
+        int r = digest_range(v, end, options);
+
+        if (r == 0 && !was_cached)
+                pagecache_drop(v->fd, start, end - start);
+        return r;
+}
+
+/* What lies at the position: a hole up to .start, or data from there to .end. */
+static int find_data(Verification *v) {
+        int r;
+
+        if (v->position < v->end)
+                return 0;
+        r = fs_next_data(v->fd, v->end, v->size, &v->start, &v->end);
+        if (r == 0)
+                v->start = v->end = v->size;
+        return MIN(r, 0);
+}
+
+static int digest_hole(Verification *v, uint64_t end, const VerifyOptions *options) {
+        digest_stream_zeros(v->stream, end - v->position);
+        v->position = end;
+        return options->cancel && atomic_load(options->cancel) ? -ECANCELED : 0;
+}
+
+int verification_go_on(Verification *v, uint64_t max, const VerifyOptions *options, Digest *ret) {
+        while (v->position < v->size) {
+                int r = find_data(v);
+                bool hole = v->position < v->start;
+                uint64_t n = MIN(MIN((hole ? v->start : v->end) - v->position, max), (uint64_t) STRIDE);
+
+                if (r < 0)
+                        return r;
+                if (n == 0)
+                        return VERIFICATION_MORE;
+                r = hole ? digest_hole(v, v->position + n, options) : digest_stride(v, v->position + n, options);
+                if (r < 0)
+                        return r;
+                max -= n;
+        }
+        *ret = digest_stream_get(v->stream);
+        return 0;
+}
+
+int verification_new(Verification **ret, int fd) {
+        _cleanup_(verification_freep) Verification *v = calloc(1, sizeof(*v));
+        struct stat st;
+        int r;
+
+        if (!v)
+                return -ENOMEM;
+        v->fd = fd;
+        v->buffer = malloc(BUFFER);
+        r = v->buffer ? digest_stream_new(&v->stream) : -ENOMEM;
+        if (r < 0)
+                return r;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -ESTALE;
+        v->size = (uint64_t) st.st_size;
+        *ret = TAKE_PTR(v);
+        return 0;
+}
+
+Verification *verification_free(Verification *v) {
+        if (!v)
+                return NULL;
+        (void) digest_stream_free(v->stream);
+        free(v->buffer);
+        free(v);
+        return NULL;
+}
+
+int verify_open_digest(int fd, const VerifyOptions *options, Digest *ret) {
+        _cleanup_(verification_freep) Verification *v = NULL;
+        int r = verification_new(&v, fd);
+
+        return r < 0 ? r : verification_go_on(v, UINT64_MAX, options, ret);
+}
+
+int verify_digest(int dirfd, const char *path, const VerifyOptions *options, Digest *ret) {
+        _cleanup_(close_fdp) int fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+
+        return fd < 0 ? fd : verify_open_digest(fd, options, ret);
+}

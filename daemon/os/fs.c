@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Paths below a directory descriptor, and what a filesystem is. See os/fs.h. */
+
+#include "os/fs.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <strings.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+
+static int open_resolving(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) {
+        struct open_how how = {
+                .flags = (uint64_t) (flags | O_CLOEXEC),
+                .mode = (flags & O_CREAT) ? mode : 0,
+                .resolve = resolve,
+        };
+
+        for (unsigned attempt = 0;; attempt++) {
+                long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+
+                if (fd >= 0)
+                        return (int) fd;
+                /* EAGAIN: a rename elsewhere kept the kernel from proving that ".." stays inside (openat2(2)) */
+                if (errno != EINTR && (errno != EAGAIN || attempt >= 100))
+                        return -errno;
+        }
+}
+
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
+        return open_resolving(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+int fs_follow_beneath(int dirfd, const char *path, int flags) {
+        return open_resolving(dirfd, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+int fs_open_in_root(int root_fd, const char *path, int flags) {
+        return open_resolving(root_fd, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+static int read_fd_path(int fd, char *buffer, size_t size) {
+        char link[64];
+        ssize_t length;
+
+        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        length = readlink(link, buffer, size);
+        if (length < 0)
+                return -errno;
+        if ((size_t) length == size)
+                return -ENAMETOOLONG;
+        buffer[length] = '\0';
+        return 0;
+}
+
+int fs_path_in_root(int root_fd, int fd, char **ret) {
+        char root[PATH_MAX], path[PATH_MAX];
+        size_t length;
+        int r;
+
+        r = read_fd_path(root_fd, root, sizeof(root));
+        if (r < 0)
+                return r;
+        r = read_fd_path(fd, path, sizeof(path));
+        if (r < 0)
+                return r;
+        length = string_equal(root, "/") ? 0 : strlen(root);
+        if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != '\0'))
+                return -EXDEV;
+        *ret = strdup(path[length] ? path + length : "/");
+        return *ret ? 0 : -ENOMEM;
+}
+
+int fs_open_parent(int dirfd, const char *path, const char **ret_name) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_(freep) char *parent = NULL;
+        int fd;
+
+        parent = slash ? strndup(path, (size_t) (slash - path)) : strdup(".");
+        if (!parent)
+                return -ENOMEM;
+        fd = fs_open_beneath(dirfd, parent, O_PATH | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd;
+        *ret_name = slash ? slash + 1 : path;
+        return fd;
+}
+
+int fs_stat_beneath(int dirfd, const char *path, struct stat *ret) {
+        _cleanup_(close_fdp) int parent = -1;
+        const char *name;
+
+        if (string_equal(path, "."))
+                return fstat(dirfd, ret) < 0 ? -errno : 0;
+        parent = fs_open_parent(dirfd, path, &name);
+        if (parent < 0)
+                return parent;
+        return fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int fs_make_path(const char *path) {
+        _cleanup_(freep) char *copy = strdup(path);
+        struct stat st;
+
+        if (!copy)
+                return -ENOMEM;
+        for (char *p = copy + 1;; p++) {
+                char saved = *p;
+
+                if (saved != '/' && saved != '\0')
+                        continue;
+                *p = '\0';
+                if (mkdir(copy, 0755) < 0 && errno != EEXIST && !(errno == EROFS && stat(copy, &st) == 0))
+                        return -errno;
+                if (saved == '\0')
+                        break;
+                *p = saved;
+        }
+        if (stat(copy, &st) < 0)
+                return -errno;
+        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int fs_read_fd(int fd, size_t max, char **ret) {
+        _cleanup_(freep) char *text = NULL;
+        size_t used = 0, allocated = 0;
+
+        for (;;) {
+                ssize_t n;
+
+                if (used + 1 >= allocated) {
+                        char *grown = realloc(text, allocated = MAX(allocated * 2, (size_t) 4096));
+
+                        if (!grown)
+                                return -ENOMEM;
+                        text = grown;
+                }
+                n = read(fd, text + used, allocated - used - 1);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (n == 0)
+                        break;
+                used += (size_t) n;
+                if (used > max)
+                        return -EFBIG;
+        }
+        text[used] = '\0';
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
+int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {
+        _cleanup_(close_fdp) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+        return fd < 0 ? -errno : fs_read_fd(fd, max, ret);
+}
+
+static int write_all(int fd, const char *content, size_t length) {
+        while (length > 0) {
+                ssize_t n = write(fd, content, length);
+
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                content += n;
+                length -= (size_t) n;
+        }
+        return 0;
+}
+
+int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable) {
+        _cleanup_(close_fdp) int fd = -1;
+        _cleanup_(freep) char *temporary = NULL;
+        int r;
+
+        if (asprintf(&temporary, ".%s.new", name) < 0) {
+                temporary = NULL;
+                return -ENOMEM;
+        }
+        (void) unlinkat(dirfd, temporary, 0); /* what was left by somebody who was killed, or put there by somebody else */
+        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, content, length);
+        if (r == 0 && fchmod(fd, mode) < 0)
+                r = -errno;
+        if (r == 0 && durable && fsync(fd) < 0)
+                r = -errno;
+        if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+                r = -errno;
+        if (r < 0) {
+                (void) unlinkat(dirfd, temporary, 0); /* the failure that is reported came before */
+                return r;
+        }
+        return durable && fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode) {
+        return fs_replace(dirfd, name, content, length, mode, true);
+}
+
+int fs_sync_directory(int dirfd) {
+        _cleanup_(close_fdp) int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        return fsync(fd) < 0 && errno != EINVAL && errno != ENOSYS ? -errno : 0;
+}
+
+/* Not only of ASCII letters: what folds those of other alphabets, or composes accents, is known by the inode. */
+static bool is_folded(int dirfd, const char *name, const char *wanted, const struct stat *found) {
+        struct stat st;
+
+        if (strcasecmp(name, wanted) == 0)
+                return true;
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == found->st_ino && st.st_dev == found->st_dev;
+}
+
+int fs_find_folded(int dirfd, const char *name, char **ret) {
+        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_(freep) char *found = NULL;
+        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct dirent *d;
+        struct stat st;
+
+        dir = fd < 0 ? NULL : fdopendir(fd);
+        if (!dir)
+                return -errno;
+        *ret = NULL;
+        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        while ((d = readdir(dir))) {
+                if (strcmp(d->d_name, name) == 0)
+                        return 0;
+                if (found || !is_folded(dirfd, d->d_name, name, &st))
+                        continue;
+                found = strdup(d->d_name);
+                if (!found)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(found);
+        return 0;
+}
+
+int fs_is_tmpfs(int fd) {
+        struct statfs s;
+
+        if (fstatfs(fd, &s) < 0)
+                return -errno;
+        return s.f_type == TMPFS_MAGIC;
+}
+
+int fs_is_eventless(int fd) {
+        /* Numbers that linux/magic.h of Debian 12 does not have are from the filesystems' own sources. */
+        static const uint32_t types[] = {
+                NFS_SUPER_MAGIC,
+                0xff534d42, /* CIFS */
+                0xfe534d42, /* SMB2 and later */
+                0x517b,     /* smbfs */
+                0x65735546, /* FUSE */
+                0x01021997, /* 9p */
+                0x00c36400, /* Ceph */
+                0x0bd00bd0, /* Lustre */
+                0x47504653, /* GPFS */
+                0x6b414653, /* AFS (kernel) */
+                0x5346414f, /* OpenAFS */
+                0x73757245, /* Coda */
+                0x786f4256, /* VirtualBox shared folders */
+                0xbacbacbc, /* VMware host-guest */
+        };
+        struct statfs s;
+
+        if (fstatfs(fd, &s) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTSOF(types); i++)
+                if ((uint32_t) s.f_type == types[i])
+                        return 1;
+        return 0;
+}
+
+int fs_room(int fd, FsRoom *ret) {
+        struct statvfs s;
+
+        if (fstatvfs(fd, &s) < 0)
+                return -errno;
+        *ret = (FsRoom){
+                .total = (uint64_t) s.f_blocks * s.f_frsize,
+                .free = (uint64_t) s.f_bavail * s.f_frsize,
+                .inodes = s.f_files > 0 ? s.f_favail : UINT64_MAX,
+        };
+        return 0;
+}
+
+int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end) {
+        off_t start, end;
+
+        if (offset >= size)
+                return 0;
+        start = lseek(fd, (off_t) offset, SEEK_DATA);
+        if (start < 0) {
+                if (errno == ENXIO)
+                        return 0;
+                if (errno != EINVAL && errno != EOPNOTSUPP)
+                        return -errno;
+                *ret_start = offset;
+                *ret_end = size;
+                return 1;
+        }
+        if ((uint64_t) start >= size)
+                return 0;
+        end = lseek(fd, start, SEEK_HOLE);
+        if (end < 0)
+                return -errno;
+        *ret_start = (uint64_t) start;
+        *ret_end = MIN((uint64_t) end, size);
+        return 1;
+}
+
+/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is
+ * given back at once, for as long as it is held an open for writing waits. Who comes just then has the kernel
+ * send us a signal: by default SIGIO, which would end the process; SIGURG does nothing to one that has not
+ * asked for it, whatever main() does with signals. */
+bool fs_is_being_written(int fd) {
+        (void) fcntl(fd, F_SETSIG, SIGURG);
+        if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+                return errno == EAGAIN;
+        (void) fcntl(fd, F_SETLEASE, F_UNLCK);
+        return false;
+}

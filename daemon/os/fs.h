@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Paths below a directory descriptor, never through a symbolic link and never out of the tree; and what a
+ * filesystem is: tmpfs or not, local or remote, how much room it has.
+ *
+ * "Beneath" is openat2() with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS (Linux 5.6,
+ * openat2(2)): a directory that is swapped for a symbolic link between two calls gives -ELOOP, not a way out.
+ * All functions return 0 or a negative errno unless they say otherwise; descriptors are O_CLOEXEC. */
+
+#include "base/base.h"
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* Opens @path ("." for the directory itself) and returns a descriptor that the caller owns. */
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+
+/* The same, but symbolic links are followed as long as they stay beneath: -EXDEV if one leads out. */
+int fs_follow_beneath(int dirfd, const char *path, int flags);
+
+/* Opens a path as it is found by a process whose root directory is @root_fd: absolute links lead to below it. No magic links are followed. */
+int fs_open_in_root(int root_fd, const char *path, int flags);
+
+/* The path of @fd without symbolic links, as it is seen from @root_fd: a new string. -EXDEV if it is not below; where /proc does not tell, its error. */
+int fs_path_in_root(int root_fd, int fd, char **ret);
+
+/* Opens the directory that holds @path and points @ret_name at the last part of @path. Caller owns the result. */
+int fs_open_parent(int dirfd, const char *path, const char **ret_name);
+
+/* lstat() of a path beneath. */
+int fs_stat_beneath(int dirfd, const char *path, struct stat *ret);
+
+/* Makes every missing directory of the absolute @path (mode 0755), like mkdir -p. */
+int fs_make_path(const char *path);
+
+/* The content of a small file as a string (at most @max bytes, else -EFBIG). Works for /proc and /sys. */
+int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
+
+/* The same of a descriptor, from where it stands. */
+int fs_read_fd(int fd, size_t max, char **ret);
+
+/* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one survives a loss of power: fsync of it before, and of the
+ * directory after. */
+int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable);
+/* The durable one. */
+int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode);
+
+/* fsync() of a directory, of which @dirfd may be an O_PATH descriptor. 0 also where a filesystem syncs no directories. */
+int fs_sync_directory(int dirfd);
+
+/* Under which other name a filesystem that folds case keeps what it finds as @name: a new string, NULL if @name is a name of its own. */
+int fs_find_folded(int dirfd, const char *name, char **ret);
+
+/* Positive if the descriptor is on a tmpfs (statfs f_type TMPFS_MAGIC), 0 if not. */
+int fs_is_tmpfs(int fd);
+
+/* Positive if changes made elsewhere are not reported by inotify on this filesystem: NFS, CIFS/SMB, FUSE, 9p,
+ * Ceph, AFS, Lustre and their like (inotify(7), "Limitations"), 0 if they are. */
+int fs_is_eventless(int fd);
+
+typedef struct FsRoom {
+        uint64_t total;  /* bytes */
+        uint64_t free;   /* bytes */
+        uint64_t inodes; /* free inodes, UINT64_MAX where the filesystem does not count them */
+} FsRoom;
+
+int fs_room(int fd, FsRoom *ret);
+
+/* The next range of data at or after @offset: [*ret_start, *ret_end) within @size. Returns positive if there is
+ * one, 0 at the end. A filesystem without SEEK_DATA has one range, the whole file. */
+int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end);
+
+static inline int64_t fs_nsec(const struct timespec *time) {
+        return (int64_t) time->tv_sec * NSEC_PER_SEC + time->tv_nsec;
+}
+
+static inline struct timespec fs_timespec(int64_t nsec) {
+        int64_t sec = nsec / NSEC_PER_SEC, rest = nsec % NSEC_PER_SEC;
+
+        if (rest < 0) {
+                rest += NSEC_PER_SEC;
+                sec--;
+        }
+        return (struct timespec){ .tv_sec = sec, .tv_nsec = rest };
+}
+
+/* True while somebody has the open file open for writing, or mapped so. False where there is no telling (a user that does not own the file, some filesystems). */
+bool fs_is_being_written(int fd);

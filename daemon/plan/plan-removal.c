@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The plan by which a mirror ends: all that it has goes. See plan/plan.h. */
+
+#include "plan/plan.h"
+
+/* What @list has, from its end. */
+static void collect_removals(Plan *plan, const Manifest *list, bool known) {
+        for (size_t i = list->n_entries; i > 0; i--) {
+                const Entry *entry = &list->entries[i - 1];
+
+                if (!(entry->flags & ENTRY_RECORD))
+                        plan->items[plan->n_items++] = (PlanItem){ .action = PLAN_REMOVE, .base = known ? entry : NULL, .mirror = entry };
+        }
+}
+
+static int compare_items(const void *a, const void *b) {
+        return strcmp(plan_item_path(b), plan_item_path(a));
+}
+
+/* What both lists have goes as the second one saw it. */
+static void drop_replaced(Plan *plan) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const PlanItem *item = &plan->items[i];
+
+                if (kept > 0 && strcmp(plan_item_path(&plan->items[kept - 1]), plan_item_path(item)) == 0) {
+                        if (!item->base)
+                                plan->items[kept - 1] = *item;
+                } else
+                        plan->items[kept++] = *item;
+        }
+        plan->n_items = kept;
+}
+
+int plan_new_removal(const Manifest *base, const Manifest *extra, Plan **ret) {
+        _cleanup_(plan_freep) Plan *plan = calloc(1, sizeof(*plan));
+        size_t n = base->n_entries + (extra ? extra->n_entries : 0);
+
+        if (!plan)
+                return -ENOMEM;
+        plan->items = reallocarray(NULL, n + 1, sizeof(PlanItem));
+        if (!plan->items)
+                return -ENOMEM;
+        collect_removals(plan, base, true);
+        if (extra && extra->n_entries > 0) {
+                collect_removals(plan, extra, false);
+                qsort(plan->items, plan->n_items, sizeof(PlanItem), compare_items);
+                drop_replaced(plan);
+        }
+        *ret = TAKE_PTR(plan);
+        return 0;
+}

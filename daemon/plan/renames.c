@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What was renamed in the mirror. See plan/renames.h. */
+
+#include "plan/renames.h"
+
+static bool has_gone(const PlanItem *item) {
+        return !item->mirror && item->base && item->source && item->base->type == ENTRY_FILE && item->source->type == ENTRY_FILE &&
+               !(item->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) && item->base->size == item->source->size &&
+               item->base->mtime_nsec == item->source->mtime_nsec;
+}
+
+static bool has_come(const PlanItem *item) {
+        return item->action == PLAN_SAVE && !item->source && item->mirror->type == ENTRY_FILE;
+}
+
+static int compare_inodes(const void *a, const void *b) {
+        const PlanItem *x = *(const PlanItem *const *) a, *y = *(const PlanItem *const *) b;
+
+        return x->base->ino < y->base->ino ? -1 : x->base->ino > y->base->ino;
+}
+
+static int compare_inode_key(const void *key, const void *item) {
+        const Entry *mirror = key, *base = (*(const PlanItem *const *) item)->base;
+
+        return mirror->ino < base->ino ? -1 : mirror->ino > base->ino;
+}
+
+static int compare_moves(const void *a, const void *b) {
+        return strcmp(plan_item_path(((const Move *) a)->to), plan_item_path(((const Move *) b)->to));
+}
+
+static int compare_move_key(const void *key, const void *item) {
+        return strcmp(key, plan_item_path(((const Move *) item)->to));
+}
+
+int moves_find(const Plan *plan, Moves *ret) {
+        _cleanup_(freep) const PlanItem **gone = NULL;
+        size_t n_gone = 0, n_come = 0;
+        Moves moves = {};
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                n_gone += has_gone(&plan->items[i]);
+                n_come += has_come(&plan->items[i]);
+        }
+        *ret = moves;
+        if (n_gone == 0 || n_come == 0)
+                return 0;
+        gone = calloc(n_gone, sizeof(PlanItem *));
+        moves.items = calloc(n_come, sizeof(Move));
+        if (!gone || !moves.items) {
+                free(moves.items);
+                return -ENOMEM;
+        }
+        n_gone = 0;
+        for (size_t i = 0; i < plan->n_items; i++)
+                if (has_gone(&plan->items[i]))
+                        gone[n_gone++] = &plan->items[i];
+        qsort(gone, n_gone, sizeof(PlanItem *), compare_inodes);
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const PlanItem *to = &plan->items[i], **from;
+
+                if (!has_come(to))
+                        continue;
+                from = bsearch(to->mirror, gone, n_gone, sizeof(PlanItem *), compare_inode_key);
+                if (from && (*from)->base->size == to->mirror->size && (*from)->base->mtime_nsec == to->mirror->mtime_nsec)
+                        moves.items[moves.n++] = (Move){ .to = to, .from = *from };
+        }
+        if (moves.n > 0)
+                qsort(moves.items, moves.n, sizeof(Move), compare_moves);
+        *ret = moves;
+        return 0;
+}
+
+void moves_done(Moves *moves) {
+        free(moves->items);
+        *moves = (Moves){};
+}
+
+const PlanItem *moves_origin(const Moves *moves, const char *path) {
+        const Move *move = moves->n == 0 ? NULL : bsearch(path, moves->items, moves->n, sizeof(Move), compare_move_key);
+
+        return move ? move->from : NULL;
+}

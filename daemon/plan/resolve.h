@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The names that an operator gave, and what they stand for in the trees that a look has found. Reads manifests; any thread. */
+
+#include "base/base.h"
+#include "base/pathset.h"
+#include "config/config.h"
+#include "plan/overrides.h"
+#include "tree/manifest.h"
+
+typedef struct AskedInput {
+        LayoutKind kind;           /* never LAYOUT_AUTO */
+        int sourcefd, mirrorfd;    /* roots; mirrorfd -1 for none */
+        const Manifest *source;    /* all of it, before anything is chosen */
+        const Manifest *mirror;
+} AskedInput;
+
+typedef struct Answer {
+        uint64_t id;        /* of the request */
+        char **unknown;     /* names that nothing has; NULL-terminated */
+        PathSet roots;      /* what the names stand for, with the rest of each set and the other names of each file: files, directories with all below, manifests */
+        PathSet concerned;  /* files and links there, and the blobs that manifests and links of snapshots among them name */
+        char *busy;         /* one of these that somebody has open for writing in the mirror; NULL if none */
+} Answer;
+
+int asked_answer(const WishRequest *request, const AskedInput *input, Answer *ret);
+void asked_answer_done(Answer *answer);
+
+/* True if one of the names of a request is the path, or a directory above it. */
+bool asked_has_path(const Wishes *wishes, const char *path);

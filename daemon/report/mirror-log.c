@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What a mirror says in the journal. See report/mirror-log.h. */
+
+#include "report/mirror-log.h"
+
+#include "base/log.h"
+#include "base/messages.h"
+#include "base/text.h"
+#include "report/explain.h"
+#include "tree/scan.h"
+
+/* What every event of a mirror has that the message catalog has a text for. */
+static LogFields event_of(const MirrorConfig *config, const char *message_id) {
+        return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source, .target = config->target };
+}
+
+void mirrorlog_attached(const MirrorConfig *config, const Attachment *attachment) {
+        LogFields fields = { .mirror = config->name };
+        _cleanup_(freep) char *mount = tell_mount(config, &attachment->mount);
+        char span[TEXT_SPAN_MAX], path[TEXT_PATH_MAX];
+
+        if (mount)
+                log_event(LOG_INFO, &fields, "Mirror '%s': %s", config->name, mount);
+        if (attachment->base_damaged)
+                log_event(LOG_WARNING, &fields, "What was remembered of mirror '%s' is damaged (line %u of %s.xxh128 in the state "
+                          "directory) and was forgotten: whether bytes changed since the last run cannot be told",
+                          config->name, attachment->damaged_line, config->name);
+        if (attachment->n_unknown > 0)
+                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE "' files that nobody knows were found (%d): look at them, then remove "
+                          "them; until then the mirror is kept at a stop", text_path(path, config->target), attachment->n_unknown);
+        if (attachment->eventless && config->watch_source && config->poll_usec > 0)
+                log_event(LOG_INFO, &fields, "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
+                          text_path(path, config->source), text_span(span, config->poll_usec));
+}
+
+void mirrorlog_failed(const MirrorConfig *config, const char *text) {
+        LogFields fields = event_of(config, MESSAGE_FAILED);
+
+        log_event(LOG_ERR, &fields, "Mirror '%s' failed. %s", config->name, text ? text : "Out of memory");
+}
+
+void mirrorlog_mount_stays(const MirrorConfig *config) {
+        LogFields fields = { .mirror = config->name };
+
+        log_event(LOG_NOTICE, &fields, "Mirror '%s' stays on the tmpfs that is there: Size=, HugePages=, Swap= and NUMAPolicy= take effect "
+                  "when it is mounted anew", config->name);
+}
+
+void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
+        LogFields fields = event_of(config, whole ? MESSAGE_READY : MESSAGE_DEGRADED);
+        char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
+        size_t n = manifest_files(base);
+
+        fields.bytes = manifest_bytes(base);
+        fields.count = n;
+        log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu %s, %s, in '%s'%s", config->name,
+                  whole ? "ready" : "ready but degraded", n, n == 1 ? "file" : "files", text_bytes(bytes, manifest_bytes(base)),
+                  text_path(path, config->target), whole ? "" : "; what is missing was told above");
+}
+
+void mirrorlog_degraded(const MirrorConfig *config) {
+        LogFields fields = event_of(config, MESSAGE_DEGRADED);
+
+        log_event(LOG_WARNING, &fields, "Mirror '%s' is degraded: what is missing or fails was told above", config->name);
+}
+
+void mirrorlog_whole_again(const MirrorConfig *config, size_t files, uint64_t bytes) {
+        LogFields fields = event_of(config, MESSAGE_READY);
+        char size[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
+
+        fields.bytes = bytes;
+        fields.count = files;
+        log_event(LOG_NOTICE, &fields, "Mirror '%s' is whole again: %zu %s, %s, in '%s'", config->name, files, files == 1 ? "file" : "files",
+                  text_bytes(size, bytes), text_path(path, config->target));
+}
+
+void mirrorlog_source_lost(const MirrorConfig *config, const char *text) {
+        LogFields fields = event_of(config, MESSAGE_SOURCE_LOST);
+
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "The source is lost");
+}
+
+void mirrorlog_source_found(const MirrorConfig *config) {
+        LogFields fields = event_of(config, MESSAGE_SOURCE_FOUND);
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_NOTICE, &fields, "The source '%s' is back", text_path(path, config->source));
+}
+
+void mirrorlog_copied(const MirrorConfig *config, const Task *task) {
+        LogFields fields = { .mirror = config->name, .path = plan_item_path(task->item) };
+        char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX], pages[32] = "";
+
+        if (task->measured_bytes > 0)
+                (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%", (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
+        log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)), text_bytes(bytes, task->copied_bytes),
+                  copyroute_method_name(task->method), pages);
+}
+
+void mirrorlog_shortage(const MirrorConfig *config, const char *text) {
+        LogFields fields = event_of(config, MESSAGE_NO_ROOM);
+
+        log_event(LOG_WARNING, &fields, "Mirror '%s': %s", config->name, text);
+}
+
+static const char *reason_of(TaskOutcome outcome) {
+        switch (outcome) {
+        case TASK_CHANGED:
+                return "changing";
+        case TASK_CORRUPT:
+                return "corrupt";
+        case TASK_GARBLED:
+                return "garbled";
+        case TASK_MISNAMED:
+                return "misnamed";
+        case TASK_DIFFERS:
+                return "differs";
+        case TASK_NO_ROOM:
+                return "no-room";
+        case TASK_OCCUPIED:
+                return "occupied";
+        case TASK_FAILED:
+        case TASK_AGREED:
+        case TASK_REMOVED:
+        case TASK_GONE:
+        case TASK_CANCELLED:
+                return "failed";
+        }
+        return "failed";
+}
+
+void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text) {
+        LogFields fields = event_of(config, plan_takes_away(task->item->action) ? MESSAGE_HELD : MESSAGE_WITHHELD);
+        char expected[MAX((int) DIGEST_HEX_MAX, (int) CLAIM_HEX_MAX)], found[sizeof(expected)];
+
+        fields.path = plan_item_path(task->item);
+        fields.error = task->error;
+        fields.reason = reason_of(task->outcome);
+        fields.bytes = task->item->source ? task->item->source->size : 0;
+        if (task->outcome == TASK_CORRUPT || task->outcome == TASK_GARBLED || task->outcome == TASK_DIFFERS) {
+                fields.expected = digest_to_hex(&task->expected, expected);
+                fields.found = digest_to_hex(&task->found, found);
+        } else if (task->outcome == TASK_MISNAMED) {
+                fields.expected = claim_to_hex(&task->claimed, expected);
+                fields.found = claim_to_hex(&task->claim_found, found);
+        }
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "Out of memory");
+}
+
+void mirrorlog_more(const MirrorConfig *config, size_t n) {
+        LogFields fields = { .mirror = config->name };
+
+        log_event(LOG_WARNING, &fields, "Mirror '%s': %zu further files met the like, and are not listed", config->name, n);
+}
+
+void mirrorlog_strangers(const MirrorConfig *config, int n) {
+        LogFields fields = event_of(config, MESSAGE_CONFLICT);
+        char path[TEXT_PATH_MAX];
+
+        fields.count = (uint64_t) n;
+        log_event(LOG_WARNING, &fields, "%d %s that somebody had put in place of what was being saved %s moved to '%s/" SCAN_PRIVATE "/conflicts'", n,
+                  n == 1 ? "file" : "files", n == 1 ? "was" : "were", text_path(path, config->source));
+}
+
+void mirrorlog_unmatched(const MirrorConfig *config, const char *model) {
+        LogFields fields = { .mirror = config->name };
+        char path[TEXT_PATH_MAX], name[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "Models=%s chooses nothing in '%s'", text_path(name, model), text_path(path, config->source));
+}
+
+void mirrorlog_brake(const MirrorConfig *config, const char *text) {
+        LogFields fields = event_of(config, MESSAGE_BRAKE);
+
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "Many files were deleted in the mirror at once: the disk keeps them, and they are staged again");
+}
+
+void mirrorlog_events_lost(const MirrorConfig *config, bool of_mirror) {
+        LogFields fields = { .mirror = config->name };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_DEBUG, &fields, "Some events of '%s' were lost: it is looked at as a whole", text_path(path, of_mirror ? config->target : config->source));
+}
+
+void mirrorlog_wiped(const MirrorConfig *config) {
+        LogFields fields = event_of(config, MESSAGE_BRAKE);
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "'%s' was wiped, our own directory in it included: the disk is left as it is, and the files are staged again",
+                  text_path(path, config->target));
+}
+
+void mirrorlog_mirror_lost(const MirrorConfig *config) {
+        LogFields fields = event_of(config, MESSAGE_MIRROR_LOST);
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_ERR, &fields, "'%s' was unmounted, moved or replaced: the disk is left as it is, and the mirror is made anew",
+                  text_path(path, config->target));
+}
+
+void mirrorlog_xattrs_lost(const MirrorConfig *config) {
+        LogFields fields = { .mirror = config->name };
+
+        log_event(LOG_NOTICE, &fields, "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
+                  config->name);
+}
+
+void mirrorlog_unwatched(const MirrorConfig *config, int error) {
+        LogFields fields = event_of(config, MESSAGE_UNWATCHED);
+        char path[TEXT_PATH_MAX];
+
+        fields.error = -error;
+        if (error < 0)
+                log_event(LOG_WARNING, &fields, "Failed to watch '%s': %s; it is looked at every PollInterval= instead",
+                          text_path(path, config->source), strerror(-error));
+        else
+                log_event(LOG_WARNING, &fields, "The kernel allows no more watches for '%s': it is looked at every PollInterval= "
+                          "instead; raise fs.inotify.max_user_watches", text_path(path, config->source));
+}
+
+void mirrorlog_unguarded(const MirrorConfig *config, int error) {
+        LogFields fields = event_of(config, MESSAGE_UNWATCHED);
+        char path[TEXT_PATH_MAX];
+
+        fields.error = -error;
+        log_event(LOG_WARNING, &fields, "%s '%s'%s%s: it is looked at every PollInterval= instead, and what is deleted in it stays on the disk and is "
+                  "staged again%s", error < 0 ? "Failed to watch the mirror" : "The kernel allows no more watches for the mirror",
+                  text_path(path, config->target), error < 0 ? ": " : "", error < 0 ? strerror(-error) : "",
+                  error < 0 ? "" : "; raise fs.inotify.max_user_watches");
+}
+
+void mirrorlog_not_saved(const MirrorConfig *config, int error) {
+        LogFields fields = { .mirror = config->name, .error = -error };
+
+        log_event(LOG_WARNING, &fields, "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
+                  "forgotten", config->name, strerror(-error));
+}
+
+void mirrorlog_not_unmounted(const MirrorConfig *config, int error) {
+        LogFields fields = { .mirror = config->name, .error = -error };
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields, "Mirror '%s' was removed, but its empty tmpfs stays on '%s', for it cannot be unmounted: %s",
+                  config->name, text_path(path, config->target), error == -EBUSY ? "something else is mounted over it" : strerror(-error));
+}
+
+void mirrorlog_removed(const MirrorConfig *config, const char *left) {
+        LogFields fields = event_of(config, left ? MESSAGE_MIRROR_KEPT : NULL);
+        _cleanup_(freep) char *kept = left ? tell_kept(config, left) : NULL;
+        char target[TEXT_PATH_MAX];
+
+        fields.path = left;
+        if (!left)
+                log_event(LOG_NOTICE, &fields, "Mirror '%s' was removed from '%s'", config->name, text_path(target, config->target));
+        else
+                log_event(LOG_ERR, &fields, "%s", kept ? kept : "Out of memory");
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What would be staged and whether it fits. See report/preview.h. */
+
+#include "report/preview.h"
+
+#include "base/log.h"
+#include "base/pool.h"
+#include "base/text.h"
+#include "os/fs.h"
+#include "report/explain.h"
+#include "tree/scan.h"
+
+#include <fcntl.h>
+
+/* The mirror as it is now, if what is at the target is what the daemon would use: a mounted tmpfs, or one that holds a mirror
+ * already. -1 where the daemon would make one. */
+static int open_mirror(const char *target) {
+        _cleanup_(close_fdp) int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        struct stat st, parent;
+
+        if (fd < 0 || fs_is_tmpfs(fd) <= 0 || fstat(fd, &st) < 0 || fstatat(fd, "..", &parent, 0) < 0)
+                return -1;
+        if (st.st_dev == parent.st_dev && geteuid() == 0 && faccessat(fd, SCAN_PRIVATE, F_OK, 0) < 0)
+                return -1;
+        return TAKE_FD(fd);
+}
+
+static int load_base(int statefd, const char *name, Manifest **ret) {
+        unsigned line;
+        int r = statefd < 0 ? MANIFEST_ABSENT : manifest_load(statefd, name, ret, &line);
+
+        return r > 0 ? manifest_new(ret) : r;
+}
+
+static void done_mirror(PreviewMirror *mirror) {
+        if (!mirror->problem)
+                look_done(&mirror->look);
+        (void) manifest_free(mirror->base);
+        free(mirror->problem);
+        free(mirror->shortage);
+}
+
+void preview_done(Preview *preview) {
+        for (size_t i = 0; i < preview->n; i++)
+                done_mirror(&preview->mirrors[i]);
+        free(preview->mirrors);
+}
+
+/* What is the same for all mirrors. */
+typedef struct Frame {
+        int statefd;
+        uint64_t ram, reserve;
+        uint64_t promised; /* to the mirrors before this one */
+        unsigned workers;
+} Frame;
+
+static int look_at(const Frame *frame, PreviewMirror *mirror) {
+        const MirrorConfig *config = mirror->config;
+        uint64_t rest = frame->ram - MIN(frame->ram, frame->reserve);
+        _cleanup_(close_fdp) int sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mirrorfd = -1;
+        atomic_uint_fast64_t progress = 0;
+        const char *what = "look";
+        LookOptions options;
+        int r;
+
+        if (sourcefd < 0)
+                return text_append(&mirror->problem, "The source '%s' of mirror '%s' cannot be opened: %m", config->source, config->name);
+        mirrorfd = open_mirror(config->target);
+        r = load_base(frame->statefd, config->name, &mirror->base);
+        if (r < 0)
+                return text_append(&mirror->problem, "Failed to load the digests of mirror '%s': %s", config->name, strerror(-r));
+        /* without a mirror, what is remembered of the last one is only digests */
+        for (size_t i = 0; mirrorfd < 0 && i < mirror->base->n_entries; i++)
+                mirror->base->entries[i].flags |= ENTRY_RECORD;
+        options = (LookOptions){ .config = config, .base = mirror->base, .sourcefd = sourcefd, .mirrorfd = mirrorfd,
+                                 .budget = amount_bytes(config->size, frame->ram, rest), .progress = &progress };
+        r = look_run(&options, &mirror->look, &what);
+        if (r == LOOK_EMPTIED)
+                return text_append(&mirror->problem, "The source '%s' is empty and was not before: the disk behind it may not be mounted", config->source);
+        if (r < 0)
+                return text_append(&mirror->problem, "Failed to %s of mirror '%s': %s", what, config->name, strerror(-r));
+        return 0;
+}
+
+static int make_mirror(Frame *frame, PreviewMirror *mirror) {
+        const MirrorConfig *config = mirror->config;
+        int r = look_at(frame, mirror);
+
+        if (r < 0 || mirror->problem)
+                return r;
+        mirror->input = look_room(&mirror->look, config, frame->reserve, frame->promised, frame->workers);
+        r = fit_plan(mirror->look.plan, &mirror->input, &mirror->fit);
+        if (r < 0)
+                return r;
+        frame->promised += mirror->fit.need_bytes;
+        mirror->fits = r == 0;
+        mirror->shortage = mirror->fits ? NULL : tell_shortage(config, mirror->look.plan, &mirror->fit, config->on_no_room == NO_ROOM_FAIL);
+        return mirror->fits || mirror->shortage ? 0 : -ENOMEM;
+}
+
+int preview_make(const Config *config, const char *state_directory, Preview *ret, const char **reterr_what) {
+        _cleanup_(close_fdp) int statefd = open(state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        Preview preview = { .mirrors = calloc(config->n_mirrors, sizeof(PreviewMirror)), .fits = true };
+        Frame frame = { .statefd = statefd, .workers = pool_choose_workers(config->workers) };
+        MemoryFacts facts;
+        int r = preview.mirrors ? memory_read("/proc", "/sys/fs/cgroup", &facts) : -ENOMEM;
+
+        *reterr_what = "read how much memory there is";
+        if (r == 0) {
+                frame.ram = facts.total;
+                frame.reserve = amount_bytes(config->reserve, facts.total, 0);
+                memory_facts_done(&facts);
+        }
+        for (; r == 0 && preview.n < config->n_mirrors; preview.n++) {
+                PreviewMirror *mirror = &preview.mirrors[preview.n];
+
+                *reterr_what = "plan";
+                mirror->config = &config->mirrors[preview.n];
+                r = make_mirror(&frame, mirror);
+                preview.fits = preview.fits && mirror->fits;
+        }
+        if (r < 0) {
+                preview_done(&preview);
+                return r;
+        }
+        *ret = preview;
+        return 0;
+}
+
+bool preview_tells(const PlanItem *item) {
+        return item->action != PLAN_KEEP && !(item->source && item->source->type == ENTRY_DIRECTORY);
+}
+
+static void print_room(const PreviewMirror *mirror, FILE *out) {
+        char bytes[TEXT_BYTES_MAX];
+
+        for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
+                if (mirror->input.room[l] != UINT64_MAX)
+                        (void) fprintf(out, "  room: %14llu bytes (%s) by %s%s\n", (unsigned long long) mirror->input.room[l],
+                                       text_bytes(bytes, mirror->input.room[l]), fit_limit_name(l), l == mirror->fit.limit ? "  <- decides" : "");
+}
+
+static void print_items(const Plan *plan, FILE *out) {
+        char path[TEXT_PATH_MAX], bytes[TEXT_BYTES_MAX];
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const PlanItem *item = &plan->items[i];
+
+                if (preview_tells(item))
+                        (void) fprintf(out, "  %-14s %8s  %s\n", plan_action_name(item->action),
+                                       item->source && item->source->type == ENTRY_FILE ? text_bytes(bytes, item->source->size) : "-",
+                                       text_path(path, plan_item_path(item)));
+        }
+}
+
+static void print_mirror(const PreviewMirror *mirror, FILE *out) {
+        const Look *look = &mirror->look;
+        char need[TEXT_BYTES_MAX];
+
+        (void) fprintf(out, "Mirror %s: %s -> %s\n", mirror->config->name, mirror->config->source, mirror->config->target);
+        if (mirror->problem) {
+                log_error("%s", mirror->problem);
+                return;
+        }
+        print_items(look->plan, out);
+        for (size_t i = 0; i < look->source->n_omissions; i++) {
+                _cleanup_(freep) char *omission = tell_omission(mirror->config, &look->source->omissions[i]);
+
+                if (omission)
+                        (void) fprintf(out, "  %s\n", omission);
+        }
+        (void) fprintf(out, "  need: %14llu bytes (%s) for %zu entries\n", (unsigned long long) mirror->fit.need_bytes,
+                       text_bytes(need, mirror->fit.need_bytes), look->plan->n_stage + look->plan->n_left_out);
+        print_room(mirror, out);
+        (void) fprintf(out, "  %s\n", mirror->fits ? "It fits" : mirror->shortage);
+}
+
+int preview_print(const Preview *preview, FILE *out) {
+        for (size_t i = 0; i < preview->n; i++)
+                print_mirror(&preview->mirrors[i], out);
+        return preview->fits ? EXIT_SUCCESS : EXIT_FAILURE;
+}

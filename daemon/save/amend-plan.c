@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What a plan could not know. See save/amend-plan.h. */
+
+#include "save/amend-plan.h"
+
+bool hindsight_has_yielded(const Manifest *yielded, const PlanItem *item) {
+        const Entry *kept = manifest_find(yielded, plan_item_path(item));
+
+        return kept && item->mirror && kept->ino == item->mirror->ino && kept->size == item->mirror->size &&
+               kept->mtime_nsec == item->mirror->mtime_nsec;
+}
+
+static bool is_listed(const Manifest *list, const Entry *mirror) {
+        const Entry *found = list && mirror ? manifest_find(list, mirror->path) : NULL;
+
+        return found && found->ino == mirror->ino && found->ctime_nsec == mirror->ctime_nsec;
+}
+
+static bool is_overtaken(const PlanItem *item, const Hindsight *known) {
+        const SaveItem *save = savequeue_find(known->queue, plan_item_path(item));
+
+        return manifest_find(known->changes, plan_item_path(item)) ||
+               (save && save->state == ITEM_RUNNING && !plan_is_write_back(item->action));
+}
+
+/* Size and time are as they were. */
+static PlanAction unmask(const PlanItem *item, const Hindsight *known) {
+        const Entry *m = item->mirror;
+        bool altered = is_listed(known->altered, m) || is_listed(known->suspects, m);
+        bool agreed = item->base && !(item->base->flags & ENTRY_RECORD);
+
+        if (item->action == PLAN_SAVEATTR && is_listed(known->suspects, m))
+                return PLAN_SAVE;
+        if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (altered || (known->queue->last && agreed)))
+                return agreed ? PLAN_SAVE : PLAN_CONFLICT;
+        if (item->action == PLAN_STAGE && altered)
+                return PLAN_CONFLICT;
+        if (plan_takes_away(item->action) && altered)
+                return PLAN_SAVE;
+        return item->action;
+}
+
+void hindsight_apply(Plan *plan, const Hindsight *known) {
+        for (size_t i = 0; i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+
+                if (item->action == PLAN_KEEP)
+                        continue;
+                if (is_overtaken(item, known))
+                        item->action = PLAN_KEEP;
+                else
+                        item->action = unmask(item, known);
+                if (item->action == PLAN_CONFLICT && hindsight_has_yielded(known->yielded, item))
+                        item->action = PLAN_STAGE;
+        }
+        plan_count(plan);
+}
+
+void hindsight_overlook(Plan *plan, const Moves *moves) {
+        for (size_t i = 0; i < moves->n; i++)
+                plan->items[moves->items[i].from - plan->items].action = PLAN_IGNORE;
+        plan_count(plan);
+}
+
+static bool comes_back(const PlanItem *item) {
+        return !item->mirror && (item->action == PLAN_STAGE || item->action == PLAN_LINK);
+}
+
+static int list_missing(const Plan *plan, const PathSet *before, PathSet *now, PathSet *waiting) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < plan->n_items; i++) {
+                const PlanItem *item = &plan->items[i];
+
+                if (!comes_back(item) || !item->base || item->base->flags & ENTRY_RECORD)
+                        continue;
+                r = pathset_add(now, plan_item_path(item));
+                if (r == 0 && !pathset_has(before, plan_item_path(item)))
+                        r = pathset_add(waiting, plan_item_path(item));
+        }
+        pathset_sort(now);
+        pathset_sort(waiting);
+        return r;
+}
+
+int hindsight_await_reports(Plan *plan, PathSet *missing) {
+        PathSet now = {}, waiting = {};
+        int r = list_missing(plan, missing, &now, &waiting), n = 0;
+
+        for (size_t i = 0; r == 0 && waiting.n > 0 && i < plan->n_items; i++)
+                if (comes_back(&plan->items[i]) && pathset_covers(&waiting, plan_item_path(&plan->items[i]))) {
+                        plan->items[i].action = PLAN_WAIT;
+                        n++;
+                }
+        if (r == 0) {
+                pathset_done(missing);
+                *missing = now;
+                now = (PathSet){};
+        }
+        pathset_done(&now);
+        pathset_done(&waiting);
+        if (n > 0)
+                plan_count(plan);
+        return r < 0 ? r : n;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* A file of the mirror that is to be saved: opened once, so that a deletion meanwhile costs nothing, and known
+ * by what a look saw of it. */
+
+#include "base/base.h"
+#include "save/outcome.h"
+#include "tree/manifest.h"
+
+#include <sys/stat.h>
+
+typedef struct Original {
+        int fd;
+        const Entry *seen; /* borrowed */
+        struct stat st;    /* of the last check */
+} Original;
+
+/* True if a file found in the mirror is the one that was seen, its name or names included but for the last one. */
+bool original_is(const struct stat *st, const Entry *seen);
+
+/* 0, SAVE_CHANGED, SAVE_GONE, SAVE_BUSY or a negative errno. */
+int original_open(Original *ret, int mirrorfd, const Entry *seen);
+void original_done(Original *original);
+
+/* 0 if it is still what was seen, but for its name: that may be gone (.st.st_nlink is 0 then). Else
+ * SAVE_CHANGED. */
+int original_check(Original *original);

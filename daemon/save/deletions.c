@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Which deletions the disk may follow. See save/deletions.h. */
+
+#include "save/deletions.h"
+
+#include "base/text.h"
+#include "layout/layout.h"
+
+/* Long enough that "rm -r" of a large tree and a log-out that wipes are seen as one wave. */
+#define DELAY_USEC (5 * USEC_PER_SEC)
+#define WAVE_USEC (10 * USEC_PER_SEC)
+
+static void drop_pending(Deletions *deletions) {
+        for (size_t i = 0; i < deletions->n_pending; i++)
+                free(deletions->pending[i].path);
+        free(deletions->pending);
+        deletions->pending = NULL;
+        deletions->n_pending = 0;
+}
+
+void deletions_done(Deletions *deletions) {
+        drop_pending(deletions);
+        pathset_done(&deletions->notes);
+        pathset_done(&deletions->looking);
+        pathset_done(&deletions->kept);
+        free(deletions->recent);
+        deletions_acknowledge(deletions);
+        *deletions = (Deletions){};
+}
+
+void deletions_note_path(Deletions *deletions, const char *path) {
+        (void) pathset_add(&deletions->notes, path); /* what is not noted is staged again: no harm */
+}
+
+void deletions_note(Deletions *deletions, const WatchReport *report) {
+        if (report->flags & (WATCH_RESYNC | WATCH_LOST) || !report->paths)
+                return;
+        for (size_t i = 0; i < report->n_paths; i++)
+                deletions_note_path(deletions, report->paths[i]);
+}
+
+const PathSet *deletions_begin(Deletions *deletions) {
+        /* those of a look that failed are still there: nothing was decided about them */
+        for (size_t i = 0; i < deletions->notes.n; i++)
+                (void) pathset_add(&deletions->looking, deletions->notes.items[i]);
+        pathset_done(&deletions->notes);
+        for (size_t i = 0; i < deletions->n_pending; i++)
+                (void) pathset_add(&deletions->looking, deletions->pending[i].path);
+        for (size_t i = 0; i < deletions->kept.n; i++)
+                (void) pathset_add(&deletions->looking, deletions->kept.items[i]);
+        pathset_sort(&deletions->looking);
+        return &deletions->looking;
+}
+
+static int compare_pending(const void *key, const void *item) {
+        return strcmp(key, ((const Deletion *) item)->path);
+}
+
+static Deletion *find_pending(const Deletions *deletions, const char *path) {
+        if (deletions->n_pending == 0)
+                return NULL;
+        return bsearch(path, deletions->pending, deletions->n_pending, sizeof(Deletion), compare_pending);
+}
+
+uint64_t deletions_due(const Deletions *deletions, const char *path) {
+        const Deletion *pending = find_pending(deletions, path);
+
+        return pending ? pending->since_usec + DELAY_USEC : 0;
+}
+
+static int compare_by_path(const void *a, const void *b) {
+        return strcmp(((const Deletion *) a)->path, ((const Deletion *) b)->path);
+}
+
+static bool is_accepted(const DeletionsInput *input, const Entry *entry) {
+        return input->wishes && wishes_is_doomed(input->wishes, entry);
+}
+
+static bool is_counted(const DeletionsInput *input, const Entry *entry) {
+        return layout_is_counted(input->layout, entry->path, entry->type == ENTRY_DIRECTORY);
+}
+
+/* The pending ones are those of this plan, with the age that they had. */
+static int gather(Deletions *deletions, const DeletionsInput *input, const Plan *plan) {
+        Deletion *found = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < plan->n_items; i++)
+                n += plan->items[i].action == PLAN_DELETE;
+        found = calloc(n + 1, sizeof(Deletion));
+        if (!found)
+                return -ENOMEM;
+        n = 0;
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const Entry *entry = plan->items[i].source;
+                const Deletion *before;
+
+                if (plan->items[i].action != PLAN_DELETE)
+                        continue;
+                before = find_pending(deletions, entry->path);
+                found[n].path = strdup(entry->path);
+                found[n].since_usec = is_accepted(input, entry) ? 0 : before ? before->since_usec : input->now_usec;
+                found[n].counted = is_counted(input, entry) && !is_accepted(input, entry);
+                n += found[n].path != NULL; /* without memory it is noticed again, or staged again */
+        }
+        drop_pending(deletions);
+        deletions->pending = found;
+        deletions->n_pending = n;
+        if (n > 0)
+                qsort(found, n, sizeof(Deletion), compare_by_path);
+        return 0;
+}
+
+static size_t count_recent(Deletions *deletions, uint64_t now) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < deletions->n_recent; i++)
+                if (deletions->recent[i] + WAVE_USEC > now)
+                        deletions->recent[kept++] = deletions->recent[i];
+        deletions->n_recent = kept;
+        return kept;
+}
+
+static size_t count_names(const DeletionsInput *input) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < input->base->n_entries; i++)
+                n += !(input->base->entries[i].flags & ENTRY_RECORD) && is_counted(input, &input->base->entries[i]);
+        return n;
+}
+
+static bool is_too_much(Deletions *deletions, const DeletionsInput *input, size_t *ret_wave, size_t *ret_total) {
+        const DeleteLimit *limit = &input->config->mass_delete_limit;
+        size_t recent = count_recent(deletions, input->now_usec), wave = recent, total = count_names(input) + recent;
+
+        for (size_t i = 0; i < deletions->n_pending; i++)
+                wave += deletions->pending[i].counted && deletions->pending[i].since_usec + WAVE_USEC > input->now_usec;
+        *ret_wave = wave;
+        *ret_total = total;
+        if (limit->off || wave == 0)
+                return false;
+        if (wave > 1 && wave >= total)
+                return true;
+        return wave > limit->names && wave * 100 > total * limit->percent;
+}
+
+static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *plan, size_t wave, size_t total) {
+        char path[TEXT_PATH_MAX];
+        const char *first = deletions->n_pending > 0 ? deletions->pending[0].path : "";
+
+        for (size_t i = 0; i < deletions->n_pending; i++)
+                if (deletions->pending[i].counted) {
+                        first = deletions->pending[i].path;
+                        break;
+                }
+        deletions_acknowledge(deletions);
+        if (asprintf(&deletions->held, "%zu of the %zu names in '%s' were deleted at once ('%s' is one): the disk keeps them, and they are staged "
+                     "again. If it was meant, accept it (shmstagectl accept), delete them in '%s', or raise MassDeleteLimit=", wave, total, input->config->target,
+                     text_path(path, first), input->config->source) < 0)
+                deletions->held = NULL;
+        deletions->n_held = wave;
+        if (manifest_new(&deletions->wave) < 0)
+                deletions->wave = NULL; /* then it cannot be accepted */
+        for (size_t i = 0; i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+                bool linked = item->source && (item->source->flags & ENTRY_DISK_ONLY || (item->base && item->base->flags & ENTRY_LINKED));
+
+                if (item->action != PLAN_DELETE || is_accepted(input, item->source))
+                        continue;
+                item->action = linked ? PLAN_LINK : PLAN_STAGE;
+                if (deletions->wave)
+                        (void) manifest_put(deletions->wave, item->source);
+        }
+        if (deletions->wave)
+                manifest_sort(deletions->wave);
+        drop_pending(deletions);
+}
+
+static void condemn(PlanItem *item, Manifest *condemned) {
+        Entry record = item->base ? *item->base : *item->source;
+
+        record.size = item->source->size; /* where a link stood for it, it may have been touched on disk */
+        record.mtime_nsec = item->source->mtime_nsec;
+        record.flags |= ENTRY_RECORD | ENTRY_CONDEMNED;
+        if (manifest_put(condemned, &record) == 0)
+                item->action = PLAN_IGNORE;
+}
+
+static bool is_above(const char *directory, const char *path) {
+        size_t n = strlen(directory);
+
+        return strncmp(directory, path, n) == 0 && path[n] == '/';
+}
+
+/* On disk they are not empty yet. They stay away like what is kept: nothing is to be put into them. */
+static void keep_directories(Deletions *deletions, Plan *plan, const Manifest *condemned) {
+        for (size_t i = 0; i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+
+                if (item->action != PLAN_DELETE || item->source->type != ENTRY_DIRECTORY)
+                        continue;
+                for (size_t k = 0; k < condemned->n_entries; k++)
+                        if (condemned->entries[k].flags & ENTRY_CONDEMNED && is_above(item->source->path, condemned->entries[k].path) &&
+                            pathset_add(&deletions->kept, item->source->path) == 0) {
+                                item->action = PLAN_IGNORE;
+                                break;
+                        }
+        }
+}
+
+int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *plan, Manifest *condemned) {
+        size_t wave, total;
+        int r = gather(deletions, input, plan);
+
+        pathset_done(&deletions->looking);
+        if (r < 0)
+                return r;
+        if (is_too_much(deletions, input, &wave, &total)) {
+                hold_back(deletions, input, plan, wave, total);
+                plan_count(plan);
+                return 1;
+        }
+        for (size_t i = 0; i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+
+                if (item->action != PLAN_DELETE)
+                        continue;
+                if (input->config->deletes == DELETES_KEEP) {
+                        if (pathset_add(&deletions->kept, item->source->path) == 0)
+                                item->action = PLAN_IGNORE;
+                } else if (layout_is_shared(input->layout, item->source->path))
+                        condemn(item, condemned);
+        }
+        keep_directories(deletions, plan, condemned);
+        pathset_sort(&deletions->kept);
+        return 0;
+}
+
+static void drop_one(Deletions *deletions, Deletion *pending) {
+        size_t index = (size_t) (pending - deletions->pending);
+
+        free(pending->path);
+        memmove(pending, pending + 1, (deletions->n_pending - index - 1) * sizeof(Deletion));
+        deletions->n_pending--;
+}
+
+void deletions_carried_out(Deletions *deletions, const char *path, uint64_t now_usec) {
+        Deletion *pending = find_pending(deletions, path);
+        uint64_t *grown;
+
+        if (!pending)
+                return;
+        if (pending->counted) {
+                grown = reallocarray(deletions->recent, deletions->n_recent + 1, sizeof(uint64_t));
+                if (grown) {
+                        deletions->recent = grown;
+                        grown[deletions->n_recent++] = now_usec;
+                }
+        }
+        drop_one(deletions, pending);
+}
+
+void deletions_forget(Deletions *deletions) {
+        drop_pending(deletions);
+        pathset_done(&deletions->notes);
+        pathset_done(&deletions->looking);
+}
+
+static bool is_path(const Entry *entry, void *userdata) {
+        return strcmp(entry->path, userdata) == 0;
+}
+
+void deletions_accept(Deletions *deletions, const DeletionsInput *input, const char *path) {
+        const Entry *entry = deletions->wave ? manifest_find(deletions->wave, path) : NULL;
+
+        if (!entry)
+                return;
+        deletions->n_held -= deletions->n_held > 0 && is_counted(input, entry);
+        manifest_filter(deletions->wave, is_path, (void *) path);
+        if (deletions->wave->n_entries == 0)
+                deletions_acknowledge(deletions);
+}
+
+void deletions_acknowledge(Deletions *deletions) {
+        deletions->wave = manifest_free(deletions->wave);
+        free(deletions->held);
+        deletions->held = NULL;
+        deletions->n_held = 0;
+}

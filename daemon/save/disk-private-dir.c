@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What our corner of the disk consists of. See save/disk-private-dir.h. */
+
+#include "save/disk-private-dir.h"
+
+#include "os/fs.h"
+#include "os/rename.h"
+#include "tree/scan.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <time.h>
+
+static int open_directory(int dirfd, const char *name) {
+        return fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
+static int make_directory(int dirfd, const char *name) {
+        if (mkdirat(dirfd, name, 0700) < 0)
+                return errno == EEXIST ? 0 : -errno;
+        return fs_sync_directory(dirfd);
+}
+
+int corner_open(int rootfd, const char *directory, bool make) {
+        _cleanup_(close_fdp) int corner = -1;
+        int r = make ? make_directory(rootfd, SCAN_PRIVATE) : 0;
+
+        if (r < 0)
+                return r;
+        corner = open_directory(rootfd, SCAN_PRIVATE);
+        if (corner < 0)
+                return corner;
+        r = make ? make_directory(corner, directory) : 0;
+        return r < 0 ? r : open_directory(corner, directory);
+}
+
+/* A link that says the same is the same. An absolute one into the tree is known to the scan as a relative one,
+ * hence by its inode. */
+static bool is_expected_link(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
+        char target[PATH_MAX];
+        ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+
+        if (n < 0)
+                return false;
+        target[n] = '\0';
+        return string_equal(target, expected->target) ||
+               (expected->ino != 0 && st->st_ino == expected->ino && fs_nsec(&st->st_mtim) == expected->mtime_nsec);
+}
+
+bool corner_is_expected(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
+        switch ((EntryType) expected->type) {
+        case ENTRY_DIRECTORY:
+                return S_ISDIR(st->st_mode);
+        case ENTRY_SYMLINK:
+                return S_ISLNK(st->st_mode) && is_expected_link(dirfd, name, st, expected);
+        case ENTRY_FILE:
+        case ENTRY_HARDLINK:
+                return S_ISREG(st->st_mode) && (uint64_t) st->st_size == expected->size &&
+                       fs_nsec(&st->st_mtim) == expected->mtime_nsec && (expected->ino == 0 || st->st_ino == expected->ino);
+        }
+        return false;
+}
+
+/* --- names in tmp/ --- */
+
+char *corner_name(char buffer[static CORNER_NAME_MAX], const char *prefix, uint64_t number) {
+        (void) snprintf(buffer, CORNER_NAME_MAX, "%s-%llx", prefix, (unsigned long long) number);
+        return buffer;
+}
+
+char *corner_exchange_name(char buffer[static CORNER_NAME_MAX], const char *prefix, uint64_t number, uint64_t ino,
+                           const struct stat *replaced) {
+        (void) snprintf(buffer, CORNER_NAME_MAX, "%s-%llx-%llx-%llx-%llx", prefix, (unsigned long long) number, (unsigned long long) ino,
+                        (unsigned long long) (replaced ? replaced->st_ino : 0),
+                        (unsigned long long) (replaced ? fs_nsec(&replaced->st_mtim) : 0));
+        return buffer;
+}
+
+CornerOwner corner_judge(const char *prefix, const char *name, const struct stat *st, uint64_t *ret_number) {
+        unsigned long long number, ino, replaced, mtime;
+        size_t n = strlen(prefix);
+        int fields;
+
+        if (strncmp(name, prefix, n) != 0)
+                return CORNER_NOT_OURS;
+        fields = sscanf(name + n, "-%llx-%llx-%llx-%llx", &number, &ino, &replaced, &mtime);
+        if (fields != 1 && fields != 4)
+                return CORNER_NOT_OURS;
+        *ret_number = number;
+        if (fields == 1 || st->st_ino == ino)
+                return CORNER_OURS;
+        return st->st_ino == replaced && (unsigned long long) fs_nsec(&st->st_mtim) == mtime ? CORNER_OURS : CORNER_SOMEBODYS;
+}
+
+/* --- places --- */
+
+static uint64_t uptime_usec(void) {
+        struct timespec now;
+
+        return clock_gettime(CLOCK_BOOTTIME, &now) < 0 ? 0 : (uint64_t) (fs_nsec(&now) / 1000);
+}
+
+/* YYYYMMDDTHHMMSS.NNNNNNNNNZ-UPTIME: names are in the order of time. */
+static int time_name(char buffer[static 64]) {
+        struct timespec now;
+        struct tm tm;
+        size_t n;
+
+        if (clock_gettime(CLOCK_REALTIME, &now) < 0 || !gmtime_r(&now.tv_sec, &tm))
+                return -errno;
+        n = strftime(buffer, 64, "%Y%m%dT%H%M%S", &tm);
+        (void) snprintf(buffer + n, 64 - n, ".%09ldZ-%llu", now.tv_nsec, (unsigned long long) uptime_usec());
+        return 0;
+}
+
+/* Two at the same nanosecond get different times. */
+static int make_time(int fd, char buffer[static 64]) {
+        int r;
+
+        do {
+                r = time_name(buffer);
+                if (r < 0)
+                        return r;
+                if (mkdirat(fd, buffer, 0700) == 0)
+                        return 0;
+        } while (errno == EEXIST);
+        return -errno;
+}
+
+/* Makes the directories of the path and moves place->fd and place->name down to the last. */
+static int make_parents(Place *place) {
+        char *name = (char *) place->name;
+
+        for (char *slash; (slash = strchr(name, '/')); name = slash + 1) {
+                int fd, r = 0;
+
+                *slash = '\0';
+                if (mkdirat(place->fd, name, 0700) < 0)
+                        r = -errno;
+                fd = r < 0 ? r : open_directory(place->fd, name);
+                *slash = '/';
+                if (fd < 0)
+                        return fd;
+                (void) close_fd(place->fd);
+                place->fd = fd;
+        }
+        place->name = name;
+        return 0;
+}
+
+static int make_path(Place *place, const char *directory, const char *time, const char *path) {
+        if (asprintf(&place->path, SCAN_PRIVATE "/%s/%s/%s", directory, time, path) < 0) {
+                place->path = NULL;
+                return -ENOMEM;
+        }
+        place->name = place->path + strlen(place->path) - strlen(path);
+        place->top = strlen(SCAN_PRIVATE "/") + strlen(directory);
+        return 0;
+}
+
+int place_make(Place *ret, int rootfd, const char *directory, const char *path) {
+        _cleanup_(close_fdp) int fd = corner_open(rootfd, directory, true);
+        _cleanup_(place_done) Place place = PLACE_EMPTY;
+        const char *slash = strrchr(path, '/');
+        char time[64];
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = make_time(fd, time);
+        if (r < 0)
+                return r;
+        if (strlen(path) + 128 > PATH_MAX && slash)
+                path = slash + 1; /* the name of the place would be too long */
+        r = make_path(&place, directory, time, path);
+        if (r < 0) {
+                (void) unlinkat(fd, time, AT_REMOVEDIR);
+                return r;
+        }
+        place.fd = open_directory(fd, time);
+        r = place.fd < 0 ? place.fd : make_parents(&place);
+        if (r < 0) {
+                place_unmake(&place, rootfd);
+                return r;
+        }
+        *ret = place;
+        place = (Place) PLACE_EMPTY;
+        return 0;
+}
+
+/* Cuts the last name off, but nothing of the first @top bytes. */
+static bool go_up(char *path, size_t top) {
+        char *slash = strrchr(path, '/');
+
+        if (!slash || (size_t) (slash - path) < top)
+                return false;
+        *slash = '\0';
+        return true;
+}
+
+int place_sync(const Place *place, int rootfd) {
+        _cleanup_(freep) char *path = strdup(place->path);
+
+        if (!path)
+                return -ENOMEM;
+        while (go_up(path, place->top)) {
+                _cleanup_(close_fdp) int fd = fs_open_beneath(rootfd, path, O_PATH | O_DIRECTORY, 0);
+                int r = fd < 0 ? fd : fs_sync_directory(fd);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+void place_unmake(const Place *place, int rootfd) {
+        _cleanup_(freep) char *path = strdup(place->path);
+
+        while (path && go_up(path, place->top + 1)) {
+                const char *last;
+                _cleanup_(close_fdp) int parent = fs_open_parent(rootfd, path, &last);
+
+                if (parent >= 0)
+                        (void) unlinkat(parent, last, AT_REMOVEDIR); /* of what is not empty, everything above stays too */
+        }
+}
+
+void place_done(Place *place) {
+        place->fd = close_fd(place->fd);
+        free(place->path);
+        place->path = NULL;
+}
+
+int place_put(int rootfd, const char *directory, const char *path, int fd, const char *name, char **ret_kept) {
+        _cleanup_(place_done) Place place = PLACE_EMPTY;
+        int r = place_make(&place, rootfd, directory, path);
+
+        if (r < 0)
+                return r;
+        r = exchange_rename(fd, name, place.fd, place.name, 0);
+        if (r < 0)
+                place_unmake(&place, rootfd);
+        else
+                r = place_sync(&place, rootfd);
+        if (r == 0 && ret_kept)
+                *ret_kept = TAKE_PTR(place.path);
+        return r;
+}
+
+static int parse_time(const char *name, int64_t *ret_nsec, uint64_t *ret_uptime_usec) {
+        struct tm tm = {};
+        unsigned long long up;
+        long nsec;
+        int n = 0;
+
+        if (sscanf(name, "%4d%2d%2dT%2d%2d%2d.%9ldZ-%llu%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
+                   &nsec, &up, &n) != 8 || name[n])
+                return -EINVAL;
+        tm.tm_year -= 1900;
+        tm.tm_mon--;
+        *ret_nsec = (int64_t) timegm(&tm) * NSEC_PER_SEC + nsec;
+        *ret_uptime_usec = up;
+        return 0;
+}
+
+int place_age(const char *name, const struct stat *st, uint64_t *ret_usec) {
+        struct timespec now;
+        int64_t made, age;
+        uint64_t up, then;
+        int r = parse_time(name, &made, &then);
+
+        if (r < 0)
+                return r;
+        if (clock_gettime(CLOCK_REALTIME, &now) < 0)
+                return -errno;
+        age = MIN(fs_nsec(&now) - made, fs_nsec(&now) - fs_nsec(&st->st_ctim));
+        up = uptime_usec();
+        if (up >= then)
+                age = MIN(age, (int64_t) (up - then) * 1000);
+        *ret_usec = age < 0 ? 0 : (uint64_t) (age / 1000);
+        return 0;
+}
+
+/* --- trees --- */
+
+/* Calls @act for each name in the directory. */
+static int for_each(int dirfd, const char *name, int (*act)(int dirfd, const char *name, void *userdata), void *userdata) {
+        _cleanup_(closedirp) DIR *dir = NULL;
+        int fd = open_directory(dirfd, name), r = 0;
+        struct dirent *d;
+
+        if (fd < 0)
+                return fd;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        while (r == 0 && (d = readdir(dir)))
+                if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+                        r = act(fd, d->d_name, userdata);
+        return r;
+}
+
+static int remove_one(int dirfd, const char *name, void *userdata) {
+        if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR && errno != EPERM) /* POSIX has EPERM for a directory */
+                return -errno;
+        for (unsigned attempt = 0;; attempt++) {
+                int r = for_each(dirfd, name, remove_one, userdata);
+
+                if (r < 0)
+                        return r == -ENOENT ? 0 : r;
+                if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+                        return 0;
+                /* something is just being put there */
+                if ((errno != ENOTEMPTY && errno != EEXIST) || attempt >= 10)
+                        return -errno;
+        }
+}
+
+int corner_remove_tree(int dirfd, const char *name) {
+        return remove_one(dirfd, name, NULL);
+}
+
+typedef struct Count {
+        uint64_t bytes, files;
+} Count;
+
+static int count_one(int dirfd, const char *name, void *userdata) {
+        Count *count = userdata;
+        struct stat st;
+
+        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (S_ISDIR(st.st_mode))
+                return for_each(dirfd, name, count_one, userdata);
+        count->files += S_ISREG(st.st_mode);
+        if (S_ISREG(st.st_mode) && st.st_nlink == 1)
+                count->bytes += (uint64_t) st.st_blocks * 512;
+        return 0;
+}
+
+int corner_count_tree(int dirfd, const char *name, uint64_t *bytes, uint64_t *files) {
+        Count count = {};
+        int r = count_one(dirfd, name, &count);
+
+        *bytes += count.bytes;
+        *files += count.files;
+        return r;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What is taken away, and the trash. See save/disk.h. */
+
+#include "save/disk.h"
+
+#include "os/fs.h"
+#include "os/rename.h"
+
+#include <fcntl.h>
+
+/* Somebody put something else there between the look and the rename: it goes back, or where there is something
+ * newer by now, to the conflicts. */
+static int give_back(Disk *disk, int fd, const char *name, int parent, const char *last, const char *path) {
+        int r = exchange_rename_new(fd, name, parent, last) == 0 ? 0 : place_put(disk->rootfd, CORNER_CONFLICTS, path, fd, name, NULL);
+
+        return r < 0 ? r : DISK_OCCUPIED;
+}
+
+static bool is_expected_at(int dirfd, const char *name, const Entry *expected) {
+        struct stat st;
+
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && corner_is_expected(dirfd, name, &st, expected);
+}
+
+/* To the trash, or to the conflicts. */
+static int take_to(Disk *disk, const char *directory, int parent, const char *last, const char *path, const Entry *expected, char **ret_kept) {
+        _cleanup_(place_done) Place place = PLACE_EMPTY;
+        int r = place_make(&place, disk->rootfd, directory, path);
+
+        if (r < 0)
+                return r;
+        r = exchange_rename(parent, last, place.fd, place.name, 0);
+        if (r == 0 && !is_expected_at(place.fd, place.name, expected))
+                r = give_back(disk, place.fd, place.name, parent, last, path);
+        if (r != 0)
+                place_unmake(&place, disk->rootfd);
+        else
+                r = place_sync(&place, disk->rootfd);
+        if (r == 0 && ret_kept)
+                *ret_kept = TAKE_PTR(place.path);
+        return r;
+}
+
+static int take_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen, const Entry *expected) {
+        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, true);
+        char name[CORNER_NAME_MAX];
+        int r;
+
+        if (tmpfd < 0)
+                return tmpfd;
+        (void) corner_exchange_name(name, disk->prefix, disk_number(disk), 0, seen);
+        r = exchange_rename(parent, last, tmpfd, name, 0);
+        if (r < 0)
+                return r;
+        if (!is_expected_at(tmpfd, name, expected))
+                return give_back(disk, tmpfd, name, parent, last, path);
+        return unlinkat(tmpfd, name, 0) < 0 ? -errno : 0;
+}
+
+static int take(Disk *disk, int parent, const char *last, const char *path, const Entry *expected, bool trash) {
+        struct stat st;
+
+        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!corner_is_expected(parent, last, &st, expected))
+                return DISK_OCCUPIED;
+        if (S_ISDIR(st.st_mode)) {
+                if (unlinkat(parent, last, AT_REMOVEDIR) == 0 || errno == ENOENT)
+                        return 0;
+                return errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? DISK_OCCUPIED : -errno;
+        }
+        return trash ? take_to(disk, CORNER_TRASH, parent, last, path, expected, NULL) :
+                       take_for_good(disk, parent, last, path, &st, expected);
+}
+
+int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash) {
+        _cleanup_(close_fdp) int parent = -1;
+        const char *last;
+        int r = -ENOENT;
+
+        parent = fs_open_parent(disk->rootfd, path, &last);
+        if (parent == -ENOENT || parent == -ENOTDIR)
+                return 0;
+        if (parent == -ELOOP || parent == -EXDEV)
+                return DISK_OCCUPIED; /* a directory on the way is a link now */
+        if (parent < 0)
+                return parent;
+        /* while the trash is emptied, the place may be gone before it is used */
+        for (unsigned attempt = 0; r == -ENOENT && attempt < 10; attempt++)
+                r = take(disk, parent, last, path, expected, trash);
+        return r != 0 ? r : fs_sync_directory(parent);
+}
+
+int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **ret_kept) {
+        _cleanup_(close_fdp) int parent = -1;
+        const char *last;
+        struct stat st;
+        int r;
+
+        parent = fs_open_parent(disk->rootfd, path, &last);
+        if (parent < 0)
+                return parent == -ENOENT || parent == -ENOTDIR ? 0 : parent == -ELOOP || parent == -EXDEV ? DISK_OCCUPIED : parent;
+        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (S_ISDIR(st.st_mode) || !corner_is_expected(parent, last, &st, expected))
+                return DISK_OCCUPIED;
+        r = take_to(disk, CORNER_CONFLICTS, parent, last, path, expected, ret_kept);
+        return r != 0 ? r : fs_sync_directory(parent);
+}
+
+/* --- the trash --- */
+
+/* What of the trash may go: all that is older than @keep_usec, or the oldest. */
+typedef struct Emptying {
+        uint64_t keep_usec;
+        bool oldest;
+        char found[NAME_MAX + 1]; /* the oldest so far: names are in the order of time */
+} Emptying;
+
+static int consider(Emptying *emptying, int fd, const char *name) {
+        uint64_t age;
+        struct stat st;
+
+        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || place_age(name, &st, &age) < 0)
+                return 0; /* nothing that we put there */
+        if (!emptying->oldest)
+                return age > emptying->keep_usec ? corner_remove_tree(fd, name) : 0;
+        if (!*emptying->found || strcmp(name, emptying->found) < 0)
+                (void) snprintf(emptying->found, sizeof(emptying->found), "%s", name);
+        return 0;
+}
+
+static int empty(Disk *disk, Emptying *emptying) {
+        _cleanup_(closedirp) DIR *dir = NULL;
+        int fd = corner_open(disk->rootfd, CORNER_TRASH, false), error = 0, r;
+        struct dirent *d;
+
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : fd;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        while ((d = readdir(dir)))
+                if ((r = consider(emptying, fd, d->d_name)) < 0)
+                        error = r; /* the others can still go */
+        if (!*emptying->found)
+                return error;
+        r = corner_remove_tree(fd, emptying->found);
+        return r < 0 ? r : 1;
+}
+
+int disk_empty_trash(Disk *disk, uint64_t keep_usec) {
+        return empty(disk, &(Emptying){ .keep_usec = keep_usec });
+}
+
+int disk_empty_oldest(Disk *disk) {
+        return empty(disk, &(Emptying){ .oldest = true });
+}
+
+int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
+        _cleanup_(close_fdp) int fd = corner_open(disk->rootfd, CORNER_TRASH, false);
+        uint64_t bytes = 0, files = 0;
+        int r;
+
+        if (fd < 0 && fd != -ENOENT)
+                return fd;
+        r = fd < 0 ? 0 : corner_count_tree(fd, ".", &bytes, &files);
+        if (r == 0) {
+                *ret_bytes = bytes;
+                *ret_files = files;
+        }
+        return r;
+}
+
+int disk_has_trash(Disk *disk) {
+        _cleanup_(closedirp) DIR *dir = NULL;
+        int fd = corner_open(disk->rootfd, CORNER_TRASH, false);
+        uint64_t age;
+        struct stat st;
+
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : fd;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        for (struct dirent *d; (d = readdir(dir));)
+                if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && place_age(d->d_name, &st, &age) == 0)
+                        return 1;
+        return 0;
+}
+
+bool disk_fits_without_trash(Disk *disk, uint64_t bytes) {
+        uint64_t trash, files;
+        FsRoom room;
+
+        if (fs_room(disk->rootfd, &room) < 0 || room.total == 0 || disk_count_trash(disk, &trash, &files) < 0)
+                return true;
+        return room.free + trash >= bytes;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* One thing on its way to the disk: what a look saw of it, what it waits for, and how often it was tried. Owns all that it names, because it outlives
+ * the look. Pure but for memory; save/writeback.h has the queue of them. */
+
+#include "base/base.h"
+#include "base/pool.h"
+#include "config/config.h"
+#include "layout/layout.h"
+#include "plan/plan.h"
+#include "plan/survey.h"
+#include "save/save.h"
+
+typedef enum SaveState {
+        ITEM_WAITING,
+        ITEM_RUNNING, /* the job has it */
+        ITEM_REFUSED, /* it is never saved as it is */
+        ITEM_DONE,
+} SaveState;
+
+typedef struct SaveItem {
+        Job job;           /* first */
+        void *userdata;    /* of the job */
+        SaveState state;
+        PlanAction action; /* PLAN_SAVE, PLAN_SAVEATTR, PLAN_DELETE or PLAN_CONFLICT */
+        char *path;
+        Entry mirror, source, base; /* .path is NULL where there is none */
+        LayoutRole role;
+        References references; /* what has to be on disk before */
+        const char *broken;    /* why it cannot be what its place says, a literal; NULL */
+        char *missing;         /* what it names and nobody has; NULL */
+        Entry origin;          /* on disk, under the name that it had before it was renamed; .path is NULL if it was not */
+        uint64_t since_usec;   /* when it was first seen as it is; monotonic */
+        uint64_t due_usec;     /* not before */
+        unsigned attempts;
+        char *problem;         /* the sentence that was told; NULL while all is well */
+        Save save;             /* of the last attempt */
+        SaveOptions options;
+        bool idle_io;
+        bool accepted;         /* an operator has said that it is right as it is */
+} SaveItem;
+
+int saveitem_new(SaveItem **ret, const PlanItem *wanted);
+SaveItem *saveitem_free(SaveItem *item);
+DEFINE_CLEANUP(SaveItem, saveitem_free)
+
+/* True if @wanted is about the same thing in the same state. */
+bool saveitem_is_same(const SaveItem *item, const PlanItem *wanted);
+
+/* True if @origin (NULL: it was not renamed) is what it is to be linked from. Not by its ctime, which moves when that is tried. */
+bool saveitem_has_origin(const SaveItem *item, const Entry *origin);
+
+/* What the look says about what it points to; takes it out of @pointer. */
+void saveitem_take_pointer(SaveItem *item, LookPointer *pointer);
+
+/* For how long it has to hold still. */
+uint64_t saveitem_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t settle_usec);
+
+/* Directories from the top, content, what leads to it, pointers; then deletions, the other way round. */
+int saveitem_compare(const SaveItem *a, const SaveItem *b);
+
+/* Fills .save for an attempt. */
+void saveitem_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway);
+
+/* Bytes that it will move. */
+uint64_t saveitem_bytes(const SaveItem *item);
+
+/* Will never be saved as it is, by the outcome of the last attempt. */
+bool saveitem_is_hopeless(const SaveItem *item);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What is on its way to the disk, and who waits for whom. See save/queue.h. */
+
+#include "save/queue.h"
+
+void savequeue_done(SaveQueue *queue) {
+        for (size_t i = 0; i < queue->n; i++)
+                (void) saveitem_free(queue->items[i]);
+        free(queue->items);
+        free(queue->by_path);
+        *queue = (SaveQueue){};
+}
+
+static int compare_path_key(const void *key, const void *item) {
+        return strcmp(key, (*(SaveItem *const *) item)->path);
+}
+
+SaveItem *savequeue_find(const SaveQueue *queue, const char *path) {
+        SaveItem **found = queue->n == 0 ? NULL : bsearch(path, queue->by_path, queue->n, sizeof(SaveItem *), compare_path_key);
+
+        return found ? *found : NULL;
+}
+
+static int compare_paths(const void *a, const void *b) {
+        return strcmp((*(SaveItem *const *) a)->path, (*(SaveItem *const *) b)->path);
+}
+
+static int compare_order(const void *a, const void *b) {
+        return saveitem_compare(*(SaveItem *const *) a, *(SaveItem *const *) b);
+}
+
+/* True if it stays: the queue has it anew, or a job has it. */
+static bool stays(SaveItem *const *fresh, size_t n, const SaveItem *item, bool *ret_listed) {
+        SaveItem **same = n == 0 ? NULL : bsearch(item->path, fresh, n, sizeof(SaveItem *), compare_path_key);
+
+        *ret_listed = same && *same == item;
+        return *ret_listed || item->state == ITEM_RUNNING;
+}
+
+int savequeue_replace(SaveQueue *queue, SaveItem **fresh, size_t n) {
+        SaveItem **items = calloc(n + queue->n + 1, sizeof(SaveItem *)), **by_path = calloc(n + queue->n + 1, sizeof(SaveItem *));
+        size_t total = n;
+
+        if (!items || !by_path) {
+                free(items);
+                free(by_path);
+                return -ENOMEM;
+        }
+        if (n > 0)
+                memcpy(items, fresh, n * sizeof(SaveItem *));
+        for (size_t i = 0; i < queue->n; i++) {
+                bool listed;
+
+                if (!stays(fresh, n, queue->by_path[i], &listed))
+                        (void) saveitem_free(queue->by_path[i]);
+                else if (!listed)
+                        items[total++] = queue->by_path[i];
+        }
+        free(queue->items);
+        free(queue->by_path);
+        memcpy(by_path, items, (total + 1) * sizeof(SaveItem *));
+        qsort(items, total, sizeof(SaveItem *), compare_order);
+        qsort(by_path, total, sizeof(SaveItem *), compare_paths);
+        queue->items = items;
+        queue->by_path = by_path;
+        queue->n = total;
+        return 0;
+}
+
+static bool is_pending(const SaveItem *item) {
+        return item && (item->state == ITEM_WAITING || item->state == ITEM_RUNNING);
+}
+
+static bool parent_is_pending(const SaveQueue *queue, const char *path) {
+        _cleanup_(freep) char *parent = strdup(path);
+        char *slash = parent ? strrchr(parent, '/') : NULL;
+
+        if (!parent)
+                return true;
+        if (!slash)
+                return false;
+        *slash = '\0';
+        return is_pending(savequeue_find(queue, parent));
+}
+
+/* In a plain tree a set is content too. */
+static bool saves_what_is_left(const SaveQueue *queue) {
+        return queue->last && queue->layout == LAYOUT_PLAIN;
+}
+
+static bool is_refused_for_good(const SaveItem *item) {
+        return item->state == ITEM_REFUSED && saveitem_is_hopeless(item);
+}
+
+/* What is refused is not on disk: it may be there in an older version, but that is not what is pointed to. */
+static bool names_something_unsaved(const SaveQueue *queue, const SaveItem *item) {
+        for (size_t i = 0; i < item->references.n; i++) {
+                const SaveItem *other = savequeue_find(queue, item->references.items[i].path);
+
+                if (other && other != item && other->action != PLAN_DELETE && other->state != ITEM_DONE &&
+                    !(saves_what_is_left(queue) && is_refused_for_good(other)))
+                        return true;
+        }
+        return false;
+}
+
+/* The first item in path order that is not before what is in a directory. */
+static size_t find_inside(const SaveQueue *queue, const char *directory, size_t length) {
+        size_t low = 0, high = queue->n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+                const char *path = queue->by_path[middle]->path;
+                int order = strncmp(path, directory, length);
+
+                if (order < 0 || (order == 0 && (unsigned char) path[length] < '/'))
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+/* On disk a directory goes when what was deleted in it is gone. */
+static bool has_deletions_inside(const SaveQueue *queue, const char *directory) {
+        size_t length = strlen(directory);
+
+        for (size_t i = find_inside(queue, directory, length); i < queue->n; i++) {
+                const SaveItem *item = queue->by_path[i];
+
+                if (strncmp(item->path, directory, length) != 0 || item->path[length] != '/')
+                        break;
+                if (item->action == PLAN_DELETE && is_pending(item))
+                        return true;
+        }
+        return false;
+}
+
+bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
+        if (item->action == PLAN_DELETE)
+                return item->source.type == ENTRY_DIRECTORY && has_deletions_inside(queue, item->path);
+        if (item->accepted) /* what it names may never come */
+                return parent_is_pending(queue, item->path);
+        return parent_is_pending(queue, item->path) ||
+               (item->mirror.type == ENTRY_HARDLINK && is_pending(savequeue_find(queue, item->mirror.target))) ||
+               names_something_unsaved(queue, item);
+}
+
+/* A ref leads to a link, and that to a blob. */
+enum { STEPS_MAX = 3 };
+
+static const char *find_missing(const SaveQueue *queue, const SaveItem *item, unsigned steps) {
+        if (item->missing)
+                return item->missing;
+        for (size_t i = 0; i < item->references.n; i++) {
+                const SaveItem *other = savequeue_find(queue, item->references.items[i].path);
+
+                if (!other || other == item || other->action == PLAN_DELETE || other->state == ITEM_DONE || other->state == ITEM_RUNNING)
+                        continue;
+                if (is_refused_for_good(other) || other->broken || (steps > 0 && find_missing(queue, other, steps - 1)))
+                        return other->path;
+        }
+        return NULL;
+}
+
+const char *savequeue_missing(const SaveQueue *queue, const SaveItem *item) {
+        return find_missing(queue, item, STEPS_MAX);
+}
+
+bool savequeue_is_incomplete(const SaveQueue *queue, const SaveItem *item) {
+        return !saves_what_is_left(queue) && !item->accepted && (item->broken || savequeue_missing(queue, item));
+}
+
+bool savequeue_is_over(const SaveQueue *queue, uint64_t now_usec) {
+        for (size_t i = 0; i < queue->n; i++) {
+                const SaveItem *item = queue->items[i];
+
+                if (item->state == ITEM_DONE || item->state == ITEM_REFUSED || savequeue_is_incomplete(queue, item))
+                        continue;
+                if (item->state != ITEM_WAITING || item->attempts > 0 || item->due_usec > now_usec || !savequeue_has_to_wait(queue, item))
+                        return false;
+        }
+        return true;
+}
+
+uint64_t savequeue_next_usec(const SaveQueue *queue, uint64_t now_usec) {
+        uint64_t next = UINT64_MAX;
+
+        for (size_t i = 0; i < queue->n; i++)
+                if (queue->items[i]->state == ITEM_WAITING && queue->items[i]->due_usec > now_usec)
+                        next = MIN(next, queue->items[i]->due_usec);
+        return next;
+}
+
+bool savequeue_is_refused(const SaveQueue *queue, const SaveItem *item) {
+        return is_refused_for_good(item) || savequeue_is_incomplete(queue, item);
+}
+
+bool savequeue_can_accept(const SaveQueue *queue, const char *path) {
+        const SaveItem *item = savequeue_find(queue, path);
+
+        return item && item->action != PLAN_DELETE && !item->accepted && savequeue_is_refused(queue, item) &&
+               (item->state != ITEM_REFUSED || item->save.outcome == SAVE_BAD);
+}
+
+bool savequeue_accept(SaveQueue *queue, const char *path, uint64_t now_usec) {
+        SaveItem *item = savequeue_find(queue, path);
+
+        if (!savequeue_can_accept(queue, path))
+                return false;
+        item->accepted = true;
+        item->state = ITEM_WAITING;
+        item->attempts = 0;
+        item->due_usec = now_usec;
+        free(item->problem);
+        item->problem = NULL;
+        return true;
+}
+
+void savequeue_make_haste(SaveQueue *queue, uint64_t now_usec) {
+        for (size_t i = 0; i < queue->n; i++) {
+                SaveItem *item = queue->items[i];
+
+                if (item->state == ITEM_WAITING && item->action != PLAN_DELETE)
+                        item->due_usec = MIN(item->due_usec, now_usec);
+        }
+}
+
+int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused) {
+        int r = 0;
+
+        for (size_t i = 0; i < queue->n && r == 0; i++) {
+                const SaveItem *item = queue->items[i];
+
+                if (item->action == PLAN_SAVE && (item->state == ITEM_WAITING || item->state == ITEM_REFUSED) && savequeue_is_refused(queue, item))
+                        r = manifest_put(refused, &item->mirror);
+        }
+        return r;
+}
+
+SaveQueueStatus savequeue_status(const SaveQueue *queue) {
+        SaveQueueStatus status = { .since_usec = UINT64_MAX };
+        const char *refused = NULL;
+
+        for (size_t i = 0; i < queue->n; i++) {
+                const SaveItem *item = queue->items[i];
+
+                status.n_running += item->state == ITEM_RUNNING;
+                if (item->state == ITEM_DONE)
+                        continue;
+                if (item->action == PLAN_DELETE)
+                        status.n_deletions++;
+                else if (savequeue_is_refused(queue, item)) {
+                        status.n_refused++;
+                        refused = item->problem ? item->problem : refused;
+                } else {
+                        status.n_unsaved++;
+                        status.bytes += saveitem_bytes(item);
+                        status.since_usec = MIN(status.since_usec, item->since_usec);
+                        if (item->attempts == 0) /* what was told of it, if anything, is not true any more: it can be saved now */
+                                continue;
+                        status.n_failing += item->problem != NULL;
+                        status.problem = status.problem ? status.problem : item->problem;
+                }
+        }
+        if (!status.problem)
+                status.problem = refused;
+        return status;
+}

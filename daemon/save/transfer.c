@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* A file of the mirror into a new temporary on the disk. See save/transfer.h. */
+
+#include "save/transfer.h"
+
+#include "os/attributes.h"
+#include "os/file-digest.h"
+#include "os/fs.h"
+#include "os/pagecache.h"
+
+#include <fcntl.h>
+
+enum { PIECE = 1024 * 1024, WINDOW = 16 * 1024 * 1024 };
+
+typedef struct Transfer {
+        const TransferOptions *options;
+        Original *original;
+        int fromfd, tofd;    /* of the original, of the temporary */
+        char name[DISK_NAME_MAX];
+        DigestStream *digest;
+        ClaimStream *claim; /* NULL: none is asked for */
+        uint8_t *buffer;
+        uint64_t position;  /* digested so far, holes included */
+        uint64_t bytes;     /* written */
+        uint64_t started;   /* up to here the disk has been told to write */
+        uint64_t dropped;   /* up to here it is written and out of the page cache */
+        const char *what;
+} Transfer;
+
+static int reserve_data(int fromfd, int tofd, uint64_t size, uint64_t *ret_unreserved) {
+        uint64_t start, end = 0, unreserved = 0;
+        int r;
+
+        while ((r = fs_next_data(fromfd, end, size, &start, &end)) > 0) {
+                do
+                        r = fallocate(tofd, 0, (off_t) start, (off_t) (end - start));
+                while (r < 0 && errno == EINTR);
+                if (r == 0)
+                        continue;
+                if (errno != EOPNOTSUPP && errno != ENOSYS)
+                        return -errno;
+                unreserved += end - start;
+        }
+        *ret_unreserved = unreserved;
+        return r;
+}
+
+static int reserve(int fromfd, int tofd, uint64_t size) {
+        uint64_t unreserved = 0;
+        FsRoom room;
+        int r;
+
+        if (ftruncate(tofd, (off_t) size) < 0)
+                return -errno;
+        r = reserve_data(fromfd, tofd, size, &unreserved);
+        if (r < 0 || unreserved == 0)
+                return r;
+        r = fs_room(tofd, &room);
+        if (r < 0)
+                return r;
+        /* a filesystem that counts no blocks says 0 of 0 */
+        return room.total > 0 && room.free < unreserved ? -ENOSPC : 0;
+}
+
+/* The disk begins to write while the next window is read and digested. A window is waited for before the one
+ * after the next begins, and then dropped: so of a file of any size little is dirty and little is cached. */
+static void write_behind(Transfer *transfer, uint64_t end) {
+        enum { WAIT = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER };
+        uint64_t ready = transfer->started;
+
+        if (end - transfer->started < WINDOW)
+                return;
+        /* advice: what fails here, fsync() will tell */
+        (void) sync_file_range(transfer->tofd, (off_t) ready, (off_t) (end - ready), SYNC_FILE_RANGE_WRITE);
+        if (ready > transfer->dropped) {
+                (void) sync_file_range(transfer->tofd, (off_t) transfer->dropped, (off_t) (ready - transfer->dropped), WAIT);
+                pagecache_drop(transfer->tofd, transfer->dropped, ready - transfer->dropped);
+        }
+        transfer->dropped = ready;
+        transfer->started = end;
+}
+
+static int write_piece(Transfer *transfer, size_t length, uint64_t offset) {
+        for (size_t done = 0; done < length;) {
+                ssize_t n = pwrite(transfer->tofd, transfer->buffer + done, length - done, (off_t) (offset + done));
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                done += (size_t) n;
+        }
+        return 0;
+}
+
+/* With read() and not through a mapping: touching a hole of a tmpfs file through a mapping would give it a
+ * page. */
+static int copy_data(Transfer *transfer, uint64_t start, uint64_t end) {
+        while (start < end) {
+                ssize_t n = pread(transfer->fromfd, transfer->buffer, (size_t) MIN(end - start, (uint64_t) PIECE), (off_t) start);
+                int r;
+
+                if (transfer->options->cancel && atomic_load(transfer->options->cancel))
+                        return SAVE_CANCELLED;
+                if (n < 0 && errno == EINTR)
+                        continue;
+                transfer->what = "read it";
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return SAVE_CHANGED;
+                (void) atomic_fetch_add(transfer->options->progress, (uint_fast64_t) n);
+                transfer->what = "write it to the disk";
+                r = write_piece(transfer, (size_t) n, start);
+                if (r < 0)
+                        return r;
+                transfer->bytes += (uint64_t) n;
+                start += (uint64_t) n;
+                write_behind(transfer, start);
+                digest_stream_update(transfer->digest, transfer->buffer, (size_t) n);
+                if (transfer->claim)
+                        claim_stream_update(transfer->claim, transfer->buffer, (size_t) n);
+        }
+        transfer->position = end;
+        return 0;
+}
+
+static void skip_hole(Transfer *transfer, uint64_t end) {
+        digest_stream_zeros(transfer->digest, end - transfer->position);
+        if (transfer->claim)
+                claim_stream_zeros(transfer->claim, end - transfer->position);
+        transfer->position = end;
+}
+
+static int copy_all(Transfer *transfer, uint64_t size) {
+        uint64_t start, end = 0;
+        int r;
+
+        transfer->what = "find the data in it";
+        while ((r = fs_next_data(transfer->fromfd, end, size, &start, &end)) > 0) {
+                skip_hole(transfer, start);
+                r = copy_data(transfer, start, end);
+                if (r != 0)
+                        return r;
+        }
+        if (r == 0)
+                skip_hole(transfer, size);
+        return r;
+}
+
+/* Copies and digests; what is written is not yet synced. */
+static int copy_file(Transfer *transfer, Digest *ret, Claim *ret_claim) {
+        uint64_t size = transfer->original->seen->size;
+        _cleanup_(digest_stream_freep) DigestStream *digest = NULL;
+        _cleanup_(claim_stream_freep) ClaimStream *claim = NULL;
+        _cleanup_(freep) uint8_t *buffer = malloc(PIECE);
+        int r;
+
+        transfer->what = "get memory";
+        r = buffer ? digest_stream_new(&digest) : -ENOMEM;
+        if (r == 0 && transfer->options->claim->kind != CLAIM_NONE)
+                r = claim_stream_new(&claim, transfer->options->claim->kind, size);
+        if (r < 0)
+                return r;
+        transfer->buffer = buffer;
+        transfer->digest = digest;
+        transfer->claim = claim;
+        r = copy_all(transfer, size);
+        if (r != 0)
+                return r;
+        *ret = digest_stream_get(digest);
+        if (claim)
+                *ret_claim = claim_stream_get(claim);
+        return 0;
+}
+
+static int set_attributes(Transfer *transfer) {
+        const Entry *seen = transfer->original->seen;
+        bool own = transfer->options->own_owner, lost = false;
+        int r = attributes_copy_xattrs(transfer->fromfd, transfer->tofd, &lost); /* the bytes are good without them */
+
+        transfer->what = "set owner, mode, time and xattrs on the disk";
+        return r < 0 ? r : attributes_set(transfer->tofd, own ? UINT32_MAX : seen->uid, own ? UINT32_MAX : seen->gid, seen->mode, seen->mtime_nsec);
+}
+
+/* From the disk itself: what is in the page cache was never in danger. */
+static int read_back(Transfer *transfer, Digest *ret) {
+        VerifyOptions options = { .cancel = transfer->options->cancel, .progress = transfer->options->progress };
+        int r;
+
+        transfer->what = "read it back from the disk";
+        pagecache_drop(transfer->tofd, 0, 0);
+        r = verify_open_digest(transfer->tofd, &options, ret);
+        pagecache_drop(transfer->tofd, 0, 0);
+        return r == -ECANCELED ? SAVE_CANCELLED : r;
+}
+
+static int check_claim(const Transfer *transfer, const Claim *found, char **reterr_text) {
+        const Claim *claim = transfer->options->claim;
+        char hex[CLAIM_HEX_MAX];
+
+        if (claim->kind == CLAIM_NONE || claim_equal(claim, found))
+                return 0;
+        if (asprintf(reterr_text, "its %s is %s, not what its name says", found->kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
+                     claim_to_hex(found, hex)) >= 0)
+                return SAVE_BAD;
+        *reterr_text = NULL;
+        return -ENOMEM;
+}
+
+static int fill(Transfer *transfer, Digest *ret, char **reterr_text) {
+        Claim claim = {};
+        Digest found;
+        int r;
+
+        transfer->what = "reserve room on the disk";
+        r = reserve(transfer->fromfd, transfer->tofd, transfer->original->seen->size);
+        if (r == 0)
+                r = copy_file(transfer, ret, &claim);
+        if (r != 0)
+                return r;
+        /* before anything is said about bytes that changed while they were read */
+        transfer->what = "look at it in the mirror";
+        r = original_check(transfer->original);
+        if (r == 0)
+                r = check_claim(transfer, &claim, reterr_text);
+        if (r == 0)
+                r = set_attributes(transfer);
+        if (r != 0)
+                return r;
+        transfer->what = "sync it";
+        if (fsync(transfer->tofd) < 0)
+                return -errno;
+        r = read_back(transfer, &found);
+        return r != 0 ? r : digest_equal(&found, ret) ? 0 : SAVE_GARBLED;
+}
+
+static int try_once(Transfer *transfer, Digest *ret, char **reterr_text) {
+        Disk *disk = transfer->options->disk;
+        int r;
+
+        transfer->what = "make a temporary on the disk";
+        transfer->tofd = disk_new_file(disk, transfer->name);
+        if (transfer->tofd < 0)
+                return transfer->tofd;
+        r = fill(transfer, ret, reterr_text);
+        if (r != 0) {
+                transfer->tofd = close_fd(transfer->tofd);
+                disk_drop(disk, transfer->name);
+        }
+        return r;
+}
+
+int transfer_file(Original *original, const TransferOptions *options, TransferResult *ret, uint64_t *bytes, char **reterr_text,
+                  const char **reterr_what) {
+        int r = SAVE_GARBLED;
+
+        for (unsigned attempt = 0; r == SAVE_GARBLED && attempt < 2; attempt++) {
+                Transfer transfer = { .options = options, .original = original, .fromfd = original->fd, .tofd = -1 };
+                Digest digest;
+
+                r = try_once(&transfer, &digest, reterr_text);
+                *bytes += transfer.bytes;
+                *reterr_what = transfer.what;
+                if (r != 0)
+                        continue;
+                ret->fd = transfer.tofd;
+                ret->digest = digest;
+                memcpy(ret->name, transfer.name, sizeof(ret->name));
+        }
+        return r;
+}

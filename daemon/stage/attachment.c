@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Takes hold of a mirror's two ends and of what is remembered of both. See stage/attachment.h. */
+
+#include "stage/attachment.h"
+
+#include "base/text.h"
+#include "os/fs.h"
+#include "stage/special-files.h"
+#include "tree/scan.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <systemd/sd-id128.h>
+
+void attachment_init(Attachment *attachment) {
+        *attachment = (Attachment){ .sourcefd = -1, .statelockfd = -1 };
+        attachment->mount.fd = -1;
+        attachment->staging.fd = attachment->staging.lockfd = -1;
+}
+
+/* Ends an attempt with a sentence. */
+static int refuse(char **reterr_text, const char *format, ...) _printf_(2, 3);
+
+static int refuse(char **reterr_text, const char *format, ...) {
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = vasprintf(reterr_text, format, ap);
+        va_end(ap);
+        if (r < 0) {
+                *reterr_text = NULL;
+                return -ENOMEM;
+        }
+        return ATTACH_REFUSED;
+}
+
+static int open_source(Attachment *a, const MirrorConfig *config, char **reterr_text) {
+        char path[TEXT_PATH_MAX];
+        int r;
+
+        (void) text_path(path, config->source);
+        a->sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (a->sourcefd < 0 && errno == ENOENT)
+                return refuse(reterr_text, "The source '%s' does not exist: mount or make it, or correct Source=", path);
+        if (a->sourcefd < 0 && errno == ENOTDIR)
+                return refuse(reterr_text, "The source '%s' is not a directory: correct Source=", path);
+        if (a->sourcefd < 0 && errno == EACCES)
+                return refuse(reterr_text, "The source '%s' cannot be opened: %m; make it readable for the daemon", path);
+        if (a->sourcefd < 0)
+                return refuse(reterr_text, "The source '%s' cannot be opened: %m", path);
+        r = fs_is_eventless(a->sourcefd);
+        a->eventless = r != 0;
+        return 0;
+}
+
+/* The path without symbolic links as far as it exists, and what is to be made below it. */
+static char *resolve(const char *path) {
+        _cleanup_(freep) char *there = strdup(path);
+        char *slash = NULL, *text;
+
+        while (there) {
+                _cleanup_(freep) char *real = realpath(*there ? there : "/", NULL);
+
+                if (real)
+                        return asprintf(&text, "%s%s", real[1] ? real : "", path + strlen(there)) < 0 ? NULL : text;
+                slash = strrchr(there, '/');
+                if (!slash || errno == ENOMEM)
+                        break;
+                *slash = '\0';
+        }
+        return NULL;
+}
+
+static bool is_within(const char *path, const char *directory) {
+        size_t n = strlen(directory);
+
+        return strncmp(path, directory, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* The configuration was checked for this by name; a symbolic link on the way can make it true all the same, and the mirror would
+ * then be mirrored into itself. */
+static int check_apart(const MirrorConfig *config, char **reterr_text) {
+        _cleanup_(freep) char *source = resolve(config->source), *target = resolve(config->target);
+        char a[TEXT_PATH_MAX], b[TEXT_PATH_MAX];
+
+        if (!source || !target)
+                return 0; /* opening them tells what is wrong */
+        if (!is_within(source, target) && !is_within(target, source))
+                return 0;
+        return refuse(reterr_text, "The target '%s' and the source '%s' are inside each other once symbolic links are followed: choose "
+                      "another Target=", text_path(b, config->target), text_path(a, config->source));
+}
+
+static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, char **reterr_text) {
+        const char *what = "open it";
+        char path[TEXT_PATH_MAX];
+        struct stat st;
+        int r = mount_open(config, size, &a->mount, &what);
+
+        (void) text_path(path, config->target);
+        switch (r) {
+        case 0:
+                return 0;
+        case MOUNT_NOT_TMPFS:
+                return refuse(reterr_text, "The target '%s' is not on a tmpfs, and we may not mount one there: choose a Target= "
+                              "below /dev/shm, or run as root", path);
+        case MOUNT_OTHER_MOUNTED:
+                return refuse(reterr_text, "On the target '%s' something other than a tmpfs is mounted: unmount it, or choose "
+                              "another Target=", path);
+        case MOUNT_COVERS_FILES:
+                return refuse(reterr_text, "The target '%s' is a directory with files in it, which a tmpfs would hide: move them "
+                              "away, or choose another Target=", path);
+        case MOUNT_INVISIBLE:
+                return refuse(reterr_text, "Nothing is mounted on the target '%s', and a tmpfs mounted from inside this service would be "
+                              "seen by nobody: run 'systemctl daemon-reload', so that its mount unit is written, then restart shmstaged.service, or "
+                              "start the mount unit and reload", path);
+        }
+        if (r == -ENOMEM)
+                return r;
+        a->mount.fd = -1;
+        if (lstat(config->target, &st) == 0 && S_ISLNK(st.st_mode))
+                return refuse(reterr_text, "The target '%s' is a symbolic link, which is not followed: set Target= to where it leads", path);
+        return refuse(reterr_text, "The target '%s' cannot be used: failed to %s: %s", path, what, strerror(-r));
+}
+
+static int open_staging(Attachment *a, const MirrorConfig *config, char **reterr_text) {
+        char path[TEXT_PATH_MAX], detail[TEXT_PATH_MAX];
+        _cleanup_(freep) char *found = NULL;
+        const char *what = "";
+        int r = staging_open(&a->staging, a->mount.fd, config->name, config->source, &found, &what);
+
+        (void) text_path(path, config->target);
+        (void) text_path(detail, found ? found : "?");
+        switch (r) {
+        case 0:
+                return 0;
+        case STAGING_BUSY:
+                return refuse(reterr_text, "The target '%s' is in use by another shmstaged, process %s: stop that one first, or choose "
+                              "another Target=", path, detail);
+        case STAGING_FOREIGN:
+                return refuse(reterr_text, "The target '%s' holds files that are not ours ('%s' is one): nothing was touched. Move them "
+                              "away, or choose another Target=", path, detail);
+        case STAGING_OTHER:
+                return refuse(reterr_text, "The target '%s' is the mirror of another source, '%s': nothing was touched. Remove it, or "
+                              "choose another Target=", path, detail);
+        }
+        if (r == -ENOMEM)
+                return r;
+        return refuse(reterr_text, "The target '%s' cannot be used: failed to %s: %s", path, what, strerror(-r));
+}
+
+static int lock_state(Attachment *a, const MirrorConfig *config, int statefd, char **reterr_text) {
+        _cleanup_(freep) char *name = NULL;
+
+        if (asprintf(&name, "%s.lock", config->name) < 0) {
+                name = NULL;
+                return -ENOMEM;
+        }
+        a->statelockfd = openat(statefd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (a->statelockfd < 0)
+                return refuse(reterr_text, "The state file '%s' cannot be opened: %m", name);
+        if (flock(a->statelockfd, LOCK_EX | LOCK_NB) < 0)
+                return refuse(reterr_text, "Another shmstaged keeps the state of a mirror named '%s': stop that one first, or use "
+                              "another name or state directory", config->name);
+        return 0;
+}
+
+static int read_generation(Attachment *a, char **reterr_text) {
+        struct stat source, mirror;
+        sd_id128_t boot;
+        int r = sd_id128_get_boot(&boot);
+
+        if (r < 0)
+                return refuse(reterr_text, "The boot ID cannot be read: %s", strerror(-r));
+        if (fstat(a->sourcefd, &source) < 0 || fstat(a->mount.fd, &mirror) < 0)
+                return refuse(reterr_text, "Source or target cannot be looked at: %m");
+        a->generation = (Generation){ .mirror_dev = mirror.st_dev, .mirror_ino = mirror.st_ino, .source_dev = source.st_dev,
+                                      .source_ino = source.st_ino };
+        memcpy(a->generation.boot_id, boot.bytes, sizeof(a->generation.boot_id));
+        return 0;
+}
+
+/* What was agreed in another boot, on another mount or from another source is not in this mirror: digests are all that
+ * is left of it. */
+static int load_base(Attachment *a, const MirrorConfig *config, int statefd, char **reterr_text) {
+        int r = manifest_load(statefd, config->name, &a->base, &a->damaged_line);
+
+        if (r == MANIFEST_DAMAGED || r == MANIFEST_ABSENT) {
+                a->base_damaged = r == MANIFEST_DAMAGED;
+                r = manifest_new(&a->base);
+        }
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return refuse(reterr_text, "The state file '%s.xxh128' cannot be read: %s", config->name, strerror(-r));
+        if (!a->staging.adopted || !generation_equal(&a->base->generation, &a->generation))
+                for (size_t i = 0; i < a->base->n_entries; i++)
+                        a->base->entries[i].flags |= ENTRY_RECORD;
+        a->base->generation = a->generation;
+        return 0;
+}
+
+int attachment_open(Attachment *a, const MirrorConfig *config, int statefd, uint64_t size, char **reterr_text) {
+        int r;
+
+        r = open_source(a, config, reterr_text);
+        if (r == 0)
+                r = check_apart(config, reterr_text);
+        if (r == 0)
+                r = lock_state(a, config, statefd, reterr_text);
+        if (r == 0)
+                r = open_mount(a, config, size, reterr_text);
+        if (r == 0)
+                r = open_staging(a, config, reterr_text);
+        if (r == 0)
+                r = read_generation(a, reterr_text);
+        if (r == 0)
+                r = load_base(a, config, statefd, reterr_text);
+        if (r == 0 && a->staging.adopted)
+                a->n_unknown = MAX(staging_clean(&a->staging, a->base), 0);
+        return r;
+}
+
+int attachment_close(Attachment *a, const MirrorConfig *config, bool remove) {
+        int r = 0;
+
+        if (a->staging.fd >= 0)
+                staging_close(&a->staging, remove);
+        if (a->mount.fd >= 0)
+                r = mount_close(&a->mount, config->target, remove);
+        a->base = manifest_free(a->base);
+        a->sourcefd = close_fd(a->sourcefd);
+        a->statelockfd = close_fd(a->statelockfd);
+        return r;
+}
+
+static bool knows_a_file(const Manifest *base, int sourcefd) {
+        for (size_t i = 0; i < base->n_entries; i++) {
+                const Entry *entry = &base->entries[i];
+                struct stat st;
+
+                if (entry->type == ENTRY_FILE && fs_stat_beneath(sourcefd, entry->path, &st) == 0 && S_ISREG(st.st_mode) &&
+                    (uint64_t) st.st_size == entry->size && fs_nsec(&st.st_mtim) == entry->mtime_nsec)
+                        return true;
+        }
+        return false;
+}
+
+int attachment_check_source(Attachment *a, const MirrorConfig *config, bool *ret_reopened) {
+        _cleanup_(close_fdp) int fd = -1;
+        struct stat st;
+
+        *ret_reopened = false;
+        fd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return ATTACH_LOST;
+        if (st.st_dev == a->generation.source_dev && st.st_ino == a->generation.source_ino)
+                return 0;
+        if (!knows_a_file(a->base, fd))
+                return ATTACH_LOST;
+        (void) close_fd(a->sourcefd);
+        a->sourcefd = TAKE_FD(fd);
+        a->generation.source_dev = st.st_dev;
+        a->generation.source_ino = st.st_ino;
+        a->base->generation = a->generation;
+        *ret_reopened = true;
+        return 0;
+}
+
+int attachment_check_mirror(Attachment *a, const MirrorConfig *config) {
+        struct stat st, here;
+
+        if (stat(config->target, &st) < 0 || fstat(a->mount.fd, &here) < 0 || st.st_dev != here.st_dev || st.st_ino != here.st_ino)
+                return ATTACH_LOST;
+        if (a->staging.fd >= 0 && !staging_is_gone(&a->staging))
+                return 0;
+        return staging_renew(&a->staging, config->name, config->source) < 0 ? ATTACH_LOST : ATTACH_WIPED;
+}
+
+/* Whether nothing is left in the mirror, our corner included; else the name of something that is (a new string, NULL if not known). */
+static bool is_empty(Attachment *a, const MirrorConfig *config, char **ret_left) {
+        ScanOptions options = { .root = config->target, .mirror = true };
+        _cleanup_(manifest_freep) Manifest *left = NULL;
+
+        *ret_left = NULL;
+        if (scan_tree(a->mount.fd, &options, &left) < 0)
+                return false;
+        if (left->n_entries == 0 && staging_is_bare(&a->staging))
+                return true;
+        *ret_left = strdup(left->n_entries > 0 ? left->entries[left->n_entries - 1].path : SCAN_PRIVATE);
+        return false;
+}
+
+void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool removed, bool save, AttachmentEnd *ret) {
+        *ret = (AttachmentEnd){};
+        if (!a->base) {
+                (void) attachment_close(a, config, false); /* it was never complete, and nothing was to go */
+                return;
+        }
+        if (removed)
+                specials_remove(&a->staging);
+        ret->empty = is_empty(a, config, &ret->left);
+        if (removed)
+                a->base->generation = (Generation){};
+        if (save || removed)
+                ret->save = manifest_save(a->base, statefd, config->name, config->source, config->target);
+        ret->unmount = attachment_close(a, config, ret->empty);
+}
+
+/* From the end of the list, so that directories come after what is in them. */
+static void take_away_all(Attachment *a, const Manifest *list) {
+        for (size_t i = list->n_entries; i > 0; i--)
+                if (!(list->entries[i - 1].flags & ENTRY_RECORD))
+                        (void) staging_take_away(&a->staging, list->entries[i - 1].path, &list->entries[i - 1]);
+}
+
+void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {
+        _cleanup_(freep) char *left = NULL;
+        bool empty;
+
+        if (changes)
+                take_away_all(a, changes);
+        take_away_all(a, a->base);
+        empty = is_empty(a, config, &left);
+        staging_close(&a->staging, empty);
+        (void) mount_close(&a->mount, config->target, empty); /* there is nobody left to tell */
+}

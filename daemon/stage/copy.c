@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One file into an invisible temporary: the pipeline of chunks and digests. See stage/copy.h. */
+
+#include "stage/copy.h"
+
+#include "os/fs.h"
+#include "os/hugepages.h"
+#include "os/pagecache.h"
+#include "stage/copy-lane.h"
+#include "stage/reserve.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+
+/* The largest page of the page cache. */
+#define PAGE_MAX (2 * MIB)
+
+/* So many chunks, or two for each worker, may be copied ahead of the digests; what is between may be in the page cache. */
+enum { AHEAD = 8 };
+
+/* The first is there unless the digest of the source's bytes is on record; the last only if it was asked for: it is slow, but reads what is in RAM,
+ * and nobody waits for it before the end. */
+enum { LANE_SOURCE, LANE_MIRROR, LANE_CLAIM, _LANE_MAX };
+
+struct Copy {
+        CopyOptions options;
+        int sourcefd, mirrorfd; /* set once */
+        int source_dirfd;       /* borrowed */
+        dev_t source_dev;       /* of sourcefd; set once */
+        ino_t source_ino;       /* likewise */
+        const Entry *source;    /* borrowed; immutable meanwhile */
+        Chunks chunks;          /* set once, but for .copied, under lock */
+        CopyRoute route;        /* of its own threads' rules */
+
+        pthread_mutex_t lock;
+        pthread_cond_t moved;   /* something below has changed */
+        size_t next;            /* chunk to be copied next; under lock */
+        Lane lanes[_LANE_MAX];
+        size_t n_workers;       /* under lock */
+        bool mirrorfd_taken;    /* its file offset is in use by one worker; under lock */
+        int error;              /* first failure, negative errno or COPY_*; under lock */
+        const char *what;       /* under lock */
+        uint64_t error_offset;  /* under lock */
+        LanePages pages;        /* of whoever holds the mirror's lane */
+};
+
+static bool is_as_scanned(const struct stat *st, const Entry *entry) {
+        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == entry->size && fs_nsec(&st->st_mtim) == entry->mtime_nsec &&
+               fs_nsec(&st->st_ctim) == entry->ctime_nsec && st->st_ino == entry->ino;
+}
+
+static int open_source(Copy *copy, const char **reterr_what) {
+        struct stat st;
+
+        copy->sourcefd = fs_open_beneath(copy->source_dirfd, copy->source->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+        if (copy->sourcefd == -ENOENT || copy->sourcefd == -ELOOP || copy->sourcefd == -ENOTDIR || copy->sourcefd == -EXDEV)
+                return COPY_SOURCE_CHANGED;
+        if (copy->sourcefd < 0) {
+                *reterr_what = "open the source";
+                return copy->sourcefd;
+        }
+        if (fstat(copy->sourcefd, &st) < 0) {
+                *reterr_what = "look at the source";
+                return -errno;
+        }
+        if (!is_as_scanned(&st, copy->source))
+                return COPY_SOURCE_CHANGED;
+        copy->source_dev = st.st_dev;
+        copy->source_ino = st.st_ino;
+        if (copy->options.read_again)
+                pagecache_drop(copy->sourcefd, 0, 0);
+        if (copy->source->size > LANE_READ_MAX)
+                (void) posix_fadvise(copy->sourcefd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice: doubles the readahead */
+        return 0;
+}
+
+static int init_lanes(Copy *copy) {
+        const CopyOptions *options = &copy->options;
+        Lane *lanes = copy->lanes;
+
+        lanes[LANE_SOURCE].used = !options->on_record;
+        lanes[LANE_MIRROR].used = true;
+        lanes[LANE_CLAIM].used = options->claim != CLAIM_NONE;
+        for (size_t i = 0; i < LANE_CLAIM; i++)
+                if (lanes[i].used && digest_stream_new(&lanes[i].stream) < 0)
+                        return -ENOMEM;
+        if (lanes[LANE_CLAIM].used && claim_stream_new(&lanes[LANE_CLAIM].claim, options->claim, copy->source->size) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+/* What is digested in the buffer of a worker is all read before the turn of its chunk comes. */
+static uint64_t choose_chunk_size(const CopyOptions *options) {
+        return options->on_record || options->method == COPY_METHOD_SENDFILE ? options->chunk_size : MIN(options->chunk_size, FIT_COPY_BUFFER);
+}
+
+int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const CopyOptions *options, const char **reterr_what) {
+        _cleanup_(copy_freep) Copy *copy = calloc(1, sizeof(*copy));
+        int r;
+
+        *reterr_what = "get memory";
+        if (!copy)
+                return -ENOMEM;
+        copy->options = *options;
+        copy->sourcefd = copy->mirrorfd = copy->route.direct.fd = -1;
+        copy->source_dirfd = sourcefd;
+        copy->source = source;
+        (void) pthread_mutex_init(&copy->lock, NULL);
+        (void) pthread_cond_init(&copy->moved, NULL);
+        if (init_lanes(copy) < 0)
+                return -ENOMEM;
+        r = open_source(copy, reterr_what);
+        if (r != 0)
+                return r;
+        r = chunks_init(&copy->chunks, copy->sourcefd, source->size, source->room, choose_chunk_size(options));
+        if (r < 0) {
+                *reterr_what = "find the data in it";
+                return r;
+        }
+        r = reserve_file(stagingfd, source->size, &copy->chunks, &copy->mirrorfd, reterr_what);
+        if (r != 0)
+                return r == RESERVE_NO_ROOM ? COPY_NO_ROOM : r;
+        copyroute_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd, source->size, &copy->chunks,
+                       options->refusals);
+        copy->lanes[LANE_SOURCE].by_copier = copy->route.way == COPYROUTE_BUFFER;
+        copy->route.limit = options->limit;
+        copy->route.cancel = options->cancel;
+        copy->route.progress = options->progress;
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
+Copy *copy_free(Copy *copy) {
+        if (!copy)
+                return NULL;
+        for (size_t i = 0; i < _LANE_MAX; i++)
+                copy->lanes[i].stream = digest_stream_free(copy->lanes[i].stream);
+        copy->lanes[LANE_CLAIM].claim = claim_stream_free(copy->lanes[LANE_CLAIM].claim);
+        copyroute_done(&copy->route);
+        (void) close_fd(copy->sourcefd);
+        (void) close_fd(copy->mirrorfd);
+        chunks_done(&copy->chunks);
+        (void) pthread_cond_destroy(&copy->moved);
+        (void) pthread_mutex_destroy(&copy->lock);
+        free(copy);
+        return NULL;
+}
+
+unsigned copy_useful_workers(const Copy *copy) {
+        return (unsigned) MIN(MAX(copy->chunks.n, (size_t) 1), (size_t) UINT16_MAX);
+}
+
+/* The failure that is nearest to the beginning counts, whichever worker meets its own first: so each try tells the same place. Returns
+ * @error. */
+static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
+        (void) pthread_mutex_lock(&copy->lock);
+        if (copy->error == 0 || (copy->error == error && offset < copy->error_offset)) {
+                copy->error = error;
+                copy->what = what;
+                copy->error_offset = offset;
+        }
+        (void) pthread_mutex_unlock(&copy->lock);
+        return error;
+}
+
+/* For CopyWorker: what was read, in the turn of its chunk. Whoever has the chunks before it was there first, and will move on. */
+static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length) {
+        Copy *copy = userdata;
+        Lane *lane = &copy->lanes[LANE_SOURCE];
+        size_t index = (size_t) (chunk - copy->chunks.items);
+        bool over;
+
+        (void) pthread_mutex_lock(&copy->lock);
+        while (copy->error == 0 && lane->next != index)
+                (void) pthread_cond_wait(&copy->moved, &copy->lock);
+        over = copy->error != 0;
+        (void) pthread_mutex_unlock(&copy->lock);
+        if (over)
+                return COPYROUTE_CANCELLED; /* the first failure is what counts */
+        lane_update(lane, offset, data, length);
+        if (lane->position < chunk->offset + chunk->length)
+                return 0;
+        (void) pthread_mutex_lock(&copy->lock);
+        lane->next++;
+        (void) pthread_cond_broadcast(&copy->moved);
+        (void) pthread_mutex_unlock(&copy->lock);
+        return 0;
+}
+
+/* The calls below are made with the lock held, and give it up while they work. */
+
+/* How many chunks the digests that are waited for have passed. */
+static size_t chunks_digested(const Copy *copy) {
+        const Lane *source = &copy->lanes[LANE_SOURCE], *mirror = &copy->lanes[LANE_MIRROR];
+
+        return source->used ? MIN(source->next, mirror->next) : mirror->next;
+}
+
+/* What others had there stays. */
+static void drop_parts(const Copy *copy, const Chunk *chunk) {
+        uint64_t part = chunk_part(chunk);
+
+        for (uint64_t i = 0, at = 0; at < chunk->length; i++, at += part)
+                if (!(chunk->cached_parts & (UINT64_C(1) << i)))
+                        pagecache_drop(copy->sourcefd, chunk->offset + at, MIN(part, chunk->length - at));
+}
+
+/* A page of the cache may be as large as 2 MiB, reach over the end of a chunk, and is dropped as a whole or not at all: so the
+ * chunks before that it may begin in are dropped once more. */
+static void drop_behind(Copy *copy, size_t index) {
+        const Chunk *chunk = &copy->chunks.items[index];
+        uint64_t start = chunk->offset, end = chunk->offset + chunk->length, first = start & ~(PAGE_MAX - 1);
+
+        if (chunk->cached_parts != 0) {
+                drop_parts(copy, chunk);
+                return;
+        }
+        for (const Chunk *before = chunk; start > first && before > copy->chunks.items; start = MAX(before->offset, first)) {
+                before--;
+                if (before->cached_parts != 0 || before->offset + before->length != start)
+                        break;
+        }
+        pagecache_drop(copy->sourcefd, start, end - start);
+}
+
+/* The mirror through its mapping, because that is what the engines will see. To map and unmap a small file costs more than to read it. */
+static int digest(Copy *copy, Lane *lane, const Chunk *chunk, uint64_t *reterr_offset) {
+        if (lane == &copy->lanes[LANE_MIRROR] && copy->source->size > LANE_READ_MAX)
+                return lane_digest_mapping(lane, copy->mirrorfd, chunk, &copy->pages, reterr_offset);
+        return lane_digest_by_reading(lane, lane == &copy->lanes[LANE_SOURCE] ? copy->sourcefd : copy->mirrorfd, chunk, reterr_offset);
+}
+
+static void run_lane(Copy *copy, Lane *lane) {
+        size_t index = lane->next;
+        const Chunk *chunk = &copy->chunks.items[index];
+        uint64_t offset = chunk->offset;
+        bool last;
+        int r;
+
+        lane->busy = true;
+        (void) pthread_mutex_unlock(&copy->lock);
+        r = digest(copy, lane, chunk, &offset);
+        if (r < 0)
+                (void) fail(copy, r, r == -ENOMEM ? "get memory" : lane == &copy->lanes[LANE_SOURCE] ? COPYROUTE_READ : "read back the copy of", offset);
+        (void) pthread_mutex_lock(&copy->lock);
+        if (r > 0 && copy->error == 0)
+                copy->error = COPY_SOURCE_CHANGED;
+        lane->busy = false;
+        lane->next++;
+        last = lane != &copy->lanes[LANE_CLAIM] && chunks_digested(copy) > index;
+        (void) pthread_cond_broadcast(&copy->moved);
+        if (last) {
+                (void) pthread_mutex_unlock(&copy->lock);
+                drop_behind(copy, index);
+                (void) pthread_mutex_lock(&copy->lock);
+        }
+}
+
+static void run_copy(Copy *copy, const CopyWorker *worker) {
+        size_t index = copy->next++;
+        CopyRouteError error;
+        int r;
+
+        (void) pthread_mutex_unlock(&copy->lock);
+        r = copyroute_move(&copy->route, &copy->chunks.items[index], worker, &error);
+        if (r < 0)
+                (void) fail(copy, r, error.what, error.offset);
+        (void) pthread_mutex_lock(&copy->lock);
+        if (r > 0 && copy->error == 0)
+                copy->error = r == COPYROUTE_CANCELLED ? COPY_CANCELLED : COPY_SOURCE_CHANGED;
+        copy->chunks.items[index].copied = true;
+        (void) pthread_cond_broadcast(&copy->moved);
+}
+
+/* The lane that is furthest behind, if it has something to do and nobody is at it. */
+static Lane *find_lane(Copy *copy) {
+        Lane *best = NULL;
+
+        for (size_t i = 0; i < _LANE_MAX; i++) {
+                Lane *lane = &copy->lanes[i];
+
+                if (lane->used && !lane->by_copier && !lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
+                    (!best || lane->next < best->next))
+                        best = lane;
+        }
+        return best;
+}
+
+/* sendfile() writes at the descriptor's own offset, so each worker needs a description of its own. */
+static int open_for_writing(Copy *copy, int *ret_own) {
+        char path[64];
+
+        if (copy->route.way != COPYROUTE_SENDFILE || !copy->mirrorfd_taken) {
+                copy->mirrorfd_taken = true;
+                return copy->mirrorfd;
+        }
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", copy->mirrorfd);
+        *ret_own = open(path, O_WRONLY | O_CLOEXEC);
+        return *ret_own < 0 ? -errno : *ret_own;
+}
+
+static uint8_t *allocate_buffer(const CopyRoute *route) {
+        size_t size = copyroute_buffer_size(route);
+        uint8_t *buffer = aligned_alloc(size < HUGE_PAGE ? (size_t) sysconf(_SC_PAGESIZE) : HUGE_PAGE, size);
+
+        if (buffer && size == HUGE_PAGE)
+                (void) madvise(buffer, size, MADV_HUGEPAGE); /* one piece for the disk instead of 512 */
+        return buffer;
+}
+
+/* With the lock held. What a worker needs before it copies its first chunk. */
+static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
+        if (worker->outfd >= 0)
+                return 0;
+        worker->outfd = open_for_writing(copy, ret_own);
+        if (worker->outfd < 0) {
+                copy->what = "open the temporary";
+                return worker->outfd;
+        }
+        if (copy->route.way != COPYROUTE_BUFFER)
+                return 0;
+        worker->buffer = allocate_buffer(&copy->route);
+        copy->what = worker->buffer ? NULL : "get memory";
+        return worker->buffer ? 0 : -ENOMEM;
+}
+
+void copy_work(Copy *copy) {
+        CopyWorker worker = { .outfd = -1, .seen = copy->lanes[LANE_SOURCE].used ? digest_seen : NULL, .userdata = copy };
+        _cleanup_(close_fdp) int own = -1;
+
+        (void) pthread_mutex_lock(&copy->lock);
+        copy->n_workers++;
+        while (copy->error == 0) {
+                Lane *lane = find_lane(copy);
+
+                if (lane)
+                        run_lane(copy, lane);
+                else if (copy->next == copy->chunks.n)
+                        break; /* whoever still works will find what is left */
+                else if (copy->next >= chunks_digested(copy) + MAX((size_t) AHEAD, 2 * copy->n_workers))
+                        (void) pthread_cond_wait(&copy->moved, &copy->lock);
+                else {
+                        copy->error = equip(copy, &worker, &own);
+                        if (copy->error == 0)
+                                run_copy(copy, &worker);
+                }
+        }
+        copy->n_workers--;
+        (void) pthread_cond_broadcast(&copy->moved);
+        (void) pthread_mutex_unlock(&copy->lock);
+        free(worker.buffer);
+}
+
+/* By its name, which may lead to another file by now: if it leads to the one that was read, that has not changed either. It is only looked at, so it
+ * does not matter which way the name leads there. A network filesystem may answer from what it remembers; this has it ask the server. */
+static bool is_source_unchanged(const Copy *copy) {
+        const Entry *entry = copy->source;
+        struct statx now;
+
+        if (statx(copy->source_dirfd, entry->path, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now) < 0)
+                return false;
+        return S_ISREG(now.stx_mode) && now.stx_size == entry->size && now.stx_ino == copy->source_ino &&
+               makedev(now.stx_dev_major, now.stx_dev_minor) == copy->source_dev &&
+               now.stx_mtime.tv_sec * NSEC_PER_SEC + now.stx_mtime.tv_nsec == entry->mtime_nsec &&
+               now.stx_ctime.tv_sec * NSEC_PER_SEC + now.stx_ctime.tv_nsec == entry->ctime_nsec;
+}
+
+int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t *reterr_offset) {
+        Digest digests[LANE_CLAIM] = {};
+
+        if (copy->error != 0) {
+                *reterr_what = copy->what ? copy->what : "copy";
+                *reterr_offset = copy->error_offset;
+                return copy->error;
+        }
+        for (size_t i = 0; i < _LANE_MAX; i++) {
+                Lane *lane = &copy->lanes[i];
+
+                if (!lane->used)
+                        continue;
+                assert(lane->next == copy->chunks.n);
+                lane_skip(lane, copy->source->size);
+                if (lane->stream)
+                        digests[i] = digest_stream_get(lane->stream);
+        }
+        *ret = (CopyResult){ .source = digests[copy->options.on_record ? LANE_MIRROR : LANE_SOURCE], .mirror = digests[LANE_MIRROR],
+                             .huge_bytes = copy->pages.huge_bytes, .measured_bytes = copy->pages.measured_bytes,
+                             .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copyroute_method(&copy->route) };
+        if (copy->lanes[LANE_CLAIM].claim)
+                ret->claim = claim_stream_get(copy->lanes[LANE_CLAIM].claim);
+        if (!is_source_unchanged(copy))
+                return COPY_SOURCE_CHANGED;
+        return digest_equal(&ret->source, &ret->mirror) ? 0 : COPY_MISMATCH;
+}
+
+int copy_mirror_fd(const Copy *copy) {
+        return copy->mirrorfd;
+}
+
+int copy_source_fd(const Copy *copy) {
+        return copy->sourcefd;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* An invisible temporary with all its room. See stage/reserve.h. */
+
+#include "stage/reserve.h"
+
+#include "os/hugepages.h"
+
+#include <fcntl.h>
+
+static int reserve_range(int fd, int mode, uint64_t offset, uint64_t length) {
+        int r;
+
+        do
+                r = fallocate(fd, mode, (off_t) offset, (off_t) length);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? -errno : 0;
+}
+
+/* ftruncate() before fallocate(), because up to Linux 6.11 huge=within_size looks at the size of the moment only; but a sparse
+ * file grows with its data, else the first byte of each extent would take 2 MiB. Data that reaches the end of a 2 MiB page may still come with all of it: what
+ * lies in the hole before the data is given back. A signal undoes only the piece that it interrupts. Of a small file fallocate() sets the size. */
+static int reserve_chunks(int fd, uint64_t size, const Chunks *chunks) {
+        uint64_t end = 0;
+
+        if (!chunks->sparse && size >= HUGE_PAGE && ftruncate(fd, (off_t) size) < 0)
+                return -errno;
+        for (size_t i = 0; i < chunks->n; i++) {
+                const Chunk *chunk = &chunks->items[i];
+                int r = reserve_range(fd, 0, chunk->offset, chunk->length);
+
+                if (r == 0 && chunk->offset > end)
+                        r = reserve_range(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, chunk->offset - end);
+                if (r < 0)
+                        return r;
+                end = chunk->offset + chunk->length;
+        }
+        if (chunks->sparse && ftruncate(fd, (off_t) size) < 0)
+                return -errno;
+        return 0;
+}
+
+int reserve_file(int dirfd, uint64_t size, const Chunks *chunks, int *ret_fd, const char **reterr_what) {
+        _cleanup_(close_fdp) int fd = openat(dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+        int r;
+
+        if (fd < 0) {
+                *reterr_what = "make a temporary in the mirror";
+                return errno == ENOSPC ? RESERVE_NO_ROOM : -errno;
+        }
+        *reterr_what = "reserve room for it";
+        r = reserve_chunks(fd, size, chunks);
+        if (r < 0)
+                return r == -ENOSPC ? RESERVE_NO_ROOM : r;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What clients left in a mirror and has no content. See stage/special-files.h. */
+
+#include "stage/special-files.h"
+
+#include "tree/scan.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* Deeper ones stay, and with them the mirror. */
+enum { DEPTH_MAX = 128 };
+
+static bool is_special(const struct stat *st) {
+        return S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode) || S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
+}
+
+/* What a name stands for is seen only where nobody else can change it. */
+static bool take_away(Staging *staging, int dirfd, const char *name) {
+        char aside[STAGING_NAME_MAX];
+        struct stat st;
+
+        (void) staging_name(staging, aside);
+        if (renameat2(dirfd, name, staging->fd, aside, RENAME_NOREPLACE) < 0)
+                return false;
+        if (fstatat(staging->fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_special(&st))
+                return unlinkat(staging->fd, aside, 0) == 0;
+        (void) renameat2(staging->fd, aside, dirfd, name, RENAME_NOREPLACE); /* else it is found in the corner, which keeps the mirror */
+        return false;
+}
+
+/* Returns true if something was removed. */
+static bool clear(Staging *staging, int parentfd, const char *directory, unsigned depth) {
+        _cleanup_(closedirp) DIR *dir = NULL;
+        int fd = depth < DEPTH_MAX ? openat(parentfd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        bool removed = false;
+        struct dirent *d;
+
+        dir = fd < 0 ? NULL : fdopendir(fd);
+        if (!dir) {
+                (void) close_fd(fd);
+                return false;
+        }
+        while ((d = readdir(dir))) {
+                struct stat st;
+
+                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || (depth == 0 && strcmp(d->d_name, SCAN_PRIVATE) == 0) ||
+                    fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                if (is_special(&st))
+                        removed = take_away(staging, fd, d->d_name) || removed;
+                else if (S_ISDIR(st.st_mode) && clear(staging, fd, d->d_name, depth + 1)) {
+                        removed = true;
+                        (void) unlinkat(fd, d->d_name, AT_REMOVEDIR); /* if nothing else is in it */
+                }
+        }
+        return removed;
+}
+
+void specials_remove(Staging *staging) {
+        (void) clear(staging, staging->mirrorfd, ".", 0);
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What a worker does for one item of a plan. See stage/task.h. */
+
+#include "stage/task.h"
+
+#include "layout/layout.h"
+#include "os/file-digest.h"
+#include "os/fs.h"
+#include "stage/publish.h"
+
+#include <fcntl.h>
+
+/* A source that changes, or bytes that do not match, are tried so often before they are told. */
+enum { ATTEMPTS_MAX = 3 };
+
+void task_init(Task *task, const TaskContext *context, const PlanItem *item) {
+        *task = (Task){ .context = context, .item = item };
+        if (item->source)
+                task->current = *item->source;
+}
+
+void task_done(Task *task) {
+        task->copy = copy_free(task->copy);
+}
+
+bool task_is_large(const Task *task) {
+        return task->item->action == PLAN_STAGE && task->item->source->type == ENTRY_FILE &&
+               task->item->source->size > 2 * task->context->chunk_size;
+}
+
+static void failed(Task *task, int error, const char *what) {
+        task->outcome = error == -ECANCELED ? TASK_CANCELLED : TASK_FAILED;
+        task->error = -error;
+        task->what = what;
+}
+
+/* 0, a negative errno, or PUBLISH_OCCUPIED, of a step that ends in an entry. */
+static void concluded(Task *task, int r, const char *what) {
+        if (r < 0)
+                failed(task, r, what);
+        else
+                task->outcome = r == PUBLISH_OCCUPIED ? TASK_OCCUPIED : TASK_AGREED;
+}
+
+/* An operator has said that the disk is right. */
+static bool is_accepted(const Task *task, AcceptKind kind) {
+        return task->context->wishes && wishes_accepts(task->context->wishes, kind, &task->current);
+}
+
+/* The digest that these very bytes are known to have, or NULL. */
+static const Digest *digest_on_record(const Task *task) {
+        const Entry *base = task->item->base;
+
+        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->size != task->current.size ||
+            base->mtime_nsec != task->current.mtime_nsec || is_accepted(task, ACCEPT_BYTES))
+                return NULL;
+        return &base->digest;
+}
+
+/* After a change: what the source is now. False if it is no longer a file, which the next scan will see. */
+static bool look_again(Task *task) {
+        struct stat st;
+
+        if (fs_stat_beneath(task->context->sourcefd, task->current.path, &st) < 0 || !S_ISREG(st.st_mode))
+                return false;
+        task->current.size = (uint64_t) st.st_size;
+        task->current.room = round_up((uint64_t) st.st_size, 4096);
+        task->current.mtime_nsec = fs_nsec(&st.st_mtim);
+        task->current.ctime_nsec = fs_nsec(&st.st_ctim);
+        task->current.ino = st.st_ino;
+        task->current.uid = st.st_uid;
+        task->current.gid = st.st_gid;
+        task->current.mode = st.st_mode & 0777;
+        return true;
+}
+
+/* Decides whether the file is tried again. */
+static bool try_again(Task *task, TaskOutcome outcome) {
+        task->outcome = outcome;
+        task->copy = copy_free(task->copy);
+        task->attempt++;
+        if (task->attempt >= ATTEMPTS_MAX)
+                return false;
+        /* whatever made the bytes wrong may sit in the page cache */
+        task->read_again = outcome == TASK_CORRUPT || outcome == TASK_MISNAMED || outcome == TASK_GARBLED || outcome == TASK_FAILED;
+        if (outcome != TASK_CHANGED || look_again(task))
+                return true;
+        task->outcome = TASK_GONE;
+        return false;
+}
+
+/* Size and mtime of a file can be put back, its ctime cannot: where that has moved, the bytes decide. (It moves without
+ * harm too, when a name is added to the inode or taken away.) */
+static bool was_altered(const Task *task, const atomic_bool *cancel) {
+        const Entry *base = task->item->base, *mirror = task->item->mirror;
+        VerifyOptions options = { .cancel = cancel, .progress = task->context->steps };
+        struct stat st;
+        Digest found;
+
+        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED))
+                return false;
+        if (mirror->size != base->size || mirror->mtime_nsec != base->mtime_nsec)
+                return false; /* the plan knows, and has what was seen replaced: it is kept among the conflicts */
+        if (fs_stat_beneath(task->context->staging->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
+            fs_nsec(&st.st_ctim) == base->ctime_nsec)
+                return false;
+        return verify_digest(task->context->staging->mirrorfd, base->path, &options, &found) == 0 &&
+               !digest_equal(&found, &base->digest);
+}
+
+/* What the name states, for bytes that were not yet seen to be that: it is slow to compute. */
+static ClaimKind find_claim(Task *task) {
+        if (task->context->layout == LAYOUT_AUTO || digest_on_record(task) || is_accepted(task, ACCEPT_NAME) ||
+            !layout_claim(task->context->layout, task->current.path, &task->claimed))
+                task->claimed = (Claim){};
+        return task->claimed.kind;
+}
+
+bool task_open(Task *task) {
+        CopyOptions options = {
+                .chunk_size = task->context->chunk_size, .claim = find_claim(task), .read_again = task->read_again,
+                .method = task->context->copy_method, .refusals = task->context->refusals,
+                .on_record = digest_on_record(task) && task->attempt == 0,
+                .limit = task->context->limit, .cancel = task->context->cancel, .progress = task->context->progress,
+        };
+
+        if (task->attempt == 0 && task->item->mirror && was_altered(task, task->context->cancel)) {
+                task->outcome = TASK_OCCUPIED; /* somebody's work, which is to be saved and not replaced */
+                task->altered = true;
+                return false;
+        }
+        for (;;) {
+                int r = copy_new(&task->copy, task->context->sourcefd, &task->current, task->context->staging->fd, &options,
+                                 &task->what);
+
+                if (r == 0)
+                        return true;
+                if (r == COPY_SOURCE_CHANGED && try_again(task, TASK_CHANGED))
+                        continue;
+                if (r < 0)
+                        failed(task, r, task->what);
+                else if (r == COPY_NO_ROOM)
+                        task->outcome = TASK_NO_ROOM;
+                return false;
+        }
+}
+
+/* Of the source's flags nothing belongs into the base; that a client brought it is remembered. */
+static void settle_flags(Task *task) {
+        const Entry *base = task->item->base;
+
+        task->entry.flags &= ENTRY_HAS_DIGEST | ENTRY_LINKED;
+        if (base && !(base->flags & ENTRY_RECORD))
+                task->entry.flags |= base->flags & ENTRY_SAVED;
+}
+
+/* Right after it has happened, so that a daemon that is killed finds it. Failure costs only a second look at the bytes. */
+static void note(const Task *task) {
+        if (task->context->journalfd < 0)
+                return;
+        if (task->outcome == TASK_AGREED)
+                (void) manifest_journal_put(task->context->journalfd, &task->entry);
+        else if (task->outcome == TASK_REMOVED)
+                (void) manifest_journal_drop(task->context->journalfd, plan_item_path(task->item));
+}
+
+static void publish(Task *task, const CopyResult *result) {
+        int r;
+
+        task->current.flags |= ENTRY_HAS_DIGEST;
+        task->current.digest = result->mirror;
+        r = publish_file(task->context->staging, copy_mirror_fd(task->copy), copy_source_fd(task->copy), &task->current,
+                         task->item->mirror, &task->entry, &task->xattrs_lost, &task->what);
+        concluded(task, r, task->what);
+}
+
+bool task_close(Task *task) {
+        CopyResult result;
+        int r = copy_finish(task->copy, &result, &task->what, &task->offset);
+        const Digest *record = digest_on_record(task);
+
+        if (r == COPY_SOURCE_CHANGED)
+                return try_again(task, TASK_CHANGED);
+        if (r == COPY_CANCELLED) {
+                task->outcome = TASK_CANCELLED;
+                return false;
+        }
+        if (r < 0) {
+                failed(task, r, task->what);
+                /* a read may succeed the second time: a cable, a server that came back */
+                return task->attempt == 0 && try_again(task, TASK_FAILED);
+        }
+        task->expected = r == COPY_MISMATCH ? result.source : record ? *record : result.source;
+        task->found = result.mirror;
+        if (r == COPY_MISMATCH)
+                return try_again(task, TASK_GARBLED);
+        if (record && !digest_equal(record, &result.mirror))
+                return try_again(task, TASK_CORRUPT);
+        task->claim_found = result.claim;
+        if (task->claimed.kind != CLAIM_NONE && !claim_equal(&task->claimed, &result.claim))
+                return try_again(task, TASK_MISNAMED);
+        task->huge_bytes = result.huge_bytes;
+        task->measured_bytes = result.measured_bytes;
+        task->copied_bytes = task->current.size;
+        task->direct_bytes = result.direct_bytes;
+        task->method = result.method;
+        publish(task, &result);
+        task->entry.method = (uint8_t) result.method;
+        if (task_is_large(task)) {
+                settle_flags(task);
+                note(task);
+        }
+        return false;
+}
+
+static void stage_file(Task *task) {
+        do {
+                if (!task_open(task))
+                        return;
+                copy_work(task->copy);
+        } while (task_close(task));
+}
+
+/* Both sides look the same: the bytes decide. Where a digest is on record, the source need not be read. */
+static void adopt_file(Task *task) {
+        const Digest *record = digest_on_record(task);
+        VerifyOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
+        int r;
+
+        task->what = "read the copy in the mirror";
+        r = verify_digest(task->context->staging->mirrorfd, task->current.path, &options, &task->found);
+        if (r == 0 && record)
+                task->expected = *record;
+        else if (r == 0) {
+                task->what = "read the source";
+                options.limit = task->context->limit;
+                r = verify_digest(task->context->sourcefd, task->current.path, &options, &task->expected);
+        }
+        if (r < 0) {
+                failed(task, r, task->what);
+                return;
+        }
+        task->entry = *task->item->source;
+        if (digest_equal(&task->expected, &task->found)) {
+                task->entry.flags |= ENTRY_HAS_DIGEST;
+                task->entry.digest = task->found;
+                task->entry.ino = task->item->mirror->ino;
+                task->entry.ctime_nsec = task->item->mirror->ctime_nsec;
+                task->outcome = TASK_AGREED;
+        } else {
+                task->outcome = TASK_DIFFERS;
+                task->altered = true;
+        }
+}
+
+static void adopt(Task *task) {
+        if (task->current.type == ENTRY_FILE || task->current.type == ENTRY_HARDLINK) {
+                adopt_file(task);
+                return;
+        }
+        task->entry = *task->item->source;
+        task->entry.ino = task->item->mirror->ino;
+        task->entry.ctime_nsec = task->item->mirror->ctime_nsec;
+        task->outcome = TASK_AGREED;
+}
+
+static void stage(Task *task) {
+        Staging *staging = task->context->staging;
+        const Entry *source = task->item->source, *mirror = task->item->mirror;
+        int r = 0;
+
+        switch ((EntryType) source->type) {
+        case ENTRY_FILE:
+                stage_file(task);
+                return;
+        case ENTRY_DIRECTORY:
+                r = publish_directory(staging, source, mirror, &task->entry, &task->what);
+                break;
+        case ENTRY_SYMLINK:
+                r = publish_symlink(staging, source, source->target, mirror, &task->entry, &task->what);
+                break;
+        case ENTRY_HARDLINK:
+                r = publish_hardlink(staging, source, mirror, &task->entry, &task->what);
+                break;
+        }
+        concluded(task, r, task->what);
+}
+
+/* A store through a mapping may leave no trace in size and times: before the only copy in RAM goes, it is seen whether it is what it was. Whose work it is otherwise, is not for us to say. */
+static bool is_what_it_was(Task *task) {
+        const Entry *base = task->item->base, *mirror = task->item->mirror;
+        VerifyOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
+        int r;
+
+        if (!base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED) || (mirror->type != ENTRY_FILE && mirror->type != ENTRY_HARDLINK))
+                return true;
+        r = verify_digest(task->context->staging->mirrorfd, mirror->path, &options, &task->found);
+        if (r < 0) {
+                failed(task, r, "read the copy in the mirror");
+                return false;
+        }
+        task->expected = base->digest;
+        task->outcome = TASK_DIFFERS;
+        return digest_equal(&task->found, &base->digest);
+}
+
+/* In the mirror the file's place is taken by a link to the original. */
+static void link_to_disk(Task *task) {
+        _cleanup_(freep) char *target = NULL;
+        const Digest *record = digest_on_record(task);
+        int r;
+
+        if (task->item->mirror && was_altered(task, task->context->cancel)) {
+                task->outcome = TASK_OCCUPIED;
+                task->altered = true;
+                return;
+        }
+        if (!is_what_it_was(task))
+                return;
+        if (asprintf(&target, "%s/%s", task->context->source_path, task->current.path) < 0) {
+                target = NULL;
+                failed(task, -ENOMEM, "get memory");
+                return;
+        }
+        r = publish_symlink(task->context->staging, task->item->source, target, task->item->mirror, &task->entry, &task->what);
+        task->entry.flags |= ENTRY_LINKED;
+        if (record) { /* when it is staged again, it has to have the same bytes */
+                task->entry.flags |= ENTRY_HAS_DIGEST;
+                task->entry.digest = *record;
+        }
+        concluded(task, r, task->what);
+}
+
+static void set_attributes(Task *task) {
+        int r = publish_attributes(task->context->staging, task->item->source, &task->entry, &task->what);
+        const Entry *base = task->item->base;
+
+        if (base && base->flags & ENTRY_HAS_DIGEST && task->item->action == PLAN_SETATTR) {
+                task->entry.flags |= ENTRY_HAS_DIGEST;
+                task->entry.digest = base->digest;
+                task->entry.method = base->method;
+        }
+        concluded(task, r, task->what);
+}
+
+static void take_away(Task *task) {
+        int r = STAGING_OCCUPIED;
+
+        task->altered = was_altered(task, NULL);
+        if (!task->altered && task->item->action == PLAN_RELEASE && !is_what_it_was(task))
+                return;
+        if (!task->altered && task->item->action == PLAN_RELEASE)
+                r = staging_take_away_idle(task->context->staging, plan_item_path(task->item), task->item->mirror);
+        else if (!task->altered)
+                r = staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
+
+        if (r < 0)
+                failed(task, r, "remove it from the mirror");
+        else
+                task->outcome = r == STAGING_OCCUPIED ? TASK_OCCUPIED : TASK_REMOVED;
+}
+
+void task_run(Task *task) {
+        const PlanAction action = task->item->action;
+
+        if (action != PLAN_REMOVE && task->context->cancel && atomic_load(task->context->cancel)) {
+                task->outcome = TASK_CANCELLED;
+                return;
+        }
+        if (task->finish)
+                set_attributes(task);
+        else if (action == PLAN_STAGE)
+                stage(task);
+        else if (action == PLAN_ADOPT)
+                adopt(task);
+        else if (action == PLAN_LINK)
+                link_to_disk(task);
+        else if (plan_takes_away(action))
+                take_away(task);
+        else
+                set_attributes(task);
+        settle_flags(task);
+        if (!task->finish)
+                note(task);
+        (void) atomic_fetch_add(task->context->steps, 1);
+}

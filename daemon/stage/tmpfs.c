@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The options of a tmpfs: which are wanted, which the kernel takes, and a new tmpfs with them. See stage/tmpfs.h.
+ *
+ * The calls of Linux 5.2 (fsopen, fsconfig, fsmount) give each option an answer of its own, before anything is mounted. */
+
+#include "stage/tmpfs.h"
+
+#include "os/numa.h"
+
+#include <libmount.h>
+#include <sys/mount.h>
+
+static const uint64_t SMALLEST = 4 * KIB; /* size=0 would mean: no limit */
+
+typedef struct Option {
+        const char *key;   /* NULL if it is not asked for */
+        const char *value; /* NULL for a flag */
+} Option;
+
+static Option option_wanted(const MirrorConfig *mirror, unsigned n_nodes, MountOption which) {
+        static const char *const huge[] = {
+                [HUGE_WITHIN_SIZE] = "within_size",
+                [HUGE_ALWAYS] = "always",
+                [HUGE_ADVISE] = "advise",
+        };
+        const char *policy = numa_wanted(mirror->numa_policy, n_nodes);
+        Option none = { NULL, NULL };
+
+        switch (which) {
+        case MOUNT_HUGE:
+                return mirror->huge_pages == HUGE_NEVER ? none : (Option){ "huge", huge[mirror->huge_pages] };
+        case MOUNT_NOSWAP:
+                return mirror->swap ? none : (Option){ "noswap", NULL };
+        case MOUNT_MPOL:
+                return (Option){ policy ? "mpol" : NULL, policy };
+        case _MOUNT_OPTION_MAX:
+                break;
+        }
+        return none;
+}
+
+static int set_option(int fs, Option option) {
+        unsigned command = option.value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
+
+        return fsconfig(fs, command, option.key, option.value, 0) < 0 ? -errno : 0;
+}
+
+int tmpfs_context(void) {
+        int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+
+        return fs < 0 ? -errno : fs;
+}
+
+/* A context of its own for each question: one that has met a refusal is not asked again. */
+static int probe_option(Option option, MountAnswer *ret) {
+        _cleanup_(close_fdp) int fs = tmpfs_context();
+        int r;
+
+        if (fs == -EPERM || fs == -ENOSYS) {
+                *ret = MOUNT_UNKNOWN;
+                return 0;
+        }
+        if (fs < 0)
+                return fs;
+        r = set_option(fs, option);
+        if (r < 0 && r != -EINVAL)
+                return r;
+        *ret = r == 0 ? MOUNT_TAKEN : MOUNT_REFUSED;
+        return 0;
+}
+
+int mount_probe(const MirrorConfig *mirror, unsigned n_nodes, MountOptions *ret) {
+        MountOptions options = { .n_nodes = n_nodes };
+
+        assert(mirror && ret);
+        for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+                Option option = option_wanted(mirror, n_nodes, i);
+                int r;
+
+                options.answer[i] = MOUNT_NOT_ASKED;
+                if (!option.key)
+                        continue;
+                r = probe_option(option, &options.answer[i]);
+                if (r < 0)
+                        return r;
+        }
+        *ret = options;
+        return 0;
+}
+
+char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOptions *options) {
+        _cleanup_(freep) char *text = NULL;
+
+        assert(mirror && options);
+        if (asprintf(&text, "size=%llu,mode=0755,nosuid,nodev,noexec", (unsigned long long) MAX(size, SMALLEST)) < 0) {
+                text = NULL;
+                return NULL;
+        }
+        /* mpol= comes last: its list of nodes may hold commas, which mount(8) passes on only as they stand */
+        for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+                Option option = option_wanted(mirror, options->n_nodes, i);
+                char *longer;
+
+                if (!option.key || options->answer[i] != MOUNT_TAKEN)
+                        continue;
+                if (asprintf(&longer, "%s,%s%s%s", text, option.key, option.value ? "=" : "",
+                             option.value ? option.value : "") < 0)
+                        return NULL;
+                free(text);
+                text = longer;
+        }
+        return TAKE_PTR(text);
+}
+
+/* @mpol: the NUMA policy in @text. */
+static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, MountOption which, Option wanted) {
+        char *value = NULL;
+        size_t length = 0;
+
+        if (which == MOUNT_MPOL)
+                return numa_is_same(wanted.value, mpol, n_nodes);
+        if (!text || mnt_optstr_get_option(text, wanted.key, &value, &length) != 0)
+                return false;
+        if (which != MOUNT_HUGE || (length == strlen(wanted.value) && memcmp(value, wanted.value, length) == 0))
+                return true;
+        /* another policy will do, but not one that gives a file that is written none at all */
+        return !(length == 5 && memcmp(value, "never", 5) == 0) && !(length == 6 && memcmp(value, "advise", 6) == 0);
+}
+
+int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, MountAnswer *ret) {
+        _cleanup_(freep) char *mpol = numa_in_force(text);
+
+        if (!mpol)
+                return -ENOMEM;
+        for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+                Option option = option_wanted(mirror, n_nodes, i);
+
+                ret[i] = !option.key ? MOUNT_NOT_ASKED
+                       : option_holds(text, mpol, n_nodes, i, option) ? MOUNT_TAKEN : MOUNT_REFUSED;
+        }
+        return 0;
+}
+
+int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const MountOptions *options, const char **reterr_what) {
+        _cleanup_(close_fdp) int fs = tmpfs_context();
+        char bytes[32];
+        int fd, r;
+
+        *reterr_what = "prepare a tmpfs";
+        if (fs < 0)
+                return fs;
+        (void) snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long) MAX(size, SMALLEST));
+        r = set_option(fs, (Option){ "source", TMPFS_SOURCE });
+        if (r == 0)
+                r = set_option(fs, (Option){ "size", bytes });
+        if (r == 0)
+                r = set_option(fs, (Option){ "mode", "0755" });
+        for (MountOption i = 0; r == 0 && i < _MOUNT_OPTION_MAX; i++)
+                if (options->answer[i] == MOUNT_TAKEN)
+                        r = set_option(fs, option_wanted(mirror, options->n_nodes, i));
+        if (r < 0)
+                return r;
+        *reterr_what = "create a tmpfs";
+        if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+                return -errno;
+        fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        return fd < 0 ? -errno : fd;
+}

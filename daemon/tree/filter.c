@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Which paths are chosen, and in what order. See tree/filter.h. */
+
+#include "tree/filter.h"
+
+#include <fnmatch.h>
+
+bool selection_matches(const char *pattern, const char *path) {
+        _cleanup_(freep) char *part = NULL;
+
+        if (strchr(pattern, '/')) {
+                while (*pattern == '/')
+                        pattern++;
+                return fnmatch(pattern, path, FNM_PATHNAME | FNM_LEADING_DIR) == 0;
+        }
+        for (const char *name = path;;) {
+                const char *slash = strchrnul(name, '/');
+
+                free(part);
+                part = strndup(name, (size_t) (slash - name));
+                if (part && fnmatch(pattern, part, 0) == 0)
+                        return true;
+                if (*slash == '\0')
+                        return false;
+                name = slash + 1;
+        }
+}
+
+static bool any_matches(char *const *patterns, const char *path) {
+        for (; *patterns; patterns++)
+                if (selection_matches(*patterns, path))
+                        return true;
+        return false;
+}
+
+bool selection_includes(char *const *include, char *const *exclude, const char *path) {
+        return !any_matches(exclude, path) && (!*include || any_matches(include, path));
+}
+
+unsigned selection_rank(char *const *priority, const char *path) {
+        unsigned rank = 0;
+
+        for (; priority[rank]; rank++)
+                if (selection_matches(priority[rank], path))
+                        break;
+        return rank;
+}

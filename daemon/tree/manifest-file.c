@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The text form of a manifest: NAME.xxh128 and the journal beside it. See tree/manifest.h.
+ *
+ * A line "# ENTRY ..." holds everything about one entry; a line "DIGEST  PATH" after it is for people and
+ * `xxh128sum -c`, which takes lines it does not know for comments (0.8.1 counts them in a remark, and succeeds). Names that such
+ * a line cannot carry (with a line feed or a carriage return) have only the "#" line. */
+
+#include "tree/manifest.h"
+
+#include "base/text.h"
+#include "os/fs.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static const char *const type_names[] = {
+        [ENTRY_FILE] = "file", [ENTRY_DIRECTORY] = "directory", [ENTRY_SYMLINK] = "symlink", [ENTRY_HARDLINK] = "hardlink",
+};
+
+static const char head_line[] = "# shmstaged manifest 1\n";
+
+enum { LINE_MAX_BYTES = 64 * 1024 };
+
+/* One entry as a "#" line, a new string. */
+static int entry_line(const Entry *entry, char **ret) {
+        _cleanup_(freep) char *path = text_escape(entry->path, true);
+        _cleanup_(freep) char *target = entry->target ? text_escape(entry->target, true) : NULL;
+        char hex[DIGEST_HEX_MAX] = "-";
+
+        if (!path || (entry->target && !target))
+                return -ENOMEM;
+        if (entry->flags & ENTRY_HAS_DIGEST)
+                (void) digest_to_hex(&entry->digest, hex);
+        if (asprintf(ret, "# %s %u %llu %llu %lld %lld %llu %u %u %o %s %s %s\n", type_names[entry->type], entry->flags,
+                     (unsigned long long) entry->size, (unsigned long long) entry->room, (long long) entry->mtime_nsec,
+                     (long long) entry->ctime_nsec, (unsigned long long) entry->ino, entry->uid, entry->gid, entry->mode, hex,
+                     path, target && *target ? target : "-") < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+/* No path of a scan is absolute or has an empty, "." or ".." part; another one never came from us. */
+static bool is_plain_path(const char *path) {
+        for (const char *part = path;; part++) {
+                const char *end = strchrnul(part, '/');
+                size_t n = (size_t) (end - part);
+
+                if (n == 0 || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
+                        return false;
+                if (*end == '\0')
+                        return true;
+                part = end;
+        }
+}
+
+static int parse_entry(const char *line, Entry *ret) {
+        _cleanup_(freep) char *path_text = malloc(strlen(line) + 1), *target_text = malloc(strlen(line) + 1);
+        _cleanup_(freep) char *path = NULL, *target = NULL;
+        unsigned long long size, room, ino;
+        long long mtime, ctime;
+        unsigned flags, uid, gid, mode, type;
+        char name[16], hex[64];
+
+        if (!path_text || !target_text)
+                return -ENOMEM;
+        if (sscanf(line, "# %15s %u %llu %llu %lld %lld %llu %u %u %o %63s %s %s", name, &flags, &size, &room, &mtime,
+                   &ctime, &ino, &uid, &gid, &mode, hex, path_text, target_text) != 13)
+                return -EINVAL;
+        for (type = 0; type < ELEMENTSOF(type_names) && strcmp(name, type_names[type]) != 0; type++)
+                ;
+        if (type == ELEMENTSOF(type_names) || mode > 0777 || text_unescape(path_text, &path) < 0 ||
+            text_unescape(target_text, &target) < 0 || !is_plain_path(path))
+                return -EINVAL;
+        if (type == ENTRY_FILE || type == ENTRY_DIRECTORY) {
+                free(target);
+                target = NULL;
+        }
+        *ret = (Entry){ .size = size, .room = room, .mtime_nsec = mtime, .ctime_nsec = ctime, .ino = ino, .uid = uid, .gid = gid,
+                        .mode = (uint16_t) mode, .type = (uint8_t) type, .flags = (uint8_t) flags };
+        if (flags & ENTRY_HAS_DIGEST && (strlen(hex) != DIGEST_HEX_MAX - 1 || digest_from_hex(hex, &ret->digest) < 0))
+                return -EINVAL;
+        ret->path = TAKE_PTR(path);
+        ret->target = TAKE_PTR(target);
+        return 0;
+}
+
+static void generation_line(const Generation *generation, char buffer[static 160]) {
+        char boot[DIGEST_HEX_MAX];
+        Digest id;
+
+        memcpy(id.bytes, generation->boot_id, sizeof(id.bytes));
+        (void) snprintf(buffer, 160, "# generation %s %llu:%llu %llu:%llu\n", digest_to_hex(&id, boot),
+                        (unsigned long long) generation->mirror_dev, (unsigned long long) generation->mirror_ino,
+                        (unsigned long long) generation->source_dev, (unsigned long long) generation->source_ino);
+}
+
+static int parse_generation(const char *line, Generation *ret) {
+        unsigned long long mirror_dev, mirror_ino, source_dev, source_ino;
+        char boot[64];
+        Digest id;
+
+        if (sscanf(line, "# generation %63s %llu:%llu %llu:%llu", boot, &mirror_dev, &mirror_ino, &source_dev,
+                   &source_ino) != 5 || strlen(boot) != DIGEST_HEX_MAX - 1 || digest_from_hex(boot, &id) < 0)
+                return -EINVAL;
+        *ret = (Generation){ .mirror_dev = mirror_dev, .mirror_ino = mirror_ino, .source_dev = source_dev,
+                             .source_ino = source_ino };
+        memcpy(ret->boot_id, id.bytes, sizeof(ret->boot_id));
+        return 0;
+}
+
+static bool has_checksum_line(const Entry *entry) {
+        return (entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK) && entry->flags & ENTRY_HAS_DIGEST &&
+               !(entry->flags & (ENTRY_RECORD | ENTRY_LINKED)) && !strpbrk(entry->path, "\n\r");
+}
+
+static int write_entries(const Manifest *manifest, FILE *file) {
+        for (size_t i = 0; i < manifest->n_entries; i++) {
+                const Entry *entry = &manifest->entries[i];
+                _cleanup_(freep) char *line = NULL;
+                char hex[DIGEST_HEX_MAX];
+                int r = entry_line(entry, &line);
+
+                if (r < 0)
+                        return r;
+                if (fputs(line, file) < 0)
+                        return -errno;
+                if (has_checksum_line(entry) && fprintf(file, "%s  %s\n", digest_to_hex(&entry->digest, hex), entry->path) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+static int write_all(const Manifest *manifest, FILE *file, const char *source, const char *target) {
+        _cleanup_(freep) char *source_text = text_escape(source, true), *target_text = text_escape(target, true);
+        char generation[160];
+        int r;
+
+        if (!source_text || !target_text)
+                return -ENOMEM;
+        generation_line(&manifest->generation, generation);
+        if (fprintf(file, "%s# source %s\n# target %s\n%s", head_line, source_text, target_text, generation) < 0)
+                return -errno;
+        r = write_entries(manifest, file);
+        if (r < 0)
+                return r;
+        if (fputs("# end\n", file) < 0 || fflush(file) != 0 || fsync(fileno(file)) < 0)
+                return -errno;
+        return 0;
+}
+
+static int file_names(const char *name, char **ret_final, char **ret_temporary, char **ret_journal) {
+        _cleanup_(freep) char *final = NULL, *temporary = NULL;
+
+        if (asprintf(&final, "%s.xxh128", name) < 0) {
+                final = NULL;
+                return -ENOMEM;
+        }
+        if (asprintf(&temporary, ".%s.xxh128.new", name) < 0) {
+                temporary = NULL;
+                return -ENOMEM;
+        }
+        if (asprintf(ret_journal, "%s.journal", name) < 0)
+                return -ENOMEM;
+        *ret_final = TAKE_PTR(final);
+        *ret_temporary = TAKE_PTR(temporary);
+        return 0;
+}
+
+int manifest_save(const Manifest *manifest, int dirfd, const char *name, const char *source, const char *target) {
+        _cleanup_(freep) char *final = NULL, *temporary = NULL, *journal = NULL;
+        _cleanup_(fclosep) FILE *file = NULL;
+        int r, fd;
+
+        assert(manifest->n_sorted == manifest->n_entries);
+        r = file_names(name, &final, &temporary, &journal);
+        if (r < 0)
+                return r;
+        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return -errno;
+        file = fdopen(fd, "w");
+        if (!file) {
+                (void) close_fd(fd);
+                return -ENOMEM;
+        }
+        r = write_all(manifest, file, source, target);
+        if (r == 0 && renameat(dirfd, temporary, dirfd, final) < 0)
+                r = -errno;
+        if (r < 0) {
+                (void) unlinkat(dirfd, temporary, 0); /* the failure that is reported came before */
+                return r;
+        }
+        if (unlinkat(dirfd, journal, 0) < 0 && errno != ENOENT)
+                return -errno;
+        return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+/* Applies one line to the manifest. Positive at "# end". */
+static int apply_line(Manifest *manifest, char *line) {
+        Entry entry = {};
+        int r;
+
+        if (strncmp(line, "# ", 2) != 0)
+                return 0;
+        if (string_equal(line, "# end"))
+                return 1;
+        if (strncmp(line, "# generation ", 13) == 0)
+                return parse_generation(line, &manifest->generation);
+        if (strncmp(line, "# source ", 9) == 0 || strncmp(line, "# target ", 9) == 0)
+                return 0;
+        r = parse_entry(line, &entry);
+        if (r == 0)
+                r = manifest_put(manifest, &entry);
+        free(entry.path);
+        free(entry.target);
+        return r;
+}
+
+static int drop_line(Manifest *manifest, const char *line) {
+        _cleanup_(freep) char *path = NULL;
+        Entry *entry;
+        int r = text_unescape(line + strlen("# drop "), &path);
+
+        if (r < 0)
+                return r;
+        manifest_sort(manifest);
+        entry = manifest_find(manifest, path);
+        if (entry)
+                entry->flags = (uint8_t) (entry->flags | ENTRY_RECORD);
+        return 0;
+}
+
+/* Reads lines until the end. 0, negative, or positive: the number of the line that makes no sense. */
+static int read_lines(FILE *file, Manifest *manifest, bool *ret_complete, int (*apply)(Manifest *manifest, char *line)) {
+        _cleanup_(freep) char *line = NULL;
+        size_t allocated = 0;
+        ssize_t n;
+
+        *ret_complete = false;
+        for (int number = 1; (n = getline(&line, &allocated, file)) >= 0; number++) {
+                int r;
+
+                if (n == 0 || line[n - 1] != '\n') /* torn by a crash: what it said did not happen yet */
+                        return 0;
+                line[n - 1] = '\0';
+                if (n > LINE_MAX_BYTES || strlen(line) != (size_t) n - 1)
+                        return number;
+                r = apply(manifest, line);
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0)
+                        return number;
+                *ret_complete = *ret_complete || r > 0;
+        }
+        return ferror(file) ? -EIO : 0;
+}
+
+/* A line that makes no sense was torn by a crash: what it speaks of is verified again, so only time is lost. */
+static int apply_journal_line(Manifest *manifest, char *line) {
+        int r = strncmp(line, "# drop ", 7) == 0 ? drop_line(manifest, line) : apply_line(manifest, line);
+
+        return r == -ENOMEM ? r : 0;
+}
+
+static int open_text(int dirfd, const char *name, FILE **ret) {
+        int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0)
+                return -errno;
+        *ret = fdopen(fd, "r");
+        if (!*ret) {
+                (void) close_fd(fd);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+/* The journal counts only for the generation of its first line; a newer one than the manifest's makes the manifest's entries
+ * mere records, because they were made on another mirror. */
+static int load_journal(int dirfd, const char *name, Manifest *manifest) {
+        _cleanup_(fclosep) FILE *file = NULL;
+        Generation before = manifest->generation;
+        char head[160];
+        bool complete;
+        int r;
+
+        r = open_text(dirfd, name, &file);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return r;
+        if (!fgets(head, sizeof(head), file) || parse_generation(head, &manifest->generation) < 0)
+                return 0;
+        if (!generation_equal(&before, &manifest->generation))
+                for (size_t i = 0; i < manifest->n_entries; i++)
+                        manifest->entries[i].flags |= ENTRY_RECORD;
+        r = read_lines(file, manifest, &complete, apply_journal_line);
+        manifest_sort(manifest);
+        return r < 0 ? r : 0;
+}
+
+int manifest_load(int dirfd, const char *name, Manifest **ret, unsigned *reterr_line) {
+        _cleanup_(freep) char *final = NULL, *temporary = NULL, *journal = NULL;
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+        _cleanup_(fclosep) FILE *file = NULL;
+        bool complete = false, absent;
+        char head[64];
+        int r;
+
+        r = file_names(name, &final, &temporary, &journal);
+        if (r < 0)
+                return r;
+        r = manifest_new(&manifest);
+        if (r < 0)
+                return r;
+        r = open_text(dirfd, final, &file);
+        absent = r == -ENOENT;
+        if (r < 0 && !absent)
+                return r;
+        if (!absent) {
+                if (!fgets(head, sizeof(head), file) || strcmp(head, head_line) != 0) {
+                        *reterr_line = 1;
+                        return MANIFEST_DAMAGED;
+                }
+                r = read_lines(file, manifest, &complete, apply_line);
+                if (r < 0)
+                        return r;
+                if (r > 0 || !complete) {
+                        *reterr_line = r > 0 ? (unsigned) r + 1 : 0;
+                        return MANIFEST_DAMAGED;
+                }
+                manifest_sort(manifest);
+        }
+        r = load_journal(dirfd, journal, manifest);
+        if (r < 0)
+                return r;
+        if (absent && manifest->n_entries == 0)
+                return MANIFEST_ABSENT;
+        *ret = TAKE_PTR(manifest);
+        return 0;
+}
+
+static int append(int fd, const char *text) {
+        ssize_t n = write(fd, text, strlen(text));
+
+        if (n < 0)
+                return -errno;
+        return (size_t) n == strlen(text) ? 0 : -EIO;
+}
+
+int manifest_journal_open(int dirfd, const char *name, const Generation *generation, int *ret_fd) {
+        _cleanup_(freep) char *final = NULL, *temporary = NULL, *journal = NULL;
+        _cleanup_(close_fdp) int fd = -1;
+        char line[160], head[160];
+        ssize_t n;
+        int r;
+
+        r = file_names(name, &final, &temporary, &journal);
+        if (r < 0)
+                return r;
+        fd = openat(dirfd, journal, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return -errno;
+        generation_line(generation, line);
+        n = pread(fd, head, sizeof(head) - 1, 0);
+        if (n < 0)
+                return -errno;
+        head[n] = '\0';
+        if (strncmp(head, line, strlen(line)) == 0)
+                r = append(fd, "\n"); /* ends a line that a crash may have torn */
+        else if (ftruncate(fd, 0) < 0)
+                r = -errno;
+        else
+                r = append(fd, line);
+        if (r < 0)
+                return r;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int manifest_journal_put(int fd, const Entry *entry) {
+        _cleanup_(freep) char *line = NULL;
+        int r = entry_line(entry, &line);
+
+        return r < 0 ? r : append(fd, line);
+}
+
+int manifest_journal_drop(int fd, const char *path) {
+        _cleanup_(freep) char *escaped = text_escape(path, true), *line = NULL;
+
+        if (!escaped)
+                return -ENOMEM;
+        if (asprintf(&line, "# drop %s\n", escaped) < 0) {
+                line = NULL;
+                return -ENOMEM;
+        }
+        return append(fd, line);
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* A directory -> a Manifest of what is in it. See tree/scan.h. */
+
+#include "tree/scan.h"
+
+#include "base/path.h"
+#include "os/fs.h"
+#include "tree/filter.h"
+
+#include <fcntl.h>
+
+/* A file with several names, remembered until all names are known. */
+typedef struct Linked {
+        uint64_t dev, ino;
+        char *path; /* owned: a name that is listed twice replaces its first entry */
+} Linked;
+
+typedef struct Scan {
+        int rootfd;
+        const ScanOptions *options;
+        Manifest *manifest;
+        Linked *linked;
+        size_t n_linked;
+        char *path; /* of the entry in hand */
+} Scan;
+
+static int omit(Scan *scan, OmissionReason reason, int error) {
+        return manifest_omit(scan->manifest, scan->path, reason, error);
+}
+
+/* Follows the path in the kernel, because a link on the way may lead out too. What leads nowhere stays inside. */
+static bool leads_out(int rootfd, const char *path) {
+        _cleanup_(close_fdp) int fd = -1;
+
+        if (*path == '\0')
+                return false;
+        fd = fs_follow_beneath(rootfd, path, O_PATH);
+        return fd == -EXDEV;
+}
+
+static int add_symlink(Scan *scan, int dirfd, const char *name, Entry *entry) {
+        _cleanup_(freep) char *target = calloc(1, (size_t) entry->size + 2), *inside = NULL, *relative = NULL;
+        ssize_t n;
+        int r;
+
+        if (!target)
+                return -ENOMEM;
+        n = readlinkat(dirfd, name, target, (size_t) entry->size + 1);
+        if (n < 0 && errno == ENOENT)
+                return 0;
+        if (n < 0 && errno != EINVAL)
+                return omit(scan, OMIT_UNREADABLE, errno);
+        if (n < 0 || (uint64_t) n > entry->size)
+                return omit(scan, OMIT_CHANGED, 0); /* no link any more, or a longer one */
+        entry->target = target;
+        entry->size = 0;
+        entry->mode = 0777;
+        if (scan->options->mirror)
+                return manifest_put(scan->manifest, entry);
+        r = path_resolve_link(scan->options->root, scan->path, target, &inside);
+        if (r == -EXDEV || (r == 0 && leads_out(scan->rootfd, target[0] == '/' ? inside : scan->path)))
+                return omit(scan, OMIT_LINK_OUT, 0);
+        if (r < 0)
+                return r;
+        if (target[0] == '/') {
+                r = path_make_relative(scan->path, inside, &relative);
+                if (r < 0)
+                        return r;
+                entry->target = relative;
+        }
+        return manifest_put(scan->manifest, entry);
+}
+
+/* How much of a file is data. Only files with fewer blocks than bytes are opened; a compressed file has those too. */
+static int measure_data(int dirfd, const char *name, const struct stat *st, uint64_t *ret) {
+        _cleanup_(close_fdp) int fd = -1;
+        uint64_t size = (uint64_t) st->st_size, room = 0, start, end = 0;
+        int r;
+
+        *ret = round_up(size, 4096);
+        if ((uint64_t) st->st_blocks * 512 >= size)
+                return 0;
+        fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0)
+                return 0; /* the copy will meet the same error and tell it */
+        while ((r = fs_next_data(fd, end, size, &start, &end)) > 0)
+                room += round_up(end, 4096) - (start & ~(uint64_t) 4095);
+        if (r == 0)
+                *ret = MIN(room, *ret);
+        return 0;
+}
+
+static int add_file(Scan *scan, int dirfd, const char *name, const struct stat *st, Entry *entry) {
+        char *path;
+        int r = measure_data(dirfd, name, st, &entry->room);
+
+        if (r < 0)
+                return r;
+        r = manifest_put(scan->manifest, entry);
+        if (r < 0 || st->st_nlink < 2)
+                return r;
+        if (scan->n_linked % 64 == 0) {
+                Linked *grown = reallocarray(scan->linked, scan->n_linked + 64, sizeof(Linked));
+
+                if (!grown)
+                        return -ENOMEM;
+                scan->linked = grown;
+        }
+        path = strdup(scan->path);
+        if (!path)
+                return -ENOMEM;
+        scan->linked[scan->n_linked++] = (Linked){ .dev = st->st_dev, .ino = st->st_ino, .path = path };
+        return 0;
+}
+
+static int scan_directory(Scan *scan, int parentfd, const char *name);
+
+static int add_directory(Scan *scan, int dirfd, const char *name, Entry *entry) {
+        int r;
+
+        entry->size = 0;
+        r = manifest_put(scan->manifest, entry);
+        return r < 0 ? r : scan_directory(scan, dirfd, name);
+}
+
+static bool is_saved(const Scan *scan) {
+        const Entry *entry = scan->options->also ? manifest_find(scan->options->also, scan->path) : NULL;
+
+        return entry && (entry->flags & (ENTRY_SAVED | ENTRY_RECORD)) == ENTRY_SAVED;
+}
+
+static bool is_chosen(const Scan *scan, bool directory) {
+        const ScanOptions *options = scan->options;
+        static char *const nothing[] = { NULL };
+
+        if (!options->include || is_saved(scan))
+                return true;
+        if (!selection_includes(nothing, options->exclude, scan->path))
+                return false;
+        /* a directory that is not included itself may hold something that is */
+        return directory || selection_includes(options->include, nothing, scan->path) || (options->is_wanted && options->is_wanted(scan->path, options->userdata));
+}
+
+static bool is_unfinished(const Scan *scan) {
+        const ScanOptions *options = scan->options;
+
+        return !options->mirror && options->is_unfinished && options->is_unfinished(scan->path, options->layout);
+}
+
+static int add_entry(Scan *scan, int dirfd, const char *name) {
+        struct stat st;
+        Entry entry;
+
+        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : omit(scan, OMIT_UNREADABLE, errno);
+        if (!is_chosen(scan, S_ISDIR(st.st_mode)))
+                return 0;
+        if (is_unfinished(scan))
+                return S_ISDIR(st.st_mode) ? 0 : omit(scan, OMIT_IN_PROGRESS, 0);
+        entry = (Entry){
+                .path = scan->path,
+                .size = (uint64_t) st.st_size,
+                .mtime_nsec = fs_nsec(&st.st_mtim),
+                .ctime_nsec = fs_nsec(&st.st_ctim),
+                .ino = st.st_ino,
+                .uid = st.st_uid,
+                .gid = st.st_gid,
+                .mode = st.st_mode & 0777,
+        };
+        if (scan->options->progress)
+                (void) atomic_fetch_add(scan->options->progress, 1);
+        switch (st.st_mode & S_IFMT) {
+        case S_IFDIR:
+                entry.type = ENTRY_DIRECTORY;
+                return add_directory(scan, dirfd, name, &entry);
+        case S_IFREG:
+                entry.type = ENTRY_FILE;
+                return add_file(scan, dirfd, name, &st, &entry);
+        case S_IFLNK:
+                entry.type = ENTRY_SYMLINK;
+                return add_symlink(scan, dirfd, name, &entry);
+        default:
+                return omit(scan, OMIT_SPECIAL, 0);
+        }
+}
+
+/* Runs add_entry() with the name appended to the path. */
+static int descend(Scan *scan, int dirfd, const char *name) {
+        _cleanup_(freep) char *joined = NULL;
+        char *saved = scan->path;
+        int r;
+
+        if (scan->options->cancel && atomic_load(scan->options->cancel))
+                return -ECANCELED;
+        if (asprintf(&joined, "%s%s%s", saved, *saved ? "/" : "", name) < 0) {
+                joined = NULL;
+                return -ENOMEM;
+        }
+        scan->path = joined;
+        r = add_entry(scan, dirfd, name);
+        scan->path = saved;
+        return r;
+}
+
+static int read_directory(Scan *scan, DIR *dir) {
+        bool top = scan->path[0] == '\0';
+
+        for (;;) {
+                struct dirent *d;
+                int r;
+
+                errno = 0;
+                d = readdir(dir);
+                if (!d)
+                        return -errno;
+                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+                    ((top || !scan->options->mirror) && strcmp(d->d_name, SCAN_PRIVATE) == 0))
+                        continue;
+                r = descend(scan, dirfd(dir), d->d_name);
+                if (r < 0)
+                        return r;
+        }
+}
+
+static int scan_directory(Scan *scan, int parentfd, const char *name) {
+        _cleanup_(close_fdp) int fd = -1;
+        _cleanup_(closedirp) DIR *dir = NULL;
+        bool top = scan->path[0] == '\0';
+        int r;
+
+        fd = openat(parentfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0) {
+                if (top)
+                        return -errno;
+                if (errno == ENOENT)
+                        return 0;
+                return errno == ENOTDIR || errno == ELOOP ? omit(scan, OMIT_CHANGED, 0) : omit(scan, OMIT_UNREADABLE, errno);
+        }
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        fd = -1;
+        r = read_directory(scan, dir);
+        if (r == -ENOMEM || r == -ECANCELED || r == 0 || top)
+                return r;
+        return omit(scan, OMIT_UNREADABLE, -r);
+}
+
+static int compare_linked(const void *a, const void *b) {
+        const Linked *x = a, *y = b;
+
+        if (x->dev != y->dev)
+                return x->dev < y->dev ? -1 : 1;
+        if (x->ino != y->ino)
+                return x->ino < y->ino ? -1 : 1;
+        return strcmp(x->path, y->path);
+}
+
+/* Of the names of one file, the first in path order is the file, the others become hard links to it. */
+static int tie_links(Scan *scan) {
+        const Linked *first = NULL;
+
+        if (scan->n_linked > 0)
+                qsort(scan->linked, scan->n_linked, sizeof(Linked), compare_linked);
+        for (size_t i = 0; i < scan->n_linked; i++) {
+                const Linked *l = &scan->linked[i];
+                Entry *entry = manifest_find(scan->manifest, l->path);
+
+                if (!entry || entry->ino != l->ino)
+                        continue; /* left out since, or listed again as another file */
+                if (!first || first->dev != l->dev || first->ino != l->ino) {
+                        first = l;
+                        continue;
+                }
+                if (strcmp(first->path, l->path) == 0)
+                        continue;
+                entry->type = ENTRY_HARDLINK;
+                entry->room = 0;
+                entry->target = strdup(first->path);
+                if (!entry->target)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static bool is_above(const char *directory, const char *path) {
+        size_t n = strlen(directory);
+
+        return strncmp(directory, path, n) == 0 && path[n] == '/';
+}
+
+/* With an Include list a directory is wanted only for what is in it. In path order its first inhabitant may come late ("a", "a b", "a/c"). */
+static bool is_barren(const Entry *entry, void *userdata) {
+        const Manifest *manifest = userdata;
+
+        if (entry->type != ENTRY_DIRECTORY)
+                return false;
+        for (const Entry *e = entry + 1; e < manifest->entries + manifest->n_entries; e++) {
+                if (strncmp(e->path, entry->path, strlen(entry->path)) != 0)
+                        break;
+                if (e->type != ENTRY_DIRECTORY && is_above(entry->path, e->path))
+                        return false;
+        }
+        return true;
+}
+
+void scan_drop_barren(Manifest *manifest) {
+        manifest_filter(manifest, is_barren, manifest);
+}
+
+/* "X" is in progress while "X.aria2" is beside it; the marker itself is among the omissions by its name. */
+static bool has_aria_marker(const Entry *entry, void *userdata) {
+        Manifest *manifest = userdata;
+        size_t n = strlen(entry->path);
+
+        for (size_t i = 0; entry->type == ENTRY_FILE && i < manifest->n_omissions; i++)
+                if (strncmp(manifest->omissions[i].path, entry->path, n) == 0 &&
+                    strcmp(manifest->omissions[i].path + n, ".aria2") == 0)
+                        return true;
+        return false;
+}
+
+int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+        char empty[] = "";
+        Scan scan = { .rootfd = rootfd, .options = options, .path = empty };
+        int r;
+
+        r = manifest_new(&manifest);
+        if (r < 0)
+                return r;
+        scan.manifest = manifest;
+        r = scan_directory(&scan, rootfd, ".");
+        if (r == 0) {
+                manifest_sort(manifest);
+                if (!options->mirror)
+                        manifest_filter(manifest, has_aria_marker, manifest);
+                r = tie_links(&scan);
+        }
+        for (size_t i = 0; i < scan.n_linked; i++)
+                free(scan.linked[i].path);
+        free(scan.linked);
+        if (r < 0)
+                return r;
+        if (options->include && *options->include)
+                scan_drop_barren(manifest);
+        *ret = TAKE_PTR(manifest);
+        return 0;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One directory that is watched, and all of them. See tree/watch-node.h. */
+
+#include "tree/watch-node.h"
+
+#include <search.h>
+
+void watchnodes_init(WatchNodes *nodes, Notifier *notifier) {
+        *nodes = (WatchNodes){ .notifier = notifier };
+        TAILQ_INIT(&nodes->queue);
+}
+
+void watchnodes_done(WatchNodes *nodes) {
+        assert(!nodes->index && nodes->n == 0);
+        free(nodes->by_wd);
+        nodes->by_wd = NULL;
+}
+
+static int compare_nodes(const void *a, const void *b) {
+        const WatchNode *x = a, *y = b;
+
+        if (x->parent != y->parent)
+                return (uintptr_t) x->parent < (uintptr_t) y->parent ? -1 : 1;
+        return strcmp(x->name, y->name);
+}
+
+WatchNode *watchnode_child(WatchNodes *nodes, WatchNode *parent, const char *name) {
+        const WatchNode key = { .parent = parent, .name = name };
+        WatchNode **found = tfind(&key, &nodes->index, compare_nodes);
+
+        return found ? *found : NULL;
+}
+
+WatchNode *watchnode_from_wd(WatchNodes *nodes, int wd) {
+        return wd >= 0 && (size_t) wd < nodes->n_by_wd ? nodes->by_wd[wd] : NULL;
+}
+
+WatchNode *watchnode_from_inode(WatchNodes *nodes, const struct stat *st) {
+        for (size_t i = 0; i < nodes->n_by_wd; i++) {
+                WatchNode *node = nodes->by_wd[i];
+
+                if (node && node->inode == st->st_ino && node->device == st->st_dev)
+                        return node;
+        }
+        return NULL;
+}
+
+bool watchnode_is_at(const WatchNode *node, const struct stat *st) {
+        return node->wd >= 0 && node->inode == st->st_ino && node->device == st->st_dev;
+}
+
+bool watchnode_is_below(const WatchNode *node, const WatchNode *other) {
+        while (node && node != other)
+                node = node->parent;
+        return node;
+}
+
+void watchnode_queue(WatchNodes *nodes, WatchNode *node, bool aloud) {
+        node->aloud |= aloud;
+        if (!node->queued)
+                TAILQ_INSERT_TAIL(&nodes->queue, node, waiting);
+        node->queued = true;
+}
+
+void watchnode_unqueue(WatchNodes *nodes, WatchNode *node) {
+        if (node->queued)
+                TAILQ_REMOVE(&nodes->queue, node, waiting);
+        if (node->fresh)
+                node->root->n_fresh--;
+        node->queued = node->fresh = false;
+}
+
+int watchnode_set_wd(WatchNodes *nodes, WatchNode *node, int wd) {
+        if ((size_t) wd >= nodes->n_by_wd) {
+                size_t n = MAX(nodes->n_by_wd * 2, (size_t) wd + 64);
+                WatchNode **grown = reallocarray(nodes->by_wd, n, sizeof(*grown));
+
+                if (!grown)
+                        return -ENOMEM;
+                memset(grown + nodes->n_by_wd, 0, (n - nodes->n_by_wd) * sizeof(*grown));
+                nodes->by_wd = grown;
+                nodes->n_by_wd = n;
+        }
+        nodes->by_wd[wd] = node;
+        nodes->n++;
+        node->wd = wd;
+        return 0;
+}
+
+void watchnode_forget_wd(WatchNodes *nodes, WatchNode *node) {
+        if (node->wd < 0)
+                return;
+        nodes->by_wd[node->wd] = NULL;
+        nodes->n--;
+        node->wd = -1;
+}
+
+WatchNode *watchnode_new(WatchNodes *nodes, WatchRoot *root, WatchNode *parent, const char *name) {
+        size_t size = strlen(name) + 1;
+        WatchNode *node = calloc(1, sizeof(*node) + size);
+
+        if (!node)
+                return NULL;
+        node->parent = parent;
+        node->name = memcpy(node->storage, name, size);
+        node->root = root;
+        node->wd = -1;
+        LIST_INIT(&node->children);
+        if (!parent)
+                root->top = node;
+        else if (tsearch(node, &nodes->index, compare_nodes))
+                LIST_INSERT_HEAD(&parent->children, node, sibling);
+        else {
+                free(node);
+                return NULL;
+        }
+        return node;
+}
+
+/* A leaf. */
+static void free_leaf(WatchNodes *nodes, WatchNode *node) {
+        if (node->wd >= 0)
+                notifier_unwatch(nodes->notifier, node->wd);
+        watchnode_forget_wd(nodes, node);
+        watchnode_unqueue(nodes, node);
+        if (node->parent) {
+                (void) tdelete(node, &nodes->index, compare_nodes);
+                LIST_REMOVE(node, sibling);
+        } else
+                node->root->top = NULL;
+        free(node);
+}
+
+void watchnode_drop(WatchNodes *nodes, WatchNode *node) {
+        for (WatchNode *at = node, *next; at; at = next) {
+                next = LIST_FIRST(&at->children);
+                if (next)
+                        continue;
+                next = at == node ? NULL : at->parent;
+                free_leaf(nodes, at);
+        }
+}
+
+size_t watchnode_path_length(const WatchNode *node, const char *name) {
+        size_t length = strlen(name);
+
+        for (const WatchNode *at = node; at->parent; at = at->parent)
+                length += strlen(at->name) + 1;
+        return length - (*name == '\0' && length > 0);
+}
+
+char *watchnode_path(const WatchNode *node, const char *name) {
+        size_t length = watchnode_path_length(node, name);
+        char *path = malloc(length + 1), *p;
+
+        if (!path)
+                return NULL;
+        p = path + length - strlen(name);
+        (void) strcpy(p, name);
+        for (const WatchNode *at = node; at->parent; at = at->parent) {
+                size_t n = strlen(at->name);
+
+                if (p < path + length)
+                        *--p = '/';
+                p = memcpy(p - n, at->name, n);
+        }
+        return path;
+}

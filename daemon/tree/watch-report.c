@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Drafts and reports of the watch. See tree/watch-report.h. */
+
+#include "tree/watch-report.h"
+
+#include <search.h>
+#include <sys/eventfd.h>
+
+int watchdesk_init(WatchDesk *desk) {
+        *desk = (WatchDesk){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+        (void) pthread_mutex_init(&desk->lock, NULL); /* cannot fail with default attributes */
+        return desk->fd < 0 ? -errno : 0;
+}
+
+void watchdesk_done(WatchDesk *desk) {
+        desk->fd = close_fd(desk->fd);
+        (void) pthread_mutex_destroy(&desk->lock);
+}
+
+static int compare_paths(const void *a, const void *b) {
+        return strcmp(a, b);
+}
+
+static void draft_clear_paths(WatchDraft *draft) {
+        tdestroy(draft->paths, free);
+        draft->paths = NULL;
+        draft->n_paths = 0;
+}
+
+/* False if the path could not be kept. */
+static bool draft_put_path(WatchDraft *draft, const char *path) {
+        char *copy, **found;
+
+        if (!path)
+                return false;
+        if (draft->n_paths == WATCHREPORT_PATHS_MAX)
+                return tfind(path, &draft->paths, compare_paths);
+        copy = strdup(path);
+        if (!copy)
+                return false;
+        found = tsearch(copy, &draft->paths, compare_paths);
+        if (found && *found == copy)
+                draft->n_paths++;
+        else
+                free(copy);
+        return found;
+}
+
+/* Says what the news come to, given what the draft says already: nothing new in a lost root, no paths where everything is
+ * to be looked at. Keeps the path if there is one to keep. */
+static unsigned draft_weigh(WatchDraft *draft, unsigned flags, const char *path) {
+        if (draft->closed || (draft->flags & WATCH_LOST))
+                return 0;
+        if (!(flags & WATCH_DIRTY))
+                return flags;
+        if (draft->flags & WATCH_RESYNC)
+                return flags & ~WATCH_DIRTY;
+        return draft_put_path(draft, path) ? flags : (flags & ~WATCH_DIRTY) | WATCH_RESYNC;
+}
+
+bool watchdesk_tell(WatchDesk *desk, WatchDraft *draft, unsigned flags, const char *path) {
+        unsigned before, news;
+
+        (void) pthread_mutex_lock(&desk->lock);
+        before = draft->flags;
+        news = draft_weigh(draft, flags, path);
+        if (news & (WATCH_RESYNC | WATCH_LOST)) {
+                draft_clear_paths(draft);
+                draft->flags &= news & WATCH_LOST ? 0 : ~WATCH_DIRTY;
+        }
+        draft->flags |= news;
+        if (before == 0 && draft->flags != 0 && desk->n_waiting++ == 0)
+                (void) eventfd_write(desk->fd, 1); /* it was 0, so there is room */
+        (void) pthread_mutex_unlock(&desk->lock);
+        return (news & ~flags) & WATCH_RESYNC;
+}
+
+/* Under the lock. */
+static void draft_clear(WatchDesk *desk, WatchDraft *draft) {
+        eventfd_t count;
+
+        if (draft->flags != 0 && --desk->n_waiting == 0)
+                (void) eventfd_read(desk->fd, &count);
+        draft->flags = 0;
+        draft_clear_paths(draft);
+}
+
+void watchdesk_close(WatchDesk *desk, WatchDraft *draft) {
+        (void) pthread_mutex_lock(&desk->lock);
+        draft_clear(desk, draft);
+        draft->closed = true;
+        (void) pthread_mutex_unlock(&desk->lock);
+}
+
+static void gather_path(const void *node, VISIT visit, void *userdata) {
+        WatchReport *report = userdata;
+
+        if (visit == postorder || visit == leaf)
+                report->paths[report->n_paths++] = *(char *const *) node;
+}
+
+static void keep_path(_unused_ void *path) {
+}
+
+/* Under the lock. */
+static int draft_take(WatchDesk *desk, WatchDraft *draft, unsigned root, WatchReport **ret) {
+        _cleanup_(watch_report_freep) WatchReport *report = calloc(1, sizeof(*report));
+
+        if (!report)
+                return -ENOMEM;
+        report->root = root;
+        report->flags = draft->flags;
+        if (!(draft->flags & WATCH_RESYNC)) {
+                report->paths = calloc(draft->n_paths + 1, sizeof(*report->paths));
+                if (!report->paths)
+                        return -ENOMEM;
+                twalk_r(draft->paths, gather_path, report);
+                tdestroy(draft->paths, keep_path); /* the strings are the report's now */
+                draft->paths = NULL;
+        }
+        draft_clear(desk, draft);
+        *ret = TAKE_PTR(report);
+        return 1;
+}
+
+int watchdesk_take(WatchDesk *desk, WatchDraft *draft, unsigned root, WatchReport **ret) {
+        int r = 0;
+
+        (void) pthread_mutex_lock(&desk->lock);
+        if (draft->flags != 0)
+                r = draft_take(desk, draft, root, ret);
+        (void) pthread_mutex_unlock(&desk->lock);
+        return r;
+}
+
+WatchReport *watch_report_free(WatchReport *report) {
+        if (!report)
+                return NULL;
+        for (size_t i = 0; i < report->n_paths; i++)
+                free(report->paths[i]);
+        free(report->paths);
+        free(report);
+        return NULL;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What changed below the watched directories: the thread, and the reports it writes. See tree/watch.h.
+ *
+ * The thread alone owns the notifier and the tree. The lock guards the list of roots; the reports have a desk with a
+ * lock of its own, which may be taken under the first. The owner puts roots in front of the list and marks them closed;
+ * only the thread takes them out, so the thread may walk the list without the lock. */
+
+#include "tree/watch.h"
+
+#include "tree/inotify.h"
+#include "tree/watch-root.h"
+#include "tree/watch-tree.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+enum {
+        STALE_MAX = 10000,    /* watches of directories that are gone, which the library frees only by a new start */
+        EVENTS_AT_ONCE = 256, /* between two directories that are listed, so that no storm keeps those waiting */
+};
+
+#define BACKOFF_MIN_USEC (USEC_PER_SEC / 10)
+#define BACKOFF_MAX_USEC (2 * USEC_PER_SEC)
+#define CALM_USEC (10 * USEC_PER_SEC) /* without trouble, then the next trouble is the first again */
+
+struct Watch {
+        pthread_t thread;
+        bool started;
+        atomic_bool stop;
+        int bell;      /* eventfd: look at stop and the roots */
+        int mountinfo; /* thread: POLLPRI when something was mounted or unmounted */
+
+        pthread_mutex_t lock;
+        WatchedRoot *roots; /* lock */
+        WatchDesk desk;
+
+        Notifier notifier;     /* thread */
+        WatchTree tree;        /* thread */
+        uint64_t restart_usec; /* thread: when to start the stopped notifier */
+        uint64_t backoff_usec; /* thread */
+        uint64_t trouble_usec; /* thread: when it was last stopped */
+
+        atomic_uint_fast64_t resyncs;
+        atomic_uint_fast64_t directories;
+};
+
+static uint64_t now_usec(void) {
+        struct timespec now;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
+}
+
+/* -- the thread -------------------------------------------------------------------------------------------- */
+
+static WatchedRoot *watch_first_root(Watch *watch) {
+        WatchedRoot *root;
+
+        (void) pthread_mutex_lock(&watch->lock);
+        root = watch->roots;
+        (void) pthread_mutex_unlock(&watch->lock);
+        return root;
+}
+
+static WatchedRoot *watch_unlink_closed(Watch *watch) {
+        WatchedRoot **link, *root;
+
+        (void) pthread_mutex_lock(&watch->lock);
+        for (link = &watch->roots; (root = *link); link = &root->next)
+                if (root->closed) {
+                        *link = root->next;
+                        break;
+                }
+        (void) pthread_mutex_unlock(&watch->lock);
+        return root;
+}
+
+/* What the owner ordered since. */
+static void take_orders(Watch *watch) {
+        WatchedRoot *root;
+
+        while ((root = watch_unlink_closed(watch))) {
+                watchtree_fell(&watch->tree, &root->tree);
+                watchedroot_free(root);
+        }
+        if (watch->notifier.fd < 0)
+                return;
+        for (root = watch_first_root(watch); root; root = root->next)
+                if (root->state == ROOT_NEW)
+                        watchedroot_plant(root);
+}
+
+/* Stops listening. The next start is put off when the last one was not long ago: whoever makes changes faster than they
+ * can be read would otherwise have us do nothing but begin again. */
+static void give_up(Watch *watch) {
+        uint64_t now = now_usec();
+
+        notifier_stop(&watch->notifier);
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next) {
+                watchtree_fell(&watch->tree, &root->tree);
+                root->tree.incomplete = root->told_incomplete = false;
+        }
+        watch->tree.confused = false;
+        if (watch->trouble_usec != 0 && now - watch->trouble_usec < CALM_USEC)
+                watch->backoff_usec = MIN(MAX(watch->backoff_usec * 2, BACKOFF_MIN_USEC), BACKOFF_MAX_USEC);
+        else
+                watch->backoff_usec = 0;
+        watch->trouble_usec = now;
+        watch->restart_usec = now + watch->backoff_usec;
+}
+
+/* Without a notifier each root must be polled, and be looked at now for what was missed. */
+static void begin_failed(Watch *watch) {
+        watch->restart_usec = now_usec() + BACKOFF_MAX_USEC;
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
+                watchedroot_blind(root);
+}
+
+static void begin_again(Watch *watch) {
+        const char *what;
+
+        if (notifier_start(&watch->notifier, &what) < 0) {
+                begin_failed(watch);
+                return;
+        }
+        atomic_fetch_add(&watch->resyncs, 1);
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next) {
+                root->told_incomplete = false;
+                if (root->state != ROOT_LOST)
+                        watchedroot_plant(root);
+        }
+}
+
+static void recover(Watch *watch) {
+        if (watch->tree.confused || watch->notifier.n_added - watch->tree.nodes.n > STALE_MAX)
+                give_up(watch);
+        if (watch->notifier.fd < 0 && now_usec() >= watch->restart_usec)
+                begin_again(watch);
+}
+
+static void check_roots(Watch *watch) {
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
+                watchtree_check(&root->tree);
+}
+
+/* Takes what has happened, then lists one directory. False when nothing is left of either. */
+static bool work(Watch *watch) {
+        const struct inotify_event *event = NULL;
+        unsigned n = 0;
+
+        while (n < EVENTS_AT_ONCE && !watch->tree.confused && (event = notifier_next(&watch->notifier))) {
+                watchtree_handle(&watch->tree, event);
+                n++;
+        }
+        /* no event tells that a directory above a root was renamed */
+        if (n > 0)
+                check_roots(watch);
+        return watchtree_list_next(&watch->tree) || event;
+}
+
+/* Turns what the tree found into reports. A root is armed when nothing is left to be listed for the first time, though
+ * events may wait: what they are about will be reported, and that is all an owner who looks now needs. */
+static void settle(Watch *watch) {
+        if (watch->tree.confused)
+                return;
+        /* counted first, so that who reads of an armed root finds its directories counted */
+        atomic_store(&watch->directories, watch->tree.nodes.n);
+        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
+                watchedroot_settle(root, watch->notifier.fd >= 0);
+}
+
+static int wait_msec(const Watch *watch, bool busy) {
+        uint64_t now;
+
+        if (busy || watch->tree.confused)
+                return 0;
+        if (watch->notifier.fd >= 0)
+                return -1;
+        now = now_usec();
+        return watch->restart_usec > now ? (int) ((watch->restart_usec - now) / 1000 + 1) : 0;
+}
+
+static void wait_for_more(Watch *watch, bool busy) {
+        struct pollfd fds[] = {
+                { .fd = watch->bell, .events = POLLIN },
+                { .fd = watch->mountinfo, .events = POLLPRI },
+                { .fd = watch->notifier.fd, .events = POLLIN },
+        };
+        eventfd_t count;
+
+        if (poll(fds, ELEMENTSOF(fds), wait_msec(watch, busy)) <= 0)
+                return;
+        if (fds[0].revents)
+                (void) eventfd_read(watch->bell, &count);
+        /* a lazy unmount sends no event while anybody holds the filesystem */
+        if (fds[1].revents) {
+                check_roots(watch);
+                settle(watch);
+        }
+}
+
+static void *watch_main(void *userdata) {
+        Watch *watch = userdata;
+
+        while (!atomic_load(&watch->stop)) {
+                bool busy;
+
+                take_orders(watch);
+                recover(watch);
+                busy = work(watch);
+                settle(watch);
+                wait_for_more(watch, busy);
+        }
+        return NULL;
+}
+
+/* -- the owner --------------------------------------------------------------------------------------------- */
+
+static int watch_start_thread(Watch *watch) {
+        sigset_t all, before;
+        int r;
+
+        (void) sigfillset(&all);
+        r = pthread_sigmask(SIG_SETMASK, &all, &before);
+        if (r != 0)
+                return -r;
+        r = pthread_create(&watch->thread, NULL, watch_main, watch);
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL); /* a mask we were given is valid */
+        if (r != 0)
+                return -r;
+        watch->started = true;
+        (void) pthread_setname_np(watch->thread, "watch"); /* for people only */
+        return 0;
+}
+
+static int watch_open(Watch *watch, const char **reterr_what) {
+        const char *what = "open /proc/self/mountinfo";
+        int r;
+
+        watch->mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+        r = watch->mountinfo < 0 ? -errno : notifier_start(&watch->notifier, &what);
+        if (r >= 0) {
+                what = "create an eventfd";
+                watch->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+                r = watch->bell < 0 ? -errno : watchdesk_init(&watch->desk);
+        }
+        if (r >= 0) {
+                what = "start the watch thread";
+                r = watch_start_thread(watch);
+        }
+        if (r < 0)
+                *reterr_what = what;
+        return r;
+}
+
+int watch_new(Watch **ret, const char **reterr_what) {
+        _cleanup_(watch_freep) Watch *watch = calloc(1, sizeof(*watch));
+        int r;
+
+        if (!watch) {
+                *reterr_what = "allocate memory";
+                return -ENOMEM;
+        }
+        watch->bell = watch->desk.fd = watch->mountinfo = watch->notifier.fd = -1;
+        (void) pthread_mutex_init(&watch->lock, NULL); /* cannot fail with default attributes */
+        watchtree_init(&watch->tree, &watch->notifier, &watch->stop, watchedroot_changed);
+        r = watch_open(watch, reterr_what);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(watch);
+        return 0;
+}
+
+Watch *watch_free(Watch *watch) {
+        if (!watch)
+                return NULL;
+        atomic_store(&watch->stop, true);
+        if (watch->started) {
+                (void) eventfd_write(watch->bell, 1);
+                (void) pthread_join(watch->thread, NULL); /* it is ours, and not joined before */
+        }
+        notifier_stop(&watch->notifier);
+        for (WatchedRoot *root = watch->roots, *next; root; root = next) {
+                next = root->next;
+                watchtree_fell(&watch->tree, &root->tree);
+                watchedroot_free(root);
+        }
+        watchtree_done(&watch->tree);
+        (void) close_fd(watch->bell);
+        watchdesk_done(&watch->desk);
+        (void) close_fd(watch->mountinfo);
+        (void) pthread_mutex_destroy(&watch->lock);
+        free(watch);
+        return NULL;
+}
+
+int watch_next(Watch *watch, WatchReport **ret) {
+        int r = 0;
+
+        (void) pthread_mutex_lock(&watch->lock);
+        for (WatchedRoot *root = watch->roots; root && r == 0; root = root->next)
+                r = watchdesk_take(&watch->desk, &root->draft, root->number, ret);
+        (void) pthread_mutex_unlock(&watch->lock);
+        return r;
+}
+
+int watch_get_fd(Watch *watch) {
+        return watch->desk.fd;
+}
+
+/* Under the lock. */
+static WatchedRoot *watch_find(Watch *watch, unsigned number) {
+        for (WatchedRoot *root = watch->roots; root; root = root->next)
+                if (root->number == number && !root->closed)
+                        return root;
+        return NULL;
+}
+
+int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
+        WatchedRoot *new;
+        bool used;
+
+        if (path[0] != '/')
+                return -EINVAL;
+        new = watchedroot_new(&(WatchedRoot){ .number = root, .watchtree = &watch->tree, .desk = &watch->desk, .resyncs = &watch->resyncs }, path, skip);
+        if (!new)
+                return -ENOMEM;
+        (void) pthread_mutex_lock(&watch->lock);
+        used = watch_find(watch, root);
+        if (!used) {
+                new->next = watch->roots;
+                watch->roots = new;
+        }
+        (void) pthread_mutex_unlock(&watch->lock);
+        if (used) {
+                watchedroot_free(new);
+                return -EEXIST;
+        }
+        (void) eventfd_write(watch->bell, 1);
+        return 0;
+}
+
+int watch_remove(Watch *watch, unsigned root) {
+        WatchedRoot *found;
+
+        (void) pthread_mutex_lock(&watch->lock);
+        found = watch_find(watch, root);
+        if (found) {
+                watchdesk_close(&watch->desk, &found->draft);
+                found->closed = true;
+        }
+        (void) pthread_mutex_unlock(&watch->lock);
+        if (!found)
+                return -ENOENT;
+        (void) eventfd_write(watch->bell, 1);
+        return 0;
+}
+
+void watch_get_counts(Watch *watch, WatchCounts *ret) {
+        *ret = (WatchCounts){
+                .resyncs = atomic_load(&watch->resyncs),
+                .directories = atomic_load(&watch->directories),
+        };
+}

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One item of a plan, from scan to entry, with a real disk and a real tmpfs; and whole plans, which must leave nothing to do. */
+
+#include "ground.h"
+#include "mirror/base-update.h"
+#include "os/fs.h"
+#include "stage/task.h"
+#include "tree/scan.h"
+
+#include <pthread.h>
+
+#define CHUNK (64 * KIB)
+
+/* A mirror's daemon without the daemon. */
+typedef struct Rig {
+        Staging staging;
+        TaskContext context;
+        Manifest *base, *source, *mirror;
+        Plan *plan;
+        atomic_bool cancel;
+        atomic_uint_fast64_t progress, steps;
+        char source_path[64];
+        Task task;
+} Rig;
+
+static Rig rig;
+
+static int group_setup(void **state) {
+        (void) ground_setup(state);
+        make_ext4("disk", 32);
+        make_tmpfs("mirror", "size=32m");
+        make_directory("state");
+        return 0;
+}
+
+static int setup(void **state) {
+        _cleanup_(freep) char *detail = NULL;
+        const char *what;
+
+        (void) state;
+        rig = (Rig){ .context = { .sourcefd = open_directory("disk"), .chunk_size = CHUNK, .journalfd = -1 } };
+        (void) snprintf(rig.source_path, sizeof(rig.source_path), "%s/disk", ground_base);
+        assert_int_equal(staging_open(&rig.staging, open_directory("mirror"), "/m", rig.source_path, &detail, &what), 0);
+        assert_int_equal(manifest_new(&rig.base), 0);
+        rig.context.source_path = rig.source_path;
+        rig.context.staging = &rig.staging;
+        rig.context.cancel = &rig.cancel;
+        rig.context.progress = &rig.progress;
+        rig.context.steps = &rig.steps;
+        return 0;
+}
+
+static int teardown(void **state) {
+        (void) state;
+        task_done(&rig.task);
+        rig.plan = plan_free(rig.plan);
+        rig.base = manifest_free(rig.base);
+        rig.source = manifest_free(rig.source);
+        rig.mirror = manifest_free(rig.mirror);
+        staging_close(&rig.staging, true);
+        (void) close_fd(rig.staging.mirrorfd);
+        (void) close_fd(rig.context.sourcefd);
+        (void) close_fd(rig.context.journalfd);
+        shell("rm -rf disk/* mirror/* mirror/" SCAN_PRIVATE " state/*");
+        return 0;
+}
+
+/* Both sides as they are now, and what is to be done. */
+static void look(void) {
+        static char *nothing[] = { NULL };
+        ScanOptions of_source = { .root = rig.source_path }, of_mirror = { .root = "/m", .mirror = true };
+        PlanInput input = { .source_path = rig.source_path, .priority = nothing };
+
+        rig.plan = plan_free(rig.plan);
+        rig.source = manifest_free(rig.source);
+        rig.mirror = manifest_free(rig.mirror);
+        assert_int_equal(scan_tree(rig.context.sourcefd, &of_source, &rig.source), 0);
+        assert_int_equal(scan_tree(rig.staging.mirrorfd, &of_mirror, &rig.mirror), 0);
+        input.base = rig.base;
+        input.source = rig.source;
+        input.mirror = rig.mirror;
+        assert_int_equal(plan_new(&input, &rig.plan), 0);
+}
+
+static PlanItem *item_of(const char *path) {
+        static PlanItem none;
+
+        for (size_t i = 0; i < rig.plan->n_items; i++)
+                if (strcmp(plan_item_path(&rig.plan->items[i]), path) == 0)
+                        return &rig.plan->items[i];
+        fail_msg("there is nothing to do about '%s'", path);
+        return &none;
+}
+
+static bool is_work(PlanAction action) {
+        return action == PLAN_ADOPT || action == PLAN_STAGE || action == PLAN_SETATTR || action == PLAN_LINK || action == PLAN_REMOVE;
+}
+
+/* Runs one item on the spot. What came of it stays in rig.task. */
+static TaskOutcome run(const char *path) {
+        task_done(&rig.task);
+        task_init(&rig.task, &rig.context, item_of(path));
+        task_run(&rig.task);
+        return rig.task.outcome;
+}
+
+/* Carries out a whole plan as stage.c does, and lets the base move on. Every item must end well. */
+static void settle(void) {
+        Manifest *changes = NULL;
+
+        look();
+        assert_int_equal(manifest_new(&changes), 0);
+        for (size_t finish = 0; finish < 2; finish++)
+                for (size_t i = 0; i < rig.plan->n_items; i++) {
+                        const PlanItem *item = &rig.plan->items[i];
+                        bool directory = item->source && item->source->type == ENTRY_DIRECTORY;
+                        Task task;
+
+                        if (!is_work(item->action) || (finish && !directory))
+                                continue;
+                        task_init(&task, &rig.context, item);
+                        task.finish = finish;
+                        task_run(&task);
+                        if (task.outcome != TASK_AGREED && task.outcome != TASK_REMOVED)
+                                fail_msg("%s of '%s' ended with outcome %d (%s: %s)", plan_action_name(item->action), plan_item_path(item),
+                                         task.outcome, task.what, strerror(task.error));
+                        agreement_note(changes, &task);
+                        task_done(&task);
+                }
+        agreement_merge(rig.base, rig.source, &rig.plan, &changes);
+}
+
+static void assert_nothing_to_do(void) {
+        look();
+        for (size_t i = 0; i < rig.plan->n_items; i++)
+                if (rig.plan->items[i].action != PLAN_KEEP)
+                        fail_msg("'%s': %s", plan_item_path(&rig.plan->items[i]), plan_action_name(rig.plan->items[i].action));
+}
+
+/* Lets the base remember another digest for a path. */
+static void misremember(const char *path) {
+        Entry *entry = manifest_find(rig.base, path);
+
+        assert_true(entry && entry->flags & ENTRY_HAS_DIGEST);
+        if (entry)
+                entry->digest.bytes[0] ^= 1;
+}
+
+/* --- whole plans --- */
+
+static void make_tree(void) {
+        make_directory("disk/a");
+        make_directory("disk/a/b");
+        make_directory("disk/empty");
+        free(put_pattern("disk/a/small", 100, 1));
+        free(put_pattern("disk/a/b/large", 5 * CHUNK + 3, 2));
+        put_text("disk/nothing", "");
+        assert_int_equal(symlink("../small", "disk/a/b/link"), 0);
+        assert_int_equal(link("disk/a/small", "disk/z-again"), 0);
+        assert_int_equal(link("disk/a/small", "disk/empty/again"), 0);
+        assert_int_equal(chmod("disk/a", 0750), 0);
+        set_mtime("disk/a/b", 1000000000, 7);
+        set_mtime("disk/a", 1000000000, 8);
+}
+
+static void a_tree_is_staged_and_then_there_is_nothing_to_do(void **state) {
+        (void) state;
+        make_tree();
+        settle();
+        assert_nothing_to_do(); /* further names moved the first one's ctime, and nobody is fooled by that */
+        shell("diff -r disk mirror -x lost+found -x .shmstaged");
+        assert_int_equal(look_at("mirror/a").st_mode & 0777, 0750);
+        assert_int_equal(look_at("mirror/a").st_mtim.tv_nsec, 8);
+        assert_int_equal(look_at("mirror/a/b").st_mtim.tv_nsec, 7);
+        assert_int_equal(look_at("mirror/z-again").st_ino, look_at("mirror/a/small").st_ino);
+        assert_int_equal(look_at("mirror/a/small").st_nlink, 3);
+}
+
+static void every_change_of_the_source_arrives(void **state) {
+        (void) state;
+        make_tree();
+        settle();
+        put_text("disk/a/small", "changed, with all of its names");
+        put_text("disk/new", "new");
+        assert_int_equal(chmod("disk/nothing", 0600), 0);
+        shell("rm disk/a/b/large");
+        shell("rm disk/a/b/link && ln -s large disk/a/b/link");
+        settle();
+        assert_nothing_to_do();
+        shell("diff -r disk mirror -x lost+found -x .shmstaged --no-dereference");
+        assert_int_equal(look_at("mirror/z-again").st_ino, look_at("mirror/a/small").st_ino);
+        shell("rm -r disk/*");
+        settle();
+        shell("test -z \"$(ls mirror)\"");
+}
+
+static void kinds_change_into_one_another(void **state) {
+        (void) state;
+        put_text("disk/x", "file");
+        make_directory("disk/y");
+        put_text("disk/y/inside", "x");
+        assert_int_equal(symlink("x", "disk/z"), 0);
+        settle();
+        shell("rm -r disk/*");
+        make_directory("disk/x");
+        put_text("disk/x/inside", "x");
+        assert_int_equal(symlink("x", "disk/y"), 0);
+        put_text("disk/z", "file");
+        settle();
+        assert_nothing_to_do();
+        shell("diff -r disk mirror -x .shmstaged --no-dereference");
+}
+
+static void attributes_change_alone(void **state) {
+        ino_t ino;
+        Digest before;
+
+        (void) state;
+        make_tree();
+        settle();
+        ino = look_at("mirror/a/small").st_ino;
+        before = manifest_find(rig.base, "a/small")->digest;
+        assert_int_equal(chmod("disk/a/small", 0604), 0);
+        assert_int_equal(chown("disk/a", 5, 6), 0);
+        look();
+        assert_int_equal(item_of("a/small")->action, PLAN_SETATTR);
+        settle();
+        assert_nothing_to_do();
+        assert_int_equal(look_at("mirror/a/small").st_ino, ino);
+        assert_int_equal(look_at("mirror/a/small").st_mode & 0777, 0604);
+        assert_int_equal(look_at("mirror/a").st_uid, 5);
+        assert_true(digest_equal(&manifest_find(rig.base, "a/small")->digest, &before));
+}
+
+static void what_a_killed_daemon_left_is_adopted_and_not_copied(void **state) {
+        ino_t ino;
+
+        (void) state;
+        make_tree();
+        settle();
+        ino = look_at("mirror/a/b/large").st_ino;
+        manifest_free(rig.base);
+        assert_int_equal(manifest_new(&rig.base), 0); /* and the memory is lost as well */
+        atomic_store(&rig.progress, 0);
+        settle();
+        assert_nothing_to_do();
+        assert_int_equal(rig.progress, 0);
+        assert_int_equal(look_at("mirror/a/b/large").st_ino, ino);
+}
+
+/* --- one item --- */
+
+static void a_staged_file_has_its_digest_and_is_in_the_journal(void **state) {
+        static const Generation generation = { .mirror_dev = 1 };
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
+        int fd = open_directory("state");
+        const Entry *entry;
+        unsigned line;
+
+        (void) state;
+        put_text("disk/file", "content");
+        assert_int_equal(manifest_journal_open(fd, "m", &generation, &rig.context.journalfd), 0);
+        look();
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST);
+        assert_int_equal(rig.progress, 7);
+        assert_true(rig.steps > 0);
+        assert_int_equal(manifest_load(fd, "m", &loaded, &line), 0);
+        entry = manifest_find(loaded, "file");
+        assert_true(entry && digest_equal(&entry->digest, &rig.task.entry.digest) && entry->ino == rig.task.entry.ino);
+        (void) close(fd);
+}
+
+static void *help(void *userdata) {
+        copy_work(userdata);
+        return NULL;
+}
+
+static void a_large_file_is_shared_by_several(void **state) {
+        _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 20 * CHUNK + 5, 1);
+        pthread_t threads[3];
+
+        (void) state;
+        look();
+        task_init(&rig.task, &rig.context, item_of("file"));
+        assert_true(task_is_large(&rig.task));
+        assert_true(task_open(&rig.task));
+        for (size_t i = 0; i < ELEMENTSOF(threads); i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, help, rig.task.copy), 0);
+        for (size_t i = 0; i < ELEMENTSOF(threads); i++)
+                assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_false(task_close(&rig.task));
+        assert_int_equal(rig.task.outcome, TASK_AGREED);
+        assert_content("mirror/file", data, 20 * CHUNK + 5);
+}
+
+static void a_source_that_changed_since_the_scan_is_looked_at_again(void **state) {
+        (void) state;
+        put_text("disk/file", "old");
+        look();
+        put_text("disk/file", "new and longer");
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_content("mirror/file", "new and longer", 14);
+        assert_int_equal(rig.task.entry.size, 14); /* what is recorded is what was copied */
+}
+
+static void a_source_that_is_gone_is_told_so(void **state) {
+        (void) state;
+        put_text("disk/file", "x");
+        put_text("disk/other", "x");
+        look();
+        assert_int_equal(unlink("disk/file"), 0);
+        assert_int_equal(run("file"), TASK_GONE);
+        assert_false(is_there("mirror/file"));
+        assert_int_equal(unlink("disk/other"), 0);
+        make_directory("disk/other");
+        assert_int_equal(run("other"), TASK_GONE);
+}
+
+static void corruption_on_the_disk_is_seen(void **state) {
+        struct stat st;
+        Digest expected;
+
+        (void) state;
+        put_text("disk/file", "good bytes");
+        settle();
+        expected = manifest_find(rig.base, "file")->digest;
+        st = look_at("disk/file");
+        put_text("disk/file", "bad  bytes");
+        set_mtime("disk/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        assert_int_equal(unlink("mirror/file"), 0);
+        look();
+        assert_int_equal(run("file"), TASK_CORRUPT);
+        assert_false(is_there("mirror/file"));
+        assert_true(digest_equal(&rig.task.expected, &expected));
+        assert_false(digest_equal(&rig.task.found, &expected));
+        assert_int_equal(rig.progress, 10 + 3 * 10); /* it was given three chances */
+}
+
+static void new_bytes_with_a_new_time_are_no_corruption(void **state) {
+        (void) state;
+        put_text("disk/file", "old bytes");
+        settle();
+        put_text("disk/file", "new bytes"); /* no byte more or less */
+        set_mtime("disk/file", 1234567890, 0);
+        look();
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_content("mirror/file", "new bytes", 9);
+}
+
+/* Large enough for several chunks, and with a hole. */
+static void put_blob(const char *name) {
+        char path[160];
+        int fd;
+
+        shell("mkdir -p disk/blobs");
+        (void) snprintf(path, sizeof(path), "disk/blobs/%s", name);
+        free(put_pattern(path, 3 * CHUNK + 17, 5));
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, CHUNK, CHUNK), 0);
+        assert_int_equal(close(fd), 0);
+}
+
+static void a_blob_is_staged_only_if_its_bytes_are_what_its_name_says(void **state) {
+        _cleanup_(claim_stream_freep) ClaimStream *stream = NULL;
+        uint8_t data[3 * CHUNK + 17];
+        char hex[CLAIM_HEX_MAX], name[80], path[96];
+        Claim claim;
+
+        (void) state;
+        fill_bytes(data, sizeof(data), 5);
+        memset(data + CHUNK, 0, CHUNK);
+        assert_int_equal(claim_stream_new(&stream, CLAIM_SHA256, sizeof(data)), 0);
+        claim_stream_update(stream, data, sizeof(data));
+        claim = claim_stream_get(stream);
+        (void) snprintf(name, sizeof(name), "sha256-%s", claim_to_hex(&claim, hex));
+        (void) snprintf(path, sizeof(path), "blobs/%s", name);
+        rig.context.layout = LAYOUT_OLLAMA;
+        put_blob(name);
+        put_blob("sha256-0123456789012345678901234567890123456789012345678901234567890123");
+        look();
+        assert_int_equal(run("blobs"), TASK_AGREED);
+        assert_int_equal(run(path), TASK_AGREED);
+        assert_int_equal(run("blobs/sha256-0123456789012345678901234567890123456789012345678901234567890123"), TASK_MISNAMED);
+        assert_string_equal(claim_to_hex(&rig.task.claim_found, hex), name + strlen("sha256-"));
+        assert_false(is_there("mirror/blobs/sha256-0123456789012345678901234567890123456789012345678901234567890123"));
+        /* in a tree of another kind a name is a name */
+        rig.context.layout = LAYOUT_AUTO;
+        assert_int_equal(run("blobs/sha256-0123456789012345678901234567890123456789012345678901234567890123"), TASK_AGREED);
+}
+
+static void a_record_is_enough_to_see_corruption(void **state) {
+        (void) state;
+        put_text("disk/file", "good bytes");
+        settle();
+        manifest_find(rig.base, "file")->flags |= ENTRY_RECORD; /* a reboot */
+        assert_int_equal(unlink("mirror/file"), 0);
+        look();
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(unlink("mirror/file"), 0);
+        misremember("file");
+        look();
+        assert_int_equal(run("file"), TASK_CORRUPT);
+}
+
+static void what_is_adopted_is_compared(void **state) {
+        struct stat st;
+
+        (void) state;
+        put_text("disk/file", "content");
+        st = look_at("disk/file");
+        put_text("mirror/file", "content");
+        set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        look();
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(rig.task.entry.ino, look_at("mirror/file").st_ino);
+        put_text("mirror/file", "conTent");
+        set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        look();
+        assert_int_equal(run("file"), TASK_DIFFERS);
+        assert_content("mirror/file", "conTent", 7);
+}
+
+static void a_tmpfs_that_is_full_is_told(void **state) {
+        (void) state;
+        free(put_pattern("disk/file", 4 * MIB, 1));
+        shell("fallocate -l 30M mirror/hog");
+        look();
+        assert_int_equal(run("file"), TASK_NO_ROOM);
+        assert_false(is_there("mirror/file"));
+}
+
+static void what_a_client_put_there_meanwhile_is_left_alone(void **state) {
+        (void) state;
+        put_text("disk/file", "ours");
+        look();
+        put_text("mirror/file", "a client's");
+        assert_int_equal(run("file"), TASK_OCCUPIED);
+        assert_content("mirror/file", "a client's", 10);
+}
+
+/* Another content, with size and mtime as they were. */
+static void alter_quietly(const char *path, const char *text) {
+        struct stat st = look_at(path);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */
+        assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+        (void) close(fd);
+        set_mtime(path, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+static void what_a_client_altered_quietly_is_not_replaced_or_removed(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        free(put_pattern("disk/large", 5 * CHUNK, 1));
+        put_text("disk/gone", "content");
+        settle();
+        alter_quietly("mirror/file", "CONTENT");
+        alter_quietly("mirror/large", "CONTENT");
+        alter_quietly("mirror/gone", "CONTENT");
+        put_text("disk/file", "a new version");
+        put_text("disk/large", "a new version");
+        assert_int_equal(unlink("disk/gone"), 0);
+        look();
+        assert_int_equal(run("file"), TASK_OCCUPIED);
+        assert_content("mirror/file", "CONTENT", 7);
+        task_init(&rig.task, &rig.context, item_of("large"));
+        assert_false(task_open(&rig.task));
+        assert_int_equal(rig.task.outcome, TASK_OCCUPIED);
+        assert_int_equal(run("gone"), TASK_OCCUPIED);
+        assert_content("mirror/gone", "CONTENT", 7);
+}
+
+static void what_was_only_touched_is_replaced_and_removed(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        put_text("disk/gone", "content");
+        settle();
+        assert_int_equal(chmod("mirror/file", 0600), 0); /* the ctime moves, the bytes do not */
+        assert_int_equal(link("mirror/gone", "mirror/again"), 0);
+        assert_int_equal(unlink("mirror/again"), 0);
+        put_text("disk/file", "a new version");
+        assert_int_equal(unlink("disk/gone"), 0);
+        look();
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_content("mirror/file", "a new version", 13);
+        assert_int_equal(run("gone"), TASK_REMOVED);
+        assert_false(is_there("mirror/gone"));
+}
+
+static void a_link_to_the_disk_takes_the_place(void **state) {
+        char target[128] = "", expected[128];
+
+        (void) state;
+        make_directory("disk/sub");
+        put_text("disk/sub/file", "x");
+        look();
+        assert_int_equal(run("sub"), TASK_AGREED);
+        item_of("sub/file")->action = PLAN_LINK;
+        assert_int_equal(run("sub/file"), TASK_AGREED);
+        assert_true(rig.task.entry.flags & ENTRY_LINKED);
+        assert_true(readlink("mirror/sub/file", target, sizeof(target) - 1) > 0);
+        (void) snprintf(expected, sizeof(expected), "%s/sub/file", rig.source_path);
+        assert_string_equal(target, expected);
+        look();
+        assert_true(plan_is_disk_link(item_of("sub/file")->mirror, rig.source_path));
+}
+
+/* The flags that an entry has in the base, and in the journal, after the task for it. */
+static uint8_t flags_after(const char *path) {
+        static const Generation generation = { .mirror_dev = 1 };
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
+        int fd = open_directory("state");
+        const Entry *entry;
+        unsigned line;
+
+        assert_int_equal(manifest_journal_open(fd, "m", &generation, &rig.context.journalfd), 0);
+        assert_int_equal(run(path), TASK_AGREED);
+        rig.context.journalfd = close_fd(rig.context.journalfd);
+        assert_int_equal(manifest_load(fd, "m", &loaded, &line), 0);
+        entry = manifest_find(loaded, path);
+        assert_non_null(entry);
+        assert_int_equal(entry ? entry->flags : 0, rig.task.entry.flags);
+        (void) close(fd);
+        return rig.task.entry.flags;
+}
+
+static void what_the_source_was_marked_with_does_not_reach_the_base(void **state) {
+        static const char *const paths[] = { "dir", "file", "large", "same" };
+
+        (void) state;
+        make_directory("disk/dir");
+        put_text("disk/file", "x");
+        free(put_pattern("disk/large", 5 * CHUNK, 1));
+        put_text("disk/same", "x");
+        shell("cp -p disk/same mirror/same");
+        look();
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                manifest_find(rig.source, paths[i])->flags |= ENTRY_ORPHAN | ENTRY_DISK_ONLY;
+        assert_int_equal(item_of("same")->action, PLAN_ADOPT);
+        assert_int_equal(flags_after("dir"), 0);
+        assert_int_equal(flags_after("file"), ENTRY_HAS_DIGEST);
+        assert_int_equal(flags_after("large"), ENTRY_HAS_DIGEST);
+        assert_int_equal(flags_after("same"), ENTRY_HAS_DIGEST);
+        item_of("file")->action = PLAN_LINK;
+        assert_int_equal(unlink("mirror/file"), 0);
+        assert_int_equal(flags_after("file"), ENTRY_LINKED);
+}
+
+static void that_a_client_brought_it_is_remembered_in_its_generation(void **state) {
+        (void) state;
+        put_text("disk/file", "x");
+        put_text("disk/record", "x");
+        put_text("disk/mode", "x");
+        settle();
+        for (size_t i = 0; i < rig.base->n_entries; i++)
+                rig.base->entries[i].flags |= ENTRY_SAVED;
+        manifest_find(rig.base, "record")->flags |= ENTRY_RECORD | ENTRY_CONDEMNED;
+        assert_int_equal(unlink("mirror/record"), 0);
+        put_text("disk/file", "a new version");
+        assert_int_equal(chmod("disk/mode", 0600), 0);
+        look();
+        assert_int_equal(flags_after("file"), ENTRY_HAS_DIGEST | ENTRY_SAVED);
+        assert_int_equal(item_of("mode")->action, PLAN_SETATTR);
+        assert_int_equal(flags_after("mode"), ENTRY_HAS_DIGEST | ENTRY_SAVED);
+        assert_int_equal(flags_after("record"), ENTRY_HAS_DIGEST); /* of a mirror that is gone; and it is wanted again */
+}
+
+static void an_unreadable_source_is_an_error_with_its_step(void **state) {
+        (void) state;
+        make_directory("disk/sub");
+        put_text("disk/sub/file", "x");
+        look();
+        assert_int_equal(run("sub/file"), TASK_FAILED); /* its directory was not made */
+        assert_int_equal(rig.task.error, ENOENT);
+        assert_string_equal(rig.task.what, "rename the copy into place");
+        shell("test -z \"$(ls mirror/.shmstaged | grep ^t)\"");
+}
+
+static void a_further_name_does_not_take_an_old_version(void **state) {
+        (void) state;
+        put_text("disk/first", "old");
+        assert_int_equal(link("disk/first", "disk/more"), 0);
+        settle();
+        put_text("disk/first", "a new version");
+        look();
+        assert_int_equal(run("more"), TASK_FAILED); /* before, or instead of, the first name */
+        assert_content("mirror/more", "old", 3);
+        assert_int_equal(run("first"), TASK_AGREED);
+        assert_int_equal(run("more"), TASK_AGREED);
+        assert_content("mirror/more", "a new version", 13);
+}
+
+static void what_is_cancelled_does_nothing_but_removals_go_on(void **state) {
+        (void) state;
+        put_text("disk/gone", "x");
+        settle();
+        assert_int_equal(unlink("disk/gone"), 0);
+        put_text("disk/file", "x");
+        look();
+        atomic_store(&rig.cancel, true);
+        assert_int_equal(run("file"), TASK_CANCELLED);
+        assert_false(is_there("mirror/file"));
+        assert_int_equal(run("gone"), TASK_REMOVED); /* a stop removes */
+        assert_false(is_there("mirror/gone"));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                CASE(a_tree_is_staged_and_then_there_is_nothing_to_do),
+                CASE(every_change_of_the_source_arrives),
+                CASE(kinds_change_into_one_another),
+                CASE(attributes_change_alone),
+                CASE(what_a_killed_daemon_left_is_adopted_and_not_copied),
+                CASE(a_staged_file_has_its_digest_and_is_in_the_journal),
+                CASE(a_large_file_is_shared_by_several),
+                CASE(a_source_that_changed_since_the_scan_is_looked_at_again),
+                CASE(a_source_that_is_gone_is_told_so),
+                CASE(corruption_on_the_disk_is_seen),
+                CASE(new_bytes_with_a_new_time_are_no_corruption),
+                CASE(a_blob_is_staged_only_if_its_bytes_are_what_its_name_says),
+                CASE(a_record_is_enough_to_see_corruption),
+                CASE(what_is_adopted_is_compared),
+                CASE(a_tmpfs_that_is_full_is_told),
+                CASE(what_a_client_put_there_meanwhile_is_left_alone),
+                CASE(what_a_client_altered_quietly_is_not_replaced_or_removed),
+                CASE(what_was_only_touched_is_replaced_and_removed),
+                CASE(a_link_to_the_disk_takes_the_place),
+                CASE(what_the_source_was_marked_with_does_not_reach_the_base),
+                CASE(that_a_client_brought_it_is_remembered_in_its_generation),
+                CASE(an_unreadable_source_is_an_error_with_its_step),
+                CASE(a_further_name_does_not_take_an_old_version),
+                CASE(what_is_cancelled_does_nothing_but_removals_go_on),
+        };
+
+        ground_enter();
+        return cmocka_run_group_tests(tests, group_setup, ground_teardown);
+}

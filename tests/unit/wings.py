@@ -1,0 +1,242 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks that the wings of the daemon stand in one order, and that includes and symbols go down it.
+
+Usage: wings.py SOURCE-ROOT WING-ARCHIVE...
+
+A wing is a folder below daemon/. The order is that of the subdir() lines in daemon/meson.build (and, below ctl/, in its own), lowest first; files at the top
+are programs and stand above all wings. A module is x.c and x.h of one wing. A .c file without a header of its own is a further part of the
+module whose header, in the same wing, it includes first. A header without a .c file is a module too.
+
+stage/ and save/ are the two ways of the flow, and do not know each other. ctl/ and ctl/doctor/ make a program of their own, which has nothing of mirror/ and control/.
+
+What the includes hide, the archives show: no archive needs a symbol that a wing defines which it may not include.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+SOURCE_ROOT, ARCHIVES = Path(sys.argv[1]), sys.argv[2:]
+
+# A library that is used by one file only, its door.
+DOORS = {'xxhash.h': 'base/xxh.c', 'xxh3.h': 'base/xxh.c', 'inotifytools/': 'tree/inotify.c',
+         'gcrypt.h': 'base/claim.c', 'jansson.h': 'base/json.h', 'libsmartcols': 'ctl/table.c'}
+STRANGERS = [('stage', 'save'), ('save', 'stage'), ('ctl', 'mirror'), ('ctl', 'control'), ('ctl/doctor', 'mirror'), ('ctl/doctor', 'control')]
+
+
+def without_comments(text):
+    return re.sub(r'#.*', '', text)
+
+
+def wing_order(directory, prefix=''):
+    """The folders, lowest first."""
+    order = []
+    for name in re.findall(r"subdir\('([\w-]+)'\)", without_comments((directory / 'meson.build').read_text())):
+        order += wing_order(directory / name, f'{prefix}{name}/') + [prefix + name]
+    return order
+
+
+def wing_of(path):
+    return path.rpartition('/')[0]
+
+
+def may_use(order, user, used):
+    """Whether a file of wing @user may use what is in wing @used; '' are the programs at the top."""
+    if user == used or user == '':
+        return True
+    return used in order and order.index(used) < order.index(user) and (user, used) not in STRANGERS
+
+
+def includes(path):
+    """What a file includes: the project's own headers, and those of others."""
+    text = path.read_text()
+    return re.findall(r'^\s*#\s*include\s+"([^"]+)"', text, re.M), re.findall(r'^\s*#\s*include\s+<([^>]+)>', text, re.M)
+
+
+def module_of(directory, name):
+    """The module that a file is of: its own, or the one whose header it includes first."""
+    stem = name.rpartition('.')[0]
+    if name.endswith('.h') or (directory / f'{stem}.h').exists():
+        return stem
+    first = includes(directory / name)[0][:1]
+    return first[0].rpartition('.')[0] if first and wing_of(first[0]) == wing_of(name) else None
+
+
+def check_lists(directory, order, files):
+    for wing in order:
+        listed = re.findall(r"'([\w-]+\.c)'", without_comments((directory / wing / 'meson.build').read_text()))
+        present = {name.rpartition('/')[2] for name in files if wing_of(name) == wing and name.endswith('.c')}
+        for name in sorted(set(listed) ^ present):
+            yield f'{wing}/{name} is {"listed but not there" if name in listed else "not listed in meson.build"}'
+        for name in sorted({name for name in listed if listed.count(name) > 1} - {'xxh.c'}):
+            yield f'{wing}/{name} is listed twice'
+
+
+def check_file(directory, order, name):
+    wing, module = wing_of(name), module_of(directory, name)
+    ours, others = includes(directory / name)
+    if wing and module is None:
+        yield f'{name} has no header of its own, and does not include one of its wing first'
+    elif wing and name.endswith('.c') and ours[:1] != [f'{module}.h']:
+        yield f'{name} does not include {module}.h first'
+    for header in ours:
+        if '/' not in header and wing:
+            yield f'{name} includes {header} without its wing'
+        elif not (directory / header).exists():
+            yield f'{name} includes {header}, which is not there'
+        elif not may_use(order, wing, wing_of(header)):
+            yield f'{name} includes {header}, which stands above it'
+    for header in others:
+        for prefix, door in DOORS.items():
+            if header.startswith(prefix) and name != door:
+                yield f'{name} includes <{header}>, which only {door} may'
+
+
+def circles(edges):
+    """Each set of modules that reach each other."""
+    def reached(start):
+        seen, todo = set(), list(edges.get(start, ()))
+        while todo:
+            module = todo.pop()
+            if module not in seen:
+                seen.add(module)
+                todo += edges.get(module, ())
+        return seen
+
+    reach = {module: reached(module) for module in edges}
+    return {tuple(sorted(other for other in reach if module in reach[other] and other in reach[module]))
+            for module in reach if module in reach[module]}
+
+
+def include_complaints(directory):
+    order = wing_order(directory)
+    files = sorted(str(path.relative_to(directory)) for path in directory.rglob('*.[ch]'))
+    found = list(check_lists(directory, order, files))
+    edges = {}
+    for name in files:
+        found += check_file(directory, order, name)
+        module = module_of(directory, name)
+        edges.setdefault(module, set()).update({header.rpartition('.')[0] for header in includes(directory / name)[0]} - {module})
+    return found + [f'{", ".join(circle)} include each other' for circle in sorted(circles(edges))]
+
+
+def symbols(archive, kind):
+    output = subprocess.run(['nm', f'--{kind}', '--extern-only', '--format=posix', archive], check=True, capture_output=True, text=True).stdout
+    return {fields[0] for fields in map(str.split, output.splitlines()) if len(fields) > 1}
+
+
+def symbol_complaints(order, archives):
+    """archives: wing -> path."""
+    home = {symbol: wing for wing, archive in archives.items() for symbol in symbols(archive, 'defined-only')}
+    for wing, archive in archives.items():
+        for symbol in sorted(symbols(archive, 'undefined-only')):
+            if symbol in home and not may_use(order, wing, home[symbol]):
+                yield f'{wing}/ needs {symbol}() of {home[symbol]}/, which stands above it'
+
+
+class Tree(unittest.TestCase):
+    def setUp(self):
+        self.order = wing_order(SOURCE_ROOT / 'daemon')
+
+    def test_there_are_wings(self):
+        self.assertEqual(self.order[0], 'base')
+        self.assertEqual(self.order[-1], 'ctl')
+        self.assertGreater(len(self.order), 10)
+
+    def test_includes_go_down_and_in_no_circle(self):
+        self.assertEqual(include_complaints(SOURCE_ROOT / 'daemon'), [])
+
+    def test_symbols_go_down(self):
+        archives = {next(wing for wing in self.order if Path(wing).name == Path(archive).stem[len('lib'):]): archive for archive in ARCHIVES}
+        self.assertEqual(set(archives), set(self.order))
+        self.assertEqual(list(symbol_complaints(self.order, archives)), [])
+
+
+class Check(unittest.TestCase):
+    """That the checks above can fail."""
+
+    def complaints(self, *wings, **files):
+        """files: wing__name_h or wing__name_c -> its text."""
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            (directory / 'meson.build').write_text(''.join(f"subdir('{wing}') # lowest first\n" for wing in wings))
+            for wing in wings:
+                (directory / wing).mkdir()
+            for key, text in files.items():
+                wing, _, file = key.rpartition('__')
+                (directory / wing / f'{file[:-2]}.{file[-1]}').write_text(text)
+            for wing in wings:
+                listed = sorted(path.name for path in (directory / wing).glob('*.c'))
+                (directory / wing / 'meson.build').write_text(f'library({listed})\n')
+            return include_complaints(directory)
+
+    def test_a_proper_tree_passes(self):
+        self.assertEqual(self.complaints('low', 'high', low__a_h='', low__a_c='#include "low/a.h"\n', high__b_h='#include "low/a.h"\n',
+                                         high__b_c='#include "high/b.h"\n', high__part_c='#include "high/b.h"\n#include "low/a.h"\n',
+                                         main_c='#include "high/b.h"\n'), [])
+
+    def test_a_source_that_looks_up_is_found(self):
+        self.assertEqual(self.complaints('low', 'high', low__a_h='', low__a_c='#include "low/a.h"\n#include "high/b.h"\n', high__b_h=''),
+                         ['low/a.c includes high/b.h, which stands above it'])
+
+    def test_a_header_that_looks_up_is_found(self):
+        self.assertEqual(self.complaints('low', 'high', low__a_h='#include "high/b.h"\n', high__b_h=''),
+                         ['low/a.h includes high/b.h, which stands above it'])
+
+    def test_the_two_ways_of_the_flow_do_not_know_each_other(self):
+        self.assertEqual(self.complaints('stage', 'save', stage__a_h='', save__b_h='#include "stage/a.h"\n'),
+                         ['save/b.h includes stage/a.h, which stands above it'])
+
+    def test_a_circle_in_a_wing_is_found(self):
+        self.assertEqual(self.complaints('low', low__a_h='', low__a_c='#include "low/a.h"\n#include "low/b.h"\n', low__b_h='',
+                                         low__b_c='#include "low/b.h"\n#include "low/a.h"\n'), ['low/a, low/b include each other'])
+
+    def test_a_circle_through_a_part_is_found(self):
+        self.assertEqual(self.complaints('low', low__a_h='', low__part_c='#include "low/a.h"\n#include "low/b.h"\n', low__b_h='#include "low/a.h"\n'),
+                         ['low/a, low/b include each other'])
+
+    def test_a_source_of_no_module_is_found(self):
+        self.assertEqual(self.complaints('low', 'high', low__a_h='', high__part_c='#include "low/a.h"\n'),
+                         ['high/part.c has no header of its own, and does not include one of its wing first'])
+
+    def test_an_own_header_that_is_not_first_is_found(self):
+        self.assertEqual(self.complaints('low', low__a_h='', low__b_h='', low__b_c='#include "low/a.h"\n#include "low/b.h"\n'),
+                         ['low/b.c does not include low/b.h first'])
+
+    def test_an_include_without_its_wing_is_found(self):
+        self.assertEqual(self.complaints('low', low__a_h='', low__a_c='#include "low/a.h"\n#include "a.h"\n'),
+                         ['low/a.c includes a.h without its wing'])
+
+    def test_a_library_behind_the_wrong_door_is_found(self):
+        self.assertEqual(self.complaints('low', low__a_h='#include <xxhash.h>\n', main_c='#include <inotifytools/inotifytools.h>\n'),
+                         ['low/a.h includes <xxhash.h>, which only base/xxh.c may',
+                          'main.c includes <inotifytools/inotifytools.h>, which only tree/inotify.c may'])
+
+    def test_a_source_that_is_not_listed_is_found(self):
+        with tempfile.TemporaryDirectory() as name:
+            wing = Path(name, 'low')
+            wing.mkdir()
+            Path(name, 'meson.build').write_text("subdir('low')\n")
+            (wing / 'meson.build').write_text("library(['b.c'])\n")
+            (wing / 'a.h').write_text('')
+            (wing / 'a.c').write_text('#include "low/a.h"\n')
+            self.assertEqual(include_complaints(Path(name)), ['low/a.c is not listed in meson.build', 'low/b.c is listed but not there'])
+
+    def test_a_symbol_from_above_is_found(self):
+        with tempfile.TemporaryDirectory() as name:
+            archives = {}
+            for wing, text in [('low', 'void above(void);\nvoid below(void);\nvoid below(void) { above(); }\n'),
+                               ('high', 'void above(void);\nvoid below(void);\nvoid above(void) { below(); }\n')]:
+                source, thing, archives[wing] = Path(name, f'{wing}.c'), Path(name, f'{wing}.o'), Path(name, f'lib{wing}.a')
+                source.write_text(text)
+                subprocess.run(['cc', '-c', '-o', thing, source], check=True)
+                subprocess.run(['ar', 'rc', archives[wing], thing], check=True)
+            self.assertEqual(list(symbol_complaints(['low', 'high'], archives)), ['low/ needs above() of high/, which stands above it'])
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1])
