@@ -31,7 +31,7 @@ static const char HEADER[] = "# Written by shmstaged-generator from the configur
 typedef struct Generator {
         const char *root;   /* "" for / */
         int kmsg;           /* -1: messages go to stderr */
-        bool told;          /* why it fails */
+        bool log_once;          /* why it fails */
         Config *config;
         MemoryFacts memory;
         unsigned n_nodes;   /* that have memory */
@@ -41,7 +41,7 @@ typedef struct Generator {
 } Generator;
 
 static void generator_done(Generator *generator) {
-        unitfiles_done(&generator->files);
+        unit_files_done(&generator->files);
         free(generator->service);
         free(generator->service_unit);
         memory_facts_done(&generator->memory);
@@ -58,7 +58,7 @@ _printf_(3, 4) static int complain(Generator *generator, int error, const char *
         va_start(arguments, format);
         (void) vsnprintf(text, sizeof(text), format, arguments);
         va_end(arguments);
-        generator->told = true;
+        generator->log_once = true;
         if (generator->kmsg >= 0)
                 n = snprintf(line, sizeof(line), "<%d>shmstaged-generator[%d]: %s\n", LOG_ERR | LOG_DAEMON, (int) getpid(), text);
         else
@@ -75,7 +75,7 @@ static int is_mounted_by_others(const Generator *generator, const MirrorConfig *
         struct libmnt_table *table;
         int r;
 
-        r = unit_exists(generator->root, unit);
+        r = unit_name_exists(generator->root, unit);
         if (r != 0)
                 return r;
         if (asprintf(&path, "%s/etc/fstab", generator->root) < 0) {
@@ -94,14 +94,14 @@ static int is_mounted_by_others(const Generator *generator, const MirrorConfig *
 static int write_mount_options(const Generator *generator, const MirrorConfig *mirror, char **text) {
         uint64_t total = generator->memory.total, reserve, size;
         _cleanup_(freep) char *options = NULL;
-        MountOptions answers = {};
+        TmpfsOptions answers = {};
 
-        reserve = amount_bytes(generator->config->reserve, total, 0);
-        size = amount_bytes(mirror->size, total, total - MIN(total, reserve));
-        if (mount_probe(mirror, generator->n_nodes, &answers) < 0)
-                answers = (MountOptions){}; /* without them the mirror still works */
-        options = mount_option_text(mirror, size, &answers);
-        return options ? unitfiles_setting(text, "Options", UNIT_BARE, "", options) : -ENOMEM;
+        reserve = quantity_amount_bytes(generator->config->reserve, total, 0);
+        size = quantity_amount_bytes(mirror->size, total, total - MIN(total, reserve));
+        if (tmpfs_probe(mirror, generator->n_nodes, &answers) < 0)
+                answers = (TmpfsOptions){}; /* without them the mirror still works */
+        options = tmpfs_option_text(mirror, size, &answers);
+        return options ? unit_files_setting(text, "Options", UNIT_NAME_BARE, "", options) : -ENOMEM;
 }
 
 static int write_mount(Generator *generator, const MirrorConfig *mirror, const char *unit) {
@@ -111,34 +111,34 @@ static int write_mount(Generator *generator, const MirrorConfig *mirror, const c
 
         r = text_append(&text, "%s[Unit]\n", HEADER);
         if (r == 0)
-                r = unitfiles_setting(&text, "Description", UNIT_BARE, "Memory of the mirror ", mirror->name);
+                r = unit_files_setting(&text, "Description", UNIT_NAME_BARE, "Memory of the mirror ", mirror->name);
         if (r == 0)
                 r = text_append(&text, "Documentation=man:shmstaged-generator(8) man:shmstaged.conf(5)\n");
         if (r == 0 && source_path)
-                r = unitfiles_setting(&text, "SourcePath", UNIT_BARE, "", source_path + strlen(generator->root));
+                r = unit_files_setting(&text, "SourcePath", UNIT_NAME_BARE, "", source_path + strlen(generator->root));
         /* Nobody has configured anything: the unit must do as little as shmstaged.service, whose conditions are the same */
         if (r == 0 && !source_path)
-                r = unitfiles_setting(&text, "ConditionPathIsDirectory", UNIT_BARE, "", mirror->source);
+                r = unit_files_setting(&text, "ConditionPathIsDirectory", UNIT_NAME_BARE, "", mirror->source);
         /* Not before local-fs.target, which need not wait for it. After swap.target, so that at shutdown the memory is
          * given back before the swap goes. */
         if (r == 0)
                 r = text_append(&text, "DefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n"
                                        "After=local-fs-pre.target swap.target\n\n[Mount]\nWhat=tmpfs\n");
         if (r == 0)
-                r = unitfiles_setting(&text, "Where", UNIT_BARE, "", mirror->target);
+                r = unit_files_setting(&text, "Where", UNIT_NAME_BARE, "", mirror->target);
         if (r == 0)
                 r = text_append(&text, "Type=tmpfs\n");
         if (r == 0)
                 r = write_mount_options(generator, mirror, &text);
         if (r == 0)
                 r = text_append(&text, "LazyUnmount=yes\nDirectoryMode=0755\n");
-        return r < 0 ? r : unitfiles_add(&generator->files, strdup(unit), TAKE_PTR(text));
+        return r < 0 ? r : unit_files_add(&generator->files, strdup(unit), TAKE_PTR(text));
 }
 
 /* The mount is given back when the service has stopped and left nothing in it. */
 static int write_release(Generator *generator, const MirrorConfig *mirror, const char *unit) {
-        _cleanup_(freep) char *quoted_unit = unit_quote(UNIT_COMMAND, "", unit);
-        _cleanup_(freep) char *quoted_path = unit_quote(UNIT_COMMAND, "", mirror->target);
+        _cleanup_(freep) char *quoted_unit = unit_name_quote(UNIT_NAME_COMMAND, "", unit);
+        _cleanup_(freep) char *quoted_path = unit_name_quote(UNIT_NAME_COMMAND, "", mirror->target);
 
         if (!quoted_unit || !quoted_path)
                 return -ENOMEM;
@@ -149,7 +149,7 @@ static int write_release(Generator *generator, const MirrorConfig *mirror, const
 static int check_mirror(Generator *generator, const MirrorConfig *mirror, const char *unit) {
         char path[TEXT_PATH_MAX];
 
-        if (strlen(unit) > UNIT_NAME_LENGTH_MAX || !unit_path_fits_bare(mirror->target))
+        if (strlen(unit) > UNIT_NAME_LENGTH_MAX || !unit_name_path_fits_bare(mirror->target))
                 return complain(generator, -EINVAL, "Target=%s of mirror %s: no mount unit can have this path",
                                 text_path(path, mirror->target), mirror->name);
         for (char **engine = mirror->engines; *engine; engine++)
@@ -173,10 +173,10 @@ static int write_sandbox(Generator *generator, const MirrorConfig *mirror) {
         int r = 0;
 
         if (mirror->write_back)
-                r = unitfiles_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->source);
+                r = unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", mirror->source);
         else if (!is_saved_to(generator, mirror->source))
-                r = unitfiles_setting(&generator->service, "ReadOnlyPaths", UNIT_WORD, "-", mirror->source);
-        return r < 0 ? r : unitfiles_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", mirror->target);
+                r = unit_files_setting(&generator->service, "ReadOnlyPaths", UNIT_NAME_WORD, "-", mirror->source);
+        return r < 0 ? r : unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", mirror->target);
 }
 
 static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
@@ -198,9 +198,9 @@ static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
         } else
                 r = 0;
         if (r == 0)
-                r = unitfiles_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->source);
+                r = unit_files_setting(&generator->service_unit, "RequiresMountsFor", UNIT_NAME_WORD, "", mirror->source);
         if (r == 0)
-                r = unitfiles_setting(&generator->service_unit, "RequiresMountsFor", UNIT_WORD, "", mirror->target);
+                r = unit_files_setting(&generator->service_unit, "RequiresMountsFor", UNIT_NAME_WORD, "", mirror->target);
         return r < 0 ? r : write_sandbox(generator, mirror);
 }
 
@@ -217,7 +217,7 @@ static int write_binds(const Generator *generator, const char *engine, char **te
         r = text_append(text, "\n[Service]\n");
         for (size_t i = 0; r == 0 && i < generator->config->n_mirrors; i++)
                 if (has_engine(&generator->config->mirrors[i], engine))
-                        r = unitfiles_setting(text, "BindPaths", UNIT_WORD, "-", generator->config->mirrors[i].target);
+                        r = unit_files_setting(text, "BindPaths", UNIT_NAME_WORD, "-", generator->config->mirrors[i].target);
         return r;
 }
 
@@ -231,7 +231,7 @@ static int add_engine(Generator *generator, const char *engine) {
         /* Only where it is needed: in a service that has a mount namespace of its own already. To any other the setting
          * would give one, and what it mounts (a container engine does) would be seen by nobody else. */
         if (r == 0 && string_equal(type, ".service")) {
-                r = unit_hides_mounts(generator->root, engine);
+                r = unit_name_hides_mounts(generator->root, engine);
                 if (r > 0)
                         r = write_binds(generator, engine, &text);
         }
@@ -242,7 +242,7 @@ static int add_engine(Generator *generator, const char *engine) {
                 return r;
         if (asprintf(&path, "%s.d/50-shmstaged.conf", engine) < 0)
                 return -ENOMEM;
-        return unitfiles_add(&generator->files, path, TAKE_PTR(text));
+        return unit_files_add(&generator->files, path, TAKE_PTR(text));
 }
 
 static int add_engines(Generator *generator) {
@@ -294,7 +294,7 @@ static int write_metrics(Generator *generator) {
         if (!slash || slash == directory)
                 return 0; /* there is none, or the sandbox would be no more for it: then the daemon tells that it cannot write there */
         *slash = '\0';
-        return unitfiles_setting(&generator->service, "ReadWritePaths", UNIT_WORD, "-", directory);
+        return unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", directory);
 }
 
 static int add_all(Generator *generator) {
@@ -313,7 +313,7 @@ static int add_all(Generator *generator) {
                 return r;
         if (asprintf(&text, "%s[Unit]\n%s\n[Service]\n%s", HEADER, generator->service_unit, generator->service) < 0)
                 return -ENOMEM;
-        return unitfiles_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
+        return unit_files_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
 }
 
 /* Of a configuration that cannot be used nothing is mounted, but the engines that it names still wait for the daemon, which
@@ -326,12 +326,12 @@ static int add_wiring(Generator *generator) {
                 return r;
         if (asprintf(&text, "%s[Unit]\n%s", HEADER, generator->service_unit) < 0)
                 return -ENOMEM;
-        return unitfiles_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
+        return unit_files_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
 }
 
 static int write_all(Generator *generator, const char *directory) {
         const char *path;
-        int r = unitfiles_write(&generator->files, directory, &path);
+        int r = unit_files_write(&generator->files, directory, &path);
 
         return r < 0 ? complain(generator, r, "cannot write %s: %s", path, strerror(-r)) : 0;
 }
@@ -419,7 +419,7 @@ int main(int argc, char **argv) {
                 r = add_all(&generator);
         if (r == 0)
                 r = write_all(&generator, argv[1]);
-        if (r < 0 && !generator.told)
+        if (r < 0 && !generator.log_once)
                 (void) complain(&generator, r, "cannot make units of the configuration: %s", strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

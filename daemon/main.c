@@ -153,7 +153,7 @@ static int plan(const Config *config) {
         _cleanup_(preview_done) Preview preview = {};
         _cleanup_(freep) char *state = NULL;
         const char *what = "plan";
-        int r = places_state_directory(&state);
+        int r = dirs_state_directory(&state);
 
         if (r == 0)
                 r = preview_make(config, state, &preview, &what);
@@ -185,7 +185,7 @@ int main(int argc, char **argv) {
                 log_error("libgcrypt is older than the one that shmstaged was built with: install the current one");
                 return EXIT_FAILURE;
         }
-        if (config_log_load(options.manager.config_file, options.manager.root, &config) < 0)
+        if (config_notes_load(options.manager.config_file, options.manager.root, &config) < 0)
                 return EXIT_BAD_CONFIG;
         switch (options.mode) {
         case MODE_PLAN:

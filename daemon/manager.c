@@ -39,7 +39,7 @@ struct Manager {
         int statefd;
         MirrorContext context;
         uint64_t promised;
-        Roster roster;
+        Mirrors mirrors;
         sd_event_source *tick, *review;
         Notify notify;
         MetricsFile metrics;
@@ -53,20 +53,20 @@ struct Manager {
 };
 
 static void push_status(Manager *manager) {
-        _cleanup_(freep) MirrorStatus *statuses = roster_statuses(&manager->roster);
+        _cleanup_(freep) MirrorStatus *statuses = mirrors_statuses(&manager->mirrors);
 
         if (statuses)
-                notify_status(&manager->notify, statuses, manager->roster.n,
+                notify_status(&manager->notify, statuses, manager->mirrors.n,
                               !manager->ready || manager->reloading || manager->stopping);
-        metricsfile_touch(&manager->metrics);
+        metrics_file_touch(&manager->metrics);
         control_update(manager->control);
 }
 
 static char *render_metrics(void *userdata) {
         Manager *manager = userdata;
-        _cleanup_(freep) MirrorStatus *statuses = roster_statuses(&manager->roster);
+        _cleanup_(freep) MirrorStatus *statuses = mirrors_statuses(&manager->mirrors);
 
-        return statuses ? metrics_text(statuses, manager->roster.n, SHMSTAGED_VERSION) : NULL;
+        return statuses ? metrics_text(statuses, manager->mirrors.n, SHMSTAGED_VERSION) : NULL;
 }
 
 static void on_metrics_ended(void *userdata) {
@@ -89,7 +89,7 @@ static void set_tick(Manager *manager, bool on) {
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *manager = userdata;
-        RosterState state = roster_state(&manager->roster);
+        MirrorsState state = mirrors_state(&manager->mirrors);
 
         (void) source;
         (void) usec;
@@ -97,7 +97,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         if (manager->stopping && state.busy && notify_stalled_usec(&manager->notify) > (state.unsaved ? STUCK_UNSAVED_USEC : STUCK_USEC)) {
                 /* Whoever waits for a dead server cannot be cancelled. What is in RAM need not wait for it. */
                 manager->stuck = true;
-                roster_abandon(&manager->roster);
+                mirrors_abandon(&manager->mirrors);
         }
         set_tick(manager, state.busy);
         return 0;
@@ -116,14 +116,14 @@ static void stop_all(Manager *manager) {
                 return;
         manager->stopping = true;
         notify_stopping(&manager->notify);
-        roster_stop(&manager->roster);
+        mirrors_stop(&manager->mirrors);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
 static void reload(Manager *manager);
 
 static void check_ready(Manager *manager) {
-        RosterState state = roster_state(&manager->roster);
+        MirrorsState state = mirrors_state(&manager->mirrors);
 
         if (!manager->ready && state.ready) {
                 manager->ready = true;
@@ -140,11 +140,11 @@ static void check_ready(Manager *manager) {
 }
 
 static void finish_if_over(Manager *manager) {
-        RosterState state = roster_state(&manager->roster);
+        MirrorsState state = mirrors_state(&manager->mirrors);
 
-        if (!state.over || !metricsfile_end(&manager->metrics))
+        if (!state.over || !metrics_file_end(&manager->metrics))
                 return;
-        manager->stuck = manager->stuck || metricsfile_is_stuck(&manager->metrics);
+        manager->stuck = manager->stuck || metrics_file_is_stuck(&manager->metrics);
         if (state.failed)
                 notify_failure(&manager->notify, state.failed, 0);
         (void) sd_event_exit(manager->event, state.failed ? EXIT_FAILURE : EXIT_SUCCESS);
@@ -154,12 +154,12 @@ static int on_review(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
 
         (void) source;
-        if (!manager->stopping && roster_state(&manager->roster).failed && (!manager->ready || roster_state(&manager->roster).over))
+        if (!manager->stopping && mirrors_state(&manager->mirrors).failed && (!manager->ready || mirrors_state(&manager->mirrors).over))
                 stop_all(manager); /* a start that is not whole is none; nor is a daemon without a mirror */
         if (!manager->stopping) {
-                roster_sweep(&manager->roster);
-                roster_proceed(&manager->roster, !manager->ready);
-                roster_tell(&manager->roster);
+                mirrors_sweep(&manager->mirrors);
+                mirrors_proceed(&manager->mirrors, !manager->ready);
+                mirrors_tell(&manager->mirrors);
                 check_ready(manager);
         }
         push_status(manager);
@@ -172,7 +172,7 @@ static int on_review(sd_event_source *source, void *userdata) {
 /* What is wrong with it, for whoever asked for the reload. Out of memory, the sentence in the log is all there is. */
 static void keep_errors(Manager *manager, const Config *config) {
         for (size_t i = 0; i < config->n_notes; i++) {
-                char *text = config->notes[i].error ? config_note_text(&config->notes[i]) : NULL;
+                char *text = config->notes[i].error ? config_notes_text(&config->notes[i]) : NULL;
 
                 if (text)
                         (void) strv_take(&manager->reload_errors, text);
@@ -203,7 +203,7 @@ static void reload(Manager *manager) {
         if (r < 0) {
                 log_error("Failed to reload the configuration: failed to %s: %s; the old one stays", what, strerror(-r));
                 keep_failure(manager, what, r);
-        } else if (!config_log_notes(config)) {
+        } else if (!config_notes_log(config)) {
                 log_error("The configuration has errors: the old one stays");
                 keep_errors(manager, config);
         } else {
@@ -212,9 +212,9 @@ static void reload(Manager *manager) {
                 manager->config = config_free(manager->config);
                 manager->config = TAKE_PTR(config);
                 manager->context.reserve = manager->config->reserve;
-                (void) metricsfile_set_path(&manager->metrics, manager->config->metrics_file); /* without memory it stays where it is */
+                (void) metrics_file_set_path(&manager->metrics, manager->config->metrics_file); /* without memory it stays where it is */
         }
-        roster_apply(&manager->roster, manager->config);
+        mirrors_apply(&manager->mirrors, manager->config);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
@@ -225,7 +225,7 @@ static void reload_limits(Manager *manager) {
         const char *what;
 
         if (config_load(manager->options.config_file, manager->options.root, &config, &what) == 0 && config->n_errors == 0)
-                roster_set_limits(&manager->roster, config);
+                mirrors_set_limits(&manager->mirrors, config);
 }
 
 /* Is taken up when the start, or the reload that is under way, is over. */
@@ -276,7 +276,7 @@ static int on_watch(sd_event_source *source, int fd, uint32_t events, void *user
         (void) fd;
         (void) events;
         while (watch_next(manager->watch, &report) > 0) {
-                roster_notice(&manager->roster, report);
+                mirrors_notice(&manager->mirrors, report);
                 report = watch_report_free(report);
         }
         return 0;
@@ -288,7 +288,7 @@ static int open_state(Manager *manager, const char **reterr_what) {
         char escaped[TEXT_PATH_MAX];
         int r;
 
-        r = places_state_directory(&path);
+        r = dirs_state_directory(&path);
         if (r < 0)
                 return r;
         (void) snprintf(what, sizeof(what), "open the state directory '%s'", text_path(escaped, path));
@@ -365,7 +365,7 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
         }
         if (r == 0) {
                 *reterr_what = "set up the control interface";
-                r = control_new(&manager->control, &(ControlOptions){ .event = manager->event, .roster = &manager->roster, .state = control_state, .reload = want_reload, .userdata = manager });
+                r = control_new(&manager->control, &(ControlOptions){ .event = manager->event, .mirrors = &manager->mirrors, .state = control_state, .reload = want_reload, .userdata = manager });
         }
         if (r < 0)
                 return r;
@@ -385,8 +385,8 @@ Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
         manager->control = control_free(manager->control); /* it tells how the mirrors ended */
-        metricsfile_done(&manager->metrics);
-        roster_done(&manager->roster);
+        metrics_file_done(&manager->metrics);
+        mirrors_done(&manager->mirrors);
         manager->pool = pool_free(manager->pool);
         manager->savers = pool_free(manager->savers);
         manager->watch = watch_free(manager->watch);
@@ -404,9 +404,9 @@ Manager *manager_free(Manager *manager) {
 int manager_run(Manager *manager, bool *ret_stuck) {
         int r;
 
-        manager->roster.context = &manager->context;
-        roster_apply(&manager->roster, manager->config);
-        r = metricsfile_set_path(&manager->metrics, manager->config->metrics_file);
+        manager->mirrors.context = &manager->context;
+        mirrors_apply(&manager->mirrors, manager->config);
+        r = metrics_file_set_path(&manager->metrics, manager->config->metrics_file);
         if (r == 0)
                 r = sd_event_loop(manager->event);
         *ret_stuck = manager->stuck;

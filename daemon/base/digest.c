@@ -7,7 +7,7 @@
 #include "base/xxh.h"
 
 struct DigestStream {
-        const Hasher *hasher;
+        const XxhForm *hasher;
         void *state;
 };
 
@@ -16,7 +16,7 @@ int digest_stream_new(DigestStream **ret) {
 
         if (!stream)
                 return -ENOMEM;
-        stream->hasher = hasher_form(0);
+        stream->hasher = xxh_form(0);
         stream->state = stream->hasher->state_new();
         if (!stream->state)
                 return -ENOMEM;

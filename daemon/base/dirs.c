@@ -4,7 +4,7 @@
 
 #include "base/dirs.h"
 
-int places_state_directory(char **ret) {
+int dirs_state_directory(char **ret) {
         const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
         int r;
 
@@ -19,7 +19,7 @@ int places_state_directory(char **ret) {
         return r < 0 ? -ENOMEM : 0;
 }
 
-int places_control_socket(char **ret) {
+int dirs_control_socket(char **ret) {
         const char *given = getenv("RUNTIME_DIRECTORY"), *xdg = getenv("XDG_RUNTIME_DIR");
         int r;
 

@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 /* $STATE_DIRECTORY, or /var/lib/shmstaged, or the user's own state directory: a new string. 0 or -ENOMEM. */
-int places_state_directory(char **ret);
+int dirs_state_directory(char **ret);
 
 /* "control" in $RUNTIME_DIRECTORY, or in /run/shmstaged, or in the user's own $XDG_RUNTIME_DIR/shmstaged: a new string. 0, -ENOMEM, or -ENOENT: an ordinary user without a runtime directory. */
-int places_control_socket(char **ret);
+int dirs_control_socket(char **ret);

@@ -27,7 +27,7 @@ static const struct { const char *name; uint64_t usec; } time_units[] = {
 };
 enum { N_PRINTED_TIME_UNITS = 6 };
 
-uint64_t amount_bytes(Amount amount, uint64_t ram, uint64_t automatic) {
+uint64_t quantity_amount_bytes(Amount amount, uint64_t ram, uint64_t automatic) {
         switch (amount.kind) {
         case AMOUNT_AUTO:
                 return automatic;
@@ -224,6 +224,6 @@ void quantity_print_delete_limit(DeleteLimit limit, FILE *out) {
                 (void) fprintf(out, "%u %u%%", limit.names, limit.percent);
 }
 
-bool delete_limit_equal(DeleteLimit a, DeleteLimit b) {
+bool quantity_delete_limit_equal(DeleteLimit a, DeleteLimit b) {
         return a.off == b.off && a.names == b.names && a.percent == b.percent;
 }

@@ -26,7 +26,7 @@ typedef struct Amount {
 } Amount;
 
 /* The bytes an Amount means on a machine with @ram bytes. AMOUNT_AUTO gives @automatic. */
-uint64_t amount_bytes(Amount amount, uint64_t ram, uint64_t automatic);
+uint64_t quantity_amount_bytes(Amount amount, uint64_t ram, uint64_t automatic);
 
 /* The digits at *@text as a number; moves the pointer behind them. */
 bool quantity_take_number(const char **text, uint64_t *ret);
@@ -50,4 +50,4 @@ void quantity_print_span(uint64_t usec, FILE *out);
 /* "3 25%", in either order, or "off". Whole numbers; the percentage up to 100. */
 bool quantity_parse_delete_limit(const char *text, DeleteLimit *ret);
 void quantity_print_delete_limit(DeleteLimit limit, FILE *out);
-bool delete_limit_equal(DeleteLimit a, DeleteLimit b);
+bool quantity_delete_limit_equal(DeleteLimit a, DeleteLimit b);

@@ -9,23 +9,23 @@
 
 #include "base/xxh.h"
 
-#if defined(HASHER_AVX512)
-#define FORM hasher_avx512
-#elif defined(HASHER_AVX2)
-#define FORM hasher_avx2
+#if defined(XXH_FORM_AVX512)
+#define FORM xxh_avx512
+#elif defined(XXH_FORM_AVX2)
+#define FORM xxh_avx2
 #else
-#define FORM hasher_plain
-#define HASHER_PLAIN
+#define FORM xxh_plain
+#define XXH_FORM_PLAIN
 #endif
 
-#ifndef HASHER_PLAIN
+#ifndef XXH_FORM_PLAIN
 #define XXH_INLINE_ALL
 #define XXH_PREFETCH_DIST 2048
 #endif
 
 #include <xxhash.h>
 
-extern const Hasher FORM;
+extern const XxhForm FORM;
 
 static void *state_new(void) {
         return XXH3_createState();
@@ -43,31 +43,31 @@ static void update(void *state, const void *data, size_t length) {
         (void) XXH3_128bits_update(state, data, length);
 }
 
-static void get(const void *state, uint8_t bytes[static HASHER_BYTES]) {
+static void get(const void *state, uint8_t bytes[static XXH_FORM_BYTES]) {
         XXH128_canonical_t canonical;
 
         XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
-        memcpy(bytes, canonical.digest, HASHER_BYTES);
+        memcpy(bytes, canonical.digest, XXH_FORM_BYTES);
 }
 
-const Hasher FORM = { .state_new = state_new, .state_free = state_free, .reset = reset, .update = update, .get = get };
+const XxhForm FORM = { .state_new = state_new, .state_free = state_free, .reset = reset, .update = update, .get = get };
 
-#ifdef HASHER_PLAIN
-#ifdef HAVE_WIDE_HASHERS
-extern const Hasher hasher_avx2, hasher_avx512;
+#ifdef XXH_FORM_PLAIN
+#ifdef HAVE_WIDE_XXH
+extern const XxhForm xxh_avx2, xxh_avx512;
 #endif
 
-const Hasher *hasher_form(size_t index) {
-        const Hasher *forms[3] = {};
+const XxhForm *xxh_form(size_t index) {
+        const XxhForm *forms[3] = {};
         size_t n = 0;
 
-#ifdef HAVE_WIDE_HASHERS
+#ifdef HAVE_WIDE_XXH
         if (__builtin_cpu_supports("avx512f"))
-                forms[n++] = &hasher_avx512;
+                forms[n++] = &xxh_avx512;
         if (__builtin_cpu_supports("avx2"))
-                forms[n++] = &hasher_avx2;
+                forms[n++] = &xxh_avx2;
 #endif
-        forms[n++] = &hasher_plain;
+        forms[n++] = &xxh_plain;
         return index < n ? forms[index] : NULL;
 }
 #endif

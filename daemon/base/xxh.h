@@ -6,15 +6,15 @@
 
 #include "base/base.h"
 
-enum { HASHER_BYTES = 16 };
+enum { XXH_FORM_BYTES = 16 };
 
-typedef struct Hasher {
+typedef struct XxhForm {
         void *(*state_new)(void); /* NULL: no memory */
         void (*state_free)(void *state);
         void (*reset)(void *state);
         void (*update)(void *state, const void *data, size_t length);
-        void (*get)(const void *state, uint8_t bytes[static HASHER_BYTES]); /* the canonical form, big-endian */
-} Hasher;
+        void (*get)(const void *state, uint8_t bytes[static XXH_FORM_BYTES]); /* the canonical form, big-endian */
+} XxhForm;
 
 /* The fastest form first; NULL after the last. */
-const Hasher *hasher_form(size_t index);
+const XxhForm *xxh_form(size_t index);

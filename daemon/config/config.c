@@ -70,14 +70,14 @@ static const void *const_field_of(const void *object, const ConfigRow *row) {
         return (const char *) object + row->offset;
 }
 
-void mirror_config_done(MirrorConfig *mirror) {
+void config_mirror_done(MirrorConfig *mirror) {
         FOREACH_ROW(row, "Mirror")
                 field_done(row->type->storage, field_of(mirror, row));
         free(mirror->name);
         mirror->name = NULL;
 }
 
-int mirror_config_copy(const MirrorConfig *from, MirrorConfig *to) {
+int config_mirror_copy(const MirrorConfig *from, MirrorConfig *to) {
         MirrorConfig copy = { .name = strdup(from->name) };
         int r = copy.name ? 0 : -ENOMEM;
 
@@ -85,13 +85,13 @@ int mirror_config_copy(const MirrorConfig *from, MirrorConfig *to) {
                 if (r == 0)
                         r = field_copy(row->type->storage, const_field_of(from, row), field_of(&copy, row));
         if (r < 0)
-                mirror_config_done(&copy);
+                config_mirror_done(&copy);
         else
                 *to = copy;
         return r;
 }
 
-bool mirror_config_equal(const MirrorConfig *a, const MirrorConfig *b) {
+bool config_mirror_equal(const MirrorConfig *a, const MirrorConfig *b) {
         FOREACH_ROW(row, "Mirror")
                 if (!field_equal(row->type->storage, const_field_of(a, row), const_field_of(b, row)))
                         return false;
@@ -102,7 +102,7 @@ Config *config_free(Config *config) {
         if (!config)
                 return NULL;
         for (size_t i = 0; i < config->n_mirrors; i++)
-                mirror_config_done(&config->mirrors[i]);
+                config_mirror_done(&config->mirrors[i]);
         free(config->mirrors);
         for (size_t i = 0; i < config->n_notes; i++) {
                 free(config->notes[i].file);

@@ -81,9 +81,9 @@ DEFINE_CLEANUP(Config, config_free)
 const MirrorConfig *config_find_mirror(const Config *config, const char *name);
 
 /* A deep copy, so that a mirror can outlive the Config it came from. */
-int mirror_config_copy(const MirrorConfig *from, MirrorConfig *to);
-void mirror_config_done(MirrorConfig *mirror);
-bool mirror_config_equal(const MirrorConfig *a, const MirrorConfig *b);
+int config_mirror_copy(const MirrorConfig *from, MirrorConfig *to);
+void config_mirror_done(MirrorConfig *mirror);
+bool config_mirror_equal(const MirrorConfig *a, const MirrorConfig *b);
 
 /* Writes the effective configuration as a file that config_load() accepts and reads back equal. */
 int config_print(const Config *config, FILE *out);

@@ -34,7 +34,7 @@ bool field_equal(FieldKind kind, const void *a, const void *b) {
         case FIELD_LIST:
                 return strv_equal(*(char **const *) a, *(char **const *) b);
         case FIELD_DELETE_LIMIT:
-                return delete_limit_equal(*(const DeleteLimit *) a, *(const DeleteLimit *) b);
+                return quantity_delete_limit_equal(*(const DeleteLimit *) a, *(const DeleteLimit *) b);
         }
         return false;
 }

@@ -145,7 +145,7 @@ static int check_plain(int fd) {
         return -EINVAL;
 }
 
-int config_file_read(const char *path, bool only_plain, char **ret, size_t *ret_length) {
+int config_files_read(const char *path, bool only_plain, char **ret, size_t *ret_length) {
         _cleanup_(close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_plain ? O_NONBLOCK : 0));
         _cleanup_(freep) char *content = NULL;
         size_t length = 0, size = 0;

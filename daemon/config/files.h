@@ -14,6 +14,6 @@ int config_files_find(const char *root, char ***ret);
 
 /* The content, with room for a terminator behind it. @only_plain refuses, with -EINVAL, what is neither a regular file
  * nor /dev/null, so that a fifo in a drop-in directory cannot stop us. More than CONFIG_FILE_MAX bytes: -EFBIG. */
-int config_file_read(const char *path, bool only_plain, char **ret, size_t *ret_length);
+int config_files_read(const char *path, bool only_plain, char **ret, size_t *ret_length);
 
 #define CONFIG_FILE_MAX MIB

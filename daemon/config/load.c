@@ -21,21 +21,21 @@
 #define NOTES_PER_FILE_MAX 50
 
 /* Where something was set; "order" counts over all files, to tell which of two came later. */
-typedef struct Place {
+typedef struct Location {
         const char *file; /* borrowed from Config.files; NULL for a default */
         unsigned line;
         unsigned order;
-} Place;
+} Location;
 
 /* Beside each of Config.mirrors: where its section began, and where its paths were set last. */
 typedef struct Origin {
-        Place section, source, target;
+        Location section, source, target;
 } Origin;
 
 typedef struct Loader {
         Config *config;
         Origin *origins;
-        Place metrics_file;    /* where it was set last */
+        Location metrics_file;    /* where it was set last */
         const char *file;      /* that is being read; borrowed from Config.files */
         size_t file_notes;     /* made for it */
         unsigned order;        /* of the line that is being read */
@@ -116,7 +116,7 @@ static int grow_mirrors(Loader *loader) {
         return 0;
 }
 
-static int add_mirror(Loader *loader, const char *name, Place place) {
+static int add_mirror(Loader *loader, const char *name, Location place) {
         Config *config = loader->config;
         MirrorConfig mirror = { .name = strdup(name) };
         int r = mirror.name ? set_defaults("Mirror", &mirror) : -ENOMEM;
@@ -124,7 +124,7 @@ static int add_mirror(Loader *loader, const char *name, Place place) {
         if (r == 0)
                 r = grow_mirrors(loader);
         if (r < 0) {
-                mirror_config_done(&mirror);
+                config_mirror_done(&mirror);
                 return r;
         }
         loader->origins[config->n_mirrors] = (Origin){ .section = place };
@@ -157,7 +157,7 @@ static int enter_mirror(Loader *loader, const IniItem *item, const char *name) {
                         return 0;
                 }
         if (config->n_mirrors < MIRRORS_MAX)
-                return add_mirror(loader, name, (Place){ loader->file, item->line, loader->order });
+                return add_mirror(loader, name, (Location){ loader->file, item->line, loader->order });
         loader->section = NULL;
         return add_note(loader, true, loader->file, item->line, "[%s]: there can be at most %d mirrors", item->name,
                         MIRRORS_MAX);
@@ -196,7 +196,7 @@ static int unknown_key(Loader *loader, const IniItem *item) {
 }
 
 static void remember_place(Loader *loader, const ConfigRow *row, unsigned line) {
-        Place place = { loader->file, line, loader->order };
+        Location place = { loader->file, line, loader->order };
 
         if (strcmp(row->section, "Mirror") != 0) {
                 if (row->offset == offsetof(Config, metrics_file))
@@ -265,7 +265,7 @@ static int load_file(Loader *loader, const char *path, bool only_plain) {
         _cleanup_(freep) char *text = NULL;
         char *copy;
         size_t length;
-        int r = config_file_read(path, only_plain, &text, &length);
+        int r = config_files_read(path, only_plain, &text, &length);
 
         if (r < 0)
                 return r;
@@ -311,13 +311,13 @@ static int load_lookup(Loader *loader, const char *root, const char **reterr_wha
 /* One path of one mirror, for the comparison of two. */
 typedef struct Setting {
         const char *key, *path, *mirror;
-        Place place;
+        Location place;
 } Setting;
 
 static Setting setting_of(const Loader *loader, size_t i, bool target) {
         const MirrorConfig *mirror = &loader->config->mirrors[i];
         const Origin *origin = &loader->origins[i];
-        Place place = target ? origin->target : origin->source;
+        Location place = target ? origin->target : origin->source;
 
         return (Setting){
                 .key = target ? "Target" : "Source",
@@ -414,7 +414,7 @@ int config_load(const char *file, const char *root, Config **ret, const char **r
         if (r == 0)
                 r = file ? load_file(&loader, file, false) : load_lookup(&loader, root, &what);
         if (r == 0 && config->n_mirrors == 0)
-                r = add_mirror(&loader, "models", (Place){ 0 });
+                r = add_mirror(&loader, "models", (Location){ 0 });
         if (r == 0 && config->n_errors == 0) /* a path that is wrong says nothing about others */
                 r = check_paths(&loader);
         if (r == 0 && !config->files)

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-char *config_note_text(const ConfigNote *note) {
+char *config_notes_text(const ConfigNote *note) {
         char *text;
         int r;
 
@@ -17,16 +17,16 @@ char *config_note_text(const ConfigNote *note) {
         return r < 0 ? NULL : text;
 }
 
-bool config_log_notes(const Config *config) {
+bool config_notes_log(const Config *config) {
         for (size_t i = 0; i < config->n_notes; i++) {
-                _cleanup_(freep) char *text = config_note_text(&config->notes[i]);
+                _cleanup_(freep) char *text = config_notes_text(&config->notes[i]);
 
                 log_event(config->notes[i].error ? LOG_ERR : LOG_WARNING, NULL, "%s", text ? text : config->notes[i].text);
         }
         return config->n_errors == 0;
 }
 
-int config_log_load(const char *file, const char *root, Config **ret) {
+int config_notes_load(const char *file, const char *root, Config **ret) {
         _cleanup_(config_freep) Config *config = NULL;
         const char *what = "read";
         int r = config_load(file, root, &config, &what);
@@ -38,7 +38,7 @@ int config_log_load(const char *file, const char *root, Config **ret) {
                         log_error("Failed to %s: %s", what, strerror(-r));
                 return r;
         }
-        if (!config_log_notes(config))
+        if (!config_notes_log(config))
                 return -EINVAL;
         *ret = TAKE_PTR(config);
         return 0;

@@ -7,10 +7,10 @@
 #include "config/config.h"
 
 /* One of them as a line, with its file: a new string, NULL on ENOMEM. */
-char *config_note_text(const ConfigNote *note);
+char *config_notes_text(const ConfigNote *note);
 
 /* All errors and warnings. Returns true if the configuration can be used. */
-bool config_log_notes(const Config *config);
+bool config_notes_log(const Config *config);
 
 /* Loads as config_load() does and tells what went wrong. 0, or a negative errno: -EINVAL if what the files say cannot be used. */
-int config_log_load(const char *file, const char *root, Config **ret);
+int config_notes_load(const char *file, const char *root, Config **ret);

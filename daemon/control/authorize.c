@@ -17,14 +17,14 @@ enum { QUESTIONS_MAX = 32, QUESTIONS_PER_CALLER = 4, WHO_MAX = 96 };
 typedef struct Question Question;
 
 struct Question {
-        ControlRights *rights;
+        ControlAuthorize *rights;
         Question *next; /* ControlRights.first */
         sd_bus_message *call;
         sd_bus_slot *slot;
         uint32_t uid, pid; /* of the caller, when the bus has told */
 };
 
-struct ControlRights {
+struct ControlAuthorize {
         Question *first;
         void (*allowed)(sd_bus_message *call, const char *who, void *userdata);
         void *userdata;
@@ -149,7 +149,7 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
         return 0;
 }
 
-static int ask_bus(ControlRights *rights, sd_bus_message *call) {
+static int ask_bus(ControlAuthorize *rights, sd_bus_message *call) {
         const char *sender = sd_bus_message_get_sender(call);
         size_t n = 0, own = 0;
         Question *question;
@@ -175,7 +175,7 @@ static int ask_bus(ControlRights *rights, sd_bus_message *call) {
         return r;
 }
 
-int controlrights_ask(ControlRights *rights, sd_bus_message *call, const struct ucred *peer) {
+int control_authorize_request(ControlAuthorize *rights, sd_bus_message *call, const struct ucred *peer) {
         char who[WHO_MAX];
 
         if (!peer)
@@ -187,7 +187,7 @@ int controlrights_ask(ControlRights *rights, sd_bus_message *call, const struct 
         return 1;
 }
 
-void controlrights_forget(ControlRights *rights, sd_bus *bus) {
+void control_authorize_forget(ControlAuthorize *rights, sd_bus *bus) {
         for (Question *question = rights->first, *next; question; question = next) {
                 next = question->next;
                 if (sd_bus_message_get_bus(question->call) == bus)
@@ -195,17 +195,17 @@ void controlrights_forget(ControlRights *rights, sd_bus *bus) {
         }
 }
 
-int controlrights_new(ControlRights **ret, void (*allowed)(sd_bus_message *call, const char *who, void *userdata), void *userdata) {
-        ControlRights *rights = calloc(1, sizeof(*rights));
+int control_authorize_new(ControlAuthorize **ret, void (*allowed)(sd_bus_message *call, const char *who, void *userdata), void *userdata) {
+        ControlAuthorize *rights = calloc(1, sizeof(*rights));
 
         if (!rights)
                 return -ENOMEM;
-        *rights = (ControlRights){ .allowed = allowed, .userdata = userdata };
+        *rights = (ControlAuthorize){ .allowed = allowed, .userdata = userdata };
         *ret = rights;
         return 0;
 }
 
-ControlRights *controlrights_free(ControlRights *rights) {
+ControlAuthorize *control_authorize_free(ControlAuthorize *rights) {
         if (!rights)
                 return NULL;
         while (rights->first)

@@ -27,12 +27,12 @@ enum {
 typedef struct Peer Peer;
 
 struct Peer {
-        ControlPeers *peers;
+        ControlClients *peers;
         Peer *next; /* ControlPeers.first */
         sd_bus *bus;
         int fd;                    /* the client's socket; owned by the bus */
         int pipefd;                /* what sd-bus reads comes in here */
-        ControlWire wire;
+        ControlFraming wire;
         struct ucred who;
         sd_event_source *source;
         uint64_t heard_usec;       /* of its last call; of its coming, before the first */
@@ -41,8 +41,8 @@ struct Peer {
         bool over;                 /* to be let go of */
 };
 
-struct ControlPeers {
-        ControlPeersOptions options;
+struct ControlClients {
+        ControlClientsOptions options;
         void (*emit)(sd_bus *bus, void *userdata);
         Peer *first;
         size_t n;
@@ -51,7 +51,7 @@ struct ControlPeers {
         sd_event_source *door, *timer, *broom;
 };
 
-static uint64_t now_of(ControlPeers *peers) {
+static uint64_t now_of(ControlClients *peers) {
         uint64_t now = 0;
 
         (void) sd_event_now(peers->options.event, CLOCK_MONOTONIC, &now); /* fails for a loop that is gone, which calls nobody */
@@ -72,7 +72,7 @@ static Peer *peer_free(Peer *peer) {
         return NULL;
 }
 
-static void let_go(ControlPeers *peers, Peer *peer) {
+static void let_go(ControlClients *peers, Peer *peer) {
         Peer **link = &peers->first;
 
         while (*link != peer)
@@ -131,7 +131,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *use
         if (events & EPOLLOUT)
                 r = process(peer);
         if (r == 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && queued(peer) == 0) {
-                r = controlwire_pump(&peer->wire, fd, peer->pipefd);
+                r = control_framing_pump(&peer->wire, fd, peer->pipefd);
                 if (r > 0)
                         r = process(peer);
         } else if (r == 0 && (events & (EPOLLHUP | EPOLLERR)))
@@ -167,7 +167,7 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *err
         return 0;
 }
 
-static int peer_new(Peer **ret, ControlPeers *peers, int *fd, const struct ucred *who) {
+static int peer_new(Peer **ret, ControlClients *peers, int *fd, const struct ucred *who) {
         Peer *peer = calloc(1, sizeof(*peer));
         int pipefds[2] = { -1, -1 }, size = SEND_BUFFER, r;
 
@@ -208,7 +208,7 @@ static int peer_new(Peer **ret, ControlPeers *peers, int *fd, const struct ucred
 }
 
 /* The one that has been quiet the longest: of @uid's own, or of anybody's, but of the trusted ones only for their like, and others before them. */
-static Peer *find_quiet(ControlPeers *peers, uid_t uid, bool anybody) {
+static Peer *find_quiet(ControlClients *peers, uid_t uid, bool anybody) {
         uint64_t now = now_of(peers);
         Peer *found = NULL;
 
@@ -223,7 +223,7 @@ static Peer *find_quiet(ControlPeers *peers, uid_t uid, bool anybody) {
 }
 
 /* False if there is no room for another one of @uid. Who has none yet takes the place of a stranger, so a few users cannot keep out the rest. */
-static bool make_room(ControlPeers *peers, uid_t uid) {
+static bool make_room(ControlClients *peers, uid_t uid) {
         bool trusted = is_trusted(uid);
         size_t own = 0, strangers = 0;
         Peer *quiet;
@@ -232,7 +232,7 @@ static bool make_room(ControlPeers *peers, uid_t uid) {
                 own += peer->who.uid == uid;
                 strangers += !is_trusted(peer->who.uid);
         }
-        if (peers->n < CONTROLPEERS_MAX && (trusted || (own < CONTROLPEERS_PER_USER && strangers < CONTROLPEERS_MAX - CONTROLPEERS_RESERVED)))
+        if (peers->n < CONTROL_CLIENTS_MAX && (trusted || (own < CONTROL_CLIENTS_PER_USER && strangers < CONTROL_CLIENTS_MAX - CONTROL_CLIENTS_RESERVED)))
                 return true;
         quiet = find_quiet(peers, uid, trusted || own == 0);
         if (quiet)
@@ -240,7 +240,7 @@ static bool make_room(ControlPeers *peers, uid_t uid) {
         return quiet;
 }
 
-static void set_timer(ControlPeers *peers, uint64_t usec) {
+static void set_timer(ControlClients *peers, uint64_t usec) {
         uint64_t due;
 
         if (sd_event_source_get_time(peers->timer, &due) >= 0 && sd_event_source_get_enabled(peers->timer, NULL) > 0 && due <= usec)
@@ -249,7 +249,7 @@ static void set_timer(ControlPeers *peers, uint64_t usec) {
         (void) sd_event_source_set_enabled(peers->timer, SD_EVENT_ONESHOT);
 }
 
-static int admit(ControlPeers *peers, int *fd) {
+static int admit(ControlClients *peers, int *fd) {
         struct ucred who;
         socklen_t length = sizeof(who);
         Peer *peer;
@@ -270,7 +270,7 @@ static int admit(ControlPeers *peers, int *fd) {
 }
 
 static int on_door(sd_event_source *source, int listenfd, uint32_t events, void *userdata) {
-        ControlPeers *peers = userdata;
+        ControlClients *peers = userdata;
 
         (void) events;
         for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
@@ -291,7 +291,7 @@ static int on_door(sd_event_source *source, int listenfd, uint32_t events, void 
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        ControlPeers *peers = userdata;
+        ControlClients *peers = userdata;
         uint64_t now = now_of(peers), next = UINT64_MAX;
 
         (void) source;
@@ -312,7 +312,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int on_broom(sd_event_source *source, void *userdata) {
-        ControlPeers *peers = userdata;
+        ControlClients *peers = userdata;
 
         (void) source;
         for (Peer *peer = peers->first, *following; peer; peer = following) {
@@ -323,8 +323,8 @@ static int on_broom(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-int controlpeers_new(ControlPeers **ret, const ControlPeersOptions *options) {
-        ControlPeers *peers = calloc(1, sizeof(*peers));
+int control_clients_new(ControlClients **ret, const ControlClientsOptions *options) {
+        ControlClients *peers = calloc(1, sizeof(*peers));
         int r;
 
         if (!peers)
@@ -342,14 +342,14 @@ int controlpeers_new(ControlPeers **ret, const ControlPeersOptions *options) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(peers->broom, SD_EVENT_OFF);
         if (r < 0) {
-                (void) controlpeers_free(peers);
+                (void) control_clients_free(peers);
                 return r;
         }
         *ret = peers;
         return 0;
 }
 
-ControlPeers *controlpeers_free(ControlPeers *peers) {
+ControlClients *control_clients_free(ControlClients *peers) {
         if (!peers)
                 return NULL;
         while (peers->first)
@@ -361,22 +361,22 @@ ControlPeers *controlpeers_free(ControlPeers *peers) {
         return NULL;
 }
 
-const struct ucred *controlpeers_find(const ControlPeers *peers, sd_bus *bus) {
+const struct ucred *control_clients_find(const ControlClients *peers, sd_bus *bus) {
         for (Peer *peer = peers ? peers->first : NULL; peer; peer = peer->next)
                 if (peer->bus == bus)
                         return &peer->who;
         return NULL;
 }
 
-bool controlpeers_is_trusted(const struct ucred *who) {
+bool control_clients_is_trusted(const struct ucred *who) {
         return is_trusted(who->uid);
 }
 
-size_t controlpeers_count(const ControlPeers *peers) {
+size_t control_clients_count(const ControlClients *peers) {
         return peers ? peers->n : 0;
 }
 
-void controlpeers_emit(ControlPeers *peers, void (*emit)(sd_bus *bus, void *userdata)) {
+void control_clients_emit(ControlClients *peers, void (*emit)(sd_bus *bus, void *userdata)) {
         if (!peers)
                 return;
         peers->emit = emit;
@@ -389,7 +389,7 @@ void controlpeers_emit(ControlPeers *peers, void (*emit)(sd_bus *bus, void *user
         }
 }
 
-void controlpeers_send(ControlPeers *peers, void (*send)(sd_bus *bus, const void *what), const void *what) {
+void control_clients_send(ControlClients *peers, void (*send)(sd_bus *bus, const void *what), const void *what) {
         for (Peer *peer = peers ? peers->first : NULL; peer; peer = peer->next) {
                 if (!peer->spoken || peer->over)
                         continue;
@@ -400,7 +400,7 @@ void controlpeers_send(ControlPeers *peers, void (*send)(sd_bus *bus, const void
         }
 }
 
-void controlpeers_attend(ControlPeers *peers) {
+void control_clients_serve(ControlClients *peers) {
         for (Peer *peer = peers ? peers->first : NULL; peer; peer = peer->next)
                 if (!peer->over)
                         listen_to(peer);

@@ -32,7 +32,7 @@ enum { ALL_PROPERTIES = (1 << PROPERTIES) - 1 };
 struct Control {
         ControlObject object;  /* first, for again() */
         ControlSocket socket;
-        ControlBus *bus;
+        ControlSystemBus *bus;
         sd_event_source *timer;
         uint64_t passed_usec;  /* when the last pass began */
         ControlFacts facts;    /* what was told last */
@@ -73,11 +73,11 @@ static void emit_to(sd_bus *bus, void *userdata) {
                         names[n++] = (char *) property_names[i]; /* they are only read */
         if (n > 0)
                 (void) sd_bus_emit_properties_changed_strv(bus, CONTROL_PATH, CONTROL_INTERFACE, names);
-        controljobs_emit(control->object.jobs, bus);
+        control_jobs_emit(control->object.jobs, bus);
 }
 
 static sd_bus *bus_for_signals(const Control *control) {
-        sd_bus *bus = controlbus_get(control->bus);
+        sd_bus *bus = control_system_bus_get(control->bus);
         uint64_t n = 0;
 
         return bus && sd_bus_get_n_queued_write(bus, &n) >= 0 && n <= BUS_WAITING_MAX ? bus : NULL;
@@ -89,9 +89,9 @@ static void send_removed(sd_bus *bus, const void *what) {
         int r = sd_bus_message_new_signal(bus, &message, CONTROL_PATH, CONTROL_INTERFACE, "JobRemoved");
 
         if (r >= 0)
-                r = sd_bus_message_append(message, "uos", controljob_id(job), controljob_path(job), controljob_result(job));
+                r = sd_bus_message_append(message, "uos", control_job_id(job), control_job_path(job), control_job_result(job));
         if (r >= 0)
-                r = controlstatus_append_texts(message, controljob_report(job));
+                r = control_status_append_texts(message, control_job_report(job));
         if (r >= 0)
                 (void) sd_bus_send(bus, message, NULL);
 }
@@ -100,17 +100,17 @@ static void on_job_ended(const ControlJob *job, void *userdata) {
         Control *control = userdata;
         sd_bus *bus = bus_for_signals(control);
 
-        controlpeers_send(control->object.peers, send_removed, job);
+        control_clients_send(control->object.peers, send_removed, job);
         if (bus)
                 send_removed(bus, job);
 }
 
-static int list_mirrors(const Roster *roster, char ***ret) {
+static int list_mirrors(const Mirrors *mirrors, char ***ret) {
         _cleanup_(strv_freep) char **names = NULL;
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < roster->n; i++) {
-                char *name = strdup(mirror_config(roster->mirrors[i])->name);
+        for (size_t i = 0; r == 0 && i < mirrors->n; i++) {
+                char *name = strdup(mirror_config(mirrors->mirrors[i])->name);
 
                 r = name ? strv_take(&names, name) : -ENOMEM;
         }
@@ -123,18 +123,18 @@ static int list_mirrors(const Roster *roster, char ***ret) {
 static int compare(Control *control, const ControlState *state, unsigned *ret) {
         _cleanup_(strv_freep) char **mirrors = NULL;
         _cleanup_(freep) char *text = state->text ? strdup(state->text) : NULL;
-        const ControlFacts *told = &control->facts;
+        const ControlFacts *log_once = &control->facts;
         ControlFacts now;
-        int r = controlobject_facts(&control->object, &now);
+        int r = control_object_facts(&control->object, &now);
 
         if (r == 0)
-                r = list_mirrors(control->object.options.roster, &mirrors);
+                r = list_mirrors(control->object.options.mirrors, &mirrors);
         if (r < 0)
                 return r;
-        *ret = (unsigned) !string_equal(now.state, told->state) << STATE | (unsigned) !string_equal(text, control->text) << STATUS_TEXT |
-               (unsigned) (now.ready != told->ready) << READY | (unsigned) (now.degraded != told->degraded) << DEGRADED |
-               (unsigned) !strv_equal(mirrors, control->mirrors) << MIRRORS | (unsigned) (now.files != told->files) << FILES | (unsigned) (now.bytes != told->bytes) << BYTES |
-               (unsigned) (now.unsaved != told->unsaved) << UNSAVED_FILES | (unsigned) (now.unsaved_bytes != told->unsaved_bytes) << UNSAVED_BYTES;
+        *ret = (unsigned) !string_equal(now.state, log_once->state) << STATE | (unsigned) !string_equal(text, control->text) << STATUS_TEXT |
+               (unsigned) (now.ready != log_once->ready) << READY | (unsigned) (now.degraded != log_once->degraded) << DEGRADED |
+               (unsigned) !strv_equal(mirrors, control->mirrors) << MIRRORS | (unsigned) (now.files != log_once->files) << FILES | (unsigned) (now.bytes != log_once->bytes) << BYTES |
+               (unsigned) (now.unsaved != log_once->unsaved) << UNSAVED_FILES | (unsigned) (now.unsaved_bytes != log_once->unsaved_bytes) << UNSAVED_BYTES;
         control->facts = now;
         free(control->text);
         control->text = TAKE_PTR(text);
@@ -147,7 +147,7 @@ static void tell(Control *control, unsigned changed) {
         sd_bus *bus = bus_for_signals(control);
 
         control->changed = changed;
-        controlpeers_emit(control->object.peers, emit_to);
+        control_clients_emit(control->object.peers, emit_to);
         if (bus)
                 emit_to(bus, control);
         control->changed = ALL_PROPERTIES;
@@ -156,17 +156,17 @@ static void tell(Control *control, unsigned changed) {
 /* What has changed is told; what has come about is answered. */
 static void pass(Control *control) {
         ControlState state = state_of(control);
-        RosterState roster = roster_state(control->object.options.roster);
+        MirrorsState mirrors = mirrors_state(control->object.options.mirrors);
         unsigned changed = 0, running;
         bool late;
 
-        running = controljobs_update(control->object.jobs, &state, roster.failed);
-        if (compare(control, &state, &changed) == 0 && (changed != 0 || controljobs_have_changed(control->object.jobs)))
+        running = control_jobs_update(control->object.jobs, &state, mirrors.failed);
+        if (compare(control, &state, &changed) == 0 && (changed != 0 || control_jobs_have_changed(control->object.jobs)))
                 tell(control, changed);
-        controljobs_reap(control->object.jobs, on_job_ended, control);
-        late = controlwaits_update(control->object.waits, &state, roster.failed);
-        controlpeers_attend(control->object.peers);
-        if (running > 0 || late || (!roster.settled && controlwaits_count(control->object.waits) > 0))
+        control_jobs_collect(control->object.jobs, on_job_ended, control);
+        late = control_waits_update(control->object.waits, &state, mirrors.failed);
+        control_clients_serve(control->object.peers);
+        if (running > 0 || late || (!mirrors.settled && control_waits_count(control->object.waits) > 0))
                 schedule(control, PROGRESS_USEC);
 }
 
@@ -181,7 +181,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static bool is_anybody_there(const Control *control) {
-        return controlpeers_count(control->object.peers) > 0 || controlbus_get(control->bus) || controljobs_running(control->object.jobs) > 0;
+        return control_clients_count(control->object.peers) > 0 || control_system_bus_get(control->bus) || control_jobs_running(control->object.jobs) > 0;
 }
 
 void control_update(Control *control) {
@@ -191,24 +191,24 @@ void control_update(Control *control) {
 
 void control_retry(Control *control) {
         if (control)
-                controlbus_retry(control->bus);
+                control_system_bus_retry(control->bus);
 }
 
 static int dress(sd_bus *bus, void *userdata) {
-        return controlobject_dress(userdata, bus);
+        return control_object_add(userdata, bus);
 }
 
 static bool waits(sd_bus *bus, void *userdata) {
         const ControlObject *object = userdata;
 
-        return controlwaits_count_of(object->waits, bus) > 0;
+        return control_waits_count_of(object->waits, bus) > 0;
 }
 
 static void on_left(sd_bus *bus, void *userdata) {
         ControlObject *object = userdata;
 
-        controlwaits_forget(object->waits, bus);
-        controlrights_forget(object->rights, bus);
+        control_waits_forget(object->waits, bus);
+        control_authorize_forget(object->rights, bus);
 }
 
 /* The daemon does without it; why there is none is told once. */
@@ -216,23 +216,23 @@ static int open_door(Control *control) {
         _cleanup_(freep) char *path = NULL;
         char escaped[TEXT_PATH_MAX];
         const char *what = "find the runtime directory";
-        int r = places_control_socket(&path);
+        int r = dirs_control_socket(&path);
 
         if (r == -ENOENT) {
                 log_info("There is no control socket: XDG_RUNTIME_DIR= is not set");
                 return 0;
         }
         if (r == 0)
-                r = controlsocket_listen(&control->socket, path, &what);
-        if (r == CONTROLSOCKET_TAKEN)
+                r = control_socket_listen(&control->socket, path, &what);
+        if (r == CONTROL_SOCKET_TAKEN)
                 log_warning("Another program answers on the control socket '%s': this daemon goes without one. Is another shmstaged running?", text_path(escaped, path));
-        else if (r == CONTROLSOCKET_STRANGE)
+        else if (r == CONTROL_SOCKET_STRANGE)
                 log_warning("'%s' is no socket and is left alone: this daemon goes without a control socket. Remove it and restart", text_path(escaped, path));
         else if (r < 0 && path)
                 log_warning("Failed to %s '%s': %s. This daemon goes without one", what, text_path(escaped, path), strerror(-r));
         if (r != 0)
                 return r < 0 && !path ? r : 0;
-        return controlpeers_new(&control->object.peers, &(ControlPeersOptions){ .event = control->object.options.event, .listenfd = control->socket.fd, .dress = dress, .waits = waits,
+        return control_clients_new(&control->object.peers, &(ControlClientsOptions){ .event = control->object.options.event, .listenfd = control->socket.fd, .dress = dress, .waits = waits,
                                 .left = on_left, .userdata = &control->object });
 }
 
@@ -240,7 +240,7 @@ static int open_door(Control *control) {
 static int open_bus(Control *control) {
         if (geteuid() != 0)
                 return 0;
-        return controlbus_new(&control->bus, &(ControlBusOptions){ .event = control->object.options.event, .dress = dress, .left = on_left, .userdata = &control->object });
+        return control_system_bus_new(&control->bus, &(ControlSystemBusOptions){ .event = control->object.options.event, .dress = dress, .left = on_left, .userdata = &control->object });
 }
 
 int control_new(Control **ret, const ControlOptions *options) {
@@ -252,13 +252,13 @@ int control_new(Control **ret, const ControlOptions *options) {
                 return -ENOMEM;
         (void) clock_gettime(CLOCK_MONOTONIC, &now);
         control->object = (ControlObject){ .options = *options, .begun_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000, .again = again };
-        control->socket = (ControlSocket) CONTROLSOCKET_NONE;
+        control->socket = (ControlSocket) CONTROL_SOCKET_NONE;
         control->changed = ALL_PROPERTIES;
-        r = controljobs_new(&control->object.jobs, options->roster);
+        r = control_jobs_new(&control->object.jobs, options->mirrors);
         if (r == 0)
-                r = controlwaits_new(&control->object.waits, options->roster);
+                r = control_waits_new(&control->object.waits, options->mirrors);
         if (r == 0)
-                r = controlrights_new(&control->object.rights, controlchange_allowed, &control->object);
+                r = control_authorize_new(&control->object.rights, control_methods_allowed, &control->object);
         if (r == 0)
                 r = sd_event_add_time(options->event, &control->timer, CLOCK_MONOTONIC, 0, PASS_USEC / 2, on_timer, control);
         if (r >= 0)
@@ -278,13 +278,13 @@ Control *control_free(Control *control) {
                 return NULL;
         if (control->timer && is_anybody_there(control))
                 pass(control); /* how it ended */
-        control->object.peers = controlpeers_free(control->object.peers);
-        control->bus = controlbus_free(control->bus);
-        controlsocket_done(&control->socket);
+        control->object.peers = control_clients_free(control->object.peers);
+        control->bus = control_system_bus_free(control->bus);
+        control_socket_done(&control->socket);
         (void) sd_event_source_disable_unref(control->timer);
-        control->object.waits = controlwaits_free(control->object.waits);
-        control->object.rights = controlrights_free(control->object.rights);
-        control->object.jobs = controljobs_free(control->object.jobs);
+        control->object.waits = control_waits_free(control->object.waits);
+        control->object.rights = control_authorize_free(control->object.rights);
+        control->object.jobs = control_jobs_free(control->object.jobs);
         free(control->text);
         control->mirrors = strv_free(control->mirrors);
         free(control);

@@ -30,13 +30,13 @@ static int forward(int fd, const void *buffer, size_t size) {
 }
 
 /* A line may come in pieces, and what follows it may be a message already: it is looked at before it is taken. */
-static int pump_line(ControlWire *wire, int from, int to) {
+static int pump_line(ControlFraming *wire, int from, int to) {
         static const char begin[] = "BEGIN\r\n";
         size_t n;
         char *end;
         int r;
 
-        if (wire->n_held == sizeof(wire->held) || wire->lines == CONTROLWIRE_LINES_MAX)
+        if (wire->n_held == sizeof(wire->held) || wire->lines == CONTROL_FRAMING_LINES_MAX)
                 return -EBADMSG;
         r = receive(from, wire->held + wire->n_held, sizeof(wire->held) - wire->n_held, MSG_PEEK, &n);
         if (r < 0 || n == 0)
@@ -56,7 +56,7 @@ static int pump_line(ControlWire *wire, int from, int to) {
         wire->lines++;
         wire->begun = wire->n_held == sizeof(begin) - 1 && memcmp(wire->held, begin, sizeof(begin) - 1) == 0;
         wire->n_held = 0;
-        return CONTROLWIRE_WHOLE;
+        return CONTROL_FRAMING_WHOLE;
 }
 
 static uint64_t number_at(const unsigned char *head, size_t offset) {
@@ -73,13 +73,13 @@ static int measure(const unsigned char *head, size_t *ret_left) {
         if ((head[0] != 'l' && head[0] != 'B') || head[3] != 1)
                 return -EBADMSG;
         left = round_up(number_at(head, 12), 8) + number_at(head, 4);
-        if (left > CONTROLWIRE_MESSAGE_MAX - HEAD_SIZE)
+        if (left > CONTROL_FRAMING_MESSAGE_MAX - HEAD_SIZE)
                 return -EMSGSIZE;
         *ret_left = (size_t) left;
         return 0;
 }
 
-static int pump_head(ControlWire *wire, int from, int to) {
+static int pump_head(ControlFraming *wire, int from, int to) {
         size_t n;
         int r = receive(from, wire->held + wire->n_held, HEAD_SIZE - wire->n_held, 0, &n);
 
@@ -94,10 +94,10 @@ static int pump_head(ControlWire *wire, int from, int to) {
         if (r < 0)
                 return r;
         wire->n_held = 0;
-        return wire->left == 0 ? CONTROLWIRE_WHOLE : CONTROLWIRE_MOVED;
+        return wire->left == 0 ? CONTROL_FRAMING_WHOLE : CONTROL_FRAMING_MOVED;
 }
 
-static int pump_body(ControlWire *wire, int from, int to) {
+static int pump_body(ControlFraming *wire, int from, int to) {
         char buffer[16 * KIB];
         size_t n;
         int r = receive(from, buffer, MIN(sizeof(buffer), wire->left), 0, &n);
@@ -108,10 +108,10 @@ static int pump_body(ControlWire *wire, int from, int to) {
         if (r < 0)
                 return r;
         wire->left -= n;
-        return wire->left == 0 ? CONTROLWIRE_WHOLE : CONTROLWIRE_MOVED;
+        return wire->left == 0 ? CONTROL_FRAMING_WHOLE : CONTROL_FRAMING_MOVED;
 }
 
-int controlwire_pump(ControlWire *wire, int from, int to) {
+int control_framing_pump(ControlFraming *wire, int from, int to) {
         if (!wire->begun)
                 return pump_line(wire, from, to);
         return wire->left > 0 ? pump_body(wire, from, to) : pump_head(wire, from, to);

@@ -7,20 +7,20 @@
 #include "base/base.h"
 
 enum {
-        CONTROLWIRE_LINE_MAX = 256,
-        CONTROLWIRE_LINES_MAX = 16, /* clients need five at most */
-        CONTROLWIRE_MESSAGE_MAX = 1 << 20, /* bytes of one message: a thousand long names */
+        CONTROL_FRAMING_LINE_MAX = 256,
+        CONTROL_FRAMING_LINES_MAX = 16, /* clients need five at most */
+        CONTROL_FRAMING_MESSAGE_MAX = 1 << 20, /* bytes of one message: a thousand long names */
 };
 
-typedef struct ControlWire {
+typedef struct ControlFraming {
         bool begun;      /* the client has said BEGIN: messages follow */
         unsigned lines;  /* so far */
-        char held[CONTROLWIRE_LINE_MAX]; /* the line, or the head of the message, that is not whole yet */
+        char held[CONTROL_FRAMING_LINE_MAX]; /* the line, or the head of the message, that is not whole yet */
         size_t n_held;
         size_t left;     /* bytes of the message that are still to come */
-} ControlWire;
+} ControlFraming;
 
 /* Moves what is there from the socket to the pipe, which has to be empty, and stops where a line or a message ends. Descriptors that come with it are closed by the kernel. Positive:
- * CONTROLWIRE_MOVED, something is in the pipe; CONTROLWIRE_WHOLE, and with it a line or a message has ended. 0: nothing yet. -ECONNRESET: the client has gone; -EBADMSG: this is no D-Bus; -EMSGSIZE. */
-enum { CONTROLWIRE_MOVED = 1, CONTROLWIRE_WHOLE };
-int controlwire_pump(ControlWire *wire, int from, int to);
+ * CONTROL_FRAMING_MOVED, something is in the pipe; CONTROL_FRAMING_WHOLE, and with it a line or a message has ended. 0: nothing yet. -ECONNRESET: the client has gone; -EBADMSG: this is no D-Bus; -EMSGSIZE. */
+enum { CONTROL_FRAMING_MOVED = 1, CONTROL_FRAMING_WHOLE };
+int control_framing_pump(ControlFraming *wire, int from, int to);

@@ -10,12 +10,12 @@
 enum {
         RUNNING_MAX = 64,
         ENDED_KEPT = 16, /* for clients that come late */
-        PATH_SIZE = sizeof(CONTROLJOB_PATH) + 12,
+        PATH_SIZE = sizeof(CONTROL_JOB_PATH) + 12,
 };
 
 /* What one mirror has to do with it. */
 typedef struct Part {
-        Steer *steer;    /* NULL: it has refused */
+        Operation *operation;    /* NULL: it has refused */
         unsigned mirror; /* number: the mirror may be gone before the job */
         char *refusal;
 } Part;
@@ -33,18 +33,18 @@ struct ControlJob {
         Part *parts;
         size_t n_parts;
         unsigned reload;   /* 0: it is no reload */
-        bool changed;      /* since the last controljobs_reap() */
+        bool changed;      /* since the last control_jobs_collect() */
 };
 
 struct ControlJobs {
-        const Roster *roster; /* borrowed */
+        const Mirrors *mirrors; /* borrowed */
         ControlJob *first;
         unsigned last_id, n_running;
 };
 
 static void parts_free(ControlJob *job) {
         for (size_t i = 0; i < job->n_parts; i++) {
-                job->parts[i].steer = steer_free(job->parts[i].steer);
+                job->parts[i].operation = control_operation_free(job->parts[i].operation);
                 free(job->parts[i].refusal);
         }
         free(job->parts);
@@ -63,28 +63,28 @@ static ControlJob *job_free(ControlJob *job) {
 DEFINE_CLEANUP(ControlJob, job_free)
 
 static Mirror *find_mirror(const ControlJobs *jobs, unsigned number) {
-        const Roster *roster = jobs->roster;
+        const Mirrors *mirrors = jobs->mirrors;
 
-        for (size_t i = 0; i < roster->n; i++)
-                if (mirror_number(roster->mirrors[i]) == number)
-                        return roster->mirrors[i];
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (mirror_number(mirrors->mirrors[i]) == number)
+                        return mirrors->mirrors[i];
         return NULL;
 }
 
-bool controljobs_is_full(const ControlJobs *jobs) {
+bool control_jobs_is_full(const ControlJobs *jobs) {
         return jobs->n_running >= RUNNING_MAX;
 }
 
 static int job_new(ControlJobs *jobs, const char *kind, ControlJob **ret) {
         ControlJob *job;
 
-        if (controljobs_is_full(jobs))
-                return CONTROLJOB_TOO_MANY;
+        if (control_jobs_is_full(jobs))
+                return CONTROL_JOB_TOO_MANY;
         job = calloc(1, sizeof(*job));
         if (!job)
                 return -ENOMEM;
         *job = (ControlJob){ .id = ++jobs->last_id, .kind = kind };
-        (void) snprintf(job->path, sizeof(job->path), CONTROLJOB_PATH "/%u", job->id);
+        (void) snprintf(job->path, sizeof(job->path), CONTROL_JOB_PATH "/%u", job->id);
         *ret = job;
         return 0;
 }
@@ -96,17 +96,17 @@ static const ControlJob *begin(ControlJobs *jobs, ControlJob *job) {
         return job;
 }
 
-static const char *kind_name(SteerKind kind) {
+static const char *kind_name(OperationKind kind) {
         switch (kind) {
-        case STEER_STAGE:
+        case OPERATION_STAGE:
                 return "stage";
-        case STEER_RELEASE:
+        case OPERATION_RELEASE:
                 return "release";
-        case STEER_ACCEPT:
+        case OPERATION_ACCEPT:
                 return "accept";
-        case STEER_SYNC:
+        case OPERATION_SYNC:
                 return "sync";
-        case STEER_VERIFY:
+        case OPERATION_VERIFY:
                 return "verify";
         }
         return "";
@@ -134,9 +134,9 @@ static int select_names(const ControlName *names, size_t n, size_t place, char *
         return selected ? 0 : -ENOMEM;
 }
 
-static int add_part(ControlJob *job, Mirror *mirror, SteerKind kind, char *const *names, const char *who) {
+static int add_part(ControlJob *job, Mirror *mirror, OperationKind kind, char *const *names, const char *who) {
         Part part = { .mirror = mirror_number(mirror) };
-        int r = steer_new(&part.steer, mirror, kind, names, who, &part.refusal);
+        int r = control_operation_new(&part.operation, mirror, kind, names, who, &part.refusal);
 
         if (r < 0)
                 return r;
@@ -149,7 +149,7 @@ static void forgive(ControlJob *job) {
         size_t n = 0;
 
         for (size_t i = 0; i < job->n_parts; i++) {
-                if (job->parts[i].steer)
+                if (job->parts[i].operation)
                         job->parts[n++] = job->parts[i];
                 else
                         free(job->parts[i].refusal);
@@ -162,32 +162,32 @@ static int refuse(const ControlJob *job, char **ret_refusal) {
         int r = 0;
 
         for (size_t i = 0; i < job->n_parts; i++)
-                if (job->parts[i].steer)
+                if (job->parts[i].operation)
                         return 0;
         for (size_t i = 0; r == 0 && i < job->n_parts; i++)
                 r = text_append(ret_refusal, "%s%s", i > 0 ? ". " : "", job->parts[i].refusal);
         if (r == 0 && job->n_parts == 0)
                 r = text_append(ret_refusal, "There is no mirror");
-        return r < 0 ? r : CONTROLJOB_REFUSED;
+        return r < 0 ? r : CONTROL_JOB_REFUSED;
 }
 
-int controljobs_steer(ControlJobs *jobs, SteerKind kind, const ControlName *names, size_t n, const char *who, const ControlJob **ret, char **ret_refusal) {
-        const Roster *roster = jobs->roster;
+int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who, const ControlJob **ret, char **ret_refusal) {
+        const Mirrors *mirrors = jobs->mirrors;
         _cleanup_(job_freep) ControlJob *job = NULL;
         int r = job_new(jobs, kind_name(kind), &job);
 
         if (r != 0)
                 return r;
-        job->parts = calloc(roster->n + 1, sizeof(Part));
+        job->parts = calloc(mirrors->n + 1, sizeof(Part));
         if (!job->parts)
                 return -ENOMEM;
-        for (size_t i = 0; r == 0 && i < roster->n; i++) {
+        for (size_t i = 0; r == 0 && i < mirrors->n; i++) {
                 _cleanup_(freep) char **selected = NULL;
                 bool any;
 
                 r = select_names(names, n, i, &selected, &any);
                 if (r == 0 && any)
-                        r = add_part(job, roster->mirrors[i], kind, selected, who);
+                        r = add_part(job, mirrors->mirrors[i], kind, selected, who);
         }
         if (r == 0)
                 r = refuse(job, ret_refusal);
@@ -199,7 +199,7 @@ int controljobs_steer(ControlJobs *jobs, SteerKind kind, const ControlName *name
         return 0;
 }
 
-int controljobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **ret) {
+int control_jobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **ret) {
         ControlJob *job;
         int r = job_new(jobs, "reload", &job);
 
@@ -225,11 +225,11 @@ static int ask_parts(ControlJobs *jobs, ControlJob *job, Progress *ret) {
         for (size_t i = 0; r == 0 && i < job->n_parts; i++) {
                 const Part *part = &job->parts[i];
                 char *const refusals[] = { part->refusal, NULL };
-                SteerStatus status = { .over = true, .failed = true, .report = refusals };
+                OperationStatus status = { .over = true, .failed = true, .report = refusals };
                 char **copy;
 
-                if (part->steer)
-                        status = steer_status(part->steer, find_mirror(jobs, part->mirror));
+                if (part->operation)
+                        status = control_operation_status(part->operation, find_mirror(jobs, part->mirror));
                 ret->over = ret->over && status.over;
                 ret->failed = ret->failed || status.failed;
                 ret->done += status.done;
@@ -278,14 +278,14 @@ static void update_job(ControlJobs *jobs, ControlJob *job, const ControlState *s
         parts_free(job);
 }
 
-unsigned controljobs_update(ControlJobs *jobs, const ControlState *state, const char *failure) {
+unsigned control_jobs_update(ControlJobs *jobs, const ControlState *state, const char *failure) {
         for (ControlJob *job = jobs->first; job; job = job->next)
                 if (job->state == JOB_RUNNING)
                         update_job(jobs, job, state, failure);
         return jobs->n_running;
 }
 
-bool controljobs_have_changed(const ControlJobs *jobs) {
+bool control_jobs_have_changed(const ControlJobs *jobs) {
         for (ControlJob *job = jobs->first; job; job = job->next)
                 if (job->changed)
                         return true;
@@ -293,8 +293,8 @@ bool controljobs_have_changed(const ControlJobs *jobs) {
 }
 
 /* Who missed some of it is told of all that go on. A signal that cannot be sent is for a client that has gone, which others find out. */
-void controljobs_emit(const ControlJobs *jobs, sd_bus *bus) {
-        bool changed = controljobs_have_changed(jobs);
+void control_jobs_emit(const ControlJobs *jobs, sd_bus *bus) {
+        bool changed = control_jobs_have_changed(jobs);
 
         for (ControlJob *job = jobs->first; job; job = job->next)
                 if (changed ? job->changed : job->state == JOB_RUNNING)
@@ -316,7 +316,7 @@ static void drop_oldest(ControlJobs *jobs) {
         }
 }
 
-void controljobs_reap(ControlJobs *jobs, void (*ended)(const ControlJob *job, void *userdata), void *userdata) {
+void control_jobs_collect(ControlJobs *jobs, void (*ended)(const ControlJob *job, void *userdata), void *userdata) {
         for (ControlJob *job = jobs->first; job; job = job->next) {
                 if (job->changed && job->state != JOB_RUNNING)
                         ended(job, userdata);
@@ -325,23 +325,23 @@ void controljobs_reap(ControlJobs *jobs, void (*ended)(const ControlJob *job, vo
         drop_oldest(jobs);
 }
 
-unsigned controljobs_running(const ControlJobs *jobs) {
+unsigned control_jobs_running(const ControlJobs *jobs) {
         return jobs->n_running;
 }
 
-unsigned controljob_id(const ControlJob *job) {
+unsigned control_job_id(const ControlJob *job) {
         return job->id;
 }
 
-const char *controljob_path(const ControlJob *job) {
+const char *control_job_path(const ControlJob *job) {
         return job->path;
 }
 
-const char *controljob_result(const ControlJob *job) {
+const char *control_job_result(const ControlJob *job) {
         return job->state == JOB_RUNNING ? "running" : job->state == JOB_DONE ? "done" : "failed";
 }
 
-char *const *controljob_report(const ControlJob *job) {
+char *const *control_job_report(const ControlJob *job) {
         return job->report;
 }
 
@@ -384,7 +384,7 @@ static int get_state(sd_bus *bus, const char *path, const char *interface, const
         (void) interface;
         (void) property;
         (void) error;
-        return sd_bus_message_append(reply, "s", controljob_result(userdata));
+        return sd_bus_message_append(reply, "s", control_job_result(userdata));
 }
 
 static int get_report(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
@@ -395,7 +395,7 @@ static int get_report(sd_bus *bus, const char *path, const char *interface, cons
         (void) interface;
         (void) property;
         (void) error;
-        return controlstatus_append_texts(reply, job->report);
+        return control_status_append_texts(reply, job->report);
 }
 
 static const sd_bus_vtable job_vtable[] = {
@@ -409,23 +409,23 @@ static const sd_bus_vtable job_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int controljobs_dress(ControlJobs *jobs, sd_bus *bus) {
-        int r = sd_bus_add_fallback_vtable(bus, NULL, CONTROLJOB_PATH, "io.shmstaged.Job1", job_vtable, find_object, jobs);
+int control_jobs_add_objects(ControlJobs *jobs, sd_bus *bus) {
+        int r = sd_bus_add_fallback_vtable(bus, NULL, CONTROL_JOB_PATH, "io.shmstaged.Job1", job_vtable, find_object, jobs);
 
-        return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, CONTROLJOB_PATH, list_objects, jobs);
+        return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, CONTROL_JOB_PATH, list_objects, jobs);
 }
 
-int controljobs_new(ControlJobs **ret, const Roster *roster) {
+int control_jobs_new(ControlJobs **ret, const Mirrors *mirrors) {
         ControlJobs *jobs = calloc(1, sizeof(*jobs));
 
         if (!jobs)
                 return -ENOMEM;
-        jobs->roster = roster;
+        jobs->mirrors = mirrors;
         *ret = jobs;
         return 0;
 }
 
-ControlJobs *controljobs_free(ControlJobs *jobs) {
+ControlJobs *control_jobs_free(ControlJobs *jobs) {
         if (!jobs)
                 return NULL;
         while (jobs->first) {

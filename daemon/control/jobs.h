@@ -11,42 +11,42 @@
 
 #include <systemd/sd-bus.h>
 
-#define CONTROLJOB_PATH "/io/shmstaged/job"
+#define CONTROL_JOB_PATH "/io/shmstaged/job"
 
 typedef struct ControlJob ControlJob;
 typedef struct ControlJobs ControlJobs;
 
 /* The roster is borrowed. */
-int controljobs_new(ControlJobs **ret, const Roster *roster);
-ControlJobs *controljobs_free(ControlJobs *jobs);
+int control_jobs_new(ControlJobs **ret, const Mirrors *mirrors);
+ControlJobs *control_jobs_free(ControlJobs *jobs);
 
 /* Gives a connection the objects. */
-int controljobs_dress(ControlJobs *jobs, sd_bus *bus);
+int control_jobs_add_objects(ControlJobs *jobs, sd_bus *bus);
 
 /* Begins what an operator asks for. @names: places are indexes of the roster; none: every mirror. A mirror that refuses while others do not is a failure of the job. 0 and a job, which is not
- * over before the next controljobs_update(); CONTROLJOB_REFUSED with a sentence, and nothing was changed; or CONTROLJOB_TOO_MANY. */
-enum { CONTROLJOB_REFUSED = 1, CONTROLJOB_TOO_MANY };
-int controljobs_steer(ControlJobs *jobs, SteerKind kind, const ControlName *names, size_t n, const char *who, const ControlJob **ret, char **ret_refusal);
+ * over before the next control_jobs_update(); CONTROL_JOB_REFUSED with a sentence, and nothing was changed; or CONTROL_JOB_TOO_MANY. */
+enum { CONTROL_JOB_REFUSED = 1, CONTROL_JOB_TOO_MANY };
+int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who, const ControlJob **ret, char **ret_refusal);
 
 /* One that is over when so many reloads are. */
-int controljobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **ret);
+int control_jobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **ret);
 
 /* Asks how far they are. Returns how many go on. */
-unsigned controljobs_update(ControlJobs *jobs, const ControlState *state, const char *failure);
+unsigned control_jobs_update(ControlJobs *jobs, const ControlState *state, const char *failure);
 
-/* True if one of them is further, or over, since controljobs_reap(). */
-bool controljobs_have_changed(const ControlJobs *jobs);
+/* True if one of them is further, or over, since control_jobs_collect(). */
+bool control_jobs_have_changed(const ControlJobs *jobs);
 
 /* Tells a connection of these. */
-void controljobs_emit(const ControlJobs *jobs, sd_bus *bus);
+void control_jobs_emit(const ControlJobs *jobs, sd_bus *bus);
 
 /* Calls @ended once for each that is over. Of those only the last few keep their objects, for clients that come late. */
-void controljobs_reap(ControlJobs *jobs, void (*ended)(const ControlJob *job, void *userdata), void *userdata);
+void control_jobs_collect(ControlJobs *jobs, void (*ended)(const ControlJob *job, void *userdata), void *userdata);
 
-unsigned controljobs_running(const ControlJobs *jobs);
-bool controljobs_is_full(const ControlJobs *jobs);
+unsigned control_jobs_running(const ControlJobs *jobs);
+bool control_jobs_is_full(const ControlJobs *jobs);
 
-unsigned controljob_id(const ControlJob *job);
-const char *controljob_path(const ControlJob *job);
-const char *controljob_result(const ControlJob *job); /* "running", "done", "failed": a literal */
-char *const *controljob_report(const ControlJob *job);
+unsigned control_job_id(const ControlJob *job);
+const char *control_job_path(const ControlJob *job);
+const char *control_job_result(const ControlJob *job); /* "running", "done", "failed": a literal */
+char *const *control_job_report(const ControlJob *job);

@@ -22,7 +22,7 @@ static int read_one(sd_bus_message *message, char **ret, sd_bus_error *error) {
         return *ret ? 0 : -ENOMEM;
 }
 
-int controlnames_read(sd_bus_message *message, char ***ret, sd_bus_error *error) {
+int control_lookup_read(sd_bus_message *message, char ***ret, sd_bus_error *error) {
         _cleanup_(strv_freep) char **names = NULL;
         size_t n = 0;
         int r = sd_bus_message_enter_container(message, 'a', "ay");
@@ -30,8 +30,8 @@ int controlnames_read(sd_bus_message *message, char ***ret, sd_bus_error *error)
         while (r >= 0 && (r = sd_bus_message_at_end(message, false)) == 0) {
                 char *name = NULL;
 
-                if (++n > CONTROLNAMES_MAX)
-                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "At most %d names at once", CONTROLNAMES_MAX);
+                if (++n > CONTROL_LOOKUP_MAX)
+                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "At most %d names at once", CONTROL_LOOKUP_MAX);
                 r = read_one(message, &name, error);
                 if (r >= 0)
                         r = strv_take(&names, name);
@@ -45,17 +45,17 @@ int controlnames_read(sd_bus_message *message, char ***ret, sd_bus_error *error)
 }
 
 static bool knows(size_t place, const char *path, void *userdata) {
-        const Roster *roster = userdata;
+        const Mirrors *mirrors = userdata;
         _cleanup_(freep) char *reason = NULL;
 
-        return inventory_readiness(roster->mirrors[place], path, &reason) != READINESS_UNKNOWN;
+        return inventory_readiness(mirrors->mirrors[place], path, &reason) != READINESS_UNKNOWN;
 }
 
-static int list_places(const Roster *roster, ControlPlace **ret) {
-        ControlPlace *places = calloc(roster->n + 1, sizeof(ControlPlace));
+static int list_places(const Mirrors *mirrors, ControlPlace **ret) {
+        ControlPlace *places = calloc(mirrors->n + 1, sizeof(ControlPlace));
 
-        for (size_t i = 0; places && i < roster->n; i++) {
-                const MirrorConfig *config = mirror_config(roster->mirrors[i]);
+        for (size_t i = 0; places && i < mirrors->n; i++) {
+                const MirrorConfig *config = mirror_config(mirrors->mirrors[i]);
 
                 places[i] = (ControlPlace){ config->name, config->source, config->target };
         }
@@ -63,34 +63,34 @@ static int list_places(const Roster *roster, ControlPlace **ret) {
         return places ? 0 : -ENOMEM;
 }
 
-int controlnames_resolve(const Roster *roster, const char *raw, ControlName *ret, char **ret_refusal) {
+int control_lookup_resolve(const Mirrors *mirrors, const char *raw, ControlName *ret, char **ret_refusal) {
         _cleanup_(freep) ControlPlace *places = NULL;
-        int r = list_places(roster, &places);
+        int r = list_places(mirrors, &places);
 
-        return r < 0 ? r : controlname_resolve(places, roster->n, raw, knows, (void *) roster, ret, ret_refusal);
+        return r < 0 ? r : control_name_resolve(places, mirrors->n, raw, knows, (void *) mirrors, ret, ret_refusal);
 }
 
-int controlnames_find(const Roster *roster, const char *raw, ControlName *ret, char **ret_refusal) {
+int control_lookup_find(const Mirrors *mirrors, const char *raw, ControlName *ret, char **ret_refusal) {
         char escaped[TEXT_PATH_MAX];
         ControlName name = {};
-        int r = controlnames_resolve(roster, raw, &name, ret_refusal);
+        int r = control_lookup_resolve(mirrors, raw, &name, ret_refusal);
 
-        if (r == 0 && name.path[0] != '\0' && !knows(name.place, name.path, (void *) roster)) {
-                r = text_append(ret_refusal, "Neither the source nor the mirror of '%s' has '%s', as far as it was looked at", mirror_config(roster->mirrors[name.place])->name,
+        if (r == 0 && name.path[0] != '\0' && !knows(name.place, name.path, (void *) mirrors)) {
+                r = text_append(ret_refusal, "Neither the source nor the mirror of '%s' has '%s', as far as it was looked at", mirror_config(mirrors->mirrors[name.place])->name,
                                 text_path(escaped, name.path));
-                r = r < 0 ? r : CONTROLNAME_UNKNOWN;
+                r = r < 0 ? r : CONTROL_NAME_UNKNOWN;
         }
         if (r != 0) {
-                controlname_done(&name);
+                control_name_done(&name);
                 return r;
         }
         *ret = name;
         return 0;
 }
 
-static bool is_complete(const Roster *roster) {
-        for (size_t i = 0; i < roster->n; i++) {
-                MirrorStatus status = mirror_status(roster->mirrors[i]);
+static bool is_complete(const Mirrors *mirrors) {
+        for (size_t i = 0; i < mirrors->n; i++) {
+                MirrorStatus status = mirror_status(mirrors->mirrors[i]);
 
                 if (!status.ready && status.state != MIRROR_FAILED)
                         return false;
@@ -108,20 +108,20 @@ static Readiness of_mirror(const Mirror *mirror, char **ret_reason) {
         return status.ready ? READINESS_READY : READINESS_PENDING;
 }
 
-Readiness controlnames_readiness(const Roster *roster, const char *raw, char **ret_reason) {
+Readiness control_lookup_readiness(const Mirrors *mirrors, const char *raw, char **ret_reason) {
         ControlName name = {};
         Readiness readiness = READINESS_UNKNOWN;
-        int r = controlnames_resolve(roster, raw, &name, ret_reason);
+        int r = control_lookup_resolve(mirrors, raw, &name, ret_reason);
 
         if (r == 0 && name.path[0] == '\0')
-                readiness = of_mirror(roster->mirrors[name.place], ret_reason);
+                readiness = of_mirror(mirrors->mirrors[name.place], ret_reason);
         else if (r == 0)
-                readiness = inventory_readiness(roster->mirrors[name.place], name.path, ret_reason);
-        if (readiness == READINESS_UNKNOWN && !is_complete(roster)) {
+                readiness = inventory_readiness(mirrors->mirrors[name.place], name.path, ret_reason);
+        if (readiness == READINESS_UNKNOWN && !is_complete(mirrors)) {
                 free(*ret_reason);
                 *ret_reason = NULL;
                 readiness = READINESS_PENDING;
         }
-        controlname_done(&name);
+        control_name_done(&name);
         return readiness;
 }

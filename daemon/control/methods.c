@@ -16,7 +16,7 @@ typedef struct Names {
 
 static void names_done(Names *names) {
         for (size_t i = 0; i < names->n; i++)
-                controlname_done(&names->list[i]);
+                control_name_done(&names->list[i]);
         free(names->list);
         *names = (Names){};
 }
@@ -30,7 +30,7 @@ static int resolve(const ControlObject *object, char *const *raw, bool unseen, N
                 return -ENOMEM;
         for (; raw && *raw; raw++) {
                 _cleanup_(freep) char *refusal = NULL;
-                int r = (unseen ? controlnames_resolve : controlnames_find)(object->options.roster, *raw, &names.list[names.n], &refusal);
+                int r = (unseen ? control_lookup_resolve : control_lookup_find)(object->options.mirrors, *raw, &names.list[names.n], &refusal);
 
                 if (r < 0)
                         return r;
@@ -43,11 +43,11 @@ static int resolve(const ControlObject *object, char *const *raw, bool unseen, N
         return 0;
 }
 
-static int find_kind(const char *member, SteerKind *ret) {
+static int find_kind(const char *member, OperationKind *ret) {
         static const struct {
                 const char *member;
-                SteerKind kind;
-        } kinds[] = { { "Stage", STEER_STAGE }, { "Release", STEER_RELEASE }, { "Accept", STEER_ACCEPT }, { "Sync", STEER_SYNC }, { "Verify", STEER_VERIFY } };
+                OperationKind kind;
+        } kinds[] = { { "Stage", OPERATION_STAGE }, { "Release", OPERATION_RELEASE }, { "Accept", OPERATION_ACCEPT }, { "Sync", OPERATION_SYNC }, { "Verify", OPERATION_VERIFY } };
 
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
                 if (string_equal(kinds[i].member, member)) {
@@ -57,50 +57,50 @@ static int find_kind(const char *member, SteerKind *ret) {
         return -ENOENT;
 }
 
-static int begin_steering(ControlObject *object, sd_bus_message *call, SteerKind kind, const char *who, const ControlJob **ret, sd_bus_error *error) {
+static int begin_steering(ControlObject *object, sd_bus_message *call, OperationKind kind, const char *who, const ControlJob **ret, sd_bus_error *error) {
         _cleanup_(strv_freep) char **raw = NULL;
         _cleanup_(names_done) Names names = {};
         _cleanup_(freep) char *refusal = NULL;
-        int r = kind == STEER_SYNC ? 0 : controlnames_read(call, &raw, error);
+        int r = kind == OPERATION_SYNC ? 0 : control_lookup_read(call, &raw, error);
 
         if (r >= 0)
-                r = resolve(object, raw, kind == STEER_STAGE || kind == STEER_ACCEPT, &names, error);
+                r = resolve(object, raw, kind == OPERATION_STAGE || kind == OPERATION_ACCEPT, &names, error);
         if (r < 0)
                 return r;
-        r = controljobs_steer(object->jobs, kind, names.list, names.n, who, ret, &refusal);
-        return r == CONTROLJOB_REFUSED ? sd_bus_error_set(error, "io.shmstaged.Error.Refused", refusal) : r;
+        r = control_jobs_operate(object->jobs, kind, names.list, names.n, who, ret, &refusal);
+        return r == CONTROL_JOB_REFUSED ? sd_bus_error_set(error, "io.shmstaged.Error.Refused", refusal) : r;
 }
 
 static int begin(ControlObject *object, sd_bus_message *call, const char *who, const ControlJob **ret, sd_bus_error *error) {
         const char *member = sd_bus_message_get_member(call);
-        SteerKind kind;
+        OperationKind kind;
         int r;
 
         if (object->options.state(object->options.userdata).stopping)
                 return sd_bus_error_set(error, "io.shmstaged.Error.Stopping", "The daemon is stopping");
         if (find_kind(member, &kind) == 0)
                 r = begin_steering(object, call, kind, who, ret, error);
-        else if (controljobs_is_full(object->jobs)) /* else there would be a reload without a job */
-                r = CONTROLJOB_TOO_MANY;
+        else if (control_jobs_is_full(object->jobs)) /* else there would be a reload without a job */
+                r = CONTROL_JOB_TOO_MANY;
         else {
                 log_info("A reload is asked for by %s", who);
-                r = controljobs_reload(object->jobs, object->options.reload(object->options.userdata), ret);
+                r = control_jobs_reload(object->jobs, object->options.reload(object->options.userdata), ret);
         }
-        return r == CONTROLJOB_TOO_MANY ? sd_bus_error_set(error, "io.shmstaged.Error.TooMany", "Too many jobs are under way already") : r;
+        return r == CONTROL_JOB_TOO_MANY ? sd_bus_error_set(error, "io.shmstaged.Error.TooMany", "Too many jobs are under way already") : r;
 }
 
-void controlchange_allowed(sd_bus_message *call, const char *who, void *userdata) {
+void control_methods_allowed(sd_bus_message *call, const char *who, void *userdata) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         ControlObject *object = userdata;
         const ControlJob *job = NULL;
         int r = begin(object, call, who, &job, &error);
 
         if (r < 0 && sd_bus_error_is_set(&error))
-                controlstatus_reply_error(call, error.name, error.message ? error.message : "");
+                control_status_reply_error(call, error.name, error.message ? error.message : "");
         else if (r < 0)
                 (void) sd_bus_reply_method_errno(call, r, NULL); /* who has gone is not told */
         if (r < 0)
                 return;
-        (void) sd_bus_reply_method_return(call, "o", controljob_path(job));
+        (void) sd_bus_reply_method_return(call, "o", control_job_path(job));
         object->again(object);
 }

@@ -7,5 +7,5 @@
 
 #include <systemd/sd-bus.h>
 
-/* Carries out a call whose caller may, and answers it; for controlrights_new(), with the ControlObject as userdata. */
-void controlchange_allowed(sd_bus_message *call, const char *who, void *userdata);
+/* Carries out a call whose caller may, and answers it; for control_authorize_new(), with the ControlObject as userdata. */
+void control_methods_allowed(sd_bus_message *call, const char *who, void *userdata);

@@ -10,7 +10,7 @@
 /* More are not named in a sentence. */
 enum { TOLD_PLACES = 8 };
 
-void controlname_done(ControlName *name) {
+void control_name_done(ControlName *name) {
         free(name->path);
         *name = (ControlName){};
 }
@@ -57,7 +57,7 @@ static size_t depth(const ControlPlace *place, const char *path, const char **re
         return rest ? (size_t) (rest - path) + (*rest == '\0') : 0; /* the root itself is as deep as what is in it */
 }
 
-int controlname_append_places(char **text, const ControlPlace *places, size_t n) {
+int control_name_append_places(char **text, const ControlPlace *places, size_t n) {
         char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
         int r = n == 0 ? text_append(text, "There is no mirror") : text_append(text, n == 1 ? "The mirror is " : "The mirrors are ");
 
@@ -74,8 +74,8 @@ static int refuse_unknown(const ControlPlace *places, size_t n, const char *raw,
         int r = text_append(ret_refusal, raw[0] == '/' ? "'%s' is below no mirror's source or target. " : "No mirror has or knows '%s'. ", text_path(escaped, raw));
 
         if (r == 0)
-                r = controlname_append_places(ret_refusal, places, n);
-        return r < 0 ? r : CONTROLNAME_UNKNOWN;
+                r = control_name_append_places(ret_refusal, places, n);
+        return r < 0 ? r : CONTROL_NAME_UNKNOWN;
 }
 
 static int refuse_ambiguous(const ControlPlace *a, const ControlPlace *b, const char *raw, char **ret_refusal) {
@@ -84,7 +84,7 @@ static int refuse_ambiguous(const ControlPlace *a, const ControlPlace *b, const 
 
         (void) text_path(escaped, raw);
         r = text_append(ret_refusal, "'%s' is in mirror '%s' and in '%s': say '%s:%s' or '%s:%s'", escaped, a->name, b->name, a->name, escaped, b->name, escaped);
-        return r < 0 ? r : CONTROLNAME_UNKNOWN;
+        return r < 0 ? r : CONTROL_NAME_UNKNOWN;
 }
 
 static int take(size_t place, const char *path, ControlName *ret) {
@@ -168,7 +168,7 @@ static int resolve_in(const ControlPlace *place, size_t index, const char *raw, 
         return take(index, rest, ret);
 }
 
-int controlname_resolve(const ControlPlace *places, size_t n, const char *raw, ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal) {
+int control_name_resolve(const ControlPlace *places, size_t n, const char *raw, ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal) {
         _cleanup_(freep) char *path = NULL;
         size_t place = find_prefix(places, n, raw);
         int r = normalise(raw, &path);
@@ -187,7 +187,7 @@ int controlname_resolve(const ControlPlace *places, size_t n, const char *raw, C
                         *ret = name;
                         return 0;
                 }
-                controlname_done(&name);
+                control_name_done(&name);
         }
         if (r < 0 || (path[0] == '\0' && raw[0] == '\0'))
                 return refuse_unknown(places, n, raw, ret_refusal);

@@ -17,15 +17,15 @@ typedef struct ControlName {
         char *path;   /* below its root, normalised; "" is all of it */
 } ControlName;
 
-void controlname_done(ControlName *name);
+void control_name_done(ControlName *name);
 
 /* Whether there is such a file, directory or model in the mirror or its source. */
 typedef bool (*ControlKnows)(size_t place, const char *path, void *userdata);
 
-/* 0; or CONTROLNAME_UNKNOWN if it leads to no mirror, or to several, and a sentence that says so. A name that leads to one mirror by its form is
+/* 0; or CONTROL_NAME_UNKNOWN if it leads to no mirror, or to several, and a sentence that says so. A name that leads to one mirror by its form is
  * resolved even if nothing is known there: what follows from that is the caller's. */
-enum { CONTROLNAME_UNKNOWN = 1 };
-int controlname_resolve(const ControlPlace *places, size_t n, const char *raw, ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal);
+enum { CONTROL_NAME_UNKNOWN = 1 };
+int control_name_resolve(const ControlPlace *places, size_t n, const char *raw, ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal);
 
 /* Appends which mirrors there are. */
-int controlname_append_places(char **text, const ControlPlace *places, size_t n);
+int control_name_append_places(char **text, const ControlPlace *places, size_t n);

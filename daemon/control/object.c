@@ -18,26 +18,26 @@ static ControlState state_of(const ControlObject *object) {
         return object->options.state(object->options.userdata);
 }
 
-int controlobject_facts(const ControlObject *object, ControlFacts *ret) {
-        _cleanup_(freep) MirrorStatus *statuses = roster_statuses(object->options.roster);
+int control_object_facts(const ControlObject *object, ControlFacts *ret) {
+        _cleanup_(freep) MirrorStatus *statuses = mirrors_statuses(object->options.mirrors);
         ControlState state = state_of(object);
 
         if (!statuses)
                 return -ENOMEM;
-        *ret = controlstatus_facts(&state, statuses, object->options.roster->n);
+        *ret = control_status_facts(&state, statuses, object->options.mirrors->n);
         return 0;
 }
 
-const char *controlobject_failure(const ControlObject *object) {
-        return roster_state(object->options.roster).failed;
+const char *control_object_failure(const ControlObject *object) {
+        return mirrors_state(object->options.mirrors).failed;
 }
 
 static const Mirror *find_mirror(const ControlObject *object, const char *name) {
-        const Roster *roster = object->options.roster;
+        const Mirrors *mirrors = object->options.mirrors;
 
-        for (size_t i = 0; i < roster->n; i++)
-                if (string_equal(mirror_config(roster->mirrors[i])->name, name))
-                        return roster->mirrors[i];
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (string_equal(mirror_config(mirrors->mirrors[i])->name, name))
+                        return mirrors->mirrors[i];
         return NULL;
 }
 
@@ -57,23 +57,23 @@ static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error)
         ControlObject *object = userdata;
         _cleanup_(freep) MirrorStatus *statuses = NULL;
         ControlState state = state_of(object);
-        size_t n = object->options.roster->n;
+        size_t n = object->options.mirrors->n;
         ControlFacts facts;
         int r;
 
         (void) error;
-        roster_measure(object->options.roster);
-        statuses = roster_statuses(object->options.roster);
+        mirrors_measure(object->options.mirrors);
+        statuses = mirrors_statuses(object->options.mirrors);
         if (!statuses)
                 return -ENOMEM;
-        facts = controlstatus_facts(&state, statuses, n);
+        facts = control_status_facts(&state, statuses, n);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = controlstatus_append_daemon(reply, &state, &facts, uptime(object), controljobs_running(object->jobs));
+                r = control_status_append_daemon(reply, &state, &facts, uptime(object), control_jobs_running(object->jobs));
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = controlstatus_append_mirror(reply, &statuses[i]);
+                r = control_status_append_mirror(reply, &statuses[i]);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r >= 0 ? sd_bus_message_send(reply) : r;
@@ -91,12 +91,12 @@ static int append_file(const InventoryFile *file, void *userdata) {
         int r = sd_bus_message_open_container(listing->reply, 'r', "aysttybsss");
 
         if (r >= 0)
-                r = controlstatus_append_path(listing->reply, file->path);
+                r = control_status_append_path(listing->reply, file->path);
         if (r >= 0)
                 r = sd_bus_message_append(listing->reply, "sttybss", file_state_name(file->state), file->size, file->room, flags, 0, file->digest ? digest_to_hex(file->digest, hex) : "",
                                           file->method ? file->method : "");
         if (r >= 0)
-                r = controlstatus_append_text(listing->reply, file->reason);
+                r = control_status_append_text(listing->reply, file->reason);
         if (r >= 0)
                 r = sd_bus_message_close_container(listing->reply);
         listing->size += 128 + strlen(file->path) + (file->reason ? strlen(file->reason) : 0);
@@ -143,12 +143,12 @@ static int append_model(const InventoryModel *model, void *userdata) {
         int r = sd_bus_message_open_container(reply, 'a', "{sv}");
 
         if (r >= 0)
-                r = controlstatus_append_entry(reply, "name", model->name);
+                r = control_status_append_entry(reply, "name", model->name);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "state", "s", file_state_name(model->state), "size", "t", model->size, "ram_bytes", "t", model->ram_bytes,
                                           "files", "t", (uint64_t) model->n_files, "files_ready", "t", (uint64_t) model->n_ready);
         if (r >= 0 && model->reason)
-                r = controlstatus_append_entry(reply, "reason", model->reason);
+                r = control_status_append_entry(reply, "reason", model->reason);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
@@ -190,17 +190,17 @@ static const char *readiness_name(Readiness readiness) {
         return "";
 }
 
-static int append_readiness(sd_bus_message *reply, const Roster *roster, const char *name) {
+static int append_readiness(sd_bus_message *reply, const Mirrors *mirrors, const char *name) {
         _cleanup_(freep) char *reason = NULL;
-        Readiness readiness = controlnames_readiness(roster, name, &reason);
+        Readiness readiness = control_lookup_readiness(mirrors, name, &reason);
         int r = sd_bus_message_open_container(reply, 'r', "ayss");
 
         if (r >= 0)
-                r = controlstatus_append_path(reply, name);
+                r = control_status_append_path(reply, name);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "s", readiness_name(readiness));
         if (r >= 0)
-                r = controlstatus_append_text(reply, reason);
+                r = control_status_append_text(reply, reason);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
@@ -208,14 +208,14 @@ static int get_readiness(sd_bus_message *call, void *userdata, sd_bus_error *err
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(strv_freep) char **names = NULL;
         ControlObject *object = userdata;
-        int r = controlnames_read(call, &names, error);
+        int r = control_lookup_read(call, &names, error);
 
         if (r >= 0)
                 r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(ayss)");
         for (size_t i = 0; r >= 0 && names && names[i]; i++)
-                r = append_readiness(reply, object->options.roster, names[i]);
+                r = append_readiness(reply, object->options.mirrors, names[i]);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r >= 0 ? sd_bus_message_send(reply) : r;
@@ -223,8 +223,8 @@ static int get_readiness(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 static int wait_for(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
-        const struct ucred *peer = controlpeers_find(object->peers, sd_bus_message_get_bus(call));
-        int r = controlwaits_add(object->waits, call, peer && controlpeers_is_trusted(peer), error);
+        const struct ucred *peer = control_clients_find(object->peers, sd_bus_message_get_bus(call));
+        int r = control_waits_add(object->waits, call, peer && control_clients_is_trusted(peer), error);
 
         if (r > 0)
                 object->again(object);
@@ -239,15 +239,15 @@ static int get_metrics(sd_bus_message *call, void *userdata, sd_bus_error *error
         int r;
 
         (void) error;
-        roster_measure(object->options.roster);
-        statuses = roster_statuses(object->options.roster);
+        mirrors_measure(object->options.mirrors);
+        statuses = mirrors_statuses(object->options.mirrors);
         if (statuses)
-                text = metrics_text(statuses, object->options.roster->n, SHMSTAGED_VERSION);
+                text = metrics_text(statuses, object->options.mirrors->n, SHMSTAGED_VERSION);
         if (!text)
                 return -ENOMEM;
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = controlstatus_append_text(reply, text);
+                r = control_status_append_text(reply, text);
         return r >= 0 ? sd_bus_message_send(reply) : r;
 }
 
@@ -262,7 +262,7 @@ static int get_version(sd_bus *bus, const char *path, const char *interface, con
 }
 
 static int get_mirrors(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const Roster *roster = ((ControlObject *) userdata)->options.roster;
+        const Mirrors *mirrors = ((ControlObject *) userdata)->options.mirrors;
         int r = sd_bus_message_open_container(reply, 'a', "s");
 
         (void) bus;
@@ -270,8 +270,8 @@ static int get_mirrors(sd_bus *bus, const char *path, const char *interface, con
         (void) interface;
         (void) property;
         (void) error;
-        for (size_t i = 0; r >= 0 && i < roster->n; i++)
-                r = controlstatus_append_text(reply, mirror_config(roster->mirrors[i])->name);
+        for (size_t i = 0; r >= 0 && i < mirrors->n; i++)
+                r = control_status_append_text(reply, mirror_config(mirrors->mirrors[i])->name);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
@@ -279,7 +279,7 @@ static int get_mirrors(sd_bus *bus, const char *path, const char *interface, con
 static int get_fact(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
         ControlFacts facts;
-        int r = controlobject_facts(object, &facts);
+        int r = control_object_facts(object, &facts);
 
         (void) bus;
         (void) path;
@@ -290,7 +290,7 @@ static int get_fact(sd_bus *bus, const char *path, const char *interface, const 
         if (string_equal(property, "State"))
                 return sd_bus_message_append(reply, "s", facts.state);
         if (string_equal(property, "StatusText"))
-                return controlstatus_append_text(reply, state_of(object).text);
+                return control_status_append_text(reply, state_of(object).text);
         if (string_equal(property, "Ready"))
                 return sd_bus_message_append(reply, "b", facts.ready);
         if (string_equal(property, "Degraded"))
@@ -305,7 +305,7 @@ static int change(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         int r;
 
         (void) error;
-        r = controlrights_ask(object->rights, call, controlpeers_find(object->peers, sd_bus_message_get_bus(call)));
+        r = control_authorize_request(object->rights, call, control_clients_find(object->peers, sd_bus_message_get_bus(call)));
         return r < 0 ? r : 1;
 }
 
@@ -342,8 +342,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int controlobject_dress(ControlObject *object, sd_bus *bus) {
+int control_object_add(ControlObject *object, sd_bus *bus) {
         int r = sd_bus_add_object_vtable(bus, NULL, CONTROL_PATH, CONTROL_INTERFACE, vtable, object);
 
-        return r < 0 ? r : controljobs_dress(object->jobs, bus);
+        return r < 0 ? r : control_jobs_add_objects(object->jobs, bus);
 }

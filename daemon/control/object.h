@@ -19,7 +19,7 @@
 
 typedef struct ControlOptions {
         sd_event *event;
-        const Roster *roster;
+        const Mirrors *mirrors;
         ControlState (*state)(void *userdata);  /* as it is now; strings are borrowed until the loop goes on */
         unsigned (*reload)(void *userdata);     /* asks for a reload; returns the number of reloads that are over when this one is */
         void *userdata;
@@ -30,17 +30,17 @@ typedef struct ControlObject {
         ControlOptions options;
         ControlJobs *jobs;
         ControlWaits *waits;
-        ControlRights *rights;
-        ControlPeers *peers;      /* NULL without a private socket */
+        ControlAuthorize *rights;
+        ControlClients *peers;      /* NULL without a private socket */
         uint64_t begun_usec;      /* CLOCK_MONOTONIC */
         void (*again)(struct ControlObject *object); /* something was begun: it is to be looked at soon */
 } ControlObject;
 
 /* Gives a connection the object. */
-int controlobject_dress(ControlObject *object, sd_bus *bus);
+int control_object_add(ControlObject *object, sd_bus *bus);
 
 /* The facts as they are. -ENOMEM. */
-int controlobject_facts(const ControlObject *object, ControlFacts *ret);
+int control_object_facts(const ControlObject *object, ControlFacts *ret);
 
 /* Why it will not get ready, or has failed: the sentence of a mirror, borrowed; NULL if nothing has failed. */
-const char *controlobject_failure(const ControlObject *object);
+const char *control_object_failure(const ControlObject *object);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Accept. See control/operation-accept.h.
+/* Accept. See control/operation.h.
  *
  * Every name has to have something that can be accepted, or nothing is. What that is, is found out twice: once for each name, before anything is accepted. */
 
-#include "control/operation-accept.h"
+#include "control/operation-internal.h"
 
 #include "base/strv.h"
 #include "base/text.h"
@@ -18,10 +18,10 @@ enum { TRIES_MAX = 8 };
 
 /* What is asked for under one name, or all there is. */
 typedef struct Scope {
-        Steer *steer;
+        Operation *operation;
         Mirror *mirror;
         const char *name;     /* NULL: no names were given */
-        const Answer *answer; /* NULL likewise, and for what only a conflict has */
+        const ResolvedNames *answer; /* NULL likewise, and for what only a conflict has */
         bool act;             /* false: it is only counted */
         size_t n;
 } Scope;
@@ -35,10 +35,10 @@ static bool has(const Scope *scope, const char *path) {
 static void tell(Scope *scope, const char *path, const char *what) {
         char text[TEXT_PATH_MAX];
 
-        if (scope->steer->n_told++ < LINES_MAX)
-                steer_log(scope->steer, path, "'%s' is accepted: %s", text_path(text, path), what);
+        if (scope->operation->n_logged++ < LINES_MAX)
+                control_operation_log(scope->operation, path, "'%s' is accepted: %s", text_path(text, path), what);
         else
-                steer_say(scope->steer, "'%s' is accepted: %s", text_path(text, path), what);
+                control_operation_report(scope->operation, "'%s' is accepted: %s", text_path(text, path), what);
 }
 
 /* ---- what is withheld ---- */
@@ -54,10 +54,10 @@ static void accept_withheld(Scope *scope) {
                 if ((file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED) || !has(scope, file->path))
                         continue;
                 scope->n++;
-                if (!scope->act || wishes_accept(&m->wishes, kind, &acceptance) < 0 || pathset_add(&scope->steer->concerned, file->path) < 0)
+                if (!scope->act || overrides_accept(&m->overrides, kind, &acceptance) < 0 || pathset_add(&scope->operation->concerned, file->path) < 0)
                         continue;
                 tell(scope, file->path, kind == ACCEPT_BYTES ? "what the disk has now is right, whatever is on record" : "it is staged although its name states another digest");
-                withheld_drop(&m->withheld, scope->steer->concerned.items[scope->steer->concerned.n - 1]);
+                withheld_drop(&m->withheld, scope->operation->concerned.items[scope->operation->concerned.n - 1]);
         }
 }
 
@@ -65,15 +65,15 @@ static void accept_withheld(Scope *scope) {
 
 static void accept_saves(Scope *scope) {
         SaveQueue *queue = &scope->mirror->writeback.queue;
-        uint64_t now = steer_now(scope->mirror);
+        uint64_t now = control_operation_now(scope->mirror);
 
         for (size_t i = 0; i < queue->n; i++) {
                 const char *path = queue->by_path[i]->path;
 
-                if (!has(scope, path) || !savequeue_can_accept(queue, path))
+                if (!has(scope, path) || !save_queue_can_accept(queue, path))
                         continue;
                 scope->n++;
-                if (scope->act && pathset_add(&scope->steer->saves, path) == 0 && savequeue_accept(queue, path, now))
+                if (scope->act && pathset_add(&scope->operation->saves, path) == 0 && save_queue_accept(queue, path, now))
                         tell(scope, path, "it is saved as it is");
         }
 }
@@ -82,7 +82,7 @@ static void accept_saves(Scope *scope) {
 
 static void accept_deletions(Scope *scope) {
         Mirror *m = scope->mirror;
-        DeletionsInput input = { .layout = m->round.tasks.layout };
+        DeletionsInput input = { .layout = m->plan_run.tasks.layout };
         PathSet accepted = {};
 
         for (size_t i = 0; m->deletions.wave && i < m->deletions.wave->n_entries; i++) {
@@ -91,10 +91,10 @@ static void accept_deletions(Scope *scope) {
                 if (!has(scope, entry->path))
                         continue;
                 scope->n++;
-                if (scope->act && wishes_doom(&m->wishes, entry) == 0 && pathset_add(&scope->steer->doomed, entry->path) == 0 && pathset_add(&accepted, entry->path) == 0)
+                if (scope->act && overrides_mark_deleted(&m->overrides, entry) == 0 && pathset_add(&scope->operation->marked_deleted, entry->path) == 0 && pathset_add(&accepted, entry->path) == 0)
                         tell(scope, entry->path, "it is deleted after all");
         }
-        wishes_sort(&m->wishes);
+        overrides_sort(&m->overrides);
         for (size_t i = 0; i < accepted.n; i++)
                 deletions_accept(&m->deletions, &input, accepted.items[i]);
         pathset_done(&accepted);
@@ -133,54 +133,54 @@ static size_t accept(Scope *scope) {
 
 /* ---- how it goes on ---- */
 
-static const Answer *find_answer(const Mirror *m, uint64_t id) {
-        for (size_t i = 0; i < m->look.n_answers; i++)
-                if (m->look.answers[i].id == id)
-                        return &m->look.answers[i];
+static const ResolvedNames *find_answer(const Mirror *m, uint64_t id) {
+        for (size_t i = 0; i < m->survey.n_answers; i++)
+                if (m->survey.answers[i].id == id)
+                        return &m->survey.answers[i];
         return NULL;
 }
 
 /* Of each name. False: it has ended, or the look was an earlier one. */
-static bool has_all(Steer *steer, Mirror *m) {
+static bool has_all(Operation *operation, Mirror *m) {
         bool empty = false;
 
-        if (!find_answer(m, steer->request))
+        if (!find_answer(m, operation->request))
                 return false;
-        for (size_t i = 0; steer->names[i]; i++) {
-                const Answer *answer = find_answer(m, steer->request + i);
-                Scope scope = { .steer = steer, .mirror = m, .name = steer->names[i], .answer = answer };
+        for (size_t i = 0; operation->names[i]; i++) {
+                const ResolvedNames *answer = find_answer(m, operation->request + i);
+                Scope scope = { .operation = operation, .mirror = m, .name = operation->names[i], .answer = answer };
                 char name[TEXT_PATH_MAX];
 
                 if (accept(&scope) > 0)
                         continue;
                 empty = true;
                 if (answer && *answer->unknown)
-                        steer_say(steer, "There is no file, directory or model '%s' in mirror '%s' or its source", text_path(name, steer->names[i]), m->config.name);
+                        control_operation_report(operation, "There is no file, directory or model '%s' in mirror '%s' or its source", text_path(name, operation->names[i]), m->config.name);
                 else
-                        steer_say(steer, "There is nothing to accept under '%s'", text_path(name, steer->names[i]));
+                        control_operation_report(operation, "There is nothing to accept under '%s'", text_path(name, operation->names[i]));
         }
         if (empty)
-                steer_end(steer, true);
+                control_operation_end(operation, true);
         return !empty;
 }
 
-static void start(Steer *steer, Mirror *m) {
-        pathset_sort(&steer->concerned);
-        pathset_sort(&steer->saves);
-        pathset_sort(&steer->doomed);
-        steer->phase = STEER_GRANTED;
-        mirrorstate_want_look(m);
+static void start(Operation *operation, Mirror *m) {
+        pathset_sort(&operation->concerned);
+        pathset_sort(&operation->saves);
+        pathset_sort(&operation->marked_deleted);
+        operation->phase = OPERATION_GRANTED;
+        mirror_state_want_scan(m);
 }
 
-static void grant(Steer *steer, Mirror *m) {
-        if (!has_all(steer, m))
+static void grant(Operation *operation, Mirror *m) {
+        if (!has_all(operation, m))
                 return;
-        for (size_t i = 0; steer->names[i]; i++) {
-                Scope scope = { .steer = steer, .mirror = m, .name = steer->names[i], .answer = find_answer(m, steer->request + i), .act = true };
+        for (size_t i = 0; operation->names[i]; i++) {
+                Scope scope = { .operation = operation, .mirror = m, .name = operation->names[i], .answer = find_answer(m, operation->request + i), .act = true };
 
                 (void) accept(&scope);
         }
-        start(steer, m);
+        start(operation, m);
 }
 
 /* ---- how it ends ---- */
@@ -193,32 +193,32 @@ static const WithheldFile *find_withheld(const Mirror *m, const char *path) {
 }
 
 /* They were tried: the record vouches for what came of it. */
-static void check_withheld(Steer *steer, Mirror *m) {
-        for (size_t i = 0; i < steer->concerned.n; i++) {
-                const char *path = steer->concerned.items[i];
+static void check_withheld(Operation *operation, Mirror *m) {
+        for (size_t i = 0; i < operation->concerned.n; i++) {
+                const char *path = operation->concerned.items[i];
                 const WithheldFile *file = find_withheld(m, path);
                 const Entry *base = manifest_find(m->attachment.base, path);
 
                 if (file || !base || base->flags & ENTRY_RECORD) {
-                        steer_say(steer, "%s", file ? file->text : m->problem ? m->problem : "It is not in RAM all the same");
-                        steer->failed = true;
+                        control_operation_report(operation, "%s", file ? file->text : m->problem ? m->problem : "It is not in RAM all the same");
+                        operation->failed = true;
                 }
-                wishes_end_acceptance(&m->wishes, path);
+                overrides_end_acceptance(&m->overrides, path);
         }
-        pathset_done(&steer->concerned);
+        pathset_done(&operation->concerned);
 }
 
-static bool check_saves(Steer *steer, const Mirror *m) {
+static bool check_saves(Operation *operation, const Mirror *m) {
         bool over = true;
 
-        for (size_t i = 0; i < steer->saves.n; i++) {
-                const SaveItem *item = savequeue_find(&m->writeback.queue, steer->saves.items[i]);
+        for (size_t i = 0; i < operation->saves.n; i++) {
+                const SaveItem *item = save_queue_find(&m->writeback.queue, operation->saves.items[i]);
 
                 if (!item || item->state == ITEM_DONE)
                         continue;
                 if (item->state == ITEM_REFUSED || item->problem) {
-                        steer_say(steer, "%s", item->problem ? item->problem : "It is refused once more");
-                        steer->failed = true;
+                        control_operation_report(operation, "%s", item->problem ? item->problem : "It is refused once more");
+                        operation->failed = true;
                         continue;
                 }
                 over = false;
@@ -227,14 +227,14 @@ static bool check_saves(Steer *steer, const Mirror *m) {
 }
 
 /* One that is gone from the wishes was deleted, or somebody had changed it, or something else needs it. */
-static bool check_deletions(Steer *steer, const Mirror *m) {
+static bool check_deletions(Operation *operation, const Mirror *m) {
         size_t n_deleted = 0, n_kept = 0;
 
-        for (size_t i = 0; i < steer->doomed.n; i++) {
-                const char *path = steer->doomed.items[i];
-                const Entry *source = manifest_find(m->look.source, path), *base = manifest_find(m->attachment.base, path);
+        for (size_t i = 0; i < operation->marked_deleted.n; i++) {
+                const char *path = operation->marked_deleted.items[i];
+                const Entry *source = manifest_find(m->survey.source, path), *base = manifest_find(m->attachment.base, path);
 
-                if (m->wishes.doomed && manifest_find(m->wishes.doomed, path) && (m->config.deletes != DELETES_KEEP || manifest_find(m->look.mirror, path)))
+                if (m->overrides.marked_deleted && manifest_find(m->overrides.marked_deleted, path) && (m->config.deletes != DELETES_KEEP || manifest_find(m->survey.mirror, path)))
                         return false;
                 if (!source || m->config.deletes == DELETES_KEEP || (base && base->flags & ENTRY_CONDEMNED) || manifest_find(m->writeback.changes, path)) {
                         n_deleted++;
@@ -243,27 +243,27 @@ static bool check_deletions(Steer *steer, const Mirror *m) {
                 if (n_kept++ < LINES_MAX) {
                         char text[TEXT_PATH_MAX];
 
-                        steer_say(steer, "'%s' stays: it was changed since, or something that stays needs it", text_path(text, path));
+                        control_operation_report(operation, "'%s' stays: it was changed since, or something that stays needs it", text_path(text, path));
                 }
         }
-        if (steer->doomed.n > 0)
-                steer_say(steer, "%zu of %zu names were deleted", n_deleted, steer->doomed.n);
+        if (operation->marked_deleted.n > 0)
+                control_operation_report(operation, "%zu of %zu names were deleted", n_deleted, operation->marked_deleted.n);
         return true;
 }
 
 /* Something of it has to hold still first, or goes from the mirror in this round and from the disk after the next look. */
-static void see_plan(Steer *steer, const Mirror *m) {
-        steer->phase = STEER_PLANNED;
-        steer->waiting = steer->look_after = false;
-        for (size_t i = 0; i < m->look.plan->n_items; i++) {
-                const PlanItem *item = &m->look.plan->items[i];
+static void see_plan(Operation *operation, const Mirror *m) {
+        operation->phase = OPERATION_PLANNED;
+        operation->waiting = operation->look_after = false;
+        for (size_t i = 0; i < m->survey.plan->n_items; i++) {
+                const PlanItem *item = &m->survey.plan->items[i];
 
-                if (item->action == PLAN_WAIT && pathset_has(&steer->concerned, plan_item_path(item)))
-                        steer->waiting = true;
-                if (item->action == PLAN_RELEASE && pathset_has(&steer->doomed, plan_item_path(item)))
-                        steer->look_after = true;
+                if (item->action == PLAN_WAIT && pathset_has(&operation->concerned, plan_item_path(item)))
+                        operation->waiting = true;
+                if (item->action == PLAN_RELEASE && pathset_has(&operation->marked_deleted, plan_item_path(item)))
+                        operation->look_after = true;
         }
-        steer->deleted = steer->deleted || (!steer->look_after && check_deletions(steer, m));
+        operation->deleted = operation->deleted || (!operation->look_after && check_deletions(operation, m));
 }
 
 static bool is_given_up(const Entry *entry, void *userdata) {
@@ -271,64 +271,64 @@ static bool is_given_up(const Entry *entry, void *userdata) {
 }
 
 /* Somebody has it open for writing, time and again. */
-static void give_up_deletions(Steer *steer, Mirror *m) {
-        for (size_t i = 0; i < steer->doomed.n; i++) {
-                const Entry *doomed = m->wishes.doomed ? manifest_find(m->wishes.doomed, steer->doomed.items[i]) : NULL;
+static void give_up_deletions(Operation *operation, Mirror *m) {
+        for (size_t i = 0; i < operation->marked_deleted.n; i++) {
+                const Entry *marked_deleted = m->overrides.marked_deleted ? manifest_find(m->overrides.marked_deleted, operation->marked_deleted.items[i]) : NULL;
                 char path[TEXT_PATH_MAX];
 
-                if (doomed && steer->n_told++ < LINES_MAX)
-                        steer_say(steer, "'%s' is not deleted: it cannot be taken out of the mirror, because somebody has it open for writing or changes it", text_path(path, doomed->path));
-                steer->failed = steer->failed || doomed;
+                if (marked_deleted && operation->n_logged++ < LINES_MAX)
+                        control_operation_report(operation, "'%s' is not deleted: it cannot be taken out of the mirror, because somebody has it open for writing or changes it", text_path(path, marked_deleted->path));
+                operation->failed = operation->failed || marked_deleted;
         }
-        if (m->wishes.doomed)
-                manifest_filter(m->wishes.doomed, is_given_up, &steer->doomed);
-        steer->deleted = true;
+        if (m->overrides.marked_deleted)
+                manifest_filter(m->overrides.marked_deleted, is_given_up, &operation->marked_deleted);
+        operation->deleted = true;
 }
 
-static void hear(Steer *steer, Mirror *m, MirrorEvent event) {
-        if (event == MIRROR_LOOKED && steer->phase == STEER_ASKED) {
-                grant(steer, m);
+static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
+        if (event == MIRROR_SCANNED && operation->phase == OPERATION_ASKED) {
+                grant(operation, m);
                 return;
         }
-        if (event == MIRROR_LOOKED) {
-                see_plan(steer, m);
+        if (event == MIRROR_SCANNED) {
+                see_plan(operation, m);
                 return;
         }
-        if (steer->phase != STEER_PLANNED)
+        if (operation->phase != OPERATION_PLANNED)
                 return;
-        if (event == MIRROR_RESTED && steer->look_after && steer->n_tries++ < TRIES_MAX)
-                mirrorstate_want_look(m);
-        else if (event == MIRROR_RESTED && steer->look_after)
-                give_up_deletions(steer, m);
-        if (event == MIRROR_RESTED && !steer->waiting)
-                check_withheld(steer, m);
-        if (steer->deleted && steer->concerned.n == 0 && check_saves(steer, m))
-                steer_end(steer, steer->failed);
+        if (event == MIRROR_RESTED && operation->look_after && operation->n_tries++ < TRIES_MAX)
+                mirror_state_want_scan(m);
+        else if (event == MIRROR_RESTED && operation->look_after)
+                give_up_deletions(operation, m);
+        if (event == MIRROR_RESTED && !operation->waiting)
+                check_withheld(operation, m);
+        if (operation->deleted && operation->concerned.n == 0 && check_saves(operation, m))
+                control_operation_end(operation, operation->failed);
 }
 
-int steeraccept_begin(Steer *steer, Mirror *m) {
-        Scope scope = { .steer = steer, .mirror = m };
+int control_operation_accept(Operation *operation, Mirror *m) {
+        Scope scope = { .operation = operation, .mirror = m };
 
-        steer->hear = hear;
-        if (*steer->names) {
-                for (size_t i = 0; steer->names[i]; i++) {
-                        char *const name[] = { steer->names[i], NULL };
-                        uint64_t id = wishes_request(&m->wishes, name);
+        operation->hear = hear;
+        if (*operation->names) {
+                for (size_t i = 0; operation->names[i]; i++) {
+                        char *const name[] = { operation->names[i], NULL };
+                        uint64_t id = overrides_request(&m->overrides, name);
 
                         if (id == 0)
                                 return -ENOMEM;
                         if (i == 0)
-                                steer->request = id;
-                        steer->n_requests++;
+                                operation->request = id;
+                        operation->n_requests++;
                 }
-                mirrorstate_want_look(m);
+                mirror_state_want_scan(m);
                 return 0;
         }
         scope.act = true;
         if (accept(&scope) == 0) {
-                steer_say(steer, "Mirror '%s' has held back no deletions, and no conflict is unseen. Of what is withheld or not saved each has to be named", m->config.name);
+                control_operation_report(operation, "Mirror '%s' has held back no deletions, and no conflict is unseen. Of what is withheld or not saved each has to be named", m->config.name);
                 return 1;
         }
-        start(steer, m);
+        start(operation, m);
         return 0;
 }

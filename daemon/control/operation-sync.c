@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Sync. See control/operation-sync.h. */
+/* Sync. See control/operation.h. */
 
-#include "control/operation-sync.h"
+#include "control/operation-internal.h"
 
 #include "base/text.h"
 
 enum { REASONS_MAX = 10 };
 
 static uint64_t left_of(const SaveItem *item) {
-        return item && item->state != ITEM_DONE ? saveitem_bytes(item) : 0;
+        return item && item->state != ITEM_DONE ? save_item_bytes(item) : 0;
 }
 
 /* What waits at this moment is what it is about. */
-static void see_queue(Steer *steer, const Mirror *m) {
+static void see_queue(Operation *operation, const Mirror *m) {
         const SaveQueue *queue = &m->writeback.queue;
 
         for (size_t i = 0; i < queue->n; i++)
-                if (queue->by_path[i]->state != ITEM_DONE && pathset_add(&steer->saves, queue->by_path[i]->path) == 0)
-                        steer->total += left_of(queue->by_path[i]);
-        pathset_sort(&steer->saves);
-        steer->phase = STEER_PLANNED;
+                if (queue->by_path[i]->state != ITEM_DONE && pathset_add(&operation->saves, queue->by_path[i]->path) == 0)
+                        operation->total += left_of(queue->by_path[i]);
+        pathset_sort(&operation->saves);
+        operation->phase = OPERATION_PLANNED;
 }
 
 /* It was tried, and is not going to be on disk soon; who has it open for writing is waited for. */
 static bool is_failing(const Mirror *m, const SaveItem *item, uint64_t now) {
-        if (savequeue_is_refused(&m->writeback.queue, item) || item->state == ITEM_REFUSED)
+        if (save_queue_is_refused(&m->writeback.queue, item) || item->state == ITEM_REFUSED)
                 return true;
         return item->state == ITEM_WAITING && item->attempts > 0 && item->problem && item->due_usec > now && item->save.outcome != SAVE_BUSY;
 }
@@ -35,12 +35,12 @@ typedef struct Rest {
         size_t n_waiting, n_failing;
 } Rest;
 
-static Rest find_rest(const Steer *steer, const Mirror *m, Steer *tell) {
+static Rest find_rest(const Operation *operation, const Mirror *m, Operation *tell) {
         Rest rest = {};
-        uint64_t now = steer_now(m);
+        uint64_t now = control_operation_now(m);
 
-        for (size_t i = 0; i < steer->saves.n; i++) {
-                const SaveItem *item = savequeue_find(&m->writeback.queue, steer->saves.items[i]);
+        for (size_t i = 0; i < operation->saves.n; i++) {
+                const SaveItem *item = save_queue_find(&m->writeback.queue, operation->saves.items[i]);
                 char path[TEXT_PATH_MAX];
 
                 rest.bytes += left_of(item);
@@ -50,54 +50,54 @@ static Rest find_rest(const Steer *steer, const Mirror *m, Steer *tell) {
                         rest.n_waiting++;
                 else if (rest.n_failing++ < REASONS_MAX && tell) {
                         if (item->problem)
-                                steer_say(tell, "%s", item->problem);
+                                control_operation_report(tell, "%s", item->problem);
                         else
-                                steer_say(tell, "'%s' in the mirror is not saved", text_path(path, item->path));
+                                control_operation_report(tell, "'%s' in the mirror is not saved", text_path(path, item->path));
                 }
         }
         if (tell && rest.n_failing > REASONS_MAX)
-                steer_say(tell, "Nor can %zu more be saved", rest.n_failing - REASONS_MAX);
+                control_operation_report(tell, "Nor can %zu more be saved", rest.n_failing - REASONS_MAX);
         return rest;
 }
 
-static void check(Steer *steer, const Mirror *m) {
-        Rest rest = find_rest(steer, m, NULL);
+static void check(Operation *operation, const Mirror *m) {
+        Rest rest = find_rest(operation, m, NULL);
         char bytes[TEXT_BYTES_MAX];
 
-        steer->done = steer->total - MIN(steer->total, rest.bytes);
+        operation->done = operation->total - MIN(operation->total, rest.bytes);
         if (rest.n_waiting > 0)
                 return;
         if (rest.n_failing > 0)
-                (void) find_rest(steer, m, steer);
-        else if (steer->saves.n == 0)
-                steer_say(steer, "Mirror '%s': everything was on disk already", m->config.name);
+                (void) find_rest(operation, m, operation);
+        else if (operation->saves.n == 0)
+                control_operation_report(operation, "Mirror '%s': everything was on disk already", m->config.name);
         else
-                steer_say(steer, "Mirror '%s': what was changed is on disk (%zu names, %s)", m->config.name, steer->saves.n, text_bytes(bytes, steer->total));
-        steer_end(steer, rest.n_failing > 0);
+                control_operation_report(operation, "Mirror '%s': what was changed is on disk (%zu names, %s)", m->config.name, operation->saves.n, text_bytes(bytes, operation->total));
+        control_operation_end(operation, rest.n_failing > 0);
 }
 
-static void hear(Steer *steer, Mirror *m, MirrorEvent event) {
-        if (event == MIRROR_LOOKED && steer->phase == STEER_ASKED) {
-                steer->phase = STEER_GRANTED;
+static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
+        if (event == MIRROR_SCANNED && operation->phase == OPERATION_ASKED) {
+                operation->phase = OPERATION_GRANTED;
                 return; /* that look may have begun before */
         }
-        if (event == MIRROR_LOOKED) {
-                if (steer->phase == STEER_GRANTED)
-                        see_queue(steer, m);
-                savequeue_make_haste(&m->writeback.queue, steer_now(m));
-        } else if (steer->phase == STEER_PLANNED)
-                check(steer, m);
+        if (event == MIRROR_SCANNED) {
+                if (operation->phase == OPERATION_GRANTED)
+                        see_queue(operation, m);
+                save_queue_hurry(&m->writeback.queue, control_operation_now(m));
+        } else if (operation->phase == OPERATION_PLANNED)
+                check(operation, m);
 }
 
-int steersync_begin(Steer *steer, Mirror *m) {
-        steer->hear = hear;
+int control_operation_sync(Operation *operation, Mirror *m) {
+        operation->hear = hear;
         if (!m->config.write_back) { /* no reason to fail, where other mirrors have something to save */
-                steer_say(steer, "Mirror '%s': nothing of it is ever saved, because of WriteBack=no", m->config.name);
-                steer_end(steer, false);
+                control_operation_report(operation, "Mirror '%s': nothing of it is ever saved, because of WriteBack=no", m->config.name);
+                control_operation_end(operation, false);
                 return 0;
         }
         if (m->state != MIRROR_LOOKING)
-                steer->phase = STEER_GRANTED;
-        mirrorstate_want_look(m);
+                operation->phase = OPERATION_GRANTED;
+        mirror_state_want_scan(m);
         return 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Verify. See control/operation-verify.h.
+/* Verify. See control/operation.h.
  *
  * The files are read by a saver, a slice at a time, so that saves can get in between and a stop waits for one slice only. What is found goes to scrub, which judges it. The job belongs to itself: it
  * outlives the wish, and the mirror waits for it (Mirror.n_rechecks). */
 
-#include "control/operation-verify.h"
+#include "control/operation-internal.h"
 
 #include "base/text.h"
 #include "mirror/scrub-pass.h"
@@ -16,7 +16,7 @@
 struct Recheck {
         Job job;           /* first */
         Mirror *mirror;
-        Steer *steer;      /* NULL: nobody waits for it any more */
+        Operation *operation;      /* NULL: nobody waits for it any more */
         ScrubPass *pass;   /* the job has it while it is out */
         int mirrorfd;      /* borrowed */
         uint64_t cost;
@@ -29,13 +29,13 @@ struct Recheck {
 
 /* The mirror ends, and does not wait for all of it. */
 static void let_go(Recheck *recheck) {
-        recheck->steer = NULL;
+        recheck->operation = NULL;
         atomic_store(&recheck->cancel, true);
 }
 
 static void recheck_free(Recheck *recheck) {
-        scrubpass_finding_done(&recheck->finding);
-        (void) scrubpass_free(recheck->pass);
+        scrub_pass_finding_done(&recheck->finding);
+        (void) scrub_pass_free(recheck->pass);
         free(recheck);
 }
 
@@ -43,52 +43,52 @@ static void run(Job *job) {
         Recheck *recheck = (Recheck *) job;
 
         recheck->cost = 0;
-        recheck->result = scrubpass_read(recheck->pass, recheck->mirrorfd, SLICE_BYTES, &recheck->cancel, &recheck->cost, &recheck->finding, &recheck->changed);
+        recheck->result = scrub_pass_read(recheck->pass, recheck->mirrorfd, SLICE_BYTES, &recheck->cancel, &recheck->cost, &recheck->finding, &recheck->changed);
 }
 
 /* It has found something: that is told by scrub when it has judged it. */
 static void report(Recheck *recheck) {
-        Steer *steer = recheck->steer;
+        Operation *operation = recheck->operation;
         char path[TEXT_PATH_MAX];
 
         recheck->n_damaged++;
-        if (steer && recheck->finding.error != 0)
-                steer_say(steer, "'%s' in RAM cannot be read any more: %s", text_path(path, recheck->finding.entry.path), strerror(recheck->finding.error));
-        else if (steer)
-                steer_say(steer, "'%s' in RAM is damaged: its bytes are not those that were verified, though its size and time are", text_path(path, recheck->finding.entry.path));
+        if (operation && recheck->finding.error != 0)
+                control_operation_report(operation, "'%s' in RAM cannot be read any more: %s", text_path(path, recheck->finding.entry.path), strerror(recheck->finding.error));
+        else if (operation)
+                control_operation_report(operation, "'%s' in RAM is damaged: its bytes are not those that were verified, though its size and time are", text_path(path, recheck->finding.entry.path));
         scrub_report(&recheck->mirror->scrub, &recheck->finding);
 }
 
 static void end(Recheck *recheck) {
-        Steer *steer = recheck->steer;
+        Operation *operation = recheck->operation;
         Mirror *m = recheck->mirror;
         char bytes[TEXT_BYTES_MAX];
-        size_t n = scrubpass_files(recheck->pass);
+        size_t n = scrub_pass_files(recheck->pass);
 
-        if (steer) {
-                steer->recheck = NULL;
+        if (operation) {
+                operation->recheck = NULL;
                 if (recheck->result < 0)
-                        steer_say(steer, "It was given up: %s", strerror(-recheck->result));
+                        control_operation_report(operation, "It was given up: %s", strerror(-recheck->result));
                 else
-                        steer_say(steer, "Mirror '%s': %zu %s (%s) read in RAM, %zu damaged%s", m->config.name, n, n == 1 ? "file" : "files",
-                                  text_bytes(bytes, scrubpass_bytes(recheck->pass)), recheck->n_damaged, recheck->n_damaged > 0 ? ": see the journal for what becomes of them" : "");
-                steer->done = steer->total;
-                steer_end(steer, recheck->result < 0 || recheck->n_damaged > 0);
+                        control_operation_report(operation, "Mirror '%s': %zu %s (%s) read in RAM, %zu damaged%s", m->config.name, n, n == 1 ? "file" : "files",
+                                  text_bytes(bytes, scrub_pass_bytes(recheck->pass)), recheck->n_damaged, recheck->n_damaged > 0 ? ": see the journal for what becomes of them" : "");
+                operation->done = operation->total;
+                control_operation_end(operation, recheck->result < 0 || recheck->n_damaged > 0);
         }
         recheck_free(recheck);
         m->n_rechecks--;
-        mirrorend_on_saved(m);
+        mirror_shutdown_on_saved(m);
 }
 
 static void done(Job *job) {
         Recheck *recheck = (Recheck *) job;
-        Steer *steer = recheck->steer;
+        Operation *operation = recheck->operation;
 
         if (recheck->changed)
-                mirrorstate_want_look(recheck->mirror);
-        if (steer)
-                steer->done = MIN(steer->total, steer->done + recheck->cost);
-        if (recheck->result == SCRUBPASS_FOUND)
+                mirror_state_want_scan(recheck->mirror);
+        if (operation)
+                operation->done = MIN(operation->total, operation->done + recheck->cost);
+        if (recheck->result == SCRUB_PASS_FOUND)
                 report(recheck);
         if (recheck->result > 0)
                 pool_submit(recheck->mirror->context->savers, &recheck->job);
@@ -96,9 +96,9 @@ static void done(Job *job) {
                 end(recheck);
 }
 
-static int start(Steer *steer, Mirror *m, const PathSet *chosen) {
+static int start(Operation *operation, Mirror *m, const PathSet *chosen) {
         Recheck *recheck = calloc(1, sizeof(*recheck));
-        int r = recheck ? scrubpass_new_of(&recheck->pass, m->attachment.base, chosen) : -ENOMEM;
+        int r = recheck ? scrub_pass_new_of(&recheck->pass, m->attachment.base, chosen) : -ENOMEM;
 
         if (r < 0) {
                 free(recheck);
@@ -106,36 +106,36 @@ static int start(Steer *steer, Mirror *m, const PathSet *chosen) {
         }
         recheck->job = (Job){ .run = run, .done = done };
         recheck->mirror = m;
-        recheck->steer = steer;
+        recheck->operation = operation;
         recheck->mirrorfd = m->attachment.mount.fd;
-        steer->recheck = recheck;
-        steer->total = scrubpass_bytes(recheck->pass);
-        steer->phase = STEER_PLANNED;
+        operation->recheck = recheck;
+        operation->total = scrub_pass_bytes(recheck->pass);
+        operation->phase = OPERATION_PLANNED;
         m->n_rechecks++;
         pool_submit(m->context->savers, &recheck->job);
         return 0;
 }
 
-static void hear(Steer *steer, Mirror *m, MirrorEvent event) {
-        const Answer *answer;
+static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
+        const ResolvedNames *answer;
 
-        if (event != MIRROR_LOOKED || steer->phase != STEER_ASKED || (*steer->names && !steer_take_answer(steer, m, &answer)))
+        if (event != MIRROR_SCANNED || operation->phase != OPERATION_ASKED || (*operation->names && !control_operation_take_answer(operation, m, &answer)))
                 return;
-        if (start(steer, m, *steer->names ? &steer->concerned : NULL) < 0) {
-                steer_say(steer, "Memory ran out");
-                steer_end(steer, true);
+        if (start(operation, m, *operation->names ? &operation->concerned : NULL) < 0) {
+                control_operation_report(operation, "Memory ran out");
+                control_operation_end(operation, true);
         }
 }
 
-int steerverify_begin(Steer *steer, Mirror *m) {
-        steer->hear = hear;
-        steer->let_go = let_go;
-        if (*steer->names) {
-                steer->request = wishes_request(&m->wishes, steer->names);
-                if (steer->request == 0)
+int control_operation_verify(Operation *operation, Mirror *m) {
+        operation->hear = hear;
+        operation->let_go = let_go;
+        if (*operation->names) {
+                operation->request = overrides_request(&m->overrides, operation->names);
+                if (operation->request == 0)
                         return -ENOMEM;
-                steer->n_requests = 1;
+                operation->n_requests = 1;
         }
-        mirrorstate_want_look(m); /* by which what somebody has changed is known */
+        mirror_state_want_scan(m); /* by which what somebody has changed is known */
         return 0;
 }

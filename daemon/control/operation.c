@@ -2,44 +2,40 @@
 
 /* What an operator asks of one mirror: its life from the wish to the end, whichever it is. See control/operation.h; control/operation-work.h has the parts. */
 
-#include "control/operation.h"
+#include "control/operation-internal.h"
 
 #include "base/strv.h"
-#include "control/operation-accept.h"
-#include "control/operation-residency.h"
-#include "control/operation-sync.h"
-#include "control/operation-verify.h"
 
 static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
-        Steer *steer = (Steer *) listener;
+        Operation *operation = (Operation *) listener;
 
         switch (event) {
-        case MIRROR_LOOKED:
+        case MIRROR_SCANNED:
         case MIRROR_RESTED:
         case MIRROR_SAVED:
-                steer->hear(steer, m, event);
+                operation->hear(operation, m, event);
                 break;
         case MIRROR_BLIND:
-                steer_say(steer, "%s", m->problem ? m->problem : "The source is lost");
-                steer_end(steer, true);
+                control_operation_report(operation, "%s", m->problem ? m->problem : "The source is lost");
+                control_operation_end(operation, true);
                 break;
         case MIRROR_ENDS:
         case MIRROR_FREED:
-                steer_say(steer, "Mirror '%s' %s", m->config.name, m->failing ? "has failed" : m->moving ? "was lost, and is made anew" : "is stopping");
-                steer_end(steer, true);
+                control_operation_report(operation, "Mirror '%s' %s", m->config.name, m->failing ? "has failed" : m->moving ? "was lost, and is made anew" : "is stopping");
+                control_operation_end(operation, true);
                 break;
         }
 }
 
 /* A sentence, or NULL if it takes wishes. */
-static const char *why_not(const Mirror *m, SteerKind kind) {
+static const char *why_not(const Mirror *m, OperationKind kind) {
         if (m->failing || m->state == MIRROR_FAILED)
                 return "it has failed";
         if (m->stopping || m->state == MIRROR_GONE || m->state == MIRROR_REMOVING)
                 return "it is stopping";
         if (!m->attached || m->moving)
                 return "it is only starting: source and tmpfs are being opened";
-        if (m->lost && kind != STEER_VERIFY)
+        if (m->lost && kind != OPERATION_VERIFY)
                 return m->problem ? m->problem : "its source is lost";
         return NULL;
 }
@@ -49,81 +45,81 @@ static int refuse(const Mirror *m, const char *reason, char **ret_refusal) {
                 *ret_refusal = NULL;
                 return -ENOMEM;
         }
-        return STEER_REFUSED;
+        return OPERATION_REFUSED;
 }
 
-static int begin(Steer *steer, Mirror *m, SteerKind kind) {
+static int begin(Operation *operation, Mirror *m, OperationKind kind) {
         switch (kind) {
-        case STEER_STAGE:
-                return steerroom_stage(steer, m);
-        case STEER_RELEASE:
-                return steerroom_release(steer, m);
-        case STEER_ACCEPT:
-                return steeraccept_begin(steer, m);
-        case STEER_SYNC:
-                return steersync_begin(steer, m);
-        case STEER_VERIFY:
-                return steerverify_begin(steer, m);
+        case OPERATION_STAGE:
+                return control_operation_stage(operation, m);
+        case OPERATION_RELEASE:
+                return control_operation_release(operation, m);
+        case OPERATION_ACCEPT:
+                return control_operation_accept(operation, m);
+        case OPERATION_SYNC:
+                return control_operation_sync(operation, m);
+        case OPERATION_VERIFY:
+                return control_operation_verify(operation, m);
         }
         return -EINVAL;
 }
 
-int steer_new(Steer **ret, Mirror *m, SteerKind kind, char *const *names, const char *who, char **ret_refusal) {
+int control_operation_new(Operation **ret, Mirror *m, OperationKind kind, char *const *names, const char *who, char **ret_refusal) {
         const char *reason = why_not(m, kind);
-        Steer *steer;
+        Operation *operation;
         int r;
 
-        if (!reason && kind == STEER_RELEASE && !*names)
+        if (!reason && kind == OPERATION_RELEASE && !*names)
                 reason = "what is to be released has to be named";
         if (reason)
                 return refuse(m, reason, ret_refusal);
-        steer = calloc(1, sizeof(*steer));
-        if (!steer)
+        operation = calloc(1, sizeof(*operation));
+        if (!operation)
                 return -ENOMEM;
-        *steer = (Steer){ .listener.hear = hear, .who = strdup(who) };
-        r = strv_copy(names, &steer->names);
+        *operation = (Operation){ .listener.hear = hear, .who = strdup(who) };
+        r = strv_copy(names, &operation->names);
         if (r == 0)
-                r = strv_copy(NULL, &steer->report);
-        if (r == 0 && !steer->who)
+                r = strv_copy(NULL, &operation->report);
+        if (r == 0 && !operation->who)
                 r = -ENOMEM;
         if (r == 0) {
-                steer->mirror = m;
-                mirrorstate_listen(m, &steer->listener);
-                r = begin(steer, m, kind);
-                if (r != 0 && steer->mirror)
-                        steer_end(steer, true);
+                operation->mirror = m;
+                mirror_state_listen(m, &operation->listener);
+                r = begin(operation, m, kind);
+                if (r != 0 && operation->mirror)
+                        control_operation_end(operation, true);
         }
         if (r > 0) {
-                *ret_refusal = *steer->report ? strdup(*steer->report) : NULL;
-                r = *ret_refusal ? STEER_REFUSED : -ENOMEM;
+                *ret_refusal = *operation->report ? strdup(*operation->report) : NULL;
+                r = *ret_refusal ? OPERATION_REFUSED : -ENOMEM;
         }
         if (r != 0)
-                steer_drop(steer);
+                control_operation_drop(operation);
         else
-                *ret = steer;
+                *ret = operation;
         return r;
 }
 
-SteerStatus steer_status(Steer *steer, Mirror *m) {
-        SteerStatus status;
+OperationStatus control_operation_status(Operation *operation, Mirror *m) {
+        OperationStatus status;
 
-        if (!m && steer->phase != STEER_OVER) {
-                steer_say(steer, "The mirror is gone");
-                steer_end(steer, true);
+        if (!m && operation->phase != OPERATION_OVER) {
+                control_operation_report(operation, "The mirror is gone");
+                control_operation_end(operation, true);
         }
-        status = (SteerStatus){ .over = steer->phase == STEER_OVER, .failed = steer->failed, .done = steer->done, .total = steer->total,
-                                .report = steer->report };
-        if (steer->stages && steer->phase == STEER_PLANNED && m && m->state == MIRROR_STAGING)
-                status.done = MIN(steer->total, (uint64_t) atomic_load(&m->progress));
+        status = (OperationStatus){ .over = operation->phase == OPERATION_OVER, .failed = operation->failed, .done = operation->done, .total = operation->total,
+                                .report = operation->report };
+        if (operation->stages && operation->phase == OPERATION_PLANNED && m && m->state == MIRROR_STAGING)
+                status.done = MIN(operation->total, (uint64_t) atomic_load(&m->progress));
         return status;
 }
 
-Steer *steer_free(Steer *steer) {
-        if (!steer)
+Operation *control_operation_free(Operation *operation) {
+        if (!operation)
                 return NULL;
-        if (steer->phase == STEER_OVER)
-                steer_drop(steer);
+        if (operation->phase == OPERATION_OVER)
+                control_operation_drop(operation);
         else
-                steer->orphan = true;
+                operation->orphan = true;
         return NULL;
 }

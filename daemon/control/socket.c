@@ -20,20 +20,20 @@ static int make_address(struct sockaddr_un *address, const char *path) {
 }
 
 /* 0: there is nothing, or only what nobody answers on. */
-static int look_at(const char *path, const struct sockaddr_un *address) {
+static int survey_at(const char *path, const struct sockaddr_un *address) {
         _cleanup_(close_fdp) int fd = -1;
         struct stat st;
 
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (!S_ISSOCK(st.st_mode))
-                return CONTROLSOCKET_STRANGE;
+                return CONTROL_SOCKET_STRANGE;
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
         if (connect(fd, (const struct sockaddr *) address, sizeof(*address)) == 0)
-                return CONTROLSOCKET_TAKEN;
-        return errno == ECONNREFUSED || errno == ENOENT ? 0 : CONTROLSOCKET_TAKEN; /* EAGAIN: busy; EPROTOTYPE: another kind of socket, but somebody's */
+                return CONTROL_SOCKET_TAKEN;
+        return errno == ECONNREFUSED || errno == ENOENT ? 0 : CONTROL_SOCKET_TAKEN; /* EAGAIN: busy; EPROTOTYPE: another kind of socket, but somebody's */
 }
 
 static int make_parent(const char *path) {
@@ -66,7 +66,7 @@ static int listen_aside(const char *aside, int *ret) {
         return 0;
 }
 
-int controlsocket_listen(ControlSocket *socket, const char *path, const char **reterr_what) {
+int control_socket_listen(ControlSocket *socket, const char *path, const char **reterr_what) {
         _cleanup_(freep) char *aside = NULL, *copy = strdup(path);
         _cleanup_(close_fdp) int fd = -1;
         struct sockaddr_un address;
@@ -84,7 +84,7 @@ int controlsocket_listen(ControlSocket *socket, const char *path, const char **r
         *reterr_what = "look whether somebody has the control socket";
         r = make_address(&address, path);
         if (r == 0)
-                r = look_at(path, &address);
+                r = survey_at(path, &address);
         if (r != 0)
                 return r;
         *reterr_what = "listen on the control socket";
@@ -100,7 +100,7 @@ int controlsocket_listen(ControlSocket *socket, const char *path, const char **r
         return 0;
 }
 
-void controlsocket_done(ControlSocket *socket) {
+void control_socket_done(ControlSocket *socket) {
         struct stat st;
 
         if (socket->fd >= 0 && lstat(socket->path, &st) == 0 && st.st_dev == socket->dev && st.st_ino == socket->ino)

@@ -15,12 +15,12 @@ typedef struct ControlSocket {
         ino_t ino;
 } ControlSocket;
 
-#define CONTROLSOCKET_NONE { .fd = -1 }
+#define CONTROL_SOCKET_NONE { .fd = -1 }
 
 /* Makes the directory if it is not there, and listens. A socket on which nobody answers is replaced in one step, so a client never meets a name without a listener. 0, or negative
- * and what was being done; or CONTROLSOCKET_TAKEN: somebody answers there, or CONTROLSOCKET_STRANGE: what is there is no socket. Then it was left as it is. */
-enum { CONTROLSOCKET_TAKEN = 1, CONTROLSOCKET_STRANGE };
-int controlsocket_listen(ControlSocket *socket, const char *path, const char **reterr_what);
+ * and what was being done; or CONTROL_SOCKET_TAKEN: somebody answers there, or CONTROL_SOCKET_STRANGE: what is there is no socket. Then it was left as it is. */
+enum { CONTROL_SOCKET_TAKEN = 1, CONTROL_SOCKET_STRANGE };
+int control_socket_listen(ControlSocket *socket, const char *path, const char **reterr_what);
 
 /* Takes the socket's name away, if it is still ours. */
-void controlsocket_done(ControlSocket *socket);
+void control_socket_done(ControlSocket *socket);

@@ -80,10 +80,10 @@ static const char *source_name(SourceState state) {
 }
 
 static const char *state_name(const ControlState *state, const MirrorStatus *mirrors, size_t n, bool whole) {
-        bool staging = false, saving = false, failed = false, over = true;
+        bool private_dir = false, saving = false, failed = false, over = true;
 
         for (size_t i = 0; i < n; i++) {
-                staging = staging || mirrors[i].state == MIRROR_STAGING;
+                private_dir = private_dir || mirrors[i].state == MIRROR_STAGING;
                 saving = saving || mirrors[i].state == MIRROR_SAVING;
                 failed = failed || mirrors[i].state == MIRROR_FAILED;
                 over = over && (mirrors[i].state == MIRROR_GONE || mirrors[i].state == MIRROR_FAILED);
@@ -95,12 +95,12 @@ static const char *state_name(const ControlState *state, const MirrorStatus *mir
         if (state->reloading)
                 return "reloading";
         if (!state->ready)
-                return staging ? "staging" : "starting";
+                return private_dir ? "staging" : "starting";
         return whole ? "ready" : "degraded";
 }
 
-ControlFacts controlstatus_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n) {
-        bool whole = status_is_whole(mirrors, n);
+ControlFacts control_status_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n) {
+        bool whole = mirror_status_is_complete(mirrors, n);
         ControlFacts facts = { .state = state_name(state, mirrors, n, whole), .ready = state->ready && !state->stopping, .degraded = state->ready && !whole };
 
         for (size_t i = 0; i < n; i++) {
@@ -112,7 +112,7 @@ ControlFacts controlstatus_facts(const ControlState *state, const MirrorStatus *
         return facts;
 }
 
-int controlstatus_append_text(sd_bus_message *message, const char *text) {
+int control_status_append_text(sd_bus_message *message, const char *text) {
         _cleanup_(freep) char *escaped = NULL;
         int r = sd_bus_message_append_basic(message, 's', text ? text : "");
 
@@ -122,19 +122,19 @@ int controlstatus_append_text(sd_bus_message *message, const char *text) {
         return escaped ? sd_bus_message_append_basic(message, 's', escaped) : -ENOMEM;
 }
 
-int controlstatus_append_texts(sd_bus_message *message, char *const *texts) {
+int control_status_append_texts(sd_bus_message *message, char *const *texts) {
         int r = sd_bus_message_open_container(message, 'a', "s");
 
         for (; r >= 0 && texts && *texts; texts++)
-                r = controlstatus_append_text(message, *texts);
+                r = control_status_append_text(message, *texts);
         return r >= 0 ? sd_bus_message_close_container(message) : r;
 }
 
-int controlstatus_append_path(sd_bus_message *message, const char *path) {
+int control_status_append_path(sd_bus_message *message, const char *path) {
         return sd_bus_message_append_array(message, 'y', path, strlen(path));
 }
 
-int controlstatus_append_entry(sd_bus_message *message, const char *key, const char *text) {
+int control_status_append_entry(sd_bus_message *message, const char *key, const char *text) {
         int r = sd_bus_message_open_container(message, 'e', "sv");
 
         if (r >= 0)
@@ -142,7 +142,7 @@ int controlstatus_append_entry(sd_bus_message *message, const char *key, const c
         if (r >= 0)
                 r = sd_bus_message_open_container(message, 'v', "s");
         if (r >= 0)
-                r = controlstatus_append_text(message, text);
+                r = control_status_append_text(message, text);
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r >= 0 ? sd_bus_message_close_container(message) : r;
@@ -156,7 +156,7 @@ static int append_path(sd_bus_message *message, const char *key, const char *pat
         if (r >= 0)
                 r = sd_bus_message_open_container(message, 'v', "ay");
         if (r >= 0)
-                r = controlstatus_append_path(message, path);
+                r = control_status_append_path(message, path);
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r >= 0 ? sd_bus_message_close_container(message) : r;
@@ -184,22 +184,22 @@ static int append_field(sd_bus_message *message, const Field *field, const Mirro
         case FLAG:
                 return append_flag(message, field->key, *(const bool *) value);
         case TEXT:
-                return *text ? controlstatus_append_entry(message, field->key, *text) : 0;
+                return *text ? control_status_append_entry(message, field->key, *text) : 0;
         case PATH:
                 return *text ? append_path(message, field->key, *text) : 0;
         }
         return -EINVAL;
 }
 
-int controlstatus_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs) {
+int control_status_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs) {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = controlstatus_append_entry(message, "version", SHMSTAGED_VERSION);
+                r = control_status_append_entry(message, "version", SHMSTAGED_VERSION);
         if (r >= 0)
-                r = controlstatus_append_entry(message, "state", facts->state);
+                r = control_status_append_entry(message, "state", facts->state);
         if (r >= 0)
-                r = controlstatus_append_entry(message, "status_text", state->text);
+                r = control_status_append_entry(message, "status_text", state->text);
         if (r >= 0)
                 r = append_flag(message, "ready", facts->ready);
         if (r >= 0)
@@ -213,23 +213,23 @@ int controlstatus_append_daemon(sd_bus_message *message, const ControlState *sta
         return r >= 0 ? sd_bus_message_close_container(message) : r;
 }
 
-int controlstatus_append_mirror(sd_bus_message *message, const MirrorStatus *mirror) {
+int control_status_append_mirror(sd_bus_message *message, const MirrorStatus *mirror) {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = controlstatus_append_entry(message, "name", mirror->name);
+                r = control_status_append_entry(message, "name", mirror->name);
         if (r >= 0)
-                r = controlstatus_append_entry(message, "state", status_state_name(mirror->state));
+                r = control_status_append_entry(message, "state", mirror_status_state_name(mirror->state));
         if (r >= 0)
-                r = append_flag(message, "degraded", mirror->ready && !status_is_whole(mirror, 1));
+                r = append_flag(message, "degraded", mirror->ready && !mirror_status_is_complete(mirror, 1));
         if (r >= 0)
-                r = controlstatus_append_entry(message, "source_state", source_name(mirror->source_state));
+                r = control_status_append_entry(message, "source_state", source_name(mirror->source_state));
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(fields); i++)
                 r = append_field(message, &fields[i], mirror);
         return r >= 0 ? sd_bus_message_close_container(message) : r;
 }
 
-void controlstatus_reply_error(sd_bus_message *call, const char *name, const char *text) {
+void control_status_reply_error(sd_bus_message *call, const char *name, const char *text) {
         _cleanup_(freep) char *escaped = NULL;
 
         if (sd_bus_reply_method_errorf(call, name, "%s", text) != -EINVAL)

@@ -24,18 +24,18 @@ typedef struct ControlFacts {
         bool ready, degraded;
         uint64_t files, bytes, unsaved, unsaved_bytes;
 } ControlFacts;
-ControlFacts controlstatus_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n);
+ControlFacts control_status_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n);
 
 /* A string that came from anywhere: D-Bus takes valid UTF-8 alone, and closes the connection for anything else. Bytes that are not become \xNN. NULL is "". */
-int controlstatus_append_text(sd_bus_message *message, const char *text);
-int controlstatus_append_texts(sd_bus_message *message, char *const *texts); /* "as"; NULL: none */
-int controlstatus_append_entry(sd_bus_message *message, const char *key, const char *text); /* "{sv}" */
+int control_status_append_text(sd_bus_message *message, const char *text);
+int control_status_append_texts(sd_bus_message *message, char *const *texts); /* "as"; NULL: none */
+int control_status_append_entry(sd_bus_message *message, const char *key, const char *text); /* "{sv}" */
 /* A path as it is, type "ay". */
-int controlstatus_append_path(sd_bus_message *message, const char *path);
+int control_status_append_path(sd_bus_message *message, const char *path);
 
 /* "a{sv}" of the daemon and of a mirror. */
-int controlstatus_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs);
-int controlstatus_append_mirror(sd_bus_message *message, const MirrorStatus *mirror);
+int control_status_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs);
+int control_status_append_mirror(sd_bus_message *message, const MirrorStatus *mirror);
 
 /* Answers a call with an error, whatever the sentence has in it. A caller that has gone is not told. */
-void controlstatus_reply_error(sd_bus_message *call, const char *name, const char *text);
+void control_status_reply_error(sd_bus_message *call, const char *name, const char *text);

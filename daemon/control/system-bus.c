@@ -14,8 +14,8 @@ enum { RETRIES = 10 };
 /* A connection that lasted for so long was no refusal. */
 #define LASTED_USEC (60 * USEC_PER_SEC)
 
-struct ControlBus {
-        ControlBusOptions options;
+struct ControlSystemBus {
+        ControlSystemBusOptions options;
         sd_bus *bus;
         sd_event_source *timer;
         uint64_t joined_usec;
@@ -23,9 +23,9 @@ struct ControlBus {
         bool named; /* the name is ours */
 };
 
-static int join(ControlBus *bus);
+static int join(ControlSystemBus *bus);
 
-static void leave(ControlBus *bus) {
+static void leave(ControlSystemBus *bus) {
         if (!bus->bus)
                 return;
         bus->options.left(bus->bus, bus->options.userdata);
@@ -33,7 +33,7 @@ static void leave(ControlBus *bus) {
         bus->bus = sd_bus_close_unref(bus->bus);
 }
 
-static void try_later(ControlBus *bus) {
+static void try_later(ControlSystemBus *bus) {
         uint64_t now;
 
         if (sd_event_now(bus->options.event, CLOCK_MONOTONIC, &now) < 0)
@@ -51,7 +51,7 @@ static void try_later(ControlBus *bus) {
 
 /* Also from within the bus's own callbacks: it is left from the timer. */
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        ControlBus *bus = userdata;
+        ControlSystemBus *bus = userdata;
         int r;
 
         (void) source;
@@ -67,7 +67,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        ControlBus *bus = userdata;
+        ControlSystemBus *bus = userdata;
 
         (void) message;
         (void) error;
@@ -78,7 +78,7 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
 }
 
 static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        ControlBus *bus = userdata;
+        ControlSystemBus *bus = userdata;
         const sd_bus_error *refusal = sd_bus_message_get_error(reply);
         uint32_t result = 0;
 
@@ -96,7 +96,7 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
 }
 
 static int on_connected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        ControlBus *bus = userdata;
+        ControlSystemBus *bus = userdata;
         int r;
 
         (void) message;
@@ -108,7 +108,7 @@ static int on_connected(sd_bus_message *message, void *userdata, sd_bus_error *e
         return 0;
 }
 
-static int join(ControlBus *bus) {
+static int join(ControlSystemBus *bus) {
         const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
         int r = sd_bus_new(&bus->bus);
 
@@ -137,8 +137,8 @@ static int join(ControlBus *bus) {
         return r;
 }
 
-int controlbus_new(ControlBus **ret, const ControlBusOptions *options) {
-        ControlBus *bus = calloc(1, sizeof(*bus));
+int control_system_bus_new(ControlSystemBus **ret, const ControlSystemBusOptions *options) {
+        ControlSystemBus *bus = calloc(1, sizeof(*bus));
         int r;
 
         if (!bus)
@@ -146,14 +146,14 @@ int controlbus_new(ControlBus **ret, const ControlBusOptions *options) {
         bus->options = *options;
         r = sd_event_add_time(options->event, &bus->timer, CLOCK_MONOTONIC, 0, 0, on_timer, bus); /* at once */
         if (r < 0) {
-                (void) controlbus_free(bus);
+                (void) control_system_bus_free(bus);
                 return r;
         }
         *ret = bus;
         return 0;
 }
 
-ControlBus *controlbus_free(ControlBus *bus) {
+ControlSystemBus *control_system_bus_free(ControlSystemBus *bus) {
         if (!bus)
                 return NULL;
         (void) sd_event_source_disable_unref(bus->timer);
@@ -164,11 +164,11 @@ ControlBus *controlbus_free(ControlBus *bus) {
         return NULL;
 }
 
-sd_bus *controlbus_get(const ControlBus *bus) {
+sd_bus *control_system_bus_get(const ControlSystemBus *bus) {
         return bus && bus->named ? bus->bus : NULL;
 }
 
-void controlbus_retry(ControlBus *bus) {
+void control_system_bus_retry(ControlSystemBus *bus) {
         if (!bus || bus->named || bus->retries < RETRIES)
                 return;
         bus->retries = 0;

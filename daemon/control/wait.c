@@ -16,7 +16,7 @@
 enum {
         WAITS_MAX = 512,
         WAITS_PER_CALLER = 16,
-        NAMES_ALL_MAX = 8 * CONTROLNAMES_MAX,
+        NAMES_ALL_MAX = 8 * CONTROL_LOOKUP_MAX,
 };
 
 typedef struct Wait Wait;
@@ -31,7 +31,7 @@ struct Wait {
 };
 
 struct ControlWaits {
-        const Roster *roster;
+        const Mirrors *mirrors;
         Wait *first, **last;
         size_t n, n_names;
 };
@@ -88,11 +88,11 @@ static bool is_same_caller(sd_bus_message *a, sd_bus_message *b) {
         return sd_bus_message_get_bus(a) == sd_bus_message_get_bus(b) && string_equal(sd_bus_message_get_sender(a), sd_bus_message_get_sender(b));
 }
 
-int controlwaits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error) {
+int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error) {
         _cleanup_(strv_freep) char **names = NULL;
         size_t own = 0, share = trusted ? 1 : 2; /* of strangers: half */
         Wait *wait;
-        int r = controlnames_read(call, &names, error);
+        int r = control_lookup_read(call, &names, error);
 
         if (r < 0)
                 return r;
@@ -122,10 +122,10 @@ static void answer(Wait *wait, const char *error, const char *name, const char *
         if (!error)
                 (void) sd_bus_reply_method_return(wait->call, "");
         else if (!name)
-                controlstatus_reply_error(wait->call, error, reason);
+                control_status_reply_error(wait->call, error, reason);
         else {
                 (void) text_append(&text, "'%s' will not be ready as things are. %s", text_path(escaped, name), reason ? reason : "");
-                controlstatus_reply_error(wait->call, error, text ? text : "");
+                control_status_reply_error(wait->call, error, text ? text : "");
         }
         wait_free(wait);
 }
@@ -137,7 +137,7 @@ static bool is_late(const struct timespec *since) {
         return (now.tv_sec - since->tv_sec) * NSEC_PER_SEC + now.tv_nsec - since->tv_nsec > BUDGET_NSEC;
 }
 
-static void look_at_daemon(Wait *wait, const ControlState *state, const char *failure) {
+static void survey_at_daemon(Wait *wait, const ControlState *state, const char *failure) {
         if (state->ready)
                 answer(wait, NULL, NULL, NULL);
         else if (failure)
@@ -145,7 +145,7 @@ static void look_at_daemon(Wait *wait, const ControlState *state, const char *fa
 }
 
 /* One name after the other, up to the first that is not ready, where it begins next time. When that has changed at last, all are asked once more: the others may have changed meanwhile. */
-static void look_at(Wait *wait, const struct timespec *since) {
+static void survey_at(Wait *wait, const struct timespec *since) {
         while (!is_late(since)) {
                 const char *name = wait->names[wait->next_name];
                 _cleanup_(freep) char *reason = NULL;
@@ -159,7 +159,7 @@ static void look_at(Wait *wait, const struct timespec *since) {
                         wait->next_name = wait->from = 0;
                         continue;
                 }
-                readiness = controlnames_readiness(wait->waits->roster, name, &reason);
+                readiness = control_lookup_readiness(wait->waits->mirrors, name, &reason);
                 if (readiness == READINESS_READY) {
                         wait->next_name++;
                         continue;
@@ -171,7 +171,7 @@ static void look_at(Wait *wait, const struct timespec *since) {
         }
 }
 
-bool controlwaits_update(ControlWaits *waits, const ControlState *state, const char *failure) {
+bool control_waits_update(ControlWaits *waits, const ControlState *state, const char *failure) {
         struct timespec since;
 
         (void) clock_gettime(CLOCK_MONOTONIC, &since);
@@ -186,9 +186,9 @@ bool controlwaits_update(ControlWaits *waits, const ControlState *state, const c
                         continue;
                 }
                 if (!wait->names || !wait->names[0])
-                        look_at_daemon(wait, state, failure);
+                        survey_at_daemon(wait, state, failure);
                 else
-                        look_at(wait, &since);
+                        survey_at(wait, &since);
                 if (waits->n < before || !wait->next)
                         continue;
                 waits->first = wait->next; /* its turn comes again after all others' */
@@ -199,11 +199,11 @@ bool controlwaits_update(ControlWaits *waits, const ControlState *state, const c
         return waits->n > 0 && is_late(&since);
 }
 
-size_t controlwaits_count(const ControlWaits *waits) {
+size_t control_waits_count(const ControlWaits *waits) {
         return waits->n;
 }
 
-size_t controlwaits_count_of(const ControlWaits *waits, const sd_bus *bus) {
+size_t control_waits_count_of(const ControlWaits *waits, const sd_bus *bus) {
         size_t n = 0;
 
         for (Wait *wait = waits->first; wait; wait = wait->next)
@@ -211,7 +211,7 @@ size_t controlwaits_count_of(const ControlWaits *waits, const sd_bus *bus) {
         return n;
 }
 
-void controlwaits_forget(ControlWaits *waits, const sd_bus *bus) {
+void control_waits_forget(ControlWaits *waits, const sd_bus *bus) {
         for (Wait *wait = waits->first, *next; wait; wait = next) {
                 next = wait->next;
                 if (sd_bus_message_get_bus(wait->call) == bus)
@@ -219,18 +219,18 @@ void controlwaits_forget(ControlWaits *waits, const sd_bus *bus) {
         }
 }
 
-int controlwaits_new(ControlWaits **ret, const Roster *roster) {
+int control_waits_new(ControlWaits **ret, const Mirrors *mirrors) {
         ControlWaits *waits = calloc(1, sizeof(*waits));
 
         if (!waits)
                 return -ENOMEM;
-        waits->roster = roster;
+        waits->mirrors = mirrors;
         waits->last = &waits->first;
         *ret = waits;
         return 0;
 }
 
-ControlWaits *controlwaits_free(ControlWaits *waits) {
+ControlWaits *control_waits_free(ControlWaits *waits) {
         if (!waits)
                 return NULL;
         while (waits->first)

@@ -12,10 +12,10 @@
 static int print_file(const Screen *screen, const char *path, bool is_first) {
         _cleanup_(freep) char *content = NULL, *name = screen_path(path);
         size_t length;
-        int r = config_file_read(path, false, &content, &length);
+        int r = config_files_read(path, false, &content, &length);
 
         if (r < 0) {
-                ctl_error("Failed to read '%s': %s", path, strerror(-r));
+                screen_error("Failed to read '%s': %s", path, strerror(-r));
                 return r;
         }
         (void) printf("%s%s# %s%s\n", is_first ? "" : "\n", screen_colour(screen, SCREEN_GREY), name ? name : "", screen_end(screen));
@@ -31,7 +31,7 @@ static int print_files(const Ctl *ctl) {
         int r = config_files_find(ctl->root, &files), failed = 0;
 
         if (r < 0) {
-                ctl_error("Failed to look up the configuration%s%s: %s", ctl->root ? " below " : "", ctl->root ? ctl->root : "",
+                screen_error("Failed to look up the configuration%s%s: %s", ctl->root ? " below " : "", ctl->root ? ctl->root : "",
                           strerror(-r));
                 return CTL_FAILED;
         }
@@ -46,7 +46,7 @@ static int print_files(const Ctl *ctl) {
 static int print_effective(const Ctl *ctl) {
         _cleanup_(config_freep) Config *config = NULL;
 
-        if (config_log_load(ctl->config, ctl->root, &config) < 0)
+        if (config_notes_load(ctl->config, ctl->root, &config) < 0)
                 return CTL_FAILED;
         return config_print(config, stdout) < 0 ? CTL_FAILED : CTL_DONE;
 }
@@ -56,7 +56,7 @@ int commands_cat_config(const Ctl *ctl, char *const *arguments _unused_) {
         int r = ctl->effective ? print_effective(ctl) : ctl->config ? print_file(&screen, ctl->config, true) < 0 : print_files(ctl);
 
         if (r == CTL_DONE && fflush(stdout) != 0) {
-                ctl_error("Failed to print the configuration: %m");
+                screen_error("Failed to print the configuration: %m");
                 return CTL_FAILED;
         }
         return r;

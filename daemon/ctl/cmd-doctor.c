@@ -103,10 +103,10 @@ static json_t *make_finding(const DoctorFinding *finding) {
         static const char *const groups[] = { [DOCTOR_MACHINE] = "machine", [DOCTOR_SERVICE] = "service", [DOCTOR_MIRROR] = "mirror", [DOCTOR_ENGINE] = "engine" };
         json_t *object = json_object();
 
-        if (object && set(object, "check", ctl_json_text(finding->check->name)) == 0 && set(object, "verdict", ctl_json_text(doctor_verdict_name(finding->verdict))) == 0 &&
-            set(object, "group", ctl_json_text(groups[finding->check->group])) == 0 &&
-            set(object, "subject", finding->subject ? ctl_json_text(finding->subject) : json_null()) == 0 &&
-            set(object, "reason", ctl_json_text(finding->reason)) == 0 && set(object, "fix", finding->fix ? ctl_json_text(finding->fix) : json_null()) == 0)
+        if (object && set(object, "check", json_output_text(finding->check->name)) == 0 && set(object, "verdict", json_output_text(doctor_verdict_name(finding->verdict))) == 0 &&
+            set(object, "group", json_output_text(groups[finding->check->group])) == 0 &&
+            set(object, "subject", finding->subject ? json_output_text(finding->subject) : json_null()) == 0 &&
+            set(object, "reason", json_output_text(finding->reason)) == 0 && set(object, "fix", finding->fix ? json_output_text(finding->fix) : json_null()) == 0)
                 return object;
         json_decref(object);
         return NULL;
@@ -121,25 +121,25 @@ static int print_json(const Ctl *ctl, const DoctorReport *report) {
                         json_decref(array);
                         array = NULL;
                 }
-        r = ctl_json_print(ctl, array, stdout);
+        r = json_output_print(ctl, array, stdout);
         json_decref(array);
         return r;
 }
 
 int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {
-        _cleanup_(doctor_facts_done) DoctorFacts facts = { .machine = MACHINE_NONE };
+        _cleanup_(doctor_facts_done) DoctorFacts facts = { .machine = ROOT_VIEW_NONE };
         _cleanup_(doctor_report_done) DoctorReport report = { 0 };
         int r = doctor_facts_read(ctl->root, ctl->config, &facts);
 
         if (r < 0) {
-                ctl_error("Failed to look at the machine%s%s: %s", ctl->root ? " below " : "", ctl->root ? ctl->root : "", strerror(-r));
+                screen_error("Failed to look at the machine%s%s: %s", ctl->root ? " below " : "", ctl->root ? ctl->root : "", strerror(-r));
                 return CTL_FAILED;
         }
         r = doctor_run(&facts, &report);
         if (r == 0)
                 r = ctl->json != CTL_JSON_OFF ? print_json(ctl, &report) : print_text(&facts, &report);
         if (r < 0) {
-                ctl_error("Failed to tell what was found: %s", strerror(-r));
+                screen_error("Failed to tell what was found: %s", strerror(-r));
                 return CTL_FAILED;
         }
         return doctor_worst(&report) > DOCTOR_NOTE ? CTL_FAILED : CTL_DONE;

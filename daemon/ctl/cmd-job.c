@@ -17,7 +17,7 @@
 
 typedef struct Job {
         const Ctl *ctl;
-        CtlBus bus;
+        CtlConnection bus;
         const char *doing;  /* "Staging" */
         char *path;         /* of the object; NULL before it is known */
         bool over, failed;
@@ -123,7 +123,7 @@ static int wait_for_end(Job *job, char **ret_reason) {
                         r = wait_for_more(job);
                 if (r < 0 && r != -EINTR) {
                         clear_progress(job);
-                        (void) ctl_bus_broken(&job->bus, r, ret_reason);
+                        (void) ctl_connection_broken(&job->bus, r, ret_reason);
                         return CTL_FAILED;
                 }
         }
@@ -132,14 +132,14 @@ static int wait_for_end(Job *job, char **ret_reason) {
 }
 
 static CtlTrouble call_job(Job *job, const char *member, char *const *names, char **ret_reason) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_bus_message(&job->bus, member), *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_connection_message(&job->bus, member), *reply = NULL;
         uint64_t usec = job->bus.agent > 0 ? UINT64_MAX : CTL_CALL_USEC; /* somebody types a password */
         CtlTrouble trouble;
         const char *path;
 
-        if (call && names && ctl_bus_append_names(call, names) < 0)
+        if (call && names && ctl_connection_append_names(call, names) < 0)
                 call = sd_bus_message_unref(call);
-        trouble = ctl_bus_call(&job->bus, call, usec, &reply, ret_reason);
+        trouble = ctl_connection_call(&job->bus, call, usec, &reply, ret_reason);
         if (trouble != CTL_TROUBLE_NONE)
                 return trouble;
         if (sd_bus_message_read(reply, "o", &path) < 0 || !(job->path = strdup(path))) {
@@ -161,19 +161,19 @@ static CtlTrouble begin(Job *job, const char *member, char *const *names, char *
 
 /* Who has no right on the private socket may have it on the system bus, where polkit can ask for a password. */
 static CtlTrouble begin_anywhere(Job *job, const char *member, char *const *names, char **ret_reason) {
-        CtlTrouble trouble = ctl_bus_open(job->ctl, &job->bus, ret_reason), again;
+        CtlTrouble trouble = ctl_connection_open(job->ctl, &job->bus, ret_reason), again;
         _cleanup_(freep) char *second = NULL;
-        CtlBus bus;
+        CtlConnection bus;
 
         if (trouble != CTL_TROUBLE_NONE)
                 return trouble;
         trouble = begin(job, member, names, ret_reason);
         if (trouble != CTL_TROUBLE_DENIED || job->ctl->socket)
                 return trouble;
-        again = ctl_bus_open_interactive(&bus, &second);
+        again = ctl_connection_open_interactive(&bus, &second);
         if (again != CTL_TROUBLE_NONE)
                 return trouble;
-        ctl_bus_close(&job->bus);
+        ctl_connection_close(&job->bus);
         job->bus = bus;
         again = begin(job, member, names, &second);
         if (again == CTL_TROUBLE_ABSENT) /* no daemon there: what the first said holds */
@@ -191,16 +191,16 @@ static int print_end(const Job *job) {
                 _cleanup_(freep) char *safe = sentence ? screen_text(sentence) : NULL;
 
                 if (job->failed)
-                        ctl_error("%s", sentence);
+                        screen_error("%s", sentence);
                 else if (safe)
                         (void) printf("%s\n", safe);
         }
         if (job->ctl->json == CTL_JSON_OFF && job->failed && json_array_size(job->report) == 0)
-                ctl_error("%s failed; the log says why: journalctl -u shmstaged.service", job->doing);
+                screen_error("%s failed; the log says why: journalctl -u shmstaged.service", job->doing);
         if (job->ctl->json != CTL_JSON_OFF) {
                 result = json_pack("{ssss?sO?}", "job", job->path, "result", job->over ? job->failed ? "failed" : "done" : NULL,
                                    "report", job->report);
-                (void) ctl_json_print(job->ctl, result, stdout);
+                (void) json_output_print(job->ctl, result, stdout);
                 json_decref(result);
         }
         return job->failed ? CTL_FAILED : CTL_DONE;
@@ -227,8 +227,8 @@ static int run_job(const Ctl *ctl, const char *member, const char *doing, char *
         if (r == CTL_DONE)
                 r = print_end(&job);
         else
-                ctl_error("%s", reason ? reason : strerror(ENOMEM));
-        ctl_bus_close(&job.bus);
+                screen_error("%s", reason ? reason : strerror(ENOMEM));
+        ctl_connection_close(&job.bus);
         json_decref(job.early);
         json_decref(job.report);
         free(job.path);
@@ -238,11 +238,11 @@ static int run_job(const Ctl *ctl, const char *member, const char *doing, char *
 /* What changes something is not done to everything because a name was forgotten. */
 static int run_named(const Ctl *ctl, const char *member, const char *doing, char *const *names) {
         if (!names[0] && !ctl->all) {
-                ctl_error("What is to be done is not said: give names, or --all");
+                screen_error("What is to be done is not said: give names, or --all");
                 return CTL_BAD_ARGUMENTS;
         }
         if (names[0] && ctl->all) {
-                ctl_error("--all and names exclude each other");
+                screen_error("--all and names exclude each other");
                 return CTL_BAD_ARGUMENTS;
         }
         return run_job(ctl, member, doing, names);

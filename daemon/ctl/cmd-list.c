@@ -69,7 +69,7 @@ static bool check_states(const Ctl *ctl) {
                 while (i < _FILE_STATE_MAX && (strlen(file_state_name(i)) != length || strncmp(file_state_name(i), s, length) != 0))
                         i++;
                 if (i == _FILE_STATE_MAX) {
-                        ctl_error("--state=: there is no state '%.*s'", (int) length, s);
+                        screen_error("--state=: there is no state '%.*s'", (int) length, s);
                         (void) fputs("States:", stderr);
                         for (i = FILE_STAGED; i < _FILE_STATE_MAX; i++)
                                 (void) fprintf(stderr, " %s", file_state_name(i));
@@ -129,7 +129,7 @@ static void add_model(Listing *listing, const json_t *model) {
         ctl_table_set(table, MODEL_REASON, ctl_reply_text(model, "reason"));
 }
 
-static CtlTrouble list_mirror(CtlBus *bus, Listing *listing, char **ret_reason) {
+static CtlTrouble list_mirror(CtlConnection *bus, Listing *listing, char **ret_reason) {
         json_t *models = NULL;
         CtlTrouble trouble;
 
@@ -144,11 +144,11 @@ static CtlTrouble list_mirror(CtlBus *bus, Listing *listing, char **ret_reason) 
 
 /* Who has what open, if that is a column. What cannot be found out leaves it empty. */
 static void find_users(Listing *listing, const json_t *status) {
-        _cleanup_(machine_done) Machine machine = MACHINE_NONE;
+        _cleanup_(root_view_done) RootView machine = ROOT_VIEW_NONE;
         _cleanup_(freep) UsersMirror *mirrors = NULL;
         size_t n;
 
-        if (listing->ctl->models || !ctl_table_wants(listing->table, FILE_USERS) || machine_open(NULL, &machine) < 0)
+        if (listing->ctl->models || !ctl_table_wants(listing->table, FILE_USERS) || root_view_open(NULL, &machine) < 0)
                 return;
         mirrors = ctl_fetch_mirrors(status, &n);
         if (mirrors && users_find(&machine, mirrors, n, &listing->users) < 0)
@@ -156,7 +156,7 @@ static void find_users(Listing *listing, const json_t *status) {
 }
 
 /* Those that are named, or all. */
-static CtlTrouble list_mirrors(CtlBus *bus, Listing *listing, char *const *names, char **ret_reason) {
+static CtlTrouble list_mirrors(CtlConnection *bus, Listing *listing, char *const *names, char **ret_reason) {
         json_t *status = NULL;
         CtlTrouble trouble = ctl_fetch_status(bus, &status, ret_reason);
         const json_t *mirrors = json_object_get(status, "mirrors");
@@ -181,21 +181,21 @@ int commands_list(const Ctl *ctl, char *const *arguments) {
         _cleanup_(freep) char *reason = NULL;
         Listing listing = { .ctl = ctl };
         CtlTrouble trouble;
-        CtlBus bus;
+        CtlConnection bus;
         int r = ctl->models ? ctl_table_new(&table, ctl, model_columns, ELEMENTSOF(model_columns))
                             : ctl_table_new(&table, ctl, file_columns, ELEMENTSOF(file_columns));
 
         if (r != 0 || !check_states(ctl))
                 return r < 0 ? CTL_FAILED : CTL_BAD_ARGUMENTS;
         listing.table = table;
-        trouble = ctl_bus_open(ctl, &bus, &reason);
+        trouble = ctl_connection_open(ctl, &bus, &reason);
         if (trouble == CTL_TROUBLE_NONE) {
                 trouble = list_mirrors(&bus, &listing, arguments, &reason);
-                ctl_bus_close(&bus);
+                ctl_connection_close(&bus);
         }
         users_done(&listing.users);
         if (trouble == CTL_TROUBLE_NONE)
                 return ctl_table_print(table);
-        ctl_error("%s", reason ? reason : strerror(ENOMEM));
+        screen_error("%s", reason ? reason : strerror(ENOMEM));
         return CTL_FAILED;
 }

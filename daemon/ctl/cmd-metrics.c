@@ -11,11 +11,11 @@ static int print_text(sd_bus_message *reply) {
         const char *text;
 
         if (sd_bus_message_read(reply, "s", &text) < 0) {
-                ctl_error("Failed to read what the daemon has answered");
+                screen_error("Failed to read what the daemon has answered");
                 return CTL_FAILED;
         }
         if (fputs(text, stdout) == EOF || fflush(stdout) != 0) {
-                ctl_error("Failed to print the metrics: %m");
+                screen_error("Failed to print the metrics: %m");
                 return CTL_FAILED;
         }
         return CTL_DONE;
@@ -25,17 +25,17 @@ int commands_metrics(const Ctl *ctl, char *const *arguments _unused_) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) char *reason = NULL;
         int r = CTL_FAILED;
-        CtlBus bus;
-        CtlTrouble trouble = ctl_bus_open(ctl, &bus, &reason);
+        CtlConnection bus;
+        CtlTrouble trouble = ctl_connection_open(ctl, &bus, &reason);
 
         if (trouble == CTL_TROUBLE_NONE) {
-                trouble = ctl_bus_ask(&bus, "GetMetrics", &reply, &reason);
+                trouble = ctl_connection_ask(&bus, "GetMetrics", &reply, &reason);
                 if (trouble == CTL_TROUBLE_NONE)
                         r = print_text(reply);
                 reply = sd_bus_message_unref(reply);
-                ctl_bus_close(&bus);
+                ctl_connection_close(&bus);
         }
         if (trouble != CTL_TROUBLE_NONE)
-                ctl_error("%s", reason ? reason : strerror(ENOMEM));
+                screen_error("%s", reason ? reason : strerror(ENOMEM));
         return r;
 }

@@ -33,7 +33,7 @@ static ScreenColour action_colour(PlanAction action) {
 
 static int print_items(const Ctl *ctl, const PreviewMirror *mirror) {
         _cleanup_(ctl_table_freep) CtlTable *table = NULL;
-        const Plan *plan = mirror->look.plan;
+        const Plan *plan = mirror->survey.plan;
         int r = ctl_table_new(&table, ctl, columns, ELEMENTSOF(columns));
 
         for (size_t i = 0; r == 0 && i < plan->n_items; i++) {
@@ -70,7 +70,7 @@ static void print_safe(ScreenColour colour, char *text) {
 }
 
 static void print_room(const Ctl *ctl, const PreviewMirror *mirror) {
-        const Plan *plan = mirror->look.plan;
+        const Plan *plan = mirror->survey.plan;
         size_t n = plan->n_stage + plan->n_left_out;
         char bytes[2 * TEXT_BYTES_MAX], *text = NULL;
 
@@ -96,12 +96,12 @@ static int print_mirror(const Ctl *ctl, const PreviewMirror *mirror) {
         print_safe(SCREEN_BOLD, title);
         if (mirror->problem) {
                 (void) fflush(stdout);
-                ctl_error("%s", mirror->problem);
+                screen_error("%s", mirror->problem);
                 return CTL_FAILED;
         }
         r = print_items(ctl, mirror);
-        for (size_t i = 0; i < mirror->look.source->n_omissions; i++)
-                print_safe(SCREEN_PLAIN, tell_omission(mirror->config, &mirror->look.source->omissions[i]));
+        for (size_t i = 0; i < mirror->survey.source->n_omissions; i++)
+                print_safe(SCREEN_PLAIN, explain_omission(mirror->config, &mirror->survey.source->omissions[i]));
         print_room(ctl, mirror);
         print_safe(mirror->fits ? SCREEN_GREEN : SCREEN_RED, strdup(mirror->fits ? "It fits" : mirror->shortage));
         return r;
@@ -117,7 +117,7 @@ static json_t *items_json(const Plan *plan) {
                 if (!preview_tells(item))
                         continue;
                 json = json_pack("{ss,so,so}", "action", plan_action_name(item->action), "size",
-                                 is_file(item) ? ctl_json_number(item->source->size) : json_null(), "path", ctl_json_path(plan_item_path(item)));
+                                 is_file(item) ? json_output_number(item->source->size) : json_null(), "path", json_output_path(plan_item_path(item)));
                 if (json_array_append_new(items, json) < 0) {
                         json_decref(items);
                         return NULL;
@@ -132,7 +132,7 @@ static json_t *room_json(const PreviewMirror *mirror) {
         for (FitLimit l = FIT_TMPFS; room && l < _FIT_LIMIT_MAX; l++)
                 if (mirror->input.room[l] != UINT64_MAX)
                         (void) json_array_append_new(room, json_pack("{ss,so,sb}", "limit", fit_limit_name(l), "bytes",
-                                                                     ctl_json_number(mirror->input.room[l]), "decides",
+                                                                     json_output_number(mirror->input.room[l]), "decides",
                                                                      l == mirror->fit.limit));
         return room;
 }
@@ -140,32 +140,32 @@ static json_t *room_json(const PreviewMirror *mirror) {
 static json_t *omissions_json(const PreviewMirror *mirror) {
         json_t *list = json_array();
 
-        for (size_t i = 0; list && i < mirror->look.source->n_omissions; i++) {
-                _cleanup_(freep) char *text = tell_omission(mirror->config, &mirror->look.source->omissions[i]);
+        for (size_t i = 0; list && i < mirror->survey.source->n_omissions; i++) {
+                _cleanup_(freep) char *text = explain_omission(mirror->config, &mirror->survey.source->omissions[i]);
 
                 if (text)
-                        (void) json_array_append_new(list, ctl_json_text(text));
+                        (void) json_array_append_new(list, json_output_text(text));
         }
         return list;
 }
 
 static json_t *mirror_json(const PreviewMirror *mirror) {
-        json_t *json = json_pack("{ss,so,so,sb}", "name", mirror->config->name, "source", ctl_json_path(mirror->config->source), "target",
-                                 ctl_json_path(mirror->config->target), "fits", mirror->fits);
+        json_t *json = json_pack("{ss,so,so,sb}", "name", mirror->config->name, "source", json_output_path(mirror->config->source), "target",
+                                 json_output_path(mirror->config->target), "fits", mirror->fits);
 
         if (!json)
                 return NULL;
         if (mirror->problem) {
-                (void) json_object_set_new(json, "problem", ctl_json_text(mirror->problem));
+                (void) json_object_set_new(json, "problem", json_output_text(mirror->problem));
                 return json;
         }
-        (void) json_object_set_new(json, "need_bytes", ctl_json_number(mirror->fit.need_bytes));
-        (void) json_object_set_new(json, "short_bytes", ctl_json_number(mirror->fit.short_bytes));
+        (void) json_object_set_new(json, "need_bytes", json_output_number(mirror->fit.need_bytes));
+        (void) json_object_set_new(json, "short_bytes", json_output_number(mirror->fit.short_bytes));
         (void) json_object_set_new(json, "room", room_json(mirror));
-        (void) json_object_set_new(json, "items", items_json(mirror->look.plan));
+        (void) json_object_set_new(json, "items", items_json(mirror->survey.plan));
         (void) json_object_set_new(json, "omissions", omissions_json(mirror));
         if (mirror->shortage)
-                (void) json_object_set_new(json, "shortage", ctl_json_text(mirror->shortage));
+                (void) json_object_set_new(json, "shortage", json_output_text(mirror->shortage));
         return json;
 }
 
@@ -195,7 +195,7 @@ static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names
                 else if (print_mirror(ctl, mirror) != CTL_DONE)
                         r = CTL_FAILED;
         }
-        if (mirrors && ctl_json_print(ctl, mirrors, stdout) < 0)
+        if (mirrors && json_output_print(ctl, mirrors, stdout) < 0)
                 r = CTL_FAILED;
         json_decref(mirrors);
         return r;
@@ -204,7 +204,7 @@ static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names
 static int check_names(const Config *config, char *const *names) {
         for (; *names; names++)
                 if (!config_find_mirror(config, *names)) {
-                        ctl_error("There is no mirror '%s' in the configuration", *names);
+                        screen_error("There is no mirror '%s' in the configuration", *names);
                         return CTL_BAD_ARGUMENTS;
                 }
         return CTL_DONE;
@@ -220,16 +220,16 @@ int commands_plan(const Ctl *ctl, char *const *arguments) {
 
         if (r != 0)
                 return r < 0 ? CTL_FAILED : r;
-        if (claim_init() < 0 || config_log_load(ctl->config, ctl->root, &config) < 0)
+        if (claim_init() < 0 || config_notes_load(ctl->config, ctl->root, &config) < 0)
                 return CTL_FAILED;
         r = check_names(config, arguments);
         if (r != CTL_DONE)
                 return r;
-        r = places_state_directory(&state);
+        r = dirs_state_directory(&state);
         if (r == 0)
                 r = preview_make(config, state, &preview, &what);
         if (r < 0) {
-                ctl_error("Failed to %s: %s", what, strerror(-r));
+                screen_error("Failed to %s: %s", what, strerror(-r));
                 return CTL_FAILED;
         }
         return print_plan(ctl, &preview, arguments);

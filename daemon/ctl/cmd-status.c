@@ -64,7 +64,7 @@ static int collect(const FetchedFile *file, void *userdata) {
 }
 
 /* Only of mirrors that have such files: a list may be long. */
-static void collect_files(CtlBus *bus, const json_t *status, Collection *collection) {
+static void collect_files(CtlConnection *bus, const json_t *status, Collection *collection) {
         static const char *const keys[] = { "withheld", "damaged", "left_out", "linked", "released", "changed_only", "refused" };
         const json_t *mirrors = json_object_get(status, "mirrors");
 
@@ -104,7 +104,7 @@ static int keep_named(json_t *status, void *userdata) {
                 for (size_t i = 0; i < json_array_size(mirrors); i++)
                         found = found || string_equal(ctl_reply_text(json_array_get(mirrors, i), "name"), *names);
                 if (!found) {
-                        ctl_error("There is no mirror '%s'", *names);
+                        screen_error("There is no mirror '%s'", *names);
                         return CTL_UNKNOWN;
                 }
         }
@@ -135,13 +135,13 @@ static int print_view(const Ctl *ctl, ViewInput *input) {
         (void) clock_gettime(CLOCK_REALTIME, &now);
         input->bytes = ctl->bytes;
         input->now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC;
-        r = ctl_view(input, &screen, &lines);
+        r = status_view_print(input, &screen, &lines);
         for (size_t i = 0; r == 0 && lines[i]; i++)
                 (void) printf("%s\n", lines[i]);
         return r < 0 ? r : fflush(stdout) == 0 ? 0 : -errno;
 }
 
-static int print_present(const Ctl *ctl, CtlBus *bus, const json_t *status) {
+static int print_present(const Ctl *ctl, CtlConnection *bus, const json_t *status) {
         _cleanup_(collection_done) Collection collection = {};
         ViewInput input = { .status = status };
 
@@ -152,14 +152,14 @@ static int print_present(const Ctl *ctl, CtlBus *bus, const json_t *status) {
         return print_view(ctl, &input);
 }
 
-static int print_status(const Ctl *ctl, CtlBus *bus, json_t *status, char *const *names) {
+static int print_status(const Ctl *ctl, CtlConnection *bus, json_t *status, char *const *names) {
         int r = keep_named(status, (void *) names);
 
         if (r != 0)
                 return r;
-        r = ctl->json != CTL_JSON_OFF ? ctl_json_print(ctl, status, stdout) : print_present(ctl, bus, status);
+        r = ctl->json != CTL_JSON_OFF ? json_output_print(ctl, status, stdout) : print_present(ctl, bus, status);
         if (r < 0) {
-                ctl_error("Failed to print the status: %s", strerror(-r));
+                screen_error("Failed to print the status: %s", strerror(-r));
                 return CTL_UNKNOWN;
         }
         return judge(status, (void *) names);
@@ -173,7 +173,7 @@ static int print_absent(const Ctl *ctl, const char *reason) {
         if (ctl->json == CTL_JSON_OFF)
                 (void) print_view(ctl, &input);
         else
-                (void) ctl_json_print(ctl, status, stdout);
+                (void) json_output_print(ctl, status, stdout);
         json_decref(status);
         return CTL_NOT_RUNNING;
 }
@@ -182,23 +182,23 @@ int commands_status(const Ctl *ctl, char *const *arguments) {
         _cleanup_(freep) char *reason = NULL;
         json_t *status = NULL;
         CtlTrouble trouble;
-        CtlBus bus;
+        CtlConnection bus;
         int r = CTL_UNKNOWN;
 
         if (ctl->watch)
-                return ctl_watch(ctl, keep_named, judge, (void *) arguments);
-        trouble = ctl_bus_open(ctl, &bus, &reason);
+                return live_status_run(ctl, keep_named, judge, (void *) arguments);
+        trouble = ctl_connection_open(ctl, &bus, &reason);
         if (trouble == CTL_TROUBLE_NONE) {
                 trouble = ctl_fetch_status(&bus, &status, &reason);
                 if (trouble == CTL_TROUBLE_NONE)
                         r = print_status(ctl, &bus, status, arguments);
                 json_decref(status);
-                ctl_bus_close(&bus);
+                ctl_connection_close(&bus);
         }
         if (trouble == CTL_TROUBLE_NONE)
                 return r;
         if (trouble == CTL_TROUBLE_ABSENT)
                 return print_absent(ctl, reason);
-        ctl_error("%s", reason ? reason : strerror(ENOMEM));
+        screen_error("%s", reason ? reason : strerror(ENOMEM));
         return CTL_UNKNOWN;
 }

@@ -24,14 +24,14 @@ static const CtlColumn columns[] = {
 };
 
 /* The mirrors, whoever knows them. */
-typedef struct Mirrors {
+typedef struct MirrorList {
         UsersMirror *items;
         size_t n;
         json_t *status; /* that the items borrow from; NULL */
         Config *config; /* likewise */
-} Mirrors;
+} MirrorList;
 
-static void mirrors_done(Mirrors *mirrors) {
+static void mirror_list_done(MirrorList *mirrors) {
         free(mirrors->items);
         json_decref(mirrors->status);
         (void) config_free(mirrors->config);
@@ -45,7 +45,7 @@ static bool is_wanted(const char *name, char *const *names) {
 }
 
 /* Leaves only those that are named. */
-static void choose(Mirrors *mirrors, char *const *names) {
+static void choose(MirrorList *mirrors, char *const *names) {
         size_t n = 0;
 
         for (size_t i = 0; i < mirrors->n; i++)
@@ -55,23 +55,23 @@ static void choose(Mirrors *mirrors, char *const *names) {
 }
 
 /* As the running daemon has them. Not NONE: there is none that says, and *ret_reason is why. */
-static CtlTrouble ask_daemon(const Ctl *ctl, Mirrors *ret, char **ret_reason) {
+static CtlTrouble ask_daemon(const Ctl *ctl, MirrorList *ret, char **ret_reason) {
         CtlTrouble trouble;
-        CtlBus bus;
+        CtlConnection bus;
 
-        trouble = ctl_bus_open(ctl, &bus, ret_reason);
+        trouble = ctl_connection_open(ctl, &bus, ret_reason);
         if (trouble != CTL_TROUBLE_NONE)
                 return trouble;
         trouble = ctl_fetch_status(&bus, &ret->status, ret_reason);
-        ctl_bus_close(&bus);
+        ctl_connection_close(&bus);
         if (trouble == CTL_TROUBLE_NONE && !(ret->items = ctl_fetch_mirrors(ret->status, &ret->n)))
                 return CTL_TROUBLE_REFUSED; /* for want of memory */
         return trouble;
 }
 
 /* Failures have been told. */
-static int read_config(const Ctl *ctl, Mirrors *ret) {
-        int r = config_log_load(ctl->config, ctl->root, &ret->config);
+static int read_config(const Ctl *ctl, MirrorList *ret) {
+        int r = config_notes_load(ctl->config, ctl->root, &ret->config);
 
         if (r < 0)
                 return r;
@@ -83,30 +83,30 @@ static int read_config(const Ctl *ctl, Mirrors *ret) {
         return 0;
 }
 
-static bool check_names(const Mirrors *mirrors, char *const *names) {
+static bool check_names(const MirrorList *mirrors, char *const *names) {
         for (; *names; names++) {
                 size_t i = 0;
 
                 while (i < mirrors->n && !string_equal(mirrors->items[i].name, *names))
                         i++;
                 if (i == mirrors->n) {
-                        ctl_error("There is no mirror '%s'", *names);
+                        screen_error("There is no mirror '%s'", *names);
                         return false;
                 }
         }
         return true;
 }
 
-static void add_row(CtlTable *table, const Machine *machine, const Use *use) {
+static void add_row(CtlTable *table, const RootView *machine, const Use *use) {
         static const ScreenColour colours[] = { [USE_COPY] = SCREEN_GREEN, [USE_OLD] = SCREEN_YELLOW, [USE_SOURCE] = SCREEN_RED, [USE_NAMED] = SCREEN_RED };
-        _cleanup_(machine_user_done) MachineUser user = { 0 };
+        _cleanup_(root_view_user_done) RootViewUser user = { 0 };
         char how[64], number[16];
 
         (void) snprintf(how, sizeof(how), "%s%s%s%s", use->open ? "open" : "", use->open && use->mapped ? "," : "", use->mapped ? "mapped" : "", use->writing ? ",writing" : "");
         (void) snprintf(number, sizeof(number), "%u", (unsigned) use->uid);
-        (void) machine_user(machine, NULL, use->uid, &user);
+        (void) root_view_user(machine, NULL, use->uid, &user);
         ctl_table_row(table);
-        ctl_table_set(table, USERS_READS, use_kind_name(use->kind));
+        ctl_table_set(table, USERS_READS, users_kind_name(use->kind));
         ctl_table_set_colour(table, USERS_READS, colours[use->kind]);
         ctl_table_set_number(table, USERS_PID, (uint64_t) use->pid);
         ctl_table_set(table, USERS_USER, user.name ? user.name : number);
@@ -123,17 +123,17 @@ static void print_fixes(const Users *users) {
         for (size_t i = 0; i < users->n; i++) {
                 const Use *use = &users->uses[i];
                 _cleanup_(freep) char *command = screen_text(use->command), *fix = use->fix ? screen_text(use->fix) : NULL;
-                bool told = false;
+                bool log_once = false;
 
                 for (size_t k = 0; k < i; k++)
-                        told = told || (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
-                if (!fix || !command || told)
+                        log_once = log_once || (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
+                if (!fix || !command || log_once)
                         continue;
                 (void) printf("\n%s (%d) %s the disk, though the copy is in RAM.\n  Fix: %s\n", command, use->pid, use->kind == USE_NAMED ? "is told to read" : "reads", fix);
         }
 }
 
-static int print_users(const Ctl *ctl, CtlTable *table, const Machine *machine, const Users *users) {
+static int print_users(const Ctl *ctl, CtlTable *table, const RootView *machine, const Users *users) {
         int r;
 
         for (size_t i = 0; i < users->n; i++)
@@ -152,7 +152,7 @@ static int print_users(const Ctl *ctl, CtlTable *table, const Machine *machine, 
 }
 
 /* Of the daemon; of the configuration if that is what is asked for, or nobody said which daemon and there is none. Failures have been told. */
-static int find_mirrors(const Ctl *ctl, Mirrors *ret) {
+static int find_mirrors(const Ctl *ctl, MirrorList *ret) {
         _cleanup_(freep) char *reason = NULL;
 
         if (ctl->config || ctl->root)
@@ -161,13 +161,13 @@ static int find_mirrors(const Ctl *ctl, Mirrors *ret) {
                 return 0;
         if (!ctl->socket && !ctl->system_bus)
                 return read_config(ctl, ret);
-        ctl_error("%s", reason ? reason : strerror(ENOMEM));
+        screen_error("%s", reason ? reason : strerror(ENOMEM));
         return -ENOTCONN;
 }
 
 int commands_users(const Ctl *ctl, char *const *arguments) {
-        _cleanup_(mirrors_done) Mirrors mirrors = { 0 };
-        _cleanup_(machine_done) Machine machine = MACHINE_NONE;
+        _cleanup_(mirror_list_done) MirrorList mirrors = { 0 };
+        _cleanup_(root_view_done) RootView machine = ROOT_VIEW_NONE;
         _cleanup_(ctl_table_freep) CtlTable *table = NULL;
         _cleanup_(users_done) Users users = { 0 };
         int r = ctl_table_new(&table, ctl, columns, ELEMENTSOF(columns));
@@ -175,7 +175,7 @@ int commands_users(const Ctl *ctl, char *const *arguments) {
         if (r > 0)
                 return r;
         if (r == 0)
-                r = machine_open(ctl->root, &machine);
+                r = root_view_open(ctl->root, &machine);
         if (r == 0 && find_mirrors(ctl, &mirrors) < 0)
                 return CTL_FAILED;
         if (r == 0 && !check_names(&mirrors, arguments))
@@ -184,7 +184,7 @@ int commands_users(const Ctl *ctl, char *const *arguments) {
         if (r == 0)
                 r = users_find(&machine, mirrors.items, mirrors.n, &users);
         if (r < 0) {
-                ctl_error("Failed to look at the processes: %s", strerror(-r));
+                screen_error("Failed to look at the processes: %s", strerror(-r));
                 return CTL_FAILED;
         }
         return print_users(ctl, table, &machine, &users);

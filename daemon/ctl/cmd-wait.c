@@ -12,7 +12,7 @@
 #include <time.h>
 
 /* So often a daemon is looked for that is not there. */
-#define LOOK_USEC (USEC_PER_SEC / 5)
+#define SURVEY_USEC (USEC_PER_SEC / 5)
 
 static uint64_t now_usec(void) {
         struct timespec ts;
@@ -27,30 +27,30 @@ static void pause_usec(uint64_t usec) {
         (void) nanosleep(&ts, NULL);
 }
 
-static CtlTrouble wait_once(CtlBus *bus, char *const *names, uint64_t usec, char **ret_reason) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_bus_message(bus, "Wait"), *reply = NULL;
+static CtlTrouble wait_once(CtlConnection *bus, char *const *names, uint64_t usec, char **ret_reason) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_connection_message(bus, "Wait"), *reply = NULL;
 
-        if (call && ctl_bus_append_names(call, names) < 0)
+        if (call && ctl_connection_append_names(call, names) < 0)
                 call = sd_bus_message_unref(call);
-        return ctl_bus_call(bus, call, usec, &reply, ret_reason);
+        return ctl_connection_call(bus, call, usec, &reply, ret_reason);
 }
 
 /* The daemon is there: until the answer, or the end of the time. A moment is always left for the answer of one that is ready. */
 static CtlTrouble wait_there(const Ctl *ctl, char *const *names, uint64_t rest, char **ret_reason) {
         CtlTrouble trouble;
-        CtlBus bus;
+        CtlConnection bus;
 
-        trouble = ctl_bus_open(ctl, &bus, ret_reason);
+        trouble = ctl_connection_open(ctl, &bus, ret_reason);
         if (trouble != CTL_TROUBLE_NONE)
                 return trouble;
         trouble = wait_once(&bus, names, MAX(rest, USEC_PER_SEC / 2), ret_reason);
-        ctl_bus_close(&bus);
+        ctl_connection_close(&bus);
         return trouble;
 }
 
 int commands_wait(const Ctl *ctl, char *const *arguments) {
         uint64_t start = now_usec(), end = ctl->timeout_usec > UINT64_MAX - start ? UINT64_MAX : start + ctl->timeout_usec;
-        bool told = false;
+        bool log_once = false;
 
         for (;;) {
                 _cleanup_(freep) char *reason = NULL;
@@ -60,20 +60,20 @@ int commands_wait(const Ctl *ctl, char *const *arguments) {
                 if (trouble == CTL_TROUBLE_NONE)
                         return CTL_DONE;
                 if (trouble != CTL_TROUBLE_ABSENT && trouble != CTL_TROUBLE_LOST && trouble != CTL_TROUBLE_TIMEOUT) {
-                        ctl_error("%s", reason ? reason : strerror(ENOMEM));
+                        screen_error("%s", reason ? reason : strerror(ENOMEM));
                         return CTL_FAILED;
                 }
                 now = now_usec();
                 if (now >= end || trouble == CTL_TROUBLE_TIMEOUT) {
                         if (trouble == CTL_TROUBLE_TIMEOUT)
-                                ctl_error("Not ready in the time that was given: shmstagectl status says why");
+                                screen_error("Not ready in the time that was given: shmstagectl status says why");
                         else
-                                ctl_error("%s", reason ? reason : strerror(ENOMEM));
+                                screen_error("%s", reason ? reason : strerror(ENOMEM));
                         return CTL_TIMEOUT;
                 }
-                if (!told && isatty(STDERR_FILENO) == 1 && reason)
+                if (!log_once && isatty(STDERR_FILENO) == 1 && reason)
                         (void) fprintf(stderr, "Waiting: %s\n", reason);
-                told = true;
-                pause_usec(MIN(LOOK_USEC, end - now));
+                log_once = true;
+                pause_usec(MIN(SURVEY_USEC, end - now));
         }
 }

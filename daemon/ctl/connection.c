@@ -45,7 +45,7 @@ static char *find_socket(const Ctl *ctl) {
         return strdup(system);
 }
 
-static CtlTrouble tell_unconnected(const char *path, int error, char **ret_reason) {
+static CtlTrouble explain_unconnected(const char *path, int error, char **ret_reason) {
         char shown[TEXT_PATH_MAX];
 
         *ret_reason = NULL;
@@ -95,7 +95,7 @@ static int greet(sd_bus *bus) {
         return r < 0 ? r : 0;
 }
 
-static CtlTrouble open_socket(const Ctl *ctl, CtlBus *bus, char **ret_reason) {
+static CtlTrouble open_socket(const Ctl *ctl, CtlConnection *bus, char **ret_reason) {
         _cleanup_(freep) char *path = find_socket(ctl);
         char shown[TEXT_PATH_MAX];
         int fd, r;
@@ -106,7 +106,7 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlBus *bus, char **ret_reason) {
         }
         fd = connect_socket(path);
         if (fd < 0)
-                return tell_unconnected(path, fd, ret_reason);
+                return explain_unconnected(path, fd, ret_reason);
         r = sd_bus_new(&bus->bus);
         if (r >= 0)
                 r = sd_bus_set_fd(bus->bus, fd, fd);
@@ -122,7 +122,7 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlBus *bus, char **ret_reason) {
         return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? CTL_TROUBLE_LOST : CTL_TROUBLE_STRANGE; /* it may just have ended */
 }
 
-static CtlTrouble open_system(CtlBus *bus, char **ret_reason) {
+static CtlTrouble open_system(CtlConnection *bus, char **ret_reason) {
         int r = sd_bus_open_system(&bus->bus);
 
         bus->destination = BUS_NAME;
@@ -133,14 +133,14 @@ static CtlTrouble open_system(CtlBus *bus, char **ret_reason) {
         return CTL_TROUBLE_STRANGE;
 }
 
-CtlTrouble ctl_bus_open(const Ctl *ctl, CtlBus *ret, char **ret_reason) {
-        CtlBus bus = {};
+CtlTrouble ctl_connection_open(const Ctl *ctl, CtlConnection *ret, char **ret_reason) {
+        CtlConnection bus = {};
         CtlTrouble trouble;
 
         *ret_reason = NULL;
         trouble = ctl->system_bus ? open_system(&bus, ret_reason) : open_socket(ctl, &bus, ret_reason);
         if (trouble != CTL_TROUBLE_NONE) {
-                ctl_bus_close(&bus);
+                ctl_connection_close(&bus);
                 return trouble;
         }
         *ret = bus;
@@ -172,9 +172,9 @@ static pid_t start_agent(void) {
         return MAX(pid, 0);
 }
 
-CtlTrouble ctl_bus_open_interactive(CtlBus *ret, char **ret_reason) {
+CtlTrouble ctl_connection_open_interactive(CtlConnection *ret, char **ret_reason) {
         static const Ctl on_bus = { .system_bus = true };
-        CtlTrouble trouble = ctl_bus_open(&on_bus, ret, ret_reason);
+        CtlTrouble trouble = ctl_connection_open(&on_bus, ret, ret_reason);
 
         if (trouble == CTL_TROUBLE_NONE) {
                 (void) sd_bus_set_allow_interactive_authorization(ret->bus, true);
@@ -183,7 +183,7 @@ CtlTrouble ctl_bus_open_interactive(CtlBus *ret, char **ret_reason) {
         return trouble;
 }
 
-void ctl_bus_close(CtlBus *bus) {
+void ctl_connection_close(CtlConnection *bus) {
         bus->bus = sd_bus_close_unref(bus->bus); /* to flush would wait for one that does not answer */
         free(bus->place);
         bus->place = NULL;
@@ -194,7 +194,7 @@ void ctl_bus_close(CtlBus *bus) {
         }
 }
 
-sd_bus_message *ctl_bus_message(const CtlBus *bus, const char *member) {
+sd_bus_message *ctl_connection_message(const CtlConnection *bus, const char *member) {
         sd_bus_message *message = NULL;
 
         return sd_bus_message_new_method_call(bus->bus, &message, bus->destination, CTL_OBJECT, CTL_INTERFACE, member) < 0 ? NULL : message;
@@ -231,7 +231,7 @@ static void normalise(char *path) {
         *out = '\0';
 }
 
-int ctl_bus_append_names(sd_bus_message *message, char *const *names) {
+int ctl_connection_append_names(sd_bus_message *message, char *const *names) {
         int r = sd_bus_message_open_container(message, 'a', "ay");
 
         for (size_t i = 0; r >= 0 && names[i]; i++) {
@@ -247,7 +247,7 @@ int ctl_bus_append_names(sd_bus_message *message, char *const *names) {
 }
 
 /* The version of what does not know our call; a new string, or NULL: then it is no shmstaged at all. */
-static char *ask_version(const CtlBus *bus) {
+static char *ask_version(const CtlConnection *bus) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
         const char *version;
 
@@ -258,7 +258,7 @@ static char *ask_version(const CtlBus *bus) {
         return strdup(version);
 }
 
-static CtlTrouble tell_strange(const CtlBus *bus, const char *member, char **ret_reason) {
+static CtlTrouble explain_strange(const CtlConnection *bus, const char *member, char **ret_reason) {
         _cleanup_(freep) char *version = ask_version(bus);
 
         if (version)
@@ -269,7 +269,7 @@ static CtlTrouble tell_strange(const CtlBus *bus, const char *member, char **ret
         return CTL_TROUBLE_STRANGE;
 }
 
-static CtlTrouble tell_denied(const CtlBus *bus, char **ret_reason) {
+static CtlTrouble explain_denied(const CtlConnection *bus, char **ret_reason) {
         (void) text_append(ret_reason, "User %u may not change what the daemon %s does: be root (sudo), or the user that it runs as, "
                            "or have the polkit action io.shmstaged.manage allowed", (unsigned) getuid(), bus->place);
         return CTL_TROUBLE_DENIED;
@@ -282,7 +282,7 @@ static bool is_error(const sd_bus_error *error, const char *const *names) {
         return false;
 }
 
-static CtlTrouble tell_error(const CtlBus *bus, const char *member, const sd_bus_error *error, char **ret_reason) {
+static CtlTrouble explain_error(const CtlConnection *bus, const char *member, const sd_bus_error *error, char **ret_reason) {
         static const char *const strange[] = { SD_BUS_ERROR_UNKNOWN_METHOD, SD_BUS_ERROR_UNKNOWN_INTERFACE, SD_BUS_ERROR_UNKNOWN_OBJECT,
                                                SD_BUS_ERROR_INVALID_ARGS, SD_BUS_ERROR_INVALID_SIGNATURE, NULL };
         static const char *const denied[] = { SD_BUS_ERROR_ACCESS_DENIED, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, NULL };
@@ -290,9 +290,9 @@ static CtlTrouble tell_error(const CtlBus *bus, const char *member, const sd_bus
         static const char *const lost[] = { ERROR_PREFIX "Stopping", SD_BUS_ERROR_DISCONNECTED, NULL };
 
         if (is_error(error, strange))
-                return tell_strange(bus, member, ret_reason);
+                return explain_strange(bus, member, ret_reason);
         if (is_error(error, denied))
-                return tell_denied(bus, ret_reason);
+                return explain_denied(bus, ret_reason);
         if (is_error(error, absent)) {
                 (void) text_append(ret_reason, "There is no daemon on the system bus; to start it: systemctl start shmstaged.service");
                 return CTL_TROUBLE_ABSENT;
@@ -303,13 +303,13 @@ static CtlTrouble tell_error(const CtlBus *bus, const char *member, const sd_bus
         return sd_bus_error_has_name(error, ERROR_PREFIX "NeverReady") ? CTL_TROUBLE_NEVER : CTL_TROUBLE_REFUSED;
 }
 
-CtlTrouble ctl_bus_broken(const CtlBus *bus, int error, char **ret_reason) {
+CtlTrouble ctl_connection_broken(const CtlConnection *bus, int error, char **ret_reason) {
         (void) text_append(ret_reason, "The connection to the daemon %s broke off (%s): it has ended, or was restarted", bus->place,
                            strerror(-error));
         return CTL_TROUBLE_LOST;
 }
 
-CtlTrouble ctl_bus_call(CtlBus *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret, char **ret_reason) {
+CtlTrouble ctl_connection_call(CtlConnection *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret, char **ret_reason) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
@@ -327,15 +327,15 @@ CtlTrouble ctl_bus_call(CtlBus *bus, sd_bus_message *message, uint64_t usec, sd_
                 return CTL_TROUBLE_TIMEOUT;
         }
         if (r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE)
-                return ctl_bus_broken(bus, r, ret_reason);
+                return ctl_connection_broken(bus, r, ret_reason);
         if (sd_bus_error_is_set(&error))
-                return tell_error(bus, sd_bus_message_get_member(message), &error, ret_reason);
+                return explain_error(bus, sd_bus_message_get_member(message), &error, ret_reason);
         (void) text_append(ret_reason, "Failed to call the daemon %s: %s", bus->place, strerror(-r));
         return CTL_TROUBLE_REFUSED;
 }
 
-CtlTrouble ctl_bus_ask(CtlBus *bus, const char *member, sd_bus_message **ret, char **ret_reason) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = ctl_bus_message(bus, member);
+CtlTrouble ctl_connection_ask(CtlConnection *bus, const char *member, sd_bus_message **ret, char **ret_reason) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = ctl_connection_message(bus, member);
 
-        return ctl_bus_call(bus, message, CTL_CALL_USEC, ret, ret_reason);
+        return ctl_connection_call(bus, message, CTL_CALL_USEC, ret, ret_reason);
 }

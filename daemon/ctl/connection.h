@@ -27,32 +27,32 @@ typedef enum CtlTrouble {
         CTL_TROUBLE_REFUSED,  /* the daemon will not do it, or something else is wrong */
 } CtlTrouble;
 
-typedef struct CtlBus {
+typedef struct CtlConnection {
         sd_bus *bus;
         const char *destination; /* NULL on the private socket */
         char *place;             /* where the daemon is, for sentences: "at '/run/shmstaged/control'" */
         pid_t agent;             /* of polkit, that asks for a password on this terminal; 0: none */
-} CtlBus;
+} CtlConnection;
 
 /* Connects, on the private socket unless @ctl wants the system bus. Not NONE: *ret_reason is a sentence (a new string, or NULL for want of memory) and
  * there is no connection. */
-CtlTrouble ctl_bus_open(const Ctl *ctl, CtlBus *ret, char **ret_reason);
+CtlTrouble ctl_connection_open(const Ctl *ctl, CtlConnection *ret, char **ret_reason);
 
 /* The system bus, and polkit may ask whoever sits at this terminal. */
-CtlTrouble ctl_bus_open_interactive(CtlBus *ret, char **ret_reason);
-void ctl_bus_close(CtlBus *bus);
+CtlTrouble ctl_connection_open_interactive(CtlConnection *ret, char **ret_reason);
+void ctl_connection_close(CtlConnection *bus);
 
 /* A call of Manager1 to append arguments to; NULL for want of memory. */
-sd_bus_message *ctl_bus_message(const CtlBus *bus, const char *member);
+sd_bus_message *ctl_connection_message(const CtlConnection *bus, const char *member);
 
 /* Appends names as "aay". One that begins with ./ or ../ is taken from the working directory; all others the daemon understands. 0 or a negative errno. */
-int ctl_bus_append_names(sd_bus_message *message, char *const *names);
+int ctl_connection_append_names(sd_bus_message *message, char *const *names);
 
 /* Sends and waits. NONE: *ret is the reply. Otherwise *ret_reason is a sentence. @usec: UINT64_MAX for ever. */
-CtlTrouble ctl_bus_call(CtlBus *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret, char **ret_reason);
+CtlTrouble ctl_connection_call(CtlConnection *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret, char **ret_reason);
 
 /* The same for a call without arguments. */
-CtlTrouble ctl_bus_ask(CtlBus *bus, const char *member, sd_bus_message **ret, char **ret_reason);
+CtlTrouble ctl_connection_ask(CtlConnection *bus, const char *member, sd_bus_message **ret, char **ret_reason);
 
 /* What a connection that broke off is: LOST, and a sentence. */
-CtlTrouble ctl_bus_broken(const CtlBus *bus, int error, char **ret_reason);
+CtlTrouble ctl_connection_broken(const CtlConnection *bus, int error, char **ret_reason);

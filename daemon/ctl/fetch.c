@@ -10,7 +10,7 @@
 enum { PAGE = 10000, IN_RAM = 1, ON_DISK = 2 };
 
 /* A reply that cannot be read is one of another version. */
-static CtlTrouble tell_unread(const char *what, int error, char **ret_reason) {
+static CtlTrouble explain_unread(const char *what, int error, char **ret_reason) {
         (void) text_append(ret_reason, "Failed to read the daemon's %s: %s", what, strerror(-error));
         return CTL_TROUBLE_STRANGE;
 }
@@ -35,23 +35,23 @@ int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret) {
         return 0;
 }
 
-CtlTrouble ctl_fetch_status(CtlBus *bus, json_t **ret, char **ret_reason) {
+CtlTrouble ctl_fetch_status(CtlConnection *bus, json_t **ret, char **ret_reason) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        CtlTrouble trouble = ctl_bus_ask(bus, "GetStatus", &reply, ret_reason);
+        CtlTrouble trouble = ctl_connection_ask(bus, "GetStatus", &reply, ret_reason);
         int r;
 
         if (trouble != CTL_TROUBLE_NONE)
                 return trouble;
         r = ctl_fetch_read_status(reply, ret);
-        return r < 0 ? tell_unread("status", r, ret_reason) : CTL_TROUBLE_NONE;
+        return r < 0 ? explain_unread("status", r, ret_reason) : CTL_TROUBLE_NONE;
 }
 
 json_t *ctl_fetch_absent(void) {
         return json_pack("{s{sssb}s[]}", "daemon", "state", "not-running", "ready", 0, "mirrors");
 }
 
-static sd_bus_message *message_about(CtlBus *bus, const char *member, const char *mirror) {
-        sd_bus_message *message = ctl_bus_message(bus, member);
+static sd_bus_message *message_about(CtlConnection *bus, const char *member, const char *mirror) {
+        sd_bus_message *message = ctl_connection_message(bus, member);
 
         return message && sd_bus_message_append(message, "s", mirror) < 0 ? sd_bus_message_unref(message) : message;
 }
@@ -71,15 +71,15 @@ UsersMirror *ctl_fetch_mirrors(const json_t *status, size_t *ret_n) {
         return mirrors;
 }
 
-CtlTrouble ctl_fetch_models(CtlBus *bus, const char *mirror, json_t **ret, char **ret_reason) {
+CtlTrouble ctl_fetch_models(CtlConnection *bus, const char *mirror, json_t **ret, char **ret_reason) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = message_about(bus, "ListModels", mirror), *reply = NULL;
-        CtlTrouble trouble = ctl_bus_call(bus, call, CTL_CALL_USEC, &reply, ret_reason);
+        CtlTrouble trouble = ctl_connection_call(bus, call, CTL_CALL_USEC, &reply, ret_reason);
         int r;
 
         if (trouble != CTL_TROUBLE_NONE)
                 return trouble;
         r = ctl_reply_json(reply, ret);
-        return r < 0 ? tell_unread("models", r, ret_reason) : CTL_TROUBLE_NONE;
+        return r < 0 ? explain_unread("models", r, ret_reason) : CTL_TROUBLE_NONE;
 }
 
 /* One row; 0 at the end. The path is a new string. */
@@ -124,7 +124,7 @@ static int read_page(sd_bus_message *reply, char **last, int (*each)(const Fetch
         return r < 0 ? r : n;
 }
 
-CtlTrouble ctl_fetch_files(CtlBus *bus, const char *mirror, int (*each)(const FetchedFile *file, void *userdata), void *userdata,
+CtlTrouble ctl_fetch_files(CtlConnection *bus, const char *mirror, int (*each)(const FetchedFile *file, void *userdata), void *userdata,
                            char **ret_reason) {
         _cleanup_(freep) char *last = strdup("");
 
@@ -134,13 +134,13 @@ CtlTrouble ctl_fetch_files(CtlBus *bus, const char *mirror, int (*each)(const Fe
 
                 if (!last || (call && (sd_bus_message_append_array(call, 'y', last, strlen(last)) < 0 ||
                                        sd_bus_message_append(call, "u", (unsigned) PAGE) < 0)))
-                        return tell_unread("list of files", -ENOMEM, ret_reason);
-                trouble = ctl_bus_call(bus, call, CTL_CALL_USEC, &reply, ret_reason);
+                        return explain_unread("list of files", -ENOMEM, ret_reason);
+                trouble = ctl_connection_call(bus, call, CTL_CALL_USEC, &reply, ret_reason);
                 if (trouble != CTL_TROUBLE_NONE)
                         return trouble;
                 n = read_page(reply, &last, each, userdata);
                 if (n < 0)
-                        return tell_unread("list of files", n, ret_reason);
+                        return explain_unread("list of files", n, ret_reason);
         }
         return CTL_TROUBLE_NONE;
 }

@@ -9,7 +9,7 @@
 #include "ctl/json-output.h"
 
 /* GetStatus(): { "daemon": {}, "mirrors": [ {} ] }, a new reference. */
-CtlTrouble ctl_fetch_status(CtlBus *bus, json_t **ret, char **ret_reason);
+CtlTrouble ctl_fetch_status(CtlConnection *bus, json_t **ret, char **ret_reason);
 
 /* The same from a reply that is there. 0 or a negative errno. */
 int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret);
@@ -21,7 +21,7 @@ json_t *ctl_fetch_absent(void);
 UsersMirror *ctl_fetch_mirrors(const json_t *status, size_t *ret_n);
 
 /* ListModels() of a mirror: [ {} ], a new reference. */
-CtlTrouble ctl_fetch_models(CtlBus *bus, const char *mirror, json_t **ret, char **ret_reason);
+CtlTrouble ctl_fetch_models(CtlConnection *bus, const char *mirror, json_t **ret, char **ret_reason);
 
 typedef struct FetchedFile {
         const char *path, *state, *digest, *method, *reason; /* borrowed for the call; "" for none */
@@ -30,4 +30,4 @@ typedef struct FetchedFile {
 } FetchedFile;
 
 /* ListFiles() of a mirror, all pages of it. @each returns 0, or a negative errno that ends it. */
-CtlTrouble ctl_fetch_files(CtlBus *bus, const char *mirror, int (*each)(const FetchedFile *file, void *userdata), void *userdata, char **ret_reason);
+CtlTrouble ctl_fetch_files(CtlConnection *bus, const char *mirror, int (*each)(const FetchedFile *file, void *userdata), void *userdata, char **ret_reason);

@@ -6,23 +6,23 @@
 
 #include "base/text.h"
 
-json_t *ctl_json_path(const char *path) {
+json_t *json_output_path(const char *path) {
         _cleanup_(freep) char *escaped = text_escape(path, false);
 
         return escaped ? json_string(escaped) : NULL;
 }
 
-json_t *ctl_json_text(const char *text) {
+json_t *json_output_text(const char *text) {
         json_t *json = json_string(text); /* refuses what is not UTF-8 */
 
-        return json ? json : ctl_json_path(text);
+        return json ? json : json_output_path(text);
 }
 
-json_t *ctl_json_number(uint64_t number) {
+json_t *json_output_number(uint64_t number) {
         return number > INT64_MAX ? json_null() : json_integer((json_int_t) number);
 }
 
-int ctl_json_print(const Ctl *ctl, const json_t *value, FILE *out) {
+int json_output_print(const Ctl *ctl, const json_t *value, FILE *out) {
         size_t flags = JSON_ENCODE_ANY | (ctl->json == CTL_JSON_PRETTY ? JSON_INDENT(2) : JSON_COMPACT);
 
         if (!value)

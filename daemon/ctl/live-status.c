@@ -27,7 +27,7 @@ typedef struct Watcher {
         int (*prepare)(json_t *, void *);
         void *userdata;
         Screen screen;
-        CtlBus bus;
+        CtlConnection bus;
         sd_bus_slot *signals, *call;
         json_t *status;      /* the last one; NULL while there is no daemon */
         char *reason;        /* why there is none */
@@ -80,7 +80,7 @@ static int view(const Watcher *watcher, char ***ret) {
         ViewInput input = { .status = watcher->status, .reason = watcher->reason, .bytes = watcher->ctl->bytes,
                             .now_usec = clock_usec(CLOCK_REALTIME) };
 
-        return ctl_view(&input, &watcher->screen, ret);
+        return status_view_print(&input, &watcher->screen, ret);
 }
 
 /* As many lines as fit, each cleared to its end, and nothing below. The last row is left free: a newline there would scroll. */
@@ -115,7 +115,7 @@ static void print_changes(Watcher *watcher) {
         if (strv_take(&lines, head) < 0)
                 return;
         for (size_t i = 0; i < json_array_size(mirrors); i++)
-                if (strv_take(&lines, ctl_view_line(json_array_get(mirrors, i), watcher->ctl->bytes)) < 0)
+                if (strv_take(&lines, status_view_line(json_array_get(mirrors, i), watcher->ctl->bytes)) < 0)
                         return;
         for (size_t i = 0; lines[i]; i++) {
                 _cleanup_(freep) char *safe = screen_text(lines[i]);
@@ -136,7 +136,7 @@ static void show(Watcher *watcher) {
         else {
                 json_t *status = watcher->status ? json_incref(watcher->status) : ctl_fetch_absent();
 
-                (void) ctl_json_print(watcher->ctl, status, stdout);
+                (void) json_output_print(watcher->ctl, status, stdout);
                 json_decref(status);
         }
 }
@@ -148,7 +148,7 @@ static void disconnect(Watcher *watcher, char *reason) {
         watcher->signals = sd_bus_slot_unref(watcher->signals);
         watcher->call = sd_bus_slot_unref(watcher->call);
         if (watcher->connected)
-                ctl_bus_close(&watcher->bus);
+                ctl_connection_close(&watcher->bus);
         watcher->connected = watcher->moving = false;
         json_decref(watcher->status);
         watcher->status = NULL;
@@ -222,7 +222,7 @@ static int on_change(sd_bus_message *signal _unused_, void *userdata, sd_bus_err
 static void connect_daemon(Watcher *watcher) {
         char *reason = NULL;
 
-        if (ctl_bus_open(watcher->ctl, &watcher->bus, &reason) != CTL_TROUBLE_NONE) {
+        if (ctl_connection_open(watcher->ctl, &watcher->bus, &reason) != CTL_TROUBLE_NONE) {
                 disconnect(watcher, reason);
                 return;
         }
@@ -234,7 +234,7 @@ static void connect_daemon(Watcher *watcher) {
 }
 
 static void ask(Watcher *watcher, uint64_t now) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_bus_message(&watcher->bus, "GetStatus");
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_connection_message(&watcher->bus, "GetStatus");
 
         watcher->stale = false;
         watcher->asked_usec = now;
@@ -255,7 +255,7 @@ static uint64_t work(Watcher *watcher) {
         if (r < 0) {
                 char *reason = NULL;
 
-                (void) ctl_bus_broken(&watcher->bus, r, &reason);
+                (void) ctl_connection_broken(&watcher->bus, r, &reason);
                 disconnect(watcher, reason);
         }
         now = clock_usec(CLOCK_MONOTONIC);
@@ -334,7 +334,7 @@ static void print_last(const Watcher *watcher) {
                         (void) printf("%s\n", lines[i]);
 }
 
-int ctl_watch(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), int (*judge)(const json_t *status, void *userdata),
+int live_status_run(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), int (*judge)(const json_t *status, void *userdata),
               void *userdata) {
         Watcher watcher = { .ctl = ctl, .prepare = prepare, .userdata = userdata, .screen = screen_of(STDOUT_FILENO) };
         _cleanup_(close_fdp) int signals = -1;
@@ -352,7 +352,7 @@ int ctl_watch(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), in
         (void) sigprocmask(SIG_BLOCK, &set, &before);
         signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (signals < 0) {
-                ctl_error("Failed to watch: %m");
+                screen_error("Failed to watch: %m");
                 return CTL_UNKNOWN;
         }
         if (ctl->json == CTL_JSON_OFF)
@@ -370,7 +370,7 @@ int ctl_watch(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), in
         watcher.signals = sd_bus_slot_unref(watcher.signals);
         watcher.call = sd_bus_slot_unref(watcher.call);
         if (watcher.connected)
-                ctl_bus_close(&watcher.bus);
+                ctl_connection_close(&watcher.bus);
         json_decref(watcher.status);
         free(watcher.reason);
         (void) strv_free(watcher.lines);

@@ -8,9 +8,9 @@
  * waits for one. */
 
 #include "base/base.h"
-#include "base/json.h"
+#include "base/json-input.h"
 #include "ctl/ctl.h"
 
 /* @prepare takes out of a status what was not asked for: 0, or an exit status, which ends it. Returns the exit status that @judge gives the last status (NULL: there was none);
  * an interrupt ends the process as it ends any. */
-int ctl_watch(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), int (*judge)(const json_t *status, void *userdata), void *userdata);
+int live_status_run(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), int (*judge)(const json_t *status, void *userdata), void *userdata);

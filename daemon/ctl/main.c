@@ -197,7 +197,7 @@ static int parse_options(int argc, char **argv, Line *line) {
                         return CTL_DONE;
                 }
                 if (!take_option(&line->ctl, &options[i], optarg)) {
-                        ctl_error("--%s=%s: not understood, see --help", options[i].name, optarg ? optarg : "");
+                        screen_error("--%s=%s: not understood, see --help", options[i].name, optarg ? optarg : "");
                         return CTL_BAD_ARGUMENTS;
                 }
                 line->given[i] = true;
@@ -225,25 +225,25 @@ static int choose_verb(const char *name, unsigned n_arguments, Line *line) {
                 if (string_equal(verbs[i].name, name))
                         line->verb = &verbs[i];
         if (!line->verb) {
-                ctl_error("There is no command '%s', see --help", name);
+                screen_error("There is no command '%s', see --help", name);
                 return CTL_BAD_ARGUMENTS;
         }
         if (n_arguments < line->verb->min || n_arguments > line->verb->max) {
-                ctl_error("Too %s arguments for %s%s%s", n_arguments < line->verb->min ? "few" : "many", name,
+                screen_error("Too %s arguments for %s%s%s", n_arguments < line->verb->min ? "few" : "many", name,
                           *line->verb->arguments ? ", which takes " : ", which takes none", line->verb->arguments);
                 return CTL_BAD_ARGUMENTS;
         }
         for (size_t i = 0; i < ELEMENTSOF(options); i++)
                 if (line->given[i] && !goes_with(&options[i], name)) {
-                        ctl_error("--%s does not go with %s, see --help", options[i].name, name);
+                        screen_error("--%s does not go with %s, see --help", options[i].name, name);
                         return CTL_BAD_ARGUMENTS;
                 }
         if (line->ctl.socket && line->ctl.system_bus) {
-                ctl_error("--socket= and --system-bus exclude each other");
+                screen_error("--socket= and --system-bus exclude each other");
                 return CTL_BAD_ARGUMENTS;
         }
         if (line->ctl.config && line->ctl.root) {
-                ctl_error("--config= and --root= exclude each other");
+                screen_error("--config= and --root= exclude each other");
                 return CTL_BAD_ARGUMENTS;
         }
         return CTL_DONE;

@@ -26,7 +26,7 @@ static int read_bytes(sd_bus_message *message, json_t **ret) {
         int r = ctl_reply_path(message, &path);
 
         if (r == 0)
-                *ret = ctl_json_path(path);
+                *ret = json_output_path(path);
         return r;
 }
 
@@ -97,7 +97,7 @@ static int read_basic(sd_bus_message *message, char type, json_t **ret) {
         case 's':
         case 'o':
         case 'g':
-                *ret = ctl_json_text(value.s);
+                *ret = json_output_text(value.s);
                 break;
         case 'b':
                 *ret = json_boolean(value.b);
@@ -121,7 +121,7 @@ static int read_basic(sd_bus_message *message, char type, json_t **ret) {
                 *ret = json_integer(value.x);
                 break;
         case 't':
-                *ret = ctl_json_number(value.t);
+                *ret = json_output_number(value.t);
                 break;
         case 'd':
                 *ret = json_real(value.d);

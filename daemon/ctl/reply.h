@@ -8,7 +8,7 @@
 
 #include <systemd/sd-bus.h>
 
-/* The next value of the message, of any type, as a new reference: dictionaries are objects, "ay" is a path (ctl_json_path()), variants are what is in them. 0 or a
+/* The next value of the message, of any type, as a new reference: dictionaries are objects, "ay" is a path (json_output_path()), variants are what is in them. 0 or a
  * negative errno. */
 int ctl_reply_json(sd_bus_message *message, json_t **ret);
 

@@ -182,7 +182,7 @@ char *screen_bar(const Screen *screen, size_t width, unsigned percent) {
         return out;
 }
 
-void ctl_error(const char *format, ...) {
+void screen_error(const char *format, ...) {
         _cleanup_(freep) char *text = NULL, *safe = NULL;
         va_list ap;
         int r;

@@ -44,4 +44,4 @@ char *screen_cut(const Screen *screen, const char *text, size_t width);
 char *screen_bar(const Screen *screen, size_t width, unsigned percent);
 
 /* "Error: " and a sentence, on stderr, with what cannot be printed there escaped. */
-void ctl_error(const char *format, ...) _printf_(1, 2);
+void screen_error(const char *format, ...) _printf_(1, 2);

@@ -328,7 +328,7 @@ static void add_rest(View *view, const json_t *mirror) {
                 add(view, "Problem", SCREEN_RED, problem);
 }
 
-int ctl_view(const ViewInput *input, const Screen *screen, char ***ret) {
+int status_view_print(const ViewInput *input, const Screen *screen, char ***ret) {
         View view = { .input = input, .screen = screen, .width = screen->terminal ? screen->columns : SIZE_MAX };
         const json_t *mirrors = json_object_get(input->status, "mirrors");
 
@@ -358,7 +358,7 @@ int ctl_view(const ViewInput *input, const Screen *screen, char ***ret) {
         return 0;
 }
 
-char *ctl_view_line(const json_t *mirror, bool bytes) {
+char *status_view_line(const json_t *mirror, bool bytes) {
         ViewInput input = { .bytes = bytes };
         Screen screen = {};
         View view = { .input = &input, .screen = &screen };

@@ -26,7 +26,7 @@ typedef struct ViewInput {
 enum { VIEW_FILES_MAX = 5 }; /* of one state of a mirror, so that a thousand do not hide the rest */
 
 /* The lines, NULL-terminated: a new array; on a terminal none is wider than it is. 0 or -ENOMEM. */
-int ctl_view(const ViewInput *input, const Screen *screen, char ***ret);
+int status_view_print(const ViewInput *input, const Screen *screen, char ***ret);
 
 /* One line of plain text about a mirror, for where lines go one after the other: a new string, NULL on ENOMEM. */
-char *ctl_view_line(const json_t *mirror, bool bytes);
+char *status_view_line(const json_t *mirror, bool bytes);

@@ -47,7 +47,7 @@ static int show_column(CtlTable *table, const char *name, size_t length) {
                         table->shown[table->n_shown++] = i;
                         return 0;
                 }
-        ctl_error("--output=: there is no column '%.*s'", (int) length, name);
+        screen_error("--output=: there is no column '%.*s'", (int) length, name);
         print_columns(table->columns, table->n_columns);
         return CTL_BAD_ARGUMENTS;
 }
@@ -173,9 +173,9 @@ static json_t *cell_json(const Cell *cell, CtlCell kind) {
                 return json_null();
         switch (kind) {
         case CELL_TEXT:
-                return ctl_json_text(cell->text);
+                return json_output_text(cell->text);
         case CELL_PATH:
-                return ctl_json_path(cell->text);
+                return json_output_path(cell->text);
         case CELL_BOOL:
                 return json_boolean(cell->number != 0);
         case CELL_BYTES:
@@ -183,7 +183,7 @@ static json_t *cell_json(const Cell *cell, CtlCell kind) {
         case CELL_PERCENT:
                 break;
         }
-        return ctl_json_number(cell->number);
+        return json_output_number(cell->number);
 }
 
 static json_t *row_json(const CtlTable *table, const Cell *cells) {
@@ -212,7 +212,7 @@ static int print_json(const CtlTable *table) {
                 if (json_array_append_new(rows, row_json(table, table->cells + i * table->n_columns)) < 0)
                         r = -ENOMEM;
         if (r == 0)
-                r = ctl_json_print(table->ctl, rows, stdout);
+                r = json_output_print(table->ctl, rows, stdout);
         json_decref(rows);
         return r;
 }
@@ -309,6 +309,6 @@ int ctl_table_print(CtlTable *table) {
 
         if (r == 0)
                 return CTL_DONE;
-        ctl_error("Failed to print the table: %s", strerror(-r));
+        screen_error("Failed to print the table: %s", strerror(-r));
         return CTL_FAILED;
 }

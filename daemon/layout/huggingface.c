@@ -35,24 +35,24 @@ static bool recognise(const Manifest *tree) {
                 const char *rest = below_repository(tree->entries[i].path);
 
                 for (size_t k = 0; rest && k < ELEMENTSOF(parts); k++)
-                        if (layout_below(rest, parts[k]) || (string_equal(rest, parts[k]) && tree->entries[i].type == ENTRY_DIRECTORY))
+                        if (layout_kind_below(rest, parts[k]) || (string_equal(rest, parts[k]) && tree->entries[i].type == ENTRY_DIRECTORY))
                                 return true;
         }
         return false;
 }
 
 static LayoutRole role_in_repository(const char *rest) {
-        const char *blob = layout_below(rest, "blobs"), *snapshot = layout_below(rest, "snapshots");
+        const char *blob = layout_kind_below(rest, "blobs"), *snapshot = layout_kind_below(rest, "snapshots");
 
-        if (blob && layout_is_hub_blob(blob, NULL))
+        if (blob && layout_kind_is_hub_blob(blob, NULL))
                 return LAYOUT_CONTENT;
         if (snapshot && strchr(snapshot, '/')) /* names that the repository's owner chose */
-                return layout_is_scratch(strchr(snapshot, '/') + 1, false) ? LAYOUT_UNFINISHED : LAYOUT_LINK;
-        if (layout_is_scratch(rest, true) || (blob && strncmp(blob, "tmp_", 4) == 0))
+                return layout_kind_is_scratch(strchr(snapshot, '/') + 1, false) ? LAYOUT_UNFINISHED : LAYOUT_LINK;
+        if (layout_kind_is_scratch(rest, true) || (blob && strncmp(blob, "tmp_", 4) == 0))
                 return LAYOUT_UNFINISHED;
-        if (layout_below(rest, "refs"))
+        if (layout_kind_below(rest, "refs"))
                 return LAYOUT_POINTER;
-        return layout_below(rest, "trees") ? LAYOUT_LINK : LAYOUT_CONTENT;
+        return layout_kind_below(rest, "trees") ? LAYOUT_LINK : LAYOUT_CONTENT;
 }
 
 static LayoutRole role(const char *path) {
@@ -62,13 +62,13 @@ static LayoutRole role(const char *path) {
                 return *rest ? role_in_repository(rest) : LAYOUT_CONTENT;
         if (strncmp(path, "tmp", 3) == 0)
                 return LAYOUT_UNFINISHED;
-        return layout_plain.role(path);
+        return layout_kind_plain.role(path);
 }
 
 static bool claim(const char *path, Claim *ret) {
-        const char *rest = below_repository(path), *blob = rest ? layout_below(rest, "blobs") : NULL;
+        const char *rest = below_repository(path), *blob = rest ? layout_kind_below(rest, "blobs") : NULL;
 
-        return blob && layout_is_hub_blob(blob, ret);
+        return blob && layout_kind_is_hub_blob(blob, ret);
 }
 
 /* "hf cache rm" resolves what it removes, from the snapshot on: it would unlink the original. */
@@ -80,19 +80,19 @@ static bool may_link(const char *path) {
 static bool is_shared(const char *path) {
         const char *rest = below_repository(path);
 
-        return rest && layout_below(rest, "blobs") && role(path) == LAYOUT_CONTENT;
+        return rest && layout_kind_below(rest, "blobs") && role(path) == LAYOUT_CONTENT;
 }
 
 /* A revision is one name, however many files it has: its ref, and the directory of its snapshot, for there may be no ref. */
 static bool is_counted(const char *path, bool directory) {
-        const char *rest = below_repository(path), *snapshot = rest ? layout_below(rest, "snapshots") : NULL;
+        const char *rest = below_repository(path), *snapshot = rest ? layout_kind_below(rest, "snapshots") : NULL;
 
         if (!rest)
                 return !directory && role(path) != LAYOUT_UNFINISHED;
         return directory ? snapshot && !strchr(snapshot, '/') : role(path) == LAYOUT_POINTER;
 }
 
-const LayoutType layout_huggingface = {
+const LayoutType layout_kind_huggingface = {
         .name = "huggingface",
         .recognise = recognise,
         .role = role,

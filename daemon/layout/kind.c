@@ -84,7 +84,7 @@ static bool has_place(const char *path, const char *place) {
         return false;
 }
 
-bool layout_is_scratch(const char *path, bool clients) {
+bool layout_kind_is_scratch(const char *path, bool clients) {
         static const char *const places[] = { ".artifacts/.partial", ".artifacts/.locks" };
 
         for (const char *name = path;;) {
@@ -103,13 +103,13 @@ bool layout_is_scratch(const char *path, bool clients) {
         return false;
 }
 
-const char *layout_below(const char *path, const char *directory) {
+const char *layout_kind_below(const char *path, const char *directory) {
         size_t n = strlen(directory);
 
         return strncmp(path, directory, n) == 0 && path[n] == '/' ? path + n + 1 : NULL;
 }
 
-size_t layout_depth(const char *path) {
+size_t layout_kind_depth(const char *path) {
         size_t n = 1;
 
         for (; *path; path++)
@@ -117,7 +117,7 @@ size_t layout_depth(const char *path) {
         return n;
 }
 
-bool layout_is_ollama_blob(const char *name, Claim *ret) {
+bool layout_kind_is_ollama_blob(const char *name, Claim *ret) {
         Claim claim;
 
         if (strncmp(name, "sha256-", 7) != 0 || claim_from_hex(CLAIM_SHA256, name + 7, strlen(name + 7), &claim) < 0)
@@ -127,7 +127,7 @@ bool layout_is_ollama_blob(const char *name, Claim *ret) {
         return true;
 }
 
-bool layout_is_hub_blob(const char *name, Claim *ret) {
+bool layout_kind_is_hub_blob(const char *name, Claim *ret) {
         size_t n = strlen(name);
         Claim claim;
 

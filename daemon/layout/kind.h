@@ -26,19 +26,19 @@ typedef struct LayoutType {
         bool (*is_counted)(const char *path, bool directory);
 } LayoutType;
 
-extern const LayoutType layout_plain, layout_ollama, layout_huggingface;
+extern const LayoutType layout_kind_plain, layout_kind_ollama, layout_kind_huggingface;
 
 /* True if any part of the path is a name that something uses while it writes. Not with @clients: only what tools leave anywhere (rsync,
  * NFS, editors, another mirror's daemon), for places where a client's files have names that others chose ("poetry.lock" in a repository). */
-bool layout_is_scratch(const char *path, bool clients);
+bool layout_kind_is_scratch(const char *path, bool clients);
 
 /* What follows "DIRECTORY/" in a path, or NULL if it is not below that. */
-const char *layout_below(const char *path, const char *directory);
+const char *layout_kind_below(const char *path, const char *directory);
 
 /* How many parts a path has. */
-size_t layout_depth(const char *path);
+size_t layout_kind_depth(const char *path);
 
 /* "sha256-" and 64 hex digits of either case, and nothing else. */
-bool layout_is_ollama_blob(const char *name, Claim *ret);
+bool layout_kind_is_ollama_blob(const char *name, Claim *ret);
 /* 64 hex digits (SHA-256) or 40 (git blob id), and nothing else. */
-bool layout_is_hub_blob(const char *name, Claim *ret);
+bool layout_kind_is_hub_blob(const char *name, Claim *ret);

@@ -9,21 +9,21 @@
 static const LayoutType *type_of(LayoutKind kind) {
         switch (kind) {
         case LAYOUT_OLLAMA:
-                return &layout_ollama;
+                return &layout_kind_ollama;
         case LAYOUT_HUGGINGFACE:
-                return &layout_huggingface;
+                return &layout_kind_huggingface;
         case LAYOUT_PLAIN:
         case LAYOUT_AUTO:
                 break;
         }
         assert(kind == LAYOUT_PLAIN);
-        return &layout_plain;
+        return &layout_kind_plain;
 }
 
 LayoutKind layout_recognise(const Manifest *tree) {
-        if (layout_ollama.recognise(tree))
+        if (layout_kind_ollama.recognise(tree))
                 return LAYOUT_OLLAMA;
-        return layout_huggingface.recognise(tree) ? LAYOUT_HUGGINGFACE : LAYOUT_PLAIN;
+        return layout_kind_huggingface.recognise(tree) ? LAYOUT_HUGGINGFACE : LAYOUT_PLAIN;
 }
 
 const char *layout_name(LayoutKind kind) {

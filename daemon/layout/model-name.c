@@ -193,7 +193,7 @@ static int name_of_file(const Entry *entry, char **ret) {
         return *ret ? 1 : -ENOMEM;
 }
 
-bool modelname_marks(const char *path) {
+bool model_name_marks(const char *path) {
         const char *name = last_part(path), *extension = strrchr(name, '.');
 
         if (string_equal(extension, ".safetensors"))
@@ -206,7 +206,7 @@ bool modelname_marks(const char *path) {
 
 /* ---- */
 
-bool modelname_matches(LayoutKind kind, const char *model, const Entry *entry) {
+bool model_name_matches(LayoutKind kind, const char *model, const Entry *entry) {
         switch (kind) {
         case LAYOUT_OLLAMA:
                 return matches_ollama(model, entry);
@@ -219,7 +219,7 @@ bool modelname_matches(LayoutKind kind, const char *model, const Entry *entry) {
         return matches_plain(model, entry);
 }
 
-int modelname_of(LayoutKind kind, const Entry *entry, char **ret) {
+int model_name_of(LayoutKind kind, const Entry *entry, char **ret) {
         switch (kind) {
         case LAYOUT_OLLAMA:
                 return name_of_manifest(entry, ret);
@@ -233,7 +233,7 @@ int modelname_of(LayoutKind kind, const Entry *entry, char **ret) {
         return name_of_file(entry, ret);
 }
 
-bool modelname_means(LayoutKind kind, const char *model, const char *shown) {
+bool model_name_means(LayoutKind kind, const char *model, const char *shown) {
         switch (kind) {
         case LAYOUT_OLLAMA:
                 return means_in_ollama(model, shown);

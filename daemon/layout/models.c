@@ -134,7 +134,7 @@ static int collect_directories(const Models *models, const Trees *trees, const M
                 const Entry *e = &tree->entries[i];
                 _cleanup_(freep) char *directory = NULL;
 
-                if (e->type == ENTRY_DIRECTORY || !modelname_marks(e->path) || (ret->n > 0 && is_in(e->path, ret->items[ret->n - 1])) ||
+                if (e->type == ENTRY_DIRECTORY || !model_name_marks(e->path) || (ret->n > 0 && is_in(e->path, ret->items[ret->n - 1])) ||
                     !is_there(models, trees, tree, e) || !directory_of(e->path, &directory))
                         continue;
                 r = directory ? pathset_add(ret, directory) : -ENOMEM;
@@ -182,7 +182,7 @@ static int add_entry(Models *models, const Trees *trees, const Manifest *tree, c
 
         if (tree == trees->mirror && manifest_find(trees->source, entry->path))
                 return 0; /* it was found there */
-        r = modelname_of(models->kind, entry, &name);
+        r = model_name_of(models->kind, entry, &name);
         return r <= 0 || !is_there(models, trees, tree, entry) ? MIN(r, 0) : models_add(models, name, entry->path);
 }
 
@@ -314,7 +314,7 @@ static size_t find_next(const Models *models, const char *name, size_t index) {
 
         if (find_exactly(models, name, &exact))
                 return exact >= index ? exact : models->n;
-        while (index < models->n && !modelname_means(models->kind, name, models_name(models, index)))
+        while (index < models->n && !model_name_means(models->kind, name, models_name(models, index)))
                 index++;
         return index;
 }

@@ -23,7 +23,7 @@ static int follow_manifest(Pointer *pointer, const char *path) {
 }
 
 static bool is_manifest_type(const json_t *type) {
-        const char *text = jsontext_string(type);
+        const char *text = json_input_string(type);
 
         return text && (strstr(text, "manifest") || strstr(text, "image.index"));
 }
@@ -47,7 +47,7 @@ static int add_descriptor(Pointer *pointer, const json_t *descriptor, const json
 
         if (json_is_null(digest) || (json_is_string(digest) && json_string_length(digest) == 0))
                 return 0; /* a model that runs elsewhere */
-        r = blob_path(jsontext_string(digest), &path);
+        r = blob_path(json_input_string(digest), &path);
         if (r == -EINVAL)
                 return pointer_broken(pointer, "it has a digest that is none");
         if (r < 0)
@@ -61,7 +61,7 @@ static int add_descriptor(Pointer *pointer, const json_t *descriptor, const json
                 if (r != 0)
                         return r;
         }
-        return references_add(&pointer->found, TAKE_PTR(path), json_is_integer(size) ? (uint64_t) json_integer_value(size) : UINT64_MAX, manifest);
+        return reference_list_add(&pointer->found, TAKE_PTR(path), json_is_integer(size) ? (uint64_t) json_integer_value(size) : UINT64_MAX, manifest);
 }
 
 static int walk_object(Pointer *pointer, json_t *json, unsigned depth, bool nested) {
@@ -120,9 +120,9 @@ static int read_link(Pointer *pointer, const Entry *entry) {
         r = read_manifest(pointer, path);
         if (r == -ENOENT)
                 return pointer_broken(pointer, "it leads nowhere");
-        return r != 0 ? r : references_add(&pointer->found, TAKE_PTR(path), UINT64_MAX, true);
+        return r != 0 ? r : reference_list_add(&pointer->found, TAKE_PTR(path), UINT64_MAX, true);
 }
 
-int ollamamanifest_read(Pointer *pointer, const Entry *entry) {
+int ollama_manifest_read(Pointer *pointer, const Entry *entry) {
         return entry->type == ENTRY_FILE ? read_manifest(pointer, entry->path) : read_link(pointer, entry);
 }

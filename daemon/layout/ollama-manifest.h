@@ -6,4 +6,4 @@
 #include "layout/pointer.h"
 
 /* Adds to .found. 0, POINTER_BROKEN or a negative errno. The entry may be a link to a manifest among the blobs, which is needed as much as what that names. */
-int ollamamanifest_read(Pointer *pointer, const Entry *entry);
+int ollama_manifest_read(Pointer *pointer, const Entry *entry);

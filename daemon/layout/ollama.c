@@ -15,12 +15,12 @@ static bool recognise(const Manifest *tree) {
 
         for (size_t i = 0; i < tree->n_entries; i++) {
                 const Entry *e = &tree->entries[i];
-                const char *blob = layout_below(e->path, "blobs"), *manifest = layout_below(e->path, "manifests");
+                const char *blob = layout_kind_below(e->path, "blobs"), *manifest = layout_kind_below(e->path, "manifests");
 
                 if (e->type == ENTRY_DIRECTORY) {
                         blobs = blobs || string_equal(e->path, "blobs");
                         manifests = manifests || string_equal(e->path, "manifests");
-                } else if ((blob && layout_is_ollama_blob(blob, NULL)) || (manifest && layout_depth(manifest) == 4))
+                } else if ((blob && layout_kind_is_ollama_blob(blob, NULL)) || (manifest && layout_kind_depth(manifest) == 4))
                         return true;
         }
         return blobs && manifests;
@@ -38,11 +38,11 @@ static bool has_hidden_part(const char *path) {
 }
 
 static LayoutRole role_of_manifest(const char *path, const char *rest) {
-        size_t depth = layout_depth(rest);
+        size_t depth = layout_kind_depth(rest);
 
-        if (has_hidden_part(rest) || layout_is_scratch(rest, true))
+        if (has_hidden_part(rest) || layout_kind_is_scratch(rest, true))
                 return LAYOUT_UNFINISHED;
-        if (!layout_below(path, "manifests"))
+        if (!layout_kind_below(path, "manifests"))
                 return LAYOUT_POINTER;
         if (depth > 4)
                 return LAYOUT_UNFINISHED;
@@ -50,21 +50,21 @@ static LayoutRole role_of_manifest(const char *path, const char *rest) {
 }
 
 static LayoutRole role(const char *path) {
-        const char *blob = layout_below(path, "blobs"), *manifest = below_manifests(path);
+        const char *blob = layout_kind_below(path, "blobs"), *manifest = below_manifests(path);
 
         if (blob)
-                return layout_is_ollama_blob(blob, NULL) ? LAYOUT_CONTENT : LAYOUT_UNFINISHED;
+                return layout_kind_is_ollama_blob(blob, NULL) ? LAYOUT_CONTENT : LAYOUT_UNFINISHED;
         if (manifest)
                 return role_of_manifest(path, manifest);
         if (strncmp(path, "ollama-safetensors", 18) == 0)
                 return LAYOUT_UNFINISHED;
-        return layout_plain.role(path);
+        return layout_kind_plain.role(path);
 }
 
 static bool claim(const char *path, Claim *ret) {
-        const char *blob = layout_below(path, "blobs");
+        const char *blob = layout_kind_below(path, "blobs");
 
-        return blob && layout_is_ollama_blob(blob, ret);
+        return blob && layout_kind_is_ollama_blob(blob, ret);
 }
 
 /* Manifests are rewritten in place: through a link, that would be on the disk. */
@@ -79,12 +79,12 @@ static bool is_shared(const char *path) {
 static bool is_counted(const char *path, bool directory) {
         LayoutRole r = role(path);
 
-        if (directory || layout_below(path, "blobs"))
+        if (directory || layout_kind_below(path, "blobs"))
                 return false;
         return below_manifests(path) ? r == LAYOUT_POINTER : r != LAYOUT_UNFINISHED;
 }
 
-const LayoutType layout_ollama = {
+const LayoutType layout_kind_ollama = {
         .name = "ollama",
         .recognise = recognise,
         .role = role,

@@ -37,7 +37,7 @@ static LayoutRole role(const char *path) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *extension = strrchr(name, '.');
         bool pointer = false;
 
-        if (layout_is_scratch(path, true))
+        if (layout_kind_is_scratch(path, true))
                 return LAYOUT_UNFINISHED;
         if (string_equal(extension, ".json"))
                 pointer = is_index(name);
@@ -56,7 +56,7 @@ static bool claim(const char *path, Claim *ret) {
 
         if (!slash || slash - path < 5 || strncmp(slash - 5, "blobs", 5) != 0 || (slash - path > 5 && slash[-6] != '/'))
                 return false;
-        return layout_is_ollama_blob(slash + 1, ret) || layout_is_hub_blob(slash + 1, ret);
+        return layout_kind_is_ollama_blob(slash + 1, ret) || layout_kind_is_hub_blob(slash + 1, ret);
 }
 
 static bool may_link(const char *path) {
@@ -73,7 +73,7 @@ static bool is_counted(const char *path, bool directory) {
         return !directory && role(path) != LAYOUT_UNFINISHED;
 }
 
-const LayoutType layout_plain = {
+const LayoutType layout_kind_plain = {
         .name = "plain",
         .role = role,
         .claim = claim,

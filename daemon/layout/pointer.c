@@ -73,10 +73,10 @@ int pointer_read_json(Pointer *pointer, const char *path, json_t **ret) {
 
         if (r != 0)
                 return r;
-        r = jsontext_parse(text, length, ret);
-        if (r == JSONTEXT_LARGE)
+        r = json_input_parse(text, length, ret);
+        if (r == JSON_INPUT_LARGE)
                 return pointer_broken(pointer, "it has too many values");
-        return r == JSONTEXT_BROKEN ? pointer_broken(pointer, "it is not JSON") : r;
+        return r == JSON_INPUT_BROKEN ? pointer_broken(pointer, "it is not JSON") : r;
 }
 
 int pointer_resolve(Pointer *pointer, const Entry *link, char **ret) {

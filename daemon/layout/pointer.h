@@ -4,7 +4,7 @@
 /* A file whose content names others (a manifest, an index, a reference, a link), being read. Blocking. */
 
 #include "base/base.h"
-#include "base/json.h"
+#include "base/json-input.h"
 #include "layout/reference-list.h"
 #include "tree/manifest.h"
 

@@ -4,14 +4,14 @@
 
 #include "layout/reference-list.h"
 
-void references_done(References *references) {
+void reference_list_done(References *references) {
         for (size_t i = 0; i < references->n; i++)
                 free(references->items[i].path);
         free(references->items);
         *references = (References){};
 }
 
-int references_add(References *references, char *path, uint64_t size, bool pointer) {
+int reference_list_add(References *references, char *path, uint64_t size, bool pointer) {
         size_t n = references->n;
 
         if (!path)
@@ -33,7 +33,7 @@ static int compare_references(const void *a, const void *b) {
         return strcmp(((const Reference *) a)->path, ((const Reference *) b)->path);
 }
 
-int references_sort(References *references) {
+int reference_list_sort(References *references) {
         bool agree = true;
         size_t kept = 0;
 

@@ -17,11 +17,11 @@ typedef struct References {
         size_t n;
 } References;
 
-void references_done(References *references);
+void reference_list_done(References *references);
 
 /* Takes the path, also on failure; NULL is one that there was no memory for. 0 or -ENOMEM. */
-int references_add(References *references, char *path, uint64_t size, bool pointer);
+int reference_list_add(References *references, char *path, uint64_t size, bool pointer);
 
 /* By path, each once. 0, or REFERENCES_DISAGREE if one path has two sizes. */
 enum { REFERENCES_DISAGREE = 1 };
-int references_sort(References *references);
+int reference_list_sort(References *references);

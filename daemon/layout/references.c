@@ -16,7 +16,7 @@ static int read_link(Pointer *pointer, const Entry *link) {
         char *path;
         int r = pointer_resolve(pointer, link, &path);
 
-        return r != 0 ? r : references_add(&pointer->found, path, UINT64_MAX, false);
+        return r != 0 ? r : reference_list_add(&pointer->found, path, UINT64_MAX, false);
 }
 
 /* ---- Hugging Face ---- */
@@ -46,7 +46,7 @@ static int add_snapshot(Pointer *pointer, const char *prefix) {
                 if (strncmp(e->path, prefix, n) != 0)
                         break;
                 if (e->type != ENTRY_DIRECTORY && layout_role(LAYOUT_HUGGINGFACE, e->path) != LAYOUT_UNFINISHED)
-                        r = references_add(&pointer->found, strdup(e->path), UINT64_MAX, false);
+                        r = reference_list_add(&pointer->found, strdup(e->path), UINT64_MAX, false);
         }
         if (r == 0 && pointer->found.n == 0)
                 return pointer_broken(pointer, "its snapshot is not there");
@@ -76,7 +76,7 @@ static int read_ref(Pointer *pointer, const char *path) {
                 list = NULL;
                 return -ENOMEM;
         }
-        return manifest_find(pointer->tree, list) ? references_add(&pointer->found, TAKE_PTR(list), UINT64_MAX, false) : 0;
+        return manifest_find(pointer->tree, list) ? reference_list_add(&pointer->found, TAKE_PTR(list), UINT64_MAX, false) : 0;
 }
 
 /* ---- plain ---- */
@@ -113,14 +113,14 @@ static int read_index(Pointer *pointer, const char *path) {
         if (!json_is_object(map))
                 return pointer_broken(pointer, "it has no weight_map");
         json_object_foreach(map, key, value) {
-                const char *name = jsontext_string(value);
+                const char *name = json_input_string(value);
 
                 if (!name || !is_inside(name))
                         return pointer_broken(pointer, "its weight_map names what is no file");
                 if (strcmp(name, last) == 0)
                         continue; /* tensors of one shard stand together, mostly */
                 last = name;
-                r = references_add(&pointer->found, beside(path, name), UINT64_MAX, false);
+                r = reference_list_add(&pointer->found, beside(path, name), UINT64_MAX, false);
                 if (r < 0)
                         return r;
         }
@@ -138,7 +138,7 @@ static int read_first_shard(Pointer *pointer, const char *path) {
 
                 if (asprintf(&shard, "%.*s%05lu%s", (int) n, path, i, tail) < 0)
                         return -ENOMEM;
-                r = references_add(&pointer->found, shard, UINT64_MAX, false);
+                r = reference_list_add(&pointer->found, shard, UINT64_MAX, false);
         }
         return r;
 }
@@ -176,7 +176,7 @@ static int read_yaml(Pointer *pointer, const char *path) {
                 const char *name = named_file(line);
 
                 if (name && strcmp(name, path) != 0 && manifest_find(pointer->tree, name))
-                        r = references_add(&pointer->found, strdup(name), UINT64_MAX, false);
+                        r = reference_list_add(&pointer->found, strdup(name), UINT64_MAX, false);
         }
         return r;
 }
@@ -189,7 +189,7 @@ static int read_record_of_download(Pointer *pointer, const char *path) {
 
         if (asprintf(&about, "%.*s%.*s", (int) (s - path), path, (int) (strlen(file) - strlen(".metadata")), file) < 0)
                 return -ENOMEM;
-        return references_add(&pointer->found, about, UINT64_MAX, false);
+        return reference_list_add(&pointer->found, about, UINT64_MAX, false);
 }
 
 static int read_plain(Pointer *pointer, const char *path) {
@@ -210,7 +210,7 @@ static int read_pointer(LayoutKind kind, Pointer *pointer, const Entry *entry) {
         bool hub = kind == LAYOUT_HUGGINGFACE && !layout_may_link(kind, entry->path);
 
         if (ollama)
-                return ollamamanifest_read(pointer, entry);
+                return ollama_manifest_read(pointer, entry);
         if (role != LAYOUT_POINTER && role != LAYOUT_LINK)
                 return 0;
         if (entry->type == ENTRY_SYMLINK)
@@ -228,10 +228,10 @@ int references_read(LayoutKind kind, int rootfd, const Manifest *tree, const cha
         if (!entry)
                 return -ENOENT;
         r = entry->type == ENTRY_DIRECTORY ? 0 : read_pointer(kind, &pointer, entry);
-        if (r == 0 && references_sort(&pointer.found) != 0)
+        if (r == 0 && reference_list_sort(&pointer.found) != 0)
                 r = pointer_broken(&pointer, "it gives two sizes for one file");
         if (r != 0) {
-                references_done(&pointer.found);
+                reference_list_done(&pointer.found);
                 if (r != POINTER_BROKEN)
                         return r;
                 *reterr_text = pointer.text;

@@ -9,7 +9,7 @@
 #include "layout/reference-list.h"
 #include "tree/manifest.h"
 
-/* @rootfd and @tree: the tree that @path is in (for a mirror, the mirror). 0 and a sorted list, which the caller drops with references_done();
+/* @rootfd and @tree: the tree that @path is in (for a mirror, the mirror). 0 and a sorted list, which the caller drops with reference_list_done();
  * REFERENCES_BROKEN if the content cannot be what its place says (an empty or cut off manifest, a ref that is no commit), with a sentence
  * fragment in *reterr_text, a literal ("it is empty", "it is not JSON"); or a negative errno. Something that no rule knows has no references,
  * and neither has a directory. Ollama: every "sha256[:-]<64 hex>" that the JSON has as a "digest" in any depth (so that lists of manifests and

@@ -7,7 +7,7 @@
 
 #include "layout/structure.h"
 
-#include "base/json.h"
+#include "base/json-input.h"
 #include "layout/gguf.h"
 
 #include <endian.h>
@@ -95,14 +95,14 @@ static int check_spans(Span *spans, size_t n, uint64_t room, char **reterr_text)
 static int check_header(const char *text, size_t length, uint64_t room, char **reterr_text) {
         _cleanup_(json_decrefp) json_t *json = NULL;
         _cleanup_(freep) Span *spans = NULL;
-        int r = jsontext_parse(text, length, &json);
+        int r = json_input_parse(text, length, &json);
         const char *name;
         json_t *tensor;
         size_t n = 0;
 
-        if (r < 0 || r == JSONTEXT_LARGE)
+        if (r < 0 || r == JSON_INPUT_LARGE)
                 return r < 0 ? r : 0;
-        if (r == JSONTEXT_BROKEN || !json_is_object(json))
+        if (r == JSON_INPUT_BROKEN || !json_is_object(json))
                 return bad(reterr_text, "its header is not JSON");
         spans = calloc(json_object_size(json) + 1, sizeof(Span));
         if (!spans)

@@ -11,7 +11,7 @@ static void note_record(Manifest *changes, const Entry *base) {
         (void) manifest_put(changes, &record);
 }
 
-void agreement_note(Manifest *changes, const Task *task) {
+void base_update_note(Manifest *changes, const Task *task) {
         const PlanItem *item = task->item;
 
         if (task->outcome == TASK_AGREED)
@@ -59,7 +59,7 @@ static void share_inodes(Manifest *base) {
         }
 }
 
-void agreement_merge(Manifest *base, const Manifest *source, Plan **plan, Manifest **changes) {
+void base_update_merge(Manifest *base, const Manifest *source, Plan **plan, Manifest **changes) {
         if (*plan && *changes)
                 note_forgotten(*changes, *plan);
         *plan = plan_free(*plan); /* it borrows from the base, which is about to move */

@@ -11,8 +11,8 @@
 
 /* Notes what came of one item in @changes: an entry that is agreed, or that nothing but a digest is left of one. Out of memory is no
  * harm: what is not noted is looked at again. */
-void agreement_note(Manifest *changes, const Task *task);
+void base_update_note(Manifest *changes, const Task *task);
 
 /* Moves @changes into @base and frees both @plan and @changes, which may be NULL. @source is the source as it was seen for that plan: what
  * it no longer has is forgotten; NULL to forget nothing. */
-void agreement_merge(Manifest *base, const Manifest *source, Plan **plan, Manifest **changes);
+void base_update_merge(Manifest *base, const Manifest *source, Plan **plan, Manifest **changes);

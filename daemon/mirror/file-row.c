@@ -8,18 +8,18 @@
 
 /* ---- which lists there are ---- */
 
-static void choose_lists(RowWalk *walk) {
+static void choose_lists(FileRowWalk *walk) {
         const Mirror *m = walk->mirror;
-        bool planned = (m->state == MIRROR_PLANNED || m->state == MIRROR_STAGING) && m->look.source;
-        const Fates *fates = planned ? &m->planned : &m->fates;
+        bool planned = (m->state == MIRROR_PLANNED || m->state == MIRROR_STAGING) && m->survey.source;
+        const Outcomes *outcomes = planned ? &m->planned : &m->outcomes;
 
-        walk->base = mirrorstate_is_attached(m) ? m->attachment.base : NULL;
+        walk->base = mirror_state_is_attached(m) ? m->attachment.base : NULL;
         if (!walk->base)
                 return;
-        walk->source = planned ? m->look.source : m->source;
-        if (fates->source && fates->source == walk->source) {
-                walk->fates = fates;
-                walk->strays = fates->strays;
+        walk->source = planned ? m->survey.source : m->source;
+        if (outcomes->source && outcomes->source == walk->source) {
+                walk->outcomes = outcomes;
+                walk->mirror_only = outcomes->mirror_only;
         }
 }
 
@@ -27,10 +27,10 @@ static int compare_withheld(const void *a, const void *b) {
         return strcmp((*(const WithheldFile *const *) a)->path, (*(const WithheldFile *const *) b)->path);
 }
 
-int rowwalk_init(RowWalk *walk, const Mirror *mirror) {
+int file_row_walk_init(FileRowWalk *walk, const Mirror *mirror) {
         const Withheld *withheld = &mirror->withheld;
 
-        *walk = (RowWalk){ .mirror = mirror };
+        *walk = (FileRowWalk){ .mirror = mirror };
         choose_lists(walk);
         if (withheld->n == 0)
                 return 0;
@@ -44,12 +44,12 @@ int rowwalk_init(RowWalk *walk, const Mirror *mirror) {
         return 0;
 }
 
-void rowwalk_done(RowWalk *walk) {
+void file_row_walk_done(FileRowWalk *walk) {
         free(walk->withheld);
-        *walk = (RowWalk){};
+        *walk = (FileRowWalk){};
 }
 
-bool rowwalk_has_source(const RowWalk *walk) {
+bool file_row_walk_has_source(const FileRowWalk *walk) {
         return walk->source != NULL;
 }
 
@@ -81,12 +81,12 @@ static size_t seek_in(const Manifest *manifest, const char *path) {
         return manifest ? lower_bound(manifest, manifest->n_entries, path_in_manifest, path) : 0;
 }
 
-void rowwalk_seek(RowWalk *walk, const char *path) {
+void file_row_walk_seek(FileRowWalk *walk, const char *path) {
         const SaveQueue *queue = &walk->mirror->writeback.queue;
 
         walk->at_base = seek_in(walk->base, path);
         walk->at_source = seek_in(walk->source, path);
-        walk->at_stray = seek_in(walk->strays, path);
+        walk->at_stray = seek_in(walk->mirror_only, path);
         walk->at_queue = lower_bound(queue, queue->n, path_in_queue, path);
 }
 
@@ -98,7 +98,7 @@ typedef struct Item {
         const Entry *base;   /* what is in the mirror, or a link to the disk in its place; no records */
         const Entry *source, *stray;
         const SaveItem *save;
-        Fate fate;           /* if there is a source */
+        Outcome fate;           /* if there is a source */
         bool planned;        /* .fate is known */
         bool fresh;          /* the round that is under way has done it: the base does not have that yet */
 } Item;
@@ -117,7 +117,7 @@ static const Entry *take(const char *path, const Manifest *manifest, size_t *at)
         return &manifest->entries[(*at)++];
 }
 
-static bool next_item(RowWalk *walk, Item *ret) {
+static bool next_item(FileRowWalk *walk, Item *ret) {
         const SaveQueue *queue = &walk->mirror->writeback.queue;
         bool saves = walk->base && walk->at_queue < queue->n;
         const char *path = saves ? queue->by_path[walk->at_queue]->path : NULL;
@@ -125,7 +125,7 @@ static bool next_item(RowWalk *walk, Item *ret) {
 
         path = smaller(path, walk->base, walk->at_base);
         path = smaller(path, walk->source, walk->at_source);
-        path = smaller(path, walk->strays, walk->at_stray);
+        path = smaller(path, walk->mirror_only, walk->at_stray);
         if (!path)
                 return false;
         item.path = path;
@@ -133,18 +133,18 @@ static bool next_item(RowWalk *walk, Item *ret) {
                 item.save = queue->by_path[walk->at_queue++];
         item.base = take(path, walk->base, &walk->at_base);
         item.source = take(path, walk->source, &walk->at_source);
-        item.stray = take(path, walk->strays, &walk->at_stray);
+        item.stray = take(path, walk->mirror_only, &walk->at_stray);
         if (item.base && item.base->flags & ENTRY_RECORD)
                 item.base = NULL;
-        item.planned = item.source && walk->fates;
+        item.planned = item.source && walk->outcomes;
         if (item.planned)
-                item.fate = fates_get(walk->fates, (size_t) (item.source - walk->source->entries));
-        item.fresh = item.fate.done && walk->fates == &walk->mirror->planned;
+                item.fate = outcomes_get(walk->outcomes, (size_t) (item.source - walk->source->entries));
+        item.fresh = item.fate.done && walk->outcomes == &walk->mirror->planned;
         *ret = item;
         return true;
 }
 
-static const char *find_withheld(const RowWalk *walk, const char *path) {
+static const char *find_withheld(const FileRowWalk *walk, const char *path) {
         WithheldFile key = { .path = (char *) path };
         const WithheldFile *wanted = &key, **found;
 
@@ -207,7 +207,7 @@ static bool judge_saved(const Item *item, FileRow *row) {
         return true;
 }
 
-static bool judge_save(const RowWalk *walk, const Item *item, FileRow *row) {
+static bool judge_save(const FileRowWalk *walk, const Item *item, FileRow *row) {
         const SaveItem *save = item->save;
 
         if (save->state == ITEM_DONE)
@@ -223,7 +223,7 @@ static bool judge_save(const RowWalk *walk, const Item *item, FileRow *row) {
         row->file.on_disk = save->source.path != NULL;
         if (save->action != PLAN_SAVEATTR)
                 row->file.digest = NULL;
-        if (savequeue_is_refused(&walk->mirror->writeback.queue, save))
+        if (save_queue_is_refused(&walk->mirror->writeback.queue, save))
                 set_never(row, FILE_REFUSED, save->problem ? save->problem : save->broken ? save->broken : "something that it names is missing");
         else
                 set(row, save->state == ITEM_RUNNING ? FILE_SAVING : FILE_UNSAVED, save->problem);
@@ -241,7 +241,7 @@ static void judge_ignored(const Item *item, FileRow *row) {
         set_never(row, FILE_DISK, row->unneeded ? "nothing that is there needs it" : "a client deleted it, and on the disk it is kept");
 }
 
-static void judge_by_fate(const RowWalk *walk, const Item *item, FileRow *row) {
+static void judge_by_fate(const FileRowWalk *walk, const Item *item, FileRow *row) {
         switch (item->fate.action) {
         case PLAN_STAGE:
         case PLAN_ADOPT:
@@ -287,7 +287,7 @@ static void judge_settled(const Item *item, FileRow *row) {
         row->file.in_ram = !linked;
 }
 
-static void judge_source(const RowWalk *walk, const Item *item, FileRow *row) {
+static void judge_source(const FileRowWalk *walk, const Item *item, FileRow *row) {
         const char *withheld = find_withheld(walk, item->path);
 
         describe(row, is_in_ram(item) && !item->fresh ? item->base : item->source);
@@ -306,7 +306,7 @@ static void judge_source(const RowWalk *walk, const Item *item, FileRow *row) {
                 if (item->planned)
                         judge_by_fate(walk, item, row);
         }
-        if (wishes_is_released(&walk->mirror->wishes, item->path)) {
+        if (overrides_is_released(&walk->mirror->overrides, item->path)) {
                 set(row, FILE_RELEASED, "an operator released it");
                 row->usable = is_linked(item);
                 row->pending = false;
@@ -314,7 +314,7 @@ static void judge_source(const RowWalk *walk, const Item *item, FileRow *row) {
 }
 
 /* Nothing of it was in the source when that was last seen. */
-static bool judge_rest(const RowWalk *walk, const Item *item, FileRow *row) {
+static bool judge_rest(const FileRowWalk *walk, const Item *item, FileRow *row) {
         const Entry *entry = item->base ? item->base : item->stray;
 
         if (!entry)
@@ -331,7 +331,7 @@ static bool judge_rest(const RowWalk *walk, const Item *item, FileRow *row) {
         return true;
 }
 
-static void add_facts(const RowWalk *walk, const Item *item, FileRow *row) {
+static void add_facts(const FileRowWalk *walk, const Item *item, FileRow *row) {
         const Scrub *scrub = &walk->mirror->scrub;
         bool left = has(scrub->left, item->path);
         CopyMethod method = item->fresh ? item->fate.method : is_in_ram(item) ? (CopyMethod) item->base->method : COPY_METHOD_AUTO;
@@ -342,10 +342,10 @@ static void add_facts(const RowWalk *walk, const Item *item, FileRow *row) {
                 set_pending(row, FILE_DAMAGED, "its bytes in RAM have changed: it is staged again");
         if (!row->file.in_ram)
                 row->file.digest = NULL;
-        row->file.method = row->file.in_ram && !item->save ? copyroute_method_name(method) : NULL;
+        row->file.method = row->file.in_ram && !item->save ? copy_method_method_name(method) : NULL;
 }
 
-bool rowwalk_next(RowWalk *walk, FileRow *ret) {
+bool file_row_walk_next(FileRowWalk *walk, FileRow *ret) {
         Item item;
 
         while (next_item(walk, &item)) {

@@ -32,24 +32,24 @@ typedef struct FileRow {
         bool unneeded;          /* nothing needs it in RAM */
 } FileRow;
 
-typedef struct RowWalk {
+typedef struct FileRowWalk {
         const Mirror *mirror;
-        const Manifest *base, *source, *strays; /* NULL: there is none */
-        const Fates *fates;                     /* NULL: nothing was planned yet */
+        const Manifest *base, *source, *mirror_only; /* NULL: there is none */
+        const Outcomes *outcomes;                     /* NULL: nothing was planned yet */
         const WithheldFile **withheld;          /* by path */
         size_t n_withheld;
         size_t at_base, at_source, at_stray, at_queue;
-} RowWalk;
+} FileRowWalk;
 
-/* Begins with the first row. Undone by rowwalk_done() in any case. 0 or -ENOMEM. */
-int rowwalk_init(RowWalk *walk, const Mirror *mirror);
-void rowwalk_done(RowWalk *walk);
+/* Begins with the first row. Undone by file_row_walk_done() in any case. 0 or -ENOMEM. */
+int file_row_walk_init(FileRowWalk *walk, const Mirror *mirror);
+void file_row_walk_done(FileRowWalk *walk);
 
 /* Goes on with the first path that is not before @path. */
-void rowwalk_seek(RowWalk *walk, const char *path);
+void file_row_walk_seek(FileRowWalk *walk, const char *path);
 
 /* The next row; false at the end. */
-bool rowwalk_next(RowWalk *walk, FileRow *ret);
+bool file_row_walk_next(FileRowWalk *walk, FileRow *ret);
 
 /* True if the source, and with it what is wanted, has been seen. */
-bool rowwalk_has_source(const RowWalk *walk);
+bool file_row_walk_has_source(const FileRowWalk *walk);

@@ -14,80 +14,80 @@
 /* Whoever asks in a loop gets a new number so often. */
 #define SWAP_PAUSE_USEC (10 * USEC_PER_SEC)
 
-void measures_init(Measures *measures) {
-        measures->sourcefd = measures->mirrorfd = -1;
-        measures->trash_bytes = measures->trash_files = measures->swapped_bytes = UINT64_MAX;
+void gauges_init(Gauges *gauges) {
+        gauges->sourcefd = gauges->mirrorfd = -1;
+        gauges->trash_bytes = gauges->trash_files = gauges->swapped_bytes = UINT64_MAX;
 }
 
-void measures_done(Measures *measures) {
-        measures->sourcefd = close_fd(measures->sourcefd);
-        measures->mirrorfd = close_fd(measures->mirrorfd);
-        free(measures->name);
-        measures->name = NULL;
+void gauges_done(Gauges *gauges) {
+        gauges->sourcefd = close_fd(gauges->sourcefd);
+        gauges->mirrorfd = close_fd(gauges->mirrorfd);
+        free(gauges->name);
+        gauges->name = NULL;
 }
 
 static void run(Job *job) {
-        Measures *measures = (Measures *) job;
+        Gauges *gauges = (Gauges *) job;
         Disk disk;
 
-        if (measures->sourcefd >= 0) {
-                disk_init(&disk, measures->sourcefd, measures->name);
-                measures->trash_result = disk_count_trash(&disk, &measures->bytes, &measures->files);
+        if (gauges->sourcefd >= 0) {
+                disk_init(&disk, gauges->sourcefd, gauges->name);
+                gauges->trash_result = disk_count_trash(&disk, &gauges->bytes, &gauges->files);
         }
-        if (measures->mirrorfd >= 0)
-                measures->swap_result = swapped_bytes(measures->mirrorfd, &measures->cancel, &measures->swapped);
+        if (gauges->mirrorfd >= 0)
+                gauges->swap_result = swapped_bytes(gauges->mirrorfd, &gauges->cancel, &gauges->swapped);
 }
 
 static void came_back(Job *job) {
-        Measures *measures = (Measures *) job;
+        Gauges *gauges = (Gauges *) job;
 
-        if (measures->sourcefd >= 0 && measures->trash_result == 0) {
-                measures->trash_bytes = measures->bytes;
-                measures->trash_files = measures->files;
+        if (gauges->sourcefd >= 0 && gauges->trash_result == 0) {
+                gauges->trash_bytes = gauges->bytes;
+                gauges->trash_files = gauges->files;
         }
-        if (measures->mirrorfd >= 0)
-                measures->swapped_bytes = measures->swap_result == 0 ? measures->swapped : UINT64_MAX;
-        measures_done(measures);
-        measures->running = false;
-        measures->ended(measures->userdata);
+        if (gauges->mirrorfd >= 0)
+                gauges->swapped_bytes = gauges->swap_result == 0 ? gauges->swapped : UINT64_MAX;
+        gauges_done(gauges);
+        gauges->running = false;
+        gauges->ended(gauges->userdata);
 }
 
 /* Takes the descriptor of its own that the job looks through. False if there is none to be had. */
-static bool prepare(Measures *measures, int fd, int *ret) {
-        measures->name = strdup(measures->config->name);
-        *ret = fd < 0 || !measures->name ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+static bool prepare(Gauges *gauges, int fd, int *ret) {
+        gauges->name = strdup(gauges->config->name);
+        *ret = fd < 0 || !gauges->name ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (*ret < 0)
-                measures_done(measures);
+                gauges_done(gauges);
         return *ret >= 0;
 }
 
-static void start(Measures *measures) {
-        atomic_store(&measures->cancel, false);
-        measures->running = true;
-        measures->job = (Job){ .run = run, .done = came_back };
-        pool_submit(measures->pool, &measures->job);
+static void start(Gauges *gauges) {
+        atomic_store(&gauges->cancel, false);
+        gauges->running = true;
+        gauges->job = (Job){ .run = run, .done = came_back };
+        pool_submit(gauges->pool, &gauges->job);
 }
 
-void measures_count_trash(Measures *measures, int sourcefd, uint64_t key) {
-        if (measures->running || (measures->trash_counted && measures->trash_key == key) || !prepare(measures, sourcefd, &measures->sourcefd))
+void gauges_count_trash(Gauges *gauges, int sourcefd, uint64_t key) {
+        if (gauges->running || (gauges->trash_counted && gauges->trash_key == key) || !prepare(gauges, sourcefd, &gauges->sourcefd))
                 return;
-        measures->trash_counted = true;
-        measures->trash_key = key;
-        start(measures);
+        gauges->trash_counted = true;
+        gauges->trash_key = key;
+        start(gauges);
 }
 
-void measures_ask_swap(Measures *measures, int mirrorfd) {
+void gauges_ask_swap(Gauges *gauges, int mirrorfd) {
         uint64_t now = clock_usec(CLOCK_MONOTONIC);
 
-        if (measures->running || (measures->swap_usec > 0 && now - measures->swap_usec < SWAP_PAUSE_USEC))
+        if (gauges->running || (gauges->swap_usec > 0 && now - gauges->swap_usec < SWAP_PAUSE_USEC))
                 return;
-        measures->swap_usec = now;
+        gauges->swap_usec = now;
         if (!memory_swap_is_used("/proc"))
-                measures->swapped_bytes = 0;
-        else if (prepare(measures, mirrorfd, &measures->mirrorfd))
-                start(measures);
+                gauges->swapped_bytes = 0;
+        else if (prepare(gauges, mirrorfd, &gauges->mirrorfd))
+                start(gauges);
 }
 
-void measures_stop(Measures *measures) {
-        atomic_store(&measures->cancel, true);
+void gauges_stop(Gauges *gauges) {
+        atomic_store(&gauges->cancel, true);
 }

@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-typedef struct Measures {
+typedef struct Gauges {
         Job job;                       /* first */
         Pool *pool;                    /* borrowed */
         const MirrorConfig *config;    /* borrowed; what the job reads is copied */
@@ -29,17 +29,17 @@ typedef struct Measures {
         atomic_bool cancel;
         int trash_result, swap_result;
         uint64_t bytes, files, swapped;
-} Measures;
+} Gauges;
 
-void measures_init(Measures *measures);
+void gauges_init(Gauges *gauges);
 /* Not while the job is out. */
-void measures_done(Measures *measures);
+void gauges_done(Gauges *gauges);
 
 /* Counts the trash anew if @key is another one than at the last time. @sourcefd: -1 for none. */
-void measures_count_trash(Measures *measures, int sourcefd, uint64_t key);
+void gauges_count_trash(Gauges *gauges, int sourcefd, uint64_t key);
 
 /* Somebody asks for what is on swap. */
-void measures_ask_swap(Measures *measures, int mirrorfd);
+void gauges_ask_swap(Gauges *gauges, int mirrorfd);
 
 /* The job, if it is out, is to come back soon. */
-void measures_stop(Measures *measures);
+void gauges_stop(Gauges *gauges);

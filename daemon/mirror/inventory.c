@@ -41,16 +41,16 @@ static bool is_worth_a_row(const FileRow *row) {
 }
 
 int inventory_files(const Mirror *mirror, const char *after, size_t max, int (*each)(const InventoryFile *file, void *userdata), void *userdata) {
-        _cleanup_(rowwalk_done) RowWalk walk;
+        _cleanup_(file_row_walk_done) FileRowWalk walk;
         FileRow row;
         size_t n = 0;
-        int r = rowwalk_init(&walk, mirror);
+        int r = file_row_walk_init(&walk, mirror);
 
         if (r < 0)
                 return r;
         if (after)
-                rowwalk_seek(&walk, after);
-        while (r == 0 && n < MIN(max, (size_t) INT_MAX) && rowwalk_next(&walk, &row)) {
+                file_row_walk_seek(&walk, after);
+        while (r == 0 && n < MIN(max, (size_t) INT_MAX) && file_row_walk_next(&walk, &row)) {
                 if (!is_worth_a_row(&row) || (after && strcmp(row.file.path, after) == 0))
                         continue;
                 n++;
@@ -107,10 +107,10 @@ static void add_row(Sum *sum, const FileRow *row) {
         }
 }
 
-static int add_path(RowWalk *walk, const char *path, unsigned links, bool below, Sum *sum);
+static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool below, Sum *sum);
 
 /* Where the link at a path leads, if that is not below @top anyway. */
-static int add_target(RowWalk *walk, const char *path, const char *target, const char *top, unsigned links, Sum *sum) {
+static int add_target(FileRowWalk *walk, const char *path, const char *target, const char *top, unsigned links, Sum *sum) {
         _cleanup_(freep) char *to = NULL;
         size_t n = strlen(top);
         int r = links > 0 && *target != '/' ? path_resolve_link("/", path, target, &to) : -EXDEV;
@@ -123,7 +123,7 @@ static int add_target(RowWalk *walk, const char *path, const char *target, const
 }
 
 /* What is in a directory; what nothing needs does not count there. */
-static int add_below(RowWalk *walk, const char *path, unsigned links, Sum *sum) {
+static int add_below(FileRowWalk *walk, const char *path, unsigned links, Sum *sum) {
         _cleanup_(freep) char *prefix = NULL;
         FileRow row;
         size_t n;
@@ -134,8 +134,8 @@ static int add_below(RowWalk *walk, const char *path, unsigned links, Sum *sum) 
                 return -ENOMEM;
         }
         n = strlen(prefix);
-        for (rowwalk_seek(walk, prefix); r == 0 && rowwalk_next(walk, &row) && strncmp(row.file.path, prefix, n) == 0;) {
-                RowWalk here = *walk;
+        for (file_row_walk_seek(walk, prefix); r == 0 && file_row_walk_next(walk, &row) && strncmp(row.file.path, prefix, n) == 0;) {
+                FileRowWalk here = *walk;
 
                 if (row.unneeded)
                         continue;
@@ -147,12 +147,12 @@ static int add_below(RowWalk *walk, const char *path, unsigned links, Sum *sum) 
 }
 
 /* @below: it may be a directory. */
-static int add_path(RowWalk *walk, const char *path, unsigned links, bool below, Sum *sum) {
+static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool below, Sum *sum) {
         FileRow row;
         int r = 0;
 
-        rowwalk_seek(walk, path);
-        if (rowwalk_next(walk, &row) && strcmp(row.file.path, path) == 0) {
+        file_row_walk_seek(walk, path);
+        if (file_row_walk_next(walk, &row) && strcmp(row.file.path, path) == 0) {
                 add_row(sum, &row);
                 if (row.target && row.usable)
                         r = add_target(walk, path, row.target, path, links, sum);
@@ -164,7 +164,7 @@ static int add_path(RowWalk *walk, const char *path, unsigned links, bool below,
 /* ---- models ---- */
 
 /* A manifest may name what nobody has. */
-static int add_part(RowWalk *walk, const char *path, unsigned links, Sum *sum) {
+static int add_part(FileRowWalk *walk, const char *path, unsigned links, Sum *sum) {
         FileRow missing = { .file = { .path = path, .state = FILE_WITHHELD, .reason = "it is neither on the disk nor in the mirror" } };
         size_t before = sum->n_rows;
         int r = add_path(walk, path, links, true, sum);
@@ -177,9 +177,9 @@ static int add_part(RowWalk *walk, const char *path, unsigned links, Sum *sum) {
 }
 
 int inventory_models(const Mirror *mirror, int (*each)(const InventoryModel *model, void *userdata), void *userdata) {
-        const Models *models = mirrorstate_models(mirror);
-        _cleanup_(rowwalk_done) RowWalk walk;
-        int r = rowwalk_init(&walk, mirror), n = 0;
+        const Models *models = mirror_state_models(mirror);
+        _cleanup_(file_row_walk_done) FileRowWalk walk;
+        int r = file_row_walk_init(&walk, mirror), n = 0;
 
         for (size_t i = 0; r == 0 && walk.base && models && i < models_count(models) && n < INT_MAX; i++) {
                 InventoryModel model = { .name = models_name(models, i) };
@@ -217,8 +217,8 @@ size_t inventory_count_models(const Mirror *mirror) {
 /* ---- readiness ---- */
 
 /* As a path, else as a model, to whose paths *ret_paths then belongs: what is missing of them is only named there. */
-static int add_name(RowWalk *walk, const char *name, Sum *sum, char ***ret_paths) {
-        const Models *models = mirrorstate_models(walk->mirror);
+static int add_name(FileRowWalk *walk, const char *name, Sum *sum, char ***ret_paths) {
+        const Models *models = mirror_state_models(walk->mirror);
         char **paths;
         int r = add_path(walk, name, LINKS_MAX, true, sum);
 
@@ -246,7 +246,7 @@ static void say(char **ret, const char *text, ...) {
 }
 
 /* Nothing of it is known. */
-static Readiness judge_unknown(const RowWalk *walk, char **ret_reason) {
+static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
         const Mirror *m = walk->mirror;
 
         if (m->state == MIRROR_GONE || m->state == MIRROR_FAILED || m->state == MIRROR_REMOVING) {
@@ -254,20 +254,20 @@ static Readiness judge_unknown(const RowWalk *walk, char **ret_reason) {
                     m->problem ? ": " : "", m->problem ? m->problem : "");
                 return READINESS_NEVER;
         }
-        if (rowwalk_has_source(walk))
+        if (file_row_walk_has_source(walk))
                 return READINESS_UNKNOWN;
         say(ret_reason, "the source '%s' has not been read yet", m->config.source);
         return READINESS_PENDING;
 }
 
 Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret_reason) {
-        _cleanup_(rowwalk_done) RowWalk walk;
+        _cleanup_(file_row_walk_done) FileRowWalk walk;
         _cleanup_(strv_freep) char **paths = NULL;
         Sum sum = {};
         char path[TEXT_PATH_MAX];
 
         *ret_reason = NULL;
-        if (rowwalk_init(&walk, mirror) < 0 || add_name(&walk, name, &sum, &paths) < 0) {
+        if (file_row_walk_init(&walk, mirror) < 0 || add_name(&walk, name, &sum, &paths) < 0) {
                 say(ret_reason, "memory ran out");
                 return READINESS_PENDING;
         }

@@ -15,27 +15,27 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         if (!m)
                 return -ENOMEM;
         attachment_init(&m->attachment);
-        directrefusals_init(&m->refusals);
+        directio_refusals_init(&m->refusals);
         m->journalfd = -1;
         m->number = number;
         m->context = context;
-        m->begin = mirrorcycle_begin;
-        m->round = (Round){ .config = &m->config, .pool = context->pool, .withheld = &m->withheld, .fates = &m->planned, .promised = context->promised,
+        m->begin = mirror_cycle_begin;
+        m->plan_run = (PlanRun){ .config = &m->config, .pool = context->pool, .withheld = &m->withheld, .outcomes = &m->planned, .promised = context->promised,
                             .userdata = m };
         m->writeback = (Writeback){ .event = context->event, .pool = context->savers, .config = &m->config, .deletions = &m->deletions,
-                                    .progress = &m->saved, .look = mirrorend_on_look_wanted, .moved_on = mirrorend_on_saved, .userdata = m };
+                                    .progress = &m->saved, .survey = mirror_shutdown_on_scan_wanted, .moved_on = mirror_shutdown_on_saved, .userdata = m };
         writeback_init(&m->writeback);
-        m->sweep = (Sweep){ .event = context->event, .pool = context->savers, .config = &m->config, .may_run = mirrorcycle_may_sweep,
-                            .ended = mirrorend_on_saved, .userdata = m };
-        m->trash = (Trash){ .event = context->event, .pool = context->savers, .config = &m->config, .sourcefd = &m->writeback.sourcefd,
-                            .ended = mirrorend_on_saved, .userdata = m };
+        m->pruner = (BlobPruner){ .event = context->event, .pool = context->savers, .config = &m->config, .may_run = mirror_cycle_may_sweep,
+                            .ended = mirror_shutdown_on_saved, .userdata = m };
+        m->trash = (TrashExpiry){ .event = context->event, .pool = context->savers, .config = &m->config, .sourcefd = &m->writeback.sourcefd,
+                            .ended = mirror_shutdown_on_saved, .userdata = m };
         m->scrub = (Scrub){ .event = context->event, .pool = context->savers, .config = &m->config, .attachment = &m->attachment,
-                            .may_run = mirrorcycle_may_scrub, .is_watched = mirrorcycle_is_watched, .look = mirrorcycle_on_strange_file,
-                            .ended = mirrorend_on_saved, .userdata = m };
-        m->measures = (Measures){ .pool = context->savers, .config = &m->config, .ended = mirrorend_on_saved, .userdata = m };
-        measures_init(&m->measures);
-        m->lookout = (Lookout){ .event = context->event, .watch = context->watch, .number = number, .look = mirrorcycle_look, .userdata = m };
-        r = mirror_config_copy(config, &m->config);
+                            .may_run = mirror_cycle_may_scrub, .is_watched = mirror_cycle_is_watched, .survey = mirror_cycle_on_unknown_file,
+                            .ended = mirror_shutdown_on_saved, .userdata = m };
+        m->gauges = (Gauges){ .pool = context->savers, .config = &m->config, .ended = mirror_shutdown_on_saved, .userdata = m };
+        gauges_init(&m->gauges);
+        m->schedule = (ScanSchedule){ .event = context->event, .watch = context->watch, .number = number, .survey = mirror_cycle_scan, .userdata = m };
+        r = config_mirror_copy(config, &m->config);
         if (r == 0)
                 r = ratelimit_new(config->bandwidth_limit, &m->limit);
         if (r < 0)
@@ -47,65 +47,65 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
 Mirror *mirror_free(Mirror *m) {
         if (!m)
                 return NULL;
-        mirrorstate_tell(m, MIRROR_FREED);
-        lookout_end(&m->lookout);
-        round_done(&m->round);
-        look_done(&m->look);
+        mirror_state_notify(m, MIRROR_FREED);
+        scan_schedule_end(&m->schedule);
+        plan_run_done(&m->plan_run);
+        survey_done(&m->survey);
         m->removal = plan_free(m->removal);
         writeback_done(&m->writeback);
-        sweep_done(&m->sweep);
-        trash_done(&m->trash);
+        prune_blobs_done(&m->pruner);
+        trash_expiry_done(&m->trash);
         scrub_done(&m->scrub);
-        measures_done(&m->measures);
+        gauges_done(&m->gauges);
         deletions_done(&m->deletions);
-        wishes_done(&m->wishes);
-        wishes_done(&m->looking);
+        overrides_done(&m->overrides);
+        overrides_done(&m->looking);
         pathset_done(&m->missing);
         pathset_done(&m->unmatched);
         m->dropped = manifest_free(m->dropped);
         m->source = manifest_free(m->source);
         m->models = models_free(m->models);
-        fates_done(&m->fates);
-        fates_done(&m->planned);
-        directrefusals_done(&m->refusals);
+        outcomes_done(&m->outcomes);
+        outcomes_done(&m->planned);
+        directio_refusals_done(&m->refusals);
         (void) attachment_close(&m->attachment, &m->config, false); /* nothing is to go */
         m->journalfd = close_fd(m->journalfd);
         m->limit = ratelimit_free(m->limit);
         withheld_done(&m->withheld);
-        told_done(&m->told);
+        log_once_done(&m->log_once);
         free(m->problem);
         free(m->unreadable);
         free(m->refusal);
         free(m->end.left);
-        mirror_config_done(&m->config);
-        mirror_config_done(&m->next);
+        config_mirror_done(&m->config);
+        config_mirror_done(&m->next);
         free(m);
         return NULL;
 }
 
 void mirror_start(Mirror *m) {
-        mirrorcycle_begin(m);
+        mirror_cycle_begin(m);
 }
 
 void mirror_notice(Mirror *m, const WatchReport *report) {
         if (m->failing)
                 return;
         if (report->flags & WATCH_RESYNC)
-                mirrorlog_events_lost(&m->config, report->root % 2 == 1);
+                mirror_log_events_lost(&m->config, report->root % 2 == 1);
         if (report->root % 2 == 1) {
                 scrub_note(&m->scrub, report);
-                if (m->config.write_back && mirrorstate_is_armed(m))
+                if (m->config.write_back && mirror_state_is_armed(m))
                         deletions_note(&m->deletions, report);
                 m->writeback.sure = false;
         }
-        if (lookout_notice(&m->lookout, &m->config, report, m->state == MIRROR_SETTLED) > 0) {
+        if (scan_schedule_event(&m->schedule, &m->config, report, m->state == MIRROR_SETTLED) > 0) {
                 if (report->root % 2 == 1)
-                        mirrorlog_unguarded(&m->config, 0);
+                        mirror_log_unguarded(&m->config, 0);
                 else
-                        mirrorlog_unwatched(&m->config, 0);
+                        mirror_log_unwatched(&m->config, 0);
         }
-        if (m->waiting && lookout_is_guarding(&m->lookout))
-                mirrorcycle_finish_start(m);
+        if (m->waiting && scan_schedule_is_guarding(&m->schedule))
+                mirror_cycle_finish_start(m);
 }
 
 void mirror_set_limit(Mirror *m, uint64_t bytes_per_sec) {
@@ -114,18 +114,18 @@ void mirror_set_limit(Mirror *m, uint64_t bytes_per_sec) {
 
 int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
         MirrorConfig copy = {};
-        int r = mirror_config_copy(config, &copy);
+        int r = config_mirror_copy(config, &copy);
 
         if (r < 0)
                 return r;
-        mirror_config_done(&m->next);
+        config_mirror_done(&m->next);
         m->next = copy;
         m->has_next = m->retry_all = true;
         mirror_set_limit(m, config->bandwidth_limit);
         deletions_acknowledge(&m->deletions);
         writeback_acknowledge(&m->writeback);
         if (m->state == MIRROR_SETTLED)
-                lookout_rest(&m->lookout, &m->config, LOOKOUT_NOW);
+                scan_schedule_idle(&m->schedule, &m->config, SCAN_REASON_NOW);
         return 0;
 }
 
@@ -142,12 +142,12 @@ MirrorState mirror_state(const Mirror *m) {
 }
 
 void mirror_measure(Mirror *m) {
-        if (!mirrorstate_is_attached(m))
+        if (!mirror_state_is_attached(m))
                 return;
         if (m->attachment.mount.answer[MOUNT_NOSWAP] == MOUNT_TAKEN)
-                m->measures.swapped_bytes = 0;
+                m->gauges.swapped_bytes = 0;
         else
-                measures_ask_swap(&m->measures, m->attachment.mount.fd);
+                gauges_ask_swap(&m->gauges, m->attachment.mount.fd);
 }
 
 bool mirror_is_settled(const Mirror *m) {
@@ -156,29 +156,29 @@ bool mirror_is_settled(const Mirror *m) {
 
 void mirror_tell(Mirror *m) {
         MirrorStatus status = mirror_status(m);
-        bool whole = status_is_whole(&status, 1);
+        bool whole = mirror_status_is_complete(&status, 1);
 
         if (m->state != MIRROR_SETTLED || !m->ready || whole == m->told_whole)
                 return;
         m->told_whole = whole;
         if (whole)
-                mirrorlog_whole_again(&m->config, status.files, status.bytes);
+                mirror_log_complete_again(&m->config, status.files, status.bytes);
         else
-                mirrorlog_degraded(&m->config);
+                mirror_log_degraded(&m->config);
 }
 
 bool mirror_fits(Mirror *m) {
-        return mirrorcycle_fits(m);
+        return mirror_cycle_fits(m);
 }
 
 void mirror_proceed(Mirror *m) {
-        mirrorcycle_proceed(m);
+        mirror_cycle_proceed(m);
 }
 
 void mirror_stop(Mirror *m) {
-        mirrorend_stop(m);
+        mirror_shutdown_stop(m);
 }
 
 void mirror_abandon(Mirror *m) {
-        mirrorend_abandon(m);
+        mirror_shutdown_abandon(m);
 }

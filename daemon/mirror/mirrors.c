@@ -6,42 +6,42 @@
 
 #include "base/log.h"
 
-static MirrorState state_of(const Roster *roster, size_t index) {
-        return mirror_state(roster->mirrors[index]);
+static MirrorState state_of(const Mirrors *mirrors, size_t index) {
+        return mirror_state(mirrors->mirrors[index]);
 }
 
-static void drop(Roster *roster, size_t index) {
-        roster->mirrors[index] = mirror_free(roster->mirrors[index]);
-        memmove(roster->mirrors + index, roster->mirrors + index + 1, (roster->n - index - 1) * sizeof(Mirror *));
-        roster->n--;
+static void drop(Mirrors *mirrors, size_t index) {
+        mirrors->mirrors[index] = mirror_free(mirrors->mirrors[index]);
+        memmove(mirrors->mirrors + index, mirrors->mirrors + index + 1, (mirrors->n - index - 1) * sizeof(Mirror *));
+        mirrors->n--;
 }
 
-void roster_done(Roster *roster) {
-        while (roster->n > 0)
-                drop(roster, roster->n - 1);
-        free(roster->mirrors);
-        roster->mirrors = NULL;
+void mirrors_done(Mirrors *mirrors) {
+        while (mirrors->n > 0)
+                drop(mirrors, mirrors->n - 1);
+        free(mirrors->mirrors);
+        mirrors->mirrors = NULL;
 }
 
-static bool has(const Roster *roster, const char *name) {
-        for (size_t i = 0; i < roster->n; i++)
-                if (string_equal(mirror_config(roster->mirrors[i])->name, name))
+static bool has(const Mirrors *mirrors, const char *name) {
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (string_equal(mirror_config(mirrors->mirrors[i])->name, name))
                         return true;
         return false;
 }
 
-static int add(Roster *roster, const MirrorConfig *config) {
-        Mirror **grown = reallocarray(roster->mirrors, roster->n + 1, sizeof(Mirror *));
+static int add(Mirrors *mirrors, const MirrorConfig *config) {
+        Mirror **grown = reallocarray(mirrors->mirrors, mirrors->n + 1, sizeof(Mirror *));
         int r;
 
         if (!grown)
                 return -ENOMEM;
-        roster->mirrors = grown;
-        r = mirror_new(&grown[roster->n], config, roster->last_number + 1, roster->context);
+        mirrors->mirrors = grown;
+        r = mirror_new(&grown[mirrors->n], config, mirrors->last_number + 1, mirrors->context);
         if (r < 0)
                 return r;
-        roster->last_number++;
-        mirror_start(grown[roster->n++]);
+        mirrors->last_number++;
+        mirror_start(grown[mirrors->n++]);
         return 0;
 }
 
@@ -55,114 +55,114 @@ static const MirrorConfig *find_in(const Config *config, const Mirror *mirror) {
         return wanted;
 }
 
-static const MirrorConfig *find_wanted(const Roster *roster, const Mirror *mirror) {
-        return find_in(roster->config, mirror);
+static const MirrorConfig *find_wanted(const Mirrors *mirrors, const Mirror *mirror) {
+        return find_in(mirrors->config, mirror);
 }
 
-static bool is_leaving(const Roster *roster, size_t index) {
-        MirrorState state = state_of(roster, index);
+static bool is_leaving(const Mirrors *mirrors, size_t index) {
+        MirrorState state = state_of(mirrors, index);
 
-        return state != MIRROR_GONE && state != MIRROR_FAILED && !find_wanted(roster, roster->mirrors[index]);
+        return state != MIRROR_GONE && state != MIRROR_FAILED && !find_wanted(mirrors, mirrors->mirrors[index]);
 }
 
 /* What has to go first is stopped already; its target, its name or its memory may be needed, so nothing begins before it is gone:
  * then this is called again. */
-static void begin_missing(Roster *roster) {
-        for (size_t i = 0; i < roster->n; i++)
-                if (is_leaving(roster, i))
+static void begin_missing(Mirrors *mirrors) {
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (is_leaving(mirrors, i))
                         return;
-        for (size_t i = 0; i < roster->config->n_mirrors; i++) {
-                const MirrorConfig *config = &roster->config->mirrors[i];
+        for (size_t i = 0; i < mirrors->config->n_mirrors; i++) {
+                const MirrorConfig *config = &mirrors->config->mirrors[i];
 
-                if (!has(roster, config->name) && add(roster, config) < 0)
+                if (!has(mirrors, config->name) && add(mirrors, config) < 0)
                         log_error("Failed to begin mirror '%s': out of memory", config->name);
         }
 }
 
-void roster_apply(Roster *roster, const Config *config) {
-        roster->config = config;
-        for (size_t i = roster->n; i > 0; i--) {
-                Mirror *mirror = roster->mirrors[i - 1];
-                const MirrorConfig *wanted = find_wanted(roster, mirror);
+void mirrors_apply(Mirrors *mirrors, const Config *config) {
+        mirrors->config = config;
+        for (size_t i = mirrors->n; i > 0; i--) {
+                Mirror *mirror = mirrors->mirrors[i - 1];
+                const MirrorConfig *wanted = find_wanted(mirrors, mirror);
 
-                if (state_of(roster, i - 1) == MIRROR_FAILED)
-                        drop(roster, i - 1);
+                if (state_of(mirrors, i - 1) == MIRROR_FAILED)
+                        drop(mirrors, i - 1);
                 else if (!wanted)
                         mirror_stop(mirror);
                 else if (mirror_reconfigure(mirror, wanted) < 0)
                         log_error("Failed to reconfigure mirror '%s': out of memory", wanted->name);
         }
-        begin_missing(roster);
+        begin_missing(mirrors);
 }
 
-void roster_set_limits(Roster *roster, const Config *config) {
-        for (size_t i = 0; i < roster->n; i++) {
-                const MirrorConfig *wanted = find_in(config, roster->mirrors[i]);
+void mirrors_set_limits(Mirrors *mirrors, const Config *config) {
+        for (size_t i = 0; i < mirrors->n; i++) {
+                const MirrorConfig *wanted = find_in(config, mirrors->mirrors[i]);
 
                 if (wanted)
-                        mirror_set_limit(roster->mirrors[i], wanted->bandwidth_limit);
+                        mirror_set_limit(mirrors->mirrors[i], wanted->bandwidth_limit);
         }
 }
 
-void roster_sweep(Roster *roster) {
+void mirrors_sweep(Mirrors *mirrors) {
         bool swept = false;
 
-        for (size_t i = roster->n; i > 0; i--) {
-                if (state_of(roster, i - 1) != MIRROR_GONE || find_wanted(roster, roster->mirrors[i - 1]))
+        for (size_t i = mirrors->n; i > 0; i--) {
+                if (state_of(mirrors, i - 1) != MIRROR_GONE || find_wanted(mirrors, mirrors->mirrors[i - 1]))
                         continue;
-                drop(roster, i - 1);
+                drop(mirrors, i - 1);
                 swept = true;
         }
         if (swept)
-                begin_missing(roster);
+                begin_missing(mirrors);
 }
 
-void roster_proceed(Roster *roster, bool together) {
-        for (size_t i = 0; together && i < roster->n; i++)
-                if (state_of(roster, i) == MIRROR_STARTING || state_of(roster, i) == MIRROR_LOOKING)
+void mirrors_proceed(Mirrors *mirrors, bool together) {
+        for (size_t i = 0; together && i < mirrors->n; i++)
+                if (state_of(mirrors, i) == MIRROR_STARTING || state_of(mirrors, i) == MIRROR_LOOKING)
                         return;
-        for (size_t i = 0; i < roster->n; i++)
-                if (state_of(roster, i) == MIRROR_PLANNED && !mirror_fits(roster->mirrors[i]) && together)
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (state_of(mirrors, i) == MIRROR_PLANNED && !mirror_fits(mirrors->mirrors[i]) && together)
                         return; /* a start that is not whole is none */
-        for (size_t i = 0; i < roster->n; i++)
-                if (state_of(roster, i) == MIRROR_PLANNED)
-                        mirror_proceed(roster->mirrors[i]);
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (state_of(mirrors, i) == MIRROR_PLANNED)
+                        mirror_proceed(mirrors->mirrors[i]);
 }
 
-void roster_tell(Roster *roster) {
-        for (size_t i = 0; i < roster->n; i++)
-                mirror_tell(roster->mirrors[i]);
+void mirrors_tell(Mirrors *mirrors) {
+        for (size_t i = 0; i < mirrors->n; i++)
+                mirror_tell(mirrors->mirrors[i]);
 }
 
-void roster_stop(Roster *roster) {
-        for (size_t i = 0; i < roster->n; i++)
-                mirror_stop(roster->mirrors[i]);
+void mirrors_stop(Mirrors *mirrors) {
+        for (size_t i = 0; i < mirrors->n; i++)
+                mirror_stop(mirrors->mirrors[i]);
 }
 
-void roster_abandon(Roster *roster) {
-        for (size_t i = 0; i < roster->n; i++) {
-                MirrorState state = state_of(roster, i);
+void mirrors_abandon(Mirrors *mirrors) {
+        for (size_t i = 0; i < mirrors->n; i++) {
+                MirrorState state = state_of(mirrors, i);
 
                 if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING || state == MIRROR_SAVING)
-                        mirror_abandon(roster->mirrors[i]);
+                        mirror_abandon(mirrors->mirrors[i]);
         }
 }
 
-void roster_notice(Roster *roster, const WatchReport *report) {
-        for (size_t i = 0; i < roster->n; i++)
-                if (mirror_number(roster->mirrors[i]) == report->root / 2)
-                        mirror_notice(roster->mirrors[i], report);
+void mirrors_notice(Mirrors *mirrors, const WatchReport *report) {
+        for (size_t i = 0; i < mirrors->n; i++)
+                if (mirror_number(mirrors->mirrors[i]) == report->root / 2)
+                        mirror_notice(mirrors->mirrors[i], report);
 }
 
-RosterState roster_state(const Roster *roster) {
-        RosterState state = { .ready = true, .settled = true, .over = true };
+MirrorsState mirrors_state(const Mirrors *mirrors) {
+        MirrorsState state = { .ready = true, .settled = true, .over = true };
 
-        for (size_t i = 0; i < roster->n; i++) {
-                MirrorStatus mirror = mirror_status(roster->mirrors[i]);
+        for (size_t i = 0; i < mirrors->n; i++) {
+                MirrorStatus mirror = mirror_status(mirrors->mirrors[i]);
                 bool ended = mirror.state == MIRROR_GONE || mirror.state == MIRROR_FAILED;
 
                 state.ready = state.ready && mirror.ready;
-                state.settled = state.settled && (mirror_is_settled(roster->mirrors[i]) || mirror.state == MIRROR_FAILED);
+                state.settled = state.settled && (mirror_is_settled(mirrors->mirrors[i]) || mirror.state == MIRROR_FAILED);
                 state.busy = state.busy || (!ended && (mirror.state != MIRROR_SETTLED || mirror.n_saving > 0));
                 state.over = state.over && ended;
                 state.unsaved = state.unsaved || (!ended && mirror.n_unsaved > 0);
@@ -172,15 +172,15 @@ RosterState roster_state(const Roster *roster) {
         return state;
 }
 
-void roster_measure(const Roster *roster) {
-        for (size_t i = 0; i < roster->n; i++)
-                mirror_measure(roster->mirrors[i]);
+void mirrors_measure(const Mirrors *mirrors) {
+        for (size_t i = 0; i < mirrors->n; i++)
+                mirror_measure(mirrors->mirrors[i]);
 }
 
-MirrorStatus *roster_statuses(const Roster *roster) {
-        MirrorStatus *statuses = calloc(roster->n + 1, sizeof(MirrorStatus));
+MirrorStatus *mirrors_statuses(const Mirrors *mirrors) {
+        MirrorStatus *statuses = calloc(mirrors->n + 1, sizeof(MirrorStatus));
 
-        for (size_t i = 0; statuses && i < roster->n; i++)
-                statuses[i] = mirror_status(roster->mirrors[i]);
+        for (size_t i = 0; statuses && i < mirrors->n; i++)
+                statuses[i] = mirror_status(mirrors->mirrors[i]);
         return statuses;
 }

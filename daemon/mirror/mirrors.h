@@ -8,52 +8,52 @@
 #include "config/config.h"
 #include "mirror/mirror.h"
 
-typedef struct Roster {
+typedef struct Mirrors {
         const MirrorContext *context; /* borrowed */
         const Config *config;         /* borrowed: what the mirrors are to be */
         Mirror **mirrors;             /* owned; in the order of the first configuration, new ones at the end */
         size_t n;
         unsigned last_number;
-} Roster;
+} Mirrors;
 
 /* Only when all are gone or failed. */
-void roster_done(Roster *roster);
+void mirrors_done(Mirrors *mirrors);
 
 /* Takes a configuration, the first or a new one: begins, stops and reconfigures mirrors. A mirror that failed is begun anew. */
-void roster_apply(Roster *roster, const Config *config);
+void mirrors_apply(Mirrors *mirrors, const Config *config);
 
 /* Takes nothing of a configuration but the BandwidthLimit= of the mirrors that go on under it. It is not kept. */
-void roster_set_limits(Roster *roster, const Config *config);
+void mirrors_set_limits(Mirrors *mirrors, const Config *config);
 
 /* Takes mirrors that are gone off the list, and begins what waited for that. */
-void roster_sweep(Roster *roster);
+void mirrors_sweep(Mirrors *mirrors);
 
 /* Lets all that have planned proceed, if everything fits. Before the first readiness (@together) all wait for the last, so that what does
  * not fit is known before the first byte is copied. */
-void roster_proceed(Roster *roster, bool together);
+void mirrors_proceed(Mirrors *mirrors, bool together);
 
 /* See mirror_tell(). */
-void roster_tell(Roster *roster);
+void mirrors_tell(Mirrors *mirrors);
 
-void roster_stop(Roster *roster);
+void mirrors_stop(Mirrors *mirrors);
 
 /* Takes down without waiting those that are held up by their source; see mirror_abandon(). */
-void roster_abandon(Roster *roster);
+void mirrors_abandon(Mirrors *mirrors);
 
-void roster_notice(Roster *roster, const WatchReport *report);
+void mirrors_notice(Mirrors *mirrors, const WatchReport *report);
 
-typedef struct RosterState {
+typedef struct MirrorsState {
         bool unsaved;       /* something is only in RAM yet */
         bool ready;         /* every one has been complete once */
         bool settled;       /* no one has anything to do, but for what it waits for */
         bool busy;          /* one is at work */
         bool over;          /* every one is gone or failed */
         const char *failed; /* the sentence of one that failed or is about to; NULL */
-} RosterState;
-RosterState roster_state(const Roster *roster);
+} MirrorsState;
+MirrorsState mirrors_state(const Mirrors *mirrors);
 
 /* Somebody looks at the statuses: see mirror_measure(). */
-void roster_measure(const Roster *roster);
+void mirrors_measure(const Mirrors *mirrors);
 
 /* A snapshot of all: an array of roster->n, NULL on ENOMEM. Strings are borrowed from the mirrors. */
-MirrorStatus *roster_statuses(const Roster *roster);
+MirrorStatus *mirrors_statuses(const Mirrors *mirrors);

@@ -9,65 +9,65 @@ enum { ACTION = 0x0f, METHOD_SHIFT = 4, DONE = 0x80 };
 _Static_assert((int) PLAN_WAIT <= ACTION, "an action fits into its bits");
 _Static_assert((int) COPY_METHOD_BUFFERED << METHOD_SHIFT < DONE, "a method fits into its bits");
 
-void fates_done(Fates *fates) {
-        free(fates->marks);
-        fates->strays = manifest_free(fates->strays);
-        *fates = (Fates){};
+void outcomes_done(Outcomes *outcomes) {
+        free(outcomes->marks);
+        outcomes->mirror_only = manifest_free(outcomes->mirror_only);
+        *outcomes = (Outcomes){};
 }
 
 static bool is_stray(const PlanItem *item) {
         return !item->source && item->mirror && (item->action == PLAN_SAVE || item->action == PLAN_CONFLICT);
 }
 
-static void collect_strays(Fates *fates, const Plan *plan) {
-        if (manifest_new(&fates->strays) < 0)
+static void collect_strays(Outcomes *outcomes, const Plan *plan) {
+        if (manifest_new(&outcomes->mirror_only) < 0)
                 return;
         for (size_t i = 0; i < plan->n_items; i++)
                 if (is_stray(&plan->items[i]))
-                        (void) manifest_put(fates->strays, plan->items[i].mirror); /* without memory it is not told */
-        manifest_sort(fates->strays);
+                        (void) manifest_put(outcomes->mirror_only, plan->items[i].mirror); /* without memory it is not told */
+        manifest_sort(outcomes->mirror_only);
 }
 
-void fates_begin(Fates *fates, const Plan *plan, const Manifest *source, bool strays) {
-        fates_done(fates);
-        fates->marks = malloc(source->n_entries + 1);
-        if (!fates->marks)
+void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only) {
+        outcomes_done(outcomes);
+        outcomes->marks = malloc(source->n_entries + 1);
+        if (!outcomes->marks)
                 return;
-        fates->source = source;
-        memset(fates->marks, PLAN_KEEP, source->n_entries + 1);
+        outcomes->source = source;
+        memset(outcomes->marks, PLAN_KEEP, source->n_entries + 1);
         for (size_t i = 0; i < plan->n_items; i++)
                 if (plan->items[i].source)
-                        fates->marks[plan->items[i].source - source->entries] = (uint8_t) plan->items[i].action;
-        if (strays)
-                collect_strays(fates, plan);
+                        outcomes->marks[plan->items[i].source - source->entries] = (uint8_t) plan->items[i].action;
+        if (mirror_only)
+                collect_strays(outcomes, plan);
 }
 
-void fates_note(Fates *fates, const Task *task) {
+void outcomes_note(Outcomes *outcomes, const Task *task) {
         uint8_t *mark;
 
-        if (!fates->source || !task->item->source || task->outcome != TASK_AGREED)
+        if (!outcomes->source || !task->item->source || task->outcome != TASK_AGREED)
                 return;
-        mark = &fates->marks[task->item->source - fates->source->entries];
+        mark = &outcomes->marks[task->item->source - outcomes->source->entries];
         *mark = (uint8_t) ((*mark & ACTION) | task->entry.method << METHOD_SHIFT | DONE);
 }
 
-Fate fates_get(const Fates *fates, size_t index) {
-        uint8_t mark = fates->marks[index];
+Outcome outcomes_get(const Outcomes *outcomes, size_t index) {
+        uint8_t mark = outcomes->marks[index];
 
-        return (Fate){ .action = mark & ACTION, .done = mark & DONE, .method = (mark & ~DONE) >> METHOD_SHIFT };
+        return (Outcome){ .action = mark & ACTION, .done = mark & DONE, .method = (mark & ~DONE) >> METHOD_SHIFT };
 }
 
-void fates_carry(Fates *fates, Fates *later) {
-        const Manifest *kept = fates->source, *seen = later->source;
+void outcomes_take_over(Outcomes *outcomes, Outcomes *later) {
+        const Manifest *kept = outcomes->source, *seen = later->source;
         size_t k = 0;
 
         for (size_t i = 0; kept && seen && i < seen->n_entries && k < kept->n_entries; i++) {
                 while (k < kept->n_entries && strcmp(kept->entries[k].path, seen->entries[i].path) < 0)
                         k++;
                 if (k < kept->n_entries && strcmp(kept->entries[k].path, seen->entries[i].path) == 0)
-                        fates->marks[k] = later->marks[i];
+                        outcomes->marks[k] = later->marks[i];
         }
-        (void) manifest_free(fates->strays);
-        fates->strays = TAKE_PTR(later->strays);
-        fates_done(later);
+        (void) manifest_free(outcomes->mirror_only);
+        outcomes->mirror_only = TAKE_PTR(later->mirror_only);
+        outcomes_done(later);
 }

@@ -10,28 +10,28 @@
 #include "stage/task.h"
 #include "tree/manifest.h"
 
-typedef struct Fates {
+typedef struct Outcomes {
         uint8_t *marks;
         const Manifest *source; /* borrowed: what they are of; NULL: there are none */
-        Manifest *strays;       /* owned: what is in the mirror only, and is not going to be saved; NULL: not looked for */
-} Fates;
+        Manifest *mirror_only;       /* owned: what is in the mirror only, and is not going to be saved; NULL: not looked for */
+} Outcomes;
 
-typedef struct Fate {
+typedef struct Outcome {
         PlanAction action;
         bool done;         /* the mirror has what the plan wanted for it */
         CopyMethod method; /* if it was copied for that; else COPY_METHOD_AUTO */
-} Fate;
+} Outcome;
 
-void fates_done(Fates *fates);
+void outcomes_done(Outcomes *outcomes);
 
 /* Takes down what a plan wants, which is about to be carried out. @strays: what is in the mirror only is kept in .strays. Without memory there are none. */
-void fates_begin(Fates *fates, const Plan *plan, const Manifest *source, bool strays);
+void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only);
 
 /* One item of it came to its end. */
-void fates_note(Fates *fates, const Task *task);
+void outcomes_note(Outcomes *outcomes, const Task *task);
 
 /* Of the entry of that index. */
-Fate fates_get(const Fates *fates, size_t index);
+Outcome outcomes_get(const Outcomes *outcomes, size_t index);
 
 /* Takes over from @later, which was about a list of the same source that is not kept, and empties it. */
-void fates_carry(Fates *fates, Fates *later);
+void outcomes_take_over(Outcomes *outcomes, Outcomes *later);

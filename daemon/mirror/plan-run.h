@@ -13,38 +13,38 @@
 #include "report/withheld.h"
 #include "stage/execute.h"
 
-typedef struct Round {
+typedef struct PlanRun {
         const MirrorConfig *config; /* borrowed */
         Pool *pool;                 /* borrowed */
         Withheld *withheld;         /* borrowed: what is missing, from round to round */
-        Fates *fates;               /* borrowed: of the plan at hand; whoever starts the round has begun them */
+        Outcomes *outcomes;               /* borrowed: of the plan at hand; whoever starts the round has begun them */
         uint64_t *promised;         /* borrowed: what plans in progress will still take, all mirrors together */
         void (*finished)(void *userdata);
         void *userdata;
 
         TaskContext tasks;
-        Stage *stage;               /* owned; NULL while no round runs */
+        Execution *execution;               /* owned; NULL while no round runs */
         Manifest *changes;          /* owned; to the base */
         Manifest *altered;          /* owned; the mirror's entries of what was found altered behind its size and time, of all rounds; NULL: none */
         Manifest *doubtful;         /* owned; of the base, with the digest that was found: was to go from the mirror, and is not what it was though nobody seems to have changed it. NULL: none */
         uint64_t promise;           /* our part of *promised */
-        size_t n_told;              /* lines about single files */
+        size_t n_logged;              /* lines about single files */
         bool staged;                /* something was put into the mirror, in any round */
         bool unsettled;             /* a source kept changing */
-        bool xattrs_told;
+        bool xattrs_logged;
         uint64_t removed_bytes;     /* in this round */
         uint64_t huge_bytes, measured_bytes, copied_bytes, direct_bytes; /* of all rounds */
         StagedBy ways[STAGED_WAYS]; /* likewise */
         uint64_t n_mismatches;
-} Round;
+} PlanRun;
 
-void round_done(Round *round);
+void plan_run_done(PlanRun *plan_run);
 
 /* Begins. @plan and what @tasks points to stay as they are until finished() has been called. @need: bytes to promise. */
-int round_start(Round *round, const Plan *plan, const TaskContext *tasks, uint64_t need, void (*finished)(void *userdata));
+int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks, uint64_t need, void (*finished)(void *userdata));
 
 /* In finished(): the base moves on. Frees the plan. Returns true if anything has changed. */
-bool round_end(Round *round, Plan **plan, Manifest *base, const Manifest *source);
+bool plan_run_end(PlanRun *plan_run, Plan **plan, Manifest *base, const Manifest *source);
 
 /* Says how much this mirror will still take; 0 gives back what was promised. */
-void round_promise(Round *round, uint64_t bytes);
+void plan_run_promise(PlanRun *plan_run, uint64_t bytes);

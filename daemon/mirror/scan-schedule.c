@@ -13,192 +13,192 @@
 /* A source that is lost, and a file that could not be read, are tried this often where PollInterval= says nothing shorter. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
-static bool wants_watch(const Lookout *lookout, const MirrorConfig *config) {
-        return config->watch_source && !lookout->eventless && !lookout->exhausted;
+static bool wants_watch(const ScanSchedule *schedule, const MirrorConfig *config) {
+        return config->watch_source && !schedule->eventless && !schedule->exhausted;
 }
 
-static int start_watch(Lookout *lookout, const MirrorConfig *config) {
-        int r = watch_add(lookout->watch, lookout->number * 2, config->source, SCAN_PRIVATE);
+static int start_watch(ScanSchedule *schedule, const MirrorConfig *config) {
+        int r = watch_add(schedule->watch, schedule->number * 2, config->source, SCAN_PRIVATE_DIR);
 
-        lookout->watched = r >= 0;
-        lookout->exhausted = r < 0;
-        lookout->broken = false;
+        schedule->watched = r >= 0;
+        schedule->exhausted = r < 0;
+        schedule->broken = false;
         return r < 0 ? r : 0;
 }
 
-static void stop_watch(Lookout *lookout) {
-        if (lookout->watched)
-                (void) watch_remove(lookout->watch, lookout->number * 2); /* it was there */
-        lookout->watched = false;
+static void stop_watch(ScanSchedule *schedule) {
+        if (schedule->watched)
+                (void) watch_remove(schedule->watch, schedule->number * 2); /* it was there */
+        schedule->watched = false;
 }
 
 /* The watch comes before the first look, so that no change falls between the two. */
-int lookout_begin(Lookout *lookout, const MirrorConfig *config, bool eventless) {
+int scan_schedule_begin(ScanSchedule *schedule, const MirrorConfig *config, bool eventless) {
         int r = 0;
 
-        lookout->eventless = eventless;
-        if (wants_watch(lookout, config))
-                r = start_watch(lookout, config);
-        if (!lookout->watched) {
-                lookout->armed = true;
-                lookout->look(lookout->userdata);
+        schedule->eventless = eventless;
+        if (wants_watch(schedule, config))
+                r = start_watch(schedule, config);
+        if (!schedule->watched) {
+                schedule->armed = true;
+                schedule->survey(schedule->userdata);
         }
         return r;
 }
 
-int lookout_adjust(Lookout *lookout, const MirrorConfig *config, bool anew) {
-        if (anew || !wants_watch(lookout, config))
-                stop_watch(lookout);
-        if (lookout->watched || !wants_watch(lookout, config))
+int scan_schedule_adjust(ScanSchedule *schedule, const MirrorConfig *config, bool anew) {
+        if (anew || !wants_watch(schedule, config))
+                stop_watch(schedule);
+        if (schedule->watched || !wants_watch(schedule, config))
                 return 0;
-        return start_watch(lookout, config);
+        return start_watch(schedule, config);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Lookout *lookout = userdata;
+        ScanSchedule *schedule = userdata;
 
         (void) source;
         (void) usec;
-        lookout->look(lookout->userdata);
+        schedule->survey(schedule->userdata);
         return 0;
 }
 
 /* A look that is planned for an earlier time stays: a source that never rests cannot put it off for ever. */
-static void plan_look(Lookout *lookout, uint64_t usec) {
+static void plan_look(ScanSchedule *schedule, uint64_t usec) {
         uint64_t now, planned, accuracy = usec / 16 + 1; /* left to sd-event, it would be a quarter of a second for every pause */
         int enabled = SD_EVENT_OFF;
 
-        if (sd_event_now(lookout->event, CLOCK_MONOTONIC, &now) < 0)
+        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
-        if (!lookout->timer) {
-                (void) sd_event_add_time(lookout->event, &lookout->timer, CLOCK_MONOTONIC, now + usec, accuracy, on_timer, lookout);
+        if (!schedule->timer) {
+                (void) sd_event_add_time(schedule->event, &schedule->timer, CLOCK_MONOTONIC, now + usec, accuracy, on_timer, schedule);
                 return;
         }
-        if (sd_event_source_get_enabled(lookout->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF &&
-            sd_event_source_get_time(lookout->timer, &planned) >= 0 && planned <= now + usec)
+        if (sd_event_source_get_enabled(schedule->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF &&
+            sd_event_source_get_time(schedule->timer, &planned) >= 0 && planned <= now + usec)
                 return;
-        (void) sd_event_source_set_time_accuracy(lookout->timer, accuracy);
-        (void) sd_event_source_set_time(lookout->timer, now + usec);
-        (void) sd_event_source_set_enabled(lookout->timer, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_time_accuracy(schedule->timer, accuracy);
+        (void) sd_event_source_set_time(schedule->timer, now + usec);
+        (void) sd_event_source_set_enabled(schedule->timer, SD_EVENT_ONESHOT);
 }
 
 /* What changed is acted upon when two looks agree, so looks are SettleTime= apart; only the first one after a quiet time comes
  * soon. */
-static uint64_t until_settled(const Lookout *lookout, const MirrorConfig *config) {
-        uint64_t now, next = lookout->looked_usec + config->settle_usec;
+static uint64_t until_settled(const ScanSchedule *schedule, const MirrorConfig *config) {
+        uint64_t now, next = schedule->looked_usec + config->settle_usec;
 
-        if (sd_event_now(lookout->event, CLOCK_MONOTONIC, &now) < 0 || next < now + DEBOUNCE_USEC)
+        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) < 0 || next < now + DEBOUNCE_USEC)
                 return DEBOUNCE_USEC;
         return next - now;
 }
 
 /* What clients put into the mirror is to be on disk soon; but looks may not take all there is of the processor. */
-static uint64_t until_quick(const Lookout *lookout) {
-        uint64_t now, next = lookout->looked_usec + 3 * lookout->effort_usec;
+static uint64_t until_quick(const ScanSchedule *schedule) {
+        uint64_t now, next = schedule->looked_usec + 3 * schedule->effort_usec;
 
-        if (sd_event_now(lookout->event, CLOCK_MONOTONIC, &now) < 0 || next < now + QUICK_USEC)
+        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) < 0 || next < now + QUICK_USEC)
                 return QUICK_USEC;
         return next - now;
 }
 
-int lookout_guard(Lookout *lookout, const MirrorConfig *config) {
+int scan_schedule_guard(ScanSchedule *schedule, const MirrorConfig *config) {
         int r;
 
-        if (lookout->guarded)
+        if (schedule->guarded)
                 return 0;
-        lookout->guard_armed = lookout->guard_lost = false;
-        r = watch_add(lookout->watch, lookout->number * 2 + 1, config->target, SCAN_PRIVATE);
-        lookout->guarded = r >= 0;
-        lookout->guard_blind = r < 0;
+        schedule->guard_armed = schedule->guard_lost = false;
+        r = watch_add(schedule->watch, schedule->number * 2 + 1, config->target, SCAN_PRIVATE_DIR);
+        schedule->guarded = r >= 0;
+        schedule->guard_blind = r < 0;
         return r < 0 ? r : 0;
 }
 
-bool lookout_is_guarding(const Lookout *lookout) {
-        return lookout->guard_armed || lookout->guard_blind || lookout->guard_lost;
+bool scan_schedule_is_guarding(const ScanSchedule *schedule) {
+        return schedule->guard_armed || schedule->guard_blind || schedule->guard_lost;
 }
 
-void lookout_ask(Lookout *lookout, bool resting) {
-        lookout->mirror_dirty = true;
+void scan_schedule_request(ScanSchedule *schedule, bool resting) {
+        schedule->mirror_dirty = true;
         if (resting)
-                plan_look(lookout, until_quick(lookout));
+                plan_look(schedule, until_quick(schedule));
 }
 
-void lookout_end_guard(Lookout *lookout) {
-        if (lookout->guarded)
-                (void) watch_remove(lookout->watch, lookout->number * 2 + 1); /* it was there */
-        lookout->guarded = lookout->guard_armed = lookout->guard_blind = lookout->guard_lost = false;
+void scan_schedule_end_guard(ScanSchedule *schedule) {
+        if (schedule->guarded)
+                (void) watch_remove(schedule->watch, schedule->number * 2 + 1); /* it was there */
+        schedule->guarded = schedule->guard_armed = schedule->guard_blind = schedule->guard_lost = false;
 }
 
-static int notice_mirror(Lookout *lookout, const WatchReport *report, bool resting) {
-        bool first = report->flags & WATCH_EXHAUSTED && !lookout->guard_blind;
+static int notice_mirror(ScanSchedule *schedule, const WatchReport *report, bool resting) {
+        bool first = report->flags & WATCH_EXHAUSTED && !schedule->guard_blind;
 
-        lookout->guard_blind = lookout->guard_blind || first;
-        lookout->guard_lost = lookout->guard_lost || (report->flags & WATCH_LOST) != 0;
-        lookout->guard_armed = lookout->guard_armed || (report->flags & WATCH_ARMED) != 0;
+        schedule->guard_blind = schedule->guard_blind || first;
+        schedule->guard_lost = schedule->guard_lost || (report->flags & WATCH_LOST) != 0;
+        schedule->guard_armed = schedule->guard_armed || (report->flags & WATCH_ARMED) != 0;
         if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST))
-                lookout->mirror_dirty = true;
-        if (lookout->mirror_dirty && resting)
-                plan_look(lookout, until_quick(lookout));
+                schedule->mirror_dirty = true;
+        if (schedule->mirror_dirty && resting)
+                plan_look(schedule, until_quick(schedule));
         return first;
 }
 
-int lookout_notice(Lookout *lookout, const MirrorConfig *config, const WatchReport *report, bool resting) {
-        bool first = report->flags & WATCH_EXHAUSTED && !lookout->exhausted;
+int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool resting) {
+        bool first = report->flags & WATCH_EXHAUSTED && !schedule->exhausted;
 
         if (report->root % 2 == 1)
-                return notice_mirror(lookout, report, resting);
-        lookout->exhausted = lookout->exhausted || first;
-        lookout->broken = lookout->broken || (report->flags & WATCH_LOST) != 0;
+                return notice_mirror(schedule, report, resting);
+        schedule->exhausted = schedule->exhausted || first;
+        schedule->broken = schedule->broken || (report->flags & WATCH_LOST) != 0;
         /* armed again: what happened before that was not seen */
-        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST) || (report->flags & WATCH_ARMED && lookout->armed))
-                lookout->dirty = true;
-        if (!lookout->armed && report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST)) {
-                lookout->armed = true;
-                lookout->look(lookout->userdata);
-        } else if (lookout->dirty && resting && !lookout->lost)
-                plan_look(lookout, until_settled(lookout, config));
+        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST) || (report->flags & WATCH_ARMED && schedule->armed))
+                schedule->dirty = true;
+        if (!schedule->armed && report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST)) {
+                schedule->armed = true;
+                schedule->survey(schedule->userdata);
+        } else if (schedule->dirty && resting && !schedule->lost)
+                plan_look(schedule, until_settled(schedule, config));
         return first;
 }
 
-void lookout_begun(Lookout *lookout) {
-        lookout->dirty = lookout->mirror_dirty = false;
-        if (lookout->timer)
-                (void) sd_event_source_set_enabled(lookout->timer, SD_EVENT_OFF);
-        (void) sd_event_now(lookout->event, CLOCK_MONOTONIC, &lookout->looked_usec); /* if not, the next comes sooner */
+void scan_schedule_begun(ScanSchedule *schedule) {
+        schedule->dirty = schedule->mirror_dirty = false;
+        if (schedule->timer)
+                (void) sd_event_source_set_enabled(schedule->timer, SD_EVENT_OFF);
+        (void) sd_event_now(schedule->event, CLOCK_MONOTONIC, &schedule->looked_usec); /* if not, the next comes sooner */
 }
 
-void lookout_came_back(Lookout *lookout) {
+void scan_schedule_source_returned(ScanSchedule *schedule) {
         uint64_t now;
 
-        if (sd_event_now(lookout->event, CLOCK_MONOTONIC, &now) >= 0)
-                lookout->effort_usec = now - lookout->looked_usec;
+        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) >= 0)
+                schedule->effort_usec = now - schedule->looked_usec;
 }
 
-static bool is_polling(const Lookout *lookout, const MirrorConfig *config) {
-        return config->poll_usec > 0 && (lookout->guard_blind || (config->watch_source && (lookout->eventless || lookout->exhausted)));
+static bool is_polling(const ScanSchedule *schedule, const MirrorConfig *config) {
+        return config->poll_usec > 0 && (schedule->guard_blind || (config->watch_source && (schedule->eventless || schedule->exhausted)));
 }
 
-void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason reason) {
+void scan_schedule_idle(ScanSchedule *schedule, const MirrorConfig *config, ScanReason reason) {
         uint64_t poll_usec = config->poll_usec > 0 ? config->poll_usec : RETRY_USEC;
 
-        lookout->lost = reason == LOOKOUT_LOST;
-        lookout->n_lost = lookout->lost ? lookout->n_lost + 1 : 0;
-        if (reason == LOOKOUT_NOW)
-                plan_look(lookout, 0);
-        else if (lookout->mirror_dirty)
-                plan_look(lookout, until_quick(lookout));
-        else if (reason == LOOKOUT_UNSETTLED || (lookout->dirty && !lookout->lost))
-                plan_look(lookout, until_settled(lookout, config));
-        else if (reason == LOOKOUT_LOST) /* it may have been away for a moment only */
-                plan_look(lookout, MIN(MIN(poll_usec, RETRY_USEC), USEC_PER_SEC << MIN(lookout->n_lost - 1, 5U)));
-        else if (reason == LOOKOUT_HURT)
-                plan_look(lookout, MIN(poll_usec, RETRY_USEC));
-        else if (is_polling(lookout, config))
-                plan_look(lookout, poll_usec);
+        schedule->lost = reason == SCAN_REASON_LOST;
+        schedule->n_lost = schedule->lost ? schedule->n_lost + 1 : 0;
+        if (reason == SCAN_REASON_NOW)
+                plan_look(schedule, 0);
+        else if (schedule->mirror_dirty)
+                plan_look(schedule, until_quick(schedule));
+        else if (reason == SCAN_REASON_UNSETTLED || (schedule->dirty && !schedule->lost))
+                plan_look(schedule, until_settled(schedule, config));
+        else if (reason == SCAN_REASON_LOST) /* it may have been away for a moment only */
+                plan_look(schedule, MIN(MIN(poll_usec, RETRY_USEC), USEC_PER_SEC << MIN(schedule->n_lost - 1, 5U)));
+        else if (reason == SCAN_REASON_HURT)
+                plan_look(schedule, MIN(poll_usec, RETRY_USEC));
+        else if (is_polling(schedule, config))
+                plan_look(schedule, poll_usec);
 }
 
-void lookout_end(Lookout *lookout) {
-        stop_watch(lookout);
-        lookout_end_guard(lookout);
-        lookout->timer = sd_event_source_unref(lookout->timer);
+void scan_schedule_end(ScanSchedule *schedule) {
+        stop_watch(schedule);
+        scan_schedule_end_guard(schedule);
+        schedule->timer = sd_event_source_unref(schedule->timer);
 }

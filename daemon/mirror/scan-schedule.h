@@ -10,11 +10,11 @@
 
 #include <systemd/sd-event.h>
 
-typedef struct Lookout {
+typedef struct ScanSchedule {
         sd_event *event;           /* borrowed */
         Watch *watch;              /* borrowed */
         unsigned number;           /* of the mirror: its source is root 2n for the watch, its target 2n + 1 */
-        void (*look)(void *userdata); /* it is time; not called again before lookout_rest() */
+        void (*survey)(void *userdata); /* it is time; not called again before scan_schedule_idle() */
         void *userdata;
         sd_event_source *timer;    /* owned */
         uint64_t looked_usec;      /* when the last look began */
@@ -34,39 +34,39 @@ typedef struct Lookout {
         bool guard_armed;          /* every change of the mirror is reported from now on */
         bool guard_blind;          /* the kernel allows no more watches: the mirror is polled, and deletions in it are not seen */
         bool guard_lost;           /* the mirror was unmounted, moved or removed */
-} Lookout;
+} ScanSchedule;
 
 /* Starts to watch, if that is wanted and possible. The first look() comes when all is watched; or from within, where nothing is. Returns a
  * negative errno if the watch could not be had, which is survived by polling. */
-int lookout_begin(Lookout *lookout, const MirrorConfig *config, bool eventless);
+int scan_schedule_begin(ScanSchedule *schedule, const MirrorConfig *config, bool eventless);
 
 /* The watch goes by what the configuration says now. Restarts it with @anew, after the source was replaced. */
-int lookout_adjust(Lookout *lookout, const MirrorConfig *config, bool anew);
+int scan_schedule_adjust(ScanSchedule *schedule, const MirrorConfig *config, bool anew);
 
 /* Takes a report. Positive if it is the first to say that there are no more watches. */
-int lookout_notice(Lookout *lookout, const MirrorConfig *config, const WatchReport *report, bool resting);
+int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool resting);
 
-/* Starts to watch the mirror. lookout_is_guarding() when that is settled, one way or another; it is told by a report. A negative errno if the watch could not be had, which is
+/* Starts to watch the mirror. scan_schedule_is_guarding() when that is settled, one way or another; it is told by a report. A negative errno if the watch could not be had, which is
  * survived by polling. */
-int lookout_guard(Lookout *lookout, const MirrorConfig *config);
-bool lookout_is_guarding(const Lookout *lookout);
-void lookout_end_guard(Lookout *lookout);
+int scan_schedule_guard(ScanSchedule *schedule, const MirrorConfig *config);
+bool scan_schedule_is_guarding(const ScanSchedule *schedule);
+void scan_schedule_end_guard(ScanSchedule *schedule);
 
 /* Somebody knows that something is not as it was seen. */
-void lookout_ask(Lookout *lookout, bool resting);
+void scan_schedule_request(ScanSchedule *schedule, bool resting);
 
 /* A look begins now, or has come back. */
-void lookout_begun(Lookout *lookout);
-void lookout_came_back(Lookout *lookout);
+void scan_schedule_begun(ScanSchedule *schedule);
+void scan_schedule_source_returned(ScanSchedule *schedule);
 
 /* Nothing is being done: plans the next look, if there is to be one. */
-typedef enum LookoutReason {
-        LOOKOUT_AT_REST,
-        LOOKOUT_UNSETTLED, /* something did not hold still */
-        LOOKOUT_HURT,      /* something may come right by itself */
-        LOOKOUT_LOST,      /* the source is not there: what is reported of it means nothing */
-        LOOKOUT_NOW,       /* somebody asked */
-} LookoutReason;
-void lookout_rest(Lookout *lookout, const MirrorConfig *config, LookoutReason reason);
+typedef enum ScanReason {
+        SCAN_REASON_AT_REST,
+        SCAN_REASON_UNSETTLED, /* something did not hold still */
+        SCAN_REASON_HURT,      /* something may come right by itself */
+        SCAN_REASON_LOST,      /* the source is not there: what is reported of it means nothing */
+        SCAN_REASON_NOW,       /* somebody asked */
+} ScanReason;
+void scan_schedule_idle(ScanSchedule *schedule, const MirrorConfig *config, ScanReason reason);
 
-void lookout_end(Lookout *lookout);
+void scan_schedule_end(ScanSchedule *schedule);

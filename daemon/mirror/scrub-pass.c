@@ -22,11 +22,11 @@ struct ScrubPass {
         size_t next;           /* of the files */
         uint64_t bytes;
         int fd;                /* of the file at hand; -1: none */
-        Verification *reading; /* of it */
+        FileDigestVerification *reading; /* of it */
 };
 
-void scrubpass_finding_done(ScrubFinding *finding) {
-        entry_done(&finding->entry);
+void scrub_pass_finding_done(ScrubFinding *finding) {
+        manifest_entry_done(&finding->entry);
         *finding = (ScrubFinding){};
 }
 
@@ -34,12 +34,12 @@ static bool is_to_be_read(const Entry *entry) {
         return entry->type == ENTRY_FILE && entry->flags & ENTRY_HAS_DIGEST && !(entry->flags & (ENTRY_RECORD | ENTRY_LINKED));
 }
 
-int scrubpass_new(ScrubPass **ret, const Manifest *base) {
-        return scrubpass_new_of(ret, base, NULL);
+int scrub_pass_new(ScrubPass **ret, const Manifest *base) {
+        return scrub_pass_new_of(ret, base, NULL);
 }
 
-int scrubpass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chosen) {
-        _cleanup_(scrubpass_freep) ScrubPass *pass = calloc(1, sizeof(*pass));
+int scrub_pass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chosen) {
+        _cleanup_(scrub_pass_freep) ScrubPass *pass = calloc(1, sizeof(*pass));
         int r;
 
         if (!pass)
@@ -60,30 +60,30 @@ int scrubpass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chose
         return 0;
 }
 
-ScrubPass *scrubpass_free(ScrubPass *pass) {
+ScrubPass *scrub_pass_free(ScrubPass *pass) {
         if (!pass)
                 return NULL;
-        scrubpass_let_go(pass);
+        scrub_pass_let_go(pass);
         (void) manifest_free(pass->files);
         (void) manifest_free(pass->good);
         free(pass);
         return NULL;
 }
 
-size_t scrubpass_files(const ScrubPass *pass) {
+size_t scrub_pass_files(const ScrubPass *pass) {
         return pass->files->n_entries;
 }
 
-uint64_t scrubpass_bytes(const ScrubPass *pass) {
+uint64_t scrub_pass_bytes(const ScrubPass *pass) {
         return pass->bytes;
 }
 
-void scrubpass_let_go(ScrubPass *pass) {
-        pass->reading = verification_free(pass->reading);
+void scrub_pass_let_go(ScrubPass *pass) {
+        pass->reading = file_digest_verification_free(pass->reading);
         pass->fd = close_fd(pass->fd);
 }
 
-Manifest *scrubpass_take_good(ScrubPass *pass) {
+Manifest *scrub_pass_take_good(ScrubPass *pass) {
         manifest_sort(pass->good);
         return TAKE_PTR(pass->good);
 }
@@ -98,7 +98,7 @@ static int open_next(ScrubPass *pass, int mirrorfd) {
         fd = fs_open_beneath(mirrorfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
         if (fd < 0)
                 return fd;
-        r = verification_new(&pass->reading, fd);
+        r = file_digest_verification_new(&pass->reading, fd);
         if (r < 0)
                 (void) close_fd(fd);
         else
@@ -109,14 +109,14 @@ static int open_next(ScrubPass *pass, int mirrorfd) {
 /* The bytes are not what they were, or cannot be had. It counts only if the file was neither changed nor replaced, and if nobody can write
  * to it now: a store through a mapping may move no time, see witness.h. */
 static int judge(const Entry *entry, int mirrorfd, ScrubFinding *ret, bool *ret_changed) {
-        Original original = { .fd = -1 };
-        int r = original_open(&original, mirrorfd, entry);
+        Candidate candidate = { .fd = -1 };
+        int r = candidate_open(&candidate, mirrorfd, entry);
 
         if (r == 0) {
-                ret->has_links = original.st.st_nlink > 1;
-                r = entry_copy(entry, &ret->entry);
-                original_done(&original);
-                return r < 0 ? r : SCRUBPASS_FOUND;
+                ret->has_links = candidate.st.st_nlink > 1;
+                r = manifest_entry_copy(entry, &ret->entry);
+                candidate_done(&candidate);
+                return r < 0 ? r : SCRUB_PASS_FOUND;
         }
         *ret_changed = *ret_changed || r == SAVE_CHANGED || r == SAVE_GONE;
         return r == -ENOMEM ? r : 0;
@@ -127,7 +127,7 @@ static int compare(ScrubPass *pass, int mirrorfd, ScrubFinding *ret, bool *ret_c
         const Entry *entry = &pass->files->entries[pass->next];
         struct stat st;
 
-        if (fstat(pass->fd, &st) < 0 || !original_is(&st, entry)) {
+        if (fstat(pass->fd, &st) < 0 || !candidate_is_same(&st, entry)) {
                 *ret_changed = true;
                 return 0;
         }
@@ -137,16 +137,16 @@ static int compare(ScrubPass *pass, int mirrorfd, ScrubFinding *ret, bool *ret_c
 }
 
 /* One file, or as much of it as @max allows. 0: it is done with. */
-static int read_file(ScrubPass *pass, int mirrorfd, uint64_t max, const VerifyOptions *options, ScrubFinding *ret, bool *ret_changed) {
+static int read_file(ScrubPass *pass, int mirrorfd, uint64_t max, const FileDigestOptions *options, ScrubFinding *ret, bool *ret_changed) {
         int r = open_next(pass, mirrorfd);
 
         if (r < 0) {
                 *ret_changed = true;
                 return r == -ENOMEM ? r : 0;
         }
-        r = verification_go_on(pass->reading, max, options, &ret->found);
-        if (r == VERIFICATION_MORE)
-                return SCRUBPASS_MORE;
+        r = file_digest_verification_continue(pass->reading, max, options, &ret->found);
+        if (r == FILE_DIGEST_MORE)
+                return SCRUB_PASS_MORE;
         if (r < 0 && r != -ECANCELED && r != -ENOMEM && r != -ESTALE) {
                 ret->error = -r;
                 r = 0;
@@ -155,14 +155,14 @@ static int read_file(ScrubPass *pass, int mirrorfd, uint64_t max, const VerifyOp
                 *ret_changed = true;
         else if (r == 0)
                 r = compare(pass, mirrorfd, ret, ret_changed);
-        scrubpass_let_go(pass);
+        scrub_pass_let_go(pass);
         return r == -ESTALE ? 0 : r;
 }
 
-int scrubpass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost, ScrubFinding *ret,
+int scrub_pass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost, ScrubFinding *ret,
                    bool *ret_changed) {
         atomic_uint_fast64_t done = 0;
-        VerifyOptions options = { .cancel = cancel, .progress = &done };
+        FileDigestOptions options = { .cancel = cancel, .progress = &done };
         uint64_t files = 0, spent = 0;
         ScrubFinding finding = {};
         int r = 0;
@@ -173,21 +173,21 @@ int scrubpass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_boo
                 files += pass->fd < 0;
                 r = cancel && atomic_load(cancel) ? -ECANCELED : read_file(pass, mirrorfd, max - spent, &options, &finding, ret_changed);
                 spent = files * FILE_COST + atomic_load(&done);
-                if (r == 0 || r == SCRUBPASS_FOUND)
+                if (r == 0 || r == SCRUB_PASS_FOUND)
                         pass->next++;
         }
         *cost += spent;
-        if (r == SCRUBPASS_FOUND)
+        if (r == SCRUB_PASS_FOUND)
                 *ret = finding;
-        return r == 0 && pass->next < pass->files->n_entries ? SCRUBPASS_MORE : r;
+        return r == 0 && pass->next < pass->files->n_entries ? SCRUB_PASS_MORE : r;
 }
 
-uint64_t scrubpass_rate(uint64_t bytes, uint64_t span_usec) {
+uint64_t scrub_pass_rate(uint64_t bytes, uint64_t span_usec) {
         double rate = (double) bytes * USEC_PER_SEC / (double) MAX(span_usec / 2, (uint64_t) 1);
 
         return MAX((uint64_t) MIN(rate, RATE_MAX), RATE_MIN);
 }
 
-uint64_t scrubpass_slice(uint64_t rate) {
+uint64_t scrub_pass_slice(uint64_t rate) {
         return MIN(MAX(rate / 8, SLICE_MIN), SLICE_MAX);
 }

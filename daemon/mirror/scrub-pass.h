@@ -22,37 +22,37 @@ typedef struct ScrubFinding {
         int error;      /* errno, positive: it could not be read (memory that the kernel knows to be bad gives EIO); 0: .found counts */
         bool has_links; /* the inode has other names */
 } ScrubFinding;
-void scrubpass_finding_done(ScrubFinding *finding);
+void scrub_pass_finding_done(ScrubFinding *finding);
 
 /* All files that @base says are in the mirror, with a digest: the first name of those that have several, no links, nothing that only stands
  * for the disk. */
-int scrubpass_new(ScrubPass **ret, const Manifest *base);
+int scrub_pass_new(ScrubPass **ret, const Manifest *base);
 /* The same of some files only, @chosen by a set of their names, sorted. */
-int scrubpass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chosen);
-ScrubPass *scrubpass_free(ScrubPass *pass);
-DEFINE_CLEANUP(ScrubPass, scrubpass_free)
+int scrub_pass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chosen);
+ScrubPass *scrub_pass_free(ScrubPass *pass);
+DEFINE_CLEANUP(ScrubPass, scrub_pass_free)
 
 /* Bytes that it is about, holes included. */
-uint64_t scrubpass_bytes(const ScrubPass *pass);
-size_t scrubpass_files(const ScrubPass *pass);
+uint64_t scrub_pass_bytes(const ScrubPass *pass);
+size_t scrub_pass_files(const ScrubPass *pass);
 
 /* Reads on below @mirrorfd, for about @max bytes (a file costs 64 KiB more than it has). What it cost is added to *cost. 0: the pass is
- * over; SCRUBPASS_MORE; SCRUBPASS_FOUND: a file is not what it was, which is in @ret, to be freed by the caller; or -ECANCELED, -ENOMEM.
+ * over; SCRUB_PASS_MORE; SCRUB_PASS_FOUND: a file is not what it was, which is in @ret, to be freed by the caller; or -ECANCELED, -ENOMEM.
  * *ret_changed is set if a file differs from the base. */
-enum { SCRUBPASS_MORE = 1, SCRUBPASS_FOUND };
-int scrubpass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost, ScrubFinding *ret,
+enum { SCRUB_PASS_MORE = 1, SCRUB_PASS_FOUND };
+int scrub_pass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost, ScrubFinding *ret,
                    bool *ret_changed);
 
 /* Closes the file at hand, so that nothing keeps its memory if it is replaced: it is read from its beginning when the pass goes on. */
-void scrubpass_let_go(ScrubPass *pass);
+void scrub_pass_let_go(ScrubPass *pass);
 
 /* The files found good, sorted; the caller's from then on. */
-Manifest *scrubpass_take_good(ScrubPass *pass);
+Manifest *scrub_pass_take_good(ScrubPass *pass);
 
 /* --- how fast, and when; pure --- */
 
 /* Bytes per second at which @bytes are read within half of @span_usec; not less than 64 MiB. */
-uint64_t scrubpass_rate(uint64_t bytes, uint64_t span_usec);
+uint64_t scrub_pass_rate(uint64_t bytes, uint64_t span_usec);
 
 /* Bytes to be read at a time: what the rate gives in an eighth of a second, but no more than can be read in some 10 ms. */
-uint64_t scrubpass_slice(uint64_t rate);
+uint64_t scrub_pass_slice(uint64_t rate);

@@ -4,57 +4,57 @@
 
 #include "mirror/scrub-writers.h"
 
-void witness_done(Witness *witness) {
-        witness->good = manifest_free(witness->good);
-        pathset_done(&witness->before);
-        pathset_done(&witness->present);
+void scrub_writers_done(ScrubWriters *writers) {
+        writers->good = manifest_free(writers->good);
+        pathset_done(&writers->before);
+        pathset_done(&writers->present);
 }
 
 /* A set of names that grows for weeks: those that come again and again are kept once. */
 static int add(PathSet *set, const char *path) {
         if (set->n > 0 && set->n == set->allocated)
                 pathset_sort(set);
-        if (set->n >= WATCHREPORT_PATHS_MAX)
+        if (set->n >= WATCH_REPORT_PATHS_MAX)
                 return -ENOMEM;
         return pathset_add(set, path);
 }
 
-void witness_note(Witness *witness, const WatchReport *report) {
+void scrub_writers_note(ScrubWriters *writers, const WatchReport *report) {
         if (report->flags & (WATCH_RESYNC | WATCH_LOST | WATCH_EXHAUSTED))
-                witness->blind = true;
-        for (size_t i = 0; i < report->n_paths && !witness->blind; i++)
-                if (add(&witness->present, report->paths[i]) < 0)
-                        witness->blind = true;
-        if (witness->blind)
-                pathset_done(&witness->present);
+                writers->blind = true;
+        for (size_t i = 0; i < report->n_paths && !writers->blind; i++)
+                if (add(&writers->present, report->paths[i]) < 0)
+                        writers->blind = true;
+        if (writers->blind)
+                pathset_done(&writers->present);
 }
 
-void witness_begin(Witness *witness, bool watching) {
-        pathset_done(&witness->before);
-        witness->before = witness->present;
-        witness->present = (PathSet){};
-        witness->blind_before = witness->blind;
-        witness->blind = !watching;
+void scrub_writers_begin(ScrubWriters *writers, bool watching) {
+        pathset_done(&writers->before);
+        writers->before = writers->present;
+        writers->present = (PathSet){};
+        writers->blind_before = writers->blind;
+        writers->blind = !watching;
 }
 
-void witness_end(Witness *witness, Manifest *good) {
-        (void) manifest_free(witness->good);
-        witness->good = good;
-        pathset_done(&witness->before); /* was before what is good now was read */
-        witness->blind_before = false;
+void scrub_writers_end(ScrubWriters *writers, Manifest *good) {
+        (void) manifest_free(writers->good);
+        writers->good = good;
+        pathset_done(&writers->before); /* was before what is good now was read */
+        writers->blind_before = false;
 }
 
-void witness_forget(Witness *witness) {
-        witness_done(witness);
-        *witness = (Witness){};
+void scrub_writers_forget(ScrubWriters *writers) {
+        scrub_writers_done(writers);
+        *writers = (ScrubWriters){};
 }
 
-bool witness_vouches(Witness *witness, const Entry *entry) {
-        const Entry *good = witness->good ? manifest_find(witness->good, entry->path) : NULL;
+bool scrub_writers_none_since(ScrubWriters *writers, const Entry *entry) {
+        const Entry *good = writers->good ? manifest_find(writers->good, entry->path) : NULL;
 
-        if (!good || good->ino != entry->ino || good->ctime_nsec != entry->ctime_nsec || witness->blind || witness->blind_before)
+        if (!good || good->ino != entry->ino || good->ctime_nsec != entry->ctime_nsec || writers->blind || writers->blind_before)
                 return false;
-        pathset_sort(&witness->before);
-        pathset_sort(&witness->present);
-        return !pathset_covers(&witness->before, entry->path) && !pathset_covers(&witness->present, entry->path);
+        pathset_sort(&writers->before);
+        pathset_sort(&writers->present);
+        return !pathset_covers(&writers->before, entry->path) && !pathset_covers(&writers->present, entry->path);
 }

@@ -16,25 +16,25 @@
 #include "tree/manifest.h"
 #include "tree/watch-report.h"
 
-typedef struct Witness {
+typedef struct ScrubWriters {
         Manifest *good;          /* of the last complete pass; NULL: none */
         PathSet before, present; /* reported from when that pass began until the one at hand did; and since then */
         bool blind_before, blind; /* likewise: something was not reported, or not by its name */
-} Witness;
+} ScrubWriters;
 
-void witness_done(Witness *witness);
+void scrub_writers_done(ScrubWriters *writers);
 
 /* A report about the mirror. */
-void witness_note(Witness *witness, const WatchReport *report);
+void scrub_writers_note(ScrubWriters *writers, const WatchReport *report);
 
 /* A pass begins; @watching: every change of the mirror is reported. */
-void witness_begin(Witness *witness, bool watching);
+void scrub_writers_begin(ScrubWriters *writers, bool watching);
 
 /* It is over: takes the files that were found good. */
-void witness_end(Witness *witness, Manifest *good);
+void scrub_writers_end(ScrubWriters *writers, Manifest *good);
 
 /* It was given up: what was seen before it counts no more. */
-void witness_forget(Witness *witness);
+void scrub_writers_forget(ScrubWriters *writers);
 
 /* True if nobody wrote to this file since it was found good: not through this name. */
-bool witness_vouches(Witness *witness, const Entry *entry);
+bool scrub_writers_none_since(ScrubWriters *writers, const Entry *entry);

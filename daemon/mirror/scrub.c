@@ -44,14 +44,14 @@ static void wake_at(Scrub *scrub, uint64_t usec) {
 }
 
 static void drop_pass(Scrub *scrub) {
-        scrub->pass = scrubpass_free(scrub->pass);
-        scrubpass_finding_done(&scrub->finding);
+        scrub->pass = scrub_pass_free(scrub->pass);
+        scrub_pass_finding_done(&scrub->finding);
         for (size_t i = 0; i < scrub->n_reported; i++)
-                scrubpass_finding_done(&scrub->reported[i]);
+                scrub_pass_finding_done(&scrub->reported[i]);
         free(scrub->reported);
         scrub->reported = NULL;
         scrub->n_reported = 0;
-        witness_forget(&scrub->witness);
+        scrub_writers_forget(&scrub->writers);
 }
 
 /* A job is back that nobody wants any more. */
@@ -166,7 +166,7 @@ static LogFields fields_of(const Scrub *scrub) {
 static void tell(Scrub *scrub, const ScrubFinding *finding, const char *done, const char *detail) {
         LogFields fields = fields_of(scrub);
         char path[TEXT_PATH_MAX], target[TEXT_PATH_MAX], place[TEXT_PATH_MAX], was[DIGEST_HEX_MAX], is[DIGEST_HEX_MAX];
-        int priority = scrub->n_told++ < LINES_MAX ? LOG_WARNING : LOG_DEBUG;
+        int priority = scrub->n_logged++ < LINES_MAX ? LOG_WARNING : LOG_DEBUG;
 
         (void) text_path(path, finding->entry.path);
         (void) text_path(target, scrub->config->target);
@@ -185,15 +185,15 @@ static void tell(Scrub *scrub, const ScrubFinding *finding, const char *done, co
                           "was %s when it was verified, and is %s. %s%s. " ADVICE, path, target, was, is, done, place);
 }
 
-static void tell_rest(Scrub *scrub) {
+static void explain_rest(Scrub *scrub) {
         LogFields fields = fields_of(scrub);
         char target[TEXT_PATH_MAX];
 
-        fields.count = scrub->n_told;
-        if (scrub->n_told > LINES_MAX)
+        fields.count = scrub->n_logged;
+        if (scrub->n_logged > LINES_MAX)
                 log_event(LOG_WARNING, &fields, "RAM may be faulty: in '%s' %zu more files are not what they were, which are not listed",
-                          text_path(target, scrub->config->target), scrub->n_told - LINES_MAX);
-        scrub->n_told = 0;
+                          text_path(target, scrub->config->target), scrub->n_logged - LINES_MAX);
+        scrub->n_logged = 0;
 }
 
 static bool is_told(const Manifest *list, const ScrubFinding *finding) {
@@ -215,15 +215,15 @@ static void condemn(Scrub *scrub, const char *done, const char *detail) {
         if (scrub->left)
                 manifest_filter(scrub->left, has_path, scrub->finding.entry.path);
         if (put(&scrub->damaged, &scrub->finding) == 0) /* without memory, the next pass finds it again */
-                scrub->look(scrub->userdata);
-        scrubpass_finding_done(&scrub->finding);
+                scrub->survey(scrub->userdata);
+        scrub_pass_finding_done(&scrub->finding);
 }
 
 static void leave(Scrub *scrub, const char *done, const char *detail) {
         if (!is_told(scrub->left, &scrub->finding))
                 tell(scrub, &scrub->finding, done, detail);
         (void) put(&scrub->left, &scrub->finding); /* for the status only */
-        scrubpass_finding_done(&scrub->finding);
+        scrub_pass_finding_done(&scrub->finding);
 }
 
 /* Nobody's work is in these bytes. */
@@ -232,7 +232,7 @@ static bool is_damage(Scrub *scrub) {
         Claim claim;
 
         return finding->error != 0 || (scrub->layout != LAYOUT_AUTO && layout_claim(scrub->layout, finding->entry.path, &claim)) ||
-               (!finding->has_links && scrub->is_watched(scrub->userdata) && witness_vouches(&scrub->witness, &finding->entry));
+               (!finding->has_links && scrub->is_watched(scrub->userdata) && scrub_writers_none_since(&scrub->writers, &finding->entry));
 }
 
 static void keep_run(Job *job) {
@@ -258,11 +258,11 @@ static void keep_done(Job *job) {
                 condemn(scrub, "Somebody may have written to it, so what it has now was put on the disk, and it is staged again from "
                         "there: ", scrub->save.kept);
         else if (outcome == SAVE_BUSY || outcome == SAVE_CHANGED || outcome == SAVE_GONE)
-                scrub->look(scrub->userdata);
+                scrub->survey(scrub->userdata);
         else if (!scrub->gave_up)
                 leave(scrub, "Somebody may have written to it, and what it has now could not be put on the disk, so it is left as it is: ",
                       why_not_kept(&scrub->save));
-        scrubpass_finding_done(&scrub->finding);
+        scrub_pass_finding_done(&scrub->finding);
         save_done(&scrub->save);
         (void) close_fd(scrub->sourcefd);
         free(scrub->target);
@@ -301,7 +301,7 @@ static void judge(Scrub *scrub) {
         const Entry *base = manifest_find(scrub->attachment->base, finding->entry.path);
 
         if (!is_same_file(base, &finding->entry) || is_gone(&finding->entry, scrub->attachment->base))
-                scrubpass_finding_done(finding); /* it was replaced meanwhile */
+                scrub_pass_finding_done(finding); /* it was replaced meanwhile */
         else if (is_told(scrub->damaged, finding))
                 condemn(scrub, "", NULL); /* it could not be staged: another look asks for it */
         else if (is_damage(scrub))
@@ -310,7 +310,7 @@ static void judge(Scrub *scrub) {
                 leave(scrub, "Somebody may have written to it, so it is left as it is; remove it from the mirror to have it "
                       "staged again", "");
         else if (start_keeping(scrub) < 0)
-                scrubpass_finding_done(finding); /* the next pass finds it again */
+                scrub_pass_finding_done(finding); /* the next pass finds it again */
 }
 
 /* --- reading --- */
@@ -318,16 +318,16 @@ static void judge(Scrub *scrub) {
 static void read_run(Job *job) {
         Scrub *scrub = (Scrub *) job;
 
-        scrub->result = scrubpass_read(scrub->pass, scrub->mirrorfd, scrub->slice, &scrub->cancel, &scrub->cost, &scrub->finding,
+        scrub->result = scrub_pass_read(scrub->pass, scrub->mirrorfd, scrub->slice, &scrub->cancel, &scrub->cost, &scrub->finding,
                                        &scrub->changed);
 }
 
 static void end_pass(Scrub *scrub) {
-        tell_rest(scrub);
-        scrub->bytes = scrubpass_bytes(scrub->pass);
+        explain_rest(scrub);
+        scrub->bytes = scrub_pass_bytes(scrub->pass);
         scrub->all_bytes += scrub->bytes;
-        witness_end(&scrub->witness, scrubpass_take_good(scrub->pass));
-        scrub->pass = scrubpass_free(scrub->pass);
+        scrub_writers_end(&scrub->writers, scrub_pass_take_good(scrub->pass));
+        scrub->pass = scrub_pass_free(scrub->pass);
 }
 
 /* The bytes of a stretch are read in the time that the rate gives them, counted from when it began: errors do not add up. */
@@ -351,9 +351,9 @@ static void read_done(Job *job) {
                 return;
         }
         if (scrub->changed)
-                scrub->look(scrub->userdata);
+                scrub->survey(scrub->userdata);
         pay(scrub);
-        if (scrub->result == SCRUBPASS_FOUND) {
+        if (scrub->result == SCRUB_PASS_FOUND) {
                 scrub->n_found++;
                 scrub->next_usec = now_usec(scrub) + VERDICT_USEC;
         } else if (scrub->result == 0)
@@ -367,7 +367,7 @@ static void read_done(Job *job) {
 
 static void read_on(Scrub *scrub) {
         scrub->mirrorfd = scrub->attachment->mount.fd;
-        scrub->slice = scrubpass_slice(scrub->rate);
+        scrub->slice = scrub_pass_slice(scrub->rate);
         scrub->cost = 0;
         scrub->job = (Job){ .run = read_run, .done = read_done };
         scrub->running = true;
@@ -380,14 +380,14 @@ static void begin_pass(Scrub *scrub) {
         uint64_t now = now_usec(scrub);
 
         scrub->due_usec = MAX(scrub->due_usec + scrub->span_usec, now + scrub->span_usec / 2);
-        if (scrubpass_new(&scrub->pass, scrub->attachment->base) < 0) {
+        if (scrub_pass_new(&scrub->pass, scrub->attachment->base) < 0) {
                 wake_at(scrub, scrub->due_usec);
                 return;
         }
-        scrub->rate = scrubpass_rate(scrubpass_bytes(scrub->pass), scrub->span_usec);
+        scrub->rate = scrub_pass_rate(scrub_pass_bytes(scrub->pass), scrub->span_usec);
         scrub->stretch_usec = now;
         scrub->stretch_cost = 0;
-        witness_begin(&scrub->witness, scrub->is_watched(scrub->userdata));
+        scrub_writers_begin(&scrub->writers, scrub->is_watched(scrub->userdata));
         read_on(scrub);
 }
 
@@ -413,7 +413,7 @@ static void go_on(Scrub *scrub) {
                 return;
         if (!scrub->may_run(scrub->userdata)) { /* scrub_update() comes when it may */
                 if (scrub->pass)
-                        scrubpass_let_go(scrub->pass);
+                        scrub_pass_let_go(scrub->pass);
                 return;
         }
         if (now_usec(scrub) < next_step(scrub)) {
@@ -435,7 +435,7 @@ void scrub_report(Scrub *scrub, ScrubFinding *finding) {
         ScrubFinding *grown = reallocarray(scrub->reported, scrub->n_reported + 1, sizeof(ScrubFinding));
 
         if (!grown) {
-                scrubpass_finding_done(finding); /* the next pass finds it again */
+                scrub_pass_finding_done(finding); /* the next pass finds it again */
                 return;
         }
         scrub->reported = grown;
@@ -449,7 +449,7 @@ void scrub_note(Scrub *scrub, const WatchReport *report) {
         bool unnamed = report->flags & (WATCH_RESYNC | WATCH_LOST | WATCH_EXHAUSTED);
 
         if (scrub->span_usec > 0)
-                witness_note(&scrub->witness, report);
+                scrub_writers_note(&scrub->writers, report);
         for (size_t i = 0; scrub->damaged && i < scrub->damaged->n_entries; i++)
                 if (unnamed || pathset_covers(&reported, scrub->damaged->entries[i].path))
                         (void) pathset_add(&scrub->touched, scrub->damaged->entries[i].path);

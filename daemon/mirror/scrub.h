@@ -42,7 +42,7 @@ typedef struct Scrub {
         const Attachment *attachment; /* borrowed: the base is read by the loop while the mirror is settled only */
         bool (*may_run)(void *userdata); /* the mirror is settled; then scrub_update() is called when it is again */
         bool (*is_watched)(void *userdata); /* every change of the mirror is reported */
-        void (*look)(void *userdata);    /* something is not as the base says, or is to be staged again */
+        void (*survey)(void *userdata);    /* something is not as the base says, or is to be staged again */
         void (*ended)(void *userdata);   /* a job came back */
         void *userdata;
 
@@ -60,7 +60,7 @@ typedef struct Scrub {
         bool running;
         bool gave_up;               /* whatever is out is not wanted any more */
         atomic_bool cancel;
-        Witness witness;
+        ScrubWriters writers;
         Manifest *damaged;          /* to be staged again, and not yet replaced; NULL: none */
         Manifest *left;             /* told, and left as they are; NULL: none */
         PathSet touched;            /* of .damaged: reported since the verdict */
@@ -80,7 +80,7 @@ typedef struct Scrub {
         uint64_t bytes;             /* of the last complete pass; 0: none */
         size_t n_repaired;
         uint64_t all_bytes;         /* of all complete passes */
-        size_t n_told;              /* of this pass */
+        size_t n_logged;              /* of this pass */
         size_t n_found;             /* files that were not what they were, also in a pass that did not come to its end */
 } Scrub;
 

@@ -7,19 +7,19 @@
 #include "mirror/state.h"
 
 /* It ends for a reason, which it takes. NULL: memory. */
-void mirrorend_fail(Mirror *m, char *text);
+void mirror_shutdown_fail(Mirror *m, char *text);
 
 /* When no job of ours is out: with the farewell or without. */
-void mirrorend_say_farewell(Mirror *m);
-void mirrorend_wind_down(Mirror *m);
+void mirror_shutdown_last_scan(Mirror *m);
+void mirror_shutdown_drain(Mirror *m);
 
 /* The look of the farewell has come back. */
-void mirrorend_go_on(Mirror *m);
+void mirror_shutdown_continue(Mirror *m);
 
 /* Of the writeback. */
-void mirrorend_on_saved(void *userdata);
-void mirrorend_on_look_wanted(void *userdata);
+void mirror_shutdown_on_saved(void *userdata);
+void mirror_shutdown_on_scan_wanted(void *userdata);
 
 /* See mirror.h. */
-void mirrorend_stop(Mirror *m);
-void mirrorend_abandon(Mirror *m);
+void mirror_shutdown_stop(Mirror *m);
+void mirror_shutdown_abandon(Mirror *m);

@@ -16,7 +16,7 @@ static uint64_t to_realtime(uint64_t usec) {
 }
 
 static void add_writeback(const Mirror *m, MirrorStatus *status) {
-        SaveQueueStatus saves = savequeue_status(&m->writeback.queue);
+        SaveQueueStatus saves = save_queue_status(&m->writeback.queue);
 
         if (!m->config.write_back)
                 return;
@@ -32,19 +32,19 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->save_fails = saves.n_failing > 0;
         status->saves = true;
         status->unsaved_since_usec = saves.since_usec == UINT64_MAX ? 0 : to_realtime(saves.since_usec);
-        status->all_saved = m->complete && status->watching && !m->lost && !m->in_doubt && !m->lookout.mirror_dirty && saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
+        status->all_saved = m->complete && status->watching && !m->lost && !m->in_doubt && !m->schedule.mirror_dirty && saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
                             m->deletions.n_held == 0;
-        status->trash_bytes = m->measures.trash_bytes;
-        status->trash_files = m->measures.trash_files;
+        status->trash_bytes = m->gauges.trash_bytes;
+        status->trash_files = m->gauges.trash_files;
 }
 
 /* Since the staging began, because a window jumps with every file. */
 static void add_rate(const Mirror *m, MirrorStatus *status) {
         uint64_t spent = clock_usec(CLOCK_MONOTONIC) - m->begun_usec, rest;
 
-        if (m->state != MIRROR_STAGING || !m->look.plan)
+        if (m->state != MIRROR_STAGING || !m->survey.plan)
                 return;
-        status->todo_bytes = m->look.plan->stage_bytes;
+        status->todo_bytes = m->survey.plan->stage_bytes;
         if (spent < USEC_PER_SEC / 5)
                 return;
         rest = status->todo_bytes - MIN(status->todo_bytes, status->done_bytes);
@@ -59,9 +59,9 @@ static void add_ends(const Mirror *m, MirrorStatus *status) {
         status->source = m->config.source;
         status->target = m->config.target;
         status->source_state = m->lost ? SOURCE_LOST : m->n_unreadable > 0 ? SOURCE_UNREADABLE : SOURCE_HEALTHY;
-        status->watching = mirrorstate_is_armed(m);
-        status->swapped_bytes = m->measures.swapped_bytes;
-        if (!mirrorstate_is_attached(m))
+        status->watching = mirror_state_is_armed(m);
+        status->swapped_bytes = m->gauges.swapped_bytes;
+        if (!mirror_state_is_attached(m))
                 return;
         status->layout = m->layout == LAYOUT_AUTO ? NULL : layout_name(m->layout);
         if (fs_room(m->attachment.mount.fd, &room) == 0) {
@@ -72,12 +72,12 @@ static void add_ends(const Mirror *m, MirrorStatus *status) {
 
 static MirrorCounters count(const Mirror *m) {
         MirrorCounters counters = {
-                .staging_mismatches = m->round.n_mismatches, .saved_files = m->writeback.n_saves, .saved_bytes = m->writeback.saved_bytes,
-                .save_failures = m->writeback.n_failures, .deletions = m->writeback.n_deletions + m->sweep.n_removed, .conflicts = m->writeback.n_conflicts_ever,
+                .staging_mismatches = m->plan_run.n_mismatches, .saved_files = m->writeback.n_saves, .saved_bytes = m->writeback.saved_bytes,
+                .save_failures = m->writeback.n_failures, .deletions = m->writeback.n_deletions + m->pruner.n_removed, .conflicts = m->writeback.n_conflicts_ever,
                 .scrubbed_bytes = m->scrub.all_bytes, .scrub_mismatches = m->scrub.n_found, .scrub_repairs = m->scrub.n_repaired,
         };
 
-        memcpy(counters.staged, m->round.ways, sizeof(counters.staged));
+        memcpy(counters.staged, m->plan_run.ways, sizeof(counters.staged));
         return counters;
 }
 
@@ -87,9 +87,9 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .done_bytes = atomic_load(&m->progress), .seen = atomic_load(&m->steps),
                 .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
                 .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
-                .problem = m->problem, .huge_bytes = m->round.huge_bytes, .measured_bytes = m->round.measured_bytes,
-                .copied_bytes = m->round.copied_bytes, .direct_bytes = m->round.direct_bytes,
-                .files = m->n_files, .bytes = m->n_bytes, .n_models = m->n_models, .n_linked = m->n_linked, .n_released = wishes_n_released(&m->wishes),
+                .problem = m->problem, .huge_bytes = m->plan_run.huge_bytes, .measured_bytes = m->plan_run.measured_bytes,
+                .copied_bytes = m->plan_run.copied_bytes, .direct_bytes = m->plan_run.direct_bytes,
+                .files = m->n_files, .bytes = m->n_bytes, .n_models = m->n_models, .n_linked = m->n_linked, .n_released = overrides_count_released(&m->overrides),
                 .trash_bytes = UINT64_MAX, .trash_files = UINT64_MAX, .swapped_bytes = UINT64_MAX,
         };
 
@@ -101,10 +101,10 @@ MirrorStatus mirror_status(const Mirror *m) {
         add_writeback(m, &status);
         status.life = status.done_bytes + status.seen + atomic_load(&m->saved);
         add_rate(m, &status);
-        if (m->round.stage)
-                status.path = stage_current_path(m->round.stage);
+        if (m->plan_run.execution)
+                status.path = execute_current_path(m->plan_run.execution);
         if (m->state == MIRROR_REMOVING)
-                status.bytes -= MIN(status.bytes, m->round.removed_bytes);
+                status.bytes -= MIN(status.bytes, m->plan_run.removed_bytes);
         return status;
 }
 

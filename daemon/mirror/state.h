@@ -41,7 +41,7 @@ typedef struct MirrorContext {
 
 /* What happens to a mirror, for who waits for something of it. */
 typedef enum MirrorEvent {
-        MIRROR_LOOKED, /* .look has a plan, which is about to be carried out, and what the saves know of it has been taken in */
+        MIRROR_SCANNED, /* .look has a plan, which is about to be carried out, and what the saves know of it has been taken in */
         MIRROR_RESTED, /* all of a plan was carried out */
         MIRROR_SAVED,  /* no save is under way any more */
         MIRROR_BLIND,  /* the source is lost: there was no plan */
@@ -64,41 +64,41 @@ struct Mirror {
         const MirrorContext *context;
         void (*begin)(Mirror *mirror); /* attaches, at first and after the mirror was lost */
         MirrorState state;
-        Lookout lookout;
+        ScanSchedule schedule;
 
         /* A job has these while one is out, else the loop. */
         Attachment attachment;
-        Look look;                 /* what the plan at hand borrows from */
+        Survey survey;                 /* what the plan at hand borrows from */
         int result;
         const char *what;
         char *refusal;
         int journalfd;
         bool reopened;
         RateLimit *limit;          /* BandwidthLimit=: all workers of the mirror share it, and it has a lock */
-        DirectRefusals refusals;   /* shared by the workers of a round; it has a lock */
+        DirectioRefusals refusals;   /* shared by the workers of a round; it has a lock */
         AttachmentEnd end;
         int where;                 /* what attachment_check_mirror() returned */
         int n_strangers;           /* what disk_clean() returned */
         const PathSet *deleted, *damaged; /* of the look that is out */
         bool armed;                /* when that look began */
-        Wishes looking;            /* the wishes that the look, and the round that follows it, go by */
+        Overrides looking;            /* the wishes that the look, and the round that follows it, go by */
 
-        Round round;
+        PlanRun plan_run;
         Plan *removal;
         Fit fit;
         Manifest *source;          /* as last seen, NULL before the first look */
         Models *models;            /* likewise */
         LayoutKind layout;         /* likewise; LAYOUT_AUTO: not known yet */
-        Fates fates, planned;      /* of what is in .source, and in the look at hand */
+        Outcomes outcomes, planned;      /* of what is in .source, and in the look at hand */
         Withheld withheld;
-        Told told;
+        LogOnce log_once;
         Writeback writeback;
         Deletions deletions;
-        Sweep sweep;
-        Trash trash;
-        Measures measures;
+        BlobPruner pruner;
+        TrashExpiry trash;
+        Gauges gauges;
         Scrub scrub;
-        Wishes wishes;             /* of operators */
+        Overrides overrides;             /* of operators */
         MirrorListener *listeners;
         PathSet missing;           /* at the last look: in the base, and not in the mirror */
         PathSet unmatched;         /* names of Models= that were told to choose nothing */
@@ -129,8 +129,8 @@ struct Mirror {
         bool stopping, failing;
         bool waiting;              /* complete, but the watch on it is not armed yet */
         bool base_moved;           /* since the manifest was saved */
-        bool farewell;             /* the last look and the last saves */
-        bool look_again;           /* asked for in the farewell */
+        bool last_scan;             /* the last look and the last saves */
+        bool survey_again;           /* asked for in the farewell */
         bool farewell_due;         /* its look is about to begin */
         bool farewell_out;         /* its look is out */
         unsigned n_farewells;
@@ -142,41 +142,41 @@ struct Mirror {
         atomic_uint_fast64_t progress, steps, saved; /* bytes copied; entries seen and bytes read; bytes read to be saved */
 };
 
-void mirrorstate_set(Mirror *m, MirrorState state);
+void mirror_state_set(Mirror *m, MirrorState state);
 /* One job at a time. */
-void mirrorstate_submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job));
-void mirrorstate_set_problem(Mirror *m, char *text);
+void mirror_state_submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job));
+void mirror_state_set_problem(Mirror *m, char *text);
 /* Counted once and kept, because the base may be out on a job when somebody asks. */
-void mirrorstate_count(Mirror *m);
+void mirror_state_count(Mirror *m);
 
 /* The models as they were last seen; NULL before the first look. They are borrowed until the loop goes on. */
-const Models *mirrorstate_models(const Mirror *m);
+const Models *mirror_state_models(const Mirror *m);
 
 /* True while base and mirror are there to be looked at from the loop: attached, and not being let go of. */
-bool mirrorstate_is_attached(const Mirror *m);
+bool mirror_state_is_attached(const Mirror *m);
 
 /* What has to be counted is counted, if it may have changed. */
-void mirrorstate_measure(Mirror *m);
+void mirror_state_measure(Mirror *m);
 
 /* Every change of the mirror has been seen since it was complete. */
-bool mirrorstate_is_armed(const Mirror *m);
+bool mirror_state_is_armed(const Mirror *m);
 
 /* What was saved meanwhile becomes part of the base. Only while nobody reads the base: no job and no round is out. */
-void mirrorstate_absorb(Mirror *m);
+void mirror_state_absorb(Mirror *m);
 
 /* What of the plan at hand is for the disk. */
-void mirrorstate_take_back(Mirror *m);
+void mirror_state_queue_saves(Mirror *m);
 
 /* A plan is carried out; when it is over, the base moves on, and what was seen of the source is what the next look compares with. True if anything has changed. */
-int mirrorstate_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata));
-bool mirrorstate_end_round(Mirror *m);
+int mirror_state_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata));
+bool mirror_state_end_round(Mirror *m);
 
-void mirrorstate_listen(Mirror *m, MirrorListener *listener);
-void mirrorstate_unlisten(Mirror *m, MirrorListener *listener);
-void mirrorstate_tell(Mirror *m, MirrorEvent event);
+void mirror_state_listen(Mirror *m, MirrorListener *listener);
+void mirror_state_unlisten(Mirror *m, MirrorListener *listener);
+void mirror_state_notify(Mirror *m, MirrorEvent event);
 
 /* A wish has changed: the next look follows at once. */
-void mirrorstate_want_look(Mirror *m);
+void mirror_state_want_scan(Mirror *m);
 
 /* A look is there: what of the wishes has taken effect; and what a client has put into the mirror again is released no more. */
-void mirrorstate_note_wishes(Mirror *m);
+void mirror_state_note_overrides(Mirror *m);

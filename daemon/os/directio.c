@@ -7,16 +7,16 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-void directrefusals_init(DirectRefusals *refusals) {
-        *refusals = (DirectRefusals){};
+void directio_refusals_init(DirectioRefusals *refusals) {
+        *refusals = (DirectioRefusals){};
         (void) pthread_mutex_init(&refusals->lock, NULL);
 }
 
-void directrefusals_done(DirectRefusals *refusals) {
+void directio_refusals_done(DirectioRefusals *refusals) {
         (void) pthread_mutex_destroy(&refusals->lock);
 }
 
-static bool is_refused(DirectRefusals *refusals, dev_t device) {
+static bool is_refused(DirectioRefusals *refusals, dev_t device) {
         bool found = false;
 
         if (!refusals)
@@ -28,7 +28,7 @@ static bool is_refused(DirectRefusals *refusals, dev_t device) {
         return found;
 }
 
-static void remember(DirectRefusals *refusals, dev_t device) {
+static void remember(DirectioRefusals *refusals, dev_t device) {
         if (!refusals || is_refused(refusals, device))
                 return;
         (void) pthread_mutex_lock(&refusals->lock);
@@ -54,11 +54,11 @@ static uint64_t find_alignment(int fd) {
         return MAX((uint64_t) stx.stx_dio_offset_align, page);
 }
 
-bool directfile_open(DirectFile *ret, int fd, DirectRefusals *refusals) {
+bool directio_open(DirectioFile *ret, int fd, DirectioRefusals *refusals) {
         char path[64];
         struct stat st;
 
-        *ret = (DirectFile){ .fd = -1, .refusals = refusals };
+        *ret = (DirectioFile){ .fd = -1, .refusals = refusals };
         if (fstat(fd, &st) < 0 || is_refused(refusals, st.st_dev))
                 return false;
         ret->device = st.st_dev;
@@ -72,11 +72,11 @@ bool directfile_open(DirectFile *ret, int fd, DirectRefusals *refusals) {
         return ret->fd >= 0;
 }
 
-void directfile_close(DirectFile *file) {
+void directio_close(DirectioFile *file) {
         file->fd = close_fd(file->fd);
 }
 
-ssize_t directfile_read(DirectFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset) {
+ssize_t directio_read(DirectioFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset) {
         uint64_t request = round_up(length, file->alignment);
         ssize_t n;
 

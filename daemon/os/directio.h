@@ -14,30 +14,30 @@
 #include <sys/types.h>
 
 /* The filesystems that refuse. Of a mirror, shared by its workers. */
-typedef struct DirectRefusals {
+typedef struct DirectioRefusals {
         pthread_mutex_t lock;
         dev_t devices[8]; /* under lock */
         size_t n;         /* under lock; when it is full the next ones are tried each time */
-} DirectRefusals;
+} DirectioRefusals;
 
-void directrefusals_init(DirectRefusals *refusals);
-void directrefusals_done(DirectRefusals *refusals);
+void directio_refusals_init(DirectioRefusals *refusals);
+void directio_refusals_done(DirectioRefusals *refusals);
 
 /* One file, open for it. Any number of threads may read. */
-typedef struct DirectFile {
+typedef struct DirectioFile {
         int fd;              /* -1: it cannot be read so */
         uint64_t alignment;  /* bytes; of offset and length */
         dev_t device;
         atomic_bool refused; /* in the middle */
-        DirectRefusals *refusals; /* borrowed; NULL for no memory */
-} DirectFile;
+        DirectioRefusals *refusals; /* borrowed; NULL for no memory */
+} DirectioFile;
 
 /* Opens the file of @fd once more. False if it cannot be read so: then @ret is closed. */
-bool directfile_open(DirectFile *ret, int fd, DirectRefusals *refusals);
-void directfile_close(DirectFile *file);
+bool directio_open(DirectioFile *ret, int fd, DirectioRefusals *refusals);
+void directio_close(DirectioFile *file);
 
 /* Reads up to @length bytes at @offset to @memory, which lies in its page where @offset lies in its; up to @writable bytes from
  * @memory on may be written to. Returns how many of the @length came (a read that ends early counts as far as it is aligned), 0 at
  * the end of the file, or a negative errno; -EOPNOTSUPP: this place has to be read through the page cache, because it is not
  * aligned, or, from now on, all of them (.refused). */
-ssize_t directfile_read(DirectFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset);
+ssize_t directio_read(DirectioFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset);

@@ -11,7 +11,7 @@
 
 enum { BUFFER = 256 * 1024, STRIDE = 16 * 1024 * 1024 };
 
-struct Verification {
+struct FileDigestVerification {
         int fd; /* borrowed */
         uint64_t size, position;
         uint64_t start, end; /* of the range of data that is being read, or comes next */
@@ -20,7 +20,7 @@ struct Verification {
 };
 
 /* With read() and not through a mapping: touching a hole of a tmpfs file through a mapping would give it a page. */
-static int digest_range(Verification *v, uint64_t end, const VerifyOptions *options) {
+static int digest_range(FileDigestVerification *v, uint64_t end, const FileDigestOptions *options) {
         while (v->position < end) {
                 size_t piece = (size_t) ratelimit_piece(options->limit, MIN(end - v->position, (uint64_t) BUFFER));
                 ssize_t n;
@@ -44,7 +44,7 @@ static int digest_range(Verification *v, uint64_t end, const VerifyOptions *opti
 }
 
 /* So much at a time is looked up in the page cache, and dropped from it. */
-static int digest_stride(Verification *v, uint64_t end, const VerifyOptions *options) {
+static int digest_stride(FileDigestVerification *v, uint64_t end, const FileDigestOptions *options) {
         uint64_t start = v->position;
         bool was_cached = pagecache_bytes(v->fd, start, end - start) > (end - start) / 2;
         int r = digest_range(v, end, options);
@@ -55,7 +55,7 @@ static int digest_stride(Verification *v, uint64_t end, const VerifyOptions *opt
 }
 
 /* What lies at the position: a hole up to .start, or data from there to .end. */
-static int find_data(Verification *v) {
+static int find_data(FileDigestVerification *v) {
         int r;
 
         if (v->position < v->end)
@@ -66,13 +66,13 @@ static int find_data(Verification *v) {
         return MIN(r, 0);
 }
 
-static int digest_hole(Verification *v, uint64_t end, const VerifyOptions *options) {
+static int digest_hole(FileDigestVerification *v, uint64_t end, const FileDigestOptions *options) {
         digest_stream_zeros(v->stream, end - v->position);
         v->position = end;
         return options->cancel && atomic_load(options->cancel) ? -ECANCELED : 0;
 }
 
-int verification_go_on(Verification *v, uint64_t max, const VerifyOptions *options, Digest *ret) {
+int file_digest_verification_continue(FileDigestVerification *v, uint64_t max, const FileDigestOptions *options, Digest *ret) {
         while (v->position < v->size) {
                 int r = find_data(v);
                 bool hole = v->position < v->start;
@@ -81,7 +81,7 @@ int verification_go_on(Verification *v, uint64_t max, const VerifyOptions *optio
                 if (r < 0)
                         return r;
                 if (n == 0)
-                        return VERIFICATION_MORE;
+                        return FILE_DIGEST_MORE;
                 r = hole ? digest_hole(v, v->position + n, options) : digest_stride(v, v->position + n, options);
                 if (r < 0)
                         return r;
@@ -91,8 +91,8 @@ int verification_go_on(Verification *v, uint64_t max, const VerifyOptions *optio
         return 0;
 }
 
-int verification_new(Verification **ret, int fd) {
-        _cleanup_(verification_freep) Verification *v = calloc(1, sizeof(*v));
+int file_digest_verification_new(FileDigestVerification **ret, int fd) {
+        _cleanup_(file_digest_verification_freep) FileDigestVerification *v = calloc(1, sizeof(*v));
         struct stat st;
         int r;
 
@@ -112,7 +112,7 @@ int verification_new(Verification **ret, int fd) {
         return 0;
 }
 
-Verification *verification_free(Verification *v) {
+FileDigestVerification *file_digest_verification_free(FileDigestVerification *v) {
         if (!v)
                 return NULL;
         (void) digest_stream_free(v->stream);
@@ -121,15 +121,15 @@ Verification *verification_free(Verification *v) {
         return NULL;
 }
 
-int verify_open_digest(int fd, const VerifyOptions *options, Digest *ret) {
-        _cleanup_(verification_freep) Verification *v = NULL;
-        int r = verification_new(&v, fd);
+int file_digest_of(int fd, const FileDigestOptions *options, Digest *ret) {
+        _cleanup_(file_digest_verification_freep) FileDigestVerification *v = NULL;
+        int r = file_digest_verification_new(&v, fd);
 
-        return r < 0 ? r : verification_go_on(v, UINT64_MAX, options, ret);
+        return r < 0 ? r : file_digest_verification_continue(v, UINT64_MAX, options, ret);
 }
 
-int verify_digest(int dirfd, const char *path, const VerifyOptions *options, Digest *ret) {
+int file_digest_at(int dirfd, const char *path, const FileDigestOptions *options, Digest *ret) {
         _cleanup_(close_fdp) int fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 
-        return fd < 0 ? fd : verify_open_digest(fd, options, ret);
+        return fd < 0 ? fd : file_digest_of(fd, options, ret);
 }

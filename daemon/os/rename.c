@@ -7,65 +7,65 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-int exchange_rename(int fromfd, const char *from, int tofd, const char *to, unsigned flags) {
+int rename_with_flags(int fromfd, const char *from, int tofd, const char *to, unsigned flags) {
         return renameat2(fromfd, from, tofd, to, flags) < 0 ? -errno : 0;
 }
 
-bool exchange_is_unknown(int error) {
+bool rename_is_unsupported(int error) {
         return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
 }
 
 /* vfat links nothing, and nobody a directory. */
-bool exchange_is_no_link(int error) {
-        return error == EPERM || error == EMLINK || exchange_is_unknown(error);
+bool rename_is_link_unsupported(int error) {
+        return error == EPERM || error == EMLINK || rename_is_unsupported(error);
 }
 
-int exchange_rename_new(int fromfd, const char *from, int tofd, const char *to) {
+int rename_new(int fromfd, const char *from, int tofd, const char *to) {
         struct stat st;
-        int r = exchange_rename(fromfd, from, tofd, to, RENAME_NOREPLACE);
+        int r = rename_with_flags(fromfd, from, tofd, to, RENAME_NOREPLACE);
 
         if (r == -EEXIST)
-                return EXCHANGE_OCCUPIED;
-        if (!exchange_is_unknown(-r))
+                return RENAME_OCCUPIED;
+        if (!rename_is_unsupported(-r))
                 return r;
         if (linkat(fromfd, from, tofd, to, 0) == 0)
                 return unlinkat(fromfd, from, 0) < 0 ? -errno : 0;
         if (errno == EEXIST)
-                return EXCHANGE_OCCUPIED;
-        if (!exchange_is_no_link(errno))
+                return RENAME_OCCUPIED;
+        if (!rename_is_link_unsupported(errno))
                 return -errno;
         if (fstatat(tofd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
-                return EXCHANGE_OCCUPIED;
+                return RENAME_OCCUPIED;
         if (errno != ENOENT)
                 return -errno;
-        return exchange_rename(fromfd, from, tofd, to, 0);
+        return rename_with_flags(fromfd, from, tofd, to, 0);
 }
 
-ino_t exchange_inode(int dirfd, const char *name) {
+ino_t rename_inode(int dirfd, const char *name) {
         struct stat st;
 
         return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
 }
 
 /* Until an exchange brings back what the one before it had placed, nobody having come between. */
-int exchange_undo(int fd, const char *name, int parent, const char *last, ino_t placed, const char *spare) {
+int rename_undo(int fd, const char *name, int parent, const char *last, ino_t placed, const char *spare) {
         for (;;) {
-                ino_t held = exchange_inode(fd, name);
-                int r = exchange_rename(fd, name, parent, last, RENAME_EXCHANGE);
+                ino_t held = rename_inode(fd, name);
+                int r = rename_with_flags(fd, name, parent, last, RENAME_EXCHANGE);
 
                 if (r == 0) {
-                        if (exchange_inode(fd, name) == placed)
+                        if (rename_inode(fd, name) == placed)
                                 return 0;
                         placed = held;
                         continue;
                 }
                 if (r == -ENOENT) /* nothing is in the way any more */
-                        r = exchange_rename(fd, name, parent, last, RENAME_NOREPLACE);
+                        r = rename_with_flags(fd, name, parent, last, RENAME_NOREPLACE);
                 if (r == 0)
                         return 0;
                 if (r != -EEXIST) {
-                        (void) exchange_rename(fd, name, fd, spare, RENAME_NOREPLACE);
-                        return EXCHANGE_ASTRAY;
+                        (void) rename_with_flags(fd, name, fd, spare, RENAME_NOREPLACE);
+                        return RENAME_ASTRAY;
                 }
         }
 }

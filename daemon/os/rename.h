@@ -9,24 +9,24 @@
 #include <sys/types.h>
 
 /* The plain system call. 0 or a negative errno. */
-int exchange_rename(int fromfd, const char *from, int tofd, const char *to, unsigned flags);
+int rename_with_flags(int fromfd, const char *from, int tofd, const char *to, unsigned flags);
 
 /* True of an errno by which a filesystem says that it does not know the flags. */
-bool exchange_is_unknown(int error);
+bool rename_is_unsupported(int error);
 /* True of one by which linkat() says that there can be no such link. */
-bool exchange_is_no_link(int error);
+bool rename_is_link_unsupported(int error);
 
 /* To a name that nothing has: by RENAME_NOREPLACE, else by a link and an unlink, which are as safe, else after
  * a look. */
-enum { EXCHANGE_OCCUPIED = 1 };
-int exchange_rename_new(int fromfd, const char *from, int tofd, const char *to);
+enum { RENAME_OCCUPIED = 1 };
+int rename_new(int fromfd, const char *from, int tofd, const char *to);
 
 /* 0 where nothing is. */
-ino_t exchange_inode(int dirfd, const char *name);
+ino_t rename_inode(int dirfd, const char *name);
 
 /* Undoes an exchange between @name in our directory @fd and @last in @parent, that had put the inode @placed at
  * @last. Somebody may have put something newer there meanwhile, and that is what must stand there in the end.
- * EXCHANGE_ASTRAY: what had come out can go nowhere; it is in our directory as @spare, so that nobody takes it
+ * RENAME_ASTRAY: what had come out can go nowhere; it is in our directory as @spare, so that nobody takes it
  * for what @name stands for. */
-enum { EXCHANGE_ASTRAY = 1 };
-int exchange_undo(int fd, const char *name, int parent, const char *last, ino_t placed, const char *spare);
+enum { RENAME_ASTRAY = 1 };
+int rename_undo(int fd, const char *name, int parent, const char *last, ino_t placed, const char *spare);

@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-void unitfiles_done(UnitFiles *files) {
+void unit_files_done(UnitFiles *files) {
         for (size_t i = 0; i < files->n; i++) {
                 free(files->files[i].path);
                 free(files->files[i].content);
@@ -18,7 +18,7 @@ void unitfiles_done(UnitFiles *files) {
         *files = (UnitFiles){};
 }
 
-int unitfiles_add(UnitFiles *files, char *path, char *content) {
+int unit_files_add(UnitFiles *files, char *path, char *content) {
         UnitFile *grown = NULL;
 
         if (path && content)
@@ -48,7 +48,7 @@ static int write_file(int directory, const UnitFile *file) {
         return 0;
 }
 
-int unitfiles_write(const UnitFiles *files, const char *directory, const char **reterr_path) {
+int unit_files_write(const UnitFiles *files, const char *directory, const char **reterr_path) {
         _cleanup_(close_fdp) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int r = 0;
 
@@ -62,8 +62,8 @@ int unitfiles_write(const UnitFiles *files, const char *directory, const char **
         return r;
 }
 
-int unitfiles_setting(char **text, const char *key, UnitText kind, const char *prefix, const char *value) {
-        _cleanup_(freep) char *quoted = unit_quote(kind, prefix, value);
+int unit_files_setting(char **text, const char *key, UnitText kind, const char *prefix, const char *value) {
+        _cleanup_(freep) char *quoted = unit_name_quote(kind, prefix, value);
 
         return quoted ? text_append(text, "%s=%s\n", key, quoted) : -ENOMEM;
 }

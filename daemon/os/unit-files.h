@@ -16,13 +16,13 @@ typedef struct UnitFiles {
         size_t n;
 } UnitFiles;
 
-void unitfiles_done(UnitFiles *files);
+void unit_files_done(UnitFiles *files);
 
 /* Takes @path and @content, also when it fails; NULL for either gives -ENOMEM. */
-int unitfiles_add(UnitFiles *files, char *path, char *content);
+int unit_files_add(UnitFiles *files, char *path, char *content);
 
 /* Writes them below @directory, which is there. A negative errno stops it; then *reterr_path, borrowed, is what could not be made. */
-int unitfiles_write(const UnitFiles *files, const char *directory, const char **reterr_path);
+int unit_files_write(const UnitFiles *files, const char *directory, const char **reterr_path);
 
 /* Appends `KEY=value`, the value with @prefix and quoted as its kind asks for. 0 or -ENOMEM. */
-int unitfiles_setting(char **text, const char *key, UnitText kind, const char *prefix, const char *value);
+int unit_files_setting(char **text, const char *key, UnitText kind, const char *prefix, const char *value);

@@ -31,30 +31,30 @@ char *unit_name_from_path(const char *path, const char *suffix) {
         return name;
 }
 
-bool unit_path_fits_bare(const char *path) {
+bool unit_name_path_fits_bare(const char *path) {
         char last = path[0] ? path[strlen(path) - 1] : '\0';
 
         return last != '\\' && last != ' ' && last != '\0';
 }
 
-char *unit_quote(UnitText kind, const char *prefix, const char *text) {
+char *unit_name_quote(UnitText kind, const char *prefix, const char *text) {
         const char *const parts[] = { prefix, text };
         char *quoted, *out;
 
         quoted = out = malloc((strlen(prefix) + strlen(text)) * 2 + 3);
         if (!quoted)
                 return NULL;
-        if (kind != UNIT_BARE)
+        if (kind != UNIT_NAME_BARE)
                 *out++ = '"';
         for (size_t i = 0; i < ELEMENTSOF(parts); i++)
                 for (const char *p = parts[i]; *p; p++) {
-                        if (*p == '%' || (*p == '$' && kind == UNIT_COMMAND))
+                        if (*p == '%' || (*p == '$' && kind == UNIT_NAME_COMMAND))
                                 *out++ = *p;
-                        else if ((*p == '"' || *p == '\\') && kind != UNIT_BARE)
+                        else if ((*p == '"' || *p == '\\') && kind != UNIT_NAME_BARE)
                                 *out++ = '\\';
                         *out++ = *p;
                 }
-        if (kind != UNIT_BARE)
+        if (kind != UNIT_NAME_BARE)
                 *out++ = '"';
         *out = '\0';
         return quoted;
@@ -67,12 +67,12 @@ static const UnitDirectory directories[] = {
         { "/lib/systemd/system", false },         { "/run/systemd/generator.late", true },
 };
 
-const UnitDirectory *unit_directories(size_t *ret_n) {
+const UnitDirectory *unit_name_directories(size_t *ret_n) {
         *ret_n = ELEMENTSOF(directories);
         return directories;
 }
 
-int unit_exists(const char *root, const char *name) {
+int unit_name_exists(const char *root, const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
                 _cleanup_(freep) char *path = NULL;
 
@@ -179,7 +179,7 @@ static int name_hides(const char *root, const char *name) {
         return 0;
 }
 
-int unit_hides_mounts(const char *root, const char *name) {
+int unit_name_hides_mounts(const char *root, const char *name) {
         _cleanup_(freep) char *template = NULL;
         const char *at = strchr(name, '@'), *type = strrchr(name, '.');
         int r;

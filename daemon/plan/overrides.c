@@ -10,37 +10,37 @@ static void acceptance_done(Acceptance *acceptance) {
         free(acceptance->path);
 }
 
-static void request_done(WishRequest *request) {
+static void request_done(OverrideRequest *request) {
         strv_free(request->names);
 }
 
-void wishes_done(Wishes *wishes) {
-        pathset_done(&wishes->released);
-        pathset_done(&wishes->wanted);
-        pathset_done(&wishes->in_effect);
-        for (size_t i = 0; i < wishes->n_acceptances; i++)
-                acceptance_done(&wishes->acceptances[i]);
-        for (size_t i = 0; i < wishes->n_requests; i++)
-                request_done(&wishes->requests[i]);
-        free(wishes->acceptances);
-        free(wishes->requests);
-        (void) manifest_free(wishes->doomed);
-        *wishes = (Wishes){};
+void overrides_done(Overrides *overrides) {
+        pathset_done(&overrides->released);
+        pathset_done(&overrides->wanted);
+        pathset_done(&overrides->in_effect);
+        for (size_t i = 0; i < overrides->n_acceptances; i++)
+                acceptance_done(&overrides->acceptances[i]);
+        for (size_t i = 0; i < overrides->n_requests; i++)
+                request_done(&overrides->requests[i]);
+        free(overrides->acceptances);
+        free(overrides->requests);
+        (void) manifest_free(overrides->marked_deleted);
+        *overrides = (Overrides){};
 }
 
-static int add_request(Wishes *wishes, uint64_t id, char *const *names) {
-        WishRequest request = { .id = id }, *grown;
+static int add_request(Overrides *overrides, uint64_t id, char *const *names) {
+        OverrideRequest request = { .id = id }, *grown;
         int r = strv_copy(names, &request.names);
 
         if (r < 0)
                 return r;
-        grown = reallocarray(wishes->requests, wishes->n_requests + 1, sizeof(WishRequest));
+        grown = reallocarray(overrides->requests, overrides->n_requests + 1, sizeof(OverrideRequest));
         if (!grown) {
                 request_done(&request);
                 return -ENOMEM;
         }
-        wishes->requests = grown;
-        wishes->requests[wishes->n_requests++] = request;
+        overrides->requests = grown;
+        overrides->requests[overrides->n_requests++] = request;
         return 0;
 }
 
@@ -57,20 +57,20 @@ static int copy_doomed(const Manifest *from, Manifest **ret) {
         return 0;
 }
 
-int wishes_copy(const Wishes *from, Wishes *to) {
-        Wishes copy = { .last_id = from->last_id };
+int overrides_copy(const Overrides *from, Overrides *to) {
+        Overrides copy = { .last_id = from->last_id };
         int r = pathset_copy(&from->released, &copy.released);
 
         if (r == 0)
                 r = pathset_copy(&from->wanted, &copy.wanted);
         for (size_t i = 0; r == 0 && i < from->n_acceptances; i++)
-                r = wishes_accept(&copy, from->acceptances[i].kind, &from->acceptances[i]);
+                r = overrides_accept(&copy, from->acceptances[i].kind, &from->acceptances[i]);
         for (size_t i = 0; r == 0 && i < from->n_requests; i++)
                 r = add_request(&copy, from->requests[i].id, from->requests[i].names);
-        if (r == 0 && from->doomed)
-                r = copy_doomed(from->doomed, &copy.doomed);
+        if (r == 0 && from->marked_deleted)
+                r = copy_doomed(from->marked_deleted, &copy.marked_deleted);
         if (r < 0)
-                wishes_done(&copy);
+                overrides_done(&copy);
         else
                 *to = copy;
         return r;
@@ -78,29 +78,29 @@ int wishes_copy(const Wishes *from, Wishes *to) {
 
 /* ---- released and wanted ---- */
 
-Wish wishes_of(const Wishes *wishes, const char *path) {
-        _cleanup_(freep) char *part = wishes->released.n + wishes->wanted.n > 0 ? strdup(path) : NULL;
+Override overrides_get(const Overrides *overrides, const char *path) {
+        _cleanup_(freep) char *part = overrides->released.n + overrides->wanted.n > 0 ? strdup(path) : NULL;
 
         while (part) {
                 char *slash;
 
-                if (pathset_has(&wishes->released, part))
-                        return WISH_RELEASED;
-                if (pathset_has(&wishes->wanted, part))
-                        return WISH_WANTED;
+                if (pathset_has(&overrides->released, part))
+                        return OVERRIDE_RELEASED;
+                if (pathset_has(&overrides->wanted, part))
+                        return OVERRIDE_STAGED;
                 slash = strrchr(part, '/');
                 if (!slash)
                         break;
                 *slash = '\0';
         }
-        return WISH_NONE;
+        return OVERRIDE_NONE;
 }
 
-bool wishes_want_below(const Wishes *wishes, const char *directory) {
+bool overrides_stages_below(const Overrides *overrides, const char *directory) {
         size_t n = strlen(directory);
 
-        for (size_t i = 0; i < wishes->wanted.n; i++)
-                if (strncmp(wishes->wanted.items[i], directory, n) == 0 && wishes->wanted.items[i][n] == '/')
+        for (size_t i = 0; i < overrides->wanted.n; i++)
+                if (strncmp(overrides->wanted.items[i], directory, n) == 0 && overrides->wanted.items[i][n] == '/')
                         return true;
         return false;
 }
@@ -115,51 +115,51 @@ static int say(PathSet *set, PathSet *other, const char *path) {
         return 0;
 }
 
-int wishes_release(Wishes *wishes, const char *path) {
-        return say(&wishes->released, &wishes->wanted, path);
+int overrides_release(Overrides *overrides, const char *path) {
+        return say(&overrides->released, &overrides->wanted, path);
 }
 
-int wishes_want(Wishes *wishes, const char *path) {
-        return say(&wishes->wanted, &wishes->released, path);
+int overrides_stage(Overrides *overrides, const char *path) {
+        return say(&overrides->wanted, &overrides->released, path);
 }
 
-void wishes_forget(Wishes *wishes, const char *path) {
-        pathset_drop(&wishes->released, path);
-        pathset_drop(&wishes->wanted, path);
+void overrides_forget(Overrides *overrides, const char *path) {
+        pathset_drop(&overrides->released, path);
+        pathset_drop(&overrides->wanted, path);
 }
 
 /* ---- past a guard ---- */
 
-static void drop_acceptance(Wishes *wishes, size_t index) {
-        acceptance_done(&wishes->acceptances[index]);
-        wishes->acceptances[index] = wishes->acceptances[--wishes->n_acceptances];
+static void drop_acceptance(Overrides *overrides, size_t index) {
+        acceptance_done(&overrides->acceptances[index]);
+        overrides->acceptances[index] = overrides->acceptances[--overrides->n_acceptances];
 }
 
-int wishes_accept(Wishes *wishes, AcceptKind kind, const Acceptance *file) {
+int overrides_accept(Overrides *overrides, AcceptKind kind, const Acceptance *file) {
         Acceptance copy = *file, *grown;
 
         copy.kind = kind;
         copy.path = strdup(file->path);
         if (!copy.path)
                 return -ENOMEM;
-        grown = reallocarray(wishes->acceptances, wishes->n_acceptances + 1, sizeof(Acceptance));
+        grown = reallocarray(overrides->acceptances, overrides->n_acceptances + 1, sizeof(Acceptance));
         if (!grown) {
                 acceptance_done(&copy);
                 return -ENOMEM;
         }
-        wishes->acceptances = grown;
-        for (size_t i = 0; i < wishes->n_acceptances; i++)
+        overrides->acceptances = grown;
+        for (size_t i = 0; i < overrides->n_acceptances; i++)
                 if (grown[i].kind == kind && strcmp(grown[i].path, copy.path) == 0) {
-                        drop_acceptance(wishes, i);
+                        drop_acceptance(overrides, i);
                         break;
                 }
-        wishes->acceptances[wishes->n_acceptances++] = copy;
+        overrides->acceptances[overrides->n_acceptances++] = copy;
         return 0;
 }
 
-bool wishes_accepts(const Wishes *wishes, AcceptKind kind, const Entry *source) {
-        for (size_t i = 0; i < wishes->n_acceptances; i++) {
-                const Acceptance *a = &wishes->acceptances[i];
+bool overrides_accepts(const Overrides *overrides, AcceptKind kind, const Entry *source) {
+        for (size_t i = 0; i < overrides->n_acceptances; i++) {
+                const Acceptance *a = &overrides->acceptances[i];
 
                 if (a->kind == kind && strcmp(a->path, source->path) == 0)
                         return a->size == source->size && a->ino == source->ino && a->mtime_nsec == source->mtime_nsec && a->ctime_nsec == source->ctime_nsec;
@@ -167,56 +167,56 @@ bool wishes_accepts(const Wishes *wishes, AcceptKind kind, const Entry *source) 
         return false;
 }
 
-void wishes_end_acceptance(Wishes *wishes, const char *path) {
-        for (size_t i = wishes->n_acceptances; i-- > 0;)
-                if (strcmp(wishes->acceptances[i].path, path) == 0)
-                        drop_acceptance(wishes, i);
+void overrides_end_acceptance(Overrides *overrides, const char *path) {
+        for (size_t i = overrides->n_acceptances; i-- > 0;)
+                if (strcmp(overrides->acceptances[i].path, path) == 0)
+                        drop_acceptance(overrides, i);
 }
 
-int wishes_doom(Wishes *wishes, const Entry *source) {
-        int r = wishes->doomed ? 0 : manifest_new(&wishes->doomed);
+int overrides_mark_deleted(Overrides *overrides, const Entry *source) {
+        int r = overrides->marked_deleted ? 0 : manifest_new(&overrides->marked_deleted);
 
-        return r == 0 ? manifest_put(wishes->doomed, source) : r;
+        return r == 0 ? manifest_put(overrides->marked_deleted, source) : r;
 }
 
-void wishes_sort(Wishes *wishes) {
-        if (wishes->doomed)
-                manifest_sort(wishes->doomed);
+void overrides_sort(Overrides *overrides) {
+        if (overrides->marked_deleted)
+                manifest_sort(overrides->marked_deleted);
 }
 
-bool wishes_is_doomed(const Wishes *wishes, const Entry *source) {
-        const Entry *doomed = wishes->doomed ? manifest_find(wishes->doomed, source->path) : NULL;
+bool overrides_is_marked_deleted(const Overrides *overrides, const Entry *source) {
+        const Entry *marked_deleted = overrides->marked_deleted ? manifest_find(overrides->marked_deleted, source->path) : NULL;
 
-        return doomed && doomed->type == source->type && doomed->ino == source->ino &&
-               (source->type == ENTRY_DIRECTORY || (doomed->size == source->size && doomed->mtime_nsec == source->mtime_nsec));
+        return marked_deleted && marked_deleted->type == source->type && marked_deleted->ino == source->ino &&
+               (source->type == ENTRY_DIRECTORY || (marked_deleted->size == source->size && marked_deleted->mtime_nsec == source->mtime_nsec));
 }
 
 /* ---- requests ---- */
 
-uint64_t wishes_request(Wishes *wishes, char *const *names) {
-        uint64_t id = wishes->last_id + 1;
+uint64_t overrides_request(Overrides *overrides, char *const *names) {
+        uint64_t id = overrides->last_id + 1;
 
-        if (add_request(wishes, id, names) < 0)
+        if (add_request(overrides, id, names) < 0)
                 return 0;
-        wishes->last_id = id;
+        overrides->last_id = id;
         return id;
 }
 
-void wishes_end_request(Wishes *wishes, uint64_t id) {
-        for (size_t i = 0; i < wishes->n_requests; i++)
-                if (wishes->requests[i].id == id) {
-                        request_done(&wishes->requests[i]);
-                        wishes->requests[i] = wishes->requests[--wishes->n_requests];
+void overrides_end_request(Overrides *overrides, uint64_t id) {
+        for (size_t i = 0; i < overrides->n_requests; i++)
+                if (overrides->requests[i].id == id) {
+                        request_done(&overrides->requests[i]);
+                        overrides->requests[i] = overrides->requests[--overrides->n_requests];
                         return;
                 }
 }
 
 /* ---- for who tells of it ---- */
 
-bool wishes_is_released(const Wishes *wishes, const char *path) {
-        return pathset_has(&wishes->in_effect, path);
+bool overrides_is_released(const Overrides *overrides, const char *path) {
+        return pathset_has(&overrides->in_effect, path);
 }
 
-size_t wishes_n_released(const Wishes *wishes) {
-        return wishes->in_effect.n;
+size_t overrides_count_released(const Overrides *overrides) {
+        return overrides->in_effect.n;
 }

@@ -213,15 +213,15 @@ static PlanAction decide_doomed(const PlanInput *input, const PlanItem *item, Pl
 
 /* Nobody has seen it before because it was not chosen: an operator wants it now, and knows why. */
 static bool is_wanted_newly(const PlanInput *input, const PlanItem *item) {
-        return item->source && input->wishes && input->wishes->wanted.n > 0 && !manifest_find(input->previous, item->source->path) &&
-               (wishes_of(input->wishes, item->source->path) == WISH_WANTED || wishes_want_below(input->wishes, item->source->path));
+        return item->source && input->overrides && input->overrides->wanted.n > 0 && !manifest_find(input->previous, item->source->path) &&
+               (overrides_get(input->overrides, item->source->path) == OVERRIDE_STAGED || overrides_stages_below(input->overrides, item->source->path));
 }
 
 static PlanAction decide_carefully(const PlanInput *input, const PlanItem *item, const char *path) {
         PlanAction action = decide(input, item);
         bool touches_mirror;
 
-        if (item->source && input->wishes && wishes_is_doomed(input->wishes, item->source))
+        if (item->source && input->overrides && overrides_is_marked_deleted(input->overrides, item->source))
                 return decide_doomed(input, item, action);
         if (item->source && input->absent && pathset_has(input->absent, path))
                 return decide_released(input, item, action);
@@ -252,7 +252,7 @@ static bool next_item(const PlanInput *input, size_t at[static 3], PlanItem *ret
                 if (at[i] < lists[i]->n_entries && strcmp(lists[i]->entries[at[i]].path, path) == 0)
                         found[i] = &lists[i]->entries[at[i]++];
         *ret = (PlanItem){ .base = found[0], .source = found[1], .mirror = found[2],
-                           .rank = selection_rank(input->priority, path) };
+                           .rank = filter_rank(input->priority, path) };
         ret->action = decide_carefully(input, ret, path);
         return true;
 }

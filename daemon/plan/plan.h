@@ -56,7 +56,7 @@ typedef struct PlanInput {
         const PathSet *deleted;   /* names, and directories with all below, that were seen to go from the mirror; only those that are not
                                    * there count. NULL for none */
         const PathSet *absent;    /* of the source, to be without RAM: see releasing.h. That it is not in the mirror is no deletion. NULL for none */
-        const Wishes *wishes;     /* what of the source is doomed, and wanted although it was not chosen before; NULL for none */
+        const Overrides *overrides;     /* what of the source is doomed, and wanted although it was not chosen before; NULL for none */
 } PlanInput;
 
 typedef struct Plan {

@@ -10,7 +10,7 @@
 
 typedef struct Releasing {
         Manifest *source;
-        const ReleasingInput *input;
+        const ReleaseInput *input;
         bool *released; /* one for each entry of the source, like the other two */
         bool *held;     /* a link that stays leads to it */
         bool *freed;    /* a link that was released does */
@@ -28,12 +28,12 @@ static bool is_decided(LayoutKind kind, const Entry *entry) {
 }
 
 static void by_name(const Releasing *releasing) {
-        const ReleasingInput *input = releasing->input;
+        const ReleaseInput *input = releasing->input;
 
         for (size_t i = 0; i < releasing->source->n_entries; i++) {
                 const Entry *e = &releasing->source->entries[i];
 
-                releasing->released[i] = !is_decided(input->kind, e) && wishes_of(input->wishes, e->path) == WISH_RELEASED;
+                releasing->released[i] = !is_decided(input->kind, e) && overrides_get(input->overrides, e->path) == OVERRIDE_RELEASED;
         }
 }
 
@@ -87,7 +87,7 @@ static int by_links(const Releasing *releasing) {
 
         for (size_t i = 0; i < source->n_entries; i++)
                 if (releasing->freed[i] && !releasing->held[i] && layout_is_shared(LAYOUT_HUGGINGFACE, source->entries[i].path) &&
-                    wishes_of(releasing->input->wishes, source->entries[i].path) != WISH_WANTED)
+                    overrides_get(releasing->input->overrides, source->entries[i].path) != OVERRIDE_STAGED)
                         releasing->released[i] = true;
         for (size_t i = 0; r == 0 && i < source->n_entries; i++) {
                 size_t blob;
@@ -117,7 +117,7 @@ static void share_fates(const Releasing *releasing) {
 }
 
 static int list(const Releasing *releasing, PathSet *absent, PathSet *released) {
-        const ReleasingInput *input = releasing->input;
+        const ReleaseInput *input = releasing->input;
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < releasing->source->n_entries; i++) {
@@ -137,12 +137,12 @@ static int list(const Releasing *releasing, PathSet *absent, PathSet *released) 
         return r;
 }
 
-int releasing_apply(Manifest *source, const ReleasingInput *input, PathSet *absent, PathSet *released) {
-        _cleanup_(freep) bool *marks = input->wishes->released.n > 0 ? calloc(3 * source->n_entries + 1, sizeof(bool)) : NULL;
+int release_apply(Manifest *source, const ReleaseInput *input, PathSet *absent, PathSet *released) {
+        _cleanup_(freep) bool *marks = input->overrides->released.n > 0 ? calloc(3 * source->n_entries + 1, sizeof(bool)) : NULL;
         Releasing releasing = { .source = source, .input = input, .released = marks };
         int r = 0;
 
-        if (input->wishes->released.n == 0)
+        if (input->overrides->released.n == 0)
                 return 0;
         if (!marks)
                 return -ENOMEM;

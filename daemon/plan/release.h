@@ -12,13 +12,13 @@
 #include "plan/overrides.h"
 #include "tree/manifest.h"
 
-typedef struct ReleasingInput {
+typedef struct ReleaseInput {
         LayoutKind kind;
-        const Wishes *wishes;
+        const Overrides *overrides;
         const Manifest *mirror;
         bool link;              /* a link is to stand for it */
-} ReleasingInput;
+} ReleaseInput;
 
 /* Gives ENTRY_DISK_ONLY to entries of @source that a link is to stand for, lists in @absent what is to be absent, and adds to @released all files that it is about. Both are sorted
  * afterwards. 0 or -ENOMEM. */
-int releasing_apply(Manifest *source, const ReleasingInput *input, PathSet *absent, PathSet *released);
+int release_apply(Manifest *source, const ReleaseInput *input, PathSet *absent, PathSet *released);

@@ -27,29 +27,29 @@ static int compare_inode_key(const void *key, const void *item) {
 }
 
 static int compare_moves(const void *a, const void *b) {
-        return strcmp(plan_item_path(((const Move *) a)->to), plan_item_path(((const Move *) b)->to));
+        return strcmp(plan_item_path(((const Rename *) a)->to), plan_item_path(((const Rename *) b)->to));
 }
 
 static int compare_move_key(const void *key, const void *item) {
-        return strcmp(key, plan_item_path(((const Move *) item)->to));
+        return strcmp(key, plan_item_path(((const Rename *) item)->to));
 }
 
-int moves_find(const Plan *plan, Moves *ret) {
+int renames_find(const Plan *plan, Renames *ret) {
         _cleanup_(freep) const PlanItem **gone = NULL;
         size_t n_gone = 0, n_come = 0;
-        Moves moves = {};
+        Renames renames = {};
 
         for (size_t i = 0; i < plan->n_items; i++) {
                 n_gone += has_gone(&plan->items[i]);
                 n_come += has_come(&plan->items[i]);
         }
-        *ret = moves;
+        *ret = renames;
         if (n_gone == 0 || n_come == 0)
                 return 0;
         gone = calloc(n_gone, sizeof(PlanItem *));
-        moves.items = calloc(n_come, sizeof(Move));
-        if (!gone || !moves.items) {
-                free(moves.items);
+        renames.items = calloc(n_come, sizeof(Rename));
+        if (!gone || !renames.items) {
+                free(renames.items);
                 return -ENOMEM;
         }
         n_gone = 0;
@@ -64,21 +64,21 @@ int moves_find(const Plan *plan, Moves *ret) {
                         continue;
                 from = bsearch(to->mirror, gone, n_gone, sizeof(PlanItem *), compare_inode_key);
                 if (from && (*from)->base->size == to->mirror->size && (*from)->base->mtime_nsec == to->mirror->mtime_nsec)
-                        moves.items[moves.n++] = (Move){ .to = to, .from = *from };
+                        renames.items[renames.n++] = (Rename){ .to = to, .from = *from };
         }
-        if (moves.n > 0)
-                qsort(moves.items, moves.n, sizeof(Move), compare_moves);
-        *ret = moves;
+        if (renames.n > 0)
+                qsort(renames.items, renames.n, sizeof(Rename), compare_moves);
+        *ret = renames;
         return 0;
 }
 
-void moves_done(Moves *moves) {
-        free(moves->items);
-        *moves = (Moves){};
+void renames_done(Renames *renames) {
+        free(renames->items);
+        *renames = (Renames){};
 }
 
-const PlanItem *moves_origin(const Moves *moves, const char *path) {
-        const Move *move = moves->n == 0 ? NULL : bsearch(path, moves->items, moves->n, sizeof(Move), compare_move_key);
+const PlanItem *renames_origin(const Renames *renames, const char *path) {
+        const Rename *move = renames->n == 0 ? NULL : bsearch(path, renames->items, renames->n, sizeof(Rename), compare_move_key);
 
         return move ? move->from : NULL;
 }

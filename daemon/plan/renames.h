@@ -8,19 +8,19 @@
 #include "base/pathset.h"
 #include "plan/plan.h"
 
-typedef struct Move {
+typedef struct Rename {
         const PlanItem *to;   /* PLAN_SAVE, new */
         const PlanItem *from; /* gone from the mirror, unchanged on disk */
-} Move;
+} Rename;
 
-typedef struct Moves {
-        Move *items; /* in path order of .to */
+typedef struct Renames {
+        Rename *items; /* in path order of .to */
         size_t n;
-} Moves;
+} Renames;
 
 /* Borrows from the plan, which must not be sorted anew. */
-int moves_find(const Plan *plan, Moves *ret);
-void moves_done(Moves *moves);
+int renames_find(const Plan *plan, Renames *ret);
+void renames_done(Renames *renames);
 
 /* The old name of a new one; NULL if it is no move. */
-const PlanItem *moves_origin(const Moves *moves, const char *path);
+const PlanItem *renames_origin(const Renames *renames, const char *path);

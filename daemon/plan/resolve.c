@@ -17,22 +17,22 @@
 enum { LINKS_MAX = 8, TREES = 2 };
 
 typedef struct Asked {
-        const AskedInput *input;
+        const ResolveInput *input;
         const Manifest *trees[TREES]; /* source and mirror */
-        Answer *answer;
+        ResolvedNames *answer;
 } Asked;
 
-void asked_answer_done(Answer *answer) {
+void resolve_answer_done(ResolvedNames *answer) {
         answer->unknown = strv_free(answer->unknown);
         pathset_done(&answer->roots);
         pathset_done(&answer->concerned);
         free(answer->busy);
-        *answer = (Answer){};
+        *answer = (ResolvedNames){};
 }
 
-bool asked_has_path(const Wishes *wishes, const char *path) {
-        for (size_t i = 0; i < wishes->n_requests; i++)
-                for (char **name = wishes->requests[i].names; *name; name++)
+bool resolve_has_path(const Overrides *overrides, const char *path) {
+        for (size_t i = 0; i < overrides->n_requests; i++)
+                for (char **name = overrides->requests[i].names; *name; name++)
                         if (path_is_below(path, *name))
                                 return true;
         return false;
@@ -79,7 +79,7 @@ static int find_name(const Asked *asked, const char *name, bool *ret_found) {
                 return add_root(asked, name);
         for (unsigned t = 0; t < TREES; t++)
                 for (size_t i = 0; r == 0 && i < asked->trees[t]->n_entries; i++)
-                        if (modelname_matches(asked->input->kind, name, &asked->trees[t]->entries[i])) {
+                        if (model_name_matches(asked->input->kind, name, &asked->trees[t]->entries[i])) {
                                 *ret_found = true;
                                 r = add_root(asked, asked->trees[t]->entries[i].path);
                         }
@@ -175,7 +175,7 @@ static int add_references(const Asked *asked, unsigned tree, const Entry *entry)
                 if (named && named->type != ENTRY_DIRECTORY)
                         r = pathset_add(&asked->answer->concerned, references.items[i].path);
         }
-        references_done(&references);
+        reference_list_done(&references);
         return r;
 }
 
@@ -223,8 +223,8 @@ static int find_busy(const Asked *asked) {
         return 0;
 }
 
-int asked_answer(const WishRequest *request, const AskedInput *input, Answer *ret) {
-        Answer answer = { .id = request->id };
+int resolve_names(const OverrideRequest *request, const ResolveInput *input, ResolvedNames *ret) {
+        ResolvedNames answer = { .id = request->id };
         Asked asked = { .input = input, .trees = { input->source, input->mirror }, .answer = &answer };
         int r = find_names(&asked, request->names);
 
@@ -237,7 +237,7 @@ int asked_answer(const WishRequest *request, const AskedInput *input, Answer *re
         if (r == 0)
                 r = find_busy(&asked);
         if (r < 0)
-                asked_answer_done(&answer);
+                resolve_answer_done(&answer);
         else
                 *ret = answer;
         return r;

@@ -9,23 +9,23 @@
 #include "plan/overrides.h"
 #include "tree/manifest.h"
 
-typedef struct AskedInput {
+typedef struct ResolveInput {
         LayoutKind kind;           /* never LAYOUT_AUTO */
         int sourcefd, mirrorfd;    /* roots; mirrorfd -1 for none */
         const Manifest *source;    /* all of it, before anything is chosen */
         const Manifest *mirror;
-} AskedInput;
+} ResolveInput;
 
-typedef struct Answer {
+typedef struct ResolvedNames {
         uint64_t id;        /* of the request */
         char **unknown;     /* names that nothing has; NULL-terminated */
         PathSet roots;      /* what the names stand for, with the rest of each set and the other names of each file: files, directories with all below, manifests */
         PathSet concerned;  /* files and links there, and the blobs that manifests and links of snapshots among them name */
         char *busy;         /* one of these that somebody has open for writing in the mirror; NULL if none */
-} Answer;
+} ResolvedNames;
 
-int asked_answer(const WishRequest *request, const AskedInput *input, Answer *ret);
-void asked_answer_done(Answer *answer);
+int resolve_names(const OverrideRequest *request, const ResolveInput *input, ResolvedNames *ret);
+void resolve_answer_done(ResolvedNames *answer);
 
 /* True if one of the names of a request is the path, or a directory above it. */
-bool asked_has_path(const Wishes *wishes, const char *path);
+bool resolve_has_path(const Overrides *overrides, const char *path);

@@ -25,7 +25,7 @@ enum {
 
 typedef struct Choice {
         Manifest *source;
-        const ChoiceInput *input;
+        const SelectInput *input;
         uint8_t *marks; /* one for each entry of the source */
         bool *used;     /* one for each of the models: it chose something */
         size_t n_models;
@@ -57,8 +57,8 @@ static bool is_saved(const Choice *choice, const char *path) {
         return entry && entry->flags & ENTRY_SAVED && !(entry->flags & ENTRY_RECORD);
 }
 
-static Wish wish_of(const Choice *choice, const char *path) {
-        return choice->input->wishes ? wishes_of(choice->input->wishes, path) : WISH_NONE;
+static Override wish_of(const Choice *choice, const char *path) {
+        return choice->input->overrides ? overrides_get(choice->input->overrides, path) : OVERRIDE_NONE;
 }
 
 /* True if a name of Models= names the entry; remembers which ones did. */
@@ -66,7 +66,7 @@ static bool is_named(Choice *choice, const Entry *entry) {
         bool named = false;
 
         for (size_t i = 0; i < choice->n_models; i++)
-                if (modelname_matches(choice->input->kind, choice->input->models[i], entry))
+                if (model_name_matches(choice->input->kind, choice->input->models[i], entry))
                         named = choice->used[i] = true;
         return named;
 }
@@ -105,11 +105,11 @@ static int inherit(Choice *choice) {
 static void mark_names(Choice *choice) {
         for (size_t i = 0; i < choice->source->n_entries; i++) {
                 const Entry *e = &choice->source->entries[i];
-                Wish wish = wish_of(choice, e->path);
+                Override override = wish_of(choice, e->path);
 
-                if (!(choice->marks[i] & MARK_UNFINISHED) && (is_named(choice, e) || wish == WISH_WANTED))
+                if (!(choice->marks[i] & MARK_UNFINISHED) && (is_named(choice, e) || override == OVERRIDE_STAGED))
                         choice->marks[i] |= MARK_KEPT | MARK_WHOLE;
-                if (is_saved(choice, e->path) || wish == WISH_RELEASED)
+                if (is_saved(choice, e->path) || override == OVERRIDE_RELEASED)
                         choice->marks[i] |= MARK_KEPT;
         }
 }
@@ -222,7 +222,7 @@ static bool is_witness(const Choice *choice, const Entry *entry) {
 /* What is not understood is a model all the same, of which nothing is known but that. */
 static int add_found(const Choice *choice, const Entry *entry, const References *references) {
         _cleanup_(freep) char *name = NULL;
-        int r = modelname_of(LAYOUT_OLLAMA, entry, &name);
+        int r = model_name_of(LAYOUT_OLLAMA, entry, &name);
 
         if (r <= 0)
                 return r;
@@ -234,9 +234,9 @@ static int add_found(const Choice *choice, const Entry *entry, const References 
 
 /* Positive if it was understood. @current: no other version of it speaks for the model. */
 static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const Entry *entry, bool current) {
-        Wish wish = wish_of(choice, entry->path);
-        bool wanted = is_named(choice, entry) || choice->n_models == 0 || wish == WISH_WANTED;
-        uint8_t said = wish == WISH_RELEASED ? MARK_RELEASED : wanted ? MARK_WANTED : is_saved(choice, entry->path) ? MARK_CLAIMED : 0;
+        Override override = wish_of(choice, entry->path);
+        bool wanted = is_named(choice, entry) || choice->n_models == 0 || override == OVERRIDE_STAGED;
+        uint8_t said = override == OVERRIDE_RELEASED ? MARK_RELEASED : wanted ? MARK_WANTED : is_saved(choice, entry->path) ? MARK_CLAIMED : 0;
         References references = {};
         const char *text;
         int r = references_read(choice->input->kind, rootfd, tree, entry->path, &references, &text), added = 0;
@@ -246,7 +246,7 @@ static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const En
         if (current && choice->input->found && choice->input->kind == LAYOUT_OLLAMA)
                 added = add_found(choice, entry, &references);
         if (added < 0 || r != 0) {
-                references_done(&references);
+                reference_list_done(&references);
                 return MIN(added, 0);
         }
         for (size_t i = 0; i < references.n; i++) {
@@ -255,7 +255,7 @@ static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const En
                 if (mark)
                         *mark |= MARK_NEEDED | (references.items[i].pointer ? MARK_WANTED : said);
         }
-        references_done(&references);
+        reference_list_done(&references);
         return 1;
 }
 
@@ -271,7 +271,7 @@ static bool is_current(const Choice *choice, const Entry *source, const Entry *m
 }
 
 static int mark_by_source(Choice *choice, const uint8_t *understood) {
-        const ChoiceInput *input = choice->input;
+        const SelectInput *input = choice->input;
 
         for (size_t i = 0; i < choice->source->n_entries; i++) {
                 const Entry *e = &choice->source->entries[i];
@@ -320,13 +320,13 @@ static bool is_deleted(const Choice *choice, const char *path) {
 
 static uint8_t fate(const Choice *choice, size_t i) {
         const Entry *e = &choice->source->entries[i];
-        Wish wish = wish_of(choice, e->path);
+        Override override = wish_of(choice, e->path);
 
         if (!(choice->marks[i] & MARK_NEEDED) && (!choice->unsure || is_deleted(choice, e->path)))
                 return ENTRY_ORPHAN;
-        if (choice->input->kind != LAYOUT_OLLAMA || wish == WISH_WANTED || (choice->marks[i] & MARK_WANTED && wish != WISH_RELEASED))
+        if (choice->input->kind != LAYOUT_OLLAMA || override == OVERRIDE_STAGED || (choice->marks[i] & MARK_WANTED && override != OVERRIDE_RELEASED))
                 return 0;
-        if (wish == WISH_RELEASED || (choice->marks[i] & (MARK_RELEASED | MARK_CLAIMED)) == MARK_RELEASED) {
+        if (override == OVERRIDE_RELEASED || (choice->marks[i] & (MARK_RELEASED | MARK_CLAIMED)) == MARK_RELEASED) {
                 if (choice->input->released)
                         (void) pathset_add(choice->input->released, e->path); /* is only told */
                 return ENTRY_DISK_ONLY;
@@ -340,12 +340,12 @@ static void share_fates(const Choice *choice) {
                 for (size_t i = 0; i < choice->source->n_entries; i++) {
                         Entry *e = &choice->source->entries[i], *first = e->type == ENTRY_HARDLINK ? manifest_find(choice->source, e->target) : NULL;
                         Entry *to = pass == 0 ? first : e;
-                        uint8_t fates = ENTRY_ORPHAN | ENTRY_DISK_ONLY, better;
+                        uint8_t outcomes = ENTRY_ORPHAN | ENTRY_DISK_ONLY, better;
 
                         if (!first)
                                 continue;
-                        better = MIN(first->flags & fates, e->flags & fates); /* none is less than DISK_ONLY, which is less than ORPHAN */
-                        to->flags = (uint8_t) ((to->flags & ~fates) | better);
+                        better = MIN(first->flags & outcomes, e->flags & outcomes); /* none is less than DISK_ONLY, which is less than ORPHAN */
+                        to->flags = (uint8_t) ((to->flags & ~outcomes) | better);
                 }
 }
 
@@ -433,7 +433,7 @@ static int list_unmatched(Choice *choice, char ***ret) {
 
         for (size_t i = 0; r == 0 && i < choice->n_models; i++) {
                 for (size_t k = 0; mirror && !choice->used[i] && k < mirror->n_entries; k++)
-                        choice->used[i] = modelname_matches(choice->input->kind, choice->input->models[i], &mirror->entries[k]);
+                        choice->used[i] = model_name_matches(choice->input->kind, choice->input->models[i], &mirror->entries[k]);
                 if (!choice->used[i]) {
                         char *name = strdup(choice->input->models[i]);
 
@@ -445,7 +445,7 @@ static int list_unmatched(Choice *choice, char ***ret) {
         return r;
 }
 
-int choice_apply(Manifest *source, const ChoiceInput *input, char ***ret_unmatched) {
+int select_apply(Manifest *source, const SelectInput *input, char ***ret_unmatched) {
         size_t n_models = strv_length(input->models);
         _cleanup_(freep) uint8_t *marks = calloc(source->n_entries + 1, 1);
         _cleanup_(freep) bool *used = calloc(n_models + 1, sizeof(bool));

@@ -17,7 +17,7 @@
 #include "plan/overrides.h"
 #include "tree/manifest.h"
 
-typedef struct ChoiceInput {
+typedef struct SelectInput {
         LayoutKind kind;
         char *const *models;      /* NULL-terminated; empty: all */
         int sourcefd, mirrorfd;   /* roots; mirrorfd -1 for none */
@@ -26,9 +26,9 @@ typedef struct ChoiceInput {
         bool (*is_deleted)(const char *path, void *userdata); /* a client has deleted it in the mirror, which the disk is yet to follow; NULL: nothing */
         void *userdata;
         Models *found;            /* the models of an Ollama store are added, of the mirror and of what the source has beyond that, chosen or not; NULL: nobody asks */
-        const Wishes *wishes;     /* of operators; NULL for none */
+        const Overrides *overrides;     /* of operators; NULL for none */
         PathSet *released;        /* out: blobs of Ollama that are ENTRY_DISK_ONLY because they were released; NULL if nobody wants to know */
-} ChoiceInput;
+} SelectInput;
 
 /* Works on @source in place. What is not chosen is dropped from it, with directories that nothing chosen is below; but of an Ollama store all
  * manifests stay, and blobs that are not chosen get ENTRY_DISK_ONLY: a link to the disk stands for them. A blob that no manifest needs
@@ -38,10 +38,4 @@ typedef struct ChoiceInput {
  * name is dropped the next one becomes the file. What an operator wants is chosen; what was released stays in the list, because the disk has it (see releasing.h), and of an
  * Ollama store the blobs that only released models need get ENTRY_DISK_ONLY. A name of Models= that chose nothing is listed in *ret_unmatched (NULL-terminated list of new
  * strings, never NULL; may be empty). */
-int choice_apply(Manifest *source, const ChoiceInput *input, char ***ret_unmatched);
-
-/* Mark and sweep: of @condemned (paths of shared files, sorted, NULL-terminated) those that no manifest of the whole tree at @rootfd names
- * (Ollama), or no link of a snapshot leads to (Hugging Face); what is not shared in the layout is never among them. Positive CHOICE_UNSURE,
- * and none, if any manifest there cannot be understood (its path in *reterr_path, a new string). */
-enum { CHOICE_UNSURE = 1 };
-int choice_sweep(LayoutKind kind, int rootfd, char *const *condemned, char ***ret_unneeded, char **reterr_path);
+int select_apply(Manifest *source, const SelectInput *input, char ***ret_unmatched);

@@ -15,32 +15,32 @@
 
 #include <stdatomic.h>
 
-typedef struct LookOptions {
+typedef struct SurveyOptions {
         const MirrorConfig *config;
         const Manifest *base;
         const Manifest *previous;       /* the source as last seen, NULL at the first look */
         int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
         uint64_t budget;                /* bytes that Size= allows the mirror in all */
         const PathSet *deleted, *damaged; /* as PlanInput has them */
-        const Wishes *wishes;           /* of operators; NULL for none */
+        const Overrides *overrides;           /* of operators; NULL for none */
         bool armed;
         const atomic_bool *cancel;      /* NULL for none */
         atomic_uint_fast64_t *progress; /* entries seen are added */
-} LookOptions;
+} SurveyOptions;
 
 /* What is to be saved and leads to other things: they have to be on disk before it. */
-typedef struct LookPointer {
+typedef struct SurveyPointer {
         const Entry *mirror;    /* of Look.mirror */
         References references;
         const char *broken;     /* why it cannot be what its place says, a literal; NULL */
         char *missing;          /* the first of the references that is neither on disk nor in the mirror; NULL if none */
-} LookPointer;
+} SurveyPointer;
 
-typedef struct Look {
+typedef struct Survey {
         LayoutKind layout;    /* of the tree: never LAYOUT_AUTO */
-        LookPointer *pointers; /* in path order */
+        SurveyPointer *pointers; /* in path order */
         size_t n_pointers;
-        Answer *answers;      /* to the requests of the wishes, one each in their order; NULL if there are none */
+        ResolvedNames *answers;      /* to the requests of the wishes, one each in their order; NULL if there are none */
         size_t n_answers;
         PathSet absent;       /* of the source: see releasing.h */
         PathSet released;     /* likewise */
@@ -53,16 +53,16 @@ typedef struct Look {
         uint64_t inodes_free; /* UINT64_MAX where they are not counted */
         uint64_t size_left;   /* of the budget */
         MemoryFacts memory;
-} Look;
+} Survey;
 
 /* Positive outcomes. */
 enum {
-        LOOK_CANCELLED = 1,
-        LOOK_EMPTIED, /* the source has no file, and had some when it was last agreed upon: the disk behind it may be missing */
+        SURVEY_CANCELLED = 1,
+        SURVEY_EMPTIED, /* the source has no file, and had some when it was last agreed upon: the disk behind it may be missing */
 };
 
-int look_run(const LookOptions *options, Look *ret, const char **reterr_what);
-void look_done(Look *look);
+int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_what);
+void survey_done(Survey *survey);
 
 /* The room that the look found, less what is to be left alone, what others have been promised, and the buffers of @workers: for fit_plan(). */
-FitInput look_room(const Look *look, const MirrorConfig *config, uint64_t reserve, uint64_t promised, unsigned workers);
+FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t reserve, uint64_t promised, unsigned workers);

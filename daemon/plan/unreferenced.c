@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Which of the files that clients have done with nothing on the disk names any more. See plan/select.h. */
+/* Which of the files that clients have done with nothing on the disk names any more. See plan/unreferenced.h. */
 
-#include "plan/select.h"
+#include "plan/unreferenced.h"
 
 #include "base/strv.h"
 #include "layout/layout.h"
@@ -28,7 +28,7 @@ static int unsure(const char *path, char **reterr_path) {
         if (!copy)
                 return -ENOMEM;
         *reterr_path = copy;
-        return CHOICE_UNSURE;
+        return UNREFERENCED_UNSURE;
 }
 
 /* Marks what one of them names. */
@@ -44,7 +44,7 @@ static int hear(LayoutKind kind, int rootfd, const Manifest *tree, const Entry *
                         named[found - condemned] = true;
         }
         if (r == 0)
-                references_done(&references);
+                reference_list_done(&references);
         return r;
 }
 
@@ -70,7 +70,7 @@ static int hear_all(LayoutKind kind, int rootfd, char *const *condemned, size_t 
         return 0;
 }
 
-int choice_sweep(LayoutKind kind, int rootfd, char *const *condemned, char ***ret_unneeded, char **reterr_path) {
+int unreferenced_find(LayoutKind kind, int rootfd, char *const *condemned, char ***ret_unneeded, char **reterr_path) {
         size_t n = strv_length(condemned);
         _cleanup_(freep) bool *named = calloc(n + 1, sizeof(bool));
         _cleanup_(strv_freep) char **unneeded = NULL;

@@ -23,29 +23,29 @@ static char *sentence(const char *format, ...) {
 }
 
 /* What to do about something that cannot be read. */
-static const char *tell_access(int error) {
+static const char *explain_access(int error) {
         if (error == EACCES || error == EPERM)
                 return "make it readable for the daemon, or leave it out with Exclude=";
         return "the disk or server behind it needs a look";
 }
 
-static char *tell_failure(const char *source, const char *target, const Task *task) {
+static char *explain_failure(const char *source, const char *target, const Task *task) {
         const char *error = strerror(task->error), *what = task->what ? task->what : "copy it";
 
         if (plan_takes_away(task->item->action))
                 return sentence("Failed to %s, '%s': %s", what, target, error);
         if ((task->error == EACCES || task->error == EPERM) && strstr(what, "source"))
-                return sentence("Failed to %s, '%s': %s; %s", what, source, error, tell_access(task->error));
+                return sentence("Failed to %s, '%s': %s; %s", what, source, error, explain_access(task->error));
         if (strstr(what, "the copy of"))
                 return sentence("Failed to %s '%s' at byte %llu in '%s': %s; it is the tmpfs there that failed, not the disk", what, source,
                                 (unsigned long long) task->offset, target, error);
         if (task->offset > 0 || task->error == EIO)
                 return sentence("Failed to %s '%s' at byte %llu: %s; %s", what, source, (unsigned long long) task->offset, error,
-                                tell_access(task->error));
+                                explain_access(task->error));
         return sentence("Failed to %s, '%s': %s", what, source, error);
 }
 
-char *tell_task(const MirrorConfig *config, const Task *task) {
+char *explain_task(const MirrorConfig *config, const Task *task) {
         char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX], expected[DIGEST_HEX_MAX], found[DIGEST_HEX_MAX], claim[CLAIM_HEX_MAX];
         _cleanup_(freep) char *source_path = NULL, *target_path = NULL;
         const char *path = plan_item_path(task->item);
@@ -78,7 +78,7 @@ char *tell_task(const MirrorConfig *config, const Task *task) {
         case TASK_OCCUPIED:
                 return sentence("'%s' is not what was put there: it was left alone", target);
         case TASK_FAILED:
-                return tell_failure(source, target, task);
+                return explain_failure(source, target, task);
         case TASK_AGREED:
         case TASK_REMOVED:
         case TASK_GONE:
@@ -88,7 +88,7 @@ char *tell_task(const MirrorConfig *config, const Task *task) {
         return sentence("'%s' is as it should be", target);
 }
 
-char *tell_omission(const MirrorConfig *config, const Omission *omission) {
+char *explain_omission(const MirrorConfig *config, const Omission *omission) {
         _cleanup_(freep) char *full = sentence("%s/%s", config->source, omission->path);
         char path[TEXT_PATH_MAX];
 
@@ -102,7 +102,7 @@ char *tell_omission(const MirrorConfig *config, const Omission *omission) {
                 return sentence("Skipped '%s': it is a symbolic link that leads out of the tree, which is never followed", path);
         case OMIT_UNREADABLE:
                 return sentence("'%s' cannot be read: %s; %s. Until then nothing is staged from there, and nothing in the mirror removed",
-                                path, strerror(omission->error), tell_access(omission->error));
+                                path, strerror(omission->error), explain_access(omission->error));
         case OMIT_CHANGED:
                 break; /* the next look sees what it has become */
         case OMIT_IN_PROGRESS:
@@ -111,15 +111,15 @@ char *tell_omission(const MirrorConfig *config, const Omission *omission) {
         return NULL;
 }
 
-char *tell_unreadable(const MirrorConfig *config, const Manifest *source, size_t *ret_n) {
+char *explain_unreadable(const MirrorConfig *config, const Manifest *source, size_t *ret_n) {
         *ret_n = manifest_omissions(source, OMIT_UNREADABLE);
         for (size_t i = 0; i < source->n_omissions; i++)
                 if (source->omissions[i].reason == OMIT_UNREADABLE)
-                        return tell_omission(config, &source->omissions[i]);
+                        return explain_omission(config, &source->omissions[i]);
         return NULL;
 }
 
-char *tell_kept(const MirrorConfig *config, const char *left) {
+char *explain_mirror_kept(const MirrorConfig *config, const char *left) {
         char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
 
         if (config->write_back)
@@ -129,7 +129,7 @@ char *tell_kept(const MirrorConfig *config, const char *left) {
                         "is wanted to the disk, then remove them", text_path(target, config->target), text_path(path, left ? left : "?"));
 }
 
-char *tell_held(const MirrorConfig *config, const PlanItem *item) {
+char *explain_unsaved(const MirrorConfig *config, const PlanItem *item) {
         _cleanup_(freep) char *full = sentence("%s/%s", config->target, plan_item_path(item));
         char path[TEXT_PATH_MAX];
 
@@ -165,7 +165,7 @@ static char *list_left_out(const Plan *plan) {
         return TAKE_PTR(list);
 }
 
-static const char *tell_remedy(const Fit *fit) {
+static const char *explain_remedy(const Fit *fit) {
         if (fit->short_bytes == 0)
                 return "mount the tmpfs with more inodes (nr_inodes=)";
         switch (fit->limit) {
@@ -182,7 +182,7 @@ static const char *tell_remedy(const Fit *fit) {
         return "make room";
 }
 
-char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
+char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
         char missing[TEXT_BYTES_MAX], need[TEXT_BYTES_MAX], room[TEXT_BYTES_MAX];
         _cleanup_(freep) char *list = list_left_out(plan), *shortage = NULL;
 
@@ -198,12 +198,12 @@ char *tell_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit
                 return NULL;
         if (refused)
                 return sentence("It does not fit: %s; nothing is staged. Without %s it would fit: %s, leave something out with "
-                                "Exclude=, or choose OnNoRoom=skip or link", shortage, list, tell_remedy(fit));
+                                "Exclude=, or choose OnNoRoom=skip or link", shortage, list, explain_remedy(fit));
         return sentence("It does not fit: %s; %s: %s", shortage,
                         config->on_no_room == NO_ROOM_LINK ? "linked to the disk" : "left out", list);
 }
 
-char *tell_lost(const MirrorConfig *config, bool emptied, int error, const char *what) {
+char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, const char *what) {
         char path[TEXT_PATH_MAX];
 
         (void) text_path(path, config->source);
@@ -217,7 +217,7 @@ char *tell_lost(const MirrorConfig *config, bool emptied, int error, const char 
         return sentence("Failed to %s, '%s': %s; nothing is changed until that works", what, path, strerror(-error));
 }
 
-static const char *answer_word(MountAnswer answer) {
+static const char *answer_word(TmpfsAnswer answer) {
         switch (answer) {
         case MOUNT_TAKEN:
                 return "yes";
@@ -232,7 +232,7 @@ static const char *answer_word(MountAnswer answer) {
 }
 
 /* Which policy is in force, and why. */
-static char *tell_numa(const MirrorConfig *config, const Mount *mount) {
+static char *explain_numa(const MirrorConfig *config, const Mount *mount) {
         const char *wanted = numa_wanted(config->numa_policy, mount->n_nodes);
         const char *in_force = mount->mpol[0] ? mount->mpol : "none";
         bool automatic = string_equal(config->numa_policy, "auto");
@@ -248,13 +248,13 @@ static char *tell_numa(const MirrorConfig *config, const Mount *mount) {
         return sentence("%s (NUMAPolicy=%s)", in_force, config->numa_policy);
 }
 
-char *tell_mount(const MirrorConfig *config, const Mount *mount) {
+char *explain_mount(const MirrorConfig *config, const Mount *mount) {
         static const char *const kinds[] = {
                 [MOUNT_FOUND] = "the tmpfs mounted on",
                 [MOUNT_MADE] = "a tmpfs that we mounted on",
                 [MOUNT_DIRECTORY] = "a directory of a shared tmpfs,",
         };
-        _cleanup_(freep) char *numa = tell_numa(config, mount);
+        _cleanup_(freep) char *numa = explain_numa(config, mount);
         char size[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
 
         if (!numa)

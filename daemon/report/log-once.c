@@ -16,10 +16,10 @@ static void free_keys(char **keys, size_t n) {
         free(keys);
 }
 
-void told_done(Told *told) {
-        free_keys(told->keys, told->n);
-        free_keys(told->seen, told->n_seen);
-        *told = (Told){};
+void log_once_done(LogOnce *log_once) {
+        free_keys(log_once->keys, log_once->n);
+        free_keys(log_once->seen, log_once->n_seen);
+        *log_once = (LogOnce){};
 }
 
 static int compare_keys(const void *a, const void *b) {
@@ -27,7 +27,7 @@ static int compare_keys(const void *a, const void *b) {
 }
 
 /* Logs @text, which it frees, unless it was true at the last look already. */
-static void tell_item(Told *told, const MirrorConfig *config, const char *path, char kind, char *text) {
+static void explain_item(LogOnce *log_once, const MirrorConfig *config, const char *path, char kind, char *text) {
         LogFields fields = { .mirror = config->name, .source = config->source, .target = config->target, .path = path,
                              .message_id = kind == 'h' ? MESSAGE_HELD : kind == 'u' ? MESSAGE_WITHHELD : NULL,
                              .reason = kind == 'h' ? "changed" : kind == 'u' ? "unreadable" : "left-out" };
@@ -35,45 +35,45 @@ static void tell_item(Told *told, const MirrorConfig *config, const char *path, 
 
         if (asprintf(&key, "%c%s", kind, path) < 0)
                 key = NULL;
-        if (key && text && !(told->n > 0 && bsearch(&key, told->keys, told->n, sizeof(char *), compare_keys))) {
-                if (told->lines++ < LINES_MAX)
+        if (key && text && !(log_once->n > 0 && bsearch(&key, log_once->keys, log_once->n, sizeof(char *), compare_keys))) {
+                if (log_once->lines++ < LINES_MAX)
                         log_event(kind == 'o' ? LOG_NOTICE : LOG_WARNING, &fields, "%s", text);
                 else
-                        told->more++;
+                        log_once->more++;
         }
         free(text);
-        if (told->n_seen % 64 == 0) {
-                grown = reallocarray(told->seen, told->n_seen + 64, sizeof(char *));
+        if (log_once->n_seen % 64 == 0) {
+                grown = reallocarray(log_once->seen, log_once->n_seen + 64, sizeof(char *));
                 if (!grown) {
                         free(key); /* at worst it is told twice */
                         return;
                 }
-                told->seen = grown;
+                log_once->seen = grown;
         }
         if (key)
-                told->seen[told->n_seen++] = key;
+                log_once->seen[log_once->n_seen++] = key;
 }
 
 /* Forgets what is not true any more, and says how much was not listed. */
-static void finish(Told *told, const MirrorConfig *config) {
+static void finish(LogOnce *log_once, const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
-        if (told->more > 0)
-                log_event(LOG_NOTICE, &fields, "Of mirror '%s' there are %zu more of these, which are not listed", config->name, told->more);
-        free_keys(told->keys, told->n);
-        told->keys = TAKE_PTR(told->seen);
-        told->n = told->n_seen;
-        told->n_seen = 0;
-        if (told->n > 0)
-                qsort(told->keys, told->n, sizeof(char *), compare_keys);
+        if (log_once->more > 0)
+                log_event(LOG_NOTICE, &fields, "Of mirror '%s' there are %zu more of these, which are not listed", config->name, log_once->more);
+        free_keys(log_once->keys, log_once->n);
+        log_once->keys = TAKE_PTR(log_once->seen);
+        log_once->n = log_once->n_seen;
+        log_once->n_seen = 0;
+        if (log_once->n > 0)
+                qsort(log_once->keys, log_once->n, sizeof(char *), compare_keys);
 }
 
-void told_look(Told *told, const MirrorConfig *config, const Manifest *source, const Plan *plan) {
-        told->lines = told->more = 0;
+void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest *source, const Plan *plan) {
+        log_once->lines = log_once->more = 0;
         for (size_t i = 0; i < source->n_omissions; i++)
-                tell_item(told, config, source->omissions[i].path, source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o', tell_omission(config, &source->omissions[i]));
+                explain_item(log_once, config, source->omissions[i].path, source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o', explain_omission(config, &source->omissions[i]));
         for (size_t i = 0; !config->write_back && i < plan->n_items; i++)
                 if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_SAVEATTR || plan->items[i].action == PLAN_CONFLICT)
-                        tell_item(told, config, plan_item_path(&plan->items[i]), 'h', tell_held(config, &plan->items[i]));
-        finish(told, config);
+                        explain_item(log_once, config, plan_item_path(&plan->items[i]), 'h', explain_unsaved(config, &plan->items[i]));
+        finish(log_once, config);
 }

@@ -8,15 +8,15 @@
 #include "plan/plan.h"
 
 /* What was told before is remembered by name. */
-typedef struct Told {
+typedef struct LogOnce {
         char **keys; /* sorted */
         size_t n, n_seen;
         char **seen; /* in this round */
         size_t lines, more;
-} Told;
+} LogOnce;
 
-void told_done(Told *told);
+void log_once_done(LogOnce *log_once);
 
 /* What is true after a look: what the scan left out, and what is only in the mirror. At warning or notice level what was not true
  * at the look before; what is not true any more is forgotten. */
-void told_look(Told *told, const MirrorConfig *config, const Manifest *source, const Plan *plan);
+void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest *source, const Plan *plan);

@@ -12,7 +12,7 @@
 
 #define PAUSE_USEC (10 * USEC_PER_SEC)
 /* What has not changed is compared again after this, if something asks for it. */
-#define LOOK_AGAIN_USEC (USEC_PER_SEC)
+#define SURVEY_AGAIN_USEC (USEC_PER_SEC)
 /* A disk that does not answer holds up the end of the daemon for so long. */
 #define LAST_USEC (5 * USEC_PER_SEC)
 #define ACCURACY_USEC (USEC_PER_SEC / 4)
@@ -26,7 +26,7 @@ static uint64_t now_usec(const MetricsFile *file) {
         return now;
 }
 
-void metricsfile_done(MetricsFile *file) {
+void metrics_file_done(MetricsFile *file) {
         assert(!file->running);
         file->timer = sd_event_source_unref(file->timer);
         free(file->path);
@@ -35,7 +35,7 @@ void metricsfile_done(MetricsFile *file) {
         file->path = file->obsolete = file->written = NULL;
 }
 
-int metricsfile_set_path(MetricsFile *file, const char *path) {
+int metrics_file_set_path(MetricsFile *file, const char *path) {
         char *copy = NULL;
 
         if (path && path[0] == '\0')
@@ -49,9 +49,9 @@ int metricsfile_set_path(MetricsFile *file, const char *path) {
         file->path = copy;
         free(file->written);
         file->written = NULL;
-        file->told = 0;
+        file->log_once = 0;
         file->due_usec = 0;
-        metricsfile_touch(file);
+        metrics_file_touch(file);
         return 0;
 }
 
@@ -108,13 +108,13 @@ static void tell(MetricsFile *file) {
         LogFields fields = { .path = file->job_path, .error = -file->result };
         char path[TEXT_PATH_MAX];
 
-        if (file->result < 0 && file->result != file->told)
+        if (file->result < 0 && file->result != file->log_once)
                 log_event(LOG_WARNING, &fields, "Failed to write the metrics to '%s' (MetricsFile=): %s. It is tried again when they change%s",
                           text_path(path, file->job_path), strerror(-file->result),
                           file->result == -EROFS ? "; the unit may write where a directory is named in the configuration when the service is started" : "");
-        else if (file->result == 0 && file->told < 0)
+        else if (file->result == 0 && file->log_once < 0)
                 log_event(LOG_NOTICE, &fields, "The metrics are written to '%s' again", text_path(path, file->job_path));
-        file->told = file->result;
+        file->log_once = file->result;
 }
 
 static void came_back(Job *job) {
@@ -138,7 +138,7 @@ static void came_back(Job *job) {
                 if (!file->running)
                         file->ended(file->userdata);
         } else if (file->again)
-                metricsfile_touch(file);
+                metrics_file_touch(file);
         file->again = false;
 }
 
@@ -164,13 +164,13 @@ static void write_file(MetricsFile *file) {
         if (!file->obsolete && string_equal(file->text, file->written)) {
                 free(file->text);
                 file->text = NULL;
-                file->due_usec = now_usec(file) + LOOK_AGAIN_USEC;
+                file->due_usec = now_usec(file) + SURVEY_AGAIN_USEC;
                 return;
         }
         submit(file);
 }
 
-void metricsfile_touch(MetricsFile *file) {
+void metrics_file_touch(MetricsFile *file) {
         if ((!file->path && !file->obsolete) || file->ending)
                 return;
         file->again = file->running;
@@ -182,7 +182,7 @@ void metricsfile_touch(MetricsFile *file) {
                 wake_at(file, file->due_usec);
 }
 
-bool metricsfile_end(MetricsFile *file) {
+bool metrics_file_end(MetricsFile *file) {
         if (!file->ending && (file->path || file->obsolete)) {
                 file->ending = true;
                 wake_at(file, now_usec(file) + LAST_USEC);
@@ -192,6 +192,6 @@ bool metricsfile_end(MetricsFile *file) {
         return !file->running || file->late;
 }
 
-bool metricsfile_is_stuck(const MetricsFile *file) {
+bool metrics_file_is_stuck(const MetricsFile *file) {
         return file->running;
 }

@@ -16,7 +16,7 @@ typedef struct MetricsFile {
         sd_event *event;                /* borrowed */
         Pool *pool;                     /* borrowed */
         char *(*render)(void *userdata); /* the metrics as they are now: a new string, NULL on ENOMEM */
-        void (*ended)(void *userdata);  /* see metricsfile_end() */
+        void (*ended)(void *userdata);  /* see metrics_file_end() */
         void *userdata;
 
         char *path;                     /* NULL: none */
@@ -26,7 +26,7 @@ typedef struct MetricsFile {
         uint64_t due_usec;              /* not before */
         bool running, again;            /* a job is out; something has changed since */
         bool ending, last, late;        /* the end; its job was begun; it did not come back in time */
-        int told;                       /* the error that was told, negative; 0: all is well */
+        int log_once;                       /* the error that was told, negative; 0: all is well */
 
         /* The job has these while it is out. */
         char *text, *job_path, *job_obsolete;
@@ -34,16 +34,16 @@ typedef struct MetricsFile {
 } MetricsFile;
 
 /* The fields above, up to userdata, are set by the caller; the rest is zeros. Not while a job is out. */
-void metricsfile_done(MetricsFile *file);
+void metrics_file_done(MetricsFile *file);
 
 /* Absolute; NULL or "" for none. A file that was written elsewhere before is removed: nobody would ever correct it. 0 or -ENOMEM. */
-int metricsfile_set_path(MetricsFile *file, const char *path);
+int metrics_file_set_path(MetricsFile *file, const char *path);
 
 /* Something may have changed. */
-void metricsfile_touch(MetricsFile *file);
+void metrics_file_touch(MetricsFile *file);
 
 /* Writes for the last time. True when that is over, or it has not come to an end within a few seconds; else ended() is called when this is to be asked again. */
-bool metricsfile_end(MetricsFile *file);
+bool metrics_file_end(MetricsFile *file);
 
 /* A job hangs on its disk: the process can only end without it. */
-bool metricsfile_is_stuck(const MetricsFile *file);
+bool metrics_file_is_stuck(const MetricsFile *file);

@@ -58,12 +58,12 @@ static void write_ready(const MirrorStatus *mirror, FILE *out, const char *name)
 }
 
 static void write_degraded(const MirrorStatus *mirror, FILE *out, const char *name) {
-        write_number(out, name, mirror, is_up(mirror) && !status_is_whole(mirror, 1));
+        write_number(out, name, mirror, is_up(mirror) && !mirror_status_is_complete(mirror, 1));
 }
 
 static void write_states(const MirrorStatus *mirror, FILE *out, const char *name) {
         for (unsigned state = 0; state < MIRROR_STATES; state++)
-                write_part(out, name, mirror, "state", status_state_name(state), mirror->state == state);
+                write_part(out, name, mirror, "state", mirror_status_state_name(state), mirror->state == state);
 }
 
 static void write_source_up(const MirrorStatus *mirror, FILE *out, const char *name) {

@@ -15,9 +15,9 @@ static LogFields event_of(const MirrorConfig *config, const char *message_id) {
         return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source, .target = config->target };
 }
 
-void mirrorlog_attached(const MirrorConfig *config, const Attachment *attachment) {
+void mirror_log_attached(const MirrorConfig *config, const Attachment *attachment) {
         LogFields fields = { .mirror = config->name };
-        _cleanup_(freep) char *mount = tell_mount(config, &attachment->mount);
+        _cleanup_(freep) char *mount = explain_mount(config, &attachment->mount);
         char span[TEXT_SPAN_MAX], path[TEXT_PATH_MAX];
 
         if (mount)
@@ -27,27 +27,27 @@ void mirrorlog_attached(const MirrorConfig *config, const Attachment *attachment
                           "directory) and was forgotten: whether bytes changed since the last run cannot be told",
                           config->name, attachment->damaged_line, config->name);
         if (attachment->n_unknown > 0)
-                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE "' files that nobody knows were found (%d): look at them, then remove "
+                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE_DIR "' files that nobody knows were found (%d): look at them, then remove "
                           "them; until then the mirror is kept at a stop", text_path(path, config->target), attachment->n_unknown);
         if (attachment->eventless && config->watch_source && config->poll_usec > 0)
                 log_event(LOG_INFO, &fields, "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
                           text_path(path, config->source), text_span(span, config->poll_usec));
 }
 
-void mirrorlog_failed(const MirrorConfig *config, const char *text) {
+void mirror_log_failed(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_FAILED);
 
         log_event(LOG_ERR, &fields, "Mirror '%s' failed. %s", config->name, text ? text : "Out of memory");
 }
 
-void mirrorlog_mount_stays(const MirrorConfig *config) {
+void mirror_log_mount_stays(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_NOTICE, &fields, "Mirror '%s' stays on the tmpfs that is there: Size=, HugePages=, Swap= and NUMAPolicy= take effect "
                   "when it is mounted anew", config->name);
 }
 
-void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
+void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
         LogFields fields = event_of(config, whole ? MESSAGE_READY : MESSAGE_DEGRADED);
         char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
         size_t n = manifest_files(base);
@@ -59,13 +59,13 @@ void mirrorlog_ready(const MirrorConfig *config, const Manifest *base, bool whol
                   text_path(path, config->target), whole ? "" : "; what is missing was told above");
 }
 
-void mirrorlog_degraded(const MirrorConfig *config) {
+void mirror_log_degraded(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_DEGRADED);
 
         log_event(LOG_WARNING, &fields, "Mirror '%s' is degraded: what is missing or fails was told above", config->name);
 }
 
-void mirrorlog_whole_again(const MirrorConfig *config, size_t files, uint64_t bytes) {
+void mirror_log_complete_again(const MirrorConfig *config, size_t files, uint64_t bytes) {
         LogFields fields = event_of(config, MESSAGE_READY);
         char size[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
 
@@ -75,30 +75,30 @@ void mirrorlog_whole_again(const MirrorConfig *config, size_t files, uint64_t by
                   text_bytes(size, bytes), text_path(path, config->target));
 }
 
-void mirrorlog_source_lost(const MirrorConfig *config, const char *text) {
+void mirror_log_source_lost(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_SOURCE_LOST);
 
         log_event(LOG_WARNING, &fields, "%s", text ? text : "The source is lost");
 }
 
-void mirrorlog_source_found(const MirrorConfig *config) {
+void mirror_log_source_found(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_SOURCE_FOUND);
         char path[TEXT_PATH_MAX];
 
         log_event(LOG_NOTICE, &fields, "The source '%s' is back", text_path(path, config->source));
 }
 
-void mirrorlog_copied(const MirrorConfig *config, const Task *task) {
+void mirror_log_copied(const MirrorConfig *config, const Task *task) {
         LogFields fields = { .mirror = config->name, .path = plan_item_path(task->item) };
         char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX], pages[32] = "";
 
         if (task->measured_bytes > 0)
                 (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%", (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
         log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)), text_bytes(bytes, task->copied_bytes),
-                  copyroute_method_name(task->method), pages);
+                  copy_method_method_name(task->method), pages);
 }
 
-void mirrorlog_shortage(const MirrorConfig *config, const char *text) {
+void mirror_log_shortage(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_NO_ROOM);
 
         log_event(LOG_WARNING, &fields, "Mirror '%s': %s", config->name, text);
@@ -130,7 +130,7 @@ static const char *reason_of(TaskOutcome outcome) {
         return "failed";
 }
 
-void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char *text) {
+void mirror_log_withheld(const MirrorConfig *config, const Task *task, const char *text) {
         LogFields fields = event_of(config, plan_takes_away(task->item->action) ? MESSAGE_HELD : MESSAGE_WITHHELD);
         char expected[MAX((int) DIGEST_HEX_MAX, (int) CLAIM_HEX_MAX)], found[sizeof(expected)];
 
@@ -148,42 +148,42 @@ void mirrorlog_withheld(const MirrorConfig *config, const Task *task, const char
         log_event(LOG_WARNING, &fields, "%s", text ? text : "Out of memory");
 }
 
-void mirrorlog_more(const MirrorConfig *config, size_t n) {
+void mirror_log_more(const MirrorConfig *config, size_t n) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_WARNING, &fields, "Mirror '%s': %zu further files met the like, and are not listed", config->name, n);
 }
 
-void mirrorlog_strangers(const MirrorConfig *config, int n) {
+void mirror_log_unrecognized(const MirrorConfig *config, int n) {
         LogFields fields = event_of(config, MESSAGE_CONFLICT);
         char path[TEXT_PATH_MAX];
 
         fields.count = (uint64_t) n;
-        log_event(LOG_WARNING, &fields, "%d %s that somebody had put in place of what was being saved %s moved to '%s/" SCAN_PRIVATE "/conflicts'", n,
+        log_event(LOG_WARNING, &fields, "%d %s that somebody had put in place of what was being saved %s moved to '%s/" SCAN_PRIVATE_DIR "/conflicts'", n,
                   n == 1 ? "file" : "files", n == 1 ? "was" : "were", text_path(path, config->source));
 }
 
-void mirrorlog_unmatched(const MirrorConfig *config, const char *model) {
+void mirror_log_unmatched(const MirrorConfig *config, const char *model) {
         LogFields fields = { .mirror = config->name };
         char path[TEXT_PATH_MAX], name[TEXT_PATH_MAX];
 
         log_event(LOG_WARNING, &fields, "Models=%s chooses nothing in '%s'", text_path(name, model), text_path(path, config->source));
 }
 
-void mirrorlog_brake(const MirrorConfig *config, const char *text) {
+void mirror_log_mass_deletion(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_BRAKE);
 
         log_event(LOG_WARNING, &fields, "%s", text ? text : "Many files were deleted in the mirror at once: the disk keeps them, and they are staged again");
 }
 
-void mirrorlog_events_lost(const MirrorConfig *config, bool of_mirror) {
+void mirror_log_events_lost(const MirrorConfig *config, bool of_mirror) {
         LogFields fields = { .mirror = config->name };
         char path[TEXT_PATH_MAX];
 
         log_event(LOG_DEBUG, &fields, "Some events of '%s' were lost: it is looked at as a whole", text_path(path, of_mirror ? config->target : config->source));
 }
 
-void mirrorlog_wiped(const MirrorConfig *config) {
+void mirror_log_wiped(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_BRAKE);
         char path[TEXT_PATH_MAX];
 
@@ -191,7 +191,7 @@ void mirrorlog_wiped(const MirrorConfig *config) {
                   text_path(path, config->target));
 }
 
-void mirrorlog_mirror_lost(const MirrorConfig *config) {
+void mirror_log_mirror_lost(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_MIRROR_LOST);
         char path[TEXT_PATH_MAX];
 
@@ -199,14 +199,14 @@ void mirrorlog_mirror_lost(const MirrorConfig *config) {
                   text_path(path, config->target));
 }
 
-void mirrorlog_xattrs_lost(const MirrorConfig *config) {
+void mirror_log_xattrs_lost(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_NOTICE, &fields, "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
                   config->name);
 }
 
-void mirrorlog_unwatched(const MirrorConfig *config, int error) {
+void mirror_log_unwatched(const MirrorConfig *config, int error) {
         LogFields fields = event_of(config, MESSAGE_UNWATCHED);
         char path[TEXT_PATH_MAX];
 
@@ -219,7 +219,7 @@ void mirrorlog_unwatched(const MirrorConfig *config, int error) {
                           "instead; raise fs.inotify.max_user_watches", text_path(path, config->source));
 }
 
-void mirrorlog_unguarded(const MirrorConfig *config, int error) {
+void mirror_log_unguarded(const MirrorConfig *config, int error) {
         LogFields fields = event_of(config, MESSAGE_UNWATCHED);
         char path[TEXT_PATH_MAX];
 
@@ -230,14 +230,14 @@ void mirrorlog_unguarded(const MirrorConfig *config, int error) {
                   error < 0 ? "" : "; raise fs.inotify.max_user_watches");
 }
 
-void mirrorlog_not_saved(const MirrorConfig *config, int error) {
+void mirror_log_not_saved(const MirrorConfig *config, int error) {
         LogFields fields = { .mirror = config->name, .error = -error };
 
         log_event(LOG_WARNING, &fields, "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
                   "forgotten", config->name, strerror(-error));
 }
 
-void mirrorlog_not_unmounted(const MirrorConfig *config, int error) {
+void mirror_log_not_unmounted(const MirrorConfig *config, int error) {
         LogFields fields = { .mirror = config->name, .error = -error };
         char path[TEXT_PATH_MAX];
 
@@ -245,9 +245,9 @@ void mirrorlog_not_unmounted(const MirrorConfig *config, int error) {
                   config->name, text_path(path, config->target), error == -EBUSY ? "something else is mounted over it" : strerror(-error));
 }
 
-void mirrorlog_removed(const MirrorConfig *config, const char *left) {
+void mirror_log_removed(const MirrorConfig *config, const char *left) {
         LogFields fields = event_of(config, left ? MESSAGE_MIRROR_KEPT : NULL);
-        _cleanup_(freep) char *kept = left ? tell_kept(config, left) : NULL;
+        _cleanup_(freep) char *kept = left ? explain_mirror_kept(config, left) : NULL;
         char target[TEXT_PATH_MAX];
 
         fields.path = left;

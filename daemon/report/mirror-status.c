@@ -83,7 +83,7 @@ static bool is_staging(const MirrorStatus *mirrors, size_t n) {
         return false;
 }
 
-const char *status_state_name(MirrorState state) {
+const char *mirror_status_state_name(MirrorState state) {
         switch (state) {
         case MIRROR_STARTING:
                 return "starting";
@@ -107,7 +107,7 @@ const char *status_state_name(MirrorState state) {
         return "failed";
 }
 
-bool status_is_whole(const MirrorStatus *mirrors, size_t n) {
+bool mirror_status_is_complete(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 || mirrors[i].n_damaged > 0 ||
                     mirrors[i].n_left_out > 0)
@@ -115,7 +115,7 @@ bool status_is_whole(const MirrorStatus *mirrors, size_t n) {
         return true;
 }
 
-unsigned status_percent(const MirrorStatus *mirrors, size_t n) {
+unsigned mirror_status_percent(const MirrorStatus *mirrors, size_t n) {
         Sum sum = sum_up(mirrors, n);
 
         if (sum.todo == 0)
@@ -128,7 +128,7 @@ static int append_staging(char **line, const MirrorStatus *mirrors, size_t n, co
         uint64_t rest = sum->todo > sum->done ? sum->todo - sum->done : 0;
         int r;
 
-        r = text_append(line, "Staging: %u%% (%s of %s", status_percent(mirrors, n), text_bytes(done, MIN(sum->done, sum->todo)),
+        r = text_append(line, "Staging: %u%% (%s of %s", mirror_status_percent(mirrors, n), text_bytes(done, MIN(sum->done, sum->todo)),
                         text_bytes(todo, sum->todo));
         if (r == 0 && rate->stalled_usec >= STALLED_USEC)
                 r = text_append(line, ", nothing has moved for %s", text_span(left, rate->stalled_usec));
@@ -169,7 +169,7 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
                 r = text_append(line, "; %zu changed on both sides, the other version is kept as '%s'", sum->conflicts, text_path(path, sum->conflict));
         if (r == 0 && sum->unsaved_text && (sum->save_fails || sum->deletions > 0))
                 r = text_append(line, ". %s", sum->unsaved_text);
-        if (r == 0 && !status_is_whole(mirrors, n) && sum->problem)
+        if (r == 0 && !mirror_status_is_complete(mirrors, n) && sum->problem)
                 r = text_append(line, ". %s", sum->problem);
         return r;
 }
@@ -188,7 +188,7 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
         char bytes[TEXT_BYTES_MAX];
         int r;
 
-        r = text_append(line, "%s: %llu %s", status_is_whole(mirrors, n) ? "Ready" : "Degraded", (unsigned long long) sum->files, sum->files == 1 ? "file" : "files");
+        r = text_append(line, "%s: %llu %s", mirror_status_is_complete(mirrors, n) ? "Ready" : "Degraded", (unsigned long long) sum->files, sum->files == 1 ? "file" : "files");
         if (r == 0 && sum->models > 0)
                 r = text_append(line, " (%zu %s)", sum->models, sum->models == 1 ? "model" : "models");
         if (r == 0)
@@ -216,7 +216,7 @@ static int append_saving(char **line, const Sum *sum, const StatusRate *rate) {
         return r;
 }
 
-char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate) {
+char *mirror_status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate) {
         _cleanup_(freep) char *line = NULL;
         Sum sum = sum_up(mirrors, n);
         char span[TEXT_SPAN_MAX], bytes[TEXT_BYTES_MAX];

@@ -95,14 +95,14 @@ typedef struct StatusRate {
 } StatusRate;
 
 /* The line for STATUS= and for the terminal, a new string or NULL on ENOMEM. */
-char *status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate);
+char *mirror_status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate);
 
 /* "starting", "looking", "planned", "staging", "settled", "saving", "removing", "gone", "failed": a literal, for programs. */
-const char *status_state_name(MirrorState state);
+const char *mirror_status_state_name(MirrorState state);
 enum { MIRROR_STATES = MIRROR_FAILED + 1 };
 
 /* True if all of them are ready, and nothing is missing. */
-bool status_is_whole(const MirrorStatus *mirrors, size_t n);
+bool mirror_status_is_complete(const MirrorStatus *mirrors, size_t n);
 
 /* Percent of the bytes of all mirrors' running stagings. */
-unsigned status_percent(const MirrorStatus *mirrors, size_t n);
+unsigned mirror_status_percent(const MirrorStatus *mirrors, size_t n);

@@ -20,14 +20,14 @@
 #define QUICK_USEC (2 * USEC_PER_SEC)
 
 void notify_init(Notify *notify) {
-        *notify = (Notify){ .moved_usec = clock_usec(CLOCK_MONOTONIC), .terminal = terminal_is_there() };
+        *notify = (Notify){ .moved_usec = clock_usec(CLOCK_MONOTONIC), .terminal = progress_bar_is_possible() };
         if (notify->terminal)
-                log_set_before_line(terminal_clear);
+                log_set_before_line(progress_bar_clear);
 }
 
 void notify_done(Notify *notify) {
         if (notify->terminal)
-                terminal_clear();
+                progress_bar_clear();
         log_set_before_line(NULL);
         free(notify->said);
         notify->said = NULL;
@@ -35,13 +35,13 @@ void notify_done(Notify *notify) {
 
 static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n) {
         uint64_t life = 0, now = clock_usec(CLOCK_MONOTONIC);
-        bool staging = false, busy = false;
+        bool private_dir = false, busy = false;
         StatusRate rate = {};
 
         for (size_t i = 0; i < n; i++) {
                 life += mirrors[i].life;
                 rate.bytes_per_sec += mirrors[i].rate;
-                staging = staging || mirrors[i].state == MIRROR_STAGING;
+                private_dir = private_dir || mirrors[i].state == MIRROR_STAGING;
                 busy = busy || (mirrors[i].state != MIRROR_SETTLED && mirrors[i].state != MIRROR_GONE && mirrors[i].state != MIRROR_FAILED);
         }
         /* who has rested for an hour has not stood still for an hour when the work begins */
@@ -50,11 +50,11 @@ static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n)
                 notify->moved_usec = now;
         }
         notify->busy = busy;
-        if (staging && !notify->staging) {
+        if (private_dir && !notify->private_dir) {
                 notify->moved_usec = now;
                 notify->quick_usec = now + QUICK_USEC;
         }
-        notify->staging = staging;
+        notify->private_dir = private_dir;
         rate.stalled_usec = now - notify->moved_usec;
         return rate;
 }
@@ -69,7 +69,7 @@ static uint64_t extension_usec(const MirrorStatus *mirrors, size_t n) {
 void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool waited) {
         uint64_t before = notify->life;
         StatusRate rate = measure(notify, mirrors, n);
-        _cleanup_(freep) char *line = status_line(mirrors, n, &rate);
+        _cleanup_(freep) char *line = mirror_status_line(mirrors, n, &rate);
 
         if (waited && notify->life != before)
                 (void) sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long) extension_usec(mirrors, n));
@@ -77,7 +77,7 @@ void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool w
                 return;
         (void) sd_notifyf(0, "STATUS=%s", line); /* nobody listens: nothing is lost */
         if (notify->terminal)
-                terminal_draw(notify->staging, status_percent(mirrors, n), line);
+                progress_bar_draw(notify->private_dir, mirror_status_percent(mirrors, n), line);
         free(notify->said);
         notify->said = TAKE_PTR(line);
 }

@@ -12,7 +12,7 @@ typedef struct Notify {
         uint64_t life;         /* of all mirrors at the last tick */
         uint64_t moved_usec;   /* when life last changed; CLOCK_MONOTONIC */
         uint64_t quick_usec;   /* until then the progress is looked at often */
-        bool staging, busy;
+        bool private_dir, busy;
         bool terminal;
 } Notify;
 

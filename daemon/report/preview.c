@@ -21,7 +21,7 @@ static int open_mirror(const char *target) {
 
         if (fd < 0 || fs_is_tmpfs(fd) <= 0 || fstat(fd, &st) < 0 || fstatat(fd, "..", &parent, 0) < 0)
                 return -1;
-        if (st.st_dev == parent.st_dev && geteuid() == 0 && faccessat(fd, SCAN_PRIVATE, F_OK, 0) < 0)
+        if (st.st_dev == parent.st_dev && geteuid() == 0 && faccessat(fd, SCAN_PRIVATE_DIR, F_OK, 0) < 0)
                 return -1;
         return TAKE_FD(fd);
 }
@@ -35,7 +35,7 @@ static int load_base(int statefd, const char *name, Manifest **ret) {
 
 static void done_mirror(PreviewMirror *mirror) {
         if (!mirror->problem)
-                look_done(&mirror->look);
+                survey_done(&mirror->survey);
         (void) manifest_free(mirror->base);
         free(mirror->problem);
         free(mirror->shortage);
@@ -55,13 +55,13 @@ typedef struct Frame {
         unsigned workers;
 } Frame;
 
-static int look_at(const Frame *frame, PreviewMirror *mirror) {
+static int survey_at(const Frame *frame, PreviewMirror *mirror) {
         const MirrorConfig *config = mirror->config;
         uint64_t rest = frame->ram - MIN(frame->ram, frame->reserve);
         _cleanup_(close_fdp) int sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mirrorfd = -1;
         atomic_uint_fast64_t progress = 0;
         const char *what = "look";
-        LookOptions options;
+        SurveyOptions options;
         int r;
 
         if (sourcefd < 0)
@@ -73,10 +73,10 @@ static int look_at(const Frame *frame, PreviewMirror *mirror) {
         /* without a mirror, what is remembered of the last one is only digests */
         for (size_t i = 0; mirrorfd < 0 && i < mirror->base->n_entries; i++)
                 mirror->base->entries[i].flags |= ENTRY_RECORD;
-        options = (LookOptions){ .config = config, .base = mirror->base, .sourcefd = sourcefd, .mirrorfd = mirrorfd,
-                                 .budget = amount_bytes(config->size, frame->ram, rest), .progress = &progress };
-        r = look_run(&options, &mirror->look, &what);
-        if (r == LOOK_EMPTIED)
+        options = (SurveyOptions){ .config = config, .base = mirror->base, .sourcefd = sourcefd, .mirrorfd = mirrorfd,
+                                 .budget = quantity_amount_bytes(config->size, frame->ram, rest), .progress = &progress };
+        r = survey_run(&options, &mirror->survey, &what);
+        if (r == SURVEY_EMPTIED)
                 return text_append(&mirror->problem, "The source '%s' is empty and was not before: the disk behind it may not be mounted", config->source);
         if (r < 0)
                 return text_append(&mirror->problem, "Failed to %s of mirror '%s': %s", what, config->name, strerror(-r));
@@ -85,17 +85,17 @@ static int look_at(const Frame *frame, PreviewMirror *mirror) {
 
 static int make_mirror(Frame *frame, PreviewMirror *mirror) {
         const MirrorConfig *config = mirror->config;
-        int r = look_at(frame, mirror);
+        int r = survey_at(frame, mirror);
 
         if (r < 0 || mirror->problem)
                 return r;
-        mirror->input = look_room(&mirror->look, config, frame->reserve, frame->promised, frame->workers);
-        r = fit_plan(mirror->look.plan, &mirror->input, &mirror->fit);
+        mirror->input = survey_room(&mirror->survey, config, frame->reserve, frame->promised, frame->workers);
+        r = fit_plan(mirror->survey.plan, &mirror->input, &mirror->fit);
         if (r < 0)
                 return r;
         frame->promised += mirror->fit.need_bytes;
         mirror->fits = r == 0;
-        mirror->shortage = mirror->fits ? NULL : tell_shortage(config, mirror->look.plan, &mirror->fit, config->on_no_room == NO_ROOM_FAIL);
+        mirror->shortage = mirror->fits ? NULL : explain_shortage(config, mirror->survey.plan, &mirror->fit, config->on_no_room == NO_ROOM_FAIL);
         return mirror->fits || mirror->shortage ? 0 : -ENOMEM;
 }
 
@@ -109,7 +109,7 @@ int preview_make(const Config *config, const char *state_directory, Preview *ret
         *reterr_what = "read how much memory there is";
         if (r == 0) {
                 frame.ram = facts.total;
-                frame.reserve = amount_bytes(config->reserve, facts.total, 0);
+                frame.reserve = quantity_amount_bytes(config->reserve, facts.total, 0);
                 memory_facts_done(&facts);
         }
         for (; r == 0 && preview.n < config->n_mirrors; preview.n++) {
@@ -155,7 +155,7 @@ static void print_items(const Plan *plan, FILE *out) {
 }
 
 static void print_mirror(const PreviewMirror *mirror, FILE *out) {
-        const Look *look = &mirror->look;
+        const Survey *survey = &mirror->survey;
         char need[TEXT_BYTES_MAX];
 
         (void) fprintf(out, "Mirror %s: %s -> %s\n", mirror->config->name, mirror->config->source, mirror->config->target);
@@ -163,15 +163,15 @@ static void print_mirror(const PreviewMirror *mirror, FILE *out) {
                 log_error("%s", mirror->problem);
                 return;
         }
-        print_items(look->plan, out);
-        for (size_t i = 0; i < look->source->n_omissions; i++) {
-                _cleanup_(freep) char *omission = tell_omission(mirror->config, &look->source->omissions[i]);
+        print_items(survey->plan, out);
+        for (size_t i = 0; i < survey->source->n_omissions; i++) {
+                _cleanup_(freep) char *omission = explain_omission(mirror->config, &survey->source->omissions[i]);
 
                 if (omission)
                         (void) fprintf(out, "  %s\n", omission);
         }
         (void) fprintf(out, "  need: %14llu bytes (%s) for %zu entries\n", (unsigned long long) mirror->fit.need_bytes,
-                       text_bytes(need, mirror->fit.need_bytes), look->plan->n_stage + look->plan->n_left_out);
+                       text_bytes(need, mirror->fit.need_bytes), survey->plan->n_stage + survey->plan->n_left_out);
         print_room(mirror, out);
         (void) fprintf(out, "  %s\n", mirror->fits ? "It fits" : mirror->shortage);
 }

@@ -11,7 +11,7 @@ typedef struct PreviewMirror {
         const MirrorConfig *config; /* borrowed */
         char *problem;   /* a sentence: why nothing can be said of it, and all below is empty; else NULL */
         Manifest *base;
-        Look look;       /* its plan with what does not fit left out */
+        Survey survey;       /* its plan with what does not fit left out */
         FitInput input;
         Fit fit;
         bool fits;

@@ -11,7 +11,7 @@ enum { BAR_WIDTH = 20 };
 
 static atomic_bool drawn; /* a line of the log may come from any thread */
 
-bool terminal_is_there(void) {
+bool progress_bar_is_possible(void) {
         const char *term = getenv("TERM");
 
         return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
@@ -33,7 +33,7 @@ static size_t clip(const char *text, size_t max) {
         return i;
 }
 
-void terminal_draw(bool bar, unsigned percent, const char *text) {
+void progress_bar_draw(bool bar, unsigned percent, const char *text) {
         char cells[BAR_WIDTH + 5] = "";
         size_t used = 0, width = columns() - 1;
 
@@ -50,7 +50,7 @@ void terminal_draw(bool bar, unsigned percent, const char *text) {
         atomic_store(&drawn, true);
 }
 
-void terminal_clear(void) {
+void progress_bar_clear(void) {
         if (atomic_exchange(&drawn, false))
                 (void) fputs("\r\033[K", stderr);
 }

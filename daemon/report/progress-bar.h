@@ -6,9 +6,9 @@
 #include "base/base.h"
 
 /* True if stderr is a terminal that can take a bar. */
-bool terminal_is_there(void);
+bool progress_bar_is_possible(void);
 
 /* Draws the bar with @percent and as much of @text as fits; with @bar false, the text alone. Lines of the log step in front of it
- * through terminal_clear(), which log_set_before_line() takes. */
-void terminal_draw(bool bar, unsigned percent, const char *text);
-void terminal_clear(void);
+ * through progress_bar_clear(), which log_set_before_line() takes. */
+void progress_bar_draw(bool bar, unsigned percent, const char *text);
+void progress_bar_clear(void);

@@ -4,7 +4,7 @@
 
 #include "save/amend-plan.h"
 
-bool hindsight_has_yielded(const Manifest *yielded, const PlanItem *item) {
+bool amend_plan_has_yielded(const Manifest *yielded, const PlanItem *item) {
         const Entry *kept = manifest_find(yielded, plan_item_path(item));
 
         return kept && item->mirror && kept->ino == item->mirror->ino && kept->size == item->mirror->size &&
@@ -17,15 +17,15 @@ static bool is_listed(const Manifest *list, const Entry *mirror) {
         return found && found->ino == mirror->ino && found->ctime_nsec == mirror->ctime_nsec;
 }
 
-static bool is_overtaken(const PlanItem *item, const Hindsight *known) {
-        const SaveItem *save = savequeue_find(known->queue, plan_item_path(item));
+static bool is_overtaken(const PlanItem *item, const PlanAmendments *known) {
+        const SaveItem *save = save_queue_find(known->queue, plan_item_path(item));
 
         return manifest_find(known->changes, plan_item_path(item)) ||
                (save && save->state == ITEM_RUNNING && !plan_is_write_back(item->action));
 }
 
 /* Size and time are as they were. */
-static PlanAction unmask(const PlanItem *item, const Hindsight *known) {
+static PlanAction unmask(const PlanItem *item, const PlanAmendments *known) {
         const Entry *m = item->mirror;
         bool altered = is_listed(known->altered, m) || is_listed(known->suspects, m);
         bool agreed = item->base && !(item->base->flags & ENTRY_RECORD);
@@ -41,7 +41,7 @@ static PlanAction unmask(const PlanItem *item, const Hindsight *known) {
         return item->action;
 }
 
-void hindsight_apply(Plan *plan, const Hindsight *known) {
+void amend_plan_apply(Plan *plan, const PlanAmendments *known) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
 
@@ -51,15 +51,15 @@ void hindsight_apply(Plan *plan, const Hindsight *known) {
                         item->action = PLAN_KEEP;
                 else
                         item->action = unmask(item, known);
-                if (item->action == PLAN_CONFLICT && hindsight_has_yielded(known->yielded, item))
+                if (item->action == PLAN_CONFLICT && amend_plan_has_yielded(known->yielded, item))
                         item->action = PLAN_STAGE;
         }
         plan_count(plan);
 }
 
-void hindsight_overlook(Plan *plan, const Moves *moves) {
-        for (size_t i = 0; i < moves->n; i++)
-                plan->items[moves->items[i].from - plan->items].action = PLAN_IGNORE;
+void amend_plan_ignore_renamed(Plan *plan, const Renames *renames) {
+        for (size_t i = 0; i < renames->n; i++)
+                plan->items[renames->items[i].from - plan->items].action = PLAN_IGNORE;
         plan_count(plan);
 }
 
@@ -84,7 +84,7 @@ static int list_missing(const Plan *plan, const PathSet *before, PathSet *now, P
         return r;
 }
 
-int hindsight_await_reports(Plan *plan, PathSet *missing) {
+int amend_plan_await_reports(Plan *plan, PathSet *missing) {
         PathSet now = {}, waiting = {};
         int r = list_missing(plan, missing, &now, &waiting), n = 0;
 

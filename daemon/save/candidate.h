@@ -10,19 +10,19 @@
 
 #include <sys/stat.h>
 
-typedef struct Original {
+typedef struct Candidate {
         int fd;
         const Entry *seen; /* borrowed */
         struct stat st;    /* of the last check */
-} Original;
+} Candidate;
 
 /* True if a file found in the mirror is the one that was seen, its name or names included but for the last one. */
-bool original_is(const struct stat *st, const Entry *seen);
+bool candidate_is_same(const struct stat *st, const Entry *seen);
 
 /* 0, SAVE_CHANGED, SAVE_GONE, SAVE_BUSY or a negative errno. */
-int original_open(Original *ret, int mirrorfd, const Entry *seen);
-void original_done(Original *original);
+int candidate_open(Candidate *ret, int mirrorfd, const Entry *seen);
+void candidate_done(Candidate *candidate);
 
 /* 0 if it is still what was seen, but for its name: that may be gone (.st.st_nlink is 0 then). Else
  * SAVE_CHANGED. */
-int original_check(Original *original);
+int candidate_check(Candidate *candidate);

@@ -74,7 +74,7 @@ static int compare_by_path(const void *a, const void *b) {
 }
 
 static bool is_accepted(const DeletionsInput *input, const Entry *entry) {
-        return input->wishes && wishes_is_doomed(input->wishes, entry);
+        return input->overrides && overrides_is_marked_deleted(input->overrides, entry);
 }
 
 static bool is_counted(const DeletionsInput *input, const Entry *entry) {

@@ -50,7 +50,7 @@ typedef struct DeletionsInput {
         const MirrorConfig *config;
         LayoutKind layout;
         const Manifest *base;
-        const Wishes *wishes;    /* what of a wave that was held back was accepted: it is not held back again, and does not wait. NULL for nothing */
+        const Overrides *overrides;    /* what of a wave that was held back was accepted: it is not held back again, and does not wait. NULL for nothing */
         uint64_t now_usec;
 } DeletionsInput;
 

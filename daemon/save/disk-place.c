@@ -11,48 +11,48 @@
 #include <fcntl.h>
 
 /* One temporary on its way to one place. */
-typedef struct Move {
+typedef struct Placement {
         Disk *disk;
         int tmpfd, parent;
         const char *name;            /* in tmp/ */
         char exchanged[DISK_NAME_MAX]; /* in tmp/, while it may be either of the two */
         const char *path, *last;
         const Entry *expected;
-        Place kept; /* for what is replaced; .path is NULL if it is not kept */
-} Move;
+        DiskSlot kept; /* for what is replaced; .path is NULL if it is not kept */
+} Placement;
 
 enum { MOVE_NOTHING_THERE = 2 };
 
-static int sync_both(const Move *move) {
+static int sync_both(const Placement *move) {
         int r = fs_sync_directory(move->parent);
 
         return r < 0 ? r : fs_sync_directory(move->tmpfd);
 }
 
-static bool is_expected_at(const Move *move, int dirfd, const char *name) {
+static bool is_expected_at(const Placement *move, int dirfd, const char *name) {
         struct stat st;
 
         return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) &&
-               corner_is_expected(dirfd, name, &st, move->expected);
+               disk_private_dir_is_expected(dirfd, name, &st, move->expected);
 }
 
 /* Something else came out than what was looked at a moment before. If something newer stands there by now, that
  * stays, and neither of the two may get lost. */
-static void undo(Move *move, ino_t placed) {
+static void undo(Placement *move, ino_t placed) {
         char spare[DISK_NAME_MAX];
         const char *left = NULL;
 
-        (void) corner_exchange_name(spare, move->disk->prefix, disk_number(move->disk), 0, NULL);
-        if (exchange_undo(move->tmpfd, move->exchanged, move->parent, move->last, placed, spare) == EXCHANGE_ASTRAY)
+        (void) disk_private_dir_exchange_name(spare, move->disk->prefix, disk_number(move->disk), 0, NULL);
+        if (rename_undo(move->tmpfd, move->exchanged, move->parent, move->last, placed, spare) == RENAME_ASTRAY)
                 left = spare;
-        else if (exchange_inode(move->tmpfd, move->exchanged) != placed)
+        else if (rename_inode(move->tmpfd, move->exchanged) != placed)
                 left = move->exchanged;
         if (left)
-                (void) place_put(move->disk->rootfd, CORNER_CONFLICTS, move->path, move->tmpfd, left, NULL); /* else the next start does */
+                (void) disk_private_dir_slot_put(move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path, move->tmpfd, left, NULL); /* else the next start does */
 }
 
 /* The two have changed places, and nothing is lost yet. Only when that is on disk the old one goes. */
-static int finish_exchange(Move *move, ino_t placed) {
+static int finish_exchange(Placement *move, ino_t placed) {
         int r;
 
         if (!is_expected_at(move, move->tmpfd, move->exchanged)) {
@@ -66,55 +66,55 @@ static int finish_exchange(Move *move, ino_t placed) {
         }
         if (!move->kept.path)
                 return unlinkat(move->tmpfd, move->exchanged, 0) < 0 ? -errno : 0;
-        r = exchange_rename(move->tmpfd, move->exchanged, move->kept.fd, move->kept.name, 0);
+        r = rename_with_flags(move->tmpfd, move->exchanged, move->kept.fd, move->kept.name, 0);
         if (r < 0) {
                 undo(move, placed);
                 return r;
         }
-        return place_sync(&move->kept, move->disk->rootfd);
+        return disk_private_dir_slot_sync(&move->kept, move->disk->rootfd);
 }
 
 /* A second name for what is replaced, among what is kept; where there are no links, its only one for a moment. */
-static int keep_plainly(Move *move, bool *ret_moved) {
+static int keep_plainly(Placement *move, bool *ret_moved) {
         int r = 0;
 
         if (linkat(move->parent, move->last, move->kept.fd, move->kept.name, 0) < 0) {
-                *ret_moved = exchange_is_no_link(errno);
-                r = *ret_moved ? exchange_rename(move->parent, move->last, move->kept.fd, move->kept.name, 0) : -errno;
+                *ret_moved = rename_is_link_unsupported(errno);
+                r = *ret_moved ? rename_with_flags(move->parent, move->last, move->kept.fd, move->kept.name, 0) : -errno;
         }
         if (r == 0 && !is_expected_at(move, move->kept.fd, move->kept.name))
                 r = DISK_OCCUPIED;
-        return r != 0 ? r : place_sync(&move->kept, move->disk->rootfd);
+        return r != 0 ? r : disk_private_dir_slot_sync(&move->kept, move->disk->rootfd);
 }
 
 /* Back to where it was, if it is not there. With something newer in its place it stays among the conflicts. */
-static void unkeep_plainly(Move *move) {
-        if (exchange_rename_new(move->kept.fd, move->kept.name, move->parent, move->last) == 0)
+static void unkeep_plainly(Placement *move) {
+        if (rename_new(move->kept.fd, move->kept.name, move->parent, move->last) == 0)
                 return;
-        if (exchange_inode(move->kept.fd, move->kept.name) == exchange_inode(move->parent, move->last))
+        if (rename_inode(move->kept.fd, move->kept.name) == rename_inode(move->parent, move->last))
                 (void) unlinkat(move->kept.fd, move->kept.name, 0);
         else
-                (void) place_sync(&move->kept, move->disk->rootfd);
+                (void) disk_private_dir_slot_sync(&move->kept, move->disk->rootfd);
 }
 
-static int rename_over(Move *move) {
+static int rename_over(Placement *move) {
         int r;
 
         if (!is_expected_at(move, move->parent, move->last))
                 return DISK_OCCUPIED;
-        r = exchange_rename(move->tmpfd, move->name, move->parent, move->last, 0);
+        r = rename_with_flags(move->tmpfd, move->name, move->parent, move->last, 0);
         if (r == 0)
                 (void) unlinkat(move->tmpfd, move->name, 0); /* a rename between two names of one file does nothing */
         return r;
 }
 
 /* Where names cannot be exchanged. A moment remains between the last look and the rename. */
-static int replace_plainly(Move *move) {
+static int replace_plainly(Placement *move) {
         bool moved = false;
         int r = move->kept.path ? keep_plainly(move, &moved) : 0;
 
         if (r == 0)
-                r = moved ? exchange_rename_new(move->tmpfd, move->name, move->parent, move->last) : rename_over(move);
+                r = moved ? rename_new(move->tmpfd, move->name, move->parent, move->last) : rename_over(move);
         if (r == 0)
                 return sync_both(move);
         if (move->kept.path)
@@ -122,29 +122,29 @@ static int replace_plainly(Move *move) {
         return r;
 }
 
-static int exchange(Move *move, const struct stat *there) {
-        ino_t placed = exchange_inode(move->tmpfd, move->name);
+static int exchange(Placement *move, const struct stat *there) {
+        ino_t placed = rename_inode(move->tmpfd, move->name);
         int r;
 
         /* what is to be kept is nothing that the next start may remove, should this one end before it is in conflicts/ */
-        (void) corner_exchange_name(move->exchanged, move->disk->prefix, disk_number(move->disk), placed, move->kept.path ? NULL : there);
-        r = exchange_rename(move->tmpfd, move->name, move->tmpfd, move->exchanged, 0);
+        (void) disk_private_dir_exchange_name(move->exchanged, move->disk->prefix, disk_number(move->disk), placed, move->kept.path ? NULL : there);
+        r = rename_with_flags(move->tmpfd, move->name, move->tmpfd, move->exchanged, 0);
         if (r < 0)
                 return r;
-        r = exchange_rename(move->tmpfd, move->exchanged, move->parent, move->last, RENAME_EXCHANGE);
+        r = rename_with_flags(move->tmpfd, move->exchanged, move->parent, move->last, RENAME_EXCHANGE);
         if (r == 0) {
                 r = finish_exchange(move, placed);
-                if (r != 0 && exchange_inode(move->tmpfd, move->exchanged) == placed)
-                        (void) exchange_rename(move->tmpfd, move->exchanged, move->tmpfd, move->name, 0);
+                if (r != 0 && rename_inode(move->tmpfd, move->exchanged) == placed)
+                        (void) rename_with_flags(move->tmpfd, move->exchanged, move->tmpfd, move->name, 0);
                 return r;
         }
-        (void) exchange_rename(move->tmpfd, move->exchanged, move->tmpfd, move->name, 0);
-        if (exchange_is_unknown(-r))
+        (void) rename_with_flags(move->tmpfd, move->exchanged, move->tmpfd, move->name, 0);
+        if (rename_is_unsupported(-r))
                 return replace_plainly(move);
         return r == -ENOENT ? MOVE_NOTHING_THERE : r;
 }
 
-static int replace(Move *move, bool keep, char **ret_kept) {
+static int replace(Placement *move, bool keep, char **ret_kept) {
         struct stat there;
         int r;
 
@@ -152,26 +152,26 @@ static int replace(Move *move, bool keep, char **ret_kept) {
                 return errno == ENOENT ? MOVE_NOTHING_THERE : -errno;
         if (!is_expected_at(move, move->parent, move->last))
                 return DISK_OCCUPIED;
-        r = keep ? place_make(&move->kept, move->disk->rootfd, CORNER_CONFLICTS, move->path) : 0;
+        r = keep ? disk_private_dir_slot_make(&move->kept, move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path) : 0;
         if (r < 0)
                 return r;
         r = exchange(move, &there);
         if (keep && r != 0)
-                place_unmake(&move->kept, move->disk->rootfd);
+                disk_private_dir_slot_unmake(&move->kept, move->disk->rootfd);
         if (keep && r == 0 && ret_kept)
                 *ret_kept = TAKE_PTR(move->kept.path);
         return r;
 }
 
-static int place_new(Move *move) {
-        int r = exchange_rename_new(move->tmpfd, move->name, move->parent, move->last);
+static int place_new(Placement *move) {
+        int r = rename_new(move->tmpfd, move->name, move->parent, move->last);
 
         return r != 0 ? r : sync_both(move);
 }
 
 int disk_place(Disk *disk, const char *name, const char *path, const Entry *expected, bool keep, char **ret_kept) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, false), parent = -1;
-        Move move = { .disk = disk, .name = name, .path = path, .expected = expected, .kept = PLACE_EMPTY };
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false), parent = -1;
+        Placement move = { .disk = disk, .name = name, .path = path, .expected = expected, .kept = DISK_SLOT_EMPTY };
         int r = MOVE_NOTHING_THERE;
 
         if (tmpfd < 0)
@@ -183,13 +183,13 @@ int disk_place(Disk *disk, const char *name, const char *path, const Entry *expe
         move.parent = parent;
         if (expected)
                 r = replace(&move, keep, ret_kept);
-        place_done(&move.kept);
+        disk_private_dir_slot_done(&move.kept);
         return r == MOVE_NOTHING_THERE ? place_new(&move) : r;
 }
 
 int disk_place_conflict(Disk *disk, const char *name, const char *path, char **ret_kept) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, false);
-        int r = tmpfd < 0 ? tmpfd : place_put(disk->rootfd, CORNER_CONFLICTS, path, tmpfd, name, ret_kept);
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false);
+        int r = tmpfd < 0 ? tmpfd : disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, tmpfd, name, ret_kept);
 
         return r < 0 ? r : fs_sync_directory(tmpfd);
 }
@@ -198,7 +198,7 @@ static int make_temporary_directory(Disk *disk, int tmpfd, const Entry *entry, c
         int r;
 
         do
-                r = mkdirat(tmpfd, corner_name(name, disk->prefix, disk_number(disk)), 0700);
+                r = mkdirat(tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)), 0700);
         while (r < 0 && errno == EEXIST);
         if (r < 0)
                 return -errno;
@@ -212,8 +212,8 @@ static int make_temporary_directory(Disk *disk, int tmpfd, const Entry *entry, c
 
 /* Made aside like everything else, so that it never stands there with an owner and a mode that nobody gave it. */
 int disk_make_directory(Disk *disk, const Entry *entry) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, true), parent = -1;
-        Move move = { .disk = disk, .path = entry->path, .kept = PLACE_EMPTY };
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true), parent = -1;
+        Placement move = { .disk = disk, .path = entry->path, .kept = DISK_SLOT_EMPTY };
         char name[DISK_NAME_MAX];
         struct stat st;
         int r;

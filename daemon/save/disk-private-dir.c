@@ -22,17 +22,17 @@ static int make_directory(int dirfd, const char *name) {
         return fs_sync_directory(dirfd);
 }
 
-int corner_open(int rootfd, const char *directory, bool make) {
-        _cleanup_(close_fdp) int corner = -1;
-        int r = make ? make_directory(rootfd, SCAN_PRIVATE) : 0;
+int disk_private_dir_open(int rootfd, const char *directory, bool make) {
+        _cleanup_(close_fdp) int private_dir = -1;
+        int r = make ? make_directory(rootfd, SCAN_PRIVATE_DIR) : 0;
 
         if (r < 0)
                 return r;
-        corner = open_directory(rootfd, SCAN_PRIVATE);
-        if (corner < 0)
-                return corner;
-        r = make ? make_directory(corner, directory) : 0;
-        return r < 0 ? r : open_directory(corner, directory);
+        private_dir = open_directory(rootfd, SCAN_PRIVATE_DIR);
+        if (private_dir < 0)
+                return private_dir;
+        r = make ? make_directory(private_dir, directory) : 0;
+        return r < 0 ? r : open_directory(private_dir, directory);
 }
 
 /* A link that says the same is the same. An absolute one into the tree is known to the scan as a relative one,
@@ -48,7 +48,7 @@ static bool is_expected_link(int dirfd, const char *name, const struct stat *st,
                (expected->ino != 0 && st->st_ino == expected->ino && fs_nsec(&st->st_mtim) == expected->mtime_nsec);
 }
 
-bool corner_is_expected(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
+bool disk_private_dir_is_expected(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
         switch ((EntryType) expected->type) {
         case ENTRY_DIRECTORY:
                 return S_ISDIR(st->st_mode);
@@ -64,33 +64,33 @@ bool corner_is_expected(int dirfd, const char *name, const struct stat *st, cons
 
 /* --- names in tmp/ --- */
 
-char *corner_name(char buffer[static CORNER_NAME_MAX], const char *prefix, uint64_t number) {
-        (void) snprintf(buffer, CORNER_NAME_MAX, "%s-%llx", prefix, (unsigned long long) number);
+char *disk_private_dir_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix, uint64_t number) {
+        (void) snprintf(buffer, DISK_PRIVATE_DIR_NAME_MAX, "%s-%llx", prefix, (unsigned long long) number);
         return buffer;
 }
 
-char *corner_exchange_name(char buffer[static CORNER_NAME_MAX], const char *prefix, uint64_t number, uint64_t ino,
+char *disk_private_dir_exchange_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix, uint64_t number, uint64_t ino,
                            const struct stat *replaced) {
-        (void) snprintf(buffer, CORNER_NAME_MAX, "%s-%llx-%llx-%llx-%llx", prefix, (unsigned long long) number, (unsigned long long) ino,
+        (void) snprintf(buffer, DISK_PRIVATE_DIR_NAME_MAX, "%s-%llx-%llx-%llx-%llx", prefix, (unsigned long long) number, (unsigned long long) ino,
                         (unsigned long long) (replaced ? replaced->st_ino : 0),
                         (unsigned long long) (replaced ? fs_nsec(&replaced->st_mtim) : 0));
         return buffer;
 }
 
-CornerOwner corner_judge(const char *prefix, const char *name, const struct stat *st, uint64_t *ret_number) {
+DiskNameOwner disk_private_dir_owner(const char *prefix, const char *name, const struct stat *st, uint64_t *ret_number) {
         unsigned long long number, ino, replaced, mtime;
         size_t n = strlen(prefix);
         int fields;
 
         if (strncmp(name, prefix, n) != 0)
-                return CORNER_NOT_OURS;
+                return DISK_NAME_FOREIGN;
         fields = sscanf(name + n, "-%llx-%llx-%llx-%llx", &number, &ino, &replaced, &mtime);
         if (fields != 1 && fields != 4)
-                return CORNER_NOT_OURS;
+                return DISK_NAME_FOREIGN;
         *ret_number = number;
         if (fields == 1 || st->st_ino == ino)
-                return CORNER_OURS;
-        return st->st_ino == replaced && (unsigned long long) fs_nsec(&st->st_mtim) == mtime ? CORNER_OURS : CORNER_SOMEBODYS;
+                return DISK_NAME_OURS;
+        return st->st_ino == replaced && (unsigned long long) fs_nsec(&st->st_mtim) == mtime ? DISK_NAME_OURS : DISK_NAME_CLIENTS;
 }
 
 /* --- places --- */
@@ -129,7 +129,7 @@ static int make_time(int fd, char buffer[static 64]) {
 }
 
 /* Makes the directories of the path and moves place->fd and place->name down to the last. */
-static int make_parents(Place *place) {
+static int make_parents(DiskSlot *place) {
         char *name = (char *) place->name;
 
         for (char *slash; (slash = strchr(name, '/')); name = slash + 1) {
@@ -149,19 +149,19 @@ static int make_parents(Place *place) {
         return 0;
 }
 
-static int make_path(Place *place, const char *directory, const char *time, const char *path) {
-        if (asprintf(&place->path, SCAN_PRIVATE "/%s/%s/%s", directory, time, path) < 0) {
+static int make_path(DiskSlot *place, const char *directory, const char *time, const char *path) {
+        if (asprintf(&place->path, SCAN_PRIVATE_DIR "/%s/%s/%s", directory, time, path) < 0) {
                 place->path = NULL;
                 return -ENOMEM;
         }
         place->name = place->path + strlen(place->path) - strlen(path);
-        place->top = strlen(SCAN_PRIVATE "/") + strlen(directory);
+        place->top = strlen(SCAN_PRIVATE_DIR "/") + strlen(directory);
         return 0;
 }
 
-int place_make(Place *ret, int rootfd, const char *directory, const char *path) {
-        _cleanup_(close_fdp) int fd = corner_open(rootfd, directory, true);
-        _cleanup_(place_done) Place place = PLACE_EMPTY;
+int disk_private_dir_slot_make(DiskSlot *ret, int rootfd, const char *directory, const char *path) {
+        _cleanup_(close_fdp) int fd = disk_private_dir_open(rootfd, directory, true);
+        _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
         const char *slash = strrchr(path, '/');
         char time[64];
         int r;
@@ -181,11 +181,11 @@ int place_make(Place *ret, int rootfd, const char *directory, const char *path) 
         place.fd = open_directory(fd, time);
         r = place.fd < 0 ? place.fd : make_parents(&place);
         if (r < 0) {
-                place_unmake(&place, rootfd);
+                disk_private_dir_slot_unmake(&place, rootfd);
                 return r;
         }
         *ret = place;
-        place = (Place) PLACE_EMPTY;
+        place = (DiskSlot) DISK_SLOT_EMPTY;
         return 0;
 }
 
@@ -199,7 +199,7 @@ static bool go_up(char *path, size_t top) {
         return true;
 }
 
-int place_sync(const Place *place, int rootfd) {
+int disk_private_dir_slot_sync(const DiskSlot *place, int rootfd) {
         _cleanup_(freep) char *path = strdup(place->path);
 
         if (!path)
@@ -214,7 +214,7 @@ int place_sync(const Place *place, int rootfd) {
         return 0;
 }
 
-void place_unmake(const Place *place, int rootfd) {
+void disk_private_dir_slot_unmake(const DiskSlot *place, int rootfd) {
         _cleanup_(freep) char *path = strdup(place->path);
 
         while (path && go_up(path, place->top + 1)) {
@@ -226,23 +226,23 @@ void place_unmake(const Place *place, int rootfd) {
         }
 }
 
-void place_done(Place *place) {
+void disk_private_dir_slot_done(DiskSlot *place) {
         place->fd = close_fd(place->fd);
         free(place->path);
         place->path = NULL;
 }
 
-int place_put(int rootfd, const char *directory, const char *path, int fd, const char *name, char **ret_kept) {
-        _cleanup_(place_done) Place place = PLACE_EMPTY;
-        int r = place_make(&place, rootfd, directory, path);
+int disk_private_dir_slot_put(int rootfd, const char *directory, const char *path, int fd, const char *name, char **ret_kept) {
+        _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
+        int r = disk_private_dir_slot_make(&place, rootfd, directory, path);
 
         if (r < 0)
                 return r;
-        r = exchange_rename(fd, name, place.fd, place.name, 0);
+        r = rename_with_flags(fd, name, place.fd, place.name, 0);
         if (r < 0)
-                place_unmake(&place, rootfd);
+                disk_private_dir_slot_unmake(&place, rootfd);
         else
-                r = place_sync(&place, rootfd);
+                r = disk_private_dir_slot_sync(&place, rootfd);
         if (r == 0 && ret_kept)
                 *ret_kept = TAKE_PTR(place.path);
         return r;
@@ -264,7 +264,7 @@ static int parse_time(const char *name, int64_t *ret_nsec, uint64_t *ret_uptime_
         return 0;
 }
 
-int place_age(const char *name, const struct stat *st, uint64_t *ret_usec) {
+int disk_private_dir_slot_age(const char *name, const struct stat *st, uint64_t *ret_usec) {
         struct timespec now;
         int64_t made, age;
         uint64_t up, then;
@@ -319,7 +319,7 @@ static int remove_one(int dirfd, const char *name, void *userdata) {
         }
 }
 
-int corner_remove_tree(int dirfd, const char *name) {
+int disk_private_dir_remove_tree(int dirfd, const char *name) {
         return remove_one(dirfd, name, NULL);
 }
 
@@ -341,7 +341,7 @@ static int count_one(int dirfd, const char *name, void *userdata) {
         return 0;
 }
 
-int corner_count_tree(int dirfd, const char *name, uint64_t *bytes, uint64_t *files) {
+int disk_private_dir_count_tree(int dirfd, const char *name, uint64_t *bytes, uint64_t *files) {
         Count count = {};
         int r = count_one(dirfd, name, &count);
 

@@ -12,7 +12,7 @@
 /* Somebody put something else there between the look and the rename: it goes back, or where there is something
  * newer by now, to the conflicts. */
 static int give_back(Disk *disk, int fd, const char *name, int parent, const char *last, const char *path) {
-        int r = exchange_rename_new(fd, name, parent, last) == 0 ? 0 : place_put(disk->rootfd, CORNER_CONFLICTS, path, fd, name, NULL);
+        int r = rename_new(fd, name, parent, last) == 0 ? 0 : disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, fd, name, NULL);
 
         return r < 0 ? r : DISK_OCCUPIED;
 }
@@ -20,37 +20,37 @@ static int give_back(Disk *disk, int fd, const char *name, int parent, const cha
 static bool is_expected_at(int dirfd, const char *name, const Entry *expected) {
         struct stat st;
 
-        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && corner_is_expected(dirfd, name, &st, expected);
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && disk_private_dir_is_expected(dirfd, name, &st, expected);
 }
 
 /* To the trash, or to the conflicts. */
 static int take_to(Disk *disk, const char *directory, int parent, const char *last, const char *path, const Entry *expected, char **ret_kept) {
-        _cleanup_(place_done) Place place = PLACE_EMPTY;
-        int r = place_make(&place, disk->rootfd, directory, path);
+        _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
+        int r = disk_private_dir_slot_make(&place, disk->rootfd, directory, path);
 
         if (r < 0)
                 return r;
-        r = exchange_rename(parent, last, place.fd, place.name, 0);
+        r = rename_with_flags(parent, last, place.fd, place.name, 0);
         if (r == 0 && !is_expected_at(place.fd, place.name, expected))
                 r = give_back(disk, place.fd, place.name, parent, last, path);
         if (r != 0)
-                place_unmake(&place, disk->rootfd);
+                disk_private_dir_slot_unmake(&place, disk->rootfd);
         else
-                r = place_sync(&place, disk->rootfd);
+                r = disk_private_dir_slot_sync(&place, disk->rootfd);
         if (r == 0 && ret_kept)
                 *ret_kept = TAKE_PTR(place.path);
         return r;
 }
 
 static int take_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen, const Entry *expected) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, true);
-        char name[CORNER_NAME_MAX];
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true);
+        char name[DISK_PRIVATE_DIR_NAME_MAX];
         int r;
 
         if (tmpfd < 0)
                 return tmpfd;
-        (void) corner_exchange_name(name, disk->prefix, disk_number(disk), 0, seen);
-        r = exchange_rename(parent, last, tmpfd, name, 0);
+        (void) disk_private_dir_exchange_name(name, disk->prefix, disk_number(disk), 0, seen);
+        r = rename_with_flags(parent, last, tmpfd, name, 0);
         if (r < 0)
                 return r;
         if (!is_expected_at(tmpfd, name, expected))
@@ -63,14 +63,14 @@ static int take(Disk *disk, int parent, const char *last, const char *path, cons
 
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        if (!corner_is_expected(parent, last, &st, expected))
+        if (!disk_private_dir_is_expected(parent, last, &st, expected))
                 return DISK_OCCUPIED;
         if (S_ISDIR(st.st_mode)) {
                 if (unlinkat(parent, last, AT_REMOVEDIR) == 0 || errno == ENOENT)
                         return 0;
                 return errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? DISK_OCCUPIED : -errno;
         }
-        return trash ? take_to(disk, CORNER_TRASH, parent, last, path, expected, NULL) :
+        return trash ? take_to(disk, DISK_PRIVATE_DIR_TRASH, parent, last, path, expected, NULL) :
                        take_for_good(disk, parent, last, path, &st, expected);
 }
 
@@ -103,9 +103,9 @@ int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **r
                 return parent == -ENOENT || parent == -ENOTDIR ? 0 : parent == -ELOOP || parent == -EXDEV ? DISK_OCCUPIED : parent;
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        if (S_ISDIR(st.st_mode) || !corner_is_expected(parent, last, &st, expected))
+        if (S_ISDIR(st.st_mode) || !disk_private_dir_is_expected(parent, last, &st, expected))
                 return DISK_OCCUPIED;
-        r = take_to(disk, CORNER_CONFLICTS, parent, last, path, expected, ret_kept);
+        r = take_to(disk, DISK_PRIVATE_DIR_CONFLICTS, parent, last, path, expected, ret_kept);
         return r != 0 ? r : fs_sync_directory(parent);
 }
 
@@ -122,10 +122,10 @@ static int consider(Emptying *emptying, int fd, const char *name) {
         uint64_t age;
         struct stat st;
 
-        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || place_age(name, &st, &age) < 0)
+        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || disk_private_dir_slot_age(name, &st, &age) < 0)
                 return 0; /* nothing that we put there */
         if (!emptying->oldest)
-                return age > emptying->keep_usec ? corner_remove_tree(fd, name) : 0;
+                return age > emptying->keep_usec ? disk_private_dir_remove_tree(fd, name) : 0;
         if (!*emptying->found || strcmp(name, emptying->found) < 0)
                 (void) snprintf(emptying->found, sizeof(emptying->found), "%s", name);
         return 0;
@@ -133,7 +133,7 @@ static int consider(Emptying *emptying, int fd, const char *name) {
 
 static int empty(Disk *disk, Emptying *emptying) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = corner_open(disk->rootfd, CORNER_TRASH, false), error = 0, r;
+        int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false), error = 0, r;
         struct dirent *d;
 
         if (fd < 0)
@@ -146,7 +146,7 @@ static int empty(Disk *disk, Emptying *emptying) {
                         error = r; /* the others can still go */
         if (!*emptying->found)
                 return error;
-        r = corner_remove_tree(fd, emptying->found);
+        r = disk_private_dir_remove_tree(fd, emptying->found);
         return r < 0 ? r : 1;
 }
 
@@ -159,13 +159,13 @@ int disk_empty_oldest(Disk *disk) {
 }
 
 int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
-        _cleanup_(close_fdp) int fd = corner_open(disk->rootfd, CORNER_TRASH, false);
+        _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
         uint64_t bytes = 0, files = 0;
         int r;
 
         if (fd < 0 && fd != -ENOENT)
                 return fd;
-        r = fd < 0 ? 0 : corner_count_tree(fd, ".", &bytes, &files);
+        r = fd < 0 ? 0 : disk_private_dir_count_tree(fd, ".", &bytes, &files);
         if (r == 0) {
                 *ret_bytes = bytes;
                 *ret_files = files;
@@ -175,7 +175,7 @@ int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
 
 int disk_has_trash(Disk *disk) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = corner_open(disk->rootfd, CORNER_TRASH, false);
+        int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
         uint64_t age;
         struct stat st;
 
@@ -185,7 +185,7 @@ int disk_has_trash(Disk *disk) {
         if (!dir)
                 return -errno;
         for (struct dirent *d; (d = readdir(dir));)
-                if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && place_age(d->d_name, &st, &age) == 0)
+                if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && disk_private_dir_slot_age(d->d_name, &st, &age) == 0)
                         return 1;
         return 0;
 }

@@ -43,26 +43,26 @@ void disk_init(Disk *disk, int rootfd, const char *mirror) {
 static int clean_one(Disk *disk, int tmpfd, const char *name) {
         uint64_t number = 0;
         struct stat st;
-        CornerOwner owner;
+        DiskNameOwner owner;
         int r;
 
         if (fstatat(tmpfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        owner = corner_judge(disk->prefix, name, &st, &number);
-        if (owner == CORNER_NOT_OURS)
+        owner = disk_private_dir_owner(disk->prefix, name, &st, &number);
+        if (owner == DISK_NAME_FOREIGN)
                 return 0;
         if (atomic_load(&disk->last) < number)
                 atomic_store(&disk->last, number);
-        if (owner == CORNER_OURS)
+        if (owner == DISK_NAME_OURS)
                 return unlinkat(tmpfd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
         /* the path is not known any more, but the name is one of its own */
-        r = place_put(disk->rootfd, CORNER_CONFLICTS, name, tmpfd, name, NULL);
+        r = disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, name, tmpfd, name, NULL);
         return r < 0 ? r : 1;
 }
 
 int disk_clean(Disk *disk) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = corner_open(disk->rootfd, CORNER_TMP, false), found = 0, error = 0;
+        int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false), found = 0, error = 0;
         struct dirent *d;
 
         if (fd < 0)
@@ -82,25 +82,25 @@ int disk_clean(Disk *disk) {
 }
 
 int disk_new_file(Disk *disk, char name[static DISK_NAME_MAX]) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, true);
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true);
         int fd;
 
         if (tmpfd < 0)
                 return tmpfd;
         do
-                fd = openat(tmpfd, corner_name(name, disk->prefix, disk_number(disk)), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+                fd = openat(tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         while (fd < 0 && errno == EEXIST);
         return fd < 0 ? -errno : fd;
 }
 
 int disk_new_symlink(Disk *disk, const Entry *entry, const char *target, char name[static DISK_NAME_MAX]) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, true);
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true);
         int r;
 
         if (tmpfd < 0)
                 return tmpfd;
         do
-                r = symlinkat(target, tmpfd, corner_name(name, disk->prefix, disk_number(disk)));
+                r = symlinkat(target, tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)));
         while (r < 0 && errno == EEXIST);
         if (r < 0)
                 return -errno;
@@ -144,15 +144,15 @@ static bool has_links(Disk *disk, int tmpfd) {
         if (fd < 0)
                 return true; /* whoever goes on meets the error */
         (void) close_fd(fd);
-        r = linkat(tmpfd, one, tmpfd, corner_name(two, disk->prefix, disk_number(disk)), 0) < 0 ? errno : 0;
+        r = linkat(tmpfd, one, tmpfd, disk_private_dir_name(two, disk->prefix, disk_number(disk)), 0) < 0 ? errno : 0;
         if (r == 0)
                 (void) unlinkat(tmpfd, two, 0);
         disk_drop(disk, one);
-        return r == 0 || !exchange_is_no_link(r);
+        return r == 0 || !rename_is_link_unsupported(r);
 }
 
 int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name[static DISK_NAME_MAX]) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, true), parent = -1;
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true), parent = -1;
         const char *last;
         struct stat st;
         int r;
@@ -165,21 +165,21 @@ int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name
         /* before, because a link that is made and taken away again moves the ctime, and so looks like a change */
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        if (!corner_is_expected(parent, last, &st, expected))
+        if (!disk_private_dir_is_expected(parent, last, &st, expected))
                 return has_links(disk, tmpfd) ? DISK_OCCUPIED : DISK_NO_LINKS;
         do
-                r = linkat(parent, last, tmpfd, corner_name(name, disk->prefix, disk_number(disk)), 0);
+                r = linkat(parent, last, tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)), 0);
         while (r < 0 && errno == EEXIST);
         if (r < 0)
-                return exchange_is_no_link(errno) ? DISK_NO_LINKS : -errno;
-        if (fstatat(tmpfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && corner_is_expected(tmpfd, name, &st, expected))
+                return rename_is_link_unsupported(errno) ? DISK_NO_LINKS : -errno;
+        if (fstatat(tmpfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && disk_private_dir_is_expected(tmpfd, name, &st, expected))
                 return 0;
         (void) unlinkat(tmpfd, name, 0); /* of a file that keeps its other name */
         return DISK_OCCUPIED;
 }
 
 void disk_drop(Disk *disk, const char *name) {
-        _cleanup_(close_fdp) int tmpfd = corner_open(disk->rootfd, CORNER_TMP, false);
+        _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false);
 
         /* what cannot be removed now, the next start removes */
         if (tmpfd >= 0 && unlinkat(tmpfd, name, 0) < 0)
@@ -198,7 +198,7 @@ int disk_look(Disk *disk, const char *path, const Entry *expected) {
                 return parent == -ENOENT ? 0 : parent;
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        return expected && corner_is_expected(parent, last, &st, expected) ? 0 : DISK_OCCUPIED;
+        return expected && disk_private_dir_is_expected(parent, last, &st, expected) ? 0 : DISK_OCCUPIED;
 }
 
 int disk_set_attributes(Disk *disk, const Entry *entry, const Entry *expected, bool own_owner, struct stat *ret) {
@@ -215,7 +215,7 @@ int disk_set_attributes(Disk *disk, const Entry *entry, const Entry *expected, b
         pathfd = openat(parent, last, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (pathfd < 0 || fstat(pathfd, &st) < 0)
                 return -errno;
-        if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || !corner_is_expected(parent, last, &st, expected))
+        if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || !disk_private_dir_is_expected(parent, last, &st, expected))
                 return DISK_OCCUPIED;
         /* the very inode that was looked at; of a device not even an open is tried */
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", pathfd);

@@ -23,7 +23,7 @@
 
 typedef struct Disk {
         int rootfd;                /* of the source, borrowed */
-        char prefix[CORNER_PREFIX_MAX]; /* of our temporaries: no other machine's or mirror's daemon has it */
+        char prefix[DISK_PRIVATE_DIR_PREFIX_MAX]; /* of our temporaries: no other machine's or mirror's daemon has it */
         atomic_uint_fast64_t last; /* of the numbers given out */
 } Disk;
 
@@ -40,10 +40,10 @@ static inline uint64_t disk_number(Disk *disk) {
  * without our corner has none. */
 int disk_clean(Disk *disk);
 
-enum { DISK_NAME_MAX = CORNER_NAME_MAX };
+enum { DISK_NAME_MAX = DISK_PRIVATE_DIR_NAME_MAX };
 
 enum {
-        DISK_OCCUPIED = EXCHANGE_OCCUPIED, /* something else stands there than was expected, and is left alone */
+        DISK_OCCUPIED = RENAME_OCCUPIED, /* something else stands there than was expected, and is left alone */
         DISK_NO_LINKS,     /* the filesystem has no hard links, or not that many to one file */
         DISK_LEADS_OUT,
 };

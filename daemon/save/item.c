@@ -5,31 +5,31 @@
 #include "save/item.h"
 
 static int copy_if(const Entry *from, Entry *to) {
-        return from ? entry_copy(from, to) : 0;
+        return from ? manifest_entry_copy(from, to) : 0;
 }
 
-int saveitem_new(SaveItem **ret, const PlanItem *wanted) {
-        _cleanup_(saveitem_freep) SaveItem *item = calloc(1, sizeof(*item));
+int save_item_new(SaveItem **ret, const PlanItem *wanted) {
+        _cleanup_(save_item_freep) SaveItem *item = calloc(1, sizeof(*item));
 
         if (!item)
                 return -ENOMEM;
         item->action = wanted->action;
         item->path = strdup(plan_item_path(wanted));
         if (!item->path || copy_if(wanted->mirror, &item->mirror) < 0 || copy_if(wanted->source, &item->source) < 0 ||
-            (wanted->base && !(wanted->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) && entry_copy(wanted->base, &item->base) < 0))
+            (wanted->base && !(wanted->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) && manifest_entry_copy(wanted->base, &item->base) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(item);
         return 0;
 }
 
-SaveItem *saveitem_free(SaveItem *item) {
+SaveItem *save_item_free(SaveItem *item) {
         if (!item)
                 return NULL;
-        entry_done(&item->mirror);
-        entry_done(&item->source);
-        entry_done(&item->base);
-        entry_done(&item->origin);
-        references_done(&item->references);
+        manifest_entry_done(&item->mirror);
+        manifest_entry_done(&item->source);
+        manifest_entry_done(&item->base);
+        manifest_entry_done(&item->origin);
+        reference_list_done(&item->references);
         save_done(&item->save);
         free(item->missing);
         free(item->path);
@@ -46,11 +46,11 @@ static bool is_same_entry(const Entry *kept, const Entry *seen) {
                kept->mode == seen->mode && string_equal(kept->target, seen->target);
 }
 
-bool saveitem_is_same(const SaveItem *item, const PlanItem *wanted) {
+bool save_item_is_same(const SaveItem *item, const PlanItem *wanted) {
         return item->action == wanted->action && is_same_entry(&item->mirror, wanted->mirror) && is_same_entry(&item->source, wanted->source);
 }
 
-bool saveitem_has_origin(const SaveItem *item, const Entry *origin) {
+bool save_item_has_origin(const SaveItem *item, const Entry *origin) {
         const Entry *kept = &item->origin;
 
         if (!kept->path || !origin)
@@ -59,8 +59,8 @@ bool saveitem_has_origin(const SaveItem *item, const Entry *origin) {
                kept->mtime_nsec == origin->mtime_nsec;
 }
 
-void saveitem_take_pointer(SaveItem *item, LookPointer *pointer) {
-        references_done(&item->references);
+void save_item_take_pointer(SaveItem *item, SurveyPointer *pointer) {
+        reference_list_done(&item->references);
         free(item->missing);
         item->references = pointer->references;
         item->broken = pointer->broken;
@@ -72,7 +72,7 @@ static bool is_file(const SaveItem *item) {
         return item->mirror.path && item->mirror.type == ENTRY_FILE;
 }
 
-uint64_t saveitem_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t settle_usec) {
+uint64_t save_item_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t settle_usec) {
         Claim claim;
 
         if (!is_file(item) || item->action == PLAN_SAVEATTR || layout_claim(layout, item->path, &claim))
@@ -94,7 +94,7 @@ static int rank(const SaveItem *item) {
         return 1 + 2 * role + (entry->type != ENTRY_FILE);
 }
 
-int saveitem_compare(const SaveItem *a, const SaveItem *b) {
+int save_item_compare(const SaveItem *a, const SaveItem *b) {
         int x = rank(a), y = rank(b);
 
         if (x != y)
@@ -116,7 +116,7 @@ static SaveKind kind_of(const SaveItem *item) {
         return item->origin.path ? SAVE_LINKED : SAVE_CONTENT;
 }
 
-void saveitem_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway) {
+void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway) {
         save_done(&item->save);
         item->save = (Save){
                 .kind = kind_of(item), .mirror = item->mirror.path ? &item->mirror : NULL, .expected = item->source.path ? &item->source : NULL,
@@ -128,10 +128,10 @@ void saveitem_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway
                 item->save.claim = (Claim){};
 }
 
-uint64_t saveitem_bytes(const SaveItem *item) {
+uint64_t save_item_bytes(const SaveItem *item) {
         return is_file(item) && (item->action == PLAN_SAVE || item->action == PLAN_CONFLICT) ? item->mirror.size : 0;
 }
 
-bool saveitem_is_hopeless(const SaveItem *item) {
+bool save_item_is_hopeless(const SaveItem *item) {
         return item->save.outcome == SAVE_BAD || item->save.outcome == SAVE_LEADS_OUT;
 }

@@ -41,30 +41,30 @@ typedef struct SaveItem {
         bool accepted;         /* an operator has said that it is right as it is */
 } SaveItem;
 
-int saveitem_new(SaveItem **ret, const PlanItem *wanted);
-SaveItem *saveitem_free(SaveItem *item);
-DEFINE_CLEANUP(SaveItem, saveitem_free)
+int save_item_new(SaveItem **ret, const PlanItem *wanted);
+SaveItem *save_item_free(SaveItem *item);
+DEFINE_CLEANUP(SaveItem, save_item_free)
 
 /* True if @wanted is about the same thing in the same state. */
-bool saveitem_is_same(const SaveItem *item, const PlanItem *wanted);
+bool save_item_is_same(const SaveItem *item, const PlanItem *wanted);
 
 /* True if @origin (NULL: it was not renamed) is what it is to be linked from. Not by its ctime, which moves when that is tried. */
-bool saveitem_has_origin(const SaveItem *item, const Entry *origin);
+bool save_item_has_origin(const SaveItem *item, const Entry *origin);
 
 /* What the look says about what it points to; takes it out of @pointer. */
-void saveitem_take_pointer(SaveItem *item, LookPointer *pointer);
+void save_item_take_pointer(SaveItem *item, SurveyPointer *pointer);
 
 /* For how long it has to hold still. */
-uint64_t saveitem_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t settle_usec);
+uint64_t save_item_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t settle_usec);
 
 /* Directories from the top, content, what leads to it, pointers; then deletions, the other way round. */
-int saveitem_compare(const SaveItem *a, const SaveItem *b);
+int save_item_compare(const SaveItem *a, const SaveItem *b);
 
 /* Fills .save for an attempt. */
-void saveitem_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway);
+void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway);
 
 /* Bytes that it will move. */
-uint64_t saveitem_bytes(const SaveItem *item);
+uint64_t save_item_bytes(const SaveItem *item);
 
 /* Will never be saved as it is, by the outcome of the last attempt. */
-bool saveitem_is_hopeless(const SaveItem *item);
+bool save_item_is_hopeless(const SaveItem *item);

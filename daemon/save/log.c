@@ -14,22 +14,22 @@
 
 static LogFields fields_of(const MirrorConfig *config, const SaveItem *item, const char *message_id) {
         return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source, .target = config->target, .path = item->path,
-                            .bytes = saveitem_bytes(item) };
+                            .bytes = save_item_bytes(item) };
 }
 
 /* True if there is a line left for one more of a wave, which may begin with it. */
 static bool count(size_t *n, uint64_t *begun_usec, uint64_t now_usec) {
         if (*n == 0)
                 *begun_usec = now_usec;
-        return (*n)++ < SAVELOG_LINES_MAX;
+        return (*n)++ < SAVE_LOG_LINES_MAX;
 }
 
 static void end_of_done(SaveLog *log) {
         LogFields fields = { .mirror = log->config->name, .count = log->n_done };
 
-        if (log->n_done > SAVELOG_LINES_MAX)
+        if (log->n_done > SAVE_LOG_LINES_MAX)
                 log_event(LOG_INFO, &fields, "Of mirror '%s' %zu more were saved or removed, which are not listed", log->config->name,
-                          log->n_done - SAVELOG_LINES_MAX);
+                          log->n_done - SAVE_LOG_LINES_MAX);
         log->n_done = 0;
 }
 
@@ -38,35 +38,35 @@ static void end_of_conflicts(SaveLog *log) {
                              .count = log->n_conflicts };
         char source[TEXT_PATH_MAX];
 
-        if (log->n_conflicts > SAVELOG_LINES_MAX)
-                log_event(LOG_WARNING, &fields, "Of mirror '%s' %zu more were changed on both sides, which are not listed: the other versions are in '%s/" SCAN_PRIVATE
-                          "/conflicts'", log->config->name, log->n_conflicts - SAVELOG_LINES_MAX, text_path(source, log->config->source));
+        if (log->n_conflicts > SAVE_LOG_LINES_MAX)
+                log_event(LOG_WARNING, &fields, "Of mirror '%s' %zu more were changed on both sides, which are not listed: the other versions are in '%s/" SCAN_PRIVATE_DIR
+                          "/conflicts'", log->config->name, log->n_conflicts - SAVE_LOG_LINES_MAX, text_path(source, log->config->source));
         log->n_conflicts = 0;
 }
 
 static void end_of_troubles(SaveLog *log) {
         LogFields fields = { .mirror = log->config->name, .count = log->n_troubles };
 
-        if (log->n_troubles > SAVELOG_LINES_MAX)
+        if (log->n_troubles > SAVE_LOG_LINES_MAX)
                 log_event(LOG_WARNING, &fields, "Of mirror '%s' %zu more could not be saved, which are not listed", log->config->name,
-                          log->n_troubles - SAVELOG_LINES_MAX);
+                          log->n_troubles - SAVE_LOG_LINES_MAX);
         log->n_troubles = 0;
 }
 
-void savelog_rest(SaveLog *log, uint64_t now_usec) {
+void save_log_remaining(SaveLog *log, uint64_t now_usec) {
         if (now_usec - log->done_usec >= WAVE_USEC) {
                 end_of_done(log);
                 end_of_conflicts(log);
         }
 }
 
-void savelog_end(SaveLog *log) {
+void save_log_end(SaveLog *log) {
         end_of_done(log);
         end_of_conflicts(log);
         end_of_troubles(log);
 }
 
-static void tell_removal(const MirrorConfig *config, const SaveItem *item, int priority) {
+static void explain_removal(const MirrorConfig *config, const SaveItem *item, int priority) {
         LogFields fields = fields_of(config, item, NULL);
         char path[TEXT_PATH_MAX], source[TEXT_PATH_MAX];
 
@@ -83,7 +83,7 @@ static bool concerns_directory(const SaveItem *item) {
         return item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY;
 }
 
-static void tell_conflict(const MirrorConfig *config, const SaveItem *item, bool by_name) {
+static void explain_conflict(const MirrorConfig *config, const SaveItem *item, bool by_name) {
         LogFields fields = fields_of(config, item, by_name ? MESSAGE_CONFLICT : NULL);
         char path[TEXT_PATH_MAX], kept[TEXT_PATH_MAX], source[TEXT_PATH_MAX];
 
@@ -93,13 +93,13 @@ static void tell_conflict(const MirrorConfig *config, const SaveItem *item, bool
                   item->save.kind == SAVE_BESIDE ? "from the disk" : "from the mirror", text_path(source, config->source), text_path(kept, item->save.kept));
 }
 
-static void tell_done(const MirrorConfig *config, const SaveItem *item, int priority) {
+static void explain_done(const MirrorConfig *config, const SaveItem *item, int priority) {
         LogFields fields = fields_of(config, item, NULL);
         char path[TEXT_PATH_MAX], origin[TEXT_PATH_MAX], bytes[TEXT_BYTES_MAX];
 
         (void) text_path(path, item->path);
         if (item->save.kind == SAVE_REMOVAL)
-                tell_removal(config, item, priority);
+                explain_removal(config, item, priority);
         else if (item->save.kind == SAVE_ATTRIBUTES)
                 log_event(priority, &fields, "Owner, mode or time of '%s' were carried to the disk", path);
         else if (item->origin.path)
@@ -110,17 +110,17 @@ static void tell_done(const MirrorConfig *config, const SaveItem *item, int prio
                 log_event(LOG_DEBUG, &fields, "Saved '%s'", path);
 }
 
-void savelog_done(SaveLog *log, const SaveItem *item, uint64_t now_usec) {
+void save_log_done(SaveLog *log, const SaveItem *item, uint64_t now_usec) {
         bool by_name = count(&log->n_done, &log->done_usec, now_usec);
 
         if (item->save.kept)
-                tell_conflict(log->config, item, log->n_conflicts++ < SAVELOG_LINES_MAX);
+                explain_conflict(log->config, item, log->n_conflicts++ < SAVE_LOG_LINES_MAX);
         else
-                tell_done(log->config, item, by_name ? LOG_INFO : LOG_DEBUG);
+                explain_done(log->config, item, by_name ? LOG_INFO : LOG_DEBUG);
 }
 
 /* Takes @text. */
-static void tell_once(SaveLog *log, SaveItem *item, int priority, LogFields fields, char *text, uint64_t now_usec) {
+static void explain_once(SaveLog *log, SaveItem *item, int priority, LogFields fields, char *text, uint64_t now_usec) {
         if (log->n_troubles > 0 && now_usec - log->trouble_usec >= WAVE_USEC)
                 end_of_troubles(log);
         if (text && !string_equal(text, item->problem)) {
@@ -217,18 +217,18 @@ static const char *reason_of(SaveOutcome outcome) {
         return "failed";
 }
 
-void savelog_trouble(SaveLog *log, SaveItem *item, uint64_t now_usec) {
-        LogFields fields = fields_of(log->config, item, saveitem_is_hopeless(item) ? MESSAGE_REFUSED : MESSAGE_UNSAVED);
+void save_log_failures(SaveLog *log, SaveItem *item, uint64_t now_usec) {
+        LogFields fields = fields_of(log->config, item, save_item_is_hopeless(item) ? MESSAGE_REFUSED : MESSAGE_UNSAVED);
         char *text = describe(log->config, item);
 
         fields.reason = reason_of(item->save.outcome);
         fields.error = item->save.outcome == SAVE_NO_ROOM ? ENOSPC : item->save.outcome == SAVE_FAILED ? item->save.error : 0;
         if (text || item->save.outcome == SAVE_BUSY)
-                tell_once(log, item, LOG_WARNING, fields, text, now_usec);
+                explain_once(log, item, LOG_WARNING, fields, text, now_usec);
 }
 
 /* A pointer whose content is still being fetched is nothing to be woken for. */
-void savelog_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool last, uint64_t now_usec) {
+void save_log_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool last, uint64_t now_usec) {
         LogFields fields = fields_of(log->config, item, item->broken ? MESSAGE_REFUSED : last ? MESSAGE_UNSAVED : NULL);
         char path[TEXT_PATH_MAX], named[TEXT_PATH_MAX], *text = NULL;
         int r;
@@ -240,5 +240,5 @@ void savelog_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool 
         else
                 r = asprintf(&text, "'%s' in the mirror is not saved%s: '%s', which it names, is neither on disk nor whole in the mirror", path,
                              last ? "" : " yet", text_path(named, missing ? missing : "?"));
-        tell_once(log, item, LOG_NOTICE, fields, r < 0 ? NULL : text, now_usec);
+        explain_once(log, item, LOG_NOTICE, fields, r < 0 ? NULL : text, now_usec);
 }

@@ -8,7 +8,7 @@
 #include "config/config.h"
 #include "save/item.h"
 
-enum { SAVELOG_LINES_MAX = 20 };
+enum { SAVE_LOG_LINES_MAX = 20 };
 
 typedef struct SaveLog {
         const MirrorConfig *config; /* borrowed */
@@ -17,14 +17,14 @@ typedef struct SaveLog {
 } SaveLog;
 
 /* It came to its end. What is not told by name is told to those who debug. */
-void savelog_done(SaveLog *log, const SaveItem *item, uint64_t now_usec);
+void save_log_done(SaveLog *log, const SaveItem *item, uint64_t now_usec);
 
 /* The last attempt failed, or it cannot be begun: keeps the sentence in .problem, and tells it if it is another one than before. */
-void savelog_trouble(SaveLog *log, SaveItem *item, uint64_t now_usec);
+void save_log_failures(SaveLog *log, SaveItem *item, uint64_t now_usec);
 /* It is broken, or @missing, which it names, is not there. */
-void savelog_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool last, uint64_t now_usec);
+void save_log_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool last, uint64_t now_usec);
 
 /* Nothing is left to do: if that wave has lasted for a while, it is over. */
-void savelog_rest(SaveLog *log, uint64_t now_usec);
+void save_log_remaining(SaveLog *log, uint64_t now_usec);
 /* The end of every wave: tells how many were not listed. */
-void savelog_end(SaveLog *log);
+void save_log_end(SaveLog *log);

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/strv.h"
 #include "base/text.h"
-#include "plan/select.h"
+#include "plan/unreferenced.h"
 #include "save/disk.h"
 
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 typedef struct SweepJob {
         Job job;
-        Sweep *sweep;
+        BlobPruner *pruner;
         int fd;
         Disk disk;
         LayoutKind layout;
@@ -30,146 +30,146 @@ typedef struct SweepJob {
         uint64_t bytes;
 } SweepJob;
 
-static void plan_run(Sweep *sweep, uint64_t usec);
+static void plan_run(BlobPruner *pruner, uint64_t usec);
 
-void sweep_done(Sweep *sweep) {
-        sweep->timer = sd_event_source_unref(sweep->timer);
-        sweep->condemned = manifest_free(sweep->condemned);
-        free(sweep->unsure);
-        sweep->unsure = NULL;
+void prune_blobs_done(BlobPruner *pruner) {
+        pruner->timer = sd_event_source_unref(pruner->timer);
+        pruner->condemned = manifest_free(pruner->condemned);
+        free(pruner->unsure);
+        pruner->unsure = NULL;
 }
 
-static void remove_unneeded(SweepJob *sweep, char *const *unneeded) {
+static void remove_unneeded(SweepJob *pruner, char *const *unneeded) {
         for (; *unneeded; unneeded++) {
-                const Entry *entry = manifest_find(sweep->condemned, *unneeded);
+                const Entry *entry = manifest_find(pruner->condemned, *unneeded);
 
-                if (!entry || disk_remove(&sweep->disk, entry->path, entry, sweep->trash) != 0)
+                if (!entry || disk_remove(&pruner->disk, entry->path, entry, pruner->trash) != 0)
                         continue; /* it is something else by now, or the next start sees to it */
-                sweep->n_removed++;
-                sweep->bytes += entry->size;
+                pruner->n_removed++;
+                pruner->bytes += entry->size;
         }
 }
 
-static void sweep_run(Job *job) {
-        SweepJob *sweep = (SweepJob *) job;
-        char **paths = calloc(sweep->condemned->n_entries + 1, sizeof(char *));
+static void prune_blobs_run(Job *job) {
+        SweepJob *pruner = (SweepJob *) job;
+        char **paths = calloc(pruner->condemned->n_entries + 1, sizeof(char *));
         _cleanup_(strv_freep) char **unneeded = NULL;
 
-        sweep->result = -ENOMEM;
-        for (size_t i = 0; paths && i < sweep->condemned->n_entries; i++)
-                paths[i] = sweep->condemned->entries[i].path;
+        pruner->result = -ENOMEM;
+        for (size_t i = 0; paths && i < pruner->condemned->n_entries; i++)
+                paths[i] = pruner->condemned->entries[i].path;
         if (paths)
-                sweep->result = choice_sweep(sweep->layout, sweep->fd, paths, &unneeded, &sweep->unsure);
-        if (sweep->result == 0 && unneeded)
-                remove_unneeded(sweep, unneeded);
+                pruner->result = unreferenced_find(pruner->layout, pruner->fd, paths, &unneeded, &pruner->unsure);
+        if (pruner->result == 0 && unneeded)
+                remove_unneeded(pruner, unneeded);
         free(paths);
 }
 
-static void tell(Sweep *sweep, SweepJob *job) {
-        LogFields fields = { .mirror = sweep->config->name };
+static void tell(BlobPruner *pruner, SweepJob *job) {
+        LogFields fields = { .mirror = pruner->config->name };
         char bytes[TEXT_BYTES_MAX], source[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
 
-        (void) text_path(source, sweep->config->source);
+        (void) text_path(source, pruner->config->source);
         if (job->n_removed > 0)
                 log_event(LOG_INFO, &fields, "%zu blobs (%s) that clients deleted and that nothing in '%s' names any more were %s", job->n_removed,
                           text_bytes(bytes, job->bytes), source, job->trash ? "moved to the trash" : "removed");
-        if (job->result != CHOICE_UNSURE || string_equal(job->unsure, sweep->unsure))
+        if (job->result != UNREFERENCED_UNSURE || string_equal(job->unsure, pruner->unsure))
                 return;
         log_event(LOG_NOTICE, &fields, "Blobs that clients deleted stay on the disk: '%s' in '%s' cannot be understood, so nobody knows what it names",
                   text_path(path, job->unsure ? job->unsure : "?"), source);
-        free(sweep->unsure);
-        sweep->unsure = TAKE_PTR(job->unsure);
+        free(pruner->unsure);
+        pruner->unsure = TAKE_PTR(job->unsure);
 }
 
-static void sweep_came_back(Job *job) {
+static void prune_blobs_came_back(Job *job) {
         SweepJob *done = (SweepJob *) job;
-        Sweep *sweep = done->sweep;
+        BlobPruner *pruner = done->pruner;
 
-        tell(sweep, done);
-        sweep->n_removed += done->n_removed;
-        sweep->running = false;
+        tell(pruner, done);
+        pruner->n_removed += done->n_removed;
+        pruner->running = false;
         if (done->result != 0)
-                plan_run(sweep, sweep->config->sweep_delay_usec);
+                plan_run(pruner, pruner->config->sweep_delay_usec);
         else
-                sweep->condemned = manifest_free(sweep->condemned);
+                pruner->condemned = manifest_free(pruner->condemned);
         (void) close_fd(done->fd);
         (void) manifest_free(done->condemned);
         free(done->unsure);
         free(done);
-        sweep->ended(sweep->userdata);
+        pruner->ended(pruner->userdata);
 }
 
-static int start(Sweep *sweep) {
+static int start(BlobPruner *pruner) {
         SweepJob *job = calloc(1, sizeof(*job));
         int r;
 
         if (!job)
                 return -ENOMEM;
         r = manifest_new(&job->condemned);
-        for (size_t i = 0; r == 0 && i < sweep->condemned->n_entries; i++)
-                r = manifest_put(job->condemned, &sweep->condemned->entries[i]);
-        job->fd = r == 0 ? fcntl(sweep->sourcefd, F_DUPFD_CLOEXEC, 0) : -1;
+        for (size_t i = 0; r == 0 && i < pruner->condemned->n_entries; i++)
+                r = manifest_put(job->condemned, &pruner->condemned->entries[i]);
+        job->fd = r == 0 ? fcntl(pruner->sourcefd, F_DUPFD_CLOEXEC, 0) : -1;
         if (job->fd < 0) {
                 (void) manifest_free(job->condemned);
                 free(job);
                 return r < 0 ? r : -errno;
         }
         manifest_sort(job->condemned);
-        disk_init(&job->disk, job->fd, sweep->config->name);
-        job->job = (Job){ .run = sweep_run, .done = sweep_came_back };
-        job->sweep = sweep;
-        job->layout = sweep->layout;
-        job->trash = sweep->config->deletes == DELETES_TRASH;
-        sweep->running = true;
-        pool_submit(sweep->pool, &job->job);
+        disk_init(&job->disk, job->fd, pruner->config->name);
+        job->job = (Job){ .run = prune_blobs_run, .done = prune_blobs_came_back };
+        job->pruner = pruner;
+        job->layout = pruner->layout;
+        job->trash = pruner->config->deletes == DELETES_TRASH;
+        pruner->running = true;
+        pool_submit(pruner->pool, &job->job);
         return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Sweep *sweep = userdata;
+        BlobPruner *pruner = userdata;
 
         (void) source;
         (void) usec;
-        if (sweep->running || !sweep->condemned)
+        if (pruner->running || !pruner->condemned)
                 return 0;
-        if (!sweep->may_run(sweep->userdata) || start(sweep) < 0)
-                plan_run(sweep, POSTPONED_USEC);
+        if (!pruner->may_run(pruner->userdata) || start(pruner) < 0)
+                plan_run(pruner, POSTPONED_USEC);
         return 0;
 }
 
-static void plan_run(Sweep *sweep, uint64_t usec) {
+static void plan_run(BlobPruner *pruner, uint64_t usec) {
         uint64_t now;
 
-        if (sd_event_now(sweep->event, CLOCK_MONOTONIC, &now) < 0)
+        if (sd_event_now(pruner->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
-        if (!sweep->timer) {
-                (void) sd_event_add_time(sweep->event, &sweep->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer, sweep);
+        if (!pruner->timer) {
+                (void) sd_event_add_time(pruner->event, &pruner->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer, pruner);
                 return;
         }
-        (void) sd_event_source_set_time(sweep->timer, now + usec);
-        (void) sd_event_source_set_enabled(sweep->timer, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_time(pruner->timer, now + usec);
+        (void) sd_event_source_set_enabled(pruner->timer, SD_EVENT_ONESHOT);
 }
 
-void sweep_update(Sweep *sweep, const Manifest *base, LayoutKind layout, int sourcefd) {
+void prune_blobs_update(BlobPruner *pruner, const Manifest *base, LayoutKind layout, int sourcefd) {
         Manifest *condemned = NULL;
         bool fresh = false;
 
-        sweep->layout = layout;
-        sweep->sourcefd = sourcefd;
+        pruner->layout = layout;
+        pruner->sourcefd = sourcefd;
         for (size_t i = 0; i < base->n_entries; i++) {
                 Entry entry = base->entries[i];
 
                 if ((entry.flags & (ENTRY_RECORD | ENTRY_CONDEMNED)) != (ENTRY_RECORD | ENTRY_CONDEMNED))
                         continue;
-                fresh = fresh || !sweep->condemned || !manifest_find(sweep->condemned, entry.path);
+                fresh = fresh || !pruner->condemned || !manifest_find(pruner->condemned, entry.path);
                 entry.ino = 0; /* it is the mirror's */
                 if ((!condemned && manifest_new(&condemned) < 0) || manifest_put(condemned, &entry) < 0)
                         break;
         }
         if (condemned)
                 manifest_sort(condemned);
-        sweep->condemned = manifest_free(sweep->condemned);
-        sweep->condemned = condemned;
-        if (fresh && !sweep->running)
-                plan_run(sweep, sweep->config->sweep_delay_usec);
+        pruner->condemned = manifest_free(pruner->condemned);
+        pruner->condemned = condemned;
+        if (fresh && !pruner->running)
+                plan_run(pruner, pruner->config->sweep_delay_usec);
 }

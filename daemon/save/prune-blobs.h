@@ -11,7 +11,7 @@
 
 #include <systemd/sd-event.h>
 
-typedef struct Sweep {
+typedef struct BlobPruner {
         sd_event *event;            /* borrowed */
         Pool *pool;                 /* borrowed */
         const MirrorConfig *config; /* borrowed; what the job reads is copied */
@@ -27,9 +27,9 @@ typedef struct Sweep {
         bool running;
         size_t n_removed;           /* blobs, in all */
         char *unsure;               /* the pointer that was told not to be understood */
-} Sweep;
+} BlobPruner;
 
-void sweep_done(Sweep *sweep);
+void prune_blobs_done(BlobPruner *pruner);
 
 /* Reads what is condemned from @base, and plans accordingly. Something new puts it off for all. */
-void sweep_update(Sweep *sweep, const Manifest *base, LayoutKind layout, int sourcefd);
+void prune_blobs_update(BlobPruner *pruner, const Manifest *base, LayoutKind layout, int sourcefd);

@@ -4,9 +4,9 @@
 
 #include "save/queue.h"
 
-void savequeue_done(SaveQueue *queue) {
+void save_queue_done(SaveQueue *queue) {
         for (size_t i = 0; i < queue->n; i++)
-                (void) saveitem_free(queue->items[i]);
+                (void) save_item_free(queue->items[i]);
         free(queue->items);
         free(queue->by_path);
         *queue = (SaveQueue){};
@@ -16,7 +16,7 @@ static int compare_path_key(const void *key, const void *item) {
         return strcmp(key, (*(SaveItem *const *) item)->path);
 }
 
-SaveItem *savequeue_find(const SaveQueue *queue, const char *path) {
+SaveItem *save_queue_find(const SaveQueue *queue, const char *path) {
         SaveItem **found = queue->n == 0 ? NULL : bsearch(path, queue->by_path, queue->n, sizeof(SaveItem *), compare_path_key);
 
         return found ? *found : NULL;
@@ -27,7 +27,7 @@ static int compare_paths(const void *a, const void *b) {
 }
 
 static int compare_order(const void *a, const void *b) {
-        return saveitem_compare(*(SaveItem *const *) a, *(SaveItem *const *) b);
+        return save_item_compare(*(SaveItem *const *) a, *(SaveItem *const *) b);
 }
 
 /* True if it stays: the queue has it anew, or a job has it. */
@@ -38,7 +38,7 @@ static bool stays(SaveItem *const *fresh, size_t n, const SaveItem *item, bool *
         return *ret_listed || item->state == ITEM_RUNNING;
 }
 
-int savequeue_replace(SaveQueue *queue, SaveItem **fresh, size_t n) {
+int save_queue_replace(SaveQueue *queue, SaveItem **fresh, size_t n) {
         SaveItem **items = calloc(n + queue->n + 1, sizeof(SaveItem *)), **by_path = calloc(n + queue->n + 1, sizeof(SaveItem *));
         size_t total = n;
 
@@ -53,7 +53,7 @@ int savequeue_replace(SaveQueue *queue, SaveItem **fresh, size_t n) {
                 bool listed;
 
                 if (!stays(fresh, n, queue->by_path[i], &listed))
-                        (void) saveitem_free(queue->by_path[i]);
+                        (void) save_item_free(queue->by_path[i]);
                 else if (!listed)
                         items[total++] = queue->by_path[i];
         }
@@ -81,7 +81,7 @@ static bool parent_is_pending(const SaveQueue *queue, const char *path) {
         if (!slash)
                 return false;
         *slash = '\0';
-        return is_pending(savequeue_find(queue, parent));
+        return is_pending(save_queue_find(queue, parent));
 }
 
 /* In a plain tree a set is content too. */
@@ -90,13 +90,13 @@ static bool saves_what_is_left(const SaveQueue *queue) {
 }
 
 static bool is_refused_for_good(const SaveItem *item) {
-        return item->state == ITEM_REFUSED && saveitem_is_hopeless(item);
+        return item->state == ITEM_REFUSED && save_item_is_hopeless(item);
 }
 
 /* What is refused is not on disk: it may be there in an older version, but that is not what is pointed to. */
 static bool names_something_unsaved(const SaveQueue *queue, const SaveItem *item) {
         for (size_t i = 0; i < item->references.n; i++) {
-                const SaveItem *other = savequeue_find(queue, item->references.items[i].path);
+                const SaveItem *other = save_queue_find(queue, item->references.items[i].path);
 
                 if (other && other != item && other->action != PLAN_DELETE && other->state != ITEM_DONE &&
                     !(saves_what_is_left(queue) && is_refused_for_good(other)))
@@ -137,13 +137,13 @@ static bool has_deletions_inside(const SaveQueue *queue, const char *directory) 
         return false;
 }
 
-bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
+bool save_queue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
         if (item->action == PLAN_DELETE)
                 return item->source.type == ENTRY_DIRECTORY && has_deletions_inside(queue, item->path);
         if (item->accepted) /* what it names may never come */
                 return parent_is_pending(queue, item->path);
         return parent_is_pending(queue, item->path) ||
-               (item->mirror.type == ENTRY_HARDLINK && is_pending(savequeue_find(queue, item->mirror.target))) ||
+               (item->mirror.type == ENTRY_HARDLINK && is_pending(save_queue_find(queue, item->mirror.target))) ||
                names_something_unsaved(queue, item);
 }
 
@@ -154,7 +154,7 @@ static const char *find_missing(const SaveQueue *queue, const SaveItem *item, un
         if (item->missing)
                 return item->missing;
         for (size_t i = 0; i < item->references.n; i++) {
-                const SaveItem *other = savequeue_find(queue, item->references.items[i].path);
+                const SaveItem *other = save_queue_find(queue, item->references.items[i].path);
 
                 if (!other || other == item || other->action == PLAN_DELETE || other->state == ITEM_DONE || other->state == ITEM_RUNNING)
                         continue;
@@ -164,27 +164,27 @@ static const char *find_missing(const SaveQueue *queue, const SaveItem *item, un
         return NULL;
 }
 
-const char *savequeue_missing(const SaveQueue *queue, const SaveItem *item) {
+const char *save_queue_missing(const SaveQueue *queue, const SaveItem *item) {
         return find_missing(queue, item, STEPS_MAX);
 }
 
-bool savequeue_is_incomplete(const SaveQueue *queue, const SaveItem *item) {
-        return !saves_what_is_left(queue) && !item->accepted && (item->broken || savequeue_missing(queue, item));
+bool save_queue_is_incomplete(const SaveQueue *queue, const SaveItem *item) {
+        return !saves_what_is_left(queue) && !item->accepted && (item->broken || save_queue_missing(queue, item));
 }
 
-bool savequeue_is_over(const SaveQueue *queue, uint64_t now_usec) {
+bool save_queue_is_over(const SaveQueue *queue, uint64_t now_usec) {
         for (size_t i = 0; i < queue->n; i++) {
                 const SaveItem *item = queue->items[i];
 
-                if (item->state == ITEM_DONE || item->state == ITEM_REFUSED || savequeue_is_incomplete(queue, item))
+                if (item->state == ITEM_DONE || item->state == ITEM_REFUSED || save_queue_is_incomplete(queue, item))
                         continue;
-                if (item->state != ITEM_WAITING || item->attempts > 0 || item->due_usec > now_usec || !savequeue_has_to_wait(queue, item))
+                if (item->state != ITEM_WAITING || item->attempts > 0 || item->due_usec > now_usec || !save_queue_has_to_wait(queue, item))
                         return false;
         }
         return true;
 }
 
-uint64_t savequeue_next_usec(const SaveQueue *queue, uint64_t now_usec) {
+uint64_t save_queue_next_usec(const SaveQueue *queue, uint64_t now_usec) {
         uint64_t next = UINT64_MAX;
 
         for (size_t i = 0; i < queue->n; i++)
@@ -193,21 +193,21 @@ uint64_t savequeue_next_usec(const SaveQueue *queue, uint64_t now_usec) {
         return next;
 }
 
-bool savequeue_is_refused(const SaveQueue *queue, const SaveItem *item) {
-        return is_refused_for_good(item) || savequeue_is_incomplete(queue, item);
+bool save_queue_is_refused(const SaveQueue *queue, const SaveItem *item) {
+        return is_refused_for_good(item) || save_queue_is_incomplete(queue, item);
 }
 
-bool savequeue_can_accept(const SaveQueue *queue, const char *path) {
-        const SaveItem *item = savequeue_find(queue, path);
+bool save_queue_can_accept(const SaveQueue *queue, const char *path) {
+        const SaveItem *item = save_queue_find(queue, path);
 
-        return item && item->action != PLAN_DELETE && !item->accepted && savequeue_is_refused(queue, item) &&
+        return item && item->action != PLAN_DELETE && !item->accepted && save_queue_is_refused(queue, item) &&
                (item->state != ITEM_REFUSED || item->save.outcome == SAVE_BAD);
 }
 
-bool savequeue_accept(SaveQueue *queue, const char *path, uint64_t now_usec) {
-        SaveItem *item = savequeue_find(queue, path);
+bool save_queue_accept(SaveQueue *queue, const char *path, uint64_t now_usec) {
+        SaveItem *item = save_queue_find(queue, path);
 
-        if (!savequeue_can_accept(queue, path))
+        if (!save_queue_can_accept(queue, path))
                 return false;
         item->accepted = true;
         item->state = ITEM_WAITING;
@@ -218,7 +218,7 @@ bool savequeue_accept(SaveQueue *queue, const char *path, uint64_t now_usec) {
         return true;
 }
 
-void savequeue_make_haste(SaveQueue *queue, uint64_t now_usec) {
+void save_queue_hurry(SaveQueue *queue, uint64_t now_usec) {
         for (size_t i = 0; i < queue->n; i++) {
                 SaveItem *item = queue->items[i];
 
@@ -227,19 +227,19 @@ void savequeue_make_haste(SaveQueue *queue, uint64_t now_usec) {
         }
 }
 
-int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused) {
+int save_queue_collect_refused(const SaveQueue *queue, Manifest *refused) {
         int r = 0;
 
         for (size_t i = 0; i < queue->n && r == 0; i++) {
                 const SaveItem *item = queue->items[i];
 
-                if (item->action == PLAN_SAVE && (item->state == ITEM_WAITING || item->state == ITEM_REFUSED) && savequeue_is_refused(queue, item))
+                if (item->action == PLAN_SAVE && (item->state == ITEM_WAITING || item->state == ITEM_REFUSED) && save_queue_is_refused(queue, item))
                         r = manifest_put(refused, &item->mirror);
         }
         return r;
 }
 
-SaveQueueStatus savequeue_status(const SaveQueue *queue) {
+SaveQueueStatus save_queue_status(const SaveQueue *queue) {
         SaveQueueStatus status = { .since_usec = UINT64_MAX };
         const char *refused = NULL;
 
@@ -251,12 +251,12 @@ SaveQueueStatus savequeue_status(const SaveQueue *queue) {
                         continue;
                 if (item->action == PLAN_DELETE)
                         status.n_deletions++;
-                else if (savequeue_is_refused(queue, item)) {
+                else if (save_queue_is_refused(queue, item)) {
                         status.n_refused++;
                         refused = item->problem ? item->problem : refused;
                 } else {
                         status.n_unsaved++;
-                        status.bytes += saveitem_bytes(item);
+                        status.bytes += save_item_bytes(item);
                         status.since_usec = MIN(status.since_usec, item->since_usec);
                         if (item->attempts == 0) /* what was told of it, if anything, is not true any more: it can be saved now */
                                 continue;

@@ -14,44 +14,44 @@ typedef struct SaveQueue {
         bool last;          /* the mirror is about to go: in a plain tree what is broken or lacks something is saved all the same, for it is content too */
 } SaveQueue;
 
-void savequeue_done(SaveQueue *queue);
+void save_queue_done(SaveQueue *queue);
 
 /* NULL if it is not there. One that is ITEM_DONE is there until the next replacement. */
-SaveItem *savequeue_find(const SaveQueue *queue, const char *path);
+SaveItem *save_queue_find(const SaveQueue *queue, const char *path);
 
 /* From now on it has @fresh, which are in path order and may be items that it has already. The others are freed, but for those that a job has. On -ENOMEM nothing
  * has changed. */
-int savequeue_replace(SaveQueue *queue, SaveItem **fresh, size_t n);
+int save_queue_replace(SaveQueue *queue, SaveItem **fresh, size_t n);
 
 /* True while something else has to be on disk before: the directory it is in, the first name of a hard link, what it points to; or has to be gone from there: what was in a
  * directory that was deleted. */
-bool savequeue_has_to_wait(const SaveQueue *queue, const SaveItem *item);
+bool save_queue_has_to_wait(const SaveQueue *queue, const SaveItem *item);
 
 /* What of that which it names is not there, or will never be on disk because its bytes are wrong; NULL if nothing. */
-const char *savequeue_missing(const SaveQueue *queue, const SaveItem *item);
+const char *save_queue_missing(const SaveQueue *queue, const SaveItem *item);
 
 /* True if it is broken, or something that it names is missing. At the end of a plain mirror this does not count. */
-bool savequeue_is_incomplete(const SaveQueue *queue, const SaveItem *item);
+bool save_queue_is_incomplete(const SaveQueue *queue, const SaveItem *item);
 
 /* It is never saved as it is: its bytes are wrong, or it is incomplete. */
-bool savequeue_is_refused(const SaveQueue *queue, const SaveItem *item);
+bool save_queue_is_refused(const SaveQueue *queue, const SaveItem *item);
 
 /* Nothing is left that will come to an end by itself. */
-bool savequeue_is_over(const SaveQueue *queue, uint64_t now_usec);
+bool save_queue_is_over(const SaveQueue *queue, uint64_t now_usec);
 
 /* When the next one is due, after now; UINT64_MAX if none is. */
-uint64_t savequeue_next_usec(const SaveQueue *queue, uint64_t now_usec);
+uint64_t save_queue_next_usec(const SaveQueue *queue, uint64_t now_usec);
 
 /* Adds what is in the mirror and never to be saved, because it is not what it has to be. */
-int savequeue_collect_refused(const SaveQueue *queue, Manifest *refused);
+int save_queue_collect_refused(const SaveQueue *queue, Manifest *refused);
 
 /* A file of the mirror that is never to be saved as it is, because its bytes or what it names is wrong, may be saved all the same, as it is now, if an operator says so. False if there is no such
  * thing at @path. Takes effect when the queue is gone through the next time. */
-bool savequeue_can_accept(const SaveQueue *queue, const char *path);
-bool savequeue_accept(SaveQueue *queue, const char *path, uint64_t now_usec);
+bool save_queue_can_accept(const SaveQueue *queue, const char *path);
+bool save_queue_accept(SaveQueue *queue, const char *path, uint64_t now_usec);
 
 /* Nothing but deletions waits to hold still any longer, and what has failed is tried again. Likewise. */
-void savequeue_make_haste(SaveQueue *queue, uint64_t now_usec);
+void save_queue_hurry(SaveQueue *queue, uint64_t now_usec);
 
 typedef struct SaveQueueStatus {
         size_t n_unsaved;        /* files, directories and links, refused ones left out */
@@ -60,4 +60,4 @@ typedef struct SaveQueueStatus {
         uint64_t since_usec;     /* when the oldest of these was first seen as it is; monotonic; UINT64_MAX: there is none */
         const char *problem;     /* the sentence about one that fails, else about one that is refused; NULL */
 } SaveQueueStatus;
-SaveQueueStatus savequeue_status(const SaveQueue *queue);
+SaveQueueStatus save_queue_status(const SaveQueue *queue);

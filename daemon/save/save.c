@@ -20,7 +20,7 @@ typedef struct Work {
         Disk *disk;                /* of the options */
         atomic_uint_fast64_t none; /* progress that nobody wants to know */
         atomic_uint_fast64_t *progress;
-        Original original;         /* of files; .fd is -1 */
+        Candidate candidate;         /* of files; .fd is -1 */
         int fd;                    /* of the temporary of a file, -1 */
         char name[DISK_NAME_MAX];  /* of the temporary; empty: there is none */
         Digest digest;
@@ -53,7 +53,7 @@ static int check_parent(const Work *work) {
 }
 
 /* On a filesystem that folds case the plan sees nothing at a name that is taken. */
-static int tell_occupied(Work *work) {
+static int explain_occupied(Work *work) {
         Save *save = work->save;
         _cleanup_(close_fdp) int parent = -1;
         const char *name;
@@ -75,7 +75,7 @@ static int check_place(Work *work) {
         if (r != 0)
                 return r;
         r = disk_look(work->disk, work->save->mirror->path, work->save->expected);
-        return r == DISK_OCCUPIED ? tell_occupied(work) : r;
+        return r == DISK_OCCUPIED ? explain_occupied(work) : r;
 }
 
 /* A directory is not exchanged for something else, nor the other way round: what was seen there goes first. */
@@ -109,7 +109,7 @@ static int place(Work *work) {
                         expected = NULL;
                 r = disk_place(work->disk, work->name, save->mirror->path, expected, save->keep, &save->kept);
                 if (r == DISK_OCCUPIED)
-                        return tell_occupied(work);
+                        return explain_occupied(work);
                 if (r < 0 && check_parent(work) == SAVE_CHANGED)
                         return SAVE_CHANGED;
         }
@@ -162,14 +162,14 @@ static int set_results_by_path(Work *work) {
 
 static int open_original(Work *work) {
         work->save->what = "open it in the mirror";
-        return original_open(&work->original, work->options->mirrorfd, work->save->mirror);
+        return candidate_open(&work->candidate, work->options->mirrorfd, work->save->mirror);
 }
 
 static int check_original(Work *work) {
-        int r = original_check(&work->original);
+        int r = candidate_check(&work->candidate);
 
         work->save->what = "look at it in the mirror";
-        work->save->gone = work->original.st.st_nlink == 0;
+        work->save->gone = work->candidate.st.st_nlink == 0;
         return r;
 }
 
@@ -180,7 +180,7 @@ static int check_structure(Work *work) {
         if (save->anyway || save->claim.kind != CLAIM_NONE)
                 return 0;
         save->what = "read its header";
-        r = structure_check(work->original.fd, save->mirror->path, save->mirror->size, &save->text);
+        r = structure_check(work->candidate.fd, save->mirror->path, save->mirror->size, &save->text);
         if (r != STRUCTURE_BAD)
                 return r;
         r = check_original(work); /* of what changes under our eyes nothing is said */
@@ -193,7 +193,7 @@ static int copy_file(Work *work) {
                                     .cancel = work->options->cancel, .progress = work->progress };
         TransferResult result = { .fd = -1 };
         struct stat disk;
-        int r = transfer_file(&work->original, &options, &result, &save->bytes, &save->text, &save->what);
+        int r = transfer_file(&work->candidate, &options, &result, &save->bytes, &save->text, &save->what);
 
         if (r != 0)
                 return r;
@@ -229,11 +229,11 @@ static int carry_attributes(Work *work) {
 
 /* Whether the mirror's file has these bytes: SAVE_CHANGED if not. */
 static int check_bytes(Work *work, const Digest *agreed) {
-        VerifyOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
         int r;
 
         work->save->what = "read it";
-        r = verify_open_digest(work->original.fd, &options, &work->digest);
+        r = file_digest_of(work->candidate.fd, &options, &work->digest);
         if (r == -ECANCELED)
                 return SAVE_CANCELLED;
         if (r == 0 || r == -ESTALE)
@@ -243,12 +243,12 @@ static int check_bytes(Work *work, const Digest *agreed) {
 
 /* Of a name that was linked on disk no digest may be on record: there the disk's own bytes count. */
 static int check_bytes_on_disk(Work *work) {
-        VerifyOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
         Digest disk;
         int r;
 
         work->save->what = "read it on the disk";
-        r = verify_digest(work->disk->rootfd, work->save->expected->path, &options, &disk);
+        r = file_digest_at(work->disk->rootfd, work->save->expected->path, &options, &disk);
         if (r < 0)
                 return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || is_gone_astray(r) ? SAVE_CHANGED : r;
         return check_bytes(work, &disk);
@@ -316,7 +316,7 @@ static int check_mirror(Work *work) {
                 return S_ISDIR(st.st_mode) ? 0 : SAVE_CHANGED;
         if (m->type == ENTRY_SYMLINK)
                 return S_ISLNK(st.st_mode) && st.st_ino == m->ino && fs_nsec(&st.st_ctim) == m->ctime_nsec ? 0 : SAVE_CHANGED;
-        return original_is(&st, m) ? 0 : SAVE_CHANGED;
+        return candidate_is_same(&st, m) ? 0 : SAVE_CHANGED;
 }
 
 /* A hard link on disk to @from, which must be @expected there. */
@@ -377,7 +377,7 @@ static int save_directory(Work *work) {
                 if (r == 0)
                         r = disk_make_directory(work->disk, save->mirror);
                 if (r == DISK_OCCUPIED)
-                        return tell_occupied(work);
+                        return explain_occupied(work);
         }
         return r != 0 ? r : set_results_by_path(work);
 }
@@ -447,7 +447,7 @@ static int run(Work *work) {
 }
 
 void save_run(Save *save, const SaveOptions *options) {
-        Work work = { .save = save, .options = options, .disk = options->disk, .progress = options->progress, .original.fd = -1, .fd = -1 };
+        Work work = { .save = save, .options = options, .disk = options->disk, .progress = options->progress, .candidate.fd = -1, .fd = -1 };
         int r;
 
         assert(save->kind == SAVE_REMOVAL ? save->expected != NULL : save->mirror != NULL);
@@ -458,7 +458,7 @@ void save_run(Save *save, const SaveOptions *options) {
                 work.progress = &work.none;
         r = options->cancel && atomic_load(options->cancel) ? SAVE_CANCELLED : run(&work);
         drop(&work);
-        original_done(&work.original);
+        candidate_done(&work.candidate);
         save->outcome = r >= 0 ? (SaveOutcome) r : r == -ENOSPC || r == -EDQUOT ? SAVE_NO_ROOM : SAVE_FAILED;
         save->error = r < 0 ? -r : 0;
 }

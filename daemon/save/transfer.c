@@ -15,7 +15,7 @@ enum { PIECE = 1024 * 1024, WINDOW = 16 * 1024 * 1024 };
 
 typedef struct Transfer {
         const TransferOptions *options;
-        Original *original;
+        Candidate *candidate;
         int fromfd, tofd;    /* of the original, of the temporary */
         char name[DISK_NAME_MAX];
         DigestStream *digest;
@@ -151,7 +151,7 @@ static int copy_all(Transfer *transfer, uint64_t size) {
 
 /* Copies and digests; what is written is not yet synced. */
 static int copy_file(Transfer *transfer, Digest *ret, Claim *ret_claim) {
-        uint64_t size = transfer->original->seen->size;
+        uint64_t size = transfer->candidate->seen->size;
         _cleanup_(digest_stream_freep) DigestStream *digest = NULL;
         _cleanup_(claim_stream_freep) ClaimStream *claim = NULL;
         _cleanup_(freep) uint8_t *buffer = malloc(PIECE);
@@ -176,7 +176,7 @@ static int copy_file(Transfer *transfer, Digest *ret, Claim *ret_claim) {
 }
 
 static int set_attributes(Transfer *transfer) {
-        const Entry *seen = transfer->original->seen;
+        const Entry *seen = transfer->candidate->seen;
         bool own = transfer->options->own_owner, lost = false;
         int r = attributes_copy_xattrs(transfer->fromfd, transfer->tofd, &lost); /* the bytes are good without them */
 
@@ -186,12 +186,12 @@ static int set_attributes(Transfer *transfer) {
 
 /* From the disk itself: what is in the page cache was never in danger. */
 static int read_back(Transfer *transfer, Digest *ret) {
-        VerifyOptions options = { .cancel = transfer->options->cancel, .progress = transfer->options->progress };
+        FileDigestOptions options = { .cancel = transfer->options->cancel, .progress = transfer->options->progress };
         int r;
 
         transfer->what = "read it back from the disk";
         pagecache_drop(transfer->tofd, 0, 0);
-        r = verify_open_digest(transfer->tofd, &options, ret);
+        r = file_digest_of(transfer->tofd, &options, ret);
         pagecache_drop(transfer->tofd, 0, 0);
         return r == -ECANCELED ? SAVE_CANCELLED : r;
 }
@@ -215,14 +215,14 @@ static int fill(Transfer *transfer, Digest *ret, char **reterr_text) {
         int r;
 
         transfer->what = "reserve room on the disk";
-        r = reserve(transfer->fromfd, transfer->tofd, transfer->original->seen->size);
+        r = reserve(transfer->fromfd, transfer->tofd, transfer->candidate->seen->size);
         if (r == 0)
                 r = copy_file(transfer, ret, &claim);
         if (r != 0)
                 return r;
         /* before anything is said about bytes that changed while they were read */
         transfer->what = "look at it in the mirror";
-        r = original_check(transfer->original);
+        r = candidate_check(transfer->candidate);
         if (r == 0)
                 r = check_claim(transfer, &claim, reterr_text);
         if (r == 0)
@@ -252,12 +252,12 @@ static int try_once(Transfer *transfer, Digest *ret, char **reterr_text) {
         return r;
 }
 
-int transfer_file(Original *original, const TransferOptions *options, TransferResult *ret, uint64_t *bytes, char **reterr_text,
+int transfer_file(Candidate *candidate, const TransferOptions *options, TransferResult *ret, uint64_t *bytes, char **reterr_text,
                   const char **reterr_what) {
         int r = SAVE_GARBLED;
 
         for (unsigned attempt = 0; r == SAVE_GARBLED && attempt < 2; attempt++) {
-                Transfer transfer = { .options = options, .original = original, .fromfd = original->fd, .tofd = -1 };
+                Transfer transfer = { .options = options, .candidate = candidate, .fromfd = candidate->fd, .tofd = -1 };
                 Digest digest;
 
                 r = try_once(&transfer, &digest, reterr_text);

@@ -14,16 +14,16 @@
 
 typedef struct TrashJob {
         Job job;
-        Trash *trash;
+        TrashExpiry *trash;
         int fd;
         Disk disk;
         uint64_t keep_usec;
         bool again;
 } TrashJob;
 
-static void plan_run(Trash *trash);
+static void plan_run(TrashExpiry *trash);
 
-void trash_done(Trash *trash) {
+void trash_expiry_done(TrashExpiry *trash) {
         trash->timer = sd_event_source_unref(trash->timer);
 }
 
@@ -36,7 +36,7 @@ static void trash_run(Job *job) {
 
 static void trash_came_back(Job *job) {
         TrashJob *done = (TrashJob *) job;
-        Trash *trash = done->trash;
+        TrashExpiry *trash = done->trash;
 
         trash->running = false;
         trash->n_runs++;
@@ -47,7 +47,7 @@ static void trash_came_back(Job *job) {
         trash->ended(trash->userdata);
 }
 
-static int start(Trash *trash) {
+static int start(TrashExpiry *trash) {
         TrashJob *job = calloc(1, sizeof(*job));
 
         if (!job)
@@ -67,7 +67,7 @@ static int start(Trash *trash) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Trash *trash = userdata;
+        TrashExpiry *trash = userdata;
 
         (void) source;
         (void) usec;
@@ -76,7 +76,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void plan_run(Trash *trash) {
+static void plan_run(TrashExpiry *trash) {
         uint64_t now, pause = MIN(MAX(trash->config->trash_keep_usec, OFTEN_USEC), SELDOM_USEC);
 
         if (sd_event_now(trash->event, CLOCK_MONOTONIC, &now) < 0)
@@ -89,7 +89,7 @@ static void plan_run(Trash *trash) {
         (void) sd_event_source_set_enabled(trash->timer, SD_EVENT_ONESHOT);
 }
 
-void trash_update(Trash *trash) {
+void trash_expiry_update(TrashExpiry *trash) {
         int enabled = SD_EVENT_OFF;
 
         if (trash->running || trash->config->trash_keep_usec == UINT64_MAX)

@@ -10,7 +10,7 @@
 
 #include <systemd/sd-event.h>
 
-typedef struct Trash {
+typedef struct TrashExpiry {
         sd_event *event;            /* borrowed */
         Pool *pool;                 /* borrowed */
         const MirrorConfig *config; /* borrowed; what the job reads is copied */
@@ -21,9 +21,9 @@ typedef struct Trash {
         sd_event_source *timer;
         bool running;
         uint64_t n_runs;            /* that came to their end */
-} Trash;
+} TrashExpiry;
 
-void trash_done(Trash *trash);
+void trash_expiry_done(TrashExpiry *trash);
 
 /* Something may have been put there: plans the next emptying, if none is planned. After that it goes on by itself until the trash is empty. */
-void trash_update(Trash *trash);
+void trash_expiry_update(TrashExpiry *trash);

@@ -39,7 +39,7 @@ void writeback_init(Writeback *wb) {
 }
 
 void writeback_done(Writeback *wb) {
-        savequeue_done(&wb->queue);
+        save_queue_done(&wb->queue);
         wb->changes = manifest_free(wb->changes);
         wb->yielded = manifest_free(wb->yielded);
         wb->suspects = manifest_free(wb->suspects);
@@ -82,7 +82,7 @@ static void set_io_class(bool idle) {
 
 /* The trash is not to go for what would not fit without it either. */
 static bool trash_is_in_the_way(const SaveItem *item) {
-        uint64_t bytes = saveitem_bytes(item);
+        uint64_t bytes = save_item_bytes(item);
         struct stat st;
 
         if (item->save.outcome != SAVE_NO_ROOM)
@@ -134,7 +134,7 @@ static void agreed(Writeback *wb, SaveItem *item) {
         /* it was deleted or replaced while it was saved; if a look has seen that already, it knew nothing of it */
         if (item->save.gone && wb->armed) {
                 deletions_note_path(wb->deletions, item->path);
-                wb->look(wb->userdata);
+                wb->survey(wb->userdata);
         }
 }
 
@@ -154,7 +154,7 @@ static void count(Writeback *wb, const SaveItem *item) {
         wb->n_deletions += item->action == PLAN_DELETE;
         if (item->save.kind != SAVE_REMOVAL && item->save.kind != SAVE_ATTRIBUTES && item->mirror.type == ENTRY_FILE) {
                 wb->n_saves++;
-                wb->saved_bytes += saveitem_bytes(item);
+                wb->saved_bytes += save_item_bytes(item);
         }
 }
 
@@ -167,7 +167,7 @@ static void came_back(Writeback *wb, SaveItem *item) {
         switch (outcome) {
         case SAVE_DONE:
                 wb->n_saved++;
-                savelog_done(&wb->log, item, now_usec(wb));
+                save_log_done(&wb->log, item, now_usec(wb));
                 note_conflict(wb, item);
                 if (item->save.kind != SAVE_BESIDE) {
                         agreed(wb, item);
@@ -177,14 +177,14 @@ static void came_back(Writeback *wb, SaveItem *item) {
                 (void) manifest_put(wb->yielded, &item->mirror);
                 manifest_sort(wb->yielded);
                 item->state = ITEM_DONE;
-                wb->look(wb->userdata);
+                wb->survey(wb->userdata);
                 return;
         case SAVE_CHANGED:
                 if (item->action == PLAN_SAVEATTR) {
                         (void) manifest_put(wb->suspects, &item->mirror);
                         manifest_sort(wb->suspects);
                 }
-                wb->look(wb->userdata);
+                wb->survey(wb->userdata);
                 break;
         case SAVE_OCCUPIED:
                 /* a directory in which the disk has more than the mirror had */
@@ -192,10 +192,10 @@ static void came_back(Writeback *wb, SaveItem *item) {
                         agreed(wb, item);
                         return;
                 }
-                wb->look(wb->userdata);
+                wb->survey(wb->userdata);
                 break;
         case SAVE_GONE:
-                wb->look(wb->userdata); /* which drops it, or has it with what is there now */
+                wb->survey(wb->userdata); /* which drops it, or has it with what is there now */
                 break;
         case SAVE_BAD:
         case SAVE_LEADS_OUT:
@@ -212,7 +212,7 @@ static void came_back(Writeback *wb, SaveItem *item) {
         item->due_usec = now_usec(wb) + pause_usec(wb, item);
         if (wb->queue.last && item->attempts >= (outcome == SAVE_BUSY ? (unsigned) LAST_BUSY_ATTEMPTS : LAST_ATTEMPTS))
                 item->state = ITEM_REFUSED;
-        savelog_trouble(&wb->log, item, now_usec(wb));
+        save_log_failures(&wb->log, item, now_usec(wb));
 }
 
 static void save_item_done(Job *job) {
@@ -220,7 +220,7 @@ static void save_item_done(Job *job) {
         Writeback *wb = item->userdata;
 
         wb->n_running--;
-        wb->n_large -= saveitem_bytes(item) >= LARGE_BYTES;
+        wb->n_large -= save_item_bytes(item) >= LARGE_BYTES;
         wb->again = true;
         came_back(wb, item);
         start(wb);
@@ -232,11 +232,11 @@ static void run(Writeback *wb, SaveItem *item) {
                                        .own_owner = geteuid() != 0 };
         item->idle_io = wb->polite && !wb->queue.last;
         item->userdata = wb;
-        saveitem_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.last);
+        save_item_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.last);
         item->job = (Job){ .run = save_item_run, .done = save_item_done };
         item->state = ITEM_RUNNING;
         wb->n_running++;
-        wb->n_large += saveitem_bytes(item) >= LARGE_BYTES;
+        wb->n_large += save_item_bytes(item) >= LARGE_BYTES;
         pool_submit(wb->pool, &item->job);
 }
 
@@ -268,7 +268,7 @@ static void set_timer(Writeback *wb, uint64_t usec) {
 static bool has_room(const Writeback *wb, const SaveItem *item) {
         unsigned workers = pool_workers(wb->pool);
 
-        return wb->n_running < workers && (saveitem_bytes(item) < LARGE_BYTES || wb->n_large + 1 < workers || workers == 1);
+        return wb->n_running < workers && (save_item_bytes(item) < LARGE_BYTES || wb->n_large + 1 < workers || workers == 1);
 }
 
 static void start(Writeback *wb) {
@@ -280,9 +280,9 @@ static void start(Writeback *wb) {
 
                         if (item->state != ITEM_WAITING || (item->due_usec > now && !(wb->queue.last && item->attempts == 0 && item->action != PLAN_DELETE)))
                                 continue;
-                        if (savequeue_is_incomplete(&wb->queue, item))
-                                savelog_incomplete(&wb->log, item, savequeue_missing(&wb->queue, item), wb->queue.last, now);
-                        else if ((item->action == PLAN_DELETE && !wb->sure) || savequeue_has_to_wait(&wb->queue, item) || !has_room(wb, item))
+                        if (save_queue_is_incomplete(&wb->queue, item))
+                                save_log_incomplete(&wb->log, item, save_queue_missing(&wb->queue, item), wb->queue.last, now);
+                        else if ((item->action == PLAN_DELETE && !wb->sure) || save_queue_has_to_wait(&wb->queue, item) || !has_room(wb, item))
                                 wb->waits = true;
                         else
                                 run(wb, item);
@@ -293,7 +293,7 @@ static void start(Writeback *wb) {
                 wb->waits = wb->again = false;
         }
         if (wb->cursor == wb->queue.n)
-                set_timer(wb, savequeue_next_usec(&wb->queue, now));
+                set_timer(wb, save_queue_next_usec(&wb->queue, now));
 }
 
 /* From the first again. */
@@ -341,23 +341,23 @@ static int collect_wanted(const Plan *plan, PlanItem ***ret, size_t *ret_n) {
 }
 
 /* The same as before keeps its age and what is known of it; what is with a job is left alone until that comes back. */
-static int make_item(Writeback *wb, const PlanItem *wanted, const Moves *moves, SaveItem **ret) {
-        SaveItem *before = savequeue_find(&wb->queue, plan_item_path(wanted));
-        const PlanItem *origin = wanted->action == PLAN_SAVE ? moves_origin(moves, plan_item_path(wanted)) : NULL;
-        _cleanup_(saveitem_freep) SaveItem *item = NULL;
+static int make_item(Writeback *wb, const PlanItem *wanted, const Renames *renames, SaveItem **ret) {
+        SaveItem *before = save_queue_find(&wb->queue, plan_item_path(wanted));
+        const PlanItem *origin = wanted->action == PLAN_SAVE ? renames_origin(renames, plan_item_path(wanted)) : NULL;
+        _cleanup_(save_item_freep) SaveItem *item = NULL;
         int r;
 
-        if (before && (before->state == ITEM_RUNNING || (before->state != ITEM_DONE && saveitem_is_same(before, wanted) &&
-                                                                saveitem_has_origin(before, origin ? origin->source : NULL)))) {
+        if (before && (before->state == ITEM_RUNNING || (before->state != ITEM_DONE && save_item_is_same(before, wanted) &&
+                                                                save_item_has_origin(before, origin ? origin->source : NULL)))) {
                 /* whoever had it open may have closed it: that is what brings a look */
                 if (before->state == ITEM_WAITING && before->attempts > 0 && before->save.outcome == SAVE_BUSY)
                         before->due_usec = now_usec(wb);
                 *ret = before;
                 return 0;
         }
-        r = saveitem_new(&item, wanted);
+        r = save_item_new(&item, wanted);
         if (r == 0 && origin)
-                r = entry_copy(origin->source, &item->origin);
+                r = manifest_entry_copy(origin->source, &item->origin);
         if (r < 0)
                 return r;
         if (origin && origin->base && origin->base->flags & ENTRY_HAS_DIGEST) { /* it goes with the bytes */
@@ -369,32 +369,32 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Moves *moves, 
         item->role = layout_role(wb->queue.layout, item->path);
         item->since_usec = now_usec(wb);
         item->due_usec = wanted->action == PLAN_DELETE ? deletions_due(wb->deletions, item->path)
-                                                       : item->since_usec + saveitem_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
+                                                       : item->since_usec + save_item_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
         *ret = TAKE_PTR(item);
         return 0;
 }
 
 static int compare_pointer_key(const void *key, const void *pointer) {
-        return strcmp(key, ((const LookPointer *) pointer)->mirror->path);
+        return strcmp(key, ((const SurveyPointer *) pointer)->mirror->path);
 }
 
 /* A pointer need not hold still, but for one that is broken: its client may just have begun to write it. */
-static void take_pointer(const Writeback *wb, SaveItem *item, const Look *look) {
+static void take_pointer(const Writeback *wb, SaveItem *item, const Survey *survey) {
         bool was_broken = item->broken;
-        LookPointer *pointer;
+        SurveyPointer *pointer;
 
-        if (item->state == ITEM_RUNNING || look->n_pointers == 0)
+        if (item->state == ITEM_RUNNING || survey->n_pointers == 0)
                 return;
-        pointer = bsearch(item->path, look->pointers, look->n_pointers, sizeof(LookPointer), compare_pointer_key);
+        pointer = bsearch(item->path, survey->pointers, survey->n_pointers, sizeof(SurveyPointer), compare_pointer_key);
         if (pointer)
-                saveitem_take_pointer(item, pointer);
+                save_item_take_pointer(item, pointer);
         if (item->broken && !item->accepted)
                 item->due_usec = MAX(item->due_usec, item->since_usec + wb->config->settle_usec);
         else if (was_broken && item->state == ITEM_WAITING)
-                item->due_usec = item->since_usec + saveitem_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
+                item->due_usec = item->since_usec + save_item_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
 }
 
-static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Look *look, const Moves *moves) {
+static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Survey *survey, const Renames *renames) {
         _cleanup_(freep) SaveItem **fresh = calloc(n + 1, sizeof(SaveItem *));
         size_t m = 0;
         int r;
@@ -402,42 +402,42 @@ static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Look *l
         if (!fresh)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
-                if (make_item(wb, wanted[i], moves, &fresh[m]) < 0)
+                if (make_item(wb, wanted[i], renames, &fresh[m]) < 0)
                         continue; /* the next look has it again */
-                take_pointer(wb, fresh[m++], look);
+                take_pointer(wb, fresh[m++], survey);
         }
-        r = savequeue_replace(&wb->queue, fresh, m);
+        r = save_queue_replace(&wb->queue, fresh, m);
         for (size_t i = 0; r < 0 && i < m; i++)
-                if (savequeue_find(&wb->queue, fresh[i]->path) != fresh[i])
-                        (void) saveitem_free(fresh[i]);
+                if (save_queue_find(&wb->queue, fresh[i]->path) != fresh[i])
+                        (void) save_item_free(fresh[i]);
         start_over(wb);
         return r;
 }
 
-int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Manifest *altered, const Wishes *wishes) {
+int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const Manifest *altered, const Overrides *overrides) {
         _cleanup_(freep) PlanItem **wanted = NULL;
         DeletionsInput input;
-        Moves moves = {};
+        Renames renames = {};
         size_t n = 0;
         int r, held = 0;
 
-        wb->queue.layout = look->layout;
+        wb->queue.layout = survey->layout;
         manifest_sort(wb->changes);
-        hindsight_apply(look->plan, &(Hindsight){ .queue = &wb->queue, .changes = wb->changes, .yielded = wb->yielded, .suspects = wb->suspects,
+        amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue, .changes = wb->changes, .yielded = wb->yielded, .suspects = wb->suspects,
                                                   .altered = altered });
-        r = moves_find(look->plan, &moves);
+        r = renames_find(survey->plan, &renames);
         if (r == 0) {
-                hindsight_overlook(look->plan, &moves);
-                input = (DeletionsInput){ .config = wb->config, .layout = look->layout, .base = base, .wishes = wishes, .now_usec = now_usec(wb) };
-                held = deletions_decide(wb->deletions, &input, look->plan, wb->changes);
+                amend_plan_ignore_renamed(survey->plan, &renames);
+                input = (DeletionsInput){ .config = wb->config, .layout = survey->layout, .base = base, .overrides = overrides, .now_usec = now_usec(wb) };
+                held = deletions_decide(wb->deletions, &input, survey->plan, wb->changes);
                 manifest_sort(wb->changes);
-                r = held < 0 ? held : collect_wanted(look->plan, &wanted, &n);
+                r = held < 0 ? held : collect_wanted(survey->plan, &wanted, &n);
         }
         if (r == 0)
-                r = take_wanted(wb, wanted, n, look, &moves);
-        moves_done(&moves);
+                r = take_wanted(wb, wanted, n, survey, &renames);
+        renames_done(&renames);
         if (r == 0 && wb->n_running == 0 && n == 0) {
-                savelog_rest(&wb->log, now_usec(wb));
+                save_log_remaining(&wb->log, now_usec(wb));
                 if (wb->n_saved >= LARGE_WAVE)
                         give_back_memory();
                 wb->n_saved = 0;
@@ -445,8 +445,8 @@ int writeback_update(Writeback *wb, Look *look, const Manifest *base, const Mani
         return r < 0 ? r : held;
 }
 
-void writeback_tell_rest(Writeback *wb) {
-        savelog_end(&wb->log);
+void writeback_log_remaining(Writeback *wb) {
+        save_log_end(&wb->log);
 }
 
 Manifest *writeback_take(Writeback *wb) {
@@ -488,5 +488,5 @@ void writeback_hurry(Writeback *wb, bool hurry) {
 }
 
 bool writeback_is_over(const Writeback *wb) {
-        return wb->n_running == 0 && savequeue_is_over(&wb->queue, now_usec(wb));
+        return wb->n_running == 0 && save_queue_is_over(&wb->queue, now_usec(wb));
 }

@@ -26,7 +26,7 @@ typedef struct Writeback {
         const MirrorConfig *config;        /* borrowed; what a job reads of it is copied */
         Deletions *deletions;              /* borrowed */
         atomic_uint_fast64_t *progress;    /* borrowed: bytes read */
-        void (*look)(void *userdata);      /* what was seen is not true any more: look again */
+        void (*survey)(void *userdata);      /* what was seen is not true any more: look again */
         void (*moved_on)(void *userdata);  /* something came to its end: see writeback_take() and writeback_is_over() */
         void *userdata;
 
@@ -63,7 +63,7 @@ int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
 /* A look is there. Takes over from its plan what is to be written to the disk, and decides on deletions; what is being saved, or was saved while the look was out, becomes
  * PLAN_KEEP; what has yielded to the disk's version, and deletions that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now.
  * @altered: what a round found to be somebody's work behind an unchanged size and time; NULL for nothing. @wishes: of the look. */
-int writeback_update(Writeback *writeback, Look *look, const Manifest *base, const Manifest *altered, const Wishes *wishes);
+int writeback_update(Writeback *writeback, Survey *survey, const Manifest *base, const Manifest *altered, const Overrides *overrides);
 
 /* Starts what may start. @armed: every change of the mirror is reported; nothing is deleted on disk while not all of the reports have been looked at (@quiet). */
 void writeback_go_on(Writeback *writeback, bool armed, bool quiet);
@@ -81,7 +81,7 @@ bool writeback_is_over(const Writeback *writeback);
 void writeback_acknowledge(Writeback *writeback);
 
 /* The end of a wave of saves: tells how many were not listed. */
-void writeback_tell_rest(Writeback *writeback);
+void writeback_log_remaining(Writeback *writeback);
 
 /* Forgets every deletion that was not carried out. */
 void writeback_forget_deletions(Writeback *writeback);

@@ -17,7 +17,7 @@
 void attachment_init(Attachment *attachment) {
         *attachment = (Attachment){ .sourcefd = -1, .statelockfd = -1 };
         attachment->mount.fd = -1;
-        attachment->staging.fd = attachment->staging.lockfd = -1;
+        attachment->private_dir.fd = attachment->private_dir.lockfd = -1;
 }
 
 /* Ends an attempt with a sentence. */
@@ -130,20 +130,20 @@ static int open_staging(Attachment *a, const MirrorConfig *config, char **reterr
         char path[TEXT_PATH_MAX], detail[TEXT_PATH_MAX];
         _cleanup_(freep) char *found = NULL;
         const char *what = "";
-        int r = staging_open(&a->staging, a->mount.fd, config->name, config->source, &found, &what);
+        int r = mirror_private_dir_open(&a->private_dir, a->mount.fd, config->name, config->source, &found, &what);
 
         (void) text_path(path, config->target);
         (void) text_path(detail, found ? found : "?");
         switch (r) {
         case 0:
                 return 0;
-        case STAGING_BUSY:
+        case MIRROR_PRIVATE_DIR_BUSY:
                 return refuse(reterr_text, "The target '%s' is in use by another shmstaged, process %s: stop that one first, or choose "
                               "another Target=", path, detail);
-        case STAGING_FOREIGN:
+        case MIRROR_PRIVATE_DIR_FOREIGN:
                 return refuse(reterr_text, "The target '%s' holds files that are not ours ('%s' is one): nothing was touched. Move them "
                               "away, or choose another Target=", path, detail);
-        case STAGING_OTHER:
+        case MIRROR_PRIVATE_DIR_OTHER:
                 return refuse(reterr_text, "The target '%s' is the mirror of another source, '%s': nothing was touched. Remove it, or "
                               "choose another Target=", path, detail);
         }
@@ -196,7 +196,7 @@ static int load_base(Attachment *a, const MirrorConfig *config, int statefd, cha
                 return r;
         if (r < 0)
                 return refuse(reterr_text, "The state file '%s.xxh128' cannot be read: %s", config->name, strerror(-r));
-        if (!a->staging.adopted || !generation_equal(&a->base->generation, &a->generation))
+        if (!a->private_dir.adopted || !manifest_generation_equal(&a->base->generation, &a->generation))
                 for (size_t i = 0; i < a->base->n_entries; i++)
                         a->base->entries[i].flags |= ENTRY_RECORD;
         a->base->generation = a->generation;
@@ -219,16 +219,16 @@ int attachment_open(Attachment *a, const MirrorConfig *config, int statefd, uint
                 r = read_generation(a, reterr_text);
         if (r == 0)
                 r = load_base(a, config, statefd, reterr_text);
-        if (r == 0 && a->staging.adopted)
-                a->n_unknown = MAX(staging_clean(&a->staging, a->base), 0);
+        if (r == 0 && a->private_dir.adopted)
+                a->n_unknown = MAX(mirror_private_dir_clean(&a->private_dir, a->base), 0);
         return r;
 }
 
 int attachment_close(Attachment *a, const MirrorConfig *config, bool remove) {
         int r = 0;
 
-        if (a->staging.fd >= 0)
-                staging_close(&a->staging, remove);
+        if (a->private_dir.fd >= 0)
+                mirror_private_dir_close(&a->private_dir, remove);
         if (a->mount.fd >= 0)
                 r = mount_close(&a->mount, config->target, remove);
         a->base = manifest_free(a->base);
@@ -275,9 +275,9 @@ int attachment_check_mirror(Attachment *a, const MirrorConfig *config) {
 
         if (stat(config->target, &st) < 0 || fstat(a->mount.fd, &here) < 0 || st.st_dev != here.st_dev || st.st_ino != here.st_ino)
                 return ATTACH_LOST;
-        if (a->staging.fd >= 0 && !staging_is_gone(&a->staging))
+        if (a->private_dir.fd >= 0 && !mirror_private_dir_is_gone(&a->private_dir))
                 return 0;
-        return staging_renew(&a->staging, config->name, config->source) < 0 ? ATTACH_LOST : ATTACH_WIPED;
+        return mirror_private_dir_recreate(&a->private_dir, config->name, config->source) < 0 ? ATTACH_LOST : ATTACH_WIPED;
 }
 
 /* Whether nothing is left in the mirror, our corner included; else the name of something that is (a new string, NULL if not known). */
@@ -288,9 +288,9 @@ static bool is_empty(Attachment *a, const MirrorConfig *config, char **ret_left)
         *ret_left = NULL;
         if (scan_tree(a->mount.fd, &options, &left) < 0)
                 return false;
-        if (left->n_entries == 0 && staging_is_bare(&a->staging))
+        if (left->n_entries == 0 && mirror_private_dir_is_empty(&a->private_dir))
                 return true;
-        *ret_left = strdup(left->n_entries > 0 ? left->entries[left->n_entries - 1].path : SCAN_PRIVATE);
+        *ret_left = strdup(left->n_entries > 0 ? left->entries[left->n_entries - 1].path : SCAN_PRIVATE_DIR);
         return false;
 }
 
@@ -301,7 +301,7 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
                 return;
         }
         if (removed)
-                specials_remove(&a->staging);
+                special_files_remove(&a->private_dir);
         ret->empty = is_empty(a, config, &ret->left);
         if (removed)
                 a->base->generation = (Generation){};
@@ -314,7 +314,7 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
 static void take_away_all(Attachment *a, const Manifest *list) {
         for (size_t i = list->n_entries; i > 0; i--)
                 if (!(list->entries[i - 1].flags & ENTRY_RECORD))
-                        (void) staging_take_away(&a->staging, list->entries[i - 1].path, &list->entries[i - 1]);
+                        (void) mirror_private_dir_remove(&a->private_dir, list->entries[i - 1].path, &list->entries[i - 1]);
 }
 
 void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {
@@ -325,6 +325,6 @@ void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifes
                 take_away_all(a, changes);
         take_away_all(a, a->base);
         empty = is_empty(a, config, &left);
-        staging_close(&a->staging, empty);
+        mirror_private_dir_close(&a->private_dir, empty);
         (void) mount_close(&a->mount, config->target, empty); /* there is nobody left to tell */
 }

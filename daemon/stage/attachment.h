@@ -13,7 +13,7 @@
 typedef struct Attachment {
         int sourcefd;          /* O_DIRECTORY, owned */
         Mount mount;           /* owned; mount.fd is -1 until it is open */
-        Staging staging;       /* owned; staging.fd is -1 until it is open */
+        MirrorPrivateDir private_dir;       /* owned; staging.fd is -1 until it is open */
         int statelockfd;       /* held as long as we live: one daemon for each state file */
         bool eventless;        /* the source's filesystem reports no changes made elsewhere: poll */
         Generation generation; /* of now */

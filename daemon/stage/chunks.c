@@ -10,13 +10,13 @@
 /* A file in more pieces than this is copied with its holes filled: what the list takes would be more than what they spare. */
 enum { CHUNKS_MAX = 1024 * 1024 };
 
-uint64_t chunk_part(const Chunk *chunk) {
+uint64_t chunks_part(const Chunk *chunk) {
         return round_up((chunk->length + 63) / 64, 4096);
 }
 
 /* Part by part only where it matters: at the ends of what others have read. */
 static uint64_t find_cached_parts(int fd, const Chunk *chunk, uint64_t cached) {
-        uint64_t part = chunk_part(chunk), parts = 0;
+        uint64_t part = chunks_part(chunk), parts = 0;
 
         if (cached == 0 || cached == chunk->length)
                 return cached == 0 ? 0 : UINT64_MAX;

@@ -8,7 +8,7 @@
 typedef struct Chunk {
         uint64_t offset, length; /* bytes */
         bool was_cached;         /* most of it was in the page cache before we came */
-        uint64_t cached_parts;   /* a bit for each part, see chunk_part(): something of it was in the page cache */
+        uint64_t cached_parts;   /* a bit for each part, see chunks_part(): something of it was in the page cache */
         bool copied;             /* for copy */
 } Chunk;
 
@@ -19,7 +19,7 @@ typedef struct Chunks {
 } Chunks;
 
 /* A chunk has up to 64 parts of whole pages, all but the last of this size. */
-uint64_t chunk_part(const Chunk *chunk);
+uint64_t chunks_part(const Chunk *chunk);
 
 /* Cuts the first @size bytes of @fd into chunks of at most @chunk_size. @room is what the scan measured as data: where it is all,
  * the file is not searched for holes. Reads no data. */

@@ -10,7 +10,7 @@
 
 enum { MAP_WINDOW = 4 * 1024 * 1024 };
 
-void lane_skip(Lane *lane, uint64_t offset) {
+void copy_lane_skip(CopyLane *lane, uint64_t offset) {
         if (lane->claim)
                 claim_stream_zeros(lane->claim, offset - lane->position);
         else
@@ -18,8 +18,8 @@ void lane_skip(Lane *lane, uint64_t offset) {
         lane->position = offset;
 }
 
-void lane_update(Lane *lane, uint64_t offset, const void *data, size_t length) {
-        lane_skip(lane, offset);
+void copy_lane_update(CopyLane *lane, uint64_t offset, const void *data, size_t length) {
+        copy_lane_skip(lane, offset);
         if (lane->claim)
                 claim_stream_update(lane->claim, data, length);
         else
@@ -27,28 +27,28 @@ void lane_update(Lane *lane, uint64_t offset, const void *data, size_t length) {
         lane->position = offset + length;
 }
 
-int lane_digest_by_reading(Lane *lane, int fd, const Chunk *chunk, uint64_t *reterr_offset) {
-        _cleanup_(freep) char *buffer = malloc((size_t) MIN(chunk->length, (uint64_t) LANE_READ_MAX));
+int copy_lane_digest_by_reading(CopyLane *lane, int fd, const Chunk *chunk, uint64_t *reterr_offset) {
+        _cleanup_(freep) char *buffer = malloc((size_t) MIN(chunk->length, (uint64_t) COPY_LANE_READ_MAX));
         uint64_t offset = chunk->offset, end = chunk->offset + chunk->length;
 
         if (!buffer)
                 return -ENOMEM;
         while (offset < end) {
-                ssize_t n = pread(fd, buffer, (size_t) MIN(end - offset, (uint64_t) LANE_READ_MAX), (off_t) offset);
+                ssize_t n = pread(fd, buffer, (size_t) MIN(end - offset, (uint64_t) COPY_LANE_READ_MAX), (off_t) offset);
 
                 if (n < 0 && errno == EINTR)
                         continue;
                 *reterr_offset = offset;
                 if (n <= 0)
-                        return n < 0 ? -errno : LANE_SHORT;
-                lane_update(lane, offset, buffer, (size_t) n);
+                        return n < 0 ? -errno : COPY_LANE_SHORT;
+                copy_lane_update(lane, offset, buffer, (size_t) n);
                 offset += (uint64_t) n;
         }
         return 0;
 }
 
 /* What reaches to a page that is not wholly the file's has none of 2 MiB. */
-static void measure(LanePages *pages, int fd, void *map, size_t length) {
+static void measure(CopyLanePages *pages, int fd, void *map, size_t length) {
         size_t whole = length - length % HUGE_PAGE;
         uint64_t found = hugepages_bytes(map, length);
 
@@ -60,7 +60,7 @@ static void measure(LanePages *pages, int fd, void *map, size_t length) {
         pages->measured_bytes += length;
 }
 
-int lane_digest_mapping(Lane *lane, int fd, const Chunk *chunk, LanePages *pages, uint64_t *reterr_offset) {
+int copy_lane_digest_mapping(CopyLane *lane, int fd, const Chunk *chunk, CopyLanePages *pages, uint64_t *reterr_offset) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), end = chunk->offset + chunk->length;
         size_t windows = 0;
 
@@ -72,7 +72,7 @@ int lane_digest_mapping(Lane *lane, int fd, const Chunk *chunk, LanePages *pages
                 *reterr_offset = offset;
                 if (map == MAP_FAILED)
                         return -errno;
-                lane_update(lane, offset, map + (offset - start), (size_t) (stop - offset));
+                copy_lane_update(lane, offset, map + (offset - start), (size_t) (stop - offset));
                 if (length >= HUGE_PAGE && (windows == 0 || hugepages_are_cheap_to_count()))
                         measure(pages, fd, map, length);
                 (void) munmap(map, length);

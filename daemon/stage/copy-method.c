@@ -28,30 +28,30 @@ static uint64_t sum_up(const Chunks *chunks, bool only_cached) {
         return sum;
 }
 
-void copyroute_init(CopyRoute *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
-                    DirectRefusals *refusals) {
-        *ret = (CopyRoute){ .method = method, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .size = size, .data = sum_up(chunks, false),
-                            .direct.fd = -1, .way = COPYROUTE_BUFFER };
+void copy_method_init(CopyMover *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
+                    DirectioRefusals *refusals) {
+        *ret = (CopyMover){ .method = method, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .size = size, .data = sum_up(chunks, false),
+                            .direct.fd = -1, .way = COPY_MOVER_BUFFER };
         if (method != COPY_METHOD_SENDFILE && method != COPY_METHOD_BUFFERED && size >= DIRECT_MIN)
-                (void) directfile_open(&ret->direct, sourcefd, refusals);
+                (void) directio_open(&ret->direct, sourcefd, refusals);
         if (fits_mapping(method, on_record, mirrorfd, size, chunks))
-                ret->way = COPYROUTE_MAPPED;
+                ret->way = COPY_MOVER_MAPPED;
         else if (method == COPY_METHOD_SENDFILE ||
                  (method == COPY_METHOD_AUTO && size >= DIRECT_MIN && ret->direct.fd < 0 && sum_up(chunks, true) <= ret->data / 2))
-                ret->way = COPYROUTE_SENDFILE;
+                ret->way = COPY_MOVER_SENDFILE;
 }
 
-void copyroute_done(CopyRoute *route) {
-        directfile_close(&route->direct);
+void copy_method_done(CopyMover *route) {
+        directio_close(&route->direct);
 }
 
-CopyMethod copyroute_method(const CopyRoute *route) {
-        if (route->way == COPYROUTE_SENDFILE)
+CopyMethod copy_method_used(const CopyMover *route) {
+        if (route->way == COPY_MOVER_SENDFILE)
                 return COPY_METHOD_SENDFILE;
         return atomic_load(&route->direct_bytes) > route->data / 2 ? COPY_METHOD_DIRECT : COPY_METHOD_BUFFERED;
 }
 
-const char *copyroute_method_name(CopyMethod method) {
+const char *copy_method_method_name(CopyMethod method) {
         switch (method) {
         case COPY_METHOD_SENDFILE:
                 return "sendfile";
@@ -65,12 +65,12 @@ const char *copyroute_method_name(CopyMethod method) {
         return NULL;
 }
 
-static bool is_cancelled(const CopyRoute *route) {
+static bool is_cancelled(const CopyMover *route) {
         return route->cancel && atomic_load(route->cancel);
 }
 
 /* How much of @length may be read now, of at most @piece; 0: cancelled. */
-static uint64_t permit(CopyRoute *route, uint64_t length, uint64_t piece) {
+static uint64_t permit(CopyMover *route, uint64_t length, uint64_t piece) {
         uint64_t permitted = ratelimit_piece(route->limit, MIN(length, piece));
 
         return ratelimit_take(route->limit, permitted, route->cancel) == 0 && !is_cancelled(route) ? permitted : 0;
@@ -89,7 +89,7 @@ static ssize_t copy_through_buffer(int in, int out, off_t *offset, size_t length
         return written;
 }
 
-static int move_by_sendfile(CopyRoute *route, const Chunk *chunk, int outfd, CopyRouteError *reterr) {
+static int move_by_sendfile(CopyMover *route, const Chunk *chunk, int outfd, CopyMoverError *reterr) {
         off_t offset = (off_t) chunk->offset, end = (off_t) (chunk->offset + chunk->length);
         bool buffered = false;
 
@@ -101,7 +101,7 @@ static int move_by_sendfile(CopyRoute *route, const Chunk *chunk, int outfd, Cop
                 ssize_t n;
 
                 if (length == 0)
-                        return COPYROUTE_CANCELLED;
+                        return COPY_MOVER_CANCELLED;
                 n = buffered ? copy_through_buffer(route->sourcefd, outfd, &offset, length) : sendfile(outfd, route->sourcefd, &offset, length);
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -113,22 +113,22 @@ static int move_by_sendfile(CopyRoute *route, const Chunk *chunk, int outfd, Cop
                 if (n < 0)
                         return -errno;
                 if (n == 0)
-                        return COPYROUTE_SHORT;
+                        return COPY_MOVER_SHORT;
                 (void) atomic_fetch_add(route->progress, (uint_fast64_t) n);
         }
         return 0;
 }
 
-static bool wants_direct(const CopyRoute *route, const Chunk *chunk) {
+static bool wants_direct(const CopyMover *route, const Chunk *chunk) {
         return route->direct.fd >= 0 && (route->method == COPY_METHOD_DIRECT || !chunk->was_cached);
 }
 
 /* Returns the bytes that came, 0 at the end of the file, or a negative errno. */
-static ssize_t read_piece(CopyRoute *route, bool direct, uint8_t *memory, uint64_t length, uint64_t writable, uint64_t offset) {
+static ssize_t read_piece(CopyMover *route, bool direct, uint8_t *memory, uint64_t length, uint64_t writable, uint64_t offset) {
         ssize_t n;
 
         if (direct) {
-                n = directfile_read(&route->direct, memory, length, writable, offset);
+                n = directio_read(&route->direct, memory, length, writable, offset);
                 if (n > 0)
                         (void) atomic_fetch_add(&route->direct_bytes, (uint_fast64_t) n);
                 if (n != -EOPNOTSUPP)
@@ -139,15 +139,15 @@ static ssize_t read_piece(CopyRoute *route, bool direct, uint8_t *memory, uint64
 }
 
 /* @length bytes of the chunk, from @offset on. */
-static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t offset, uint64_t length, uint64_t writable,
-                CopyRouteError *reterr) {
+static int fill(CopyMover *route, const Chunk *chunk, uint8_t *memory, uint64_t offset, uint64_t length, uint64_t writable,
+                CopyMoverError *reterr) {
         for (uint64_t done = 0; done < length;) {
                 bool direct = wants_direct(route, chunk) && !atomic_load(&route->direct.refused);
                 uint64_t piece = permit(route, length - done, direct ? DIRECT_PIECE : PIECE);
                 ssize_t n;
 
                 if (piece == 0)
-                        return COPYROUTE_CANCELLED;
+                        return COPY_MOVER_CANCELLED;
                 n = read_piece(route, direct, memory + done, piece, writable - done, offset + done);
                 if (n == -EINTR)
                         continue;
@@ -155,7 +155,7 @@ static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t 
                 if (n < 0)
                         return (int) n;
                 if (n == 0)
-                        return COPYROUTE_SHORT;
+                        return COPY_MOVER_SHORT;
                 (void) atomic_fetch_add(route->progress, (uint_fast64_t) n);
                 done += (uint64_t) n;
         }
@@ -163,16 +163,16 @@ static int fill(CopyRoute *route, const Chunk *chunk, uint8_t *memory, uint64_t 
 }
 
 /* What a direct read or a file that grew has left behind the end, in the file's last page, would be seen by whoever maps it. */
-static int move_through_mapping(CopyRoute *route, const Chunk *chunk, CopyRouteError *reterr) {
+static int move_through_mapping(CopyMover *route, const Chunk *chunk, CopyMoverError *reterr) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), before = chunk->offset % page, start = chunk->offset - before;
         uint64_t used = before + chunk->length, length = round_up(used, page);
         uint8_t *map = mmap(NULL, (size_t) length, PROT_READ | PROT_WRITE, MAP_SHARED, route->mirrorfd, (off_t) start);
         int r;
 
-        *reterr = (CopyRouteError){ .offset = chunk->offset, .what = COPYROUTE_WRITE };
+        *reterr = (CopyMoverError){ .offset = chunk->offset, .what = COPY_MOVER_WRITE };
         if (map == MAP_FAILED)
                 return -errno;
-        reterr->what = COPYROUTE_READ;
+        reterr->what = COPY_MOVER_READ;
         r = fill(route, chunk, map + before, chunk->offset, chunk->length, length - before, reterr);
         if (start + used == route->size)
                 memset(map + used, 0, (size_t) (length - used));
@@ -192,19 +192,19 @@ static int write_all(int fd, const uint8_t *data, uint64_t length, uint64_t offs
 }
 
 /* A direct read wants the buffer to lie in its page where the offset lies in its. */
-static int move_through_buffer(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, CopyRouteError *reterr) {
-        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), size = copyroute_buffer_size(route);
+static int move_through_buffer(CopyMover *route, const Chunk *chunk, const CopyWorker *worker, CopyMoverError *reterr) {
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), size = copy_method_buffer_size(route);
         int r = 0;
 
         for (uint64_t done = 0; r == 0 && done < chunk->length;) {
                 uint64_t offset = chunk->offset + done, before = offset % page, length = MIN(chunk->length - done, size - before);
 
-                *reterr = (CopyRouteError){ .offset = offset, .what = COPYROUTE_READ };
+                *reterr = (CopyMoverError){ .offset = offset, .what = COPY_MOVER_READ };
                 r = fill(route, chunk, worker->buffer + before, offset, length, size - before, reterr);
                 if (r == 0 && worker->seen)
                         r = worker->seen(worker->userdata, chunk, offset, worker->buffer + before, (size_t) length);
                 if (r == 0) {
-                        reterr->what = COPYROUTE_WRITE;
+                        reterr->what = COPY_MOVER_WRITE;
                         r = write_all(route->mirrorfd, worker->buffer + before, length, offset);
                 }
                 done += length;
@@ -212,16 +212,16 @@ static int move_through_buffer(CopyRoute *route, const Chunk *chunk, const CopyW
         return r;
 }
 
-size_t copyroute_buffer_size(const CopyRoute *route) {
+size_t copy_method_buffer_size(const CopyMover *route) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
 
-        return route->way == COPYROUTE_BUFFER ? (size_t) MIN(round_up(MAX(route->size, 1), page), FIT_COPY_BUFFER) : 0;
+        return route->way == COPY_MOVER_BUFFER ? (size_t) MIN(round_up(MAX(route->size, 1), page), FIT_COPY_BUFFER) : 0;
 }
 
-int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, CopyRouteError *reterr) {
-        *reterr = (CopyRouteError){ .offset = chunk->offset, .what = COPYROUTE_READ };
-        if (route->way == COPYROUTE_SENDFILE)
+int copy_method_move(CopyMover *route, const Chunk *chunk, const CopyWorker *worker, CopyMoverError *reterr) {
+        *reterr = (CopyMoverError){ .offset = chunk->offset, .what = COPY_MOVER_READ };
+        if (route->way == COPY_MOVER_SENDFILE)
                 return move_by_sendfile(route, chunk, worker->outfd, reterr);
-        return route->way == COPYROUTE_MAPPED ? move_through_mapping(route, chunk, reterr)
+        return route->way == COPY_MOVER_MAPPED ? move_through_mapping(route, chunk, reterr)
                                               : move_through_buffer(route, chunk, worker, reterr);
 }

@@ -21,50 +21,50 @@
 #include "plan/fit.h"
 #include "stage/chunks.h"
 
-typedef struct CopyRoute {
+typedef struct CopyMover {
         CopyMethod method;  /* as configured */
         int sourcefd, mirrorfd; /* borrowed */
         uint64_t size, data; /* of the file, and of what is in it without the holes */
-        enum { COPYROUTE_SENDFILE, COPYROUTE_MAPPED, COPYROUTE_BUFFER } way;
-        DirectFile direct;
+        enum { COPY_MOVER_SENDFILE, COPY_MOVER_MAPPED, COPY_MOVER_BUFFER } way;
+        DirectioFile direct;
         RateLimit *limit;   /* borrowed; NULL for none */
         const atomic_bool *cancel;
         atomic_uint_fast64_t *progress; /* bytes are added */
         atomic_uint_fast64_t direct_bytes; /* came past the page cache */
-} CopyRoute;
+} CopyMover;
 
 /* What a worker brings along. */
 typedef struct CopyWorker {
         int outfd;       /* a description of the temporary that is this worker's alone, for sendfile */
-        uint8_t *buffer; /* for COPYROUTE_BUFFER: copyroute_buffer_size() bytes, aligned to that or to a page */
-        /* By COPYROUTE_BUFFER: sees all that was read, in order within a chunk, before it is written. NULL for nobody. Other than 0 ends the move, which returns it. */
+        uint8_t *buffer; /* for COPY_MOVER_BUFFER: copy_method_buffer_size() bytes, aligned to that or to a page */
+        /* By COPY_MOVER_BUFFER: sees all that was read, in order within a chunk, before it is written. NULL for nobody. Other than 0 ends the move, which returns it. */
         int (*seen)(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length);
         void *userdata;
 } CopyWorker;
 
 /* For a file that is open at @sourcefd and whose room is reserved at @mirrorfd. @on_record: its digest is known. @method is what the configuration
  * says; a way that does not fit gives way to the next, sendfile last. @refusals may be NULL. */
-void copyroute_init(CopyRoute *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
-                    DirectRefusals *refusals);
+void copy_method_init(CopyMover *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
+                    DirectioRefusals *refusals);
 /* The way that most of the file came, once it has. */
-CopyMethod copyroute_method(const CopyRoute *route);
+CopyMethod copy_method_used(const CopyMover *route);
 /* As CopyMethod= has it: a literal, NULL for COPY_METHOD_AUTO. */
-const char *copyroute_method_name(CopyMethod method);
+const char *copy_method_method_name(CopyMethod method);
 
-void copyroute_done(CopyRoute *route);
+void copy_method_done(CopyMover *route);
 
 /* 0 where none is needed. At most FIT_COPY_BUFFER: a page of 2 MiB that is written whole is not cleared before. */
-size_t copyroute_buffer_size(const CopyRoute *route);
+size_t copy_method_buffer_size(const CopyMover *route);
 
-enum { COPYROUTE_SHORT = 1, COPYROUTE_CANCELLED };
+enum { COPY_MOVER_SHORT = 1, COPY_MOVER_CANCELLED };
 
-/* Where and in which step a move failed: COPYROUTE_READ, or COPYROUTE_WRITE (of the copy). By sendfile the kernel does not say which, and it is told as a read. */
-#define COPYROUTE_READ "read"
-#define COPYROUTE_WRITE "write the copy of"
-typedef struct CopyRouteError {
+/* Where and in which step a move failed: COPY_MOVER_READ, or COPY_MOVER_WRITE (of the copy). By sendfile the kernel does not say which, and it is told as a read. */
+#define COPY_MOVER_READ "read"
+#define COPY_MOVER_WRITE "write the copy of"
+typedef struct CopyMoverError {
         uint64_t offset;
         const char *what; /* a literal */
-} CopyRouteError;
+} CopyMoverError;
 
-/* Moves one chunk; several threads at once, each another chunk. Negative errno: *reterr says where. COPYROUTE_SHORT: the source ends before the chunk does. */
-int copyroute_move(CopyRoute *route, const Chunk *chunk, const CopyWorker *worker, CopyRouteError *reterr);
+/* Moves one chunk; several threads at once, each another chunk. Negative errno: *reterr says where. COPY_MOVER_SHORT: the source ends before the chunk does. */
+int copy_method_move(CopyMover *route, const Chunk *chunk, const CopyWorker *worker, CopyMoverError *reterr);

@@ -23,7 +23,7 @@ enum { AHEAD = 8 };
 
 /* The first is there unless the digest of the source's bytes is on record; the last only if it was asked for: it is slow, but reads what is in RAM,
  * and nobody waits for it before the end. */
-enum { LANE_SOURCE, LANE_MIRROR, LANE_CLAIM, _LANE_MAX };
+enum { COPY_LANE_SOURCE, COPY_LANE_MIRROR, COPY_LANE_CLAIM, _LANE_MAX };
 
 struct Copy {
         CopyOptions options;
@@ -33,18 +33,18 @@ struct Copy {
         ino_t source_ino;       /* likewise */
         const Entry *source;    /* borrowed; immutable meanwhile */
         Chunks chunks;          /* set once, but for .copied, under lock */
-        CopyRoute route;        /* of its own threads' rules */
+        CopyMover route;        /* of its own threads' rules */
 
         pthread_mutex_t lock;
         pthread_cond_t moved;   /* something below has changed */
         size_t next;            /* chunk to be copied next; under lock */
-        Lane lanes[_LANE_MAX];
+        CopyLane lanes[_LANE_MAX];
         size_t n_workers;       /* under lock */
         bool mirrorfd_taken;    /* its file offset is in use by one worker; under lock */
         int error;              /* first failure, negative errno or COPY_*; under lock */
         const char *what;       /* under lock */
         uint64_t error_offset;  /* under lock */
-        LanePages pages;        /* of whoever holds the mirror's lane */
+        CopyLanePages pages;        /* of whoever holds the mirror's lane */
 };
 
 static bool is_as_scanned(const struct stat *st, const Entry *entry) {
@@ -72,22 +72,22 @@ static int open_source(Copy *copy, const char **reterr_what) {
         copy->source_ino = st.st_ino;
         if (copy->options.read_again)
                 pagecache_drop(copy->sourcefd, 0, 0);
-        if (copy->source->size > LANE_READ_MAX)
+        if (copy->source->size > COPY_LANE_READ_MAX)
                 (void) posix_fadvise(copy->sourcefd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice: doubles the readahead */
         return 0;
 }
 
 static int init_lanes(Copy *copy) {
         const CopyOptions *options = &copy->options;
-        Lane *lanes = copy->lanes;
+        CopyLane *lanes = copy->lanes;
 
-        lanes[LANE_SOURCE].used = !options->on_record;
-        lanes[LANE_MIRROR].used = true;
-        lanes[LANE_CLAIM].used = options->claim != CLAIM_NONE;
-        for (size_t i = 0; i < LANE_CLAIM; i++)
+        lanes[COPY_LANE_SOURCE].used = !options->on_record;
+        lanes[COPY_LANE_MIRROR].used = true;
+        lanes[COPY_LANE_CLAIM].used = options->claim != CLAIM_NONE;
+        for (size_t i = 0; i < COPY_LANE_CLAIM; i++)
                 if (lanes[i].used && digest_stream_new(&lanes[i].stream) < 0)
                         return -ENOMEM;
-        if (lanes[LANE_CLAIM].used && claim_stream_new(&lanes[LANE_CLAIM].claim, options->claim, copy->source->size) < 0)
+        if (lanes[COPY_LANE_CLAIM].used && claim_stream_new(&lanes[COPY_LANE_CLAIM].claim, options->claim, copy->source->size) < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -123,9 +123,9 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         r = reserve_file(stagingfd, source->size, &copy->chunks, &copy->mirrorfd, reterr_what);
         if (r != 0)
                 return r == RESERVE_NO_ROOM ? COPY_NO_ROOM : r;
-        copyroute_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd, source->size, &copy->chunks,
+        copy_method_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd, source->size, &copy->chunks,
                        options->refusals);
-        copy->lanes[LANE_SOURCE].by_copier = copy->route.way == COPYROUTE_BUFFER;
+        copy->lanes[COPY_LANE_SOURCE].by_copier = copy->route.way == COPY_MOVER_BUFFER;
         copy->route.limit = options->limit;
         copy->route.cancel = options->cancel;
         copy->route.progress = options->progress;
@@ -138,8 +138,8 @@ Copy *copy_free(Copy *copy) {
                 return NULL;
         for (size_t i = 0; i < _LANE_MAX; i++)
                 copy->lanes[i].stream = digest_stream_free(copy->lanes[i].stream);
-        copy->lanes[LANE_CLAIM].claim = claim_stream_free(copy->lanes[LANE_CLAIM].claim);
-        copyroute_done(&copy->route);
+        copy->lanes[COPY_LANE_CLAIM].claim = claim_stream_free(copy->lanes[COPY_LANE_CLAIM].claim);
+        copy_method_done(&copy->route);
         (void) close_fd(copy->sourcefd);
         (void) close_fd(copy->mirrorfd);
         chunks_done(&copy->chunks);
@@ -169,7 +169,7 @@ static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
 /* For CopyWorker: what was read, in the turn of its chunk. Whoever has the chunks before it was there first, and will move on. */
 static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length) {
         Copy *copy = userdata;
-        Lane *lane = &copy->lanes[LANE_SOURCE];
+        CopyLane *lane = &copy->lanes[COPY_LANE_SOURCE];
         size_t index = (size_t) (chunk - copy->chunks.items);
         bool over;
 
@@ -179,8 +179,8 @@ static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, cons
         over = copy->error != 0;
         (void) pthread_mutex_unlock(&copy->lock);
         if (over)
-                return COPYROUTE_CANCELLED; /* the first failure is what counts */
-        lane_update(lane, offset, data, length);
+                return COPY_MOVER_CANCELLED; /* the first failure is what counts */
+        copy_lane_update(lane, offset, data, length);
         if (lane->position < chunk->offset + chunk->length)
                 return 0;
         (void) pthread_mutex_lock(&copy->lock);
@@ -194,14 +194,14 @@ static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, cons
 
 /* How many chunks the digests that are waited for have passed. */
 static size_t chunks_digested(const Copy *copy) {
-        const Lane *source = &copy->lanes[LANE_SOURCE], *mirror = &copy->lanes[LANE_MIRROR];
+        const CopyLane *source = &copy->lanes[COPY_LANE_SOURCE], *mirror = &copy->lanes[COPY_LANE_MIRROR];
 
         return source->used ? MIN(source->next, mirror->next) : mirror->next;
 }
 
 /* What others had there stays. */
 static void drop_parts(const Copy *copy, const Chunk *chunk) {
-        uint64_t part = chunk_part(chunk);
+        uint64_t part = chunks_part(chunk);
 
         for (uint64_t i = 0, at = 0; at < chunk->length; i++, at += part)
                 if (!(chunk->cached_parts & (UINT64_C(1) << i)))
@@ -227,13 +227,13 @@ static void drop_behind(Copy *copy, size_t index) {
 }
 
 /* The mirror through its mapping, because that is what the engines will see. To map and unmap a small file costs more than to read it. */
-static int digest(Copy *copy, Lane *lane, const Chunk *chunk, uint64_t *reterr_offset) {
-        if (lane == &copy->lanes[LANE_MIRROR] && copy->source->size > LANE_READ_MAX)
-                return lane_digest_mapping(lane, copy->mirrorfd, chunk, &copy->pages, reterr_offset);
-        return lane_digest_by_reading(lane, lane == &copy->lanes[LANE_SOURCE] ? copy->sourcefd : copy->mirrorfd, chunk, reterr_offset);
+static int digest(Copy *copy, CopyLane *lane, const Chunk *chunk, uint64_t *reterr_offset) {
+        if (lane == &copy->lanes[COPY_LANE_MIRROR] && copy->source->size > COPY_LANE_READ_MAX)
+                return copy_lane_digest_mapping(lane, copy->mirrorfd, chunk, &copy->pages, reterr_offset);
+        return copy_lane_digest_by_reading(lane, lane == &copy->lanes[COPY_LANE_SOURCE] ? copy->sourcefd : copy->mirrorfd, chunk, reterr_offset);
 }
 
-static void run_lane(Copy *copy, Lane *lane) {
+static void run_lane(Copy *copy, CopyLane *lane) {
         size_t index = lane->next;
         const Chunk *chunk = &copy->chunks.items[index];
         uint64_t offset = chunk->offset;
@@ -244,13 +244,13 @@ static void run_lane(Copy *copy, Lane *lane) {
         (void) pthread_mutex_unlock(&copy->lock);
         r = digest(copy, lane, chunk, &offset);
         if (r < 0)
-                (void) fail(copy, r, r == -ENOMEM ? "get memory" : lane == &copy->lanes[LANE_SOURCE] ? COPYROUTE_READ : "read back the copy of", offset);
+                (void) fail(copy, r, r == -ENOMEM ? "get memory" : lane == &copy->lanes[COPY_LANE_SOURCE] ? COPY_MOVER_READ : "read back the copy of", offset);
         (void) pthread_mutex_lock(&copy->lock);
         if (r > 0 && copy->error == 0)
                 copy->error = COPY_SOURCE_CHANGED;
         lane->busy = false;
         lane->next++;
-        last = lane != &copy->lanes[LANE_CLAIM] && chunks_digested(copy) > index;
+        last = lane != &copy->lanes[COPY_LANE_CLAIM] && chunks_digested(copy) > index;
         (void) pthread_cond_broadcast(&copy->moved);
         if (last) {
                 (void) pthread_mutex_unlock(&copy->lock);
@@ -261,26 +261,26 @@ static void run_lane(Copy *copy, Lane *lane) {
 
 static void run_copy(Copy *copy, const CopyWorker *worker) {
         size_t index = copy->next++;
-        CopyRouteError error;
+        CopyMoverError error;
         int r;
 
         (void) pthread_mutex_unlock(&copy->lock);
-        r = copyroute_move(&copy->route, &copy->chunks.items[index], worker, &error);
+        r = copy_method_move(&copy->route, &copy->chunks.items[index], worker, &error);
         if (r < 0)
                 (void) fail(copy, r, error.what, error.offset);
         (void) pthread_mutex_lock(&copy->lock);
         if (r > 0 && copy->error == 0)
-                copy->error = r == COPYROUTE_CANCELLED ? COPY_CANCELLED : COPY_SOURCE_CHANGED;
+                copy->error = r == COPY_MOVER_CANCELLED ? COPY_CANCELLED : COPY_SOURCE_CHANGED;
         copy->chunks.items[index].copied = true;
         (void) pthread_cond_broadcast(&copy->moved);
 }
 
 /* The lane that is furthest behind, if it has something to do and nobody is at it. */
-static Lane *find_lane(Copy *copy) {
-        Lane *best = NULL;
+static CopyLane *find_lane(Copy *copy) {
+        CopyLane *best = NULL;
 
         for (size_t i = 0; i < _LANE_MAX; i++) {
-                Lane *lane = &copy->lanes[i];
+                CopyLane *lane = &copy->lanes[i];
 
                 if (lane->used && !lane->by_copier && !lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
                     (!best || lane->next < best->next))
@@ -293,7 +293,7 @@ static Lane *find_lane(Copy *copy) {
 static int open_for_writing(Copy *copy, int *ret_own) {
         char path[64];
 
-        if (copy->route.way != COPYROUTE_SENDFILE || !copy->mirrorfd_taken) {
+        if (copy->route.way != COPY_MOVER_SENDFILE || !copy->mirrorfd_taken) {
                 copy->mirrorfd_taken = true;
                 return copy->mirrorfd;
         }
@@ -302,8 +302,8 @@ static int open_for_writing(Copy *copy, int *ret_own) {
         return *ret_own < 0 ? -errno : *ret_own;
 }
 
-static uint8_t *allocate_buffer(const CopyRoute *route) {
-        size_t size = copyroute_buffer_size(route);
+static uint8_t *allocate_buffer(const CopyMover *route) {
+        size_t size = copy_method_buffer_size(route);
         uint8_t *buffer = aligned_alloc(size < HUGE_PAGE ? (size_t) sysconf(_SC_PAGESIZE) : HUGE_PAGE, size);
 
         if (buffer && size == HUGE_PAGE)
@@ -320,7 +320,7 @@ static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
                 copy->what = "open the temporary";
                 return worker->outfd;
         }
-        if (copy->route.way != COPYROUTE_BUFFER)
+        if (copy->route.way != COPY_MOVER_BUFFER)
                 return 0;
         worker->buffer = allocate_buffer(&copy->route);
         copy->what = worker->buffer ? NULL : "get memory";
@@ -328,13 +328,13 @@ static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
 }
 
 void copy_work(Copy *copy) {
-        CopyWorker worker = { .outfd = -1, .seen = copy->lanes[LANE_SOURCE].used ? digest_seen : NULL, .userdata = copy };
+        CopyWorker worker = { .outfd = -1, .seen = copy->lanes[COPY_LANE_SOURCE].used ? digest_seen : NULL, .userdata = copy };
         _cleanup_(close_fdp) int own = -1;
 
         (void) pthread_mutex_lock(&copy->lock);
         copy->n_workers++;
         while (copy->error == 0) {
-                Lane *lane = find_lane(copy);
+                CopyLane *lane = find_lane(copy);
 
                 if (lane)
                         run_lane(copy, lane);
@@ -369,7 +369,7 @@ static bool is_source_unchanged(const Copy *copy) {
 }
 
 int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t *reterr_offset) {
-        Digest digests[LANE_CLAIM] = {};
+        Digest digests[COPY_LANE_CLAIM] = {};
 
         if (copy->error != 0) {
                 *reterr_what = copy->what ? copy->what : "copy";
@@ -377,20 +377,20 @@ int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t 
                 return copy->error;
         }
         for (size_t i = 0; i < _LANE_MAX; i++) {
-                Lane *lane = &copy->lanes[i];
+                CopyLane *lane = &copy->lanes[i];
 
                 if (!lane->used)
                         continue;
                 assert(lane->next == copy->chunks.n);
-                lane_skip(lane, copy->source->size);
+                copy_lane_skip(lane, copy->source->size);
                 if (lane->stream)
                         digests[i] = digest_stream_get(lane->stream);
         }
-        *ret = (CopyResult){ .source = digests[copy->options.on_record ? LANE_MIRROR : LANE_SOURCE], .mirror = digests[LANE_MIRROR],
+        *ret = (CopyResult){ .source = digests[copy->options.on_record ? COPY_LANE_MIRROR : COPY_LANE_SOURCE], .mirror = digests[COPY_LANE_MIRROR],
                              .huge_bytes = copy->pages.huge_bytes, .measured_bytes = copy->pages.measured_bytes,
-                             .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copyroute_method(&copy->route) };
-        if (copy->lanes[LANE_CLAIM].claim)
-                ret->claim = claim_stream_get(copy->lanes[LANE_CLAIM].claim);
+                             .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copy_method_used(&copy->route) };
+        if (copy->lanes[COPY_LANE_CLAIM].claim)
+                ret->claim = claim_stream_get(copy->lanes[COPY_LANE_CLAIM].claim);
         if (!is_source_unchanged(copy))
                 return COPY_SOURCE_CHANGED;
         return digest_equal(&ret->source, &ret->mirror) ? 0 : COPY_MISMATCH;

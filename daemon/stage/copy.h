@@ -21,7 +21,7 @@ typedef struct CopyOptions {
         uint64_t chunk_size;            /* bytes, a multiple of 4 KiB */
         ClaimKind claim;                /* a digest of this kind is computed too, of the copy; CLAIM_NONE for none */
         CopyMethod method;              /* as configured */
-        DirectRefusals *refusals;       /* of the mirror; borrowed, may be NULL */
+        DirectioRefusals *refusals;       /* of the mirror; borrowed, may be NULL */
         bool on_record;                 /* the digest of these bytes is known, and the caller compares it: only the copy is digested */
         bool read_again;                /* drop the source's page cache first: the bytes there are suspected */
         RateLimit *limit;               /* of what is read from the source; borrowed, may be NULL */

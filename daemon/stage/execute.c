@@ -21,12 +21,12 @@ typedef enum Phase {
         _PHASE_MAX,
 } Phase;
 
-struct Stage {
+struct Execution {
         Job kick;                   /* gets us onto the loop when there is nothing to do */
         Pool *pool;                 /* borrowed */
         const Plan *plan;           /* borrowed */
         const TaskContext *context; /* borrowed */
-        StageCallbacks callbacks;
+        ExecutionCallbacks callbacks;
         Phase phase;
         size_t next;                /* item to be looked at next in this phase */
         unsigned out;               /* items and batches that are begun and not over */
@@ -38,7 +38,7 @@ struct Stage {
 /* Small items, one after the other on one worker. */
 typedef struct Batch {
         Job job;
-        Stage *stage;
+        Execution *execution;
         size_t n;
         Task tasks[BATCH_ITEMS];
 } Batch;
@@ -53,67 +53,67 @@ typedef struct Helper {
 
 struct Large {
         Job job; /* of open and close */
-        Stage *stage;
+        Execution *execution;
         Task task;
         bool again;
         unsigned n_helpers, running;
         Helper *helpers;
 };
 
-static void fill(Stage *stage);
+static void fill(Execution *execution);
 
-static bool needs_attributes(const Stage *stage, const PlanItem *item) {
+static bool needs_attributes(const Execution *execution, const PlanItem *item) {
         if (!item->source || item->source->type != ENTRY_DIRECTORY)
                 return false;
         if (item->action == PLAN_SETATTR)
                 return true;
-        return stage->touched && (item->action == PLAN_STAGE || item->action == PLAN_KEEP || item->action == PLAN_ADOPT);
+        return execution->touched && (item->action == PLAN_STAGE || item->action == PLAN_KEEP || item->action == PLAN_ADOPT);
 }
 
-static bool belongs(const Stage *stage, const PlanItem *item) {
+static bool belongs(const Execution *execution, const PlanItem *item) {
         bool directory = item->source && item->source->type == ENTRY_DIRECTORY;
         bool file = item->source && item->source->type == ENTRY_FILE;
 
         if (plan_takes_away(item->action))
-                return stage->phase == (item->mirror->type == ENTRY_DIRECTORY ? PHASE_REMOVE_DIRECTORIES : PHASE_REMOVE);
-        if (stage->phase == PHASE_ATTRIBUTES)
-                return needs_attributes(stage, item);
+                return execution->phase == (item->mirror->type == ENTRY_DIRECTORY ? PHASE_REMOVE_DIRECTORIES : PHASE_REMOVE);
+        if (execution->phase == PHASE_ATTRIBUTES)
+                return needs_attributes(execution, item);
         if (item->action == PLAN_LINK || item->action == PLAN_SETATTR)
-                return stage->phase == PHASE_LINKS && !(directory && item->action == PLAN_SETATTR);
+                return execution->phase == PHASE_LINKS && !(directory && item->action == PLAN_SETATTR);
         if (item->action != PLAN_STAGE && item->action != PLAN_ADOPT)
                 return false;
-        return stage->phase == (directory ? PHASE_DIRECTORIES : file ? PHASE_FILES : PHASE_LINKS);
+        return execution->phase == (directory ? PHASE_DIRECTORIES : file ? PHASE_FILES : PHASE_LINKS);
 }
 
-static bool is_limited(const Stage *stage) {
-        return stage->phase == PHASE_FILES && ratelimit_is_on(stage->context->limit);
+static bool is_limited(const Execution *execution) {
+        return execution->phase == PHASE_FILES && ratelimit_is_on(execution->context->limit);
 }
 
 /* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and would be missed by the other mirrors: half of
  * them are enough to reach any limit that is worth setting. */
-static unsigned share(const Stage *stage) {
-        unsigned n = pool_workers(stage->pool);
+static unsigned share(const Execution *execution) {
+        unsigned n = pool_workers(execution->pool);
 
-        return is_limited(stage) ? MAX(n / 2, 1) : n;
+        return is_limited(execution) ? MAX(n / 2, 1) : n;
 }
 
-static void submit(Stage *stage, Job *job) {
-        stage->jobs++;
-        pool_submit(stage->pool, job);
+static void submit(Execution *execution, Job *job) {
+        execution->jobs++;
+        pool_submit(execution->pool, job);
 }
 
-static void report(Stage *stage, const Task *task) {
-        stage->callbacks.report(task, stage->callbacks.userdata);
-        if (stage->phase == PHASE_ATTRIBUTES)
+static void report(Execution *execution, const Task *task) {
+        execution->callbacks.report(task, execution->callbacks.userdata);
+        if (execution->phase == PHASE_ATTRIBUTES)
                 return;
-        stage->touched = stage->touched || task->outcome == TASK_REMOVED ||
+        execution->touched = execution->touched || task->outcome == TASK_REMOVED ||
                          (task->outcome == TASK_AGREED && task->item->action != PLAN_ADOPT);
 }
 
-static void advance(Stage *stage) {
-        if (stage->out > 0)
+static void advance(Execution *execution) {
+        if (execution->out > 0)
                 return;
-        stage->callbacks.finished(stage->callbacks.userdata);
+        execution->callbacks.finished(execution->callbacks.userdata);
 }
 
 static void batch_run(Job *job) {
@@ -125,29 +125,29 @@ static void batch_run(Job *job) {
 
 static void batch_done(Job *job) {
         Batch *batch = (Batch *) job;
-        Stage *stage = batch->stage;
+        Execution *execution = batch->execution;
 
         for (size_t i = 0; i < batch->n; i++) {
-                report(stage, &batch->tasks[i]);
+                report(execution, &batch->tasks[i]);
                 task_done(&batch->tasks[i]);
         }
         free(batch);
-        stage->jobs--;
-        stage->out--;
-        fill(stage);
-        advance(stage);
+        execution->jobs--;
+        execution->out--;
+        fill(execution);
+        advance(execution);
 }
 
 static void large_over(Large *large) {
-        Stage *stage = large->stage;
+        Execution *execution = large->execution;
 
-        report(stage, &large->task);
+        report(execution, &large->task);
         task_done(&large->task);
         free(large->helpers);
         free(large);
-        stage->out--;
-        fill(stage);
-        advance(stage);
+        execution->out--;
+        fill(execution);
+        advance(execution);
 }
 
 static void large_open_run(Job *job) {
@@ -167,13 +167,13 @@ static void large_open_done(Job *job);
 static void large_submit(Large *large, void (*run)(Job *job), void (*done)(Job *job)) {
         large->job.run = run;
         large->job.done = done;
-        submit(large->stage, &large->job);
+        submit(large->execution, &large->job);
 }
 
 static void large_close_done(Job *job) {
         Large *large = (Large *) job;
 
-        large->stage->jobs--;
+        large->execution->jobs--;
         if (large->again)
                 large_submit(large, large_open_run, large_open_done);
         else
@@ -187,60 +187,60 @@ static void helper_run(Job *job) {
 static void helper_done(Job *job) {
         Large *large = ((Helper *) job)->large;
 
-        large->stage->jobs--;
+        large->execution->jobs--;
         if (--large->running == 0)
                 large_submit(large, large_close_run, large_close_done);
 }
 
 static void large_open_done(Job *job) {
         Large *large = (Large *) job;
-        Stage *stage = large->stage;
+        Execution *execution = large->execution;
 
-        stage->jobs--;
+        execution->jobs--;
         if (!large->again) {
                 large_over(large);
                 return;
         }
         large->running = MIN(large->n_helpers, copy_useful_workers(large->task.copy));
-        if (is_limited(stage))
-                large->running = MIN(large->running, MAX(share(stage), stage->jobs + 1) - stage->jobs);
+        if (is_limited(execution))
+                large->running = MIN(large->running, MAX(share(execution), execution->jobs + 1) - execution->jobs);
         for (unsigned i = 0, n = large->running; i < n; i++) {
                 large->helpers[i] = (Helper){ .job = { .run = helper_run, .done = helper_done }, .large = large };
-                submit(stage, &large->helpers[i].job);
+                submit(execution, &large->helpers[i].job);
         }
 }
 
-static int start_large(Stage *stage, const PlanItem *item) {
+static int start_large(Execution *execution, const PlanItem *item) {
         Large *large = calloc(1, sizeof(*large));
 
         if (!large)
                 return -ENOMEM;
-        large->n_helpers = pool_workers(stage->pool);
+        large->n_helpers = pool_workers(execution->pool);
         large->helpers = calloc(large->n_helpers, sizeof(Helper));
         if (!large->helpers) {
                 free(large);
                 return -ENOMEM;
         }
-        large->stage = stage;
-        task_init(&large->task, stage->context, item);
-        stage->out++;
+        large->execution = execution;
+        task_init(&large->task, execution->context, item);
+        execution->out++;
         large_submit(large, large_open_run, large_open_done);
         return 0;
 }
 
-static const PlanItem *next_item(Stage *stage) {
-        while (stage->next < stage->plan->n_items && !belongs(stage, &stage->plan->items[stage->next]))
-                stage->next++;
-        return stage->next < stage->plan->n_items ? &stage->plan->items[stage->next] : NULL;
+static const PlanItem *next_item(Execution *execution) {
+        while (execution->next < execution->plan->n_items && !belongs(execution, &execution->plan->items[execution->next]))
+                execution->next++;
+        return execution->next < execution->plan->n_items ? &execution->plan->items[execution->next] : NULL;
 }
 
 /* In the last phase directories are not staged again, they are only finished. */
-static void init_task(Stage *stage, Task *task, const PlanItem *item) {
-        task_init(task, stage->context, item);
-        task->finish = stage->phase == PHASE_ATTRIBUTES;
+static void init_task(Execution *execution, Task *task, const PlanItem *item) {
+        task_init(task, execution->context, item);
+        task->finish = execution->phase == PHASE_ATTRIBUTES;
 }
 
-static int start_batch(Stage *stage) {
+static int start_batch(Execution *execution) {
         Batch *batch = calloc(1, sizeof(*batch));
         uint64_t bytes = 0;
         const PlanItem *item;
@@ -248,78 +248,78 @@ static int start_batch(Stage *stage) {
         if (!batch)
                 return -ENOMEM;
         batch->job = (Job){ .run = batch_run, .done = batch_done };
-        batch->stage = stage;
-        while (batch->n < BATCH_ITEMS && bytes < BATCH_BYTES && (item = next_item(stage))) {
+        batch->execution = execution;
+        while (batch->n < BATCH_ITEMS && bytes < BATCH_BYTES && (item = next_item(execution))) {
                 Task *task = &batch->tasks[batch->n];
 
-                init_task(stage, task, item);
-                if (task_is_large(task) && stage->phase == PHASE_FILES)
+                init_task(execution, task, item);
+                if (task_is_large(task) && execution->phase == PHASE_FILES)
                         break;
                 bytes += item->source && item->source->type == ENTRY_FILE ? item->source->size : 0;
-                stage->current_path = plan_item_path(item);
+                execution->current_path = plan_item_path(item);
                 batch->n++;
-                stage->next++;
+                execution->next++;
         }
-        stage->out++;
-        submit(stage, &batch->job);
+        execution->out++;
+        submit(execution, &batch->job);
         return 0;
 }
 
-static bool is_large(Stage *stage, const PlanItem *item) {
+static bool is_large(Execution *execution, const PlanItem *item) {
         Task task;
 
-        task_init(&task, stage->context, item);
-        return stage->phase == PHASE_FILES && task_is_large(&task);
+        task_init(&task, execution->context, item);
+        return execution->phase == PHASE_FILES && task_is_large(&task);
 }
 
-static int start_next(Stage *stage, const PlanItem *item) {
+static int start_next(Execution *execution, const PlanItem *item) {
         int r;
 
-        if (!is_large(stage, item))
-                return start_batch(stage);
-        stage->current_path = plan_item_path(item);
-        r = start_large(stage, item);
+        if (!is_large(execution, item))
+                return start_batch(execution);
+        execution->current_path = plan_item_path(item);
+        r = start_large(execution, item);
         if (r == 0)
-                stage->next++;
+                execution->next++;
         return r;
 }
 
 /* Whether the pool has enough to do. Directories are inside one another: they come and go in the order of the plan, one job at a time. Else one
  * job more than there are workers is ready, so that none waits for the loop; not so under a limit, where that one would be a worker more. */
-static bool is_busy(const Stage *stage) {
-        if (stage->phase == PHASE_REMOVE_DIRECTORIES || stage->phase == PHASE_DIRECTORIES)
-                return stage->out > 0;
-        if (is_limited(stage))
-                return stage->jobs >= share(stage);
-        return stage->out > share(stage);
+static bool is_busy(const Execution *execution) {
+        if (execution->phase == PHASE_REMOVE_DIRECTORIES || execution->phase == PHASE_DIRECTORIES)
+                return execution->out > 0;
+        if (is_limited(execution))
+                return execution->jobs >= share(execution);
+        return execution->out > share(execution);
 }
 
 /* Keeps the pool busy, but not more than that: what is not yet begun can still be cancelled cheaply, and files are
  * finished in the order of the plan. Ends with jobs out, or with all phases over. */
-static void fill(Stage *stage) {
-        while (stage->phase < _PHASE_MAX) {
-                const PlanItem *item = next_item(stage);
+static void fill(Execution *execution) {
+        while (execution->phase < _PHASE_MAX) {
+                const PlanItem *item = next_item(execution);
 
                 if (!item) {
-                        if (stage->out > 0)
+                        if (execution->out > 0)
                                 return;
-                        stage->phase++;
-                        stage->next = 0;
+                        execution->phase++;
+                        execution->next = 0;
                         continue;
                 }
-                if (is_busy(stage))
+                if (is_busy(execution))
                         return;
-                if (start_next(stage, item) < 0) {
+                if (start_next(execution, item) < 0) {
                         Task task;
 
-                        if (stage->out > 0)
+                        if (execution->out > 0)
                                 return; /* memory may come back when a job does */
-                        init_task(stage, &task, item);
+                        init_task(execution, &task, item);
                         task.outcome = TASK_FAILED;
                         task.error = ENOMEM;
                         task.what = "get memory";
-                        stage->next++;
-                        report(stage, &task);
+                        execution->next++;
+                        report(execution, &task);
                 }
         }
 }
@@ -329,40 +329,40 @@ static void kick_run(Job *job) {
 }
 
 static void kick_done(Job *job) {
-        Stage *stage = (Stage *) job;
+        Execution *execution = (Execution *) job;
 
-        stage->out--;
-        fill(stage);
-        advance(stage);
+        execution->out--;
+        fill(execution);
+        advance(execution);
 }
 
-int stage_new(Stage **ret, Pool *pool, const Plan *plan, const TaskContext *context, const StageCallbacks *callbacks) {
-        Stage *stage = calloc(1, sizeof(*stage));
+int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext *context, const ExecutionCallbacks *callbacks) {
+        Execution *execution = calloc(1, sizeof(*execution));
 
-        if (!stage)
+        if (!execution)
                 return -ENOMEM;
-        stage->pool = pool;
-        stage->plan = plan;
-        stage->context = context;
-        stage->callbacks = *callbacks;
-        *ret = stage;
+        execution->pool = pool;
+        execution->plan = plan;
+        execution->context = context;
+        execution->callbacks = *callbacks;
+        *ret = execution;
         return 0;
 }
 
-void stage_start(Stage *stage) {
-        stage->kick = (Job){ .run = kick_run, .done = kick_done };
-        stage->out++;
-        pool_submit(stage->pool, &stage->kick);
+void execute_start(Execution *execution) {
+        execution->kick = (Job){ .run = kick_run, .done = kick_done };
+        execution->out++;
+        pool_submit(execution->pool, &execution->kick);
 }
 
-Stage *stage_free(Stage *stage) {
-        if (!stage)
+Execution *execute_free(Execution *execution) {
+        if (!execution)
                 return NULL;
-        assert(stage->out == 0);
-        free(stage);
+        assert(execution->out == 0);
+        free(execution);
         return NULL;
 }
 
-const char *stage_current_path(const Stage *stage) {
-        return stage->current_path;
+const char *execute_current_path(const Execution *execution) {
+        return execution->current_path;
 }

@@ -8,25 +8,25 @@
 #include "base/pool.h"
 #include "stage/task.h"
 
-typedef struct Stage Stage;
+typedef struct Execution Execution;
 
-typedef struct StageCallbacks {
+typedef struct ExecutionCallbacks {
         /* One item is done; the task is borrowed for the call. */
         void (*report)(const Task *task, void *userdata);
         /* All items are done, or were cancelled. The stage may be freed from here. */
         void (*finished)(void *userdata);
         void *userdata;
-} StageCallbacks;
+} ExecutionCallbacks;
 
-/* @plan and @context are borrowed and must stay as they are until finished() or stage_free(). */
-int stage_new(Stage **ret, Pool *pool, const Plan *plan, const TaskContext *context, const StageCallbacks *callbacks);
+/* @plan and @context are borrowed and must stay as they are until finished() or execute_free(). */
+int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext *context, const ExecutionCallbacks *callbacks);
 
 /* Starts; finished() is never called from within. */
-void stage_start(Stage *stage);
+void execute_start(Execution *execution);
 
 /* Not while jobs are out: cancel through the context and wait for finished(). */
-Stage *stage_free(Stage *stage);
-DEFINE_CLEANUP(Stage, stage_free)
+Execution *execute_free(Execution *execution);
+DEFINE_CLEANUP(Execution, execute_free)
 
 /* The path that was begun last, for the status; NULL if none. Borrowed until the next turn of the loop. */
-const char *stage_current_path(const Stage *stage);
+const char *execute_current_path(const Execution *execution);

@@ -32,27 +32,27 @@ static int find_name(int dirfd, const char *const known[static 2], char **ret) {
         return d && !*ret ? -ENOMEM : 0;
 }
 
-static int take_lock(Staging *staging, char **reterr_detail) {
+static int take_lock(MirrorPrivateDir *private_dir, char **reterr_detail) {
         char pid[32];
         int n = snprintf(pid, sizeof(pid), "%d\n", (int) getpid());
 
-        staging->lockfd = openat(staging->fd, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (staging->lockfd < 0)
+        private_dir->lockfd = openat(private_dir->fd, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (private_dir->lockfd < 0)
                 return -errno;
-        if (flock(staging->lockfd, LOCK_EX | LOCK_NB) < 0) {
+        if (flock(private_dir->lockfd, LOCK_EX | LOCK_NB) < 0) {
                 if (errno != EWOULDBLOCK)
                         return -errno;
-                if (fs_read_text(staging->fd, lock_name, 64, reterr_detail) == 0)
+                if (fs_read_text(private_dir->fd, lock_name, 64, reterr_detail) == 0)
                         (*reterr_detail)[strcspn(*reterr_detail, "\n")] = '\0';
-                return STAGING_BUSY;
+                return MIRROR_PRIVATE_DIR_BUSY;
         }
         /* for people only: the lock is what counts */
-        if (ftruncate(staging->lockfd, 0) < 0 || pwrite(staging->lockfd, pid, (size_t) n, 0) < 0)
+        if (ftruncate(private_dir->lockfd, 0) < 0 || pwrite(private_dir->lockfd, pid, (size_t) n, 0) < 0)
                 return -errno;
         return 0;
 }
 
-static int check_mark(Staging *staging, const char *mirror, const char *source, char **reterr_detail) {
+static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const char *source, char **reterr_detail) {
         _cleanup_(freep) char *ours = NULL, *found = NULL;
         int r;
 
@@ -60,96 +60,96 @@ static int check_mark(Staging *staging, const char *mirror, const char *source, 
                 ours = NULL;
                 return -ENOMEM;
         }
-        r = fs_read_text(staging->fd, mark_name, 16 * KIB, &found);
+        r = fs_read_text(private_dir->fd, mark_name, 16 * KIB, &found);
         if (r == -ENOENT)
-                return fs_write_atomic(staging->fd, mark_name, ours, strlen(ours), 0600);
+                return fs_write_atomic(private_dir->fd, mark_name, ours, strlen(ours), 0600);
         if (r < 0)
                 return r;
         if (string_equal(found, ours))
                 return 0;
         found[strcspn(found, "\n")] = '\0';
         *reterr_detail = TAKE_PTR(found);
-        return STAGING_OTHER;
+        return MIRROR_PRIVATE_DIR_OTHER;
 }
 
-int staging_open(Staging *ret, int mirrorfd, const char *mirror, const char *source, char **reterr_detail,
+int mirror_private_dir_open(MirrorPrivateDir *ret, int mirrorfd, const char *mirror, const char *source, char **reterr_detail,
                  const char **reterr_what) {
-        Staging staging = { .mirrorfd = mirrorfd, .fd = -1, .lockfd = -1 };
+        MirrorPrivateDir private_dir = { .mirrorfd = mirrorfd, .fd = -1, .lockfd = -1 };
         int r;
 
-        *reterr_what = "make the directory " SCAN_PRIVATE " in the mirror";
+        *reterr_what = "make the directory " SCAN_PRIVATE_DIR " in the mirror";
         *reterr_detail = NULL;
-        staging.fd = openat(mirrorfd, SCAN_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        staging.adopted = staging.fd >= 0;
-        if (staging.fd < 0) {
+        private_dir.fd = openat(mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        private_dir.adopted = private_dir.fd >= 0;
+        if (private_dir.fd < 0) {
                 if (errno != ENOENT)
                         return -errno;
                 r = find_name(mirrorfd, (const char *const[2]){ NULL, NULL }, reterr_detail);
                 if (r < 0)
                         return r;
                 if (*reterr_detail)
-                        return STAGING_FOREIGN;
-                if (mkdirat(mirrorfd, SCAN_PRIVATE, 0700) < 0)
+                        return MIRROR_PRIVATE_DIR_FOREIGN;
+                if (mkdirat(mirrorfd, SCAN_PRIVATE_DIR, 0700) < 0)
                         return -errno;
-                staging.fd = openat(mirrorfd, SCAN_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (staging.fd < 0)
+                private_dir.fd = openat(mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (private_dir.fd < 0)
                         return -errno;
         }
         *reterr_what = "lock the mirror";
-        r = take_lock(&staging, reterr_detail);
+        r = take_lock(&private_dir, reterr_detail);
         if (r == 0) {
                 *reterr_what = "mark the mirror";
-                r = check_mark(&staging, mirror, source, reterr_detail);
+                r = check_mark(&private_dir, mirror, source, reterr_detail);
         }
         if (r != 0) {
-                staging_close(&staging, false);
+                mirror_private_dir_close(&private_dir, false);
                 return r;
         }
-        ret->mirrorfd = staging.mirrorfd;
-        ret->fd = staging.fd;
-        ret->lockfd = staging.lockfd;
-        ret->adopted = staging.adopted;
+        ret->mirrorfd = private_dir.mirrorfd;
+        ret->fd = private_dir.fd;
+        ret->lockfd = private_dir.lockfd;
+        ret->adopted = private_dir.adopted;
         atomic_init(&ret->last, 0);
         return 0;
 }
 
-bool staging_is_bare(const Staging *staging) {
+bool mirror_private_dir_is_empty(const MirrorPrivateDir *private_dir) {
         _cleanup_(freep) char *other = NULL;
 
-        return find_name(staging->fd, (const char *const[2]){ lock_name, mark_name }, &other) == 0 && !other;
+        return find_name(private_dir->fd, (const char *const[2]){ lock_name, mark_name }, &other) == 0 && !other;
 }
 
-int staging_renew(Staging *staging, const char *mirror, const char *source) {
+int mirror_private_dir_recreate(MirrorPrivateDir *private_dir, const char *mirror, const char *source) {
         _cleanup_(freep) char *detail = NULL;
         int r;
 
-        staging_close(staging, false);
-        if (mkdirat(staging->mirrorfd, SCAN_PRIVATE, 0700) < 0)
+        mirror_private_dir_close(private_dir, false);
+        if (mkdirat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, 0700) < 0)
                 return -errno;
-        staging->fd = openat(staging->mirrorfd, SCAN_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (staging->fd < 0)
+        private_dir->fd = openat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (private_dir->fd < 0)
                 return -errno;
-        r = take_lock(staging, &detail);
+        r = take_lock(private_dir, &detail);
         if (r == 0)
-                r = check_mark(staging, mirror, source, &detail);
+                r = check_mark(private_dir, mirror, source, &detail);
         return r > 0 ? -EBUSY : r;
 }
 
-bool staging_is_gone(const Staging *staging) {
+bool mirror_private_dir_is_gone(const MirrorPrivateDir *private_dir) {
         struct stat st;
 
-        return fstat(staging->fd, &st) == 0 && st.st_nlink == 0;
+        return fstat(private_dir->fd, &st) == 0 && st.st_nlink == 0;
 }
 
-void staging_close(Staging *staging, bool remove) {
-        if (remove && staging->fd >= 0) {
-                (void) unlinkat(staging->fd, mark_name, 0);
-                (void) unlinkat(staging->fd, lock_name, 0);
+void mirror_private_dir_close(MirrorPrivateDir *private_dir, bool remove) {
+        if (remove && private_dir->fd >= 0) {
+                (void) unlinkat(private_dir->fd, mark_name, 0);
+                (void) unlinkat(private_dir->fd, lock_name, 0);
                 /* not empty: something of a client's was moved here and could not go back; it stays, and with it the directory */
-                (void) unlinkat(staging->mirrorfd, SCAN_PRIVATE, AT_REMOVEDIR);
+                (void) unlinkat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, AT_REMOVEDIR);
         }
-        staging->lockfd = close_fd(staging->lockfd);
-        staging->fd = close_fd(staging->fd);
+        private_dir->lockfd = close_fd(private_dir->lockfd);
+        private_dir->fd = close_fd(private_dir->fd);
 }
 
 static bool is_same_inode(const struct stat *st, const Entry *entry) {
@@ -167,9 +167,9 @@ static bool base_knows(const Manifest *base, const struct stat *st) {
         return false;
 }
 
-int staging_clean(Staging *staging, const Manifest *base) {
+int mirror_private_dir_clean(MirrorPrivateDir *private_dir, const Manifest *base) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = openat(staging->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), unknown = 0;
+        int fd = openat(private_dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), unknown = 0;
         struct dirent *d;
 
         dir = fd < 0 ? NULL : fdopendir(fd);
@@ -180,24 +180,24 @@ int staging_clean(Staging *staging, const Manifest *base) {
                 struct stat st;
                 bool ours;
 
-                if (sscanf(d->d_name, "t%llu-%llu", &number, &ino) < 1 || fstatat(staging->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (sscanf(d->d_name, "t%llu-%llu", &number, &ino) < 1 || fstatat(private_dir->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
-                if (atomic_load(&staging->last) < number)
-                        atomic_store(&staging->last, number);
+                if (atomic_load(&private_dir->last) < number)
+                        atomic_store(&private_dir->last, number);
                 ours = base_knows(base, &st) || (S_ISREG(st.st_mode) && st.st_ino == ino);
-                if (!ours || unlinkat(staging->fd, d->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+                if (!ours || unlinkat(private_dir->fd, d->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
                         unknown++;
         }
         return unknown;
 }
 
-char *staging_name(Staging *staging, char buffer[static STAGING_NAME_MAX]) {
-        (void) snprintf(buffer, STAGING_NAME_MAX, "t%llu", (unsigned long long) atomic_fetch_add(&staging->last, 1) + 1);
+char *mirror_private_dir_name(MirrorPrivateDir *private_dir, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu", (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1);
         return buffer;
 }
 
-char *staging_name_for(Staging *staging, uint64_t ino, char buffer[static STAGING_NAME_MAX]) {
-        (void) snprintf(buffer, STAGING_NAME_MAX, "t%llu-%llu", (unsigned long long) atomic_fetch_add(&staging->last, 1) + 1,
+char *mirror_private_dir_name_for(MirrorPrivateDir *private_dir, uint64_t ino, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu-%llu", (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1,
                         (unsigned long long) ino);
         return buffer;
 }
@@ -209,66 +209,66 @@ static bool is_in_use(int dirfd, const char *name, const struct stat *st) {
         return fd >= 0 && fs_is_being_written(fd);
 }
 
-/* Removes what was moved into the corner. 0, or STAGING_OCCUPIED if it is not @expected, in use though it is to be @idle, or a directory with something in it. */
-static int remove_if_expected(Staging *staging, const char *name, const Entry *expected, bool idle) {
+/* Removes what was moved into the corner. 0, or MIRROR_PRIVATE_DIR_OCCUPIED if it is not @expected, in use though it is to be @idle, or a directory with something in it. */
+static int remove_if_expected(MirrorPrivateDir *private_dir, const char *name, const Entry *expected, bool idle) {
         struct stat st;
 
-        if (fstatat(staging->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(private_dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        if (idle && is_in_use(staging->fd, name, &st))
-                return STAGING_OCCUPIED;
+        if (idle && is_in_use(private_dir->fd, name, &st))
+                return MIRROR_PRIVATE_DIR_OCCUPIED;
         /* after that: who has closed it just now has set its time before */
-        if (fstatat(staging->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(private_dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (!is_same_inode(&st, expected))
-                return STAGING_OCCUPIED;
-        if (unlinkat(staging->fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
-                return errno == ENOTEMPTY || errno == EEXIST ? STAGING_OCCUPIED : -errno;
+                return MIRROR_PRIVATE_DIR_OCCUPIED;
+        if (unlinkat(private_dir->fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+                return errno == ENOTEMPTY || errno == EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : -errno;
         return 0;
 }
 
-static int place(Staging *staging, const char *name, const char *path, const Entry *expected, bool idle) {
+static int place(MirrorPrivateDir *private_dir, const char *name, const char *path, const Entry *expected, bool idle) {
         _cleanup_(close_fdp) int parent = -1;
-        char spare[STAGING_NAME_MAX];
+        char spare[MIRROR_PRIVATE_DIR_NAME_MAX];
         const char *last;
         int r;
 
-        parent = fs_open_parent(staging->mirrorfd, path, &last);
+        parent = fs_open_parent(private_dir->mirrorfd, path, &last);
         if (parent < 0)
                 return parent;
         if (expected) {
-                ino_t placed = exchange_inode(staging->fd, name);
+                ino_t placed = rename_inode(private_dir->fd, name);
 
-                r = exchange_rename(staging->fd, name, parent, last, RENAME_EXCHANGE);
+                r = rename_with_flags(private_dir->fd, name, parent, last, RENAME_EXCHANGE);
                 if (r == 0) {
-                        r = remove_if_expected(staging, name, expected, idle);
+                        r = remove_if_expected(private_dir, name, expected, idle);
                         if (r != 0)
-                                (void) exchange_undo(staging->fd, name, parent, last, placed, staging_name(staging, spare));
+                                (void) rename_undo(private_dir->fd, name, parent, last, placed, mirror_private_dir_name(private_dir, spare));
                         return r;
                 }
                 if (r != -ENOENT)
                         return r;
         }
-        r = exchange_rename(staging->fd, name, parent, last, RENAME_NOREPLACE);
-        return r == -EEXIST ? STAGING_OCCUPIED : r;
+        r = rename_with_flags(private_dir->fd, name, parent, last, RENAME_NOREPLACE);
+        return r == -EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : r;
 }
 
-int staging_place(Staging *staging, const char *name, const char *path, const Entry *expected) {
-        return place(staging, name, path, expected, false);
+int mirror_private_dir_publish(MirrorPrivateDir *private_dir, const char *name, const char *path, const Entry *expected) {
+        return place(private_dir, name, path, expected, false);
 }
 
-int staging_place_idle(Staging *staging, const char *name, const char *path, const Entry *expected) {
-        return place(staging, name, path, expected, true);
+int mirror_private_dir_publish_idle(MirrorPrivateDir *private_dir, const char *name, const char *path, const Entry *expected) {
+        return place(private_dir, name, path, expected, true);
 }
 
-static int take_away(Staging *staging, const char *path, const Entry *expected, bool idle) {
+static int take_away(MirrorPrivateDir *private_dir, const char *path, const Entry *expected, bool idle) {
         _cleanup_(close_fdp) int parent = -1;
-        char name[STAGING_NAME_MAX];
+        char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         const char *last;
         struct stat st;
         int r;
 
-        parent = fs_open_parent(staging->mirrorfd, path, &last);
+        parent = fs_open_parent(private_dir->mirrorfd, path, &last);
         if (parent == -ENOENT || parent == -ENOTDIR)
                 return 0;
         if (parent < 0)
@@ -276,26 +276,26 @@ static int take_away(Staging *staging, const char *path, const Entry *expected, 
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (!is_same_inode(&st, expected) || (idle && is_in_use(parent, last, &st)))
-                return STAGING_OCCUPIED;
+                return MIRROR_PRIVATE_DIR_OCCUPIED;
         /* a directory with something in it would vanish from its readers for a moment */
         if (S_ISDIR(st.st_mode)) {
                 if (unlinkat(parent, last, AT_REMOVEDIR) == 0)
                         return 0;
-                return errno == ENOTEMPTY || errno == EEXIST ? STAGING_OCCUPIED : -errno;
+                return errno == ENOTEMPTY || errno == EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : -errno;
         }
-        r = exchange_rename(parent, last, staging->fd, staging_name(staging, name), RENAME_NOREPLACE);
+        r = rename_with_flags(parent, last, private_dir->fd, mirror_private_dir_name(private_dir, name), RENAME_NOREPLACE);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        r = remove_if_expected(staging, name, expected, idle);
+        r = remove_if_expected(private_dir, name, expected, idle);
         if (r != 0)
-                (void) exchange_rename(staging->fd, name, parent, last, RENAME_NOREPLACE);
+                (void) rename_with_flags(private_dir->fd, name, parent, last, RENAME_NOREPLACE);
         return r;
 }
 
-int staging_take_away(Staging *staging, const char *path, const Entry *expected) {
-        return take_away(staging, path, expected, false);
+int mirror_private_dir_remove(MirrorPrivateDir *private_dir, const char *path, const Entry *expected) {
+        return take_away(private_dir, path, expected, false);
 }
 
-int staging_take_away_idle(Staging *staging, const char *path, const Entry *expected) {
-        return take_away(staging, path, expected, true);
+int mirror_private_dir_remove_idle(MirrorPrivateDir *private_dir, const char *path, const Entry *expected) {
+        return take_away(private_dir, path, expected, true);
 }

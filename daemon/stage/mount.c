@@ -20,13 +20,13 @@
 #include <systemd/sd-daemon.h>
 
 /* Where a directory is: the entry of the mount table that holds it, and if it is the root of that mount. */
-typedef struct Place {
+typedef struct DiskSlot {
         struct libmnt_table *table; /* owned */
         struct libmnt_fs *fs;       /* borrowed from the table */
         bool is_root;
-} Place;
+} DiskSlot;
 
-static void place_done(Place *place) {
+static void disk_private_dir_slot_done(DiskSlot *place) {
         mnt_unref_table(place->table);
 }
 
@@ -41,8 +41,8 @@ static int mount_id(int fd, const char *path, uint64_t *ret) {
         return 0;
 }
 
-static int place_find(int fd, const char *path, Place *ret) {
-        _cleanup_(place_done) Place place = { .table = mnt_new_table() };
+static int place_find(int fd, const char *path, DiskSlot *ret) {
+        _cleanup_(disk_private_dir_slot_done) DiskSlot place = { .table = mnt_new_table() };
         _cleanup_(freep) char *real = NULL;
         struct libmnt_iter *iter;
         struct libmnt_fs *fs;
@@ -169,11 +169,11 @@ static int is_empty(int fd) {
 
 static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, const char **reterr_what) {
         _cleanup_(close_fdp) int tmpfs = -1, root = -1;
-        MountOptions options;
+        TmpfsOptions options;
         int r;
 
         *reterr_what = "ask the kernel for the options of tmpfs";
-        r = mount_probe(mirror, mount->n_nodes, &options);
+        r = tmpfs_probe(mirror, mount->n_nodes, &options);
         if (r < 0)
                 return r;
         tmpfs = tmpfs_make(mirror, size, &options, reterr_what);
@@ -280,7 +280,7 @@ static int provide_target(const char *target, Mount *mount, const char **reterr_
 }
 
 static int find_or_make(const MirrorConfig *mirror, uint64_t size, Mount *mount, const char **reterr_what) {
-        _cleanup_(place_done) Place place = {};
+        _cleanup_(disk_private_dir_slot_done) DiskSlot place = {};
         int r;
 
         *reterr_what = "open Target=";
@@ -319,7 +319,7 @@ int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char
 
 /* Takes our tmpfs from @target. What was mounted over it since then is not ours, and keeps it. */
 static int unmount(int fd, const char *target) {
-        _cleanup_(place_done) Place place = {};
+        _cleanup_(disk_private_dir_slot_done) DiskSlot place = {};
         uint64_t ours, there;
         int r;
 

@@ -22,7 +22,7 @@ typedef struct Mount {
         int fd;                    /* the mirror's root directory, O_RDONLY|O_DIRECTORY, owned */
         bool made_directory;       /* the root directory itself is ours to rmdir */
         uint64_t budget;           /* bytes the mirror may use at most */
-        MountAnswer answer[_MOUNT_OPTION_MAX]; /* what holds for the tmpfs in use: for one that was there, read from the mount table */
+        TmpfsAnswer answer[_MOUNT_OPTION_MAX]; /* what holds for the tmpfs in use: for one that was there, read from the mount table */
         unsigned n_nodes;          /* of the machine, with memory */
         char mpol[64];             /* the NUMA policy of the tmpfs, as the kernel shows it, perhaps cut off; "" for none */
 } Mount;

@@ -17,9 +17,9 @@ static int set_owner(int fd, const char *name, int flags, const Entry *source) {
 }
 
 /* What @fd is, or without one (-1) what stands at the path now. */
-static int describe(Staging *staging, int fd, const Entry *source, Entry *ret) {
+static int describe(MirrorPrivateDir *private_dir, int fd, const Entry *source, Entry *ret) {
         struct stat st;
-        int r = fd < 0 ? fs_stat_beneath(staging->mirrorfd, source->path, &st) : fstat(fd, &st) < 0 ? -errno : 0;
+        int r = fd < 0 ? fs_stat_beneath(private_dir->mirrorfd, source->path, &st) : fstat(fd, &st) < 0 ? -errno : 0;
 
         if (r < 0)
                 return r;
@@ -33,18 +33,18 @@ static bool is_data(const Entry *entry) {
         return entry && (entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK);
 }
 
-static int place(Staging *staging, const char *name, int fd, const Entry *source, const Entry *expected, bool idle, Entry *ret,
+static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const Entry *source, const Entry *expected, bool idle, Entry *ret,
                  const char **reterr_what) {
-        int r = idle ? staging_place_idle(staging, name, source->path, expected) : staging_place(staging, name, source->path, expected);
+        int r = idle ? mirror_private_dir_publish_idle(private_dir, name, source->path, expected) : mirror_private_dir_publish(private_dir, name, source->path, expected);
 
         *reterr_what = "rename the copy into place";
         if (r != 0) {
-                if (unlinkat(staging->fd, name, 0) < 0)
-                        (void) unlinkat(staging->fd, name, AT_REMOVEDIR);
+                if (unlinkat(private_dir->fd, name, 0) < 0)
+                        (void) unlinkat(private_dir->fd, name, AT_REMOVEDIR);
                 return r;
         }
         *reterr_what = "look at the copy";
-        return describe(staging, fd, source, ret);
+        return describe(private_dir, fd, source, ret);
 }
 
 /* Straight from the descriptor, which takes CAP_DAC_READ_SEARCH before Linux 6.10 (open(2), O_TMPFILE); where that is refused, by its name
@@ -64,9 +64,9 @@ static int name_temporary(int fd, int dirfd, const char *name) {
         return linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
-int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
+int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
                  bool *ret_xattrs_lost, const char **reterr_what) {
-        char name[STAGING_NAME_MAX];
+        char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         struct stat st;
         int r;
 
@@ -83,10 +83,10 @@ int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *sour
         if (r < 0)
                 return r;
         *reterr_what = "give the copy a name";
-        r = name_temporary(mirrorfd, staging->fd, staging_name_for(staging, st.st_ino, name));
+        r = name_temporary(mirrorfd, private_dir->fd, mirror_private_dir_name_for(private_dir, st.st_ino, name));
         if (r < 0)
                 return r;
-        return place(staging, name, mirrorfd, source, expected, false, ret, reterr_what);
+        return place(private_dir, name, mirrorfd, source, expected, false, ret, reterr_what);
 }
 
 /* The first name may have kept an old version, a link to the disk or what a client put there. */
@@ -98,65 +98,65 @@ static int check_leader(int dirfd, const char *name, const Entry *source) {
         return S_ISREG(st.st_mode) && (uint64_t) st.st_size == source->size && fs_nsec(&st.st_mtim) == source->mtime_nsec ? 0 : -ESTALE;
 }
 
-int publish_hardlink(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
+int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
         _cleanup_(close_fdp) int parent = -1;
-        char name[STAGING_NAME_MAX];
+        char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         const char *last;
         int r;
 
         *reterr_what = "link it to its other name";
-        parent = fs_open_parent(staging->mirrorfd, source->target, &last);
+        parent = fs_open_parent(private_dir->mirrorfd, source->target, &last);
         if (parent < 0)
                 return parent;
         /* before, because a link that is made and taken away again moves the ctime, by which whoever saves the file sees that it has changed */
         r = check_leader(parent, last, source);
         if (r < 0)
                 return r;
-        if (linkat(parent, last, staging->fd, staging_name(staging, name), 0) < 0)
+        if (linkat(parent, last, private_dir->fd, mirror_private_dir_name(private_dir, name), 0) < 0)
                 return -errno;
-        r = check_leader(staging->fd, name, source);
+        r = check_leader(private_dir->fd, name, source);
         if (r < 0) {
-                (void) unlinkat(staging->fd, name, 0);
+                (void) unlinkat(private_dir->fd, name, 0);
                 return r;
         }
-        return place(staging, name, -1, source, expected, false, ret, reterr_what);
+        return place(private_dir, name, -1, source, expected, false, ret, reterr_what);
 }
 
-int publish_symlink(Staging *staging, const Entry *source, const char *target, const Entry *expected, Entry *ret,
+int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const char *target, const Entry *expected, Entry *ret,
                     const char **reterr_what) {
-        char name[STAGING_NAME_MAX];
+        char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         int r;
 
         *reterr_what = "make the link";
-        if (symlinkat(target, staging->fd, staging_name(staging, name)) < 0)
+        if (symlinkat(target, private_dir->fd, mirror_private_dir_name(private_dir, name)) < 0)
                 return -errno;
-        r = set_owner(staging->fd, name, AT_SYMLINK_NOFOLLOW, source);
+        r = set_owner(private_dir->fd, name, AT_SYMLINK_NOFOLLOW, source);
         if (r == 0)
-                r = attributes_set_mtime(staging->fd, name, AT_SYMLINK_NOFOLLOW, source->mtime_nsec);
+                r = attributes_set_mtime(private_dir->fd, name, AT_SYMLINK_NOFOLLOW, source->mtime_nsec);
         if (r < 0) {
-                (void) unlinkat(staging->fd, name, 0);
+                (void) unlinkat(private_dir->fd, name, 0);
                 return r;
         }
-        return place(staging, name, -1, source, expected, is_data(expected), ret, reterr_what);
+        return place(private_dir, name, -1, source, expected, is_data(expected), ret, reterr_what);
 }
 
-int publish_directory(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
-        char name[STAGING_NAME_MAX];
+int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
+        char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         int r;
 
         *reterr_what = "make the directory";
         if (expected && expected->type == ENTRY_DIRECTORY)
-                return describe(staging, -1, source, ret);
-        if (mkdirat(staging->fd, staging_name(staging, name), 0700) < 0)
+                return describe(private_dir, -1, source, ret);
+        if (mkdirat(private_dir->fd, mirror_private_dir_name(private_dir, name), 0700) < 0)
                 return -errno;
-        r = set_owner(staging->fd, name, 0, source);
-        if (r == 0 && fchmodat(staging->fd, name, source->mode | 0700, 0) < 0)
+        r = set_owner(private_dir->fd, name, 0, source);
+        if (r == 0 && fchmodat(private_dir->fd, name, source->mode | 0700, 0) < 0)
                 r = -errno;
         if (r < 0) {
-                (void) unlinkat(staging->fd, name, AT_REMOVEDIR);
+                (void) unlinkat(private_dir->fd, name, AT_REMOVEDIR);
                 return r;
         }
-        return place(staging, name, -1, source, expected, false, ret, reterr_what);
+        return place(private_dir, name, -1, source, expected, false, ret, reterr_what);
 }
 
 /* Without the rights of root a directory that we may not write to is one that we can neither fill nor empty. */
@@ -164,13 +164,13 @@ static mode_t mirror_mode(const Entry *source) {
         return source->type == ENTRY_DIRECTORY && geteuid() != 0 ? source->mode | 0700 : source->mode;
 }
 
-int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const char **reterr_what) {
+int publish_attributes(MirrorPrivateDir *private_dir, const Entry *source, Entry *ret, const char **reterr_what) {
         _cleanup_(close_fdp) int fd = -1;
         char path[64];
         int r;
 
         *reterr_what = "set owner, mode and time of the copy";
-        fd = fs_open_beneath(staging->mirrorfd, source->path, O_PATH | O_NOFOLLOW, 0);
+        fd = fs_open_beneath(private_dir->mirrorfd, source->path, O_PATH | O_NOFOLLOW, 0);
         if (fd < 0)
                 return fd;
         r = set_owner(fd, "", AT_EMPTY_PATH, source);
@@ -181,5 +181,5 @@ int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const 
         if (chmod(path, mirror_mode(source)) < 0)
                 return -errno;
         r = attributes_set_mtime(AT_FDCWD, path, 0, source->mtime_nsec);
-        return r < 0 ? r : describe(staging, -1, source, ret);
+        return r < 0 ? r : describe(private_dir, -1, source, ret);
 }

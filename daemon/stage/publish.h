@@ -14,22 +14,22 @@
 #include "stage/mirror-private-dir.h"
 #include "tree/manifest.h"
 
-enum { PUBLISH_OCCUPIED = STAGING_OCCUPIED };
+enum { PUBLISH_OCCUPIED = MIRROR_PRIVATE_DIR_OCCUPIED };
 
 /* @mirrorfd is the finished temporary (an O_TMPFILE), @sourcefd where xattrs come from. *ret_xattrs_lost is set where the tmpfs takes no
  * user xattrs (before Linux 6.6). */
-int publish_file(Staging *staging, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
+int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
                  bool *ret_xattrs_lost, const char **reterr_what);
 
 /* -ESTALE if what stands at the first name does not have the size and time that the source's has. */
-int publish_hardlink(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what);
+int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what);
 
 /* @target: what the link says, the source's own text or the path of the disk original. Data that it takes the place of stays (PUBLISH_OCCUPIED) while somebody has it open for writing. */
-int publish_symlink(Staging *staging, const Entry *source, const char *target, const Entry *expected, Entry *ret,
+int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const char *target, const Entry *expected, Entry *ret,
                     const char **reterr_what);
 
 /* The directory can be entered and written by us until publish_attributes() gives it its own mode. */
-int publish_directory(Staging *staging, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what);
+int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what);
 
 /* Owner, mode, and mtime of what stands there already. */
-int publish_attributes(Staging *staging, const Entry *source, Entry *ret, const char **reterr_what);
+int publish_attributes(MirrorPrivateDir *private_dir, const Entry *source, Entry *ret, const char **reterr_what);

@@ -17,21 +17,21 @@ static bool is_special(const struct stat *st) {
 }
 
 /* What a name stands for is seen only where nobody else can change it. */
-static bool take_away(Staging *staging, int dirfd, const char *name) {
-        char aside[STAGING_NAME_MAX];
+static bool take_away(MirrorPrivateDir *private_dir, int dirfd, const char *name) {
+        char aside[MIRROR_PRIVATE_DIR_NAME_MAX];
         struct stat st;
 
-        (void) staging_name(staging, aside);
-        if (renameat2(dirfd, name, staging->fd, aside, RENAME_NOREPLACE) < 0)
+        (void) mirror_private_dir_name(private_dir, aside);
+        if (renameat2(dirfd, name, private_dir->fd, aside, RENAME_NOREPLACE) < 0)
                 return false;
-        if (fstatat(staging->fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_special(&st))
-                return unlinkat(staging->fd, aside, 0) == 0;
-        (void) renameat2(staging->fd, aside, dirfd, name, RENAME_NOREPLACE); /* else it is found in the corner, which keeps the mirror */
+        if (fstatat(private_dir->fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_special(&st))
+                return unlinkat(private_dir->fd, aside, 0) == 0;
+        (void) renameat2(private_dir->fd, aside, dirfd, name, RENAME_NOREPLACE); /* else it is found in the corner, which keeps the mirror */
         return false;
 }
 
 /* Returns true if something was removed. */
-static bool clear(Staging *staging, int parentfd, const char *directory, unsigned depth) {
+static bool clear(MirrorPrivateDir *private_dir, int parentfd, const char *directory, unsigned depth) {
         _cleanup_(closedirp) DIR *dir = NULL;
         int fd = depth < DEPTH_MAX ? openat(parentfd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
         bool removed = false;
@@ -45,12 +45,12 @@ static bool clear(Staging *staging, int parentfd, const char *directory, unsigne
         while ((d = readdir(dir))) {
                 struct stat st;
 
-                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || (depth == 0 && strcmp(d->d_name, SCAN_PRIVATE) == 0) ||
+                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || (depth == 0 && strcmp(d->d_name, SCAN_PRIVATE_DIR) == 0) ||
                     fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (is_special(&st))
-                        removed = take_away(staging, fd, d->d_name) || removed;
-                else if (S_ISDIR(st.st_mode) && clear(staging, fd, d->d_name, depth + 1)) {
+                        removed = take_away(private_dir, fd, d->d_name) || removed;
+                else if (S_ISDIR(st.st_mode) && clear(private_dir, fd, d->d_name, depth + 1)) {
                         removed = true;
                         (void) unlinkat(fd, d->d_name, AT_REMOVEDIR); /* if nothing else is in it */
                 }
@@ -58,6 +58,6 @@ static bool clear(Staging *staging, int parentfd, const char *directory, unsigne
         return removed;
 }
 
-void specials_remove(Staging *staging) {
-        (void) clear(staging, staging->mirrorfd, ".", 0);
+void special_files_remove(MirrorPrivateDir *private_dir) {
+        (void) clear(private_dir, private_dir->mirrorfd, ".", 0);
 }

@@ -8,4 +8,4 @@
 
 /* Removes them, and directories in which there was nothing else. For the end, when all else that may go has gone. Whatever else is found in their places
  * by then, or cannot be removed, stays. Blocking. */
-void specials_remove(Staging *staging);
+void special_files_remove(MirrorPrivateDir *private_dir);

@@ -45,7 +45,7 @@ static void concluded(Task *task, int r, const char *what) {
 
 /* An operator has said that the disk is right. */
 static bool is_accepted(const Task *task, AcceptKind kind) {
-        return task->context->wishes && wishes_accepts(task->context->wishes, kind, &task->current);
+        return task->context->overrides && overrides_accepts(task->context->overrides, kind, &task->current);
 }
 
 /* The digest that these very bytes are known to have, or NULL. */
@@ -59,7 +59,7 @@ static const Digest *digest_on_record(const Task *task) {
 }
 
 /* After a change: what the source is now. False if it is no longer a file, which the next scan will see. */
-static bool look_again(Task *task) {
+static bool survey_again(Task *task) {
         struct stat st;
 
         if (fs_stat_beneath(task->context->sourcefd, task->current.path, &st) < 0 || !S_ISREG(st.st_mode))
@@ -84,7 +84,7 @@ static bool try_again(Task *task, TaskOutcome outcome) {
                 return false;
         /* whatever made the bytes wrong may sit in the page cache */
         task->read_again = outcome == TASK_CORRUPT || outcome == TASK_MISNAMED || outcome == TASK_GARBLED || outcome == TASK_FAILED;
-        if (outcome != TASK_CHANGED || look_again(task))
+        if (outcome != TASK_CHANGED || survey_again(task))
                 return true;
         task->outcome = TASK_GONE;
         return false;
@@ -94,7 +94,7 @@ static bool try_again(Task *task, TaskOutcome outcome) {
  * harm too, when a name is added to the inode or taken away.) */
 static bool was_altered(const Task *task, const atomic_bool *cancel) {
         const Entry *base = task->item->base, *mirror = task->item->mirror;
-        VerifyOptions options = { .cancel = cancel, .progress = task->context->steps };
+        FileDigestOptions options = { .cancel = cancel, .progress = task->context->steps };
         struct stat st;
         Digest found;
 
@@ -102,10 +102,10 @@ static bool was_altered(const Task *task, const atomic_bool *cancel) {
                 return false;
         if (mirror->size != base->size || mirror->mtime_nsec != base->mtime_nsec)
                 return false; /* the plan knows, and has what was seen replaced: it is kept among the conflicts */
-        if (fs_stat_beneath(task->context->staging->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
+        if (fs_stat_beneath(task->context->private_dir->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
             fs_nsec(&st.st_ctim) == base->ctime_nsec)
                 return false;
-        return verify_digest(task->context->staging->mirrorfd, base->path, &options, &found) == 0 &&
+        return file_digest_at(task->context->private_dir->mirrorfd, base->path, &options, &found) == 0 &&
                !digest_equal(&found, &base->digest);
 }
 
@@ -131,7 +131,7 @@ bool task_open(Task *task) {
                 return false;
         }
         for (;;) {
-                int r = copy_new(&task->copy, task->context->sourcefd, &task->current, task->context->staging->fd, &options,
+                int r = copy_new(&task->copy, task->context->sourcefd, &task->current, task->context->private_dir->fd, &options,
                                  &task->what);
 
                 if (r == 0)
@@ -170,7 +170,7 @@ static void publish(Task *task, const CopyResult *result) {
 
         task->current.flags |= ENTRY_HAS_DIGEST;
         task->current.digest = result->mirror;
-        r = publish_file(task->context->staging, copy_mirror_fd(task->copy), copy_source_fd(task->copy), &task->current,
+        r = publish_file(task->context->private_dir, copy_mirror_fd(task->copy), copy_source_fd(task->copy), &task->current,
                          task->item->mirror, &task->entry, &task->xattrs_lost, &task->what);
         concluded(task, r, task->what);
 }
@@ -225,17 +225,17 @@ static void stage_file(Task *task) {
 /* Both sides look the same: the bytes decide. Where a digest is on record, the source need not be read. */
 static void adopt_file(Task *task) {
         const Digest *record = digest_on_record(task);
-        VerifyOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
+        FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
         int r;
 
         task->what = "read the copy in the mirror";
-        r = verify_digest(task->context->staging->mirrorfd, task->current.path, &options, &task->found);
+        r = file_digest_at(task->context->private_dir->mirrorfd, task->current.path, &options, &task->found);
         if (r == 0 && record)
                 task->expected = *record;
         else if (r == 0) {
                 task->what = "read the source";
                 options.limit = task->context->limit;
-                r = verify_digest(task->context->sourcefd, task->current.path, &options, &task->expected);
+                r = file_digest_at(task->context->sourcefd, task->current.path, &options, &task->expected);
         }
         if (r < 0) {
                 failed(task, r, task->what);
@@ -265,8 +265,8 @@ static void adopt(Task *task) {
         task->outcome = TASK_AGREED;
 }
 
-static void stage(Task *task) {
-        Staging *staging = task->context->staging;
+static void execution(Task *task) {
+        MirrorPrivateDir *private_dir = task->context->private_dir;
         const Entry *source = task->item->source, *mirror = task->item->mirror;
         int r = 0;
 
@@ -275,13 +275,13 @@ static void stage(Task *task) {
                 stage_file(task);
                 return;
         case ENTRY_DIRECTORY:
-                r = publish_directory(staging, source, mirror, &task->entry, &task->what);
+                r = publish_directory(private_dir, source, mirror, &task->entry, &task->what);
                 break;
         case ENTRY_SYMLINK:
-                r = publish_symlink(staging, source, source->target, mirror, &task->entry, &task->what);
+                r = publish_symlink(private_dir, source, source->target, mirror, &task->entry, &task->what);
                 break;
         case ENTRY_HARDLINK:
-                r = publish_hardlink(staging, source, mirror, &task->entry, &task->what);
+                r = publish_hardlink(private_dir, source, mirror, &task->entry, &task->what);
                 break;
         }
         concluded(task, r, task->what);
@@ -290,12 +290,12 @@ static void stage(Task *task) {
 /* A store through a mapping may leave no trace in size and times: before the only copy in RAM goes, it is seen whether it is what it was. Whose work it is otherwise, is not for us to say. */
 static bool is_what_it_was(Task *task) {
         const Entry *base = task->item->base, *mirror = task->item->mirror;
-        VerifyOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
+        FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
         int r;
 
         if (!base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED) || (mirror->type != ENTRY_FILE && mirror->type != ENTRY_HARDLINK))
                 return true;
-        r = verify_digest(task->context->staging->mirrorfd, mirror->path, &options, &task->found);
+        r = file_digest_at(task->context->private_dir->mirrorfd, mirror->path, &options, &task->found);
         if (r < 0) {
                 failed(task, r, "read the copy in the mirror");
                 return false;
@@ -323,7 +323,7 @@ static void link_to_disk(Task *task) {
                 failed(task, -ENOMEM, "get memory");
                 return;
         }
-        r = publish_symlink(task->context->staging, task->item->source, target, task->item->mirror, &task->entry, &task->what);
+        r = publish_symlink(task->context->private_dir, task->item->source, target, task->item->mirror, &task->entry, &task->what);
         task->entry.flags |= ENTRY_LINKED;
         if (record) { /* when it is staged again, it has to have the same bytes */
                 task->entry.flags |= ENTRY_HAS_DIGEST;
@@ -333,7 +333,7 @@ static void link_to_disk(Task *task) {
 }
 
 static void set_attributes(Task *task) {
-        int r = publish_attributes(task->context->staging, task->item->source, &task->entry, &task->what);
+        int r = publish_attributes(task->context->private_dir, task->item->source, &task->entry, &task->what);
         const Entry *base = task->item->base;
 
         if (base && base->flags & ENTRY_HAS_DIGEST && task->item->action == PLAN_SETATTR) {
@@ -345,20 +345,20 @@ static void set_attributes(Task *task) {
 }
 
 static void take_away(Task *task) {
-        int r = STAGING_OCCUPIED;
+        int r = MIRROR_PRIVATE_DIR_OCCUPIED;
 
         task->altered = was_altered(task, NULL);
         if (!task->altered && task->item->action == PLAN_RELEASE && !is_what_it_was(task))
                 return;
         if (!task->altered && task->item->action == PLAN_RELEASE)
-                r = staging_take_away_idle(task->context->staging, plan_item_path(task->item), task->item->mirror);
+                r = mirror_private_dir_remove_idle(task->context->private_dir, plan_item_path(task->item), task->item->mirror);
         else if (!task->altered)
-                r = staging_take_away(task->context->staging, plan_item_path(task->item), task->item->mirror);
+                r = mirror_private_dir_remove(task->context->private_dir, plan_item_path(task->item), task->item->mirror);
 
         if (r < 0)
                 failed(task, r, "remove it from the mirror");
         else
-                task->outcome = r == STAGING_OCCUPIED ? TASK_OCCUPIED : TASK_REMOVED;
+                task->outcome = r == MIRROR_PRIVATE_DIR_OCCUPIED ? TASK_OCCUPIED : TASK_REMOVED;
 }
 
 void task_run(Task *task) {
@@ -371,7 +371,7 @@ void task_run(Task *task) {
         if (task->finish)
                 set_attributes(task);
         else if (action == PLAN_STAGE)
-                stage(task);
+                execution(task);
         else if (action == PLAN_ADOPT)
                 adopt(task);
         else if (action == PLAN_LINK)

@@ -27,10 +27,10 @@ typedef struct TaskContext {
         int sourcefd;            /* root of the source */
         LayoutKind layout;       /* whose names state digests; LAYOUT_AUTO: none do */
         const char *source_path; /* absolute */
-        Staging *staging;
+        MirrorPrivateDir *private_dir;
         CopyMethod copy_method;
-        DirectRefusals *refusals; /* of the mirror's sources; may be NULL */
-        const Wishes *wishes;    /* what of the source was accepted past a guard; NULL for nothing */
+        DirectioRefusals *refusals; /* of the mirror's sources; may be NULL */
+        const Overrides *overrides;    /* what of the source was accepted past a guard; NULL for nothing */
         uint64_t chunk_size;
         int journalfd;           /* what is agreed is written there at once; -1 for none */
         RateLimit *limit;        /* of what is read from the source; borrowed, may be NULL */

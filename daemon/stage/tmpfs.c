@@ -18,7 +18,7 @@ typedef struct Option {
         const char *value; /* NULL for a flag */
 } Option;
 
-static Option option_wanted(const MirrorConfig *mirror, unsigned n_nodes, MountOption which) {
+static Option option_wanted(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOption which) {
         static const char *const huge[] = {
                 [HUGE_WITHIN_SIZE] = "within_size",
                 [HUGE_ALWAYS] = "always",
@@ -53,7 +53,7 @@ int tmpfs_context(void) {
 }
 
 /* A context of its own for each question: one that has met a refusal is not asked again. */
-static int probe_option(Option option, MountAnswer *ret) {
+static int probe_option(Option option, TmpfsAnswer *ret) {
         _cleanup_(close_fdp) int fs = tmpfs_context();
         int r;
 
@@ -70,11 +70,11 @@ static int probe_option(Option option, MountAnswer *ret) {
         return 0;
 }
 
-int mount_probe(const MirrorConfig *mirror, unsigned n_nodes, MountOptions *ret) {
-        MountOptions options = { .n_nodes = n_nodes };
+int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret) {
+        TmpfsOptions options = { .n_nodes = n_nodes };
 
         assert(mirror && ret);
-        for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+        for (TmpfsOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, n_nodes, i);
                 int r;
 
@@ -89,7 +89,7 @@ int mount_probe(const MirrorConfig *mirror, unsigned n_nodes, MountOptions *ret)
         return 0;
 }
 
-char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOptions *options) {
+char *tmpfs_option_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options) {
         _cleanup_(freep) char *text = NULL;
 
         assert(mirror && options);
@@ -98,7 +98,7 @@ char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOp
                 return NULL;
         }
         /* mpol= comes last: its list of nodes may hold commas, which mount(8) passes on only as they stand */
-        for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+        for (TmpfsOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, options->n_nodes, i);
                 char *longer;
 
@@ -114,7 +114,7 @@ char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOp
 }
 
 /* @mpol: the NUMA policy in @text. */
-static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, MountOption which, Option wanted) {
+static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, TmpfsOption which, Option wanted) {
         char *value = NULL;
         size_t length = 0;
 
@@ -128,12 +128,12 @@ static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, M
         return !(length == 5 && memcmp(value, "never", 5) == 0) && !(length == 6 && memcmp(value, "advise", 6) == 0);
 }
 
-int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, MountAnswer *ret) {
+int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret) {
         _cleanup_(freep) char *mpol = numa_in_force(text);
 
         if (!mpol)
                 return -ENOMEM;
-        for (MountOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+        for (TmpfsOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, n_nodes, i);
 
                 ret[i] = !option.key ? MOUNT_NOT_ASKED
@@ -142,7 +142,7 @@ int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes
         return 0;
 }
 
-int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const MountOptions *options, const char **reterr_what) {
+int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options, const char **reterr_what) {
         _cleanup_(close_fdp) int fs = tmpfs_context();
         char bytes[32];
         int fd, r;
@@ -156,7 +156,7 @@ int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const MountOptions *op
                 r = set_option(fs, (Option){ "size", bytes });
         if (r == 0)
                 r = set_option(fs, (Option){ "mode", "0755" });
-        for (MountOption i = 0; r == 0 && i < _MOUNT_OPTION_MAX; i++)
+        for (TmpfsOption i = 0; r == 0 && i < _MOUNT_OPTION_MAX; i++)
                 if (options->answer[i] == MOUNT_TAKEN)
                         r = set_option(fs, option_wanted(mirror, options->n_nodes, i));
         if (r < 0)

@@ -10,38 +10,38 @@
 /* The source of the tmpfs that we make ourselves, as the mount table shows it. */
 #define TMPFS_SOURCE "shmstaged"
 
-typedef enum MountOption {
+typedef enum TmpfsOption {
         MOUNT_HUGE,   /* huge=    since Linux 4.8, needs CONFIG_TRANSPARENT_HUGEPAGE */
         MOUNT_NOSWAP, /* noswap   since Linux 6.4 */
         MOUNT_MPOL,   /* mpol=    needs CONFIG_NUMA and nodes that are online */
         _MOUNT_OPTION_MAX,
-} MountOption;
+} TmpfsOption;
 
-typedef enum MountAnswer {
+typedef enum TmpfsAnswer {
         MOUNT_NOT_ASKED,
         MOUNT_TAKEN,
         MOUNT_REFUSED, /* the kernel does not take it: the mirror goes without */
         MOUNT_UNKNOWN, /* could not be asked (no CAP_SYS_ADMIN) */
-} MountAnswer;
+} TmpfsAnswer;
 
 /* What the running kernel says to the options this mirror asks for. Asked with fsopen()/fsconfig() one by one, without mounting
  * anything. */
-typedef struct MountOptions {
-        MountAnswer answer[_MOUNT_OPTION_MAX];
+typedef struct TmpfsOptions {
+        TmpfsAnswer answer[_MOUNT_OPTION_MAX];
         unsigned n_nodes; /* of the machine, with memory, on which NUMAPolicy=auto depends: numa_read_nodes() */
-} MountOptions;
-int mount_probe(const MirrorConfig *mirror, unsigned n_nodes, MountOptions *ret);
+} TmpfsOptions;
+int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret);
 
 /* The option text for a mount unit or mount(8), e.g. "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=within_size,noswap".
  * Only options that were taken appear, so that the mount cannot fail for want of one. New string, NULL on ENOMEM. */
-char *mount_option_text(const MirrorConfig *mirror, uint64_t size, const MountOptions *options);
+char *tmpfs_option_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options);
 
 /* Begins a tmpfs: a descriptor for fsconfig(), or why this process may not have one (-EPERM: it may not mount). */
 int tmpfs_context(void);
 
 /* A new tmpfs that is attached nowhere yet: a descriptor for move_mount(). */
-int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const MountOptions *options, const char **reterr_what);
+int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options, const char **reterr_what);
 
 /* What a mounted tmpfs with this option text (NULL: none) does about each thing that is asked for on a machine with so many memory nodes; @ret
  * has _MOUNT_OPTION_MAX elements. 0 or -ENOMEM. */
-int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, MountAnswer *ret);
+int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret);

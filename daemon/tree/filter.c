@@ -6,7 +6,7 @@
 
 #include <fnmatch.h>
 
-bool selection_matches(const char *pattern, const char *path) {
+bool filter_matches(const char *pattern, const char *path) {
         _cleanup_(freep) char *part = NULL;
 
         if (strchr(pattern, '/')) {
@@ -29,20 +29,20 @@ bool selection_matches(const char *pattern, const char *path) {
 
 static bool any_matches(char *const *patterns, const char *path) {
         for (; *patterns; patterns++)
-                if (selection_matches(*patterns, path))
+                if (filter_matches(*patterns, path))
                         return true;
         return false;
 }
 
-bool selection_includes(char *const *include, char *const *exclude, const char *path) {
+bool filter_includes(char *const *include, char *const *exclude, const char *path) {
         return !any_matches(exclude, path) && (!*include || any_matches(include, path));
 }
 
-unsigned selection_rank(char *const *priority, const char *path) {
+unsigned filter_rank(char *const *priority, const char *path) {
         unsigned rank = 0;
 
         for (; priority[rank]; rank++)
-                if (selection_matches(priority[rank], path))
+                if (filter_matches(priority[rank], path))
                         break;
         return rank;
 }

@@ -10,10 +10,10 @@
 #include "base/base.h"
 
 /* True if @pattern selects @path. */
-bool selection_matches(const char *pattern, const char *path);
+bool filter_matches(const char *pattern, const char *path);
 
 /* True if @path is chosen: nothing of @exclude matches, and @include is empty or something of it matches. Lists end with NULL. */
-bool selection_includes(char *const *include, char *const *exclude, const char *path);
+bool filter_includes(char *const *include, char *const *exclude, const char *path);
 
 /* The index of the first pattern of @priority that matches, or the length of the list: lower is earlier. */
-unsigned selection_rank(char *const *priority, const char *path);
+unsigned filter_rank(char *const *priority, const char *path);

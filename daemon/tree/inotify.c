@@ -74,7 +74,7 @@ static int find_fd(void) {
         return fd;
 }
 
-static int prepare_fd(Notifier *notifier) {
+static int prepare_fd(Inotify *inotify) {
         int fd = find_fd();
 
         if (fd < 0)
@@ -85,11 +85,11 @@ static int prepare_fd(Notifier *notifier) {
                 return -errno;
         while (inotifytools_next_events(0, 1))
                 ; /* of the instance before this one, whose watches had the same numbers */
-        *notifier = (Notifier){ .fd = fd };
+        *inotify = (Inotify){ .fd = fd };
         return 0;
 }
 
-int notifier_start(Notifier *notifier, const char **reterr_what) {
+int inotify_start(Inotify *inotify, const char **reterr_what) {
         const char *what = "start inotify";
         int r = 0;
 
@@ -100,7 +100,7 @@ int notifier_start(Notifier *notifier, const char **reterr_what) {
                 atomic_flag_clear(&taken);
         } else {
                 what = "find the inotify descriptor";
-                r = prepare_fd(notifier);
+                r = prepare_fd(inotify);
                 if (r < 0) {
                         inotifytools_cleanup();
                         atomic_flag_clear(&taken);
@@ -111,11 +111,11 @@ int notifier_start(Notifier *notifier, const char **reterr_what) {
         return r;
 }
 
-void notifier_stop(Notifier *notifier) {
-        if (notifier->fd < 0)
+void inotify_stop(Inotify *inotify) {
+        if (inotify->fd < 0)
                 return;
         inotifytools_cleanup();
-        *notifier = (Notifier){ .fd = -1 };
+        *inotify = (Inotify){ .fd = -1 };
         atomic_flag_clear(&taken);
 }
 
@@ -129,20 +129,20 @@ static void make_token(char token[static TOKEN_MAX], int dirfd, uint64_t serial)
                 end = stpcpy(end, serial & 1 ? "./" : "/");
 }
 
-int notifier_watch(Notifier *notifier, int dirfd, int *ret_wd) {
+int inotify_watch(Inotify *inotify, int dirfd, int *ret_wd) {
         char token[TOKEN_MAX];
         int error, wd;
 
-        make_token(token, dirfd, notifier->n_added + 1);
+        make_token(token, dirfd, inotify->n_added + 1);
         if (!inotifytools_watch_file(token, MASK)) {
                 error = inotifytools_error();
                 if (error == EEXIST)
-                        return NOTIFIER_TAKEN;
+                        return INOTIFY_TAKEN;
                 if (error == ENOSPC)
-                        return NOTIFIER_FULL;
+                        return INOTIFY_FULL;
                 return error > 0 ? -error : -EIO;
         }
-        notifier->n_added++;
+        inotify->n_added++;
         wd = inotifytools_wd_from_filename(token);
         if (wd < 0)
                 return -ENOMEM; /* the library could not remember it */
@@ -152,11 +152,11 @@ int notifier_watch(Notifier *notifier, int dirfd, int *ret_wd) {
 
 /* Not the library's own removal: of a directory that was just deleted it complains on standard error, and nobody
  * can know that before asking the kernel. */
-void notifier_unwatch(Notifier *notifier, int wd) {
-        if (notifier->fd >= 0)
-                (void) inotify_rm_watch(notifier->fd, wd); /* EINVAL: the kernel was faster */
+void inotify_unwatch(Inotify *inotify, int wd) {
+        if (inotify->fd >= 0)
+                (void) inotify_rm_watch(inotify->fd, wd); /* EINVAL: the kernel was faster */
 }
 
-const struct inotify_event *notifier_next(Notifier *notifier) {
-        return notifier->fd >= 0 ? inotifytools_next_events(0, 1) : NULL;
+const struct inotify_event *inotify_next(Inotify *inotify) {
+        return inotify->fd >= 0 ? inotifytools_next_events(0, 1) : NULL;
 }

@@ -11,34 +11,34 @@
 
 #include <sys/inotify.h>
 
-typedef struct Notifier {
+typedef struct Inotify {
         int fd;           /* the library's, made non-blocking; for poll(); -1 while stopped */
         uint64_t n_added; /* since the start; what has been unwatched or deleted since then still takes memory */
-} Notifier;
+} Inotify;
 
-typedef enum NotifierResult {
-        NOTIFIER_TAKEN = 1, /* the inode is watched already */
-        NOTIFIER_FULL,      /* no more watches for this user: fs.inotify.max_user_watches */
-} NotifierResult;
+typedef enum InotifyResult {
+        INOTIFY_TAKEN = 1, /* the inode is watched already */
+        INOTIFY_FULL,      /* no more watches for this user: fs.inotify.max_user_watches */
+} InotifyResult;
 
 /* 0, or negative errno: -EMFILE for fs.inotify.max_user_instances, for RLIMIT_NOFILE, and for a descriptor that
  * select() cannot take; -EBUSY if one is started already. */
-int notifier_start(Notifier *notifier, const char **reterr_what);
+int inotify_start(Inotify *inotify, const char **reterr_what);
 
 /* Gives everything back, pending events and watches included. Takes a stopped one. */
-void notifier_stop(Notifier *notifier);
+void inotify_stop(Inotify *inotify);
 
 /* Watches the open directory. 0 and its number in @ret_wd, a NotifierResult, or negative errno. The descriptor
  * is not kept. A number is not used twice between start and stop. */
-int notifier_watch(Notifier *notifier, int dirfd, int *ret_wd);
+int inotify_watch(Inotify *inotify, int dirfd, int *ret_wd);
 
 /* Takes a directory that is gone already, and any number while stopped. */
-void notifier_unwatch(Notifier *notifier, int wd);
+void inotify_unwatch(Inotify *inotify, int wd);
 
 /* The next event, or NULL when there is none now; good until the next call. The name is empty where the event is
  * about the watched directory itself. Only NULL means that poll() will tell of the next one. */
-const struct inotify_event *notifier_next(Notifier *notifier);
+const struct inotify_event *inotify_next(Inotify *inotify);
 
-static inline const char *notifier_name(const struct inotify_event *event) {
+static inline const char *inotify_name(const struct inotify_event *event) {
         return event->len > 0 ? event->name : "";
 }

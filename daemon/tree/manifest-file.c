@@ -292,7 +292,7 @@ static int load_journal(int dirfd, const char *name, Manifest *manifest) {
                 return r;
         if (!fgets(head, sizeof(head), file) || parse_generation(head, &manifest->generation) < 0)
                 return 0;
-        if (!generation_equal(&before, &manifest->generation))
+        if (!manifest_generation_equal(&before, &manifest->generation))
                 for (size_t i = 0; i < manifest->n_entries; i++)
                         manifest->entries[i].flags |= ENTRY_RECORD;
         r = read_lines(file, manifest, &complete, apply_journal_line);

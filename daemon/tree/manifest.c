@@ -4,13 +4,13 @@
 
 #include "tree/manifest.h"
 
-void entry_done(Entry *entry) {
+void manifest_entry_done(Entry *entry) {
         free(entry->path);
         free(entry->target);
         *entry = (Entry){};
 }
 
-int entry_copy(const Entry *from, Entry *to) {
+int manifest_entry_copy(const Entry *from, Entry *to) {
         _cleanup_(freep) char *path = strdup(from->path);
         _cleanup_(freep) char *target = from->target ? strdup(from->target) : NULL;
 
@@ -35,7 +35,7 @@ Manifest *manifest_free(Manifest *manifest) {
         if (!manifest)
                 return NULL;
         for (size_t i = 0; i < manifest->n_entries; i++)
-                entry_done(&manifest->entries[i]);
+                manifest_entry_done(&manifest->entries[i]);
         for (size_t i = 0; i < manifest->n_omissions; i++)
                 free(manifest->omissions[i].path);
         free(manifest->entries);
@@ -47,14 +47,14 @@ Manifest *manifest_free(Manifest *manifest) {
 int manifest_put(Manifest *manifest, const Entry *entry) {
         Entry copy;
 
-        if (entry_copy(entry, &copy) < 0)
+        if (manifest_entry_copy(entry, &copy) < 0)
                 return -ENOMEM;
         if (manifest->n_entries == manifest->allocated) {
                 size_t n = MAX(manifest->allocated * 2, (size_t) 64);
                 Entry *grown = reallocarray(manifest->entries, n, sizeof(Entry));
 
                 if (!grown) {
-                        entry_done(&copy);
+                        manifest_entry_done(&copy);
                         return -ENOMEM;
                 }
                 manifest->entries = grown;
@@ -144,7 +144,7 @@ static void drop_replaced(Manifest *manifest) {
         for (size_t i = 0; i < manifest->n_entries; i++) {
                 if (i + 1 < manifest->n_entries &&
                     compare_paths(&manifest->entries[i], &manifest->entries[i + 1]) == 0) {
-                        entry_done(&manifest->entries[i]);
+                        manifest_entry_done(&manifest->entries[i]);
                         continue;
                 }
                 manifest->entries[kept++] = manifest->entries[i];
@@ -178,7 +178,7 @@ void manifest_filter(Manifest *manifest, bool (*drop)(const Entry *entry, void *
         manifest_sort(manifest);
         for (size_t i = 0; i < manifest->n_entries; i++)
                 if (drop(&manifest->entries[i], userdata))
-                        entry_done(&manifest->entries[i]);
+                        manifest_entry_done(&manifest->entries[i]);
                 else
                         manifest->entries[kept++] = manifest->entries[i];
         manifest->n_entries = manifest->n_sorted = kept;
@@ -247,7 +247,7 @@ size_t manifest_linked(const Manifest *manifest) {
         return n;
 }
 
-bool generation_equal(const Generation *a, const Generation *b) {
+bool manifest_generation_equal(const Generation *a, const Generation *b) {
         return memcmp(a->boot_id, b->boot_id, sizeof(a->boot_id)) == 0 && a->mirror_dev == b->mirror_dev &&
                a->mirror_ino == b->mirror_ino && a->source_dev == b->source_dev && a->source_ino == b->source_ino;
 }

@@ -44,8 +44,8 @@ typedef struct Entry {
 } Entry;
 
 /* A deep copy over an empty entry, and its end. */
-int entry_copy(const Entry *from, Entry *to);
-void entry_done(Entry *entry);
+int manifest_entry_copy(const Entry *from, Entry *to);
+void manifest_entry_done(Entry *entry);
 
 typedef enum OmissionReason {
         OMIT_SPECIAL,     /* a device, fifo or socket */
@@ -123,4 +123,4 @@ int manifest_journal_open(int dirfd, const char *name, const Generation *generat
 int manifest_journal_put(int fd, const Entry *entry);
 int manifest_journal_drop(int fd, const char *path);
 
-bool generation_equal(const Generation *a, const Generation *b);
+bool manifest_generation_equal(const Generation *a, const Generation *b);

@@ -136,10 +136,10 @@ static bool is_chosen(const Scan *scan, bool directory) {
 
         if (!options->include || is_saved(scan))
                 return true;
-        if (!selection_includes(nothing, options->exclude, scan->path))
+        if (!filter_includes(nothing, options->exclude, scan->path))
                 return false;
         /* a directory that is not included itself may hold something that is */
-        return directory || selection_includes(options->include, nothing, scan->path) || (options->is_wanted && options->is_wanted(scan->path, options->userdata));
+        return directory || filter_includes(options->include, nothing, scan->path) || (options->is_wanted && options->is_wanted(scan->path, options->userdata));
 }
 
 static bool is_unfinished(const Scan *scan) {
@@ -215,7 +215,7 @@ static int read_directory(Scan *scan, DIR *dir) {
                 if (!d)
                         return -errno;
                 if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
-                    ((top || !scan->options->mirror) && strcmp(d->d_name, SCAN_PRIVATE) == 0))
+                    ((top || !scan->options->mirror) && strcmp(d->d_name, SCAN_PRIVATE_DIR) == 0))
                         continue;
                 r = descend(scan, dirfd(dir), d->d_name);
                 if (r < 0)
@@ -305,7 +305,7 @@ static bool is_barren(const Entry *entry, void *userdata) {
         return true;
 }
 
-void scan_drop_barren(Manifest *manifest) {
+void scan_drop_empty_directories(Manifest *manifest) {
         manifest_filter(manifest, is_barren, manifest);
 }
 
@@ -344,7 +344,7 @@ int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret) {
         if (r < 0)
                 return r;
         if (options->include && *options->include)
-                scan_drop_barren(manifest);
+                scan_drop_empty_directories(manifest);
         *ret = TAKE_PTR(manifest);
         return 0;
 }

@@ -25,11 +25,11 @@ typedef struct ScanOptions {
 } ScanOptions;
 
 /* The name at the top of source and mirror that is ours and never scanned; below that too in a source, where another mirror's may be. */
-#define SCAN_PRIVATE ".shmstaged"
+#define SCAN_PRIVATE_DIR ".shmstaged"
 
 /* May run on any thread. Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read. Only names that are
  * chosen appear; with an Include list, only directories that lead to one. Owner, mode and times are as found. */
 int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret);
 
 /* Drops the directories that no file and no link is in. */
-void scan_drop_barren(Manifest *manifest);
+void scan_drop_empty_directories(Manifest *manifest);

@@ -6,12 +6,12 @@
 
 #include <search.h>
 
-void watchnodes_init(WatchNodes *nodes, Notifier *notifier) {
-        *nodes = (WatchNodes){ .notifier = notifier };
+void watch_nodes_init(WatchNodes *nodes, Inotify *inotify) {
+        *nodes = (WatchNodes){ .inotify = inotify };
         TAILQ_INIT(&nodes->queue);
 }
 
-void watchnodes_done(WatchNodes *nodes) {
+void watch_nodes_done(WatchNodes *nodes) {
         assert(!nodes->index && nodes->n == 0);
         free(nodes->by_wd);
         nodes->by_wd = NULL;
@@ -25,18 +25,18 @@ static int compare_nodes(const void *a, const void *b) {
         return strcmp(x->name, y->name);
 }
 
-WatchNode *watchnode_child(WatchNodes *nodes, WatchNode *parent, const char *name) {
+WatchNode *watch_node_child(WatchNodes *nodes, WatchNode *parent, const char *name) {
         const WatchNode key = { .parent = parent, .name = name };
         WatchNode **found = tfind(&key, &nodes->index, compare_nodes);
 
         return found ? *found : NULL;
 }
 
-WatchNode *watchnode_from_wd(WatchNodes *nodes, int wd) {
+WatchNode *watch_node_from_wd(WatchNodes *nodes, int wd) {
         return wd >= 0 && (size_t) wd < nodes->n_by_wd ? nodes->by_wd[wd] : NULL;
 }
 
-WatchNode *watchnode_from_inode(WatchNodes *nodes, const struct stat *st) {
+WatchNode *watch_node_from_inode(WatchNodes *nodes, const struct stat *st) {
         for (size_t i = 0; i < nodes->n_by_wd; i++) {
                 WatchNode *node = nodes->by_wd[i];
 
@@ -46,24 +46,24 @@ WatchNode *watchnode_from_inode(WatchNodes *nodes, const struct stat *st) {
         return NULL;
 }
 
-bool watchnode_is_at(const WatchNode *node, const struct stat *st) {
+bool watch_node_is_at(const WatchNode *node, const struct stat *st) {
         return node->wd >= 0 && node->inode == st->st_ino && node->device == st->st_dev;
 }
 
-bool watchnode_is_below(const WatchNode *node, const WatchNode *other) {
+bool watch_node_is_below(const WatchNode *node, const WatchNode *other) {
         while (node && node != other)
                 node = node->parent;
         return node;
 }
 
-void watchnode_queue(WatchNodes *nodes, WatchNode *node, bool aloud) {
+void watch_node_queue(WatchNodes *nodes, WatchNode *node, bool aloud) {
         node->aloud |= aloud;
         if (!node->queued)
                 TAILQ_INSERT_TAIL(&nodes->queue, node, waiting);
         node->queued = true;
 }
 
-void watchnode_unqueue(WatchNodes *nodes, WatchNode *node) {
+void watch_node_unqueue(WatchNodes *nodes, WatchNode *node) {
         if (node->queued)
                 TAILQ_REMOVE(&nodes->queue, node, waiting);
         if (node->fresh)
@@ -71,7 +71,7 @@ void watchnode_unqueue(WatchNodes *nodes, WatchNode *node) {
         node->queued = node->fresh = false;
 }
 
-int watchnode_set_wd(WatchNodes *nodes, WatchNode *node, int wd) {
+int watch_node_set_wd(WatchNodes *nodes, WatchNode *node, int wd) {
         if ((size_t) wd >= nodes->n_by_wd) {
                 size_t n = MAX(nodes->n_by_wd * 2, (size_t) wd + 64);
                 WatchNode **grown = reallocarray(nodes->by_wd, n, sizeof(*grown));
@@ -88,7 +88,7 @@ int watchnode_set_wd(WatchNodes *nodes, WatchNode *node, int wd) {
         return 0;
 }
 
-void watchnode_forget_wd(WatchNodes *nodes, WatchNode *node) {
+void watch_node_forget_wd(WatchNodes *nodes, WatchNode *node) {
         if (node->wd < 0)
                 return;
         nodes->by_wd[node->wd] = NULL;
@@ -96,7 +96,7 @@ void watchnode_forget_wd(WatchNodes *nodes, WatchNode *node) {
         node->wd = -1;
 }
 
-WatchNode *watchnode_new(WatchNodes *nodes, WatchRoot *root, WatchNode *parent, const char *name) {
+WatchNode *watch_node_new(WatchNodes *nodes, WatchTreeRoot *root, WatchNode *parent, const char *name) {
         size_t size = strlen(name) + 1;
         WatchNode *node = calloc(1, sizeof(*node) + size);
 
@@ -121,9 +121,9 @@ WatchNode *watchnode_new(WatchNodes *nodes, WatchRoot *root, WatchNode *parent, 
 /* A leaf. */
 static void free_leaf(WatchNodes *nodes, WatchNode *node) {
         if (node->wd >= 0)
-                notifier_unwatch(nodes->notifier, node->wd);
-        watchnode_forget_wd(nodes, node);
-        watchnode_unqueue(nodes, node);
+                inotify_unwatch(nodes->inotify, node->wd);
+        watch_node_forget_wd(nodes, node);
+        watch_node_unqueue(nodes, node);
         if (node->parent) {
                 (void) tdelete(node, &nodes->index, compare_nodes);
                 LIST_REMOVE(node, sibling);
@@ -132,7 +132,7 @@ static void free_leaf(WatchNodes *nodes, WatchNode *node) {
         free(node);
 }
 
-void watchnode_drop(WatchNodes *nodes, WatchNode *node) {
+void watch_node_drop(WatchNodes *nodes, WatchNode *node) {
         for (WatchNode *at = node, *next; at; at = next) {
                 next = LIST_FIRST(&at->children);
                 if (next)
@@ -142,7 +142,7 @@ void watchnode_drop(WatchNodes *nodes, WatchNode *node) {
         }
 }
 
-size_t watchnode_path_length(const WatchNode *node, const char *name) {
+size_t watch_node_path_length(const WatchNode *node, const char *name) {
         size_t length = strlen(name);
 
         for (const WatchNode *at = node; at->parent; at = at->parent)
@@ -150,8 +150,8 @@ size_t watchnode_path_length(const WatchNode *node, const char *name) {
         return length - (*name == '\0' && length > 0);
 }
 
-char *watchnode_path(const WatchNode *node, const char *name) {
-        size_t length = watchnode_path_length(node, name);
+char *watch_node_path(const WatchNode *node, const char *name) {
+        size_t length = watch_node_path_length(node, name);
         char *path = malloc(length + 1), *p;
 
         if (!path)

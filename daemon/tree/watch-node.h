@@ -13,7 +13,7 @@
 
 typedef struct WatchNode WatchNode;
 
-typedef struct WatchRoot {
+typedef struct WatchTreeRoot {
         const char *path; /* absolute; borrowed */
         const char *skip; /* name at the top that is not looked at, or NULL; borrowed */
 
@@ -25,14 +25,14 @@ typedef struct WatchRoot {
         WatchNode *top; /* NULL while not planted */
         dev_t device;   /* what was planted first, to know it again */
         ino_t inode;
-} WatchRoot;
+} WatchTreeRoot;
 
 struct WatchNode {
         /* What the index compares. */
         WatchNode *parent; /* NULL for the top of a root */
         const char *name;
 
-        WatchRoot *root;
+        WatchTreeRoot *root;
         LIST_HEAD(, WatchNode) children;
         LIST_ENTRY(WatchNode) sibling;  /* parent->children */
         TAILQ_ENTRY(WatchNode) waiting; /* WatchNodes.queue */
@@ -47,7 +47,7 @@ struct WatchNode {
 };
 
 typedef struct WatchNodes {
-        Notifier *notifier; /* borrowed */
+        Inotify *inotify; /* borrowed */
         size_t n;           /* that have a watch */
         void *index;        /* tsearch(): parent and name -> node */
         WatchNode **by_wd;
@@ -55,33 +55,33 @@ typedef struct WatchNodes {
         TAILQ_HEAD(, WatchNode) queue; /* to be listed */
 } WatchNodes;
 
-void watchnodes_init(WatchNodes *nodes, Notifier *notifier);
+void watch_nodes_init(WatchNodes *nodes, Inotify *inotify);
 /* All must have been dropped. */
-void watchnodes_done(WatchNodes *nodes);
+void watch_nodes_done(WatchNodes *nodes);
 
 /* NULL where there is none. The last looks at all of them. */
-WatchNode *watchnode_child(WatchNodes *nodes, WatchNode *parent, const char *name);
-WatchNode *watchnode_from_wd(WatchNodes *nodes, int wd);
-WatchNode *watchnode_from_inode(WatchNodes *nodes, const struct stat *st);
+WatchNode *watch_node_child(WatchNodes *nodes, WatchNode *parent, const char *name);
+WatchNode *watch_node_from_wd(WatchNodes *nodes, int wd);
+WatchNode *watch_node_from_inode(WatchNodes *nodes, const struct stat *st);
 
 /* It has a watch, on this very directory. */
-bool watchnode_is_at(const WatchNode *node, const struct stat *st);
+bool watch_node_is_at(const WatchNode *node, const struct stat *st);
 /* Or is it. */
-bool watchnode_is_below(const WatchNode *node, const WatchNode *other);
+bool watch_node_is_below(const WatchNode *node, const WatchNode *other);
 
 /* Without a watch yet; the top of @root without @parent. NULL on ENOMEM. */
-WatchNode *watchnode_new(WatchNodes *nodes, WatchRoot *root, WatchNode *parent, const char *name);
+WatchNode *watch_node_new(WatchNodes *nodes, WatchTreeRoot *root, WatchNode *parent, const char *name);
 /* The node and all below it, the leaves first, with their watches. */
-void watchnode_drop(WatchNodes *nodes, WatchNode *node);
+void watch_node_drop(WatchNodes *nodes, WatchNode *node);
 
 /* 0 or -ENOMEM. */
-int watchnode_set_wd(WatchNodes *nodes, WatchNode *node, int wd);
+int watch_node_set_wd(WatchNodes *nodes, WatchNode *node, int wd);
 /* The kernel has dropped its watch. */
-void watchnode_forget_wd(WatchNodes *nodes, WatchNode *node);
+void watch_node_forget_wd(WatchNodes *nodes, WatchNode *node);
 
-void watchnode_queue(WatchNodes *nodes, WatchNode *node, bool aloud);
-void watchnode_unqueue(WatchNodes *nodes, WatchNode *node);
+void watch_node_queue(WatchNodes *nodes, WatchNode *node, bool aloud);
+void watch_node_unqueue(WatchNodes *nodes, WatchNode *node);
 
 /* Of a name in the node's directory, or with "" of the directory itself, relative to the root. A new string, NULL on ENOMEM. */
-char *watchnode_path(const WatchNode *node, const char *name);
-size_t watchnode_path_length(const WatchNode *node, const char *name);
+char *watch_node_path(const WatchNode *node, const char *name);
+size_t watch_node_path_length(const WatchNode *node, const char *name);

@@ -7,15 +7,15 @@
 #include <search.h>
 #include <sys/eventfd.h>
 
-int watchdesk_init(WatchDesk *desk) {
-        *desk = (WatchDesk){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-        (void) pthread_mutex_init(&desk->lock, NULL); /* cannot fail with default attributes */
-        return desk->fd < 0 ? -errno : 0;
+int watch_reports_init(WatchReports *reports) {
+        *reports = (WatchReports){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+        (void) pthread_mutex_init(&reports->lock, NULL); /* cannot fail with default attributes */
+        return reports->fd < 0 ? -errno : 0;
 }
 
-void watchdesk_done(WatchDesk *desk) {
-        desk->fd = close_fd(desk->fd);
-        (void) pthread_mutex_destroy(&desk->lock);
+void watch_reports_done(WatchReports *reports) {
+        reports->fd = close_fd(reports->fd);
+        (void) pthread_mutex_destroy(&reports->lock);
 }
 
 static int compare_paths(const void *a, const void *b) {
@@ -34,7 +34,7 @@ static bool draft_put_path(WatchDraft *draft, const char *path) {
 
         if (!path)
                 return false;
-        if (draft->n_paths == WATCHREPORT_PATHS_MAX)
+        if (draft->n_paths == WATCH_REPORT_PATHS_MAX)
                 return tfind(path, &draft->paths, compare_paths);
         copy = strdup(path);
         if (!copy)
@@ -59,10 +59,10 @@ static unsigned draft_weigh(WatchDraft *draft, unsigned flags, const char *path)
         return draft_put_path(draft, path) ? flags : (flags & ~WATCH_DIRTY) | WATCH_RESYNC;
 }
 
-bool watchdesk_tell(WatchDesk *desk, WatchDraft *draft, unsigned flags, const char *path) {
+bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags, const char *path) {
         unsigned before, news;
 
-        (void) pthread_mutex_lock(&desk->lock);
+        (void) pthread_mutex_lock(&reports->lock);
         before = draft->flags;
         news = draft_weigh(draft, flags, path);
         if (news & (WATCH_RESYNC | WATCH_LOST)) {
@@ -70,27 +70,27 @@ bool watchdesk_tell(WatchDesk *desk, WatchDraft *draft, unsigned flags, const ch
                 draft->flags &= news & WATCH_LOST ? 0 : ~WATCH_DIRTY;
         }
         draft->flags |= news;
-        if (before == 0 && draft->flags != 0 && desk->n_waiting++ == 0)
-                (void) eventfd_write(desk->fd, 1); /* it was 0, so there is room */
-        (void) pthread_mutex_unlock(&desk->lock);
+        if (before == 0 && draft->flags != 0 && reports->n_waiting++ == 0)
+                (void) eventfd_write(reports->fd, 1); /* it was 0, so there is room */
+        (void) pthread_mutex_unlock(&reports->lock);
         return (news & ~flags) & WATCH_RESYNC;
 }
 
 /* Under the lock. */
-static void draft_clear(WatchDesk *desk, WatchDraft *draft) {
+static void draft_clear(WatchReports *reports, WatchDraft *draft) {
         eventfd_t count;
 
-        if (draft->flags != 0 && --desk->n_waiting == 0)
-                (void) eventfd_read(desk->fd, &count);
+        if (draft->flags != 0 && --reports->n_waiting == 0)
+                (void) eventfd_read(reports->fd, &count);
         draft->flags = 0;
         draft_clear_paths(draft);
 }
 
-void watchdesk_close(WatchDesk *desk, WatchDraft *draft) {
-        (void) pthread_mutex_lock(&desk->lock);
-        draft_clear(desk, draft);
+void watch_reports_close(WatchReports *reports, WatchDraft *draft) {
+        (void) pthread_mutex_lock(&reports->lock);
+        draft_clear(reports, draft);
         draft->closed = true;
-        (void) pthread_mutex_unlock(&desk->lock);
+        (void) pthread_mutex_unlock(&reports->lock);
 }
 
 static void gather_path(const void *node, VISIT visit, void *userdata) {
@@ -104,7 +104,7 @@ static void keep_path(_unused_ void *path) {
 }
 
 /* Under the lock. */
-static int draft_take(WatchDesk *desk, WatchDraft *draft, unsigned root, WatchReport **ret) {
+static int draft_take(WatchReports *reports, WatchDraft *draft, unsigned root, WatchReport **ret) {
         _cleanup_(watch_report_freep) WatchReport *report = calloc(1, sizeof(*report));
 
         if (!report)
@@ -119,18 +119,18 @@ static int draft_take(WatchDesk *desk, WatchDraft *draft, unsigned root, WatchRe
                 tdestroy(draft->paths, keep_path); /* the strings are the report's now */
                 draft->paths = NULL;
         }
-        draft_clear(desk, draft);
+        draft_clear(reports, draft);
         *ret = TAKE_PTR(report);
         return 1;
 }
 
-int watchdesk_take(WatchDesk *desk, WatchDraft *draft, unsigned root, WatchReport **ret) {
+int watch_reports_take(WatchReports *reports, WatchDraft *draft, unsigned root, WatchReport **ret) {
         int r = 0;
 
-        (void) pthread_mutex_lock(&desk->lock);
+        (void) pthread_mutex_lock(&reports->lock);
         if (draft->flags != 0)
-                r = draft_take(desk, draft, root, ret);
-        (void) pthread_mutex_unlock(&desk->lock);
+                r = draft_take(reports, draft, root, ret);
+        (void) pthread_mutex_unlock(&reports->lock);
         return r;
 }
 

@@ -32,14 +32,14 @@ typedef struct WatchReport {
 WatchReport *watch_report_free(WatchReport *report);
 DEFINE_CLEANUP(WatchReport, watch_report_free)
 
-enum { WATCHREPORT_PATHS_MAX = 100000 }; /* one more makes it a WATCH_RESYNC */
+enum { WATCH_REPORT_PATHS_MAX = 100000 }; /* one more makes it a WATCH_RESYNC */
 
 /* All drafts of one watch. */
-typedef struct WatchDesk {
+typedef struct WatchReports {
         pthread_mutex_t lock;
         int fd;           /* eventfd, readable while a draft waits to be taken; set once */
         size_t n_waiting; /* lock: drafts with flags */
-} WatchDesk;
+} WatchReports;
 
 /* What was gathered about one root since it was last taken. Begins as zeros. */
 typedef struct WatchDraft {
@@ -49,15 +49,15 @@ typedef struct WatchDraft {
         size_t n_paths;
 } WatchDraft;
 
-int watchdesk_init(WatchDesk *desk);
-void watchdesk_done(WatchDesk *desk); /* takes one whose init failed */
+int watch_reports_init(WatchReports *reports);
+void watch_reports_done(WatchReports *reports); /* takes one whose init failed */
 
 /* Adds flags; with WATCH_DIRTY a path, or NULL for one that could not be named. True if that made it a
  * WATCH_RESYNC, because of too many paths or too little memory. */
-bool watchdesk_tell(WatchDesk *desk, WatchDraft *draft, unsigned flags, const char *path);
+bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags, const char *path);
 
 /* Positive and the report of root number @root, 0 if there is none, or -ENOMEM: then it stays. */
-int watchdesk_take(WatchDesk *desk, WatchDraft *draft, unsigned root, WatchReport **ret);
+int watch_reports_take(WatchReports *reports, WatchDraft *draft, unsigned root, WatchReport **ret);
 
 /* Throws away what was gathered, and whatever is told from now on. */
-void watchdesk_close(WatchDesk *desk, WatchDraft *draft);
+void watch_reports_close(WatchReports *reports, WatchDraft *draft);

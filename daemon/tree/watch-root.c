@@ -4,18 +4,18 @@
 
 #include "tree/watch-root.h"
 
-WatchedRoot *watchedroot_free(WatchedRoot *root) {
+WatchRoot *watch_root_free(WatchRoot *root) {
         if (!root)
                 return NULL;
-        watchdesk_close(root->desk, &root->draft);
+        watch_reports_close(root->reports, &root->draft);
         free(root->path);
         free(root->skip);
         free(root);
         return NULL;
 }
 
-WatchedRoot *watchedroot_new(const WatchedRoot *from, const char *path, const char *skip) {
-        WatchedRoot *root = calloc(1, sizeof(*root));
+WatchRoot *watch_root_new(const WatchRoot *from, const char *path, const char *skip) {
+        WatchRoot *root = calloc(1, sizeof(*root));
         size_t n;
 
         if (!root)
@@ -24,7 +24,7 @@ WatchedRoot *watchedroot_new(const WatchedRoot *from, const char *path, const ch
         root->path = strdup(path);
         root->skip = skip ? strdup(skip) : NULL;
         if (!root->path || (skip && !root->skip)) {
-                (void) watchedroot_free(root);
+                (void) watch_root_free(root);
                 return NULL;
         }
         /* a slash at the end would follow a symbolic link */
@@ -35,46 +35,46 @@ WatchedRoot *watchedroot_new(const WatchedRoot *from, const char *path, const ch
         return root;
 }
 
-static void tell(WatchedRoot *root, unsigned flags, const char *path) {
-        if (watchdesk_tell(root->desk, &root->draft, flags, path))
+static void tell(WatchRoot *root, unsigned flags, const char *path) {
+        if (watch_reports_add(root->reports, &root->draft, flags, path))
                 atomic_fetch_add(root->resyncs, 1);
 }
 
-void watchedroot_changed(WatchRoot *root, const char *path) {
-        tell((WatchedRoot *) root, WATCH_DIRTY, path);
+void watch_root_changed(WatchTreeRoot *root, const char *path) {
+        tell((WatchRoot *) root, WATCH_DIRTY, path);
 }
 
-void watchedroot_plant(WatchedRoot *root) {
-        watchtree_plant(root->watchtree, &root->tree);
-        root->state = root->state == ROOT_NEW || root->state == ROOT_ARMING ? ROOT_ARMING : ROOT_RESYNCING;
+void watch_root_start(WatchRoot *root) {
+        watch_tree_add_root(root->watch_tree, &root->tree);
+        root->state = root->state == WATCH_ROOT_NEW || root->state == WATCH_ROOT_ARMING ? WATCH_ROOT_ARMING : WATCH_ROOT_RESYNCING;
 }
 
-void watchedroot_blind(WatchedRoot *root) {
-        if (root->state == ROOT_LOST || root->told_incomplete)
+void watch_root_exhausted(WatchRoot *root) {
+        if (root->state == WATCH_ROOT_LOST || root->incomplete_reported)
                 return;
         tell(root, WATCH_RESYNC | WATCH_EXHAUSTED, NULL);
-        root->told_incomplete = true;
+        root->incomplete_reported = true;
 }
 
-void watchedroot_settle(WatchedRoot *root, bool listening) {
-        if (root->state == ROOT_LOST)
+void watch_root_settle(WatchRoot *root, bool listening) {
+        if (root->state == WATCH_ROOT_LOST)
                 return;
         if (root->tree.lost) {
-                watchtree_fell(root->watchtree, &root->tree);
-                root->state = ROOT_LOST;
+                watch_tree_remove_root(root->watch_tree, &root->tree);
+                root->state = WATCH_ROOT_LOST;
                 tell(root, WATCH_LOST, NULL);
                 return;
         }
-        if (root->tree.incomplete && !root->told_incomplete) {
-                root->told_incomplete = true;
+        if (root->tree.incomplete && !root->incomplete_reported) {
+                root->incomplete_reported = true;
                 tell(root, WATCH_EXHAUSTED, NULL);
         }
         if (root->tree.n_fresh > 0 || !listening)
                 return;
-        if (root->state == ROOT_RESYNCING)
+        if (root->state == WATCH_ROOT_RESYNCING)
                 tell(root, WATCH_RESYNC, NULL);
-        if (root->state == ROOT_ARMING && !root->tree.incomplete)
+        if (root->state == WATCH_ROOT_ARMING && !root->tree.incomplete)
                 tell(root, WATCH_ARMED, NULL);
-        if (root->state != ROOT_NEW)
-                root->state = ROOT_ARMED;
+        if (root->state != WATCH_ROOT_NEW)
+                root->state = WATCH_ROOT_ARMED;
 }

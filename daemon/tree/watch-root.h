@@ -11,42 +11,42 @@
 #include <stdatomic.h>
 
 typedef enum RootState {
-        ROOT_NEW,
-        ROOT_ARMING,    /* being listed for the first time */
-        ROOT_ARMED,
-        ROOT_RESYNCING, /* being listed again */
-        ROOT_LOST,
+        WATCH_ROOT_NEW,
+        WATCH_ROOT_ARMING,    /* being listed for the first time */
+        WATCH_ROOT_ARMED,
+        WATCH_ROOT_RESYNCING, /* being listed again */
+        WATCH_ROOT_LOST,
 } RootState;
 
-typedef struct WatchedRoot WatchedRoot;
-struct WatchedRoot {
-        WatchRoot tree;    /* thread; first, so that the tree's callback finds the rest */
-        WatchedRoot *next; /* of the list */
+typedef struct WatchRoot WatchRoot;
+struct WatchRoot {
+        WatchTreeRoot tree;    /* thread; first, so that the tree's callback finds the rest */
+        WatchRoot *next; /* of the list */
         unsigned number;
         char *path;
         char *skip;
-        WatchTree *watchtree; /* borrowed */
-        WatchDesk *desk;      /* borrowed */
+        WatchTree *watch_tree; /* borrowed */
+        WatchReports *reports;      /* borrowed */
         atomic_uint_fast64_t *resyncs; /* borrowed */
 
         RootState state;      /* thread */
-        bool told_incomplete; /* thread */
+        bool incomplete_reported; /* thread */
 
         bool closed;      /* lock: to be taken out of the list */
         WatchDraft draft; /* the desk's lock */
 };
 
 /* @from has the number and what is borrowed, and zeros. NULL on ENOMEM. */
-WatchedRoot *watchedroot_new(const WatchedRoot *from, const char *path, const char *skip);
-WatchedRoot *watchedroot_free(WatchedRoot *root);
+WatchRoot *watch_root_new(const WatchRoot *from, const char *path, const char *skip);
+WatchRoot *watch_root_free(WatchRoot *root);
 
 /* For the tree. */
-void watchedroot_changed(WatchRoot *root, const char *path);
+void watch_root_changed(WatchTreeRoot *root, const char *path);
 
-void watchedroot_plant(WatchedRoot *root);
+void watch_root_start(WatchRoot *root);
 
 /* Nothing listens: it has to be polled, and looked at now for what was missed. Told once. */
-void watchedroot_blind(WatchedRoot *root);
+void watch_root_exhausted(WatchRoot *root);
 
 /* Turns what the tree found into reports. It is armed when nothing is left to be listed for the first time. */
-void watchedroot_settle(WatchedRoot *root, bool listening);
+void watch_root_settle(WatchRoot *root, bool listening);

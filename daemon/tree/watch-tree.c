@@ -17,14 +17,14 @@ typedef enum Aloud {
         ALOUD_KNOWN = 1 << 1, /* one that was: it may have been away and changed there */
 } Aloud;
 
-void watchtree_init(WatchTree *tree, Notifier *notifier, const atomic_bool *stop,
-                    void (*changed)(WatchRoot *root, const char *path)) {
-        *tree = (WatchTree){ .notifier = notifier, .stop = stop, .changed = changed };
-        watchnodes_init(&tree->nodes, notifier);
+void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
+                    void (*changed)(WatchTreeRoot *root, const char *path)) {
+        *tree = (WatchTree){ .inotify = inotify, .stop = stop, .changed = changed };
+        watch_nodes_init(&tree->nodes, inotify);
 }
 
-void watchtree_done(WatchTree *tree) {
-        watchnodes_done(&tree->nodes);
+void watch_tree_done(WatchTree *tree) {
+        watch_nodes_done(&tree->nodes);
 }
 
 /* Remembers when a call failed for want of something, not because of what is on disk: then nothing can be
@@ -35,7 +35,7 @@ static int note(WatchTree *tree, int error) {
         return -error;
 }
 
-static int root_open(WatchTree *tree, WatchRoot *root, int flags) {
+static int root_open(WatchTree *tree, WatchTreeRoot *root, int flags) {
         _cleanup_(close_fdp) int fd = open(root->path, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         struct stat st;
 
@@ -58,7 +58,7 @@ static int root_open(WatchTree *tree, WatchRoot *root, int flags) {
  * what led here, so an event about it is still to come, and this node will be looked at again, or dropped. */
 static int node_open(WatchTree *tree, const WatchNode *node) {
         _cleanup_(close_fdp) int top = root_open(tree, node->root, O_PATH), fd = -1;
-        _cleanup_(freep) char *path = watchnode_path(node, "");
+        _cleanup_(freep) char *path = watch_node_path(node, "");
         struct stat st;
 
         if (top < 0)
@@ -68,7 +68,7 @@ static int node_open(WatchTree *tree, const WatchNode *node) {
         fd = fs_open_beneath(top, *path ? path : ".", OPEN_FLAGS, 0);
         if (fd < 0)
                 return note(tree, -fd);
-        if (fstat(fd, &st) < 0 || !watchnode_is_at(node, &st))
+        if (fstat(fd, &st) < 0 || !watch_node_is_at(node, &st))
                 return -ESTALE;
         return TAKE_FD(fd);
 }
@@ -85,9 +85,9 @@ static bool same_mount(int a, int b) {
  * it is in place, the directory was renamed back from here, and the events are to come; unless two paths do lead to one
  * directory (a bind mount, a root inside another): the kernel has only one watch to give, so the second counts as
  * unwatchable. False if there is no room, or @parent went too. */
-static bool make_room(WatchTree *tree, WatchRoot *root, WatchNode *parent, int dirfd, const struct stat *st,
+static bool make_room(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, int dirfd, const struct stat *st,
                       bool *ret_gone) {
-        WatchNode *rival = watchnode_from_inode(&tree->nodes, st);
+        WatchNode *rival = watch_node_from_inode(&tree->nodes, st);
         _cleanup_(close_fdp) int fd = -1;
 
         if (!rival) {
@@ -103,38 +103,38 @@ static bool make_room(WatchTree *tree, WatchRoot *root, WatchNode *parent, int d
                 rival->root->lost = true;
                 return false;
         }
-        *ret_gone = watchnode_is_below(parent, rival);
-        watchnode_queue(&tree->nodes, rival->parent, true);
-        watchnode_drop(&tree->nodes, rival);
+        *ret_gone = watch_node_is_below(parent, rival);
+        watch_node_queue(&tree->nodes, rival->parent, true);
+        watch_node_drop(&tree->nodes, rival);
         return !*ret_gone;
 }
 
 /* Watches the open directory under this name. False if @parent is no more. A directory that cannot be watched is left
  * out; where that matters to more than itself, the flags say so. */
-static bool place(WatchTree *tree, WatchRoot *root, WatchNode *parent, const char *name, int fd,
+static bool place(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, const char *name, int fd,
                   const struct stat *st, bool aloud) {
         bool gone = false;
         WatchNode *node;
         int wd, r;
 
-        if (parent && watchnode_path_length(parent, name) >= PATH_MAX)
+        if (parent && watch_node_path_length(parent, name) >= PATH_MAX)
                 return true; /* nobody could open it by its path */
-        r = notifier_watch(tree->notifier, fd, &wd);
-        if (r == NOTIFIER_TAKEN) {
+        r = inotify_watch(tree->inotify, fd, &wd);
+        if (r == INOTIFY_TAKEN) {
                 if (!make_room(tree, root, parent, fd, st, &gone))
                         return !gone;
-                r = notifier_watch(tree->notifier, fd, &wd);
+                r = inotify_watch(tree->inotify, fd, &wd);
         }
-        if (r == NOTIFIER_FULL)
+        if (r == INOTIFY_FULL)
                 root->incomplete = true;
-        if (r == NOTIFIER_TAKEN)
+        if (r == INOTIFY_TAKEN)
                 tree->confused = true;
         if (r != 0) {
                 (void) note(tree, -r);
                 return true;
         }
-        node = watchnode_new(&tree->nodes, root, parent, name);
-        if (!node || watchnode_set_wd(&tree->nodes, node, wd) < 0) {
+        node = watch_node_new(&tree->nodes, root, parent, name);
+        if (!node || watch_node_set_wd(&tree->nodes, node, wd) < 0) {
                 (void) note(tree, ENOMEM);
                 return true; /* beginning again drops the watch too */
         }
@@ -142,29 +142,29 @@ static bool place(WatchTree *tree, WatchRoot *root, WatchNode *parent, const cha
         node->device = st->st_dev;
         node->fresh = !aloud;
         root->n_fresh += node->fresh;
-        watchnode_queue(&tree->nodes, node, aloud);
+        watch_node_queue(&tree->nodes, node, aloud);
         return true;
 }
 
 /* Compares a name in the node's open directory with the tree. False if the node is no more. */
-static bool look_at(WatchTree *tree, WatchNode *node, int dirfd, const char *name, unsigned aloud) {
+static bool survey_at(WatchTree *tree, WatchNode *node, int dirfd, const char *name, unsigned aloud) {
         _cleanup_(close_fdp) int fd = openat(dirfd, name, OPEN_FLAGS);
-        WatchNode *child = watchnode_child(&tree->nodes, node, name);
+        WatchNode *child = watch_node_child(&tree->nodes, node, name);
         struct stat st;
 
         if (fd < 0 || fstat(fd, &st) < 0) {
                 (void) note(tree, errno);
                 if (child)
-                        watchnode_drop(&tree->nodes, child);
+                        watch_node_drop(&tree->nodes, child);
                 return true;
         }
-        if (child && watchnode_is_at(child, &st)) {
+        if (child && watch_node_is_at(child, &st)) {
                 if (aloud & ALOUD_KNOWN)
-                        watchnode_queue(&tree->nodes, child, true);
+                        watch_node_queue(&tree->nodes, child, true);
                 return true;
         }
         if (child)
-                watchnode_drop(&tree->nodes, child);
+                watch_node_drop(&tree->nodes, child);
         if (st.st_dev != node->root->device)
                 return true;
         return place(tree, node->root, node, name, fd, &st, aloud & ALOUD_NEW);
@@ -175,7 +175,7 @@ static bool is_wanted(const WatchNode *node, const char *name) {
 }
 
 static void tell(WatchTree *tree, const WatchNode *node, const char *name) {
-        _cleanup_(freep) char *path = watchnode_path(node, name);
+        _cleanup_(freep) char *path = watch_node_path(node, name);
 
         tree->changed(node->root, path);
 }
@@ -192,7 +192,7 @@ static void drop_unseen(WatchTree *tree, WatchNode *node) {
         for (WatchNode *child = LIST_FIRST(&node->children), *next; child; child = next) {
                 next = LIST_NEXT(child, sibling);
                 if (child->listing != tree->listing)
-                        watchnode_drop(&tree->nodes, child);
+                        watch_node_drop(&tree->nodes, child);
         }
 }
 
@@ -214,9 +214,9 @@ static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_taken, bool alo
                         tell(tree, node, name);
                 if (!entry_is_directory(dirfd(dir), entry))
                         continue;
-                if (!look_at(tree, node, dirfd(dir), name, aloud ? ALOUD_NEW | ALOUD_KNOWN : 0))
+                if (!survey_at(tree, node, dirfd(dir), name, aloud ? ALOUD_NEW | ALOUD_KNOWN : 0))
                         return;
-                child = watchnode_child(&tree->nodes, node, name);
+                child = watch_node_child(&tree->nodes, node, name);
                 if (child)
                         child->listing = tree->listing;
         }
@@ -224,7 +224,7 @@ static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_taken, bool alo
                 drop_unseen(tree, node);
 }
 
-void watchtree_plant(WatchTree *tree, WatchRoot *root) {
+void watch_tree_add_root(WatchTree *tree, WatchTreeRoot *root) {
         _cleanup_(close_fdp) int fd = root_open(tree, root, O_RDONLY | O_NONBLOCK);
         struct stat st;
 
@@ -235,12 +235,12 @@ void watchtree_plant(WatchTree *tree, WatchRoot *root) {
                 root->incomplete = true;
 }
 
-void watchtree_fell(WatchTree *tree, WatchRoot *root) {
+void watch_tree_remove_root(WatchTree *tree, WatchTreeRoot *root) {
         if (root->top)
-                watchnode_drop(&tree->nodes, root->top);
+                watch_node_drop(&tree->nodes, root->top);
 }
 
-bool watchtree_list_next(WatchTree *tree) {
+bool watch_tree_list_next(WatchTree *tree) {
         WatchNode *node = TAILQ_FIRST(&tree->nodes.queue);
         _cleanup_(close_fdp) int fd = -1;
         bool aloud;
@@ -250,7 +250,7 @@ bool watchtree_list_next(WatchTree *tree) {
                 return false;
         aloud = node->aloud;
         node->aloud = false;
-        watchnode_unqueue(&tree->nodes, node);
+        watch_node_unqueue(&tree->nodes, node);
         fd = node_open(tree, node);
         if (fd < 0)
                 return true;
@@ -269,13 +269,13 @@ static void handle_self(WatchTree *tree, WatchNode *node, uint32_t mask) {
         if ((mask & IN_UNMOUNT) || (!node->parent && (mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))))
                 node->root->lost = true;
         if (mask & IN_IGNORED) {
-                watchnode_forget_wd(&tree->nodes, node); /* the kernel has dropped the watch */
-                watchnode_drop(&tree->nodes, node);
+                watch_node_forget_wd(&tree->nodes, node); /* the kernel has dropped the watch */
+                watch_node_drop(&tree->nodes, node);
         }
 }
 
-void watchtree_handle(WatchTree *tree, const struct inotify_event *event) {
-        const char *name = notifier_name(event);
+void watch_tree_handle(WatchTree *tree, const struct inotify_event *event) {
+        const char *name = inotify_name(event);
         _cleanup_(close_fdp) int fd = -1;
         WatchNode *node;
         unsigned aloud;
@@ -284,7 +284,7 @@ void watchtree_handle(WatchTree *tree, const struct inotify_event *event) {
                 tree->confused = true;
                 return;
         }
-        node = watchnode_from_wd(&tree->nodes, event->wd);
+        node = watch_node_from_wd(&tree->nodes, event->wd);
         if (!node) /* its watch was dropped meanwhile; what it tells of was looked at after that */
                 return;
         if (*name == '\0') {
@@ -299,10 +299,10 @@ void watchtree_handle(WatchTree *tree, const struct inotify_event *event) {
         fd = node_open(tree, node);
         aloud = event->mask & (IN_CREATE | IN_MOVED_TO) ? ALOUD_NEW | ALOUD_KNOWN : ALOUD_NEW;
         if (fd >= 0)
-                (void) look_at(tree, node, fd, name, aloud);
+                (void) survey_at(tree, node, fd, name, aloud);
 }
 
-void watchtree_check(WatchRoot *root) {
+void watch_tree_check(WatchTreeRoot *root) {
         struct stat st;
 
         if (root->inode == 0)

@@ -19,32 +19,32 @@
 #include <stdatomic.h>
 
 typedef struct WatchTree {
-        Notifier *notifier;      /* borrowed */
+        Inotify *inotify;      /* borrowed */
         const atomic_bool *stop; /* borrowed: give up a listing half-way */
 
         /* Told of each path below a root that may have changed; NULL for one that memory did not suffice to name. */
-        void (*changed)(WatchRoot *root, const char *path);
+        void (*changed)(WatchTreeRoot *root, const char *path);
 
         bool confused;        /* events were lost or the picture cannot be right: begin again with a new notifier */
         WatchNodes nodes;
         unsigned listing;     /* number of the current listing */
 } WatchTree;
 
-void watchtree_init(WatchTree *tree, Notifier *notifier, const atomic_bool *stop,
-                    void (*changed)(WatchRoot *root, const char *path));
+void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
+                    void (*changed)(WatchTreeRoot *root, const char *path));
 
 /* All roots must have been felled. */
-void watchtree_done(WatchTree *tree);
+void watch_tree_done(WatchTree *tree);
 
 /* Watches the root directory and queues it to be listed quietly: what it holds now is not told as changed. The
  * outcome is in the flags. A root that was planted before must be the same directory still. */
-void watchtree_plant(WatchTree *tree, WatchRoot *root);
-void watchtree_fell(WatchTree *tree, WatchRoot *root);
+void watch_tree_add_root(WatchTree *tree, WatchTreeRoot *root);
+void watch_tree_remove_root(WatchTree *tree, WatchTreeRoot *root);
 
 /* Lists one queued directory and watches those in it. False if there was none. */
-bool watchtree_list_next(WatchTree *tree);
+bool watch_tree_list_next(WatchTree *tree);
 
-void watchtree_handle(WatchTree *tree, const struct inotify_event *event);
+void watch_tree_handle(WatchTree *tree, const struct inotify_event *event);
 
 /* Is the path of a planted root still the directory that is watched? Else it is lost. */
-void watchtree_check(WatchRoot *root);
+void watch_tree_check(WatchTreeRoot *root);

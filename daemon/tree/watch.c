@@ -36,10 +36,10 @@ struct Watch {
         int mountinfo; /* thread: POLLPRI when something was mounted or unmounted */
 
         pthread_mutex_t lock;
-        WatchedRoot *roots; /* lock */
-        WatchDesk desk;
+        WatchRoot *roots; /* lock */
+        WatchReports reports;
 
-        Notifier notifier;     /* thread */
+        Inotify inotify;     /* thread */
         WatchTree tree;        /* thread */
         uint64_t restart_usec; /* thread: when to start the stopped notifier */
         uint64_t backoff_usec; /* thread */
@@ -58,8 +58,8 @@ static uint64_t now_usec(void) {
 
 /* -- the thread -------------------------------------------------------------------------------------------- */
 
-static WatchedRoot *watch_first_root(Watch *watch) {
-        WatchedRoot *root;
+static WatchRoot *watch_first_root(Watch *watch) {
+        WatchRoot *root;
 
         (void) pthread_mutex_lock(&watch->lock);
         root = watch->roots;
@@ -67,8 +67,8 @@ static WatchedRoot *watch_first_root(Watch *watch) {
         return root;
 }
 
-static WatchedRoot *watch_unlink_closed(Watch *watch) {
-        WatchedRoot **link, *root;
+static WatchRoot *watch_unlink_closed(Watch *watch) {
+        WatchRoot **link, *root;
 
         (void) pthread_mutex_lock(&watch->lock);
         for (link = &watch->roots; (root = *link); link = &root->next)
@@ -82,17 +82,17 @@ static WatchedRoot *watch_unlink_closed(Watch *watch) {
 
 /* What the owner ordered since. */
 static void take_orders(Watch *watch) {
-        WatchedRoot *root;
+        WatchRoot *root;
 
         while ((root = watch_unlink_closed(watch))) {
-                watchtree_fell(&watch->tree, &root->tree);
-                watchedroot_free(root);
+                watch_tree_remove_root(&watch->tree, &root->tree);
+                watch_root_free(root);
         }
-        if (watch->notifier.fd < 0)
+        if (watch->inotify.fd < 0)
                 return;
         for (root = watch_first_root(watch); root; root = root->next)
-                if (root->state == ROOT_NEW)
-                        watchedroot_plant(root);
+                if (root->state == WATCH_ROOT_NEW)
+                        watch_root_start(root);
 }
 
 /* Stops listening. The next start is put off when the last one was not long ago: whoever makes changes faster than they
@@ -100,10 +100,10 @@ static void take_orders(Watch *watch) {
 static void give_up(Watch *watch) {
         uint64_t now = now_usec();
 
-        notifier_stop(&watch->notifier);
-        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next) {
-                watchtree_fell(&watch->tree, &root->tree);
-                root->tree.incomplete = root->told_incomplete = false;
+        inotify_stop(&watch->inotify);
+        for (WatchRoot *root = watch_first_root(watch); root; root = root->next) {
+                watch_tree_remove_root(&watch->tree, &root->tree);
+                root->tree.incomplete = root->incomplete_reported = false;
         }
         watch->tree.confused = false;
         if (watch->trouble_usec != 0 && now - watch->trouble_usec < CALM_USEC)
@@ -117,35 +117,35 @@ static void give_up(Watch *watch) {
 /* Without a notifier each root must be polled, and be looked at now for what was missed. */
 static void begin_failed(Watch *watch) {
         watch->restart_usec = now_usec() + BACKOFF_MAX_USEC;
-        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
-                watchedroot_blind(root);
+        for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
+                watch_root_exhausted(root);
 }
 
 static void begin_again(Watch *watch) {
         const char *what;
 
-        if (notifier_start(&watch->notifier, &what) < 0) {
+        if (inotify_start(&watch->inotify, &what) < 0) {
                 begin_failed(watch);
                 return;
         }
         atomic_fetch_add(&watch->resyncs, 1);
-        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next) {
-                root->told_incomplete = false;
-                if (root->state != ROOT_LOST)
-                        watchedroot_plant(root);
+        for (WatchRoot *root = watch_first_root(watch); root; root = root->next) {
+                root->incomplete_reported = false;
+                if (root->state != WATCH_ROOT_LOST)
+                        watch_root_start(root);
         }
 }
 
 static void recover(Watch *watch) {
-        if (watch->tree.confused || watch->notifier.n_added - watch->tree.nodes.n > STALE_MAX)
+        if (watch->tree.confused || watch->inotify.n_added - watch->tree.nodes.n > STALE_MAX)
                 give_up(watch);
-        if (watch->notifier.fd < 0 && now_usec() >= watch->restart_usec)
+        if (watch->inotify.fd < 0 && now_usec() >= watch->restart_usec)
                 begin_again(watch);
 }
 
 static void check_roots(Watch *watch) {
-        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
-                watchtree_check(&root->tree);
+        for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
+                watch_tree_check(&root->tree);
 }
 
 /* Takes what has happened, then lists one directory. False when nothing is left of either. */
@@ -153,14 +153,14 @@ static bool work(Watch *watch) {
         const struct inotify_event *event = NULL;
         unsigned n = 0;
 
-        while (n < EVENTS_AT_ONCE && !watch->tree.confused && (event = notifier_next(&watch->notifier))) {
-                watchtree_handle(&watch->tree, event);
+        while (n < EVENTS_AT_ONCE && !watch->tree.confused && (event = inotify_next(&watch->inotify))) {
+                watch_tree_handle(&watch->tree, event);
                 n++;
         }
         /* no event tells that a directory above a root was renamed */
         if (n > 0)
                 check_roots(watch);
-        return watchtree_list_next(&watch->tree) || event;
+        return watch_tree_list_next(&watch->tree) || event;
 }
 
 /* Turns what the tree found into reports. A root is armed when nothing is left to be listed for the first time, though
@@ -170,8 +170,8 @@ static void settle(Watch *watch) {
                 return;
         /* counted first, so that who reads of an armed root finds its directories counted */
         atomic_store(&watch->directories, watch->tree.nodes.n);
-        for (WatchedRoot *root = watch_first_root(watch); root; root = root->next)
-                watchedroot_settle(root, watch->notifier.fd >= 0);
+        for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
+                watch_root_settle(root, watch->inotify.fd >= 0);
 }
 
 static int wait_msec(const Watch *watch, bool busy) {
@@ -179,7 +179,7 @@ static int wait_msec(const Watch *watch, bool busy) {
 
         if (busy || watch->tree.confused)
                 return 0;
-        if (watch->notifier.fd >= 0)
+        if (watch->inotify.fd >= 0)
                 return -1;
         now = now_usec();
         return watch->restart_usec > now ? (int) ((watch->restart_usec - now) / 1000 + 1) : 0;
@@ -189,7 +189,7 @@ static void wait_for_more(Watch *watch, bool busy) {
         struct pollfd fds[] = {
                 { .fd = watch->bell, .events = POLLIN },
                 { .fd = watch->mountinfo, .events = POLLPRI },
-                { .fd = watch->notifier.fd, .events = POLLIN },
+                { .fd = watch->inotify.fd, .events = POLLIN },
         };
         eventfd_t count;
 
@@ -243,11 +243,11 @@ static int watch_open(Watch *watch, const char **reterr_what) {
         int r;
 
         watch->mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-        r = watch->mountinfo < 0 ? -errno : notifier_start(&watch->notifier, &what);
+        r = watch->mountinfo < 0 ? -errno : inotify_start(&watch->inotify, &what);
         if (r >= 0) {
                 what = "create an eventfd";
                 watch->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-                r = watch->bell < 0 ? -errno : watchdesk_init(&watch->desk);
+                r = watch->bell < 0 ? -errno : watch_reports_init(&watch->reports);
         }
         if (r >= 0) {
                 what = "start the watch thread";
@@ -266,9 +266,9 @@ int watch_new(Watch **ret, const char **reterr_what) {
                 *reterr_what = "allocate memory";
                 return -ENOMEM;
         }
-        watch->bell = watch->desk.fd = watch->mountinfo = watch->notifier.fd = -1;
+        watch->bell = watch->reports.fd = watch->mountinfo = watch->inotify.fd = -1;
         (void) pthread_mutex_init(&watch->lock, NULL); /* cannot fail with default attributes */
-        watchtree_init(&watch->tree, &watch->notifier, &watch->stop, watchedroot_changed);
+        watch_tree_init(&watch->tree, &watch->inotify, &watch->stop, watch_root_changed);
         r = watch_open(watch, reterr_what);
         if (r < 0)
                 return r;
@@ -284,15 +284,15 @@ Watch *watch_free(Watch *watch) {
                 (void) eventfd_write(watch->bell, 1);
                 (void) pthread_join(watch->thread, NULL); /* it is ours, and not joined before */
         }
-        notifier_stop(&watch->notifier);
-        for (WatchedRoot *root = watch->roots, *next; root; root = next) {
+        inotify_stop(&watch->inotify);
+        for (WatchRoot *root = watch->roots, *next; root; root = next) {
                 next = root->next;
-                watchtree_fell(&watch->tree, &root->tree);
-                watchedroot_free(root);
+                watch_tree_remove_root(&watch->tree, &root->tree);
+                watch_root_free(root);
         }
-        watchtree_done(&watch->tree);
+        watch_tree_done(&watch->tree);
         (void) close_fd(watch->bell);
-        watchdesk_done(&watch->desk);
+        watch_reports_done(&watch->reports);
         (void) close_fd(watch->mountinfo);
         (void) pthread_mutex_destroy(&watch->lock);
         free(watch);
@@ -303,31 +303,31 @@ int watch_next(Watch *watch, WatchReport **ret) {
         int r = 0;
 
         (void) pthread_mutex_lock(&watch->lock);
-        for (WatchedRoot *root = watch->roots; root && r == 0; root = root->next)
-                r = watchdesk_take(&watch->desk, &root->draft, root->number, ret);
+        for (WatchRoot *root = watch->roots; root && r == 0; root = root->next)
+                r = watch_reports_take(&watch->reports, &root->draft, root->number, ret);
         (void) pthread_mutex_unlock(&watch->lock);
         return r;
 }
 
 int watch_get_fd(Watch *watch) {
-        return watch->desk.fd;
+        return watch->reports.fd;
 }
 
 /* Under the lock. */
-static WatchedRoot *watch_find(Watch *watch, unsigned number) {
-        for (WatchedRoot *root = watch->roots; root; root = root->next)
+static WatchRoot *watch_find(Watch *watch, unsigned number) {
+        for (WatchRoot *root = watch->roots; root; root = root->next)
                 if (root->number == number && !root->closed)
                         return root;
         return NULL;
 }
 
 int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
-        WatchedRoot *new;
+        WatchRoot *new;
         bool used;
 
         if (path[0] != '/')
                 return -EINVAL;
-        new = watchedroot_new(&(WatchedRoot){ .number = root, .watchtree = &watch->tree, .desk = &watch->desk, .resyncs = &watch->resyncs }, path, skip);
+        new = watch_root_new(&(WatchRoot){ .number = root, .watch_tree = &watch->tree, .reports = &watch->reports, .resyncs = &watch->resyncs }, path, skip);
         if (!new)
                 return -ENOMEM;
         (void) pthread_mutex_lock(&watch->lock);
@@ -338,7 +338,7 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
         }
         (void) pthread_mutex_unlock(&watch->lock);
         if (used) {
-                watchedroot_free(new);
+                watch_root_free(new);
                 return -EEXIST;
         }
         (void) eventfd_write(watch->bell, 1);
@@ -346,12 +346,12 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
 }
 
 int watch_remove(Watch *watch, unsigned root) {
-        WatchedRoot *found;
+        WatchRoot *found;
 
         (void) pthread_mutex_lock(&watch->lock);
         found = watch_find(watch, root);
         if (found) {
-                watchdesk_close(&watch->desk, &found->draft);
+                watch_reports_close(&watch->reports, &found->draft);
                 found->closed = true;
         }
         (void) pthread_mutex_unlock(&watch->lock);

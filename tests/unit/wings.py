@@ -6,7 +6,10 @@ Usage: wings.py SOURCE-ROOT WING-ARCHIVE...
 
 A wing is a folder below daemon/. The order is that of the subdir() lines in daemon/meson.build (and, below ctl/, in its own), lowest first; files at the top
 are programs and stand above all wings. A module is x.c and x.h of one wing. A .c file without a header of its own is a further part of the
-module whose header, in the same wing, it includes first. A header without a .c file is a module too.
+module whose header, in the same wing, it includes first; x-internal.h is what the parts of x share. A header without a .c file is a module too.
+
+Every exported function bears the name of its module: x_verb() or, where x alone says too little, wing_x_verb(); of a module that is named for a kind of
+thing also in the singular or plural (job_verb(), jobs_verb()).
 
 stage/ and save/ are the two ways of the flow, and do not know each other. ctl/ and ctl/doctor/ make a program of their own, which has nothing of mirror/ and control/.
 
@@ -24,7 +27,7 @@ SOURCE_ROOT, ARCHIVES = Path(sys.argv[1]), sys.argv[2:]
 
 # A library that is used by one file only, its door.
 DOORS = {'xxhash.h': 'base/xxh.c', 'xxh3.h': 'base/xxh.c', 'inotifytools/': 'tree/inotify.c',
-         'gcrypt.h': 'base/claim.c', 'jansson.h': 'base/json.h', 'libsmartcols': 'ctl/table.c'}
+         'gcrypt.h': 'base/claim.c', 'jansson.h': 'base/json-input.h', 'libsmartcols': 'ctl/table.c'}
 STRANGERS = [('stage', 'save'), ('save', 'stage'), ('ctl', 'mirror'), ('ctl', 'control'), ('ctl/doctor', 'mirror'), ('ctl/doctor', 'control')]
 
 
@@ -57,13 +60,16 @@ def includes(path):
     return re.findall(r'^\s*#\s*include\s+"([^"]+)"', text, re.M), re.findall(r'^\s*#\s*include\s+<([^>]+)>', text, re.M)
 
 
+def stem_of(name):
+    return name.rpartition('.')[0].removesuffix('-internal')
+
+
 def module_of(directory, name):
     """The module that a file is of: its own, or the one whose header it includes first."""
-    stem = name.rpartition('.')[0]
-    if name.endswith('.h') or (directory / f'{stem}.h').exists():
-        return stem
+    if name.endswith('.h') or (directory / f'{stem_of(name)}.h').exists():
+        return stem_of(name)
     first = includes(directory / name)[0][:1]
-    return first[0].rpartition('.')[0] if first and wing_of(first[0]) == wing_of(name) else None
+    return stem_of(first[0]) if first and wing_of(first[0]) == wing_of(name) else None
 
 
 def check_lists(directory, order, files):
@@ -81,7 +87,7 @@ def check_file(directory, order, name):
     ours, others = includes(directory / name)
     if wing and module is None:
         yield f'{name} has no header of its own, and does not include one of its wing first'
-    elif wing and name.endswith('.c') and ours[:1] != [f'{module}.h']:
+    elif wing and name.endswith('.c') and stem_of(ours[0]) != module:
         yield f'{name} does not include {module}.h first'
     for header in ours:
         if '/' not in header and wing:
@@ -120,7 +126,7 @@ def include_complaints(directory):
     for name in files:
         found += check_file(directory, order, name)
         module = module_of(directory, name)
-        edges.setdefault(module, set()).update({header.rpartition('.')[0] for header in includes(directory / name)[0]} - {module})
+        edges.setdefault(module, set()).update({stem_of(header) for header in includes(directory / name)[0]} - {module})
     return found + [f'{", ".join(circle)} include each other' for circle in sorted(circles(edges))]
 
 
@@ -138,9 +144,29 @@ def symbol_complaints(order, archives):
                 yield f'{wing}/ needs {symbol}() of {home[symbol]}/, which stands above it'
 
 
+def bears_name(symbol, module):
+    """Whether an exported name is one of its module, "wing/stem"."""
+    wing, _, stem = module.replace('-', '_').rpartition('/')
+    stems = {stem, f'{stem}s', stem.removesuffix('s')}
+    names = stems | {f'{wing.rpartition("/")[2]}_{name}' for name in stems}
+    return any(symbol == name or symbol.startswith(f'{name}_') for name in names)
+
+
+def name_complaints(directory, archives):
+    for wing, archive in archives.items():
+        output = subprocess.run(['nm', '--defined-only', '--extern-only', '--format=posix', archive], check=True, capture_output=True, text=True).stdout
+        module = None
+        for line in output.splitlines():
+            if member := re.search(r'\[(?:.*/)?(?:\w+_)?([\w-]+)\.c\.o\]:$', line):
+                module = module_of(directory, f'{wing}/{member[1]}.c')
+            elif line and not line.startswith(('__odr_asan', '.')) and not bears_name(line.split()[0], module):
+                yield f'{line.split()[0]} of {module} does not bear the name of its module'
+
+
 class Tree(unittest.TestCase):
     def setUp(self):
         self.order = wing_order(SOURCE_ROOT / 'daemon')
+        self.archives = {next(wing for wing in self.order if Path(wing).name == Path(archive).stem[len('lib'):]): archive for archive in ARCHIVES}
 
     def test_there_are_wings(self):
         self.assertEqual(self.order[0], 'base')
@@ -151,9 +177,11 @@ class Tree(unittest.TestCase):
         self.assertEqual(include_complaints(SOURCE_ROOT / 'daemon'), [])
 
     def test_symbols_go_down(self):
-        archives = {next(wing for wing in self.order if Path(wing).name == Path(archive).stem[len('lib'):]): archive for archive in ARCHIVES}
-        self.assertEqual(set(archives), set(self.order))
-        self.assertEqual(list(symbol_complaints(self.order, archives)), [])
+        self.assertEqual(set(self.archives), set(self.order))
+        self.assertEqual(list(symbol_complaints(self.order, self.archives)), [])
+
+    def test_every_exported_function_bears_the_name_of_its_module(self):
+        self.assertEqual(list(name_complaints(SOURCE_ROOT / 'daemon', self.archives)), [])
 
 
 class Check(unittest.TestCase):
@@ -225,6 +253,26 @@ class Check(unittest.TestCase):
             (wing / 'a.h').write_text('')
             (wing / 'a.c').write_text('#include "low/a.h"\n')
             self.assertEqual(include_complaints(Path(name)), ['low/a.c is not listed in meson.build', 'low/b.c is listed but not there'])
+
+    def test_the_parts_of_a_module_may_share_a_header(self):
+        self.assertEqual(self.complaints('low', low__a_h='', **{'low__a-internal_h': '#include "low/a.h"\n', 'low__a_c': '#include "low/a-internal.h"\n',
+                                                                'low__a-part_c': '#include "low/a-internal.h"\n'}), [])
+
+    def test_a_function_of_another_name_is_found(self):
+        self.assertTrue(bears_name('copy_lane_skip', 'stage/copy-lane'))
+        self.assertTrue(bears_name('control_jobs_new', 'control/jobs'))
+        self.assertTrue(bears_name('control_job_path', 'control/jobs'))
+        self.assertTrue(bears_name('doctor_run', 'ctl/doctor/doctor'))
+        self.assertFalse(bears_name('lane_skip', 'stage/copy-lane'))
+        self.assertFalse(bears_name('copying', 'stage/copy'))
+        with tempfile.TemporaryDirectory() as name:
+            directory, archive = Path(name), Path(name, 'liblow.a')
+            (directory / 'low').mkdir()
+            (directory / 'low/a.h').write_text('')
+            (directory / 'low/a.c').write_text('#include "low/a.h"\nvoid a_do(void);\nvoid b_do(void);\nvoid a_do(void) { }\nvoid b_do(void) { }\n')
+            subprocess.run(['cc', '-c', f'-I{name}', '-o', directory / 'a.c.o', directory / 'low/a.c'], check=True)
+            subprocess.run(['ar', 'rc', archive, directory / 'a.c.o'], check=True)
+            self.assertEqual(list(name_complaints(directory, {'low': archive})), ['b_do of low/a does not bear the name of its module'])
 
     def test_a_symbol_from_above_is_found(self):
         with tempfile.TemporaryDirectory() as name:

@@ -99,13 +99,13 @@ static LlamaServer find_llama_server(const DoctorFacts *facts, const FactsEngine
 
                 if (run->pid > 0 && run->kind == ENGINE_LLAMA_SERVER)
                         return LLAMA_SERVER_THERE;
-                if (run->kind != ENGINE_OLLAMA || !slash || program[0] != '/' || !machine_exists(&facts->machine, program))
+                if (run->kind != ENGINE_OLLAMA || !slash || program[0] != '/' || !root_view_exists(&facts->machine, program))
                         continue;
                 if (asprintf(&path, "%.*s/../lib/ollama/llama-server", (int) (slash - program), program) < 0) {
                         path = NULL;
                         continue;
                 }
-                found = machine_exists(&facts->machine, path) ? LLAMA_SERVER_THERE : LLAMA_SERVER_ABSENT;
+                found = root_view_exists(&facts->machine, path) ? LLAMA_SERVER_THERE : LLAMA_SERVER_ABSENT;
         }
         return found;
 }

@@ -38,8 +38,8 @@ void doctor_check_order(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
-                bool requires = unitview_refers_to(engine->unit, "Requires", ours) || unitview_refers_to(engine->unit, "BindsTo", ours);
-                bool after = unitview_refers_to(engine->unit, "After", ours), wants = unitview_refers_to(engine->unit, "Wants", ours);
+                bool requires = unit_view_refers_to(engine->unit, "Requires", ours) || unit_view_refers_to(engine->unit, "BindsTo", ours);
+                bool after = unit_view_refers_to(engine->unit, "After", ours), wants = unit_view_refers_to(engine->unit, "Wants", ours);
 
                 if (!engine->unit || !mirror)
                         continue;
@@ -65,7 +65,7 @@ static bool file_names_source(const DoctorFacts *facts, const FactsRun *run, con
         for (size_t i = 0; run->kind == ENGINE_LLAMA_SWAP && i < run->n_locations; i++) {
                 _cleanup_(freep) char *text = NULL, *wanted = NULL;
 
-                if (!strstr(run->locations[i].setting, "config") || machine_read(&facts->machine, run->locations[i].path, MIB, &text) < 0)
+                if (!strstr(run->locations[i].setting, "config") || root_view_read(&facts->machine, run->locations[i].path, MIB, &text) < 0)
                         continue;
                 if (asprintf(&wanted, "%s/", mirror->config->source) < 0) {
                         wanted = NULL;
@@ -79,7 +79,7 @@ static bool file_names_source(const DoctorFacts *facts, const FactsRun *run, con
 }
 
 /* True if this run reads the disk although there is a mirror of it, which is told. */
-static bool tell_disk(const DoctorFacts *facts, const FactsEngine *engine, const FactsRun *run, const FactsMirror *mirror, DoctorReport *report) {
+static bool explain_disk(const DoctorFacts *facts, const FactsEngine *engine, const FactsRun *run, const FactsMirror *mirror, DoctorReport *report) {
         const EngineLocation *location = facts_run_location(run, mirror->source);
         _cleanup_(freep) char *better = NULL, *advice = NULL;
         const char *file = NULL;
@@ -105,14 +105,14 @@ static bool tell_disk(const DoctorFacts *facts, const FactsEngine *engine, const
 
 static void check_place_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
         const FactsMirror *mirror = facts_engine_mirror(facts, engine);
-        bool told = false, hidden = false;
+        bool log_once = false, hidden = false;
 
         for (size_t k = 0; k < facts->n_mirrors; k++)
                 for (size_t i = 0; i < engine->n_runs; i++)
-                        told = tell_disk(facts, engine, &engine->runs[i], &facts->mirrors[k], report) || told;
+                        log_once = explain_disk(facts, engine, &engine->runs[i], &facts->mirrors[k], report) || log_once;
         for (size_t i = 0; i < engine->n_runs; i++)
                 hidden = hidden || engine->runs[i].hidden;
-        if (told || facts->n_mirrors == 0)
+        if (log_once || facts->n_mirrors == 0)
                 return;
         if (mirror && facts_engine_reads(engine, mirror->target))
                 doctor_say(report, DOCTOR_OK, engine->name, "It reads the mirror, %s", mirror->config->target);
@@ -142,7 +142,7 @@ static bool lists_path(const UnitView *unit, const char *key, bool second, const
         _cleanup_(strv_freep) char **words = NULL;
         bool found = false;
 
-        if (unitview_words(unit, "Service", key, &words) < 0)
+        if (unit_view_words(unit, "Service", key, &words) < 0)
                 return false;
         for (char **word = words; *word; word++) {
                 char *place = *word + strspn(*word, "-+"), *colon = strchr(place, ':');
@@ -161,7 +161,7 @@ static bool lists_path(const UnitView *unit, const char *key, bool second, const
 static const char *find_blind(const UnitView *unit, const char *path) {
         static const char *const lists[] = { "TemporaryFileSystem", "InaccessiblePaths" };
         static const char *const roots[] = { "RootDirectory", "RootImage" };
-        const char *home = unitview_value(unit, "Service", "ProtectHome");
+        const char *home = unit_view_value(unit, "Service", "ProtectHome");
 
         if (lists_path(unit, "BindPaths", true, path, NULL) || lists_path(unit, "BindReadOnlyPaths", true, path, NULL))
                 return NULL;
@@ -169,14 +169,14 @@ static const char *find_blind(const UnitView *unit, const char *path) {
                 if (lists_path(unit, lists[i], false, path, NULL))
                         return lists[i];
         for (size_t i = 0; i < ELEMENTSOF(roots); i++)
-                if (unitview_value(unit, "Service", roots[i]) && !string_equal(unitview_value(unit, "Service", roots[i]), "/"))
+                if (unit_view_value(unit, "Service", roots[i]) && !string_equal(unit_view_value(unit, "Service", roots[i]), "/"))
                         return roots[i];
-        if (path_is_below(path, "/dev") && unitview_is_on(unit, "Service", "PrivateDevices"))
+        if (path_is_below(path, "/dev") && unit_view_is_on(unit, "Service", "PrivateDevices"))
                 return "PrivateDevices";
-        if ((path_is_below(path, "/tmp") || path_is_below(path, "/var/tmp")) && unitview_is_on(unit, "Service", "PrivateTmp"))
+        if ((path_is_below(path, "/tmp") || path_is_below(path, "/var/tmp")) && unit_view_is_on(unit, "Service", "PrivateTmp"))
                 return "PrivateTmp";
         if ((path_is_below(path, "/home") || path_is_below(path, "/root") || path_is_below(path, "/run/user")) &&
-            (unitview_is_on(unit, "Service", "ProtectHome") || (home && strcasecmp(home, "tmpfs") == 0)))
+            (unit_view_is_on(unit, "Service", "ProtectHome") || (home && strcasecmp(home, "tmpfs") == 0)))
                 return "ProtectHome";
         return NULL;
 }
@@ -208,7 +208,7 @@ void doctor_check_dynamic_user(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
-                bool dynamic = unitview_is_on(engine->unit, "Service", "DynamicUser"), shm = mirror && path_is_below(mirror->target, "/dev/shm");
+                bool dynamic = unit_view_is_on(engine->unit, "Service", "DynamicUser"), shm = mirror && path_is_below(mirror->target, "/dev/shm");
 
                 if (!engine->unit || !mirror)
                         continue;
@@ -216,7 +216,7 @@ void doctor_check_dynamic_user(const DoctorFacts *facts, DoctorReport *report) {
                         doctor_say(report, DOCTOR_WARNING, engine->name, "DynamicUser=yes: its files belong to another number after each start%s",
                                    shm ? ", and when it stops systemd removes them from /dev/shm" : "");
                         doctor_fix_setting(report, engine, "[Service] DynamicUser=no and User= a user of its own");
-                } else if (shm && unitview_is_on(engine->unit, "Service", "RemoveIPC") && engine->user.uid != 0) {
+                } else if (shm && unit_view_is_on(engine->unit, "Service", "RemoveIPC") && engine->user.uid != 0) {
                         doctor_say(report, DOCTOR_PROBLEM, engine->name, "RemoveIPC=yes: when it stops, systemd removes the files of %s from /dev/shm, those of the mirror too",
                                    engine->user.name ? engine->user.name : "its user");
                         doctor_fix_setting(report, engine, "[Service] RemoveIPC=no");
@@ -240,7 +240,7 @@ void doctor_check_owner(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_engines; i++) {
                 const FactsEngine *engine = &facts->engines[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
-                _cleanup_(machine_user_done) MachineUser owner = { 0 };
+                _cleanup_(root_view_user_done) RootViewUser owner = { 0 };
                 bool readable;
                 uid_t uid;
 
@@ -248,7 +248,7 @@ void doctor_check_owner(const DoctorFacts *facts, DoctorReport *report) {
                         continue;
                 readable = may_read(engine, mirror);
                 uid = mirror->source_there && readable ? mirror->source_uid : mirror->target_uid;
-                (void) machine_user(&facts->machine, NULL, uid, &owner);
+                (void) root_view_user(&facts->machine, NULL, uid, &owner);
                 if (!readable) {
                         doctor_say(report, DOCTOR_PROBLEM, engine->name, "It runs as %s, and only %s may read %s", engine->user.name, owner.name ? owner.name : "somebody else",
                                    mirror->config->target);

@@ -45,7 +45,7 @@ static bool sum_needs(const DoctorFacts *facts, uint64_t *ret) {
 }
 
 void doctor_check_memory(const DoctorFacts *facts, DoctorReport *report) {
-        uint64_t total = facts->memory.total, reserve = facts->config ? amount_bytes(facts->config->reserve, total, 0) : 0, need, sizes = 0;
+        uint64_t total = facts->memory.total, reserve = facts->config ? quantity_amount_bytes(facts->config->reserve, total, 0) : 0, need, sizes = 0;
         bool known = sum_needs(facts, &need);
         char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX], c[TEXT_BYTES_MAX];
 
@@ -175,11 +175,11 @@ static void check_limit(const DoctorFacts *facts, DoctorReport *report, const Un
         static const char *const keys[] = { "MemoryMax", "MemoryHigh", "MemoryLimit" };
 
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
-                const UnitSetting *setting = unitview_last(unit, section, keys[i]);
+                const UnitSetting *setting = unit_view_last(unit, section, keys[i]);
                 char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
                 uint64_t limit;
 
-                if (!setting || !unitview_parse_bytes(setting->value, facts->memory.total, &limit) || limit > need)
+                if (!setting || !unit_view_parse_bytes(setting->value, facts->memory.total, &limit) || limit > need)
                         continue;
                 ++*n_found;
                 doctor_say(report, DOCTOR_PROBLEM, NULL, "%s=%s of %s is below the %s that the mirrors need: the pages of a mirror are charged to it, and shmstaged %s", keys[i],
@@ -190,23 +190,23 @@ static void check_limit(const DoctorFacts *facts, DoctorReport *report, const Un
 }
 
 void doctor_check_limits(const DoctorFacts *facts, DoctorReport *report) {
-        const char *slice = unitview_value(facts->service, "Service", "Slice");
-        _cleanup_(unitview_freep) UnitView *around = NULL;
+        const char *slice = unit_view_value(facts->service, "Service", "Slice");
+        _cleanup_(unit_view_freep) UnitView *around = NULL;
         size_t found = 0;
         uint64_t need;
 
         if (!facts->service || !sum_needs(facts, &need))
                 return;
         check_limit(facts, report, facts->service, "Service", need, &found);
-        if (unitview_load(&facts->machine, slice && strrchr(slice, '.') ? slice : "system.slice", &around, NULL) >= 0)
+        if (unit_view_load(&facts->machine, slice && strrchr(slice, '.') ? slice : "system.slice", &around, NULL) >= 0)
                 check_limit(facts, report, around, "Slice", need, &found);
         if (found == 0)
                 doctor_say(report, DOCTOR_OK, NULL, "No limit of shmstaged.service or its slice is in the way");
 }
 
 void doctor_check_stop(const DoctorFacts *facts, DoctorReport *report) {
-        const UnitSetting *setting = unitview_last(facts->service, "Service", "TimeoutStopSec");
-        const UnitSetting *both = unitview_last(facts->service, "Service", "TimeoutSec");
+        const UnitSetting *setting = unit_view_last(facts->service, "Service", "TimeoutStopSec");
+        const UnitSetting *both = unit_view_last(facts->service, "Service", "TimeoutSec");
         char span[TEXT_SPAN_MAX];
         uint64_t usec;
 

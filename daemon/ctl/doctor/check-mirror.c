@@ -78,7 +78,7 @@ void doctor_check_read_ahead(const DoctorFacts *facts, DoctorReport *report) {
                 if (!is_remote(mirror->source_mount.type))
                         continue;
                 (void) snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", mirror->source_mount.major, mirror->source_mount.minor);
-                if (machine_read_number(&facts->machine, path, &kb) < 0)
+                if (root_view_read_number(&facts->machine, path, &kb) < 0)
                         continue;
                 if (kb < ENOUGH_KB) {
                         doctor_say(report, DOCTOR_WARNING, mirror->config->name, "The kernel reads %llu KiB ahead on %s: over a network staging is slow then", (unsigned long long) kb,
@@ -184,7 +184,7 @@ void doctor_check_shm(const DoctorFacts *facts, DoctorReport *report) {
 void doctor_check_remove_ipc(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_mirrors; i++) {
                 const FactsMirror *mirror = &facts->mirrors[i];
-                _cleanup_(machine_user_done) MachineUser user = { 0 };
+                _cleanup_(root_view_user_done) RootViewUser user = { 0 };
                 const char *name = mirror->config->name;
 
                 if (!facts->has_logind || !path_is_below(mirror->target, "/dev/shm"))
@@ -193,7 +193,7 @@ void doctor_check_remove_ipc(const DoctorFacts *facts, DoctorReport *report) {
                         doctor_say(report, DOCTOR_OK, name, facts->remove_ipc ? "Nothing in the mirror belongs to a login user" : "logind leaves /dev/shm alone");
                         continue;
                 }
-                (void) machine_user(&facts->machine, NULL, mirror->login_uid, &user);
+                (void) root_view_user(&facts->machine, NULL, mirror->login_uid, &user);
                 doctor_say(report, mirror->target_uid == mirror->login_uid ? DOCTOR_PROBLEM : DOCTOR_WARNING, name,
                            "%zu files of the mirror belong to the login user %s (%s is one): when that user logs out, logind may remove them from /dev/shm", mirror->n_login_files,
                            user.name ? user.name : "with a number that nobody has", mirror->login_file);

@@ -47,7 +47,7 @@ static int finish_run(const DoctorFacts *facts, FactsRun *run, const char *home)
                 char *resolved;
 
                 /* what is not there stays as it is written */
-                r = machine_resolve(&facts->machine, run->locations[i].path, &resolved);
+                r = root_view_resolve(&facts->machine, run->locations[i].path, &resolved);
                 if (r < 0) {
                         r = r == -ENOMEM ? r : 0;
                         continue;
@@ -59,19 +59,19 @@ static int finish_run(const DoctorFacts *facts, FactsRun *run, const char *home)
 }
 
 static int read_user(const DoctorFacts *facts, FactsEngine *engine) {
-        const char *name = unitview_value(engine->unit, "Service", "User");
+        const char *name = unit_view_value(engine->unit, "Service", "User");
         int r;
 
-        if (unitview_is_on(engine->unit, "Service", "DynamicUser"))
+        if (unit_view_is_on(engine->unit, "Service", "DynamicUser"))
                 return 0; /* nobody knows before it starts */
-        r = name && name[strspn(name, "0123456789")] == '\0' ? machine_user(&facts->machine, NULL, (uid_t) strtoul(name, NULL, 10), &engine->user)
-                                                               : machine_user(&facts->machine, name ? name : "root", 0, &engine->user);
+        r = name && name[strspn(name, "0123456789")] == '\0' ? root_view_user(&facts->machine, NULL, (uid_t) strtoul(name, NULL, 10), &engine->user)
+                                                               : root_view_user(&facts->machine, name ? name : "root", 0, &engine->user);
         return r == -ENOMEM ? r : 0;
 }
 
 /* "soft:hard", of which the soft one counts; what is no number of bytes is not known. */
 static void read_unit_memlock(const UnitView *unit, FactsRun *run) {
-        const char *value = unitview_value(unit, "Service", "LimitMEMLOCK");
+        const char *value = unit_view_value(unit, "Service", "LimitMEMLOCK");
         char soft[64];
 
         run->memlock = 8 * MIB; /* of systemd, DefaultLimitMEMLOCK= */
@@ -79,7 +79,7 @@ static void read_unit_memlock(const UnitView *unit, FactsRun *run) {
         if (!value)
                 return;
         (void) snprintf(soft, sizeof(soft), "%.*s", (int) strcspn(value, ":"), value);
-        if (!unitview_parse_bytes(soft, 0, &run->memlock))
+        if (!unit_view_parse_bytes(soft, 0, &run->memlock))
                 run->memlock = UINT64_MAX;
 }
 
@@ -89,9 +89,9 @@ static int read_unit_run(DoctorFacts *facts, FactsEngine *engine) {
         int r = add_run(engine, &run);
 
         if (r == 0)
-                r = unitview_environment(&facts->machine, engine->unit, &run->environment);
+                r = unit_view_environment(&facts->machine, engine->unit, &run->environment);
         if (r == 0)
-                r = unitview_command(engine->unit, run->environment, &run->arguments);
+                r = unit_view_command(engine->unit, run->environment, &run->arguments);
         if (r < 0)
                 return r;
         run->kind = engine_of_command(run->arguments);
@@ -117,9 +117,9 @@ static int add_unit(DoctorFacts *facts, const char *name, bool configured) {
                 return r;
         engine->configured = configured;
         engine->kind = engine_of_unit(name);
-        r = unitview_load(&facts->machine, name, &engine->unit, &engine->unread);
+        r = unit_view_load(&facts->machine, name, &engine->unit, &engine->unread);
         if (r > 0) {
-                engine->unit = unitview_free(engine->unit);
+                engine->unit = unit_view_free(engine->unit);
                 return 0;
         }
         if (r == 0)
@@ -136,7 +136,7 @@ static int add_units(DoctorFacts *facts) {
                 for (char **engine = facts->config->mirrors[i].engines; r == 0 && *engine; engine++)
                         r = add_unit(facts, *engine, true);
         if (r == 0)
-                r = unitview_names(&facts->machine, ".service", &names);
+                r = unit_view_names(&facts->machine, ".service", &names);
         for (char **name = names; r == 0 && name && *name; name++)
                 if (engine_of_unit(*name) != ENGINE_OTHER && !strstr(*name, "@."))
                         r = add_unit(facts, *name, false);
@@ -144,7 +144,7 @@ static int add_units(DoctorFacts *facts) {
 }
 
 static int read_process_run(DoctorFacts *facts, FactsEngine *engine, const Process *process, EngineKind kind) {
-        _cleanup_(machine_user_done) MachineUser user = { 0 };
+        _cleanup_(root_view_user_done) RootViewUser user = { 0 };
         const char *home;
         FactsRun *run;
         int r = add_run(engine, &run);
@@ -162,7 +162,7 @@ static int read_process_run(DoctorFacts *facts, FactsEngine *engine, const Proce
         if (r < 0)
                 return r;
         run->memlock_known = procfs_memlock(&facts->machine, process->pid, &run->memlock) == 0;
-        if (machine_user(&facts->machine, NULL, process->uid, &user) == -ENOMEM)
+        if (root_view_user(&facts->machine, NULL, process->uid, &user) == -ENOMEM)
                 return -ENOMEM;
         if (process->contained)
                 return 0; /* of its paths nothing is known here */
@@ -196,7 +196,7 @@ static int add_process(DoctorFacts *facts, const Process *process) {
         }
         if (engine->kind == ENGINE_OTHER)
                 engine->kind = kind;
-        if (!engine->unit && !engine->user.name && machine_user(&facts->machine, NULL, process->uid, &engine->user) == -ENOMEM)
+        if (!engine->unit && !engine->user.name && root_view_user(&facts->machine, NULL, process->uid, &engine->user) == -ENOMEM)
                 return -ENOMEM;
         return read_process_run(facts, engine, process, kind);
 }
@@ -209,7 +209,7 @@ static int read_version(const DoctorFacts *facts, FactsEngine *engine) {
 
         if (engine->kind != ENGINE_OLLAMA)
                 return 0;
-        r = machine_read(&facts->machine, "/var/lib/dpkg/status", 64 * MIB, &text);
+        r = root_view_read(&facts->machine, "/var/lib/dpkg/status", 64 * MIB, &text);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         entry = strncmp(text, "Package: ollama\n", 16) == 0 ? text : strstr(text, "\nPackage: ollama\n");
@@ -252,8 +252,8 @@ void facts_engines_done(DoctorFacts *facts) {
                 free(engine->name);
                 free(engine->unread);
                 free(engine->version);
-                machine_user_done(&engine->user);
-                (void) unitview_free(engine->unit);
+                root_view_user_done(&engine->user);
+                (void) unit_view_free(engine->unit);
         }
         free(facts->engines);
         facts->engines = NULL;

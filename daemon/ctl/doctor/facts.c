@@ -31,13 +31,13 @@ char *facts_move_path(const char *path, const char *from, const char *to) {
 }
 
 uint64_t facts_mirror_size(const DoctorFacts *facts, const MirrorConfig *mirror) {
-        uint64_t total = facts->memory.total, reserve = amount_bytes(facts->config->reserve, total, 0);
+        uint64_t total = facts->memory.total, reserve = quantity_amount_bytes(facts->config->reserve, total, 0);
 
-        return amount_bytes(mirror->size, total, total - MIN(total, reserve));
+        return quantity_amount_bytes(mirror->size, total, total - MIN(total, reserve));
 }
 
 static int read_mounts(DoctorFacts *facts) {
-        int fd = machine_open_path(&facts->machine, "/proc/self/mountinfo", O_RDONLY);
+        int fd = root_view_open_path(&facts->machine, "/proc/self/mountinfo", O_RDONLY);
         _cleanup_(fclosep) FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 
         facts->mounts = mnt_new_table();
@@ -75,10 +75,10 @@ char *facts_mount_option(const FactsMount *mount, const char *name) {
 }
 
 /* "always within_size [advise] never deny force" */
-static int read_choice(const Machine *machine, const char *path, char **ret) {
+static int read_choice(const RootView *machine, const char *path, char **ret) {
         _cleanup_(freep) char *text = NULL;
         const char *open;
-        int r = machine_read(machine, path, 4 * KIB, &text);
+        int r = root_view_read(machine, path, 4 * KIB, &text);
 
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
@@ -94,23 +94,23 @@ static int read_logind(DoctorFacts *facts) {
         int r = 0;
 
         facts->remove_ipc = true; /* what it is without a setting */
-        facts->has_logind = machine_exists(&facts->machine, "/usr/lib/systemd/systemd-logind") ||
-                            machine_exists(&facts->machine, "/lib/systemd/systemd-logind") ||
-                            machine_exists(&facts->machine, "/usr/lib/systemd/system/systemd-logind.service");
+        facts->has_logind = root_view_exists(&facts->machine, "/usr/lib/systemd/systemd-logind") ||
+                            root_view_exists(&facts->machine, "/lib/systemd/systemd-logind") ||
+                            root_view_exists(&facts->machine, "/usr/lib/systemd/system/systemd-logind.service");
         for (size_t i = 0; r == 0 && i < 2 * ELEMENTSOF(directories); i++) {
                 const char *directory = directories[i % ELEMENTSOF(directories)];
                 _cleanup_(strv_freep) char **files = NULL;
                 char path[128];
 
                 (void) snprintf(path, sizeof(path), i < ELEMENTSOF(directories) ? "%s/logind.conf" : "%s/logind.conf.d", directory);
-                r = i < ELEMENTSOF(directories) ? strv_take(&files, strdup(path)) : unitview_list_directory(&facts->machine, path, ".conf", &files);
+                r = i < ELEMENTSOF(directories) ? strv_take(&files, strdup(path)) : unit_view_list_directory(&facts->machine, path, ".conf", &files);
                 for (char **file = files; r == 0 && file && *file; file++) {
                         _cleanup_(freep) char *text = NULL;
                         IniReader reader;
                         IniItem item;
                         int kind;
 
-                        if (machine_read(&facts->machine, *file, MIB, &text) < 0)
+                        if (root_view_read(&facts->machine, *file, MIB, &text) < 0)
                                 continue;
                         ini_init(&reader, text, strlen(text));
                         while ((kind = ini_next(&reader, &item)) != INI_END)
@@ -122,7 +122,7 @@ static int read_logind(DoctorFacts *facts) {
 }
 
 static int read_kernel(DoctorFacts *facts) {
-        int r = machine_read(&facts->machine, "/proc/sys/kernel/osrelease", KIB, &facts->kernel);
+        int r = root_view_read(&facts->machine, "/proc/sys/kernel/osrelease", KIB, &facts->kernel);
 
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
@@ -134,23 +134,23 @@ static int read_kernel(DoctorFacts *facts) {
 
 static int read_knobs(DoctorFacts *facts) {
         static const char *const gpus[] = { "/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128" };
-        const Machine *machine = &facts->machine;
+        const RootView *machine = &facts->machine;
         int r;
 
-        facts->has_thp = machine_exists(machine, "/sys/kernel/mm/transparent_hugepage");
+        facts->has_thp = root_view_exists(machine, "/sys/kernel/mm/transparent_hugepage");
         r = read_choice(machine, "/sys/kernel/mm/transparent_hugepage/shmem_enabled", &facts->shmem_huge);
         if (r == 0)
                 r = read_kernel(facts);
         if (r == 0)
                 r = read_logind(facts);
-        if (machine_read_number(machine, "/proc/sys/fs/inotify/max_user_watches", &facts->watches) < 0)
+        if (root_view_read_number(machine, "/proc/sys/fs/inotify/max_user_watches", &facts->watches) < 0)
                 facts->watches = 0;
-        if (machine_read_number(machine, "/proc/sys/fs/inotify/max_user_instances", &facts->instances) < 0)
+        if (root_view_read_number(machine, "/proc/sys/fs/inotify/max_user_instances", &facts->instances) < 0)
                 facts->instances = 0;
-        if (machine_read_number(machine, "/proc/sys/fs/inotify/max_queued_events", &facts->queue) < 0)
+        if (root_view_read_number(machine, "/proc/sys/fs/inotify/max_queued_events", &facts->queue) < 0)
                 facts->queue = 0;
         for (size_t i = 0; i < ELEMENTSOF(gpus); i++)
-                facts->gpu = facts->gpu || machine_exists(machine, gpus[i]);
+                facts->gpu = facts->gpu || root_view_exists(machine, gpus[i]);
         return r;
 }
 
@@ -164,8 +164,8 @@ static int read_memory(DoctorFacts *facts) {
         return r == -ENOMEM ? r : 0;
 }
 
-static int64_t newest(int64_t a, const Machine *machine, const char *path) {
-        _cleanup_(close_fdp) int fd = machine_open_path(machine, path, O_PATH);
+static int64_t newest(int64_t a, const RootView *machine, const char *path) {
+        _cleanup_(close_fdp) int fd = root_view_open_path(machine, path, O_PATH);
         struct stat st;
 
         return fd >= 0 && fstat(fd, &st) == 0 ? MAX(a, fs_nsec(&st.st_mtim)) : a;
@@ -197,43 +197,43 @@ static int read_config(const char *root, const char *file, DoctorFacts *facts) {
 }
 
 static int read_service(DoctorFacts *facts) {
-        int r = unitview_load(&facts->machine, "shmstaged.service", &facts->service, NULL);
+        int r = unit_view_load(&facts->machine, "shmstaged.service", &facts->service, NULL);
 
         if (r > 0)
-                facts->service = unitview_free(facts->service);
-        facts->enabled = machine_exists(&facts->machine, "/etc/systemd/system/multi-user.target.wants/shmstaged.service");
+                facts->service = unit_view_free(facts->service);
+        facts->enabled = root_view_exists(&facts->machine, "/etc/systemd/system/multi-user.target.wants/shmstaged.service");
         return r < 0 ? r : 0;
 }
 
 /* What is selected, by the same arithmetic as the daemon's, and the shape of the source. */
-static int look_at_source(const MirrorConfig *config, int sourcefd, FactsMirror *mirror) {
+static int survey_at_source(const MirrorConfig *config, int sourcefd, FactsMirror *mirror) {
         _cleanup_(manifest_freep) Manifest *base = NULL;
         FitInput input = { .inodes = UINT64_MAX };
         atomic_uint_fast64_t progress = 0;
-        LookOptions options;
+        SurveyOptions options;
         const char *what;
-        Look look;
+        Survey survey;
         Fit fit;
         int r = manifest_new(&base);
 
         if (r < 0)
                 return r;
-        options = (LookOptions){ .config = config, .base = base, .sourcefd = sourcefd, .mirrorfd = -1, .budget = UINT64_MAX, .progress = &progress };
-        r = look_run(&options, &look, &what);
+        options = (SurveyOptions){ .config = config, .base = base, .sourcefd = sourcefd, .mirrorfd = -1, .budget = UINT64_MAX, .progress = &progress };
+        r = survey_run(&options, &survey, &what);
         if (r != 0) {
                 mirror->look_error = r < 0 ? -r : ECANCELED;
                 return r == -ENOMEM ? r : 0;
         }
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
                 input.room[l] = UINT64_MAX;
-        input.layout = look.layout;
+        input.layout = survey.layout;
         input.source_path = config->source;
-        r = fit_plan(look.plan, &input, &fit);
+        r = fit_plan(survey.plan, &input, &fit);
         mirror->need = fit.need_bytes;
         mirror->looked = r == 0;
         mirror->directories = 1;
-        for (size_t i = 0; r == 0 && i < look.source->n_entries; i++) {
-                const Entry *entry = &look.source->entries[i];
+        for (size_t i = 0; r == 0 && i < survey.source->n_entries; i++) {
+                const Entry *entry = &survey.source->entries[i];
 
                 mirror->directories += entry->type == ENTRY_DIRECTORY;
                 if (entry->type != ENTRY_FILE || entry->size <= mirror->biggest)
@@ -243,13 +243,13 @@ static int look_at_source(const MirrorConfig *config, int sourcefd, FactsMirror 
                 mirror->biggest_path = strdup(entry->path);
                 r = mirror->biggest_path ? 0 : -ENOMEM;
         }
-        for (size_t i = 0; i < look.source->n_omissions; i++)
-                mirror->unreadable = mirror->unreadable || look.source->omissions[i].reason == OMIT_UNREADABLE;
-        look_done(&look);
+        for (size_t i = 0; i < survey.source->n_omissions; i++)
+                mirror->unreadable = mirror->unreadable || survey.source->omissions[i].reason == OMIT_UNREADABLE;
+        survey_done(&survey);
         return r < 0 ? r : 0;
 }
 
-static int look_at_mirror(int targetfd, FactsMirror *mirror) {
+static int survey_at_mirror(int targetfd, FactsMirror *mirror) {
         _cleanup_(manifest_freep) Manifest *found = NULL;
         ScanOptions options = { .mirror = true, .layout = LAYOUT_PLAIN, .root = mirror->target };
         int r = scan_tree(targetfd, &options, &found);
@@ -271,12 +271,12 @@ static int look_at_mirror(int targetfd, FactsMirror *mirror) {
 }
 
 static int read_source(DoctorFacts *facts, FactsMirror *mirror) {
-        _cleanup_(close_fdp) int fd = machine_open_path(&facts->machine, mirror->source, O_RDONLY | O_DIRECTORY);
+        _cleanup_(close_fdp) int fd = root_view_open_path(&facts->machine, mirror->source, O_RDONLY | O_DIRECTORY);
         uint64_t total;
         struct stat st;
 
         mirror->source_mount = facts_find_mount(facts, mirror->source);
-        if (machine_room(&facts->machine, mirror->source, &total, &mirror->disk_left) < 0)
+        if (root_view_room(&facts->machine, mirror->source, &total, &mirror->disk_left) < 0)
                 mirror->disk_left = UINT64_MAX;
         if (fd < 0) {
                 mirror->source_there = fd == -EACCES;
@@ -288,28 +288,28 @@ static int read_source(DoctorFacts *facts, FactsMirror *mirror) {
                 mirror->source_uid = st.st_uid;
         mirror->has_token = faccessat(fd, "token", F_OK, 0) == 0 || faccessat(fd, "xet", F_OK, 0) == 0;
         mirror->has_token = mirror->has_token && faccessat(fd, "hub", F_OK, 0) == 0;
-        return look_at_source(mirror->config, fd, mirror);
+        return survey_at_source(mirror->config, fd, mirror);
 }
 
 static int read_target(DoctorFacts *facts, FactsMirror *mirror) {
-        _cleanup_(close_fdp) int fd = machine_open_path(&facts->machine, mirror->target, O_RDONLY | O_DIRECTORY);
+        _cleanup_(close_fdp) int fd = root_view_open_path(&facts->machine, mirror->target, O_RDONLY | O_DIRECTORY);
         struct stat st;
 
         mirror->target_mount = facts_find_mount(facts, mirror->target);
         mirror->own_mount = string_equal(mirror->target_mount.directory, mirror->target);
-        if (machine_room(&facts->machine, mirror->target, &mirror->total, &mirror->left) < 0)
+        if (root_view_room(&facts->machine, mirror->target, &mirror->total, &mirror->left) < 0)
                 mirror->total = mirror->left = 0;
         if (fd < 0 || fstat(fd, &st) < 0)
                 return 0;
         mirror->target_there = true;
         mirror->target_uid = st.st_uid;
         mirror->target_mode = st.st_mode;
-        return look_at_mirror(fd, mirror);
+        return survey_at_mirror(fd, mirror);
 }
 
 /* A path that is not there stays as it is written. */
-static int resolve(const Machine *machine, const char *path, char **ret) {
-        int r = machine_resolve(machine, path, ret);
+static int resolve(const RootView *machine, const char *path, char **ret) {
+        int r = root_view_resolve(machine, path, ret);
 
         if (r < 0 && r != -ENOMEM)
                 *ret = strdup(path);
@@ -339,8 +339,8 @@ static int read_mirrors(DoctorFacts *facts) {
 }
 
 int doctor_facts_read(const char *root, const char *config_file, DoctorFacts *ret) {
-        _cleanup_(doctor_facts_done) DoctorFacts facts = { .machine = MACHINE_NONE };
-        int r = machine_open(root, &facts.machine);
+        _cleanup_(doctor_facts_done) DoctorFacts facts = { .machine = ROOT_VIEW_NONE };
+        int r = root_view_open(root, &facts.machine);
 
         facts.all_processes = geteuid() == 0 || !facts.machine.live;
         if (r == 0)
@@ -360,7 +360,7 @@ int doctor_facts_read(const char *root, const char *config_file, DoctorFacts *re
         if (r < 0)
                 return r;
         *ret = facts;
-        facts = (DoctorFacts){ .machine = MACHINE_NONE };
+        facts = (DoctorFacts){ .machine = ROOT_VIEW_NONE };
         return 0;
 }
 
@@ -373,13 +373,13 @@ void doctor_facts_done(DoctorFacts *facts) {
                 free(facts->mirrors[i].login_file);
         }
         free(facts->mirrors);
-        (void) unitview_free(facts->service);
+        (void) unit_view_free(facts->service);
         mnt_unref_table(facts->mounts);
         memory_facts_done(&facts->memory);
         free(facts->kernel);
         free(facts->shmem_huge);
         free(facts->config_problem);
         (void) config_free(facts->config);
-        machine_done(&facts->machine);
-        *facts = (DoctorFacts){ .machine = MACHINE_NONE };
+        root_view_done(&facts->machine);
+        *facts = (DoctorFacts){ .machine = ROOT_VIEW_NONE };
 }

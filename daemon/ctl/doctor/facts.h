@@ -60,14 +60,14 @@ typedef struct FactsEngine {
         bool configured;                /* in Engines= of a mirror */
         UnitView *unit;                 /* NULL: there is none */
         char *unread;                   /* a file of the unit that cannot be read; NULL */
-        MachineUser user;               /* whom it runs as; name NULL: not known */
+        RootViewUser user;               /* whom it runs as; name NULL: not known */
         FactsRun *runs;
         size_t n_runs;
         char *version;                  /* NULL: not known */
 } FactsEngine;
 
 typedef struct DoctorFacts {
-        Machine machine;
+        RootView machine;
         Config *config;                 /* NULL if it cannot be read */
         char *config_problem;           /* the first error in it, with file and line; NULL */
         int64_t config_mtime_nsec, generated_mtime_nsec; /* the newest file; what the generator made of it. 0: not there */

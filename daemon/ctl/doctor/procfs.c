@@ -29,11 +29,11 @@ static int outcome(int r) {
         }
 }
 
-static int open_process(const Machine *machine, int pid) {
+static int open_process(const RootView *machine, int pid) {
         char path[64];
 
         (void) snprintf(path, sizeof(path), "/proc/%d", pid);
-        return machine_open_path(machine, path, O_RDONLY | O_DIRECTORY);
+        return root_view_open_path(machine, path, O_RDONLY | O_DIRECTORY);
 }
 
 /* Strings that end in NUL, as the kernel has them. What a process has written over them may be anything. */
@@ -109,7 +109,7 @@ static int read_unit(int dir, char **ret) {
         return 0;
 }
 
-static bool has_other_root(const Machine *machine, int dir) {
+static bool has_other_root(const RootView *machine, int dir) {
         struct stat ours, theirs;
 
         return machine->live && fstat(machine->fd, &ours) == 0 && fstatat(dir, "root", &theirs, 0) == 0 && (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino);
@@ -122,7 +122,7 @@ static void process_done(Process *process) {
         *process = (Process){ 0 };
 }
 
-static int read_process(const Machine *machine, int pid, Process *ret) {
+static int read_process(const RootView *machine, int pid, Process *ret) {
         _cleanup_(close_fdp) int dir = open_process(machine, pid);
         _cleanup_(process_done) Process process = { .pid = pid };
         struct stat st;
@@ -153,7 +153,7 @@ static int compare_pids(const void *a, const void *b) {
         return (left->pid > right->pid) - (left->pid < right->pid);
 }
 
-static int add_process(const Machine *machine, const char *name, ProcessList *list) {
+static int add_process(const RootView *machine, const char *name, ProcessList *list) {
         Process *grown;
         int r;
 
@@ -168,9 +168,9 @@ static int add_process(const Machine *machine, const char *name, ProcessList *li
         return r < 0 ? r : 0;
 }
 
-int procfs_list(const Machine *machine, ProcessList *ret) {
+int procfs_list(const RootView *machine, ProcessList *ret) {
         _cleanup_(procfs_list_done) ProcessList list = { 0 };
-        int fd = machine_open_path(machine, "/proc", O_RDONLY | O_DIRECTORY), r = 0;
+        int fd = root_view_open_path(machine, "/proc", O_RDONLY | O_DIRECTORY), r = 0;
         _cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         struct dirent *entry;
 
@@ -196,7 +196,7 @@ void procfs_list_done(ProcessList *list) {
         *list = (ProcessList){ 0 };
 }
 
-static bool has_own_mounts(const Machine *machine, int dir) {
+static bool has_own_mounts(const RootView *machine, int dir) {
         char ours[64], theirs[64];
         ssize_t n = readlink("/proc/self/ns/mnt", ours, sizeof(ours)), m = readlinkat(dir, "ns/mnt", theirs, sizeof(theirs));
 
@@ -230,7 +230,7 @@ static bool is_open_for_writing(int dir, const char *name) {
 }
 
 typedef struct Visitor {
-        const Machine *machine;
+        const RootView *machine;
         bool elsewhere;
         int (*each)(const ProcessFile *file, void *userdata);
         void *userdata;
@@ -326,7 +326,7 @@ static int visit_mappings(const Visitor *visitor, int dir) {
         return r == 0 && ferror(file) && errno != 0 ? -errno : r;
 }
 
-int procfs_files(const Machine *machine, int pid, int (*each)(const ProcessFile *file, void *userdata), void *userdata) {
+int procfs_files(const RootView *machine, int pid, int (*each)(const ProcessFile *file, void *userdata), void *userdata) {
         _cleanup_(close_fdp) int dir = open_process(machine, pid);
         Visitor visitor = { .machine = machine, .each = each, .userdata = userdata };
         int r;
@@ -340,13 +340,13 @@ int procfs_files(const Machine *machine, int pid, int (*each)(const ProcessFile 
         return outcome(r);
 }
 
-int procfs_environment(const Machine *machine, int pid, char ***ret) {
+int procfs_environment(const RootView *machine, int pid, char ***ret) {
         _cleanup_(close_fdp) int dir = open_process(machine, pid);
 
         return outcome(dir < 0 ? dir : read_strings(dir, "environ", ret));
 }
 
-int procfs_memlock(const Machine *machine, int pid, uint64_t *ret) {
+int procfs_memlock(const RootView *machine, int pid, uint64_t *ret) {
         _cleanup_(close_fdp) int dir = open_process(machine, pid);
         _cleanup_(freep) char *text = NULL;
         const char *line;

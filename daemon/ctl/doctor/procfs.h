@@ -22,7 +22,7 @@ typedef struct ProcessList {
 } ProcessList;
 
 /* Processes that end meanwhile are left out. */
-int procfs_list(const Machine *machine, ProcessList *ret);
+int procfs_list(const RootView *machine, ProcessList *ret);
 void procfs_list_done(ProcessList *list);
 
 /* What is asked about one process. Positive outcomes. */
@@ -42,10 +42,10 @@ typedef struct ProcessFile {
 } ProcessFile;
 
 /* Each call returns 0 to go on; what is not 0 ends it and is returned. Only regular files on filesystems: no pipes, sockets, devices of /dev. */
-int procfs_files(const Machine *machine, int pid, int (*each)(const ProcessFile *file, void *userdata), void *userdata);
+int procfs_files(const RootView *machine, int pid, int (*each)(const ProcessFile *file, void *userdata), void *userdata);
 
 /* "NAME=value" strings, a new array. */
-int procfs_environment(const Machine *machine, int pid, char ***ret);
+int procfs_environment(const RootView *machine, int pid, char ***ret);
 
 /* RLIMIT_MEMLOCK, the soft one, in bytes; UINT64_MAX: unlimited. */
-int procfs_memlock(const Machine *machine, int pid, uint64_t *ret);
+int procfs_memlock(const RootView *machine, int pid, uint64_t *ret);

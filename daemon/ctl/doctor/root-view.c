@@ -10,37 +10,37 @@
 #include <fcntl.h>
 #include <pwd.h>
 
-int machine_open(const char *root, Machine *ret) {
+int root_view_open(const char *root, RootView *ret) {
         bool live = !root || root[strspn(root, "/")] == '\0';
         int fd = open(live ? "/" : root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
         if (fd < 0)
                 return -errno;
-        *ret = (Machine){ .fd = fd, .live = live };
+        *ret = (RootView){ .fd = fd, .live = live };
         return 0;
 }
 
-void machine_done(Machine *machine) {
+void root_view_done(RootView *machine) {
         machine->fd = close_fd(machine->fd);
 }
 
-int machine_open_path(const Machine *machine, const char *path, int flags) {
+int root_view_open_path(const RootView *machine, const char *path, int flags) {
         return fs_open_in_root(machine->fd, path, flags);
 }
 
-int machine_read(const Machine *machine, const char *path, size_t max, char **ret) {
+int root_view_read(const RootView *machine, const char *path, size_t max, char **ret) {
         /* a fifo in a directory of configuration files must not stop us */
-        _cleanup_(close_fdp) int fd = machine_open_path(machine, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
+        _cleanup_(close_fdp) int fd = root_view_open_path(machine, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
 
         return fd < 0 ? fd : fs_read_fd(fd, max, ret);
 }
 
-int machine_read_number(const Machine *machine, const char *path, uint64_t *ret) {
+int root_view_read_number(const RootView *machine, const char *path, uint64_t *ret) {
         _cleanup_(freep) char *text = NULL;
         char *end;
         int r;
 
-        r = machine_read(machine, path, KIB, &text);
+        r = root_view_read(machine, path, KIB, &text);
         if (r < 0)
                 return r;
         errno = 0;
@@ -48,24 +48,24 @@ int machine_read_number(const Machine *machine, const char *path, uint64_t *ret)
         return errno != 0 || end == text || text[0] == '-' ? -EBADMSG : 0;
 }
 
-int machine_exists(const Machine *machine, const char *path) {
-        _cleanup_(close_fdp) int fd = machine_open_path(machine, path, O_PATH);
+int root_view_exists(const RootView *machine, const char *path) {
+        _cleanup_(close_fdp) int fd = root_view_open_path(machine, path, O_PATH);
 
         return fd >= 0;
 }
 
-int machine_resolve(const Machine *machine, const char *path, char **ret) {
-        _cleanup_(close_fdp) int fd = machine_open_path(machine, path, O_PATH);
+int root_view_resolve(const RootView *machine, const char *path, char **ret) {
+        _cleanup_(close_fdp) int fd = root_view_open_path(machine, path, O_PATH);
 
         return fd < 0 ? fd : fs_path_in_root(machine->fd, fd, ret);
 }
 
-static int read_told_room(const Machine *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
+static int read_told_room(const RootView *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
         _cleanup_(freep) char *text = NULL;
         size_t best = 0;
         int r;
 
-        r = machine_read(machine, MACHINE_ROOM, 64 * KIB, &text);
+        r = root_view_read(machine, ROOT_VIEW_ROOM, 64 * KIB, &text);
         if (r < 0)
                 return r == -ENOENT ? -ENODATA : r;
         for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
@@ -84,14 +84,14 @@ static int read_told_room(const Machine *machine, const char *path, uint64_t *re
         return best > 0 ? 0 : -ENODATA;
 }
 
-int machine_room(const Machine *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
+int root_view_room(const RootView *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
         _cleanup_(close_fdp) int fd = -1;
         FsRoom room;
         int r;
 
         if (!machine->live)
                 return read_told_room(machine, path, ret_total, ret_free);
-        fd = machine_open_path(machine, path, O_PATH);
+        fd = root_view_open_path(machine, path, O_PATH);
         if (fd < 0)
                 return fd;
         r = fs_room(fd, &room);
@@ -102,15 +102,15 @@ int machine_room(const Machine *machine, const char *path, uint64_t *ret_total, 
         return 0;
 }
 
-static int copy_user(const struct passwd *entry, MachineUser *ret) {
-        *ret = (MachineUser){ .uid = entry->pw_uid, .gid = entry->pw_gid, .name = strdup(entry->pw_name), .home = strdup(entry->pw_dir) };
+static int copy_user(const struct passwd *entry, RootViewUser *ret) {
+        *ret = (RootViewUser){ .uid = entry->pw_uid, .gid = entry->pw_gid, .name = strdup(entry->pw_name), .home = strdup(entry->pw_dir) };
         if (ret->name && ret->home)
                 return 0;
-        machine_user_done(ret);
+        root_view_user_done(ret);
         return -ENOMEM;
 }
 
-static int ask_system(const char *name, uid_t uid, char *buffer, size_t size, MachineUser *ret) {
+static int ask_system(const char *name, uid_t uid, char *buffer, size_t size, RootViewUser *ret) {
         struct passwd entry, *found = NULL;
         int r;
 
@@ -118,7 +118,7 @@ static int ask_system(const char *name, uid_t uid, char *buffer, size_t size, Ma
         return found ? copy_user(found, ret) : r > 0 && r != ENOENT ? -r : -ENOENT;
 }
 
-int machine_user(const Machine *machine, const char *name, uid_t uid, MachineUser *ret) {
+int root_view_user(const RootView *machine, const char *name, uid_t uid, RootViewUser *ret) {
         enum { LINE_MAX_BYTES = 64 * 1024 };
         _cleanup_(freep) char *buffer = malloc(LINE_MAX_BYTES);
         _cleanup_(fclosep) FILE *file = NULL;
@@ -129,7 +129,7 @@ int machine_user(const Machine *machine, const char *name, uid_t uid, MachineUse
                 return -ENOMEM;
         if (machine->live)
                 return ask_system(name, uid, buffer, LINE_MAX_BYTES, ret);
-        fd = machine_open_path(machine, "/etc/passwd", O_RDONLY | O_NONBLOCK);
+        fd = root_view_open_path(machine, "/etc/passwd", O_RDONLY | O_NONBLOCK);
         if (fd < 0)
                 return fd;
         file = fdopen(fd, "r");
@@ -143,8 +143,8 @@ int machine_user(const Machine *machine, const char *name, uid_t uid, MachineUse
         return -ENOENT;
 }
 
-void machine_user_done(MachineUser *user) {
+void root_view_user_done(RootViewUser *user) {
         free(user->name);
         free(user->home);
-        *user = (MachineUser){ 0 };
+        *user = (RootViewUser){ 0 };
 }

@@ -12,22 +12,22 @@
 #include <ctype.h>
 #include <strings.h>
 
-const UnitSetting *unitview_last(const UnitView *unit, const char *section, const char *key) {
+const UnitSetting *unit_view_last(const UnitView *unit, const char *section, const char *key) {
         for (size_t i = unit ? unit->n_settings : 0; i-- > 0;)
                 if (string_equal(unit->settings[i].key, key) && string_equal(unit->settings[i].section, section))
                         return unit->settings[i].value[0] ? &unit->settings[i] : NULL;
         return NULL;
 }
 
-const char *unitview_value(const UnitView *unit, const char *section, const char *key) {
-        const UnitSetting *setting = unitview_last(unit, section, key);
+const char *unit_view_value(const UnitView *unit, const char *section, const char *key) {
+        const UnitSetting *setting = unit_view_last(unit, section, key);
 
         return setting ? setting->value : NULL;
 }
 
-bool unitview_is_on(const UnitView *unit, const char *section, const char *key) {
+bool unit_view_is_on(const UnitView *unit, const char *section, const char *key) {
         static const char *const words[] = { "1", "yes", "y", "true", "t", "on" };
-        const char *value = unitview_value(unit, section, key);
+        const char *value = unit_view_value(unit, section, key);
 
         for (size_t i = 0; value && i < ELEMENTSOF(words); i++)
                 if (strcasecmp(value, words[i]) == 0)
@@ -42,7 +42,7 @@ static int add_words(const char *text, char ***list) {
         return r == 0 ? strv_join(list, &words) : r < 0 ? r : 0;
 }
 
-int unitview_words(const UnitView *unit, const char *section, const char *key, char ***ret) {
+int unit_view_words(const UnitView *unit, const char *section, const char *key, char ***ret) {
         _cleanup_(strv_freep) char **list = calloc(1, sizeof(char *));
         int r = list ? 0 : -ENOMEM;
 
@@ -63,11 +63,11 @@ int unitview_words(const UnitView *unit, const char *section, const char *key, c
         return r;
 }
 
-bool unitview_refers_to(const UnitView *unit, const char *key, const char *other) {
+bool unit_view_refers_to(const UnitView *unit, const char *key, const char *other) {
         _cleanup_(strv_freep) char **words = NULL;
         bool found = false;
 
-        if (unitview_words(unit, "Unit", key, &words) < 0)
+        if (unit_view_words(unit, "Unit", key, &words) < 0)
                 return false;
         for (char **word = words; *word; word++)
                 found = found || string_equal(*word, other);
@@ -122,13 +122,13 @@ static int put_line(char ***environment, char *line) {
         return put_variable(environment, strdup(line));
 }
 
-static int read_environment_file(const Machine *machine, const char *path, char ***environment) {
+static int read_environment_file(const RootView *machine, const char *path, char ***environment) {
         _cleanup_(freep) char *text = NULL;
         char *rest = NULL;
         int r;
 
         path += path[0] == '-';
-        if (path[0] != '/' || machine_read(machine, path, MIB, &text) < 0)
+        if (path[0] != '/' || root_view_read(machine, path, MIB, &text) < 0)
                 return 0; /* systemd would not start the unit without it; that is told by systemd */
         r = 0;
         for (char *line = strtok_r(text, "\n", &rest); r == 0 && line; line = strtok_r(NULL, "\n", &rest))
@@ -136,18 +136,18 @@ static int read_environment_file(const Machine *machine, const char *path, char 
         return r;
 }
 
-int unitview_environment(const Machine *machine, const UnitView *unit, char ***ret) {
+int unit_view_environment(const RootView *machine, const UnitView *unit, char ***ret) {
         _cleanup_(strv_freep) char **environment = calloc(1, sizeof(char *)), **words = NULL, **files = NULL;
         int r = environment ? 0 : -ENOMEM;
 
         if (r == 0)
-                r = unitview_words(unit, "Service", "Environment", &words);
+                r = unit_view_words(unit, "Service", "Environment", &words);
         for (char **word = words; r == 0 && word && *word; word++) {
                 undouble_percent(*word);
                 r = put_variable(&environment, strdup(*word));
         }
         if (r == 0)
-                r = unitview_words(unit, "Service", "EnvironmentFile", &files);
+                r = unit_view_words(unit, "Service", "EnvironmentFile", &files);
         for (char **file = files; r == 0 && file && *file; file++)
                 r = read_environment_file(machine, *file, &environment);
         if (r == 0)
@@ -206,8 +206,8 @@ static int open_shell(char ***list) {
         return 0;
 }
 
-int unitview_command(const UnitView *unit, char *const *environment, char ***ret) {
-        const char *value = unitview_value(unit, "Service", "ExecStart");
+int unit_view_command(const UnitView *unit, char *const *environment, char ***ret) {
+        const char *value = unit_view_value(unit, "Service", "ExecStart");
         _cleanup_(strv_freep) char **words = NULL, **list = calloc(1, sizeof(char *));
         int r;
 
@@ -226,7 +226,7 @@ int unitview_command(const UnitView *unit, char *const *environment, char ***ret
         return 0;
 }
 
-bool unitview_parse_bytes(const char *value, uint64_t total, uint64_t *ret) {
+bool unit_view_parse_bytes(const char *value, uint64_t total, uint64_t *ret) {
         uint64_t permyriad;
 
         if (string_equal(value, "infinity"))

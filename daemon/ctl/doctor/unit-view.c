@@ -12,7 +12,7 @@
 #include <fcntl.h>
 
 typedef struct Reader {
-        const Machine *machine;
+        const RootView *machine;
         UnitView *unit;
         char **unread; /* NULL: nobody wants to know */
 } Reader;
@@ -65,7 +65,7 @@ static int read_file(Reader *reader, const char *path) {
         _cleanup_(freep) char *text = NULL;
         int r;
 
-        r = machine_read(reader->machine, path, MIB, &text);
+        r = root_view_read(reader->machine, path, MIB, &text);
         if (r == -ENOENT || r == -ENOTDIR || r == -ENOMEM)
                 return r == -ENOMEM ? r : 0;
         if (r < 0) {
@@ -80,7 +80,7 @@ static int read_file(Reader *reader, const char *path) {
 /* The first directory that has the file decides. A link to /dev/null, or an empty file, masks. */
 static int read_own_file(Reader *reader, const char *name) {
         size_t n;
-        const UnitDirectory *directories = unit_directories(&n);
+        const UnitDirectory *directories = unit_name_directories(&n);
 
         for (size_t i = 0; i < n; i++) {
                 _cleanup_(freep) char *path = NULL;
@@ -116,8 +116,8 @@ static bool ends_with(const char *text, const char *suffix) {
         return length >= n && strcmp(text + length - n, suffix) == 0;
 }
 
-int unitview_list_directory(const Machine *machine, const char *directory, const char *suffix, char ***files) {
-        int fd = machine_open_path(machine, directory, O_RDONLY | O_DIRECTORY), r = 0;
+int unit_view_list_directory(const RootView *machine, const char *directory, const char *suffix, char ***files) {
+        int fd = root_view_open_path(machine, directory, O_RDONLY | O_DIRECTORY), r = 0;
         _cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         struct dirent *entry;
 
@@ -139,9 +139,9 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(base_name(*(char *const *) a), base_name(*(char *const *) b));
 }
 
-static int list_drop_ins(const Machine *machine, const char *name, char ***files) {
+static int list_drop_ins(const RootView *machine, const char *name, char ***files) {
         size_t n;
-        const UnitDirectory *directories = unit_directories(&n);
+        const UnitDirectory *directories = unit_name_directories(&n);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < n; i++) {
@@ -151,13 +151,13 @@ static int list_drop_ins(const Machine *machine, const char *name, char ***files
                         path = NULL;
                         return -ENOMEM;
                 }
-                r = unitview_list_directory(machine, path, ".conf", files);
+                r = unit_view_list_directory(machine, path, ".conf", files);
         }
         return r;
 }
 
 /* "foo-bar@x.service": foo-bar@x.service.d, foo-bar@.service.d, foo-.service.d, service.d (systemd.unit(5)); of files with one name the most special counts. */
-static int find_drop_ins(const Machine *machine, const char *name, char ***files) {
+static int find_drop_ins(const RootView *machine, const char *name, char ***files) {
         const char *at = strchr(name, '@'), *type = strrchr(name, '.');
         _cleanup_(freep) char *wider = strdup(name);
         int r;
@@ -199,7 +199,7 @@ static int read_own(Reader *reader, const char *name) {
 static int read_links(Reader *reader) {
         static const char *const kinds[][2] = { { "requires", "Requires" }, { "wants", "Wants" } };
         size_t n;
-        const UnitDirectory *directories = unit_directories(&n);
+        const UnitDirectory *directories = unit_name_directories(&n);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < n * ELEMENTSOF(kinds); i++) {
@@ -211,7 +211,7 @@ static int read_links(Reader *reader) {
                         path = NULL;
                         return -ENOMEM;
                 }
-                r = unitview_list_directory(reader->machine, path, "", &links);
+                r = unit_view_list_directory(reader->machine, path, "", &links);
                 for (char **link = links; r == 0 && link && *link; link++) {
                         IniItem item = { .name = (char *) kind[1], .value = (char *) base_name(*link) };
 
@@ -221,8 +221,8 @@ static int read_links(Reader *reader) {
         return r;
 }
 
-int unitview_load(const Machine *machine, const char *name, UnitView **ret, char **ret_unread) {
-        _cleanup_(unitview_freep) UnitView *unit = calloc(1, sizeof(*unit));
+int unit_view_load(const RootView *machine, const char *name, UnitView **ret, char **ret_unread) {
+        _cleanup_(unit_view_freep) UnitView *unit = calloc(1, sizeof(*unit));
         Reader reader = { .machine = machine, .unit = unit, .unread = ret_unread };
         _cleanup_(strv_freep) char **drop_ins = NULL;
         int r;
@@ -242,10 +242,10 @@ int unitview_load(const Machine *machine, const char *name, UnitView **ret, char
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(unit);
-        return (*ret)->path ? 0 : UNITVIEW_ABSENT;
+        return (*ret)->path ? 0 : UNIT_VIEW_ABSENT;
 }
 
-UnitView *unitview_free(UnitView *unit) {
+UnitView *unit_view_free(UnitView *unit) {
         if (!unit)
                 return NULL;
         for (size_t i = 0; i < unit->n_settings; i++) {
@@ -262,14 +262,14 @@ UnitView *unitview_free(UnitView *unit) {
         return NULL;
 }
 
-int unitview_names(const Machine *machine, const char *suffix, char ***ret) {
+int unit_view_names(const RootView *machine, const char *suffix, char ***ret) {
         _cleanup_(strv_freep) char **files = NULL;
         size_t n;
-        const UnitDirectory *directories = unit_directories(&n);
+        const UnitDirectory *directories = unit_name_directories(&n);
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < n; i++)
-                r = unitview_list_directory(machine, directories[i].path, suffix, &files);
+                r = unit_view_list_directory(machine, directories[i].path, suffix, &files);
         if (r < 0)
                 return r;
         if (files)

@@ -36,7 +36,7 @@ typedef struct Tree {
 } Tree;
 
 typedef struct Search {
-        const Machine *machine;
+        const RootView *machine;
         Tree *trees;
         size_t n_trees;
         Users users;
@@ -46,7 +46,7 @@ typedef struct Search {
         size_t first;           /* of its uses */
 } Search;
 
-const char *use_kind_name(UseKind kind) {
+const char *users_kind_name(UseKind kind) {
         static const char *const names[] = { [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "told-disk" };
 
         return names[kind];
@@ -99,15 +99,15 @@ static int list_copies(Tree *tree, int fd) {
         return 0;
 }
 
-static int resolve(const Machine *machine, const char *path, char **ret) {
-        int r = machine_resolve(machine, path, ret);
+static int resolve(const RootView *machine, const char *path, char **ret) {
+        int r = root_view_resolve(machine, path, ret);
 
         if (r < 0 && r != -ENOMEM)
                 *ret = strdup(path);
         return *ret ? 0 : -ENOMEM;
 }
 
-static int read_tree(const Machine *machine, const UsersMirror *mirror, Tree *tree) {
+static int read_tree(const RootView *machine, const UsersMirror *mirror, Tree *tree) {
         _cleanup_(close_fdp) int target = -1, source = -1;
         struct stat st;
         int r;
@@ -118,18 +118,18 @@ static int read_tree(const Machine *machine, const UsersMirror *mirror, Tree *tr
                 r = resolve(machine, mirror->target, &tree->target);
         if (r < 0)
                 return r;
-        source = machine_open_path(machine, tree->source, O_PATH | O_DIRECTORY);
+        source = root_view_open_path(machine, tree->source, O_PATH | O_DIRECTORY);
         if (source >= 0 && fstat(source, &st) == 0)
                 tree->source_dev = st.st_dev;
-        target = machine_open_path(machine, tree->target, O_RDONLY | O_DIRECTORY);
+        target = root_view_open_path(machine, tree->target, O_RDONLY | O_DIRECTORY);
         r = target < 0 ? target : list_copies(tree, target);
         if (r < 0 && r != -ENOMEM && !tree->copies)
                 return manifest_new(&tree->copies); /* there is no mirror, or it is not for us: nothing in it */
         return r;
 }
 
-static int list_sources(const Machine *machine, Tree *tree) {
-        _cleanup_(close_fdp) int fd = machine_open_path(machine, tree->source, O_PATH | O_DIRECTORY);
+static int list_sources(const RootView *machine, Tree *tree) {
+        _cleanup_(close_fdp) int fd = root_view_open_path(machine, tree->source, O_PATH | O_DIRECTORY);
 
         tree->source_listed = true;
         tree->source_inodes = calloc(MAX(tree->n_copy_inodes, (size_t) 1), sizeof(Inode));
@@ -219,7 +219,7 @@ static int add_use(Search *search, UseKind kind, const Tree *tree, const char *p
 }
 
 static bool is_private(const char *path) {
-        return path_is_below(path, SCAN_PRIVATE);
+        return path_is_below(path, SCAN_PRIVATE_DIR);
 }
 
 /* Positive if it is of the mirror, and if that is all there is to it. */
@@ -317,7 +317,7 @@ static int match_locations(Search *search) {
         return r;
 }
 
-static int look_at_process(Search *search, const Process *process) {
+static int survey_at_process(Search *search, const Process *process) {
         int r;
 
         /* the daemon reads sources because that is its work; threads of the kernel have no files */
@@ -344,7 +344,7 @@ static void search_done(Search *search) {
         users_done(&search->users);
 }
 
-int users_find(const Machine *machine, const UsersMirror *mirrors, size_t n, Users *ret) {
+int users_find(const RootView *machine, const UsersMirror *mirrors, size_t n, Users *ret) {
         _cleanup_(search_done) Search search = { .machine = machine, .trees = calloc(MAX(n, (size_t) 1), sizeof(Tree)) };
         _cleanup_(procfs_list_done) ProcessList processes = { 0 };
         int r = search.trees ? 0 : -ENOMEM;
@@ -354,7 +354,7 @@ int users_find(const Machine *machine, const UsersMirror *mirrors, size_t n, Use
         if (r == 0)
                 r = procfs_list(machine, &processes);
         for (size_t i = 0; r == 0 && i < processes.n; i++)
-                r = look_at_process(&search, &processes.items[i]);
+                r = survey_at_process(&search, &processes.items[i]);
         if (r < 0)
                 return r;
         *ret = search.users;

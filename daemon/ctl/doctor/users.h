@@ -20,7 +20,7 @@ typedef enum UseKind {
         USE_NAMED,  /* an engine that is told to read the disk, by its command line or environment; right now it has no file open there */
 } UseKind;
 
-const char *use_kind_name(UseKind kind);
+const char *users_kind_name(UseKind kind);
 
 typedef struct Use {
         UseKind kind;
@@ -40,7 +40,7 @@ typedef struct Users {
         size_t n_denied;    /* processes of others that could not be looked into */
 } Users;
 
-int users_find(const Machine *machine, const UsersMirror *mirrors, size_t n, Users *ret);
+int users_find(const RootView *machine, const UsersMirror *mirrors, size_t n, Users *ret);
 void users_done(Users *users);
 
 /* Who has this file of a mirror open or mapped, for a cell of a table: "llama-server(123), ollama(55)". A new string, "" if nobody. NULL on ENOMEM. */

@@ -80,7 +80,7 @@ static void how_it_is_cut_does_not_matter(void **state) {
         }
 }
 
-static Digest digest_of_form(const Hasher *hasher, const uint8_t *data, size_t length) {
+static Digest digest_of_form(const XxhForm *hasher, const uint8_t *data, size_t length) {
         void *state_of_form = hasher->state_new();
         Digest digest;
 
@@ -100,7 +100,7 @@ static void every_form_that_the_processor_can_run_gives_the_same_digest(void **s
 
         (void) state;
         fill_bytes(data, 100000, 5);
-        for (const Hasher *hasher; (hasher = hasher_form(n)); n++)
+        for (const XxhForm *hasher; (hasher = xxh_form(n)); n++)
                 for (unsigned i = 0; i < 300; i++) {
                         size_t length = random_below(&seed, i < 100 ? 300 : 100000), skew = random_below(&seed, 64);
                         Digest expected, found;

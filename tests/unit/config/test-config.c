@@ -78,7 +78,7 @@ static void assert_equal_configs(const Config *a, const Config *b) {
         assert_string_equal(a->metrics_file, b->metrics_file);
         assert_int_equal(a->n_mirrors, b->n_mirrors);
         for (size_t i = 0; i < a->n_mirrors; i++)
-                assert_true(mirror_config_equal(&a->mirrors[i], &b->mirrors[i]));
+                assert_true(config_mirror_equal(&a->mirrors[i], &b->mirrors[i]));
 }
 
 static char *print(const Config *config) {
@@ -427,7 +427,7 @@ static void no_file_content_means_one_mirror_with_all_defaults(void **state _unu
                 assert_null(mirror->models[0]);
                 assert_int_equal(mirror->deletes, DELETES_TRASH);
                 assert_int_equal(mirror->trash_keep_usec, 7 * USEC_PER_DAY);
-                assert_true(delete_limit_equal(mirror->mass_delete_limit, (DeleteLimit){ .names = 3, .percent = 25 }));
+                assert_true(quantity_delete_limit_equal(mirror->mass_delete_limit, (DeleteLimit){ .names = 3, .percent = 25 }));
                 assert_int_equal(mirror->sweep_delay_usec, USEC_PER_HOUR);
                 assert_int_equal(mirror->scrub_usec, 0);
                 assert_int_equal(config->reserve.kind, AMOUNT_PERMYRIAD);
@@ -718,16 +718,16 @@ static void copies_are_equal_and_independent(void **state _unused_) {
                         load_good("[Mirror a]\nInclude=a b\nEngines=x.service\nSize=3G\nSwap=yes\n"
                                   "Models=m:1 n\nMassDeleteLimit=7 8%\nTrashKeep=infinity\n");
 
-                assert_int_equal(mirror_config_copy(&config->mirrors[0], &copy), 0);
-                assert_true(mirror_config_equal(&config->mirrors[0], &copy));
+                assert_int_equal(config_mirror_copy(&config->mirrors[0], &copy), 0);
+                assert_true(config_mirror_equal(&config->mirrors[0], &copy));
         }
         assert_string_equal(copy.name, "a");
         assert_string_equal(copy.include[1], "b");
         assert_string_equal(copy.models[1], "n");
-        assert_true(delete_limit_equal(copy.mass_delete_limit, (DeleteLimit){ .names = 7, .percent = 8 }));
+        assert_true(quantity_delete_limit_equal(copy.mass_delete_limit, (DeleteLimit){ .names = 7, .percent = 8 }));
         assert_int_equal(copy.trash_keep_usec, UINT64_MAX);
-        mirror_config_done(&copy);
-        mirror_config_done(&copy); /* takes an empty one */
+        config_mirror_done(&copy);
+        config_mirror_done(&copy); /* takes an empty one */
         assert_null(copy.name);
 }
 
@@ -740,13 +740,13 @@ static void mirrors_differ_if_any_key_differs(void **state _unused_) {
         size_t n, tried = 0;
         const ConfigRow *rows = config_rows(&n);
 
-        assert_false(mirror_config_equal(&base->mirrors[0], &renamed->mirrors[0]));
+        assert_false(config_mirror_equal(&base->mirrors[0], &renamed->mirrors[0]));
         for (size_t i = 0; i < n; i++)
                 if (strcmp(rows[i].section, "Mirror") == 0) {
                         _cleanup_(config_freep) Config *other = load_key("Mirror a", rows[i].key, others[tried++]);
 
                         assert_int_equal(other->n_notes, 0);
-                        assert_false(mirror_config_equal(&base->mirrors[0], &other->mirrors[0]));
+                        assert_false(config_mirror_equal(&base->mirrors[0], &other->mirrors[0]));
                 }
         assert_int_equal(tried, ELEMENTSOF(others));
 }
@@ -754,10 +754,10 @@ static void mirrors_differ_if_any_key_differs(void **state _unused_) {
 static void every_part_of_a_delete_limit_makes_a_difference(void **state _unused_) {
         DeleteLimit limit = { .names = 3, .percent = 25 };
 
-        assert_true(delete_limit_equal(limit, limit));
-        assert_false(delete_limit_equal(limit, (DeleteLimit){ .names = 4, .percent = 25 }));
-        assert_false(delete_limit_equal(limit, (DeleteLimit){ .names = 3, .percent = 26 }));
-        assert_false(delete_limit_equal(limit, (DeleteLimit){ .off = true, .names = 3, .percent = 25 }));
+        assert_true(quantity_delete_limit_equal(limit, limit));
+        assert_false(quantity_delete_limit_equal(limit, (DeleteLimit){ .names = 4, .percent = 25 }));
+        assert_false(quantity_delete_limit_equal(limit, (DeleteLimit){ .names = 3, .percent = 26 }));
+        assert_false(quantity_delete_limit_equal(limit, (DeleteLimit){ .off = true, .names = 3, .percent = 25 }));
 }
 
 static void a_span_is_as_long_as_systemd_says(void **state _unused_) {
@@ -792,11 +792,11 @@ static void a_span_is_as_long_as_systemd_says(void **state _unused_) {
 }
 
 static void an_amount_means_bytes_of_this_machine(void **state _unused_) {
-        assert_int_equal(amount_bytes((Amount){ AMOUNT_AUTO, 0 }, 100, 7), 7);
-        assert_int_equal(amount_bytes((Amount){ AMOUNT_BYTES, 5 }, 100, 7), 5);
-        assert_int_equal(amount_bytes((Amount){ AMOUNT_PERMYRIAD, 1250 }, 64 * GIB, 7), 8 * GIB);
-        assert_int_equal(amount_bytes((Amount){ AMOUNT_PERMYRIAD, 10000 }, UINT64_MAX, 7), UINT64_MAX);
-        assert_int_equal(amount_bytes((Amount){ AMOUNT_PERMYRIAD, 0 }, UINT64_MAX, 7), 0);
+        assert_int_equal(quantity_amount_bytes((Amount){ AMOUNT_AUTO, 0 }, 100, 7), 7);
+        assert_int_equal(quantity_amount_bytes((Amount){ AMOUNT_BYTES, 5 }, 100, 7), 5);
+        assert_int_equal(quantity_amount_bytes((Amount){ AMOUNT_PERMYRIAD, 1250 }, 64 * GIB, 7), 8 * GIB);
+        assert_int_equal(quantity_amount_bytes((Amount){ AMOUNT_PERMYRIAD, 10000 }, UINT64_MAX, 7), UINT64_MAX);
+        assert_int_equal(quantity_amount_bytes((Amount){ AMOUNT_PERMYRIAD, 0 }, UINT64_MAX, 7), 0);
 }
 
 static void a_file_that_cannot_be_read_is_a_failure_that_says_so(void **state _unused_) {
@@ -1011,7 +1011,7 @@ static char *read_sample(size_t *ret_length) {
         char *text;
         size_t n = 0;
 
-        assert_int_equal(config_file_read(SOURCE_ROOT "/conf/shmstaged.conf", false, &text, ret_length), 0);
+        assert_int_equal(config_files_read(SOURCE_ROOT "/conf/shmstaged.conf", false, &text, ret_length), 0);
         text[*ret_length] = '\0';
         for (const char *s = text; *s; s++) {
                 bool key = *s == '#' && (s == text || s[-1] == '\n') && s[1] != ' ' && s[1] != '\n';

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 typedef struct Wires {
-        ControlWire wire;
+        ControlFraming wire;
         int client, server, in, out;
 } Wires;
 
@@ -47,7 +47,7 @@ static void expect_nothing(Wires *wires) {
 }
 
 static int pump(Wires *wires) {
-        return controlwire_pump(&wires->wire, wires->server, wires->in);
+        return control_framing_pump(&wires->wire, wires->server, wires->in);
 }
 
 /* The head of a message whose body, and whose header's fields, are so long. */
@@ -77,15 +77,15 @@ static void lines_go_through_one_by_one(void **state) {
         say(&wires, first, sizeof(first) - 1);
         say(&wires, second, sizeof(second) - 1);
         say(&wires, third, 3);
-        assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+        assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
         expect(&wires, first, sizeof(first) - 1);
-        assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+        assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
         expect(&wires, second, sizeof(second) - 1);
         assert_int_equal(pump(&wires), 0);
         expect_nothing(&wires);
         assert_false(wires.wire.begun);
         say(&wires, third + 3, sizeof(third) - 4);
-        assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+        assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
         expect(&wires, third, sizeof(third) - 1);
         assert_true(wires.wire.begun);
         close_wires(&wires);
@@ -99,11 +99,11 @@ static void what_comes_right_after_the_last_line_is_a_message(void **state) {
         open_wires(&wires);
         make_head(bytes + 7, 'l', 0, 3); /* the fields are padded to 8 */
         say(&wires, bytes, sizeof(bytes));
-        assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+        assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
         expect(&wires, bytes, 7);
-        assert_int_equal(pump(&wires), CONTROLWIRE_MOVED);
+        assert_int_equal(pump(&wires), CONTROL_FRAMING_MOVED);
         expect(&wires, bytes + 7, 16);
-        assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+        assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
         expect(&wires, bytes + 23, 8);
         assert_int_equal(pump(&wires), 0);
         close_wires(&wires);
@@ -121,9 +121,9 @@ static void a_message_stops_where_it_ends_in_either_byte_order(void **state) {
                 make_head(bytes + 316, *order, 284, 16);
                 say(&wires, bytes, sizeof(bytes));
                 for (size_t i = 0; i < 2; i++) {
-                        assert_int_equal(pump(&wires), CONTROLWIRE_MOVED);
+                        assert_int_equal(pump(&wires), CONTROL_FRAMING_MOVED);
                         expect(&wires, bytes + i * 316, 16);
-                        assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+                        assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
                         expect(&wires, bytes + i * 316 + 16, 300);
                 }
                 close_wires(&wires);
@@ -139,7 +139,7 @@ static void single_bytes_make_a_message_too(void **state) {
         make_head(bytes, 'l', 8, 0);
         for (size_t i = 0; i < sizeof(bytes); i++) {
                 say(&wires, bytes + i, 1);
-                assert_int_equal(pump(&wires), i < 15 ? 0 : i == sizeof(bytes) - 1 ? CONTROLWIRE_WHOLE : CONTROLWIRE_MOVED);
+                assert_int_equal(pump(&wires), i < 15 ? 0 : i == sizeof(bytes) - 1 ? CONTROL_FRAMING_WHOLE : CONTROL_FRAMING_MOVED);
         }
         expect(&wires, bytes, sizeof(bytes));
         close_wires(&wires);
@@ -150,9 +150,9 @@ static void a_large_message_is_refused_by_its_head(void **state) {
                 uint32_t body, fields;
                 int result;
         } cases[] = {
-                { CONTROLWIRE_MESSAGE_MAX - 16, 0, CONTROLWIRE_MOVED },
-                { CONTROLWIRE_MESSAGE_MAX - 15, 0, -EMSGSIZE },
-                { 0, CONTROLWIRE_MESSAGE_MAX, -EMSGSIZE },
+                { CONTROL_FRAMING_MESSAGE_MAX - 16, 0, CONTROL_FRAMING_MOVED },
+                { CONTROL_FRAMING_MESSAGE_MAX - 15, 0, -EMSGSIZE },
+                { 0, CONTROL_FRAMING_MESSAGE_MAX, -EMSGSIZE },
                 { 128 << 20, 0, -EMSGSIZE },
                 { UINT32_MAX, UINT32_MAX, -EMSGSIZE },
                 { 16, UINT32_MAX, -EMSGSIZE },
@@ -175,7 +175,7 @@ static void a_large_message_is_refused_by_its_head(void **state) {
 
 static void what_is_no_d_bus_is_refused(void **state) {
         unsigned char head[16];
-        char line[CONTROLWIRE_LINE_MAX];
+        char line[CONTROL_FRAMING_LINE_MAX];
         Wires wires;
 
         (void) state;
@@ -207,9 +207,9 @@ static void who_never_comes_to_the_point_is_refused(void **state) {
 
         (void) state;
         open_wires(&wires);
-        for (unsigned i = 0; i < CONTROLWIRE_LINES_MAX; i++) {
+        for (unsigned i = 0; i < CONTROL_FRAMING_LINES_MAX; i++) {
                 say(&wires, "AUTH\r\n", 6);
-                assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+                assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
                 expect(&wires, "AUTH\r\n", 6);
         }
         say(&wires, "AUTH\r\n", 6);
@@ -249,7 +249,7 @@ static void descriptors_that_are_passed_do_not_stay_open(void **state) {
         assert_int_equal(sendmsg(wires.client, &message, 0), 6);
         close(ends[1]);
         assert_int_equal(read(ends[0], &byte, 1), -1); /* it is on its way */
-        assert_int_equal(pump(&wires), CONTROLWIRE_WHOLE);
+        assert_int_equal(pump(&wires), CONTROL_FRAMING_WHOLE);
         assert_int_equal(read(ends[0], &byte, 1), 0);
         close(ends[0]);
         close_wires(&wires);

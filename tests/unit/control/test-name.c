@@ -31,19 +31,19 @@ static void expect(const ControlPlace *places, size_t n, const char *raw, size_t
         _cleanup_(freep) char *refusal = NULL;
         ControlName name = {};
 
-        if (controlname_resolve(places, n, raw, knows, NULL, &name, &refusal) != 0)
+        if (control_name_resolve(places, n, raw, knows, NULL, &name, &refusal) != 0)
                 fail_msg("'%s': %s", raw, refusal);
         assert_null(refusal);
         assert_string_equal(name.path, path);
         assert_int_equal(name.place, place);
-        controlname_done(&name);
+        control_name_done(&name);
 }
 
 static void refuse(const ControlPlace *places, size_t n, const char *raw, const char *part) {
         _cleanup_(freep) char *refusal = NULL;
         ControlName name = {};
 
-        assert_int_equal(controlname_resolve(places, n, raw, knows, NULL, &name, &refusal), CONTROLNAME_UNKNOWN);
+        assert_int_equal(control_name_resolve(places, n, raw, knows, NULL, &name, &refusal), CONTROL_NAME_UNKNOWN);
         assert_null(name.path);
         assert_non_null(refusal);
         if (!strstr(refusal, part))

@@ -22,7 +22,7 @@ static json_t *parse(const char *text) {
         for (char *c = copy; *c; c++)
                 if (*c == '\'')
                         *c = '"';
-        assert_int_equal(jsontext_parse(copy, strlen(copy), &json), 0);
+        assert_int_equal(json_input_parse(copy, strlen(copy), &json), 0);
         return json;
 }
 
@@ -36,7 +36,7 @@ static char *view(const char *text, const ViewInput *more, Screen screen) {
 
         assert_non_null(out);
         input.status = status;
-        assert_int_equal(ctl_view(&input, &screen, &lines), 0);
+        assert_int_equal(status_view_print(&input, &screen, &lines), 0);
         for (size_t i = 0; lines[i]; i++) {
                 if (screen.terminal)
                         assert_true(screen_width(lines[i]) <= screen.columns);
@@ -168,7 +168,7 @@ static void no_line_is_wider_than_the_terminal(void **state) {
                 ViewInput input = { .status = status };
                 char **lines = NULL;
 
-                assert_int_equal(ctl_view(&input, &screen, &lines), 0);
+                assert_int_equal(status_view_print(&input, &screen, &lines), 0);
                 (void) strv_free(lines);
                 json_decref(status);
         }
@@ -177,7 +177,7 @@ static void no_line_is_wider_than_the_terminal(void **state) {
 
 static void a_line_for_where_lines_follow_each_other(void **state) {
         json_t *mirror = parse("{" MIRROR ", 'degraded': true, 'withheld': 2, 'unsaved': 1, 'todo_bytes': 4096, 'done_bytes': 1024}");
-        _cleanup_(freep) char *line = ctl_view_line(mirror, false), *bytes = ctl_view_line(mirror, true);
+        _cleanup_(freep) char *line = status_view_line(mirror, false), *bytes = status_view_line(mirror, true);
 
         (void) state;
         assert_string_equal(line, "m: degraded 25%, 1K of 4K; 3 files, 3G in RAM; 1 not on disk yet; 2 withheld");

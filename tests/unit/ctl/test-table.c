@@ -2,7 +2,7 @@
 
 /* Tables and JSON of shmstagectl: whatever is in a cell, what is printed can be read. */
 
-#include "base/json.h"
+#include "base/json-input.h"
 #include "ctl/table.h"
 
 #include <locale.h>
@@ -158,9 +158,9 @@ static void json_is_valid_whatever_is_in_a_cell(void **state) {
                 assert_int_equal(ctl_table_new(&table, &json, columns, ELEMENTSOF(columns)), 0);
                 add(table, raw, raw, 1);
                 text = capture(STDOUT_FILENO, print_table, table, &status);
-                assert_int_equal(jsontext_parse(text, strlen(text), &parsed), 0);
+                assert_int_equal(json_input_parse(text, strlen(text), &parsed), 0);
                 assert_int_equal(json_array_size(parsed), 1);
-                assert_non_null(jsontext_string(json_object_get(json_array_get(parsed, 0), "path")));
+                assert_non_null(json_input_string(json_object_get(json_array_get(parsed, 0), "path")));
                 json_decref(parsed);
         }
 }

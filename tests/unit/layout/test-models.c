@@ -74,11 +74,11 @@ static Models *find_models(char *const *names, Manifest **ret_source) {
         _cleanup_(strv_freep) char **unmatched = NULL;
         int sourcefd = open_directory("source"), mirrorfd = open_directory("mirror");
         Models *models = NULL;
-        ChoiceInput input = { .kind = kind, .models = names, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .mirror = mirror, .base = base };
+        SelectInput input = { .kind = kind, .models = names, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .mirror = mirror, .base = base };
 
         assert_int_equal(models_new(&models, kind), 0);
         input.found = models;
-        assert_int_equal(choice_apply(source, &input, &unmatched), 0);
+        assert_int_equal(select_apply(source, &input, &unmatched), 0);
         assert_null(unmatched[0]);
         assert_int_equal(models_add_trees(models, source, mirror, base), 0);
         assert_int_equal(models_sort(models), 0);
@@ -208,7 +208,7 @@ static void both_trees_count_together(void **state) {
 
 /* The base's entry for a file of the mirror as it is. */
 static void agree(const char *path) {
-        struct stat st = look_at(path);
+        struct stat st = survey_at(path);
         Entry entry = { .path = strchr(path, '/') + 1, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim) };
 
         assert_int_equal(manifest_put(base, &entry), 0);

@@ -61,7 +61,7 @@ static const char *references_of(LayoutKind kind, const char *path) {
                 if (found.items[i].size != UINT64_MAX)
                         (void) snprintf(end, sizeof(said) - (size_t) (end - said), "=%llu", (unsigned long long) found.items[i].size);
         }
-        references_done(&found);
+        reference_list_done(&found);
         return said;
 }
 
@@ -337,7 +337,7 @@ static void random_bytes_and_flipped_bits_do_no_harm(void **state) {
 
                 put_at(seeds[i].path, seeds[i].text);
                 assert_int_equal(scan_tree(fd, &options, &tree), 0);
-                for (unsigned round = 0; round < 2000; round++) {
+                for (unsigned plan_run = 0; plan_run < 2000; plan_run++) {
                         size_t n = strlen(seeds[i].text);
                         char bytes[512];
                         References found = {};
@@ -345,7 +345,7 @@ static void random_bytes_and_flipped_bits_do_no_harm(void **state) {
                         int r;
 
                         memcpy(bytes, seeds[i].text, n);
-                        if (round % 5 == 0)
+                        if (plan_run % 5 == 0)
                                 fill_bytes((uint8_t *) bytes, n = random_below(&random, sizeof(bytes)), random_next(&random));
                         for (unsigned k = 1 + random_below(&random, 3); n > 0 && k > 0; k--)
                                 bytes[random_below(&random, (unsigned) n)] ^= (char) (1u << random_below(&random, 8));
@@ -354,7 +354,7 @@ static void random_bytes_and_flipped_bits_do_no_harm(void **state) {
                         assert_true(r == 0 || (r == REFERENCES_BROKEN && text));
                         for (size_t k = 0; k < found.n; k++)
                                 assert_null(strstr(found.items[k].path, "/../"));
-                        references_done(&found);
+                        reference_list_done(&found);
                 }
         }
         (void) close(fd);

@@ -343,14 +343,14 @@ static void random_bytes_and_flipped_bits_do_no_harm(void **state) {
         uint64_t seed = random_seed(), random = seed;
 
         (void) state;
-        for (unsigned round = 0; round < 3000; round++) {
-                const char *name = round % 2 ? "x.safetensors" : "x.gguf";
+        for (unsigned plan_run = 0; plan_run < 3000; plan_run++) {
+                const char *name = plan_run % 2 ? "x.safetensors" : "x.gguf";
 
-                if (round % 4 == 0) {
+                if (plan_run % 4 == 0) {
                         put_head(3, random_below(&random, 5), random_below(&random, 5));
                         fill_bytes(bytes + used, 400, random_next(&random));
                         used += 400;
-                } else if (round % 4 == 2) {
+                } else if (plan_run % 4 == 2) {
                         put_head(3, 2, 1);
                         put_string("k");
                         put_u32(random_below(&random, 14));

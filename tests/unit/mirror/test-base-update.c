@@ -24,8 +24,8 @@ static uint8_t flags_after(TaskOutcome outcome, bool in_mirror) {
 
         assert_int_equal(manifest_put(base, &known), 0);
         manifest_sort(base);
-        agreement_note(changes, &task);
-        agreement_merge(base, NULL, &plan, &changes);
+        base_update_note(changes, &task);
+        base_update_merge(base, NULL, &plan, &changes);
         assert_null(changes);
         assert_int_equal(base->n_entries, 1);
         flags = base->entries[0].flags;
@@ -55,9 +55,9 @@ static void a_record_of_what_the_source_has_no_more_is_forgotten(void **state) {
         assert_int_equal(manifest_put(base, &dark), 0);
         manifest_sort(base);
         assert_int_equal(manifest_omit(source, "dark", OMIT_UNREADABLE, EACCES), 0);
-        agreement_merge(base, NULL, &plan, &changes);
+        base_update_merge(base, NULL, &plan, &changes);
         assert_int_equal(base->n_entries, 2);
-        agreement_merge(base, source, &plan, &changes);
+        base_update_merge(base, source, &plan, &changes);
         assert_int_equal(base->n_entries, 1);
         assert_string_equal(base->entries[0].path, "dark/b"); /* what cannot be seen is not absent */
         manifest_free(base);
@@ -71,7 +71,7 @@ static void merge_pair(const Entry *first, const Entry *more, Entry *ret_first, 
         assert_int_equal(manifest_put(base, first), 0);
         assert_int_equal(manifest_put(base, more), 0);
         manifest_sort(base);
-        agreement_merge(base, NULL, &plan, &changes);
+        base_update_merge(base, NULL, &plan, &changes);
         *ret_first = base->entries[0];
         *ret_more = base->entries[1];
         manifest_free(base);

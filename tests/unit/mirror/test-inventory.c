@@ -396,17 +396,17 @@ static void what_is_never_saved_says_why(void **state) {
 /* ---- what an operator asks ---- */
 
 static bool is_steered(void *userdata) {
-        return steer_status(userdata, live_mirror).over;
+        return control_operation_status(userdata, live_mirror).over;
 }
 
-static void steer(SteerKind kind, const char *name) {
+static void operation(OperationKind kind, const char *name) {
         char *names[] = { (char *) name, NULL };
         _cleanup_(freep) char *refusal = NULL;
-        _cleanup_(steer_freep) Steer *wish = NULL;
+        _cleanup_(control_operation_freep) Operation *override = NULL;
 
-        assert_int_equal(steer_new(&wish, live_mirror, kind, names, "test", &refusal), 0);
-        live_wait(is_steered, wish, "done");
-        assert_false(steer_status(wish, live_mirror).failed);
+        assert_int_equal(control_operation_new(&override, live_mirror, kind, names, "test", &refusal), 0);
+        live_wait(is_steered, override, "done");
+        assert_false(control_operation_status(override, live_mirror).failed);
         live_wait(live_is_settled, NULL, "settled");
 }
 
@@ -416,13 +416,13 @@ static void what_an_operator_releases_is_told_until_it_is_back(void **state) {
         put_file("source/b", 10);
         live_start("");
         live_settle();
-        steer(STEER_RELEASE, "a");
+        operation(OPERATION_RELEASE, "a");
         assert_rows("a.gguf released disk, b staged ram disk");
         assert_models("a released 0/1 0/10");
         assert_ready("a", READINESS_NEVER, "'a.gguf': an operator released it");
         assert_int_equal(status()->n_released, 1);
         assert_int_equal(status()->n_models, 0);
-        steer(STEER_STAGE, "a");
+        operation(OPERATION_STAGE, "a");
         assert_rows("a.gguf staged ram disk, b staged ram disk");
         assert_int_equal(status()->n_models, 1);
 }
@@ -433,7 +433,7 @@ static void what_was_released_is_ready_if_a_link_stands_for_it(void **state) {
         put_file("source/b", 10);
         live_start("OnNoRoom=link");
         live_settle();
-        steer(STEER_RELEASE, "a");
+        operation(OPERATION_RELEASE, "a");
         assert_rows("a released disk, b staged ram disk");
         assert_ready("a", READINESS_READY, NULL);
 }
@@ -615,7 +615,7 @@ static void what_was_reported_and_not_looked_at_is_not_said_to_be_saved(void **s
         put_file("mirror/new", 11);
         for (unsigned i = 0; i < 300 && status()->n_unsaved == 0; i++) {
                 assert_true(sd_event_run(live_event, 10 * 1000) >= 0);
-                if (live_mirror->lookout.mirror_dirty || mirror_state(live_mirror) == MIRROR_LOOKING)
+                if (live_mirror->schedule.mirror_dirty || mirror_state(live_mirror) == MIRROR_LOOKING)
                         assert_false(status()->all_saved);
         }
         assert_int_equal(status()->n_unsaved, 1);

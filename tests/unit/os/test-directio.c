@@ -62,13 +62,13 @@ static void assert_arrives(const char *path, size_t size) {
         _cleanup_(freep) uint8_t *data = put_pattern(path, size, size + 1);
         _cleanup_(close_fdp) int fd = open_file(path);
         uint8_t *memory = get_memory();
-        DirectFile file;
+        DirectioFile file;
 
-        assert_true(directfile_open(&file, fd, NULL));
-        assert_int_equal(directfile_read(&file, memory, size, round_up(size, 4096), 0), size);
+        assert_true(directio_open(&file, fd, NULL));
+        assert_int_equal(directio_read(&file, memory, size, round_up(size, 4096), 0), size);
         assert_memory_equal(memory, data, size);
         assert_untouched(memory, round_up(size, 4096));
-        directfile_close(&file);
+        directio_close(&file);
         assert_int_equal(file.fd, -1);
         (void) munmap(memory, ROOM);
 }
@@ -94,20 +94,20 @@ static void what_was_not_written_to_the_disk_yet_comes_too(void **state) {
 
 static void behind_the_end_there_is_nothing(void **state) {
         uint8_t *memory = get_memory();
-        DirectFile file;
+        DirectioFile file;
         int fd;
 
         (void) state;
         free(put_pattern("disk/file", 8192, 1));
         fd = open_file("disk/file");
-        assert_true(directfile_open(&file, fd, NULL));
-        assert_int_equal(directfile_read(&file, memory, 8192, ROOM, 8192), 0);
-        assert_int_equal(directfile_read(&file, memory, 8192, ROOM, MIB), 0);
+        assert_true(directio_open(&file, fd, NULL));
+        assert_int_equal(directio_read(&file, memory, 8192, ROOM, 8192), 0);
+        assert_int_equal(directio_read(&file, memory, 8192, ROOM, MIB), 0);
         assert_untouched(memory, 0);
         assert_int_equal(truncate("disk/file", 5000), 0); /* while it is open */
-        assert_int_equal(directfile_read(&file, memory, 8192, ROOM, 0), 4096); /* as far as it is aligned */
-        assert_int_equal(directfile_read(&file, memory, 4096, ROOM, 4096), 904);
-        directfile_close(&file);
+        assert_int_equal(directio_read(&file, memory, 8192, ROOM, 0), 4096); /* as far as it is aligned */
+        assert_int_equal(directio_read(&file, memory, 4096, ROOM, 4096), 904);
+        directio_close(&file);
         (void) close(fd);
         (void) munmap(memory, ROOM);
 }
@@ -116,13 +116,13 @@ static void no_more_is_told_than_was_asked_for(void **state) {
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", MIB, 1);
         _cleanup_(close_fdp) int fd = open_file("disk/file");
         uint8_t *memory = get_memory();
-        DirectFile file;
+        DirectioFile file;
 
         (void) state;
-        assert_true(directfile_open(&file, fd, NULL));
-        assert_int_equal(directfile_read(&file, memory, 5000, ROOM, 4096), 5000);
+        assert_true(directio_open(&file, fd, NULL));
+        assert_int_equal(directio_read(&file, memory, 5000, ROOM, 4096), 5000);
         assert_memory_equal(memory, data + 4096, 5000);
-        directfile_close(&file);
+        directio_close(&file);
         (void) munmap(memory, ROOM);
 }
 
@@ -130,38 +130,38 @@ static void nothing_is_written_behind_what_may_be_written_to(void **state) {
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", MIB, 1);
         _cleanup_(close_fdp) int fd = open_file("disk/file");
         uint8_t *memory = get_memory();
-        DirectFile file;
+        DirectioFile file;
 
         (void) state;
-        assert_true(directfile_open(&file, fd, NULL));
-        assert_int_equal(directfile_read(&file, memory, 9000, 9000, 0), 8192); /* what is left is for the page cache */
+        assert_true(directio_open(&file, fd, NULL));
+        assert_int_equal(directio_read(&file, memory, 9000, 9000, 0), 8192); /* what is left is for the page cache */
         assert_memory_equal(memory, data, 8192);
         assert_untouched(memory, 8192);
-        assert_int_equal(directfile_read(&file, memory, 4095, 4095, 0), -EOPNOTSUPP);
+        assert_int_equal(directio_read(&file, memory, 4095, 4095, 0), -EOPNOTSUPP);
         assert_untouched(memory, 8192);
         assert_false(atomic_load(&file.refused));
-        directfile_close(&file);
+        directio_close(&file);
         (void) munmap(memory, ROOM);
 }
 
 static void a_place_that_is_not_aligned_is_no_refusal(void **state) {
         _cleanup_(close_fdp) int fd = -1;
         uint8_t *memory = get_memory();
-        DirectRefusals refusals;
-        DirectFile file;
+        DirectioRefusals refusals;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("disk/file", MIB, 1));
         fd = open_file("disk/file");
-        directrefusals_init(&refusals);
-        assert_true(directfile_open(&file, fd, &refusals));
-        assert_int_equal(directfile_read(&file, memory, 4096, ROOM, 1), -EOPNOTSUPP);
-        assert_int_equal(directfile_read(&file, memory, 4096, ROOM, 512), -EOPNOTSUPP);
+        directio_refusals_init(&refusals);
+        assert_true(directio_open(&file, fd, &refusals));
+        assert_int_equal(directio_read(&file, memory, 4096, ROOM, 1), -EOPNOTSUPP);
+        assert_int_equal(directio_read(&file, memory, 4096, ROOM, 512), -EOPNOTSUPP);
         assert_untouched(memory, 0);
-        assert_int_equal(directfile_read(&file, memory, 4096, ROOM, 4096), 4096);
+        assert_int_equal(directio_read(&file, memory, 4096, ROOM, 4096), 4096);
         assert_int_equal(refusals.n, 0);
-        directfile_close(&file);
-        directrefusals_done(&refusals);
+        directio_close(&file);
+        directio_refusals_done(&refusals);
         (void) munmap(memory, ROOM);
 }
 
@@ -169,15 +169,15 @@ static void it_is_the_file_of_the_descriptor_whatever_its_name_leads_to(void **s
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 70000, 1);
         _cleanup_(close_fdp) int fd = open_file("disk/file");
         uint8_t *memory = get_memory();
-        DirectFile file;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("disk/filenew", 70000, 2));
         assert_int_equal(rename("disk/filenew", "disk/file"), 0);
-        assert_true(directfile_open(&file, fd, NULL));
-        assert_int_equal(directfile_read(&file, memory, 70000, ROOM, 0), 70000);
+        assert_true(directio_open(&file, fd, NULL));
+        assert_int_equal(directio_read(&file, memory, 70000, ROOM, 0), 70000);
         assert_memory_equal(memory, data, 70000);
-        directfile_close(&file);
+        directio_close(&file);
         (void) munmap(memory, ROOM);
 }
 
@@ -185,7 +185,7 @@ static void nothing_of_it_comes_into_the_page_cache(void **state) {
         _cleanup_(close_fdp) int fd = -1;
         uint8_t *memory = get_memory();
         unsigned char vector[MIB / 4096];
-        DirectFile file;
+        DirectioFile file;
         void *map;
 
         (void) state;
@@ -193,14 +193,14 @@ static void nothing_of_it_comes_into_the_page_cache(void **state) {
         fd = open("disk/file", O_RDWR | O_CLOEXEC);
         assert_int_equal(fsync(fd), 0);
         assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-        assert_true(directfile_open(&file, fd, NULL));
-        assert_int_equal(directfile_read(&file, memory, MIB, ROOM, 0), MIB);
+        assert_true(directio_open(&file, fd, NULL));
+        assert_int_equal(directio_read(&file, memory, MIB, ROOM, 0), MIB);
         map = mmap(NULL, MIB, PROT_READ, MAP_SHARED, fd, 0);
         assert_int_equal(mincore(map, MIB, vector), 0);
         for (size_t i = 0; i < ELEMENTSOF(vector); i++)
                 assert_int_equal(vector[i] & 1, 0);
         (void) munmap(map, MIB);
-        directfile_close(&file);
+        directio_close(&file);
         (void) munmap(memory, ROOM);
 }
 
@@ -208,40 +208,40 @@ static void nothing_of_it_comes_into_the_page_cache(void **state) {
 
 static void a_filesystem_that_refuses_at_the_opening_is_remembered_and_no_other(void **state) {
         _cleanup_(close_fdp) int ram = -1, disk = -1;
-        DirectRefusals refusals;
-        DirectFile file;
+        DirectioRefusals refusals;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("ram/file", MIB, 1));
         free(put_pattern("disk/file", MIB, 1));
         ram = open_file("ram/file");
         disk = open_file("disk/file");
-        directrefusals_init(&refusals);
+        directio_refusals_init(&refusals);
         for (unsigned i = 0; i < 3; i++) {
-                assert_false(directfile_open(&file, ram, &refusals));
+                assert_false(directio_open(&file, ram, &refusals));
                 assert_int_equal(file.fd, -1);
                 assert_int_equal(refusals.n, 1); /* and only once */
                 assert_true(refusals.devices[0] == device_of("ram"));
         }
-        assert_true(directfile_open(&file, disk, &refusals));
-        directfile_close(&file);
-        directrefusals_done(&refusals);
+        assert_true(directio_open(&file, disk, &refusals));
+        directio_close(&file);
+        directio_refusals_done(&refusals);
 }
 
 static void what_is_remembered_is_not_tried_again(void **state) {
         _cleanup_(close_fdp) int fd = -1;
-        DirectRefusals refusals;
-        DirectFile file;
+        DirectioRefusals refusals;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("disk/file", MIB, 1));
         fd = open_file("disk/file");
-        directrefusals_init(&refusals);
+        directio_refusals_init(&refusals);
         refusals.devices[refusals.n++] = device_of("disk4k");
         refusals.devices[refusals.n++] = device_of("disk"); /* it would be taken */
-        assert_false(directfile_open(&file, fd, &refusals));
+        assert_false(directio_open(&file, fd, &refusals));
         assert_int_equal(file.fd, -1);
-        directrefusals_done(&refusals);
+        directio_refusals_done(&refusals);
 }
 
 /* This one wants more than it has said. */
@@ -249,105 +249,105 @@ static void a_refusal_in_the_middle_holds_for_the_file_and_is_remembered_for_the
         _cleanup_(freep) uint8_t *data = put_pattern("disk4k/file", MIB, 1);
         _cleanup_(close_fdp) int fd = open_file("disk4k/file"), disk = -1;
         uint8_t *memory = get_memory();
-        DirectFile file, other;
-        DirectRefusals refusals;
+        DirectioFile file, other;
+        DirectioRefusals refusals;
 
         (void) state;
         free(put_pattern("disk/file", MIB, 1));
         disk = open_file("disk/file");
-        directrefusals_init(&refusals);
-        assert_true(directfile_open(&file, fd, &refusals));
-        assert_true(directfile_open(&other, disk, &refusals));
+        directio_refusals_init(&refusals);
+        assert_true(directio_open(&file, fd, &refusals));
+        assert_true(directio_open(&other, disk, &refusals));
         file.alignment = 512;
-        assert_int_equal(directfile_read(&file, memory, 8192, ROOM, 0), 8192);
+        assert_int_equal(directio_read(&file, memory, 8192, ROOM, 0), 8192);
         assert_memory_equal(memory, data, 8192);
-        assert_int_equal(directfile_read(&file, memory, 8192, ROOM, 512), -EOPNOTSUPP); /* EINVAL of the kernel */
+        assert_int_equal(directio_read(&file, memory, 8192, ROOM, 512), -EOPNOTSUPP); /* EINVAL of the kernel */
         assert_true(atomic_load(&file.refused));
-        assert_int_equal(directfile_read(&file, memory, 8192, ROOM, 0), -EOPNOTSUPP); /* which would go well */
-        assert_int_equal(directfile_read(&other, memory, 8192, ROOM, 0), 8192);
-        directfile_close(&file);
-        directfile_close(&other);
-        assert_false(directfile_open(&file, fd, &refusals));
-        assert_true(directfile_open(&other, disk, &refusals));
-        directfile_close(&other);
-        directrefusals_done(&refusals);
+        assert_int_equal(directio_read(&file, memory, 8192, ROOM, 0), -EOPNOTSUPP); /* which would go well */
+        assert_int_equal(directio_read(&other, memory, 8192, ROOM, 0), 8192);
+        directio_close(&file);
+        directio_close(&other);
+        assert_false(directio_open(&file, fd, &refusals));
+        assert_true(directio_open(&other, disk, &refusals));
+        directio_close(&other);
+        directio_refusals_done(&refusals);
         (void) munmap(memory, ROOM);
 }
 
 static void without_memory_a_refusal_is_one_all_the_same(void **state) {
         _cleanup_(close_fdp) int ram = -1, fd = -1;
         uint8_t *memory = get_memory();
-        DirectFile file;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("ram/file", MIB, 1));
         free(put_pattern("disk4k/file", MIB, 1));
         ram = open_file("ram/file");
         fd = open_file("disk4k/file");
-        assert_false(directfile_open(&file, ram, NULL));
-        assert_true(directfile_open(&file, fd, NULL));
+        assert_false(directio_open(&file, ram, NULL));
+        assert_true(directio_open(&file, fd, NULL));
         file.alignment = 512;
-        assert_int_equal(directfile_read(&file, memory, 8192, ROOM, 512), -EOPNOTSUPP);
+        assert_int_equal(directio_read(&file, memory, 8192, ROOM, 512), -EOPNOTSUPP);
         assert_true(atomic_load(&file.refused));
-        directfile_close(&file);
+        directio_close(&file);
         (void) munmap(memory, ROOM);
 }
 
 static void when_the_memory_is_full_the_next_are_tried_each_time(void **state) {
         _cleanup_(close_fdp) int ram = -1;
-        DirectRefusals refusals;
-        DirectFile file;
+        DirectioRefusals refusals;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("ram/file", MIB, 1));
         ram = open_file("ram/file");
-        directrefusals_init(&refusals);
+        directio_refusals_init(&refusals);
         for (unsigned i = 0; i < ELEMENTSOF(refusals.devices); i++)
                 refusals.devices[refusals.n++] = makedev(4095, i);
         for (unsigned i = 0; i < 3; i++) {
-                assert_false(directfile_open(&file, ram, &refusals));
+                assert_false(directio_open(&file, ram, &refusals));
                 assert_int_equal(refusals.n, ELEMENTSOF(refusals.devices));
         }
-        directrefusals_done(&refusals);
+        directio_refusals_done(&refusals);
 }
 
 /* statx() says so of data in an inode; its neighbour's is on blocks. */
 static void a_file_that_says_it_cannot_says_nothing_about_its_neighbours(void **state) {
         _cleanup_(close_fdp) int file_fd = -1, neighbour_fd = -1;
-        DirectRefusals refusals;
-        DirectFile file;
+        DirectioRefusals refusals;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("inline/file", 50, 1));
         free(put_pattern("inline/fine", 100000, 1));
         file_fd = open_file("inline/file");
         neighbour_fd = open_file("inline/fine");
-        directrefusals_init(&refusals);
-        assert_false(directfile_open(&file, file_fd, &refusals));
+        directio_refusals_init(&refusals);
+        assert_false(directio_open(&file, file_fd, &refusals));
         assert_int_equal(refusals.n, 0);
-        assert_true(directfile_open(&file, neighbour_fd, &refusals));
-        directfile_close(&file);
-        directrefusals_done(&refusals);
+        assert_true(directio_open(&file, neighbour_fd, &refusals));
+        directio_close(&file);
+        directio_refusals_done(&refusals);
 }
 
 static void a_sector_of_4_kib_is_the_least_that_is_read(void **state) {
         _cleanup_(close_fdp) int fd = -1;
-        DirectFile file;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("disk4k/file", 1, 1));
         fd = open_file("disk4k/file");
-        assert_true(directfile_open(&file, fd, NULL));
+        assert_true(directio_open(&file, fd, NULL));
         assert_true(file.alignment >= SECTOR && file.alignment % SECTOR == 0);
-        directfile_close(&file);
+        directio_close(&file);
 }
 
 /* What is behind the end of the image cannot be read: the disk is broken, and not the filesystem against it. */
 static void an_error_of_the_disk_is_no_refusal(void **state) {
         _cleanup_(close_fdp) int fd = -1;
         uint8_t *memory = get_memory();
-        DirectRefusals refusals;
-        DirectFile file;
+        DirectioRefusals refusals;
+        DirectioFile file;
         ssize_t n;
 
         (void) state;
@@ -355,34 +355,34 @@ static void an_error_of_the_disk_is_no_refusal(void **state) {
         free(put_pattern("broken/file", 2 * MIB, 1));
         shell("sync -f broken");
         fd = open_file("broken/file");
-        directrefusals_init(&refusals);
-        assert_true(directfile_open(&file, fd, &refusals));
-        assert_int_equal(directfile_read(&file, memory, 2 * MIB, ROOM, 0), 2 * MIB);
+        directio_refusals_init(&refusals);
+        assert_true(directio_open(&file, fd, &refusals));
+        assert_int_equal(directio_read(&file, memory, 2 * MIB, ROOM, 0), 2 * MIB);
         assert_int_equal(truncate("broken.img", 0), 0);
-        n = directfile_read(&file, memory, 2 * MIB, ROOM, 0);
+        n = directio_read(&file, memory, 2 * MIB, ROOM, 0);
         assert_int_equal(n, -EIO);
         assert_false(atomic_load(&file.refused));
         assert_int_equal(refusals.n, 0);
-        directfile_close(&file);
-        directrefusals_done(&refusals);
+        directio_close(&file);
+        directio_refusals_done(&refusals);
         assert_int_equal(umount2("broken", MNT_DETACH), 0);
         (void) munmap(memory, ROOM);
 }
 
 static void a_descriptor_that_is_none_opens_nothing(void **state) {
-        DirectFile file;
+        DirectioFile file;
 
         (void) state;
-        assert_false(directfile_open(&file, -1, NULL));
+        assert_false(directio_open(&file, -1, NULL));
         assert_int_equal(file.fd, -1);
-        directfile_close(&file);
+        directio_close(&file);
 }
 
 /* --- threads --- */
 
 typedef struct Reader {
-        DirectFile *file;
-        DirectRefusals *refusals;
+        DirectioFile *file;
+        DirectioRefusals *refusals;
         const uint8_t *data;
         uint8_t *memory;
         int ram;
@@ -396,11 +396,11 @@ static void *read_and_meet_refusals(void *userdata) {
 
         for (unsigned i = reader->number; i < PIECES; i += READERS) {
                 uint64_t at = i * 64 * KIB;
-                DirectFile refused;
-                ssize_t n = directfile_read(reader->file, reader->memory + at, 64 * KIB, 64 * KIB, at);
+                DirectioFile refused;
+                ssize_t n = directio_read(reader->file, reader->memory + at, 64 * KIB, 64 * KIB, at);
 
                 if (n != (ssize_t) (64 * KIB) || memcmp(reader->memory + at, reader->data + at, 64 * KIB) != 0 ||
-                    directfile_open(&refused, reader->ram, reader->refusals))
+                    directio_open(&refused, reader->ram, reader->refusals))
                         return reader;
         }
         return NULL;
@@ -412,14 +412,14 @@ static void any_number_of_threads_may_read_one_file_and_meet_refusals(void **sta
         uint8_t *memory = get_memory();
         Reader readers[READERS];
         pthread_t threads[READERS];
-        DirectRefusals refusals;
-        DirectFile file;
+        DirectioRefusals refusals;
+        DirectioFile file;
 
         (void) state;
         free(put_pattern("ram/file", MIB, 1));
         ram = open_file("ram/file");
-        directrefusals_init(&refusals);
-        assert_true(directfile_open(&file, fd, &refusals));
+        directio_refusals_init(&refusals);
+        assert_true(directio_open(&file, fd, &refusals));
         for (unsigned i = 0; i < READERS; i++) {
                 readers[i] = (Reader){ &file, &refusals, data, memory, ram, i };
                 assert_int_equal(pthread_create(&threads[i], NULL, read_and_meet_refusals, &readers[i]), 0);
@@ -431,8 +431,8 @@ static void any_number_of_threads_may_read_one_file_and_meet_refusals(void **sta
                 assert_null(failed);
         }
         assert_int_equal(refusals.n, 1);
-        directfile_close(&file);
-        directrefusals_done(&refusals);
+        directio_close(&file);
+        directio_refusals_done(&refusals);
         (void) munmap(memory, ROOM);
 }
 

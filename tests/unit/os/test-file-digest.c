@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 typedef struct Trial {
-        VerifyOptions options;
+        FileDigestOptions options;
         atomic_bool cancel;
         atomic_uint_fast64_t progress;
         Digest digest;
@@ -20,8 +20,8 @@ static int verify(Trial *t, const char *directory, const char *path) {
         int fd = open_directory(directory), r;
 
         *t = (Trial){ .cancel = atomic_load(&t->cancel) };
-        t->options = (VerifyOptions){ .cancel = &t->cancel, .progress = &t->progress };
-        r = verify_digest(fd, path, &t->options, &t->digest);
+        t->options = (FileDigestOptions){ .cancel = &t->cancel, .progress = &t->progress };
+        r = file_digest_at(fd, path, &t->options, &t->digest);
         (void) close(fd);
         return r;
 }
@@ -120,14 +120,14 @@ static void a_digest_in_pieces_is_the_same(void **state) {
         assert_int_equal(pwrite(fd, data + 5 * MIB, 8192, 5 * MIB), 8192);
         assert_int_equal(ftruncate(fd, 20 * MIB), 0);
         for (size_t i = 0; i < ELEMENTSOF(pieces); i++) {
-                _cleanup_(verification_freep) Verification *v = NULL;
-                VerifyOptions options = {};
+                _cleanup_(file_digest_verification_freep) FileDigestVerification *v = NULL;
+                FileDigestOptions options = {};
                 Trial t = {};
                 int r;
 
                 options.progress = &t.progress;
-                assert_int_equal(verification_new(&v, fd), 0);
-                while ((r = verification_go_on(v, pieces[i], &options, &t.digest)) == VERIFICATION_MORE)
+                assert_int_equal(file_digest_verification_new(&v, fd), 0);
+                while ((r = file_digest_verification_continue(v, pieces[i], &options, &t.digest)) == FILE_DIGEST_MORE)
                         ;
                 assert_int_equal(r, 0);
                 assert_digest(&t, data, 20 * MIB);

@@ -338,7 +338,7 @@ static void random_plans_keep_the_rules(void **state) {
         uint64_t seed = random_seed();
 
         (void) state;
-        for (unsigned round = 0; round < 5000; round++) {
+        for (unsigned plan_run = 0; plan_run < 5000; plan_run++) {
                 char paths[20][40];
                 uint64_t taken = 0, taken_inodes = 0;
                 bool in[20];

@@ -6,65 +6,65 @@
 #include "plan/overrides.h"
 
 static void what_was_said_last_and_nearest_counts(void **state) {
-        Wishes wishes = {};
+        Overrides overrides = {};
 
         (void) state;
-        assert_int_equal(wishes_of(&wishes, "a"), WISH_NONE);
-        assert_int_equal(wishes_release(&wishes, "a"), 0);
-        assert_int_equal(wishes_of(&wishes, "a/b/c"), WISH_RELEASED);
-        assert_int_equal(wishes_of(&wishes, "ab"), WISH_NONE);
-        assert_int_equal(wishes_want(&wishes, "a/b"), 0);
-        assert_int_equal(wishes_of(&wishes, "a/b/c"), WISH_WANTED);
-        assert_int_equal(wishes_of(&wishes, "a/c"), WISH_RELEASED);
-        assert_true(wishes_want_below(&wishes, "a"));
-        assert_false(wishes_want_below(&wishes, "a/b"));
-        assert_int_equal(wishes_release(&wishes, "a"), 0); /* with all that is below it */
-        assert_int_equal(wishes_of(&wishes, "a/b/c"), WISH_RELEASED);
-        assert_false(wishes_want_below(&wishes, "a"));
-        wishes_forget(&wishes, "a/b");
-        assert_int_equal(wishes_of(&wishes, "a"), WISH_RELEASED);
-        wishes_forget(&wishes, "a");
-        assert_int_equal(wishes_of(&wishes, "a/b/c"), WISH_NONE);
-        wishes_done(&wishes);
+        assert_int_equal(overrides_get(&overrides, "a"), OVERRIDE_NONE);
+        assert_int_equal(overrides_release(&overrides, "a"), 0);
+        assert_int_equal(overrides_get(&overrides, "a/b/c"), OVERRIDE_RELEASED);
+        assert_int_equal(overrides_get(&overrides, "ab"), OVERRIDE_NONE);
+        assert_int_equal(overrides_stage(&overrides, "a/b"), 0);
+        assert_int_equal(overrides_get(&overrides, "a/b/c"), OVERRIDE_STAGED);
+        assert_int_equal(overrides_get(&overrides, "a/c"), OVERRIDE_RELEASED);
+        assert_true(overrides_stages_below(&overrides, "a"));
+        assert_false(overrides_stages_below(&overrides, "a/b"));
+        assert_int_equal(overrides_release(&overrides, "a"), 0); /* with all that is below it */
+        assert_int_equal(overrides_get(&overrides, "a/b/c"), OVERRIDE_RELEASED);
+        assert_false(overrides_stages_below(&overrides, "a"));
+        overrides_forget(&overrides, "a/b");
+        assert_int_equal(overrides_get(&overrides, "a"), OVERRIDE_RELEASED);
+        overrides_forget(&overrides, "a");
+        assert_int_equal(overrides_get(&overrides, "a/b/c"), OVERRIDE_NONE);
+        overrides_done(&overrides);
 }
 
 static void a_copy_does_not_change(void **state) {
         char *names[] = { (char *) "x", (char *) "y", NULL };
-        Wishes wishes = {}, copy = {};
-        Entry doomed = { .path = (char *) "d", .size = 3, .ino = 4 };
+        Overrides overrides = {}, copy = {};
+        Entry marked_deleted = { .path = (char *) "d", .size = 3, .ino = 4 };
 
         (void) state;
-        assert_int_equal(wishes_release(&wishes, "a"), 0);
-        assert_int_equal(wishes_want(&wishes, "b"), 0);
-        assert_int_equal(wishes_request(&wishes, names), 1);
-        assert_int_equal(wishes_request(&wishes, names), 2);
-        assert_int_equal(wishes_doom(&wishes, &doomed), 0);
-        wishes_sort(&wishes);
-        assert_int_equal(pathset_add(&wishes.in_effect, "a"), 0);
-        assert_int_equal(wishes_copy(&wishes, &copy), 0);
-        wishes_forget(&wishes, "a");
-        wishes_end_request(&wishes, 1);
-        assert_int_equal(wishes.n_requests, 1);
-        assert_int_equal(wishes.requests[0].id, 2);
-        wishes_done(&wishes);
-        assert_int_equal(wishes_of(&copy, "a"), WISH_RELEASED);
-        assert_int_equal(wishes_of(&copy, "b"), WISH_WANTED);
+        assert_int_equal(overrides_release(&overrides, "a"), 0);
+        assert_int_equal(overrides_stage(&overrides, "b"), 0);
+        assert_int_equal(overrides_request(&overrides, names), 1);
+        assert_int_equal(overrides_request(&overrides, names), 2);
+        assert_int_equal(overrides_mark_deleted(&overrides, &marked_deleted), 0);
+        overrides_sort(&overrides);
+        assert_int_equal(pathset_add(&overrides.in_effect, "a"), 0);
+        assert_int_equal(overrides_copy(&overrides, &copy), 0);
+        overrides_forget(&overrides, "a");
+        overrides_end_request(&overrides, 1);
+        assert_int_equal(overrides.n_requests, 1);
+        assert_int_equal(overrides.requests[0].id, 2);
+        overrides_done(&overrides);
+        assert_int_equal(overrides_get(&copy, "a"), OVERRIDE_RELEASED);
+        assert_int_equal(overrides_get(&copy, "b"), OVERRIDE_STAGED);
         assert_int_equal(copy.n_requests, 2);
         assert_string_equal(copy.requests[0].names[1], "y");
-        assert_true(wishes_is_doomed(&copy, &doomed));
-        assert_int_equal(wishes_n_released(&copy), 0);
-        wishes_done(&copy);
+        assert_true(overrides_is_marked_deleted(&copy, &marked_deleted));
+        assert_int_equal(overrides_count_released(&copy), 0);
+        overrides_done(&copy);
 }
 
 static void an_acceptance_is_for_one_file_as_it_was(void **state) {
         const Entry file = { .path = (char *) "a", .size = 10, .ino = 20, .mtime_nsec = 30, .ctime_nsec = 40 };
         Acceptance acceptance = { .path = (char *) "a", .size = 10, .ino = 20, .mtime_nsec = 30, .ctime_nsec = 40 };
-        Wishes wishes = {};
+        Overrides overrides = {};
 
         (void) state;
-        assert_int_equal(wishes_accept(&wishes, ACCEPT_BYTES, &acceptance), 0);
-        assert_true(wishes_accepts(&wishes, ACCEPT_BYTES, &file));
-        assert_false(wishes_accepts(&wishes, ACCEPT_NAME, &file)); /* another guard */
+        assert_int_equal(overrides_accept(&overrides, ACCEPT_BYTES, &acceptance), 0);
+        assert_true(overrides_accepts(&overrides, ACCEPT_BYTES, &file));
+        assert_false(overrides_accepts(&overrides, ACCEPT_NAME, &file)); /* another guard */
         for (unsigned i = 0; i < 5; i++) {
                 Entry other = file;
 
@@ -73,40 +73,40 @@ static void an_acceptance_is_for_one_file_as_it_was(void **state) {
                 other.ino += i == 2;
                 other.mtime_nsec += i == 3;
                 other.ctime_nsec += i == 4;
-                assert_false(wishes_accepts(&wishes, ACCEPT_BYTES, &other));
+                assert_false(overrides_accepts(&overrides, ACCEPT_BYTES, &other));
         }
         acceptance.ctime_nsec = 41;
-        assert_int_equal(wishes_accept(&wishes, ACCEPT_BYTES, &acceptance), 0);
-        assert_int_equal(wishes.n_acceptances, 1);
-        assert_false(wishes_accepts(&wishes, ACCEPT_BYTES, &file));
-        wishes_end_acceptance(&wishes, "a");
-        assert_int_equal(wishes.n_acceptances, 0);
-        wishes_done(&wishes);
+        assert_int_equal(overrides_accept(&overrides, ACCEPT_BYTES, &acceptance), 0);
+        assert_int_equal(overrides.n_acceptances, 1);
+        assert_false(overrides_accepts(&overrides, ACCEPT_BYTES, &file));
+        overrides_end_acceptance(&overrides, "a");
+        assert_int_equal(overrides.n_acceptances, 0);
+        overrides_done(&overrides);
 }
 
 static void what_is_doomed_is_so_as_it_was(void **state) {
         const Entry file = { .path = (char *) "a", .size = 10, .ino = 20, .mtime_nsec = 30 }, directory = { .path = (char *) "d", .type = ENTRY_DIRECTORY, .ino = 5, .mtime_nsec = 6 };
-        Wishes wishes = {};
+        Overrides overrides = {};
         Entry other = file;
 
         (void) state;
-        assert_false(wishes_is_doomed(&wishes, &file));
-        assert_int_equal(wishes_doom(&wishes, &file), 0);
-        assert_int_equal(wishes_doom(&wishes, &directory), 0);
-        wishes_sort(&wishes);
-        assert_true(wishes_is_doomed(&wishes, &file));
+        assert_false(overrides_is_marked_deleted(&overrides, &file));
+        assert_int_equal(overrides_mark_deleted(&overrides, &file), 0);
+        assert_int_equal(overrides_mark_deleted(&overrides, &directory), 0);
+        overrides_sort(&overrides);
+        assert_true(overrides_is_marked_deleted(&overrides, &file));
         other.mtime_nsec++;
-        assert_false(wishes_is_doomed(&wishes, &other));
+        assert_false(overrides_is_marked_deleted(&overrides, &other));
         other = file;
         other.ino++;
-        assert_false(wishes_is_doomed(&wishes, &other));
+        assert_false(overrides_is_marked_deleted(&overrides, &other));
         other = file;
         other.type = ENTRY_SYMLINK;
-        assert_false(wishes_is_doomed(&wishes, &other));
+        assert_false(overrides_is_marked_deleted(&overrides, &other));
         other = directory;
         other.mtime_nsec++; /* what was in it is gone by now */
-        assert_true(wishes_is_doomed(&wishes, &other));
-        wishes_done(&wishes);
+        assert_true(overrides_is_marked_deleted(&overrides, &other));
+        overrides_done(&overrides);
 }
 
 int main(void) {

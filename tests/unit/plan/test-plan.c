@@ -82,7 +82,7 @@ typedef struct Case {
         LayoutKind layout;
         bool keeps_owners, armed;
         PathSet deleted, damaged, absent;
-        const Wishes *wishes;
+        const Overrides *overrides;
         Plan *plan;
 } Case;
 
@@ -102,7 +102,7 @@ static void case_plan(Case *c) {
         PlanInput input = { .base = c->base, .source = c->source, .mirror = c->mirror, .previous = c->previous, .source_path = disk,
                             .priority = c->priority, .layout = c->layout, .keeps_owners = c->keeps_owners, .armed = c->armed,
                             .deleted = c->deleted.n > 0 ? &c->deleted : NULL, .damaged = c->damaged.n > 0 ? &c->damaged : NULL,
-                            .absent = c->absent.n > 0 ? &c->absent : NULL, .wishes = c->wishes };
+                            .absent = c->absent.n > 0 ? &c->absent : NULL, .overrides = c->overrides };
 
         pathset_sort(&c->damaged);
         pathset_sort(&c->absent);
@@ -1173,22 +1173,22 @@ static void in_a_released_directory_what_is_wanted_has_its_place(void **state) {
 }
 
 /* @accepted: how the disk had it then. */
-static PlanAction doomed(const char *base, const char *source, const char *mirror, const char *accepted) {
-        Wishes wishes = {};
+static PlanAction marked_deleted(const char *base, const char *source, const char *mirror, const char *accepted) {
+        Overrides overrides = {};
         Entry entry = entry_of(accepted, "file");
         PlanAction action;
         Case c;
 
         case_init(&c);
         c.armed = true;
-        c.wishes = &wishes;
-        assert_int_equal(wishes_doom(&wishes, &entry), 0);
-        wishes_sort(&wishes);
+        c.overrides = &overrides;
+        assert_int_equal(overrides_mark_deleted(&overrides, &entry), 0);
+        overrides_sort(&overrides);
         case_put(&c, "file", base, source, mirror);
         case_plan(&c);
         action = action_of(&c, "file");
         case_done(&c);
-        wishes_done(&wishes);
+        overrides_done(&overrides);
         return action;
 }
 
@@ -1206,7 +1206,7 @@ static void an_accepted_deletion_goes_from_the_mirror_and_then_from_the_disk(voi
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                PlanAction action = doomed(rows[i].base, rows[i].source, rows[i].mirror, rows[i].accepted);
+                PlanAction action = marked_deleted(rows[i].base, rows[i].source, rows[i].mirror, rows[i].accepted);
 
                 if (action != rows[i].action)
                         fail_msg("%s %s %s: %s", rows[i].base, rows[i].source, rows[i].mirror, plan_action_name(action));
@@ -1567,7 +1567,7 @@ static void churn_loses_nothing_and_settles(void **state) {
         World world = {};
 
         (void) state;
-        for (unsigned round = 0; round < 20000; round++) {
+        for (unsigned plan_run = 0; plan_run < 20000; plan_run++) {
                 unsigned crash = random_below(&seed, 4) == 0 ? random_below(&seed, SPOTS) : UINT32_MAX;
 
                 for (unsigned n = random_below(&seed, 4); n > 0; n--)
@@ -1638,7 +1638,7 @@ static void churn_of_trees_wants_nothing_impossible(void **state) {
         unsigned deletions = 0, kept = 0;
 
         (void) state;
-        for (unsigned round = 0; round < 20000; round++) {
+        for (unsigned plan_run = 0; plan_run < 20000; plan_run++) {
                 Case c;
 
                 case_init(&c);

@@ -8,7 +8,7 @@
 #include "layout/layout.h"
 
 static Manifest *source, *mirror;
-static Wishes wishes;
+static Overrides overrides;
 
 static int setup(void **state) {
         (void) state;
@@ -21,7 +21,7 @@ static int teardown(void **state) {
         (void) state;
         source = manifest_free(source);
         mirror = manifest_free(mirror);
-        wishes_done(&wishes);
+        overrides_done(&overrides);
         return 0;
 }
 
@@ -54,12 +54,12 @@ static void put_all(Manifest *manifest, const char *paths) {
 
 /* What is absent; then "~" and what a link stands for; then "!" and the files that are told. */
 static const char *listing(LayoutKind kind, bool link) {
-        ReleasingInput input = { .kind = kind, .wishes = &wishes, .mirror = mirror, .link = link };
+        ReleaseInput input = { .kind = kind, .overrides = &overrides, .mirror = mirror, .link = link };
         PathSet absent = {}, released = {};
         static char text[4096];
 
         text[0] = '\0';
-        assert_int_equal(releasing_apply(source, &input, &absent, &released), 0);
+        assert_int_equal(release_apply(source, &input, &absent, &released), 0);
         for (size_t i = 0; i < absent.n; i++)
                 strcat(strcat(text, " "), absent.items[i]);
         strcat(text, " ~");
@@ -83,36 +83,36 @@ static void without_wishes_nothing_is_released(void **state) {
 static void a_directory_goes_with_all_that_is_in_it(void **state) {
         (void) state;
         put_all(source, "a d/ d/b d/e/ d/e/c d/l>b");
-        assert_int_equal(wishes_release(&wishes, "d"), 0);
+        assert_int_equal(overrides_release(&overrides, "d"), 0);
         assert_string_equal(listing(LAYOUT_PLAIN, false), "d d/b d/e d/e/c d/l ~ ! d/b d/e/c");
-        assert_int_equal(wishes_want(&wishes, "d/e"), 0);
+        assert_int_equal(overrides_stage(&overrides, "d/e"), 0);
         assert_string_equal(listing(LAYOUT_PLAIN, false), "d d/b d/l ~ ! d/b");
 }
 
 static void with_links_files_have_one_and_the_rest_stays(void **state) {
         (void) state;
         put_all(source, "a d/ d/b d/l>b");
-        assert_int_equal(wishes_release(&wishes, "d"), 0);
+        assert_int_equal(overrides_release(&overrides, "d"), 0);
         assert_string_equal(listing(LAYOUT_PLAIN, true), "~ d/b ! d/b");
 }
 
 static void a_file_stays_if_one_of_its_names_does(void **state) {
         (void) state;
         put_all(source, "a b=a c=a");
-        assert_int_equal(wishes_release(&wishes, "a"), 0);
-        assert_int_equal(wishes_release(&wishes, "b"), 0);
+        assert_int_equal(overrides_release(&overrides, "a"), 0);
+        assert_int_equal(overrides_release(&overrides, "b"), 0);
         assert_string_equal(listing(LAYOUT_PLAIN, false), "~ !");
-        assert_int_equal(wishes_release(&wishes, "c"), 0);
+        assert_int_equal(overrides_release(&overrides, "c"), 0);
         assert_string_equal(listing(LAYOUT_PLAIN, false), "a b c ~ ! a b c");
 }
 
 static void manifests_and_blobs_of_ollama_are_not_its_business(void **state) {
         (void) state;
         put_all(source, "blobs/ blobs/sha256-0000000000000000000000000000000000000000000000000000000000000000 manifests/ manifests/r/ manifests/r/l/ manifests/r/l/m/ manifests/r/l/m/t other");
-        assert_int_equal(wishes_release(&wishes, "blobs"), 0);
-        assert_int_equal(wishes_release(&wishes, "manifests/r/l/m/t"), 0);
+        assert_int_equal(overrides_release(&overrides, "blobs"), 0);
+        assert_int_equal(overrides_release(&overrides, "manifests/r/l/m/t"), 0);
         assert_string_equal(listing(LAYOUT_OLLAMA, false), "~ !");
-        assert_int_equal(wishes_release(&wishes, "other"), 0);
+        assert_int_equal(overrides_release(&overrides, "other"), 0);
         assert_string_equal(listing(LAYOUT_OLLAMA, false), "other ~ ! other");
 }
 
@@ -125,16 +125,16 @@ static void manifests_and_blobs_of_ollama_are_not_its_business(void **state) {
 static void a_repository_of_hugging_face_is_absent_also_with_links(void **state) {
         (void) state;
         put_all(source, REPO "/ " ONE " " REPO "/refs/main models--o--other");
-        assert_int_equal(wishes_release(&wishes, REPO), 0);
+        assert_int_equal(overrides_release(&overrides, REPO), 0);
         assert_string_equal(listing(LAYOUT_HUGGINGFACE, true), REPO " " ONE " " REPO "/refs/main ~ ! " ONE " " REPO "/refs/main");
 }
 
 static void a_blob_goes_with_the_last_link_that_leads_to_it(void **state) {
         (void) state;
         put_all(source, ONE " " TWO " " SNAPSHOTS);
-        assert_int_equal(wishes_release(&wishes, REPO "/snapshots/b"), 0);
+        assert_int_equal(overrides_release(&overrides, REPO "/snapshots/b"), 0);
         assert_string_equal(listing(LAYOUT_HUGGINGFACE, false), TWO " " REPO "/snapshots/b/f " REPO "/snapshots/b/g ~ ! " TWO);
-        assert_int_equal(wishes_release(&wishes, REPO "/snapshots/a/f"), 0);
+        assert_int_equal(overrides_release(&overrides, REPO "/snapshots/a/f"), 0);
         assert_string_equal(listing(LAYOUT_HUGGINGFACE, false), ONE " " TWO " " REPO "/snapshots/a/f " REPO "/snapshots/b/f " REPO "/snapshots/b/g ~ ! " ONE " " TWO);
 }
 
@@ -142,14 +142,14 @@ static void a_blob_that_a_client_has_linked_anew_stays(void **state) {
         (void) state;
         put_all(source, ONE " " TWO " " SNAPSHOTS);
         put_all(mirror, REPO "/snapshots/c/g>../../blobs/2222222222222222222222222222222222222222");
-        assert_int_equal(wishes_release(&wishes, REPO "/snapshots/b"), 0);
+        assert_int_equal(overrides_release(&overrides, REPO "/snapshots/b"), 0);
         assert_string_equal(listing(LAYOUT_HUGGINGFACE, false), REPO "/snapshots/b/f " REPO "/snapshots/b/g ~ !");
 }
 
 static void the_links_go_with_a_blob(void **state) {
         (void) state;
         put_all(source, ONE " " TWO " " SNAPSHOTS);
-        assert_int_equal(wishes_release(&wishes, ONE), 0);
+        assert_int_equal(overrides_release(&overrides, ONE), 0);
         assert_string_equal(listing(LAYOUT_HUGGINGFACE, false), ONE " " REPO "/snapshots/a/f " REPO "/snapshots/b/f ~ ! " ONE);
 }
 

@@ -14,7 +14,7 @@ typedef struct Rig {
         Manifest *base, *source, *mirror;
         PathSet deleted;
         Plan *plan;
-        Moves moves;
+        Renames renames;
 } Rig;
 
 static int setup(void **state) {
@@ -27,7 +27,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
         Rig *rig = *state;
 
-        moves_done(&rig->moves);
+        renames_done(&rig->renames);
         plan_free(rig->plan);
         pathset_done(&rig->deleted);
         manifest_free(rig->base);
@@ -57,11 +57,11 @@ static void find(Rig *rig) {
         manifest_sort(rig->mirror);
         pathset_sort(&rig->deleted);
         assert_int_equal(plan_new(&input, &rig->plan), 0);
-        assert_int_equal(moves_find(rig->plan, &rig->moves), 0);
+        assert_int_equal(renames_find(rig->plan, &rig->renames), 0);
 }
 
 static const char *origin_of(const Rig *rig, const char *path) {
-        const PlanItem *origin = moves_origin(&rig->moves, path);
+        const PlanItem *origin = renames_origin(&rig->renames, path);
 
         return origin ? plan_item_path(origin) : "";
 }
@@ -73,10 +73,10 @@ static void a_renamed_file_is_found(void **state) {
         put(rig->mirror, file("new", 5, 1000));
         assert_int_equal(pathset_add(&rig->deleted, "old"), 0);
         find(rig);
-        assert_int_equal(rig->moves.n, 1);
+        assert_int_equal(rig->renames.n, 1);
         assert_string_equal(origin_of(rig, "new"), "old");
         assert_string_equal(origin_of(rig, "old"), "");
-        assert_int_equal(moves_origin(&rig->moves, "new")->action, PLAN_DELETE);
+        assert_int_equal(renames_origin(&rig->renames, "new")->action, PLAN_DELETE);
 }
 
 static void it_need_not_have_been_seen_to_go(void **state) {
@@ -86,7 +86,7 @@ static void it_need_not_have_been_seen_to_go(void **state) {
         put(rig->mirror, file("new", 5, 1000));
         find(rig);
         assert_string_equal(origin_of(rig, "new"), "old");
-        assert_int_equal(moves_origin(&rig->moves, "new")->action, PLAN_STAGE);
+        assert_int_equal(renames_origin(&rig->renames, "new")->action, PLAN_STAGE);
 }
 
 /* The ctime moves with a rename. */
@@ -105,7 +105,7 @@ static void size_and_time_have_to_be_the_same(void **state) {
         put(rig->mirror, longer);
         put(rig->mirror, renamed);
         find(rig);
-        assert_int_equal(rig->moves.n, 1);
+        assert_int_equal(rig->renames.n, 1);
         assert_string_equal(origin_of(rig, "renamed"), "d");
 }
 
@@ -118,8 +118,8 @@ static void what_has_changed_on_disk_is_no_origin(void **state) {
         put(rig->mirror, file("new", 5, 1000));
         put(rig->mirror, file("newer", 6, 1000));
         find(rig);
-        assert_int_equal(rig->moves.n, 0);
-        assert_null(moves_origin(&rig->moves, "new"));
+        assert_int_equal(rig->renames.n, 0);
+        assert_null(renames_origin(&rig->renames, "new"));
 }
 
 static void what_is_still_there_is_no_origin(void **state) {
@@ -129,7 +129,7 @@ static void what_is_still_there_is_no_origin(void **state) {
         put(rig->mirror, file("here", 5, 1000));
         put(rig->mirror, file("new", 5, 1000));
         find(rig);
-        assert_int_equal(rig->moves.n, 0);
+        assert_int_equal(rig->renames.n, 0);
 }
 
 static void what_was_put_over_something_else_is_no_move(void **state) {
@@ -139,7 +139,7 @@ static void what_was_put_over_something_else_is_no_move(void **state) {
         put_agreed(rig, "taken", 6, 3000);
         put(rig->mirror, file("taken", 5, 1000)); /* on disk there is a version to be compared with */
         find(rig);
-        assert_int_equal(rig->moves.n, 0);
+        assert_int_equal(rig->renames.n, 0);
 }
 
 static void a_record_or_a_link_to_the_disk_is_no_origin(void **state) {
@@ -155,7 +155,7 @@ static void a_record_or_a_link_to_the_disk_is_no_origin(void **state) {
         put(rig->mirror, file("a", 5, 1000));
         put(rig->mirror, file("b", 6, 1000));
         find(rig);
-        assert_int_equal(rig->moves.n, 0);
+        assert_int_equal(rig->renames.n, 0);
 }
 
 static void all_of_a_renamed_directory_is_found(void **state) {
@@ -176,7 +176,7 @@ static void all_of_a_renamed_directory_is_found(void **state) {
                 put(rig->mirror, file(path, 10 + i, 1000));
         }
         find(rig);
-        assert_int_equal(rig->moves.n, ELEMENTSOF(names)); /* a directory has no content of its own */
+        assert_int_equal(rig->renames.n, ELEMENTSOF(names)); /* a directory has no content of its own */
         assert_string_equal(origin_of(rig, "new/a"), "old/a");
         assert_string_equal(origin_of(rig, "new/m"), "old/m");
         assert_string_equal(origin_of(rig, "new/x"), "old/x");
@@ -190,7 +190,7 @@ static void two_that_changed_places_are_no_moves(void **state) {
         put(rig->mirror, file("a", 6, 2000));
         put(rig->mirror, file("b", 5, 1000));
         find(rig);
-        assert_int_equal(rig->moves.n, 0); /* both are there: each is saved as a change */
+        assert_int_equal(rig->renames.n, 0); /* both are there: each is saved as a change */
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

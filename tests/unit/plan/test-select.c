@@ -5,6 +5,7 @@
 #include "base/strv.h"
 #include "ground.h"
 #include "plan/select.h"
+#include "plan/unreferenced.h"
 #include "tree/scan.h"
 
 #define ZEROS "00000000000000000000000000000000000000000000000000000000000000"
@@ -15,7 +16,7 @@
 /* ---- the ground: source/ and mirror/ ---- */
 
 static Manifest *base;
-static Wishes wishes;
+static Overrides overrides;
 static LayoutKind kind;
 static char **deleted;
 
@@ -30,7 +31,7 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-        wishes_done(&wishes);
+        overrides_done(&overrides);
         base = manifest_free(base);
         deleted = strv_free(deleted);
         return ground_teardown(state);
@@ -39,11 +40,11 @@ static int teardown(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static void release(const char *path) {
-        assert_int_equal(wishes_release(&wishes, path), 0);
+        assert_int_equal(overrides_release(&overrides, path), 0);
 }
 
 static void want(const char *path) {
-        assert_int_equal(wishes_want(&wishes, path), 0);
+        assert_int_equal(overrides_stage(&overrides, path), 0);
 }
 
 /* Files, each of one byte, and their directories. */
@@ -70,7 +71,7 @@ static void put_manifest(const char *path, const char *digits) {
 
 /* What is on both sides is agreed. */
 static void agree(const char *path, uint8_t flags) {
-        struct stat st = look_at(path);
+        struct stat st = survey_at(path);
         Entry entry = { .path = strchr(path, '/') + 1, .size = (uint64_t) st.st_size, .mtime_nsec = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec, .flags = flags };
 
         assert_int_equal(manifest_put(base, &entry), 0);
@@ -109,14 +110,14 @@ static const char *choose_listing(const char *models, bool directories) {
         _cleanup_(strv_freep) char **names = NULL, **unmatched = NULL;
         _cleanup_(freep) char *copy = strdup(models);
         int sourcefd = open_directory("source"), mirrorfd = open_directory("mirror");
-        ChoiceInput input = { .kind = kind, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .mirror = mirror, .base = base,
-                              .is_deleted = is_deleted, .userdata = &deleted, .wishes = &wishes };
+        SelectInput input = { .kind = kind, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .mirror = mirror, .base = base,
+                              .is_deleted = is_deleted, .userdata = &deleted, .overrides = &overrides };
 
         assert_int_equal(strv_copy(NULL, &names), 0);
         for (char *save = NULL, *name = strtok_r(copy, " ", &save); name; name = strtok_r(NULL, " ", &save))
                 assert_int_equal(strv_take(&names, strdup(name)), 0);
         input.models = names;
-        assert_int_equal(choice_apply(source, &input, &unmatched), 0);
+        assert_int_equal(select_apply(source, &input, &unmatched), 0);
         (void) close(sourcefd);
         (void) close(mirrorfd);
         said[0] = '\0';
@@ -224,7 +225,7 @@ static void a_further_name_becomes_the_file_when_the_first_is_dropped(void **sta
 static void a_file_that_inherits_has_size_and_room(void **state) {
         _cleanup_(manifest_freep) Manifest *source = NULL;
         char first[] = "first", *models[] = { (char[]){ "second" }, NULL };
-        ChoiceInput input = { .kind = LAYOUT_PLAIN, .models = models, .sourcefd = -1, .mirrorfd = -1 };
+        SelectInput input = { .kind = LAYOUT_PLAIN, .models = models, .sourcefd = -1, .mirrorfd = -1 };
         _cleanup_(strv_freep) char **unmatched = NULL;
 
         (void) state;
@@ -232,7 +233,7 @@ static void a_file_that_inherits_has_size_and_room(void **state) {
         assert_int_equal(manifest_put(source, &(Entry){ .path = first, .type = ENTRY_FILE, .size = 5000, .room = 8192 }), 0);
         assert_int_equal(manifest_put(source, &(Entry){ .path = models[0], .target = first, .type = ENTRY_HARDLINK, .size = 5000 }), 0);
         manifest_sort(source);
-        assert_int_equal(choice_apply(source, &input, &unmatched), 0);
+        assert_int_equal(select_apply(source, &input, &unmatched), 0);
         assert_int_equal(source->n_entries, 1);
         assert_int_equal(source->entries[0].type, ENTRY_FILE);
         assert_null(source->entries[0].target);
@@ -242,7 +243,7 @@ static void a_file_that_inherits_has_size_and_room(void **state) {
 
 static void unfinished_names_of_the_layout_are_left_out(void **state) {
         _cleanup_(manifest_freep) Manifest *source = NULL;
-        ChoiceInput input = { .kind = LAYOUT_OLLAMA, .models = NULL, .mirrorfd = -1 };
+        SelectInput input = { .kind = LAYOUT_OLLAMA, .models = NULL, .mirrorfd = -1 };
         _cleanup_(strv_freep) char **unmatched = NULL;
         int fd;
 
@@ -252,7 +253,7 @@ static void unfinished_names_of_the_layout_are_left_out(void **state) {
         source = scan("source", false);
         assert_non_null(manifest_find(source, "blobs/split-gguf-1"));
         fd = input.sourcefd = open_directory("source");
-        assert_int_equal(choice_apply(source, &input, &unmatched), 0);
+        assert_int_equal(select_apply(source, &input, &unmatched), 0);
         (void) close(fd);
         assert_non_null(manifest_find(source, "blobs/" BLOB("1")));
         assert_null(manifest_find(source, "blobs/split-gguf-1"));
@@ -506,7 +507,7 @@ static void two_names_of_one_blob_have_one_fate(void **state) {
 
 /* ---- the sweep ---- */
 
-static const char *sweep(const char *digits) {
+static const char *pruner(const char *digits) {
         static char said[1024];
         _cleanup_(strv_freep) char **condemned = NULL, **unneeded = NULL;
         _cleanup_(freep) char *path = NULL;
@@ -519,9 +520,9 @@ static const char *sweep(const char *digits) {
                                                                   : "models--o--a/blobs/%c%c", *s, *s) > 0);
                 assert_int_equal(strv_take(&condemned, blob), 0);
         }
-        r = choice_sweep(kind, fd, condemned, &unneeded, &path);
+        r = unreferenced_find(kind, fd, condemned, &unneeded, &path);
         (void) close(fd);
-        (void) snprintf(said, sizeof(said), "%s", r < 0 ? strerror(-r) : r == CHOICE_UNSURE ? path : "");
+        (void) snprintf(said, sizeof(said), "%s", r < 0 ? strerror(-r) : r == UNREFERENCED_UNSURE ? path : "");
         for (char **s = unneeded; s && *s; s++)
                 (void) snprintf(said + strlen(said), sizeof(said) - strlen(said), "%c", (*s)[strlen(*s) - 1]);
         return said;
@@ -530,10 +531,10 @@ static const char *sweep(const char *digits) {
 static void the_sweep_takes_what_no_manifest_on_disk_names(void **state) {
         (void) state;
         put_store("source");
-        assert_string_equal(sweep("123456789"), "56789");
-        assert_string_equal(sweep(""), "");
+        assert_string_equal(pruner("123456789"), "56789");
+        assert_string_equal(pruner(""), "");
         assert_int_equal(unlink("source/" LIBRARY "llama3.1/70b"), 0);
-        assert_string_equal(sweep("13"), "3"); /* 1 is shared with what stays */
+        assert_string_equal(pruner("13"), "3"); /* 1 is shared with what stays */
 }
 
 static void the_sweep_takes_nothing_while_a_manifest_is_not_understood(void **state) {
@@ -548,15 +549,15 @@ static void the_sweep_takes_nothing_while_a_manifest_is_not_understood(void **st
                 (void) snprintf(command, sizeof(command), "mkdir -p $(dirname %s)", path);
                 shell(command);
                 put_text(path, "{\"layers\":[");
-                assert_string_equal(sweep("123456789"), places[i]);
+                assert_string_equal(pruner("123456789"), places[i]);
                 put_manifest(path, "7");
-                assert_string_equal(sweep("56789"), "5689");
+                assert_string_equal(pruner("56789"), "5689");
                 (void) snprintf(command, sizeof(command), "rm %s", path);
                 shell(command);
         }
         make_directory("source/manifests/closed");
         put_text("source/manifests/closed.json", "");
-        assert_string_equal(sweep("9"), "manifests/closed.json");
+        assert_string_equal(pruner("9"), "manifests/closed.json");
 }
 
 static void the_sweep_of_hugging_face_goes_by_the_links_of_snapshots(void **state) {
@@ -564,9 +565,9 @@ static void the_sweep_of_hugging_face_goes_by_the_links_of_snapshots(void **stat
         kind = LAYOUT_HUGGINGFACE;
         put_files("source", "models--o--a/blobs/11 models--o--a/blobs/22 models--o--a/refs/main");
         shell("mkdir -p source/models--o--a/snapshots/" COMMIT "/sub; cd source/models--o--a/snapshots/" COMMIT "; ln -s ../../../blobs/22 sub/file");
-        assert_string_equal(sweep("123"), "13");
+        assert_string_equal(pruner("123"), "13");
         shell("ln -s /elsewhere source/models--o--a/snapshots/" COMMIT "/out");
-        assert_string_equal(sweep("1"), "models--o--a/snapshots/" COMMIT "/out");
+        assert_string_equal(pruner("1"), "models--o--a/snapshots/" COMMIT "/out");
 }
 
 static void the_sweep_of_a_plain_tree_takes_nothing(void **state) {
@@ -576,7 +577,7 @@ static void the_sweep_of_a_plain_tree_takes_nothing(void **state) {
 
         (void) state;
         put_files("source", "a.gguf");
-        assert_int_equal(choice_sweep(LAYOUT_PLAIN, fd, condemned, &unneeded, &path), 0);
+        assert_int_equal(unreferenced_find(LAYOUT_PLAIN, fd, condemned, &unneeded, &path), 0);
         assert_int_equal(strv_length(unneeded), 0);
         (void) close(fd);
 }
@@ -587,7 +588,7 @@ static void a_large_tree_is_chosen_quickly(void **state) {
         enum { N = 100000 };
         _cleanup_(manifest_freep) Manifest *source = NULL;
         char *models[] = { (char[]){ "m7*" }, (char[]){ "org/d5" }, NULL };
-        ChoiceInput input = { .kind = LAYOUT_PLAIN, .models = models, .sourcefd = -1, .mirrorfd = -1 };
+        SelectInput input = { .kind = LAYOUT_PLAIN, .models = models, .sourcefd = -1, .mirrorfd = -1 };
         _cleanup_(strv_freep) char **unmatched = NULL;
         clock_t begin;
 
@@ -602,7 +603,7 @@ static void a_large_tree_is_chosen_quickly(void **state) {
         }
         manifest_sort(source);
         begin = clock();
-        assert_int_equal(choice_apply(source, &input, &unmatched), 0);
+        assert_int_equal(select_apply(source, &input, &unmatched), 0);
         assert_true(clock() - begin < 20 * CLOCKS_PER_SEC); /* a square of N would take far longer */
         assert_int_equal(source->n_entries, 11110); /* 7, 70-79, 700-799, 7000-7999 of ten each; "org/d5" is no entry here */
         assert_int_equal(strv_length(unmatched), 1);

@@ -28,7 +28,7 @@ static char *about(TaskOutcome outcome, int error, const char *what, uint64_t of
 
         (void) digest_from_hex("00112233445566778899aabbccddeeff", &task.expected);
         (void) digest_from_hex("ffeeddccbbaa99887766554433221100", &task.found);
-        return tell_task(&config, &task);
+        return explain_task(&config, &task);
 }
 
 static void every_outcome_names_the_path_and_what_happened(void **state) {
@@ -73,7 +73,7 @@ static void hostile_names_stay_in_their_line(void **state) {
 static char *about_omission(OmissionReason reason, int error) {
         Omission omission = { .path = (char *) "sub/x\n", .reason = reason, .error = error };
 
-        return tell_omission(&config, &omission);
+        return explain_omission(&config, &omission);
 }
 
 static void every_omission_says_why(void **state) {
@@ -91,11 +91,11 @@ static void the_first_of_what_is_unreadable_is_told(void **state) {
         (void) state;
         assert_int_equal(manifest_new(&source), 0);
         assert_int_equal(manifest_omit(source, "fifo", OMIT_SPECIAL, 0), 0);
-        assert_null(tell_unreadable(&config, source, &n));
+        assert_null(explain_unreadable(&config, source, &n));
         assert_int_equal(n, 0);
         assert_int_equal(manifest_omit(source, "dark", OMIT_UNREADABLE, EIO), 0);
         assert_int_equal(manifest_omit(source, "darker", OMIT_UNREADABLE, EIO), 0);
-        SAYS(tell_unreadable(&config, source, &n), "'/data/models/dark'", "Input/output error");
+        SAYS(explain_unreadable(&config, source, &n), "'/data/models/dark'", "Input/output error");
         assert_int_equal(n, 2);
         manifest_free(source);
 }
@@ -105,9 +105,9 @@ static void what_is_held_says_what_to_do(void **state) {
         PlanItem item = { .action = PLAN_SAVE, .mirror = &mirror };
 
         (void) state;
-        SAYS(tell_held(&config, &item), "'/dev/shm/models/notes'", "mirror only");
+        SAYS(explain_unsaved(&config, &item), "'/dev/shm/models/notes'", "mirror only");
         item.action = PLAN_CONFLICT;
-        SAYS(tell_held(&config, &item), "'/dev/shm/models/notes'", "in the mirror and in the source");
+        SAYS(explain_unsaved(&config, &item), "'/dev/shm/models/notes'", "in the mirror and in the source");
 }
 
 static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_left_out, bool refused) {
@@ -123,7 +123,7 @@ static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_left_o
         for (size_t i = 0; i < 7; i++)
                 items[i] = (PlanItem){ .action = i < n_left_out ? on_no_room == NO_ROOM_LINK ? PLAN_LINK : PLAN_SKIP : PLAN_STAGE,
                                        .source = &entries[i] };
-        return tell_shortage(&mirror, &plan, fit, refused);
+        return explain_shortage(&mirror, &plan, fit, refused);
 }
 
 static void a_shortage_is_told_in_bytes_and_names(void **state) {
@@ -147,18 +147,18 @@ static void the_mount_says_what_became_of_its_options(void **state) {
                         .answer = { [MOUNT_HUGE] = MOUNT_TAKEN, [MOUNT_NOSWAP] = MOUNT_REFUSED, [MOUNT_MPOL] = MOUNT_NOT_ASKED } };
 
         (void) state;
-        SAYS(tell_mount(&config, &mount), "'/dev/shm/models'", "12G", "huge pages: yes", "swap: no", "NUMA policy: not asked for");
+        SAYS(explain_mount(&config, &mount), "'/dev/shm/models'", "12G", "huge pages: yes", "swap: no", "NUMA policy: not asked for");
         mount.kind = MOUNT_DIRECTORY;
         mount.answer[MOUNT_HUGE] = MOUNT_UNKNOWN;
-        SAYS(tell_mount(&config, &mount), "a directory", "huge pages: unknown");
+        SAYS(explain_mount(&config, &mount), "a directory", "huge pages: unknown");
 }
 
 static void the_numa_policy_is_told_with_its_reason(void **state) {
         static const struct {
                 const char *policy;
                 unsigned n_nodes;
-                MountAnswer answer;
-                const char *in_force, *told;
+                TmpfsAnswer answer;
+                const char *in_force, *log_once;
         } cases[] = {
                 { "auto", 1, MOUNT_NOT_ASKED, "", "NUMA policy: one node" },
                 { "auto", 2, MOUNT_TAKEN, "interleave", "NUMA policy: interleave over 2 nodes (NUMAPolicy=auto)" },
@@ -179,7 +179,7 @@ static void the_numa_policy_is_told_with_its_reason(void **state) {
                 (void) snprintf(policy, sizeof(policy), "%s", cases[i].policy);
                 (void) snprintf(mount.mpol, sizeof(mount.mpol), "%s", cases[i].in_force);
                 mirror.numa_policy = policy;
-                SAYS(tell_mount(&mirror, &mount), cases[i].told);
+                SAYS(explain_mount(&mirror, &mount), cases[i].log_once);
         }
 }
 

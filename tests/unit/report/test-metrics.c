@@ -83,7 +83,7 @@ static void exactly_the_state_it_is_in_is_1(void **state) {
                 size_t n = 0;
 
                 m.state = i;
-                assert_true(asprintf(&line, "shmstaged_state{mirror=\"m\",state=\"%s\"} 1", status_state_name(i)) > 0);
+                assert_true(asprintf(&line, "shmstaged_state{mirror=\"m\",state=\"%s\"} 1", mirror_status_state_name(i)) > 0);
                 assert_says(m, line);
                 text = metrics_text(&m, 1, "1.0");
                 for (const char *at = text; (at = strstr(at, "shmstaged_state{")); at++)

@@ -6,7 +6,7 @@
 #include "report/mirror-status.h"
 
 static void assert_line_at(const MirrorStatus *mirrors, size_t n, StatusRate rate, const char *expected) {
-        _cleanup_(freep) char *line = status_line(mirrors, n, &rate);
+        _cleanup_(freep) char *line = mirror_status_line(mirrors, n, &rate);
 
         assert_non_null(line);
         assert_string_equal(line, expected);
@@ -18,7 +18,7 @@ static void assert_line(MirrorStatus mirror, const char *expected) {
 
 static void assert_contains(MirrorStatus mirror, const char *part) {
         StatusRate rate = {};
-        _cleanup_(freep) char *line = status_line(&mirror, 1, &rate);
+        _cleanup_(freep) char *line = mirror_status_line(&mirror, 1, &rate);
 
         if (!line || !strstr(line, part))
                 fail_msg("'%s' does not say '%s'", line, part);
@@ -114,7 +114,7 @@ static void damage_in_ram_is_a_degradation(void **state) {
         (void) state;
         m.n_damaged = 1;
         assert_line(m, "Degraded: 12 files, 41G in RAM, verified; 1 damaged in RAM");
-        assert_false(status_is_whole(&m, 1));
+        assert_false(mirror_status_is_complete(&m, 1));
 }
 
 static void progress_is_told_with_rate_and_time_left(void **state) {
@@ -172,36 +172,36 @@ static void a_failure_says_why(void **state) {
 
         (void) state;
         assert_line_at(both, 2, (StatusRate){}, "Failed: The source is gone");
-        assert_false(status_is_whole(both, 2));
+        assert_false(mirror_status_is_complete(both, 2));
 }
 
 static void whatever_is_missing_is_a_degradation(void **state) {
         MirrorStatus m = settled;
 
         (void) state;
-        assert_true(status_is_whole(&m, 1));
+        assert_true(mirror_status_is_complete(&m, 1));
         m.n_withheld = 2;
         m.withheld = "'/a' is corrupt";
-        assert_false(status_is_whole(&m, 1));
+        assert_false(mirror_status_is_complete(&m, 1));
         assert_line(m, "Degraded: 12 files, 41G in RAM, verified; 2 withheld. '/a' is corrupt");
         m = settled;
         m.n_left_out = 3;
-        assert_false(status_is_whole(&m, 1));
+        assert_false(mirror_status_is_complete(&m, 1));
         assert_contains(m, "Degraded:");
         assert_contains(m, "; 3 left out for want of room");
         m = settled;
         m.n_unreadable = 1;
         m.unreadable = "'/dark' cannot be read";
-        assert_false(status_is_whole(&m, 1));
+        assert_false(mirror_status_is_complete(&m, 1));
         assert_contains(m, "Degraded:");
         assert_contains(m, "'/dark' cannot be read");
         m = settled;
         m.problem = "The source is empty";
-        assert_false(status_is_whole(&m, 1));
+        assert_false(mirror_status_is_complete(&m, 1));
         assert_contains(m, ". The source is empty");
         m = settled;
         m.ready = false;
-        assert_false(status_is_whole(&m, 1));
+        assert_false(mirror_status_is_complete(&m, 1));
 }
 
 static void what_a_client_changed_is_no_degradation(void **state) {
@@ -210,7 +210,7 @@ static void what_a_client_changed_is_no_degradation(void **state) {
         (void) state;
         m.n_held = 1;
         m.held = "notes";
-        assert_true(status_is_whole(&m, 1));
+        assert_true(mirror_status_is_complete(&m, 1));
         assert_contains(m, "Ready:");
         assert_contains(m, "; 1 changed in the mirror only");
 }
@@ -221,7 +221,7 @@ static void a_conflict_is_no_degradation_and_says_where_the_other_version_is(voi
         (void) state;
         m.n_conflicts = 2;
         m.conflict = ".shmstaged/conflicts/now/a";
-        assert_true(status_is_whole(&m, 1));
+        assert_true(mirror_status_is_complete(&m, 1));
         assert_contains(m, "Ready:");
         assert_contains(m, "; 2 changed on both sides, the other version is kept as '.shmstaged/conflicts/now/a'");
 }
@@ -239,23 +239,23 @@ static void mirrors_are_added_up(void **state) {
         };
 
         (void) state;
-        assert_int_equal(status_percent(both, 2), 50);
+        assert_int_equal(mirror_status_percent(both, 2), 50);
         assert_line_at(both, 2, (StatusRate){}, "Staging: 50% (200B of 400B)");
-        assert_false(status_is_whole(both, 2));
+        assert_false(mirror_status_is_complete(both, 2));
         both[0].state = MIRROR_SETTLED;
         both[0].ready = true;
         assert_line_at(both, 2, (StatusRate){}, "Ready: 3 files, 30B in RAM, verified");
-        assert_true(status_is_whole(both, 2));
+        assert_true(mirror_status_is_complete(both, 2));
 }
 
 static void nothing_to_copy_is_all_of_it(void **state) {
         MirrorStatus m = { .state = MIRROR_STAGING };
 
         (void) state;
-        assert_int_equal(status_percent(&m, 1), 100);
+        assert_int_equal(mirror_status_percent(&m, 1), 100);
         m.todo_bytes = 1000;
         m.done_bytes = 999;
-        assert_int_equal(status_percent(&m, 1), 99); /* never rounded up */
+        assert_int_equal(mirror_status_percent(&m, 1), 99); /* never rounded up */
 }
 
 int main(void) {

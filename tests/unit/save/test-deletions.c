@@ -106,7 +106,7 @@ static void plan(Rig *rig) {
         assert_int_equal(plan_new(&input, &rig->plan), 0);
 }
 
-static int look(Rig *rig, uint64_t now) {
+static int survey(Rig *rig, uint64_t now) {
         DeletionsInput input = { .config = &rig->config, .layout = rig->layout, .base = rig->base, .now_usec = now };
         int r;
 
@@ -147,17 +147,17 @@ static void a_deletion_waits_until_a_whole_wave_would_have_been_seen(void **stat
         put_many(rig, 10);
         delete(rig, "f03");
         assert_int_equal(deletions_due(&rig->deletions, "f03"), 0);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_DELETE);
         assert_int_equal(count(rig, PLAN_DELETE), 1);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), START + 5 * SECOND);
         assert_int_equal(deletions_due(&rig->deletions, "f04"), 0);
-        assert_int_equal(look(rig, START + 4 * SECOND), 0); /* another look does not begin it anew, and needs no second report */
+        assert_int_equal(survey(rig, START + 4 * SECOND), 0); /* another look does not begin it anew, and needs no second report */
         assert_int_equal(action_of(rig, "f03"), PLAN_DELETE);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), START + 5 * SECOND);
         carry_out(rig, "f03", START + 5 * SECOND);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), 0);
-        assert_int_equal(look(rig, START + 6 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 6 * SECOND), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 0);
         assert_null(rig->deletions.held);
 }
@@ -167,13 +167,13 @@ static void what_came_back_is_not_deleted(void **state) {
 
         put_many(rig, 10);
         delete(rig, "f03");
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         put(rig, "f03");
-        assert_int_equal(look(rig, START + SECOND), 0);
+        assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_KEEP);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), 0);
         vanish(rig, "f03"); /* a second time, and nobody saw how */
-        assert_int_equal(look(rig, START + 2 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 2 * SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_STAGE);
 }
 
@@ -182,9 +182,9 @@ static void what_changed_on_disk_meanwhile_is_not_deleted(void **state) {
 
         put_many(rig, 10);
         delete(rig, "f03");
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         manifest_find(rig->source, "f03")->size = 11;
-        assert_int_equal(look(rig, START + SECOND), 0);
+        assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_STAGE);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), 0);
 }
@@ -201,7 +201,7 @@ static void absence_that_nobody_reported_is_no_deletion(void **state) {
         deletions_note(&rig->deletions, &(WatchReport){ .flags = WATCH_RESYNC });
         deletions_note(&rig->deletions, &(WatchReport){ .flags = WATCH_DIRTY | WATCH_RESYNC, .paths = paths, .n_paths = 1 });
         deletions_note(&rig->deletions, &(WatchReport){ .flags = WATCH_ARMED });
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 0);
         assert_int_equal(count(rig, PLAN_STAGE), 3);
 }
@@ -211,9 +211,9 @@ static void a_report_counts_for_one_look(void **state) {
 
         put_many(rig, 10);
         report(rig, WATCH_DIRTY, "f03"); /* something happened to it, but it is there */
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         vanish(rig, "f03");
-        assert_int_equal(look(rig, START + SECOND), 0);
+        assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_STAGE);
 }
 
@@ -224,7 +224,7 @@ static void a_report_outlives_a_look_that_failed(void **state) {
         delete(rig, "f03");
         plan(rig);
         delete(rig, "f04"); /* while the look was out */
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_DELETE);
         assert_int_equal(action_of(rig, "f04"), PLAN_DELETE);
 }
@@ -237,7 +237,7 @@ static void what_is_reported_during_a_look_is_for_the_next(void **state) {
         plan(rig);
         delete(rig, "f03");
         assert_int_equal(deletions_decide(&rig->deletions, &input, rig->plan, rig->condemned), 0);
-        assert_int_equal(look(rig, START + SECOND), 0);
+        assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_DELETE);
 }
 
@@ -246,13 +246,13 @@ static void a_mirror_that_went_takes_its_deletions_with_it(void **state) {
 
         put_many(rig, 20);
         delete(rig, "f03");
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         delete(rig, "f04");
         plan(rig);
         delete(rig, "f05");
         deletions_forget(&rig->deletions);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), 0);
-        assert_int_equal(look(rig, START + SECOND), 0);
+        assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 0);
         assert_int_equal(count(rig, PLAN_STAGE), 3);
 }
@@ -263,7 +263,7 @@ static void carrying_out_what_is_not_pending_does_nothing(void **state) {
         put_many(rig, 10);
         deletions_carried_out(&rig->deletions, "f03", START);
         delete(rig, "f04");
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         deletions_carried_out(&rig->deletions, "f03", START);
         assert_int_equal(rig->deletions.n_recent, 0);
         assert_int_equal(deletions_due(&rig->deletions, "f04"), START + 5 * SECOND);
@@ -276,10 +276,10 @@ static void three_of_a_few_are_let_through_and_four_are_not(void **state) {
 
         put_many(rig, 8);
         delete_some(rig, 0, 3);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 3);
         delete(rig, "f03");
-        assert_int_equal(look(rig, START + SECOND), 1);
+        assert_int_equal(survey(rig, START + SECOND), 1);
         assert_int_equal(count(rig, PLAN_DELETE), 0);
         assert_int_equal(count(rig, PLAN_STAGE), 4); /* all of the wave, not only the one too many */
         assert_int_equal(rig->plan->n_stage, 4);     /* and they are counted as such */
@@ -288,7 +288,7 @@ static void three_of_a_few_are_let_through_and_four_are_not(void **state) {
         assert_non_null(strstr(rig->deletions.held, "'f00'"));
         assert_non_null(strstr(rig->deletions.held, "'/disk'"));
         assert_int_equal(rig->deletions.n_pending, 0);
-        assert_int_equal(look(rig, START + 2 * SECOND), 0); /* nothing of it is left: absent without a report */
+        assert_int_equal(survey(rig, START + 2 * SECOND), 0); /* nothing of it is left: absent without a report */
         assert_int_equal(count(rig, PLAN_STAGE), 4);
         assert_non_null(rig->deletions.held); /* until somebody has seen it */
         deletions_acknowledge(&rig->deletions);
@@ -301,10 +301,10 @@ static void a_quarter_of_many_is_let_through_and_more_is_not(void **state) {
 
         put_many(rig, 40);
         delete_some(rig, 0, 10);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 10);
         delete(rig, "f10");
-        assert_int_equal(look(rig, START + SECOND), 1);
+        assert_int_equal(survey(rig, START + SECOND), 1);
         assert_int_equal(count(rig, PLAN_STAGE), 11);
 }
 
@@ -313,12 +313,12 @@ static void what_was_carried_out_a_moment_ago_is_of_the_wave(void **state) {
 
         put_many(rig, 8);
         delete_some(rig, 0, 3);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         for (unsigned i = 0; i < 3; i++)
                 carry_out(rig, rig->deletions.pending[0].path, START + 5 * SECOND);
         assert_int_equal(rig->deletions.n_pending, 0);
         delete(rig, "f05");
-        assert_int_equal(look(rig, START + 6 * SECOND), 1);
+        assert_int_equal(survey(rig, START + 6 * SECOND), 1);
         assert_int_equal(action_of(rig, "f05"), PLAN_STAGE);
         assert_non_null(strstr(rig->deletions.held, "4 of the 8 names"));
 }
@@ -332,7 +332,7 @@ static void deletions_that_take_their_time_are_no_wave(void **state) {
         for (unsigned i = 0; i < 19; i++, now += 20 * SECOND) {
                 (void) snprintf(path, sizeof(path), "f%02u", i);
                 delete(rig, path);
-                assert_int_equal(look(rig, now), 0);
+                assert_int_equal(survey(rig, now), 0);
                 assert_int_equal(action_of(rig, path), PLAN_DELETE);
                 carry_out(rig, path, now + 5 * SECOND);
         }
@@ -344,9 +344,9 @@ static void pending_ones_grow_old_too(void **state) {
 
         put_many(rig, 8);
         delete_some(rig, 0, 3);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         delete(rig, "f03");
-        assert_int_equal(look(rig, START + 10 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 10 * SECOND), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 4);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), START + 15 * SECOND);
 }
@@ -356,7 +356,7 @@ static void all_there_is_is_held_back_but_one_name_alone_may_go(void **state) {
 
         put_many(rig, 2);
         delete_some(rig, 0, 2);
-        assert_int_equal(look(rig, START), 1);
+        assert_int_equal(survey(rig, START), 1);
         assert_int_equal(count(rig, PLAN_STAGE), 2);
         put(rig, "f00");
         put(rig, "f01");
@@ -364,7 +364,7 @@ static void all_there_is_is_held_back_but_one_name_alone_may_go(void **state) {
         manifest_filter(rig->source, is_path, (void *) "f01");
         vanish(rig, "f01");
         delete(rig, "f00");
-        assert_int_equal(look(rig, START + 30 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 30 * SECOND), 0);
         assert_int_equal(action_of(rig, "f00"), PLAN_DELETE);
 }
 
@@ -373,10 +373,10 @@ static void the_last_of_all_is_held_back_with_those_before(void **state) {
 
         put_many(rig, 2);
         delete(rig, "f00");
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         carry_out(rig, "f00", START + 5 * SECOND);
         delete(rig, "f01");
-        assert_int_equal(look(rig, START + 6 * SECOND), 1);
+        assert_int_equal(survey(rig, START + 6 * SECOND), 1);
         assert_int_equal(action_of(rig, "f01"), PLAN_STAGE);
 }
 
@@ -386,12 +386,12 @@ static void the_brake_can_be_set_and_taken_off(void **state) {
         put_many(rig, 20);
         rig->config.mass_delete_limit = (DeleteLimit){ .names = 10, .percent = 50 };
         delete_some(rig, 0, 10);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         rig->config.mass_delete_limit = (DeleteLimit){ .names = 0, .percent = 0 };
-        assert_int_equal(look(rig, START + SECOND), 1);
+        assert_int_equal(survey(rig, START + SECOND), 1);
         delete_some(rig, 0, 20);
         rig->config.mass_delete_limit = (DeleteLimit){ .off = true };
-        assert_int_equal(look(rig, START + 2 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 2 * SECOND), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 20);
 }
 
@@ -405,7 +405,7 @@ static void directories_are_not_counted(void **state) {
                 put_directory(rig, path);
                 delete(rig, path);
         }
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 10);
 }
 
@@ -423,7 +423,7 @@ static void what_is_in_a_directory_is_counted(void **state) {
         vanish(rig, "dir/c");
         vanish(rig, "dir/d");
         delete(rig, "dir"); /* with "rm -r", or moved away: one report may stand for all */
-        assert_int_equal(look(rig, START), 1);
+        assert_int_equal(survey(rig, START), 1);
         assert_int_equal(action_of(rig, "dir"), PLAN_STAGE);
         assert_int_equal(action_of(rig, "dir/a"), PLAN_STAGE);
         assert_non_null(strstr(rig->deletions.held, "4 of the 14 names"));
@@ -437,7 +437,7 @@ static void records_are_no_names(void **state) {
         for (size_t i = 10; i < 40; i++)
                 rig->base->entries[i].flags |= ENTRY_RECORD;
         delete_some(rig, 0, 4);
-        assert_int_equal(look(rig, START), 1); /* four of ten */
+        assert_int_equal(survey(rig, START), 1); /* four of ten */
 }
 
 /* What was a link before is one again: it was never chosen, or had no room. */
@@ -450,7 +450,7 @@ static void what_is_held_back_comes_back_as_it_was(void **state) {
         manifest_find(rig->source, "f01")->flags |= ENTRY_ORPHAN;
         manifest_find(rig->source, "f02")->flags |= ENTRY_DISK_ONLY;
         delete_some(rig, 0, 4);
-        assert_int_equal(look(rig, START), 1);
+        assert_int_equal(survey(rig, START), 1);
         assert_int_equal(action_of(rig, "f00"), PLAN_LINK);
         assert_int_equal(action_of(rig, "f01"), PLAN_LINK);
         assert_int_equal(action_of(rig, "f02"), PLAN_LINK);
@@ -467,18 +467,18 @@ static void what_is_to_be_kept_stays_on_disk_and_out_of_the_mirror(void **state)
         rig->config.deletes = DELETES_KEEP;
         delete(rig, "f03");
         for (unsigned i = 0; i < 10; i++) {
-                assert_int_equal(look(rig, START + i * 5 * SECOND), 0);
+                assert_int_equal(survey(rig, START + i * 5 * SECOND), 0);
                 assert_int_equal(action_of(rig, "f03"), PLAN_IGNORE);
         }
         delete(rig, "f04");
-        assert_int_equal(look(rig, START + 60 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 60 * SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_IGNORE);
         assert_int_equal(action_of(rig, "f04"), PLAN_IGNORE);
         deletions_forget(&rig->deletions); /* what is kept was decided long ago */
-        assert_int_equal(look(rig, START + 65 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 65 * SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_IGNORE);
         put(rig, "f03"); /* a client brings it back */
-        assert_int_equal(look(rig, START + 70 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 70 * SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_KEEP);
 }
 
@@ -488,9 +488,9 @@ static void a_wipe_is_held_back_even_if_the_disk_is_to_keep_everything(void **st
         put_many(rig, 4);
         rig->config.deletes = DELETES_KEEP;
         delete_some(rig, 0, 2); /* it is seen in two parts */
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         delete_some(rig, 2, 4);
-        assert_int_equal(look(rig, START + SECOND), 1);
+        assert_int_equal(survey(rig, START + SECOND), 1);
         assert_int_equal(count(rig, PLAN_STAGE), 4);
 }
 
@@ -523,7 +523,7 @@ static void shared_content_is_condemned_and_not_deleted(void **state) {
         delete(rig, NAMES "/a/latest");
         delete(rig, BLOB_A);
         delete(rig, BLOB_B); /* which another model needs */
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(action_of(rig, NAMES "/a/latest"), PLAN_DELETE);
         assert_int_equal(action_of(rig, BLOB_A), PLAN_IGNORE);
         assert_int_equal(action_of(rig, BLOB_B), PLAN_STAGE);
@@ -540,14 +540,14 @@ static void what_is_condemned_stays_away(void **state) {
         put_store(rig);
         manifest_find(rig->source, BLOB_A)->flags |= ENTRY_ORPHAN;
         delete(rig, BLOB_A);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(manifest_put(rig->base, &rig->condemned->entries[0]), 0);
         manifest_sort(rig->base);
-        assert_int_equal(look(rig, START + SECOND), 0);
+        assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, BLOB_A), PLAN_IGNORE);
         assert_int_equal(rig->condemned->n_entries, 1);
         manifest_find(rig->source, BLOB_A)->flags = 0; /* a model that was pulled meanwhile has it too */
-        assert_int_equal(look(rig, START + 2 * SECOND), 0);
+        assert_int_equal(survey(rig, START + 2 * SECOND), 0);
         assert_int_equal(action_of(rig, BLOB_A), PLAN_STAGE);
 }
 
@@ -560,7 +560,7 @@ static void a_directory_with_condemned_content_is_not_deleted(void **state) {
         vanish(rig, BLOB_A);
         vanish(rig, BLOB_B);
         delete(rig, "blobs");
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(rig->condemned->n_entries, 2);
         assert_int_equal(action_of(rig, "blobs"), PLAN_IGNORE); /* on disk it is not empty */
 }
@@ -577,10 +577,10 @@ static void where_content_is_shared_names_are_counted_and_not_blobs(void **state
         delete(rig, NAMES "/c/latest");
         delete(rig, BLOB_A);
         delete(rig, BLOB_B);
-        assert_int_equal(look(rig, START), 0);
+        assert_int_equal(survey(rig, START), 0);
         assert_int_equal(count(rig, PLAN_DELETE), 3);
         delete(rig, NAMES "/d/latest");
-        assert_int_equal(look(rig, START + SECOND), 1);
+        assert_int_equal(survey(rig, START + SECOND), 1);
         assert_non_null(strstr(rig->deletions.held, "4 of the 4 names"));
         assert_int_equal(count(rig, PLAN_DELETE), 0);
 }
@@ -603,7 +603,7 @@ static void a_model_that_hangs_by_its_snapshot_is_counted_by_that(void **state) 
                 put(rig, path);
                 delete(rig, path);
         }
-        assert_int_equal(look(rig, START), 1);
+        assert_int_equal(survey(rig, START), 1);
         assert_int_equal(rig->deletions.n_held, ELEMENTSOF(repositories));
 }
 

@@ -45,7 +45,7 @@ static Entry entry_of(const char *path) {
         struct stat st;
 
         (void) snprintf(full, sizeof(full), "disk/%s", path);
-        st = look_at(full);
+        st = survey_at(full);
         if (S_ISLNK(st.st_mode))
                 target[readlink(full, target, sizeof(target) - 1)] = '\0';
         return (Entry){ .path = full + 5, .size = S_ISREG(st.st_mode) ? (uint64_t) st.st_size : 0, .ino = st.st_ino,
@@ -66,7 +66,7 @@ static const char *prepare(const char *text) {
 static const char *in_corner(const char *directory, const char *name) {
         static char path[512];
 
-        (void) snprintf(path, sizeof(path), "disk/" SCAN_PRIVATE "/%s/%s", directory, name);
+        (void) snprintf(path, sizeof(path), "disk/" SCAN_PRIVATE_DIR "/%s/%s", directory, name);
         return path;
 }
 
@@ -82,11 +82,11 @@ static size_t count_below(const char *path, char found[static 1024]) {
                 if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
                         continue;
                 (void) snprintf(below, sizeof(below), "%s/%s", path, d->d_name);
-                if (!S_ISDIR(look_at(below).st_mode))
+                if (!S_ISDIR(survey_at(below).st_mode))
                         strcpy(found, below);
                 else if (count_below(below, inner) > 0)
                         strcpy(found, inner);
-                n += S_ISDIR(look_at(below).st_mode) ? count_below(below, inner) : 1;
+                n += S_ISDIR(survey_at(below).st_mode) ? count_below(below, inner) : 1;
         }
         return n;
 }
@@ -94,7 +94,7 @@ static size_t count_below(const char *path, char found[static 1024]) {
 static size_t count_in(const char *directory, char found[static 1024]) {
         char path[64];
 
-        (void) snprintf(path, sizeof(path), "disk/" SCAN_PRIVATE "/%s", directory);
+        (void) snprintf(path, sizeof(path), "disk/" SCAN_PRIVATE_DIR "/%s", directory);
         return count_below(path, found);
 }
 
@@ -115,13 +115,13 @@ static void the_corner_is_made_when_it_is_needed(void **state) {
         (void) state;
         assert_int_equal(disk_clean(&disk), 0);
         assert_int_equal(disk_empty_trash(&disk, 0), 0);
-        assert_false(is_there("disk/" SCAN_PRIVATE));
+        assert_false(is_there("disk/" SCAN_PRIVATE_DIR));
         disk_drop(&disk, prepare("x"));
-        assert_int_equal(look_at("disk/" SCAN_PRIVATE).st_mode & 07777, 0700);
+        assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR).st_mode & 07777, 0700);
         assert_nothing_in("tmp");
-        shell("rm -r disk/" SCAN_PRIVATE); /* and again when somebody removed it */
+        shell("rm -r disk/" SCAN_PRIVATE_DIR); /* and again when somebody removed it */
         disk_drop(&disk, prepare("x"));
-        assert_true(is_there("disk/" SCAN_PRIVATE "/tmp"));
+        assert_true(is_there("disk/" SCAN_PRIVATE_DIR "/tmp"));
 }
 
 static void a_corner_that_is_no_directory_is_refused(void **state) {
@@ -132,18 +132,18 @@ static void a_corner_that_is_no_directory_is_refused(void **state) {
         make_directory("disk/elsewhere");
         put_text("disk/file", "x");
         expected = entry_of("file");
-        assert_int_equal(symlink("elsewhere", "disk/" SCAN_PRIVATE), 0);
+        assert_int_equal(symlink("elsewhere", "disk/" SCAN_PRIVATE_DIR), 0);
         assert_int_equal(disk_new_file(&disk, name), -ENOTDIR);
         assert_int_equal(disk_remove(&disk, "file", &expected, true), -ENOTDIR);
         assert_int_equal(disk_clean(&disk), -ENOTDIR);
         assert_int_equal(disk_empty_oldest(&disk), -ENOTDIR);
-        assert_int_equal(unlink("disk/" SCAN_PRIVATE), 0);
-        put_text("disk/" SCAN_PRIVATE, "a file");
+        assert_int_equal(unlink("disk/" SCAN_PRIVATE_DIR), 0);
+        put_text("disk/" SCAN_PRIVATE_DIR, "a file");
         assert_int_equal(disk_new_file(&disk, name), -ENOTDIR);
-        assert_int_equal(unlink("disk/" SCAN_PRIVATE), 0);
-        make_directory("disk/" SCAN_PRIVATE);
-        assert_int_equal(symlink("../elsewhere", "disk/" SCAN_PRIVATE "/tmp"), 0);
-        assert_int_equal(symlink("../elsewhere", "disk/" SCAN_PRIVATE "/trash"), 0);
+        assert_int_equal(unlink("disk/" SCAN_PRIVATE_DIR), 0);
+        make_directory("disk/" SCAN_PRIVATE_DIR);
+        assert_int_equal(symlink("../elsewhere", "disk/" SCAN_PRIVATE_DIR "/tmp"), 0);
+        assert_int_equal(symlink("../elsewhere", "disk/" SCAN_PRIVATE_DIR "/trash"), 0);
         assert_int_equal(disk_new_file(&disk, name), -ENOTDIR);
         assert_int_equal(disk_remove(&disk, "file", &expected, true), -ENOTDIR);
         assert_text("disk/file", "x");
@@ -174,7 +174,7 @@ static void what_is_new_is_placed(void **state) {
         make_directory("disk/sub");
         assert_int_equal(disk_place(&disk, prepare("new"), "sub/file", NULL, false, NULL), 0);
         assert_text("disk/sub/file", "new");
-        assert_int_equal(look_at("disk/sub/file").st_nlink, 1);
+        assert_int_equal(survey_at("disk/sub/file").st_nlink, 1);
         assert_nothing_in("tmp");
 }
 
@@ -200,7 +200,7 @@ static void what_is_expected_is_replaced(void **state) {
         assert_int_equal(disk_place(&disk, prepare("new"), "file", &expected, false, NULL), 0);
         assert_text("disk/file", "new");
         assert_nothing_in("tmp");
-        assert_false(is_there("disk/" SCAN_PRIVATE "/conflicts"));
+        assert_false(is_there("disk/" SCAN_PRIVATE_DIR "/conflicts"));
         expected = entry_of("file");
         expected.ino = 0; /* not known */
         assert_int_equal(disk_place(&disk, prepare("newer"), "file", &expected, false, NULL), 0);
@@ -254,10 +254,10 @@ static void what_has_changed_since_is_left_as_it_is(void **state) {
         put_text("disk/elsewhere", "x"); /* takes the number of the inode */
         put_text("disk/file", "OLD");
         set_mtime("disk/file", expected.mtime_nsec / NSEC_PER_SEC, expected.mtime_nsec % NSEC_PER_SEC);
-        ino = look_at("disk/file").st_ino;
+        ino = survey_at("disk/file").st_ino;
         assert_occupied(&expected, false); /* another file */
         assert_text("disk/file", "OLD");
-        assert_int_equal(look_at("disk/file").st_ino, ino);
+        assert_int_equal(survey_at("disk/file").st_ino, ino);
         assert_int_equal(unlink("disk/file"), 0);
         make_directory("disk/file");
         assert_occupied(&expected, false);
@@ -289,7 +289,7 @@ static void links_are_known_by_what_they_say(void **state) {
         assert_int_equal(disk_new_symlink(&disk, &entry, "two", name), 0);
         assert_int_equal(disk_place(&disk, name, "link", &expected, false, NULL), 0);
         assert_string_equal(entry_of("link").target, "two");
-        assert_int_equal(look_at("disk/link").st_uid, 12);
+        assert_int_equal(survey_at("disk/link").st_uid, 12);
         assert_int_equal(entry_of("link").mtime_nsec, entry.mtime_nsec);
         expected = entry_of("link");
         assert_int_equal(unlink("disk/link"), 0);
@@ -320,7 +320,7 @@ static void no_way_leads_out_of_the_tree(void **state) {
         assert_int_equal(disk_place(&disk, name, "sub/new", NULL, false, NULL), -ELOOP);
         assert_int_equal(disk_place(&disk, name, "../outside/new", NULL, false, NULL), -EXDEV);
         assert_int_equal(disk_make_directory(&disk, &(Entry){ .path = (char *) "sub/dir", .mode = 0755 }), -ELOOP);
-        st = look_at("outside/file");
+        st = survey_at("outside/file");
         expected = (Entry){ .path = (char *) "sub/file", .size = 1, .mtime_nsec = fs_nsec(&st.st_mtim) };
         assert_int_equal(disk_remove(&disk, "sub/file", &expected, false), DISK_OCCUPIED);
         assert_text("outside/file", "x");
@@ -337,13 +337,13 @@ static void another_name_of_the_file_itself_may_be_placed(void **state) {
         expected = entry_of("name");
         assert_int_equal(disk_new_link(&disk, "file", &expected, name), 0);
         assert_int_equal(disk_place(&disk, name, "name", &expected, false, NULL), 0); /* to rename(2) both are one */
-        assert_int_equal(look_at("disk/file").st_nlink, 2);
-        assert_int_equal(look_at("disk/file").st_ino, look_at("disk/name").st_ino);
+        assert_int_equal(survey_at("disk/file").st_nlink, 2);
+        assert_int_equal(survey_at("disk/file").st_ino, survey_at("disk/name").st_ino);
         assert_nothing_in("tmp");
         expected.size++;
         assert_int_equal(disk_new_link(&disk, "file", &expected, name), DISK_OCCUPIED);
         assert_nothing_in("tmp");
-        assert_int_equal(look_at("disk/file").st_nlink, 2);
+        assert_int_equal(survey_at("disk/file").st_nlink, 2);
 }
 
 static void a_version_can_be_put_among_the_conflicts(void **state) {
@@ -354,9 +354,9 @@ static void a_version_can_be_put_among_the_conflicts(void **state) {
         assert_int_equal(disk_place_conflict(&disk, prepare("one"), "a/file", NULL), 0);
         assert_int_equal(disk_place_conflict(&disk, prepare("two"), "a/file", &kept), 0); /* has a place of its own */
         assert_int_equal(count_in("conflicts", found), 2);
-        assert_non_null(strstr(kept, SCAN_PRIVATE "/conflicts/2"));
+        assert_non_null(strstr(kept, SCAN_PRIVATE_DIR "/conflicts/2"));
         assert_nothing_in("tmp");
-        assert_int_equal(look_at("disk/" SCAN_PRIVATE "/conflicts").st_mode & 0777, 0700);
+        assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR "/conflicts").st_mode & 0777, 0700);
 }
 
 static void a_look_tells_whether_the_place_is_as_expected(void **state) {
@@ -383,14 +383,14 @@ static void a_directory_is_made_with_owner_and_mode(void **state) {
         (void) umask(077);
         assert_int_equal(disk_make_directory(&disk, &entry), 0);
         (void) umask(022);
-        st = look_at("disk/dir");
+        st = survey_at("disk/dir");
         assert_true(S_ISDIR(st.st_mode));
         assert_int_equal(st.st_mode & 07777, 0751);
         assert_int_equal(st.st_uid, 12);
         assert_int_equal(st.st_gid, 13);
         entry.uid = 99;
         assert_int_equal(disk_make_directory(&disk, &entry), 0); /* there already */
-        assert_int_equal(look_at("disk/dir").st_uid, 12);
+        assert_int_equal(survey_at("disk/dir").st_uid, 12);
         put_text("disk/file", "x");
         entry.path = (char *) "file";
         assert_int_equal(disk_make_directory(&disk, &entry), DISK_OCCUPIED);
@@ -410,7 +410,7 @@ static void attributes_are_given_to_what_is_expected_only(void **state) {
         assert_int_equal(fs_nsec(&st.st_mtim), entry.mtime_nsec);
         entry.mode = 0600;
         assert_int_equal(disk_set_attributes(&disk, &entry, &expected, false, &st), DISK_OCCUPIED); /* another time by now */
-        assert_int_equal(look_at("disk/file").st_mode & 07777, 0640);
+        assert_int_equal(survey_at("disk/file").st_mode & 07777, 0640);
         expected = entry_of("file");
         assert_int_equal(unlink("disk/file"), 0);
         assert_int_equal(disk_set_attributes(&disk, &entry, &expected, false, &st), -ENOENT);
@@ -432,7 +432,7 @@ static void what_is_expected_is_removed(void **state) {
         assert_int_equal(disk_remove(&disk, "file", &expected, false), 0); /* nothing is there */
         assert_int_equal(disk_remove(&disk, "absent/file", &expected, true), 0);
         assert_nothing_in("tmp");
-        assert_false(is_there("disk/" SCAN_PRIVATE "/trash"));
+        assert_false(is_there("disk/" SCAN_PRIVATE_DIR "/trash"));
 }
 
 static void what_goes_to_the_trash_keeps_its_path(void **state) {
@@ -445,11 +445,11 @@ static void what_goes_to_the_trash_keeps_its_path(void **state) {
         make_directory("disk/a");
         free(put_pattern("disk/a/file", 100000, 1));
         expected = entry_of("a/file");
-        ino = look_at("disk/a/file").st_ino;
+        ino = survey_at("disk/a/file").st_ino;
         assert_int_equal(disk_remove(&disk, "a/file", &expected, true), 0);
         assert_false(is_there("disk/a/file"));
         assert_int_equal(count_in("trash", found), 1);
-        assert_int_equal(look_at(found).st_ino, ino);
+        assert_int_equal(survey_at(found).st_ino, ino);
         assert_string_equal(found + strlen(found) - strlen("/a/file"), "/a/file");
         assert_int_equal(disk_count_trash(&disk, &bytes, &files), 0);
         assert_in_range(bytes, 100000, 120000);
@@ -485,7 +485,7 @@ static void a_directory_goes_if_it_is_empty(void **state) {
         assert_int_equal(unlink("disk/dir/file"), 0);
         assert_int_equal(disk_remove(&disk, "dir", &expected, true), 0);
         assert_false(is_there("disk/dir"));
-        assert_false(is_there("disk/" SCAN_PRIVATE "/trash"));
+        assert_false(is_there("disk/" SCAN_PRIVATE_DIR "/trash"));
         put_text("disk/dir", "x");
         assert_int_equal(disk_remove(&disk, "dir", &expected, true), DISK_OCCUPIED);
         assert_true(is_there("disk/dir"));
@@ -521,7 +521,7 @@ static void rename_time(const char *name) {
 
         assert_int_equal(count_in("trash", found), 1);
         *strrchr(found, '/') = '\0';
-        (void) snprintf(to, sizeof(to), "disk/" SCAN_PRIVATE "/trash/%s", name);
+        (void) snprintf(to, sizeof(to), "disk/" SCAN_PRIVATE_DIR "/trash/%s", name);
         assert_int_equal(rename(found, to), 0);
 }
 
@@ -552,13 +552,13 @@ static void how_long_ago_is_what_can_be_sure_of_it(void **state) {
         (void) state;
         assert_int_equal(clock_gettime(CLOCK_BOOTTIME, &up), 0);
         (void) snprintf(name, sizeof(name), "19700101T000100.000000000Z-%llu", (unsigned long long) fs_nsec(&up) / 1000);
-        assert_int_equal(place_age(name, &st, &age), 0);
+        assert_int_equal(disk_private_dir_slot_age(name, &st, &age), 0);
         assert_in_range(age, 0, 10 * USEC_PER_SEC); /* the machine has not been up for longer since */
         (void) snprintf(name, sizeof(name), "19700101T000100.000000000Z-%llu", (unsigned long long) fs_nsec(&up)); /* an earlier boot */
-        assert_int_equal(place_age(name, &st, &age), 0);
+        assert_int_equal(disk_private_dir_slot_age(name, &st, &age), 0);
         assert_in_range(age, 1000000000 * USEC_PER_SEC, UINT64_MAX);
-        assert_int_equal(place_age("19700101T000100.000000000Z", &st, &age), -EINVAL);
-        assert_int_equal(place_age("19700101T000100.000000000Z-1x", &st, &age), -EINVAL);
+        assert_int_equal(disk_private_dir_slot_age("19700101T000100.000000000Z", &st, &age), -EINVAL);
+        assert_int_equal(disk_private_dir_slot_age("19700101T000100.000000000Z-1x", &st, &age), -EINVAL);
 }
 
 static void of_the_trash_the_oldest_goes_first(void **state) {
@@ -617,12 +617,12 @@ static void the_trash_can_be_emptied_while_it_is_filled(void **state) {
 /* --- after a crash --- */
 
 /* The state between the exchange and the unlink of what came out, of which the plan had seen @seen. */
-static void exchange_and_die(const char *path, const struct stat *seen) {
+static void rename_and_die(const char *path, const struct stat *seen) {
         const char *name = prepare("new");
         char exchanged[DISK_NAME_MAX], full[256];
-        int tmpfd = open_directory("disk/" SCAN_PRIVATE "/tmp");
+        int tmpfd = open_directory("disk/" SCAN_PRIVATE_DIR "/tmp");
 
-        (void) corner_exchange_name(exchanged, disk.prefix, 77, exchange_inode(tmpfd, name), seen);
+        (void) disk_private_dir_exchange_name(exchanged, disk.prefix, 77, rename_inode(tmpfd, name), seen);
         assert_int_equal(renameat(tmpfd, name, tmpfd, exchanged), 0);
         (void) snprintf(full, sizeof(full), "disk/%s", path);
         assert_int_equal(renameat2(tmpfd, exchanged, AT_FDCWD, full, RENAME_EXCHANGE), 0);
@@ -635,8 +635,8 @@ static void the_old_version_goes_after_a_crash(void **state) {
 
         (void) state;
         put_text("disk/file", "old");
-        seen = look_at("disk/file");
-        exchange_and_die("file", &seen);
+        seen = survey_at("disk/file");
+        rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 0);
         assert_text("disk/file", "new");
         assert_nothing_in("tmp");
@@ -651,16 +651,16 @@ static void what_was_not_expected_is_kept_after_a_crash(void **state) {
 
         (void) state;
         put_text("disk/file", "old");
-        seen = look_at("disk/file");
+        seen = survey_at("disk/file");
         put_text("disk/other", "somebody's");
         assert_int_equal(rename("disk/other", "disk/file"), 0); /* between the look and the exchange */
-        exchange_and_die("file", &seen);
+        rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 1);
         assert_int_equal(count_in("conflicts", found), 1);
         assert_text(found, "somebody's");
-        seen = look_at("disk/file");
+        seen = survey_at("disk/file");
         put_text("disk/file", "the same inode, written to");
-        exchange_and_die("file", &seen);
+        rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 1);
         assert_int_equal(count_in("conflicts", found), 2);
         assert_nothing_in("tmp");

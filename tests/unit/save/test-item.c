@@ -18,7 +18,7 @@ static SaveItem *item_for(PlanAction action, const Entry *base, const Entry *sou
         PlanItem wanted = { .action = action, .base = base, .source = source, .mirror = mirror };
         SaveItem *item = NULL;
 
-        assert_int_equal(saveitem_new(&item, &wanted), 0);
+        assert_int_equal(save_item_new(&item, &wanted), 0);
         if (item)
                 item->role = layout_role(layout, item->path);
         return item;
@@ -53,8 +53,8 @@ static void it_owns_what_it_remembers(void **state) {
         assert_int_equal(item->source.size, 50);
         assert_string_equal(item->base.path, "dir/name");
         assert_int_equal(item->state, ITEM_WAITING);
-        assert_null(saveitem_free(item));
-        assert_null(saveitem_free(NULL));
+        assert_null(save_item_free(item));
+        assert_null(save_item_free(NULL));
 }
 
 static void a_record_or_a_link_to_the_disk_is_nothing_agreed(void **state) {
@@ -66,10 +66,10 @@ static void a_record_or_a_link_to_the_disk_is_nothing_agreed(void **state) {
         link.flags = ENTRY_LINKED;
         item = item_for(PLAN_SAVE, &record, NULL, &mirror, LAYOUT_PLAIN);
         assert_null(item->base.path);
-        saveitem_free(item);
+        save_item_free(item);
         item = item_for(PLAN_SAVE, &link, NULL, &mirror, LAYOUT_PLAIN);
         assert_null(item->base.path);
-        saveitem_free(item);
+        save_item_free(item);
 }
 
 /* --- is it the same --- */
@@ -77,9 +77,9 @@ static void a_record_or_a_link_to_the_disk_is_nothing_agreed(void **state) {
 static bool is_same_after(PlanAction action, const Entry *source, const Entry *mirror) {
         Entry s = entry_of(ENTRY_FILE, "a"), m = entry_of(ENTRY_FILE, "a");
         SaveItem *item = item_for(PLAN_SAVE, NULL, &s, &m, LAYOUT_PLAIN);
-        bool same = saveitem_is_same(item, &(PlanItem){ .action = action, .source = source, .mirror = mirror });
+        bool same = save_item_is_same(item, &(PlanItem){ .action = action, .source = source, .mirror = mirror });
 
-        saveitem_free(item);
+        save_item_free(item);
         return same;
 }
 
@@ -124,18 +124,18 @@ static void a_directory_is_the_same_whatever_happens_in_it(void **state) {
 
         (void) state;
         directory.ctime_nsec++;
-        assert_true(saveitem_is_same(item, &(PlanItem){ .action = PLAN_SAVE, .mirror = &directory }));
+        assert_true(save_item_is_same(item, &(PlanItem){ .action = PLAN_SAVE, .mirror = &directory }));
         directory.mode = 0700;
-        assert_false(saveitem_is_same(item, &(PlanItem){ .action = PLAN_SAVE, .mirror = &directory }));
-        saveitem_free(item);
+        assert_false(save_item_is_same(item, &(PlanItem){ .action = PLAN_SAVE, .mirror = &directory }));
+        save_item_free(item);
 }
 
 /* --- holding still --- */
 
 static uint64_t settle_usec(SaveItem *item, LayoutKind layout) {
-        uint64_t usec = saveitem_settle_usec(item, layout, SETTLE);
+        uint64_t usec = save_item_settle_usec(item, layout, SETTLE);
 
-        saveitem_free(item);
+        save_item_free(item);
         return usec;
 }
 
@@ -169,7 +169,7 @@ static void what_has_no_bytes_to_write_need_not_hold_still(void **state) {
 /* --- order --- */
 
 static int compare(const void *a, const void *b) {
-        return saveitem_compare(*(SaveItem *const *) a, *(SaveItem *const *) b);
+        return save_item_compare(*(SaveItem *const *) a, *(SaveItem *const *) b);
 }
 
 /* Takes the items, and sees that they come in the order in which they are, from whatever order they are in before. */
@@ -184,7 +184,7 @@ static void assert_order(SaveItem **items, size_t n) {
                         assert_string_equal(sorted[i]->path, items[i]->path);
         }
         for (size_t i = 0; i < n; i++)
-                saveitem_free(items[i]);
+                save_item_free(items[i]);
 }
 
 static void content_goes_before_what_leads_to_it_and_deletions_the_other_way_round(void **state) {
@@ -246,46 +246,46 @@ static void each_action_is_its_kind_of_save(void **state) {
         (void) state;
         newer.mtime_nsec++;
         item = saved(ENTRY_FILE, "a", LAYOUT_PLAIN);
-        saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+        save_item_prepare(item, LAYOUT_PLAIN, true, false);
         assert_int_equal(item->save.kind, SAVE_CONTENT);
         assert_ptr_equal(item->save.mirror, &item->mirror);
         assert_null(item->save.expected); /* on disk there must be nothing */
         assert_null(item->save.agreed);
         assert_null(item->save.from);
         assert_false(item->save.keep || item->save.anyway);
-        saveitem_prepare(item, LAYOUT_PLAIN, true, true);
+        save_item_prepare(item, LAYOUT_PLAIN, true, true);
         assert_true(item->save.anyway);
-        saveitem_free(item);
+        save_item_free(item);
 
         item = item_for(PLAN_SAVEATTR, &older, &older, &older, LAYOUT_PLAIN);
-        saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+        save_item_prepare(item, LAYOUT_PLAIN, true, false);
         assert_int_equal(item->save.kind, SAVE_ATTRIBUTES);
         assert_ptr_equal(item->save.expected, &item->source);
         assert_ptr_equal(item->save.agreed, &item->base);
         assert_false(item->save.keep);
-        saveitem_free(item);
+        save_item_free(item);
 
         item = deleted(ENTRY_FILE, "a", LAYOUT_PLAIN);
-        saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+        save_item_prepare(item, LAYOUT_PLAIN, true, false);
         assert_int_equal(item->save.kind, SAVE_REMOVAL);
         assert_null(item->save.mirror);
         assert_ptr_equal(item->save.expected, &item->source);
         assert_true(item->save.trash);
-        saveitem_prepare(item, LAYOUT_PLAIN, false, false); /* Deletes=propagate */
+        save_item_prepare(item, LAYOUT_PLAIN, false, false); /* Deletes=propagate */
         assert_false(item->save.trash);
-        saveitem_free(item);
+        save_item_free(item);
 
         item = item_for(PLAN_CONFLICT, NULL, &older, &newer, LAYOUT_PLAIN); /* the mirror's is newer: it takes the name */
-        saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+        save_item_prepare(item, LAYOUT_PLAIN, true, false);
         assert_int_equal(item->save.kind, SAVE_CONTENT);
         assert_true(item->save.keep);
-        saveitem_free(item);
+        save_item_free(item);
 
         for (unsigned same = 0; same < 2; same++) { /* the disk's is newer, or as old */
                 item = item_for(PLAN_CONFLICT, NULL, same ? &older : &newer, &older, LAYOUT_PLAIN);
-                saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+                save_item_prepare(item, LAYOUT_PLAIN, true, false);
                 assert_int_equal(item->save.kind, SAVE_BESIDE);
-                saveitem_free(item);
+                save_item_free(item);
         }
 }
 
@@ -294,47 +294,47 @@ static void what_was_renamed_is_linked_from_its_old_name(void **state) {
         Entry old = entry_of(ENTRY_FILE, "old");
 
         (void) state;
-        assert_int_equal(entry_copy(&old, &item->origin), 0);
-        saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+        assert_int_equal(manifest_entry_copy(&old, &item->origin), 0);
+        save_item_prepare(item, LAYOUT_PLAIN, true, false);
         assert_int_equal(item->save.kind, SAVE_LINKED);
         assert_string_equal(item->save.from, "old");
         assert_ptr_equal(item->save.from_expected, &item->origin);
-        saveitem_free(item);
+        save_item_free(item);
 }
 
 static void the_name_of_a_file_states_what_its_bytes_have_to_be(void **state) {
         SaveItem *item = saved(ENTRY_FILE, BLOB, LAYOUT_OLLAMA);
 
         (void) state;
-        saveitem_prepare(item, LAYOUT_OLLAMA, true, false);
+        save_item_prepare(item, LAYOUT_OLLAMA, true, false);
         assert_int_equal(item->save.claim.kind, CLAIM_SHA256);
         assert_int_equal(item->save.claim.bytes[0], 0xaa);
-        saveitem_free(item);
+        save_item_free(item);
         item = saved(ENTRY_FILE, "a", LAYOUT_OLLAMA);
-        saveitem_prepare(item, LAYOUT_OLLAMA, true, false);
+        save_item_prepare(item, LAYOUT_OLLAMA, true, false);
         assert_int_equal(item->save.claim.kind, CLAIM_NONE);
-        saveitem_free(item);
+        save_item_free(item);
         item = saved(ENTRY_SYMLINK, BLOB, LAYOUT_OLLAMA); /* a link has no bytes */
-        saveitem_prepare(item, LAYOUT_OLLAMA, true, false);
+        save_item_prepare(item, LAYOUT_OLLAMA, true, false);
         assert_int_equal(item->save.claim.kind, CLAIM_NONE);
-        saveitem_free(item);
+        save_item_free(item);
 }
 
 static void what_was_left_of_an_attempt_is_gone_with_the_next(void **state) {
         SaveItem *item = saved(ENTRY_FILE, "a", LAYOUT_PLAIN);
 
         (void) state;
-        saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+        save_item_prepare(item, LAYOUT_PLAIN, true, false);
         item->save.outcome = SAVE_FOLDED;
         item->save.text = strdup("A");
         item->save.kept = strdup("kept");
         item->save.bytes = 7;
-        saveitem_prepare(item, LAYOUT_PLAIN, true, false);
+        save_item_prepare(item, LAYOUT_PLAIN, true, false);
         assert_null(item->save.text);
         assert_null(item->save.kept);
         assert_int_equal(item->save.bytes, 0);
         item->save.text = strdup("B"); /* which goes with the item */
-        saveitem_free(item);
+        save_item_free(item);
 }
 
 static void bytes_are_those_that_have_to_move(void **state) {
@@ -350,8 +350,8 @@ static void bytes_are_those_that_have_to_move(void **state) {
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(items); i++) {
-                assert_int_equal(saveitem_bytes(items[i]), i < 2 ? 100 : 0);
-                saveitem_free(items[i]);
+                assert_int_equal(save_item_bytes(items[i]), i < 2 ? 100 : 0);
+                save_item_free(items[i]);
         }
 }
 
@@ -361,38 +361,38 @@ static void only_what_is_wrong_in_itself_is_hopeless(void **state) {
         (void) state;
         for (SaveOutcome outcome = SAVE_DONE; outcome <= SAVE_CANCELLED; outcome++) {
                 item->save.outcome = outcome;
-                assert_int_equal(saveitem_is_hopeless(item), outcome == SAVE_BAD || outcome == SAVE_LEADS_OUT);
+                assert_int_equal(save_item_is_hopeless(item), outcome == SAVE_BAD || outcome == SAVE_LEADS_OUT);
         }
-        saveitem_free(item);
+        save_item_free(item);
 }
 
 /* --- what it points to --- */
 
-static LookPointer pointer_to(const char *path, const char *missing) {
-        LookPointer pointer = { .missing = missing ? strdup(missing) : NULL, .broken = missing ? NULL : "it is empty" };
+static SurveyPointer pointer_to(const char *path, const char *missing) {
+        SurveyPointer pointer = { .missing = missing ? strdup(missing) : NULL, .broken = missing ? NULL : "it is empty" };
 
-        assert_int_equal(references_add(&pointer.references, strdup(path), 10, false), 0);
+        assert_int_equal(reference_list_add(&pointer.references, strdup(path), 10, false), 0);
         return pointer;
 }
 
 static void the_latest_look_says_what_it_points_to(void **state) {
         SaveItem *item = saved(ENTRY_FILE, "manifests/h/n/m/t", LAYOUT_OLLAMA);
-        LookPointer first = pointer_to("blobs/a", "blobs/a"), second = pointer_to("blobs/b", NULL);
+        SurveyPointer first = pointer_to("blobs/a", "blobs/a"), second = pointer_to("blobs/b", NULL);
 
         (void) state;
-        saveitem_take_pointer(item, &first);
+        save_item_take_pointer(item, &first);
         assert_int_equal(item->references.n, 1);
         assert_string_equal(item->references.items[0].path, "blobs/a");
         assert_string_equal(item->missing, "blobs/a");
         assert_null(item->broken);
         assert_null(first.missing); /* it was taken */
         assert_int_equal(first.references.n, 0);
-        saveitem_take_pointer(item, &second);
+        save_item_take_pointer(item, &second);
         assert_int_equal(item->references.n, 1);
         assert_string_equal(item->references.items[0].path, "blobs/b");
         assert_null(item->missing);
         assert_string_equal(item->broken, "it is empty");
-        saveitem_free(item);
+        save_item_free(item);
 }
 
 int main(void) {

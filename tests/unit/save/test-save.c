@@ -73,7 +73,7 @@ static int teardown(void **state) {
         return ground_teardown(state);
 }
 
-static void look(Manifest **manifest, const char *path, bool mirror) {
+static void survey(Manifest **manifest, const char *path, bool mirror) {
         int fd = open_directory(path);
         char *root = realpath(path, NULL);
         ScanOptions scan = { .mirror = mirror, .root = root };
@@ -84,15 +84,15 @@ static void look(Manifest **manifest, const char *path, bool mirror) {
         (void) close(fd);
 }
 
-static void look_at_both(void) {
-        look(&seen_mirror, "mirror", true);
-        look(&seen_disk, "disk", false);
+static void survey_at_both(void) {
+        survey(&seen_mirror, "mirror", true);
+        survey(&seen_disk, "disk", false);
 }
 
 /* As a look sees it now: what is run by attempt(). */
 static void plan(SaveKind kind, const char *path) {
         save_done(&save);
-        look_at_both();
+        survey_at_both();
         save = (Save){ .kind = kind, .mirror = manifest_find(seen_mirror, path), .expected = manifest_find(seen_disk, path) };
 }
 
@@ -116,26 +116,26 @@ static void agree(void) {
         manifest_sort(agreed);
 }
 
-static void assert_entry(const Entry *told, const Manifest *manifest) {
-        const Entry *seen = manifest_find(manifest, told->path);
+static void assert_entry(const Entry *log_once, const Manifest *manifest) {
+        const Entry *seen = manifest_find(manifest, log_once->path);
 
         assert_non_null(seen);
-        assert_int_equal(told->type, seen->type);
-        assert_int_equal(told->size, seen->size);
-        assert_int_equal(told->mtime_nsec, seen->mtime_nsec);
-        assert_int_equal(told->ino, seen->ino);
-        assert_int_equal(told->uid, seen->uid);
-        assert_int_equal(told->mode, seen->mode);
-        assert_true(string_equal(told->target, seen->target));
-        if (told->type != ENTRY_DIRECTORY)
-                assert_int_equal(told->ctime_nsec, seen->ctime_nsec);
+        assert_int_equal(log_once->type, seen->type);
+        assert_int_equal(log_once->size, seen->size);
+        assert_int_equal(log_once->mtime_nsec, seen->mtime_nsec);
+        assert_int_equal(log_once->ino, seen->ino);
+        assert_int_equal(log_once->uid, seen->uid);
+        assert_int_equal(log_once->mode, seen->mode);
+        assert_true(string_equal(log_once->target, seen->target));
+        if (log_once->type != ENTRY_DIRECTORY)
+                assert_int_equal(log_once->ctime_nsec, seen->ctime_nsec);
 }
 
 static size_t count_in(const char *directory) {
         char command[128], line[32] = "";
         FILE *pipe;
 
-        (void) snprintf(command, sizeof(command), "find disk/" SCAN_PRIVATE "/%s ! -type d 2>/dev/null | wc -l", directory);
+        (void) snprintf(command, sizeof(command), "find disk/" SCAN_PRIVATE_DIR "/%s ! -type d 2>/dev/null | wc -l", directory);
         pipe = popen(command, "r");
         assert_non_null(fgets(line, sizeof(line), pipe));
         (void) pclose(pipe);
@@ -146,7 +146,7 @@ static size_t count_in(const char *directory) {
 static void assert_done(SaveOutcome outcome) {
         assert_int_equal(outcome, SAVE_DONE);
         assert_false(save.gone);
-        look(&seen_disk, "disk", false);
+        survey(&seen_disk, "disk", false);
         assert_entry(&save.disk, seen_disk);
         assert_int_equal(save.entry.ino, save.mirror->ino);
         assert_int_equal(save.entry.ctime_nsec, save.mirror->ctime_nsec);
@@ -167,10 +167,10 @@ static void assert_text(const char *path, const char *text) {
 static Digest digest_of(const char *directory, const char *path) {
         int fd = open_directory(directory);
         atomic_uint_fast64_t bytes = 0;
-        VerifyOptions verify = { .progress = &bytes };
+        FileDigestOptions verify = { .progress = &bytes };
         Digest digest;
 
-        assert_int_equal(verify_digest(fd, path, &verify, &digest), 0);
+        assert_int_equal(file_digest_at(fd, path, &verify, &digest), 0);
         (void) close(fd);
         return digest;
 }
@@ -191,7 +191,7 @@ static void a_file_is_saved_with_all_that_belongs_to_it(void **state) {
         set_mtime("mirror/file", 1700000000, 123456789);
         assert_done(save_now(SAVE_CONTENT, "file"));
         assert_content("disk/file", data, 300001);
-        st = look_at("disk/file");
+        st = survey_at("disk/file");
         assert_int_equal(st.st_uid, 12);
         assert_int_equal(st.st_gid, 13);
         assert_int_equal(st.st_mode & 07777, 0751); /* set-id bits are never carried */
@@ -230,17 +230,17 @@ static void holes_stay_holes_on_both_sides(void **state) {
         }
         assert_int_equal(ftruncate(fd, 40 * MIB), 0);
         (void) close(fd);
-        blocks = look_at("mirror/file").st_blocks;
+        blocks = survey_at("mirror/file").st_blocks;
         assert_done(save_now(SAVE_CONTENT, "file"));
         assert_content("disk/file", data, 40 * MIB);
-        assert_in_range(look_at("disk/file").st_blocks, 32, 48);
+        assert_in_range(survey_at("disk/file").st_blocks, 32, 48);
         assert_int_equal(save.bytes, 16384);
-        assert_int_equal(look_at("mirror/file").st_blocks, blocks);
+        assert_int_equal(survey_at("mirror/file").st_blocks, blocks);
         put_text("mirror/empty", "");
         assert_int_equal(truncate("mirror/empty", 10 * MIB), 0); /* nothing but a hole */
         assert_done(save_now(SAVE_CONTENT, "empty"));
-        assert_int_equal(look_at("disk/empty").st_size, 10 * MIB);
-        assert_int_equal(look_at("disk/empty").st_blocks, 0);
+        assert_int_equal(survey_at("disk/empty").st_size, 10 * MIB);
+        assert_int_equal(survey_at("disk/empty").st_blocks, 0);
 }
 
 static void nothing_stays_in_the_page_cache_nor_in_memory(void **state) {
@@ -517,7 +517,7 @@ static void a_model_that_is_shorter_than_its_header_says_is_bad(void **state) {
 static void *garble_for_ever(void *userdata) {
         (void) userdata;
         while (!atomic_load(&end)) {
-                _cleanup_(closedirp) DIR *dir = opendir("disk/" SCAN_PRIVATE "/tmp");
+                _cleanup_(closedirp) DIR *dir = opendir("disk/" SCAN_PRIVATE_DIR "/tmp");
                 struct dirent *d;
 
                 while (dir && (d = readdir(dir))) {
@@ -550,7 +550,7 @@ static void what_is_read_back_must_be_what_was_written(void **state) {
 
 /* Where on its device a temporary begins, as soon as room is reserved for it; 0 before. */
 static uint64_t find_temporary(void) {
-        _cleanup_(closedirp) DIR *dir = opendir("disk/" SCAN_PRIVATE "/tmp");
+        _cleanup_(closedirp) DIR *dir = opendir("disk/" SCAN_PRIVATE_DIR "/tmp");
         _cleanup_(freep) struct fiemap *found = calloc(1, sizeof(struct fiemap) + sizeof(struct fiemap_extent));
         struct dirent *d;
         int fd = -1;
@@ -625,7 +625,7 @@ static void several_are_saved_at_once(void **state) {
                 (void) snprintf(path, sizeof(path), "mirror/%u", i);
                 free(put_pattern(path, 5 * MIB, i));
         }
-        look_at_both();
+        survey_at_both();
         for (unsigned i = 0; i < ELEMENTSOF(savers); i++) {
                 (void) snprintf(path, sizeof(path), "%u", i);
                 savers[i].save = (Save){ .mirror = manifest_find(seen_mirror, path), .kind = i % 2 ? SAVE_CONTENT : SAVE_BESIDE };
@@ -655,7 +655,7 @@ static void what_was_only_touched_is_not_written_again(void **state) {
 
         (void) state;
         put_agreed_file();
-        ino = look_at("disk/file").st_ino;
+        ino = survey_at("disk/file").st_ino;
         set_mtime("mirror/file", 1800000000, 7);
         assert_int_equal(chmod("mirror/file", 0600), 0);
         plan(SAVE_CONTENT, "file");
@@ -663,16 +663,16 @@ static void what_was_only_touched_is_not_written_again(void **state) {
         assert_done(attempt());
         assert_int_equal(save.bytes, 0);
         assert_true(save.entry.flags & ENTRY_HAS_DIGEST);
-        assert_int_equal(look_at("disk/file").st_ino, ino);
-        assert_int_equal(look_at("disk/file").st_mtim.tv_sec, 1800000000);
-        assert_int_equal(look_at("disk/file").st_mode & 0777, 0600);
+        assert_int_equal(survey_at("disk/file").st_ino, ino);
+        assert_int_equal(survey_at("disk/file").st_mtim.tv_sec, 1800000000);
+        assert_int_equal(survey_at("disk/file").st_mode & 0777, 0600);
         agree();
         rewrite(); /* the same size and time: and yet */
         plan(SAVE_CONTENT, "file");
         save.agreed = &agreed->entries[0];
         assert_done(attempt());
         assert_int_equal(save.bytes, 3 * MIB);
-        assert_true(look_at("disk/file").st_ino != ino);
+        assert_true(survey_at("disk/file").st_ino != ino);
         shell("cmp mirror/file disk/file");
 }
 
@@ -682,22 +682,22 @@ static void owner_and_mode_are_carried_alone(void **state) {
         (void) state;
         put_agreed_file();
         assert_int_equal(link("disk/file", "disk/name"), 0);
-        ino = look_at("disk/file").st_ino;
+        ino = survey_at("disk/file").st_ino;
         assert_int_equal(chmod("mirror/file", 04640), 0);
         assert_int_equal(chown("mirror/file", 12, 13), 0);
         plan(SAVE_ATTRIBUTES, "file");
         save.agreed = &agreed->entries[0];
         assert_done(attempt());
         assert_int_equal(save.bytes, 0);
-        assert_int_equal(look_at("disk/name").st_mode & 07777, 0640);
-        assert_int_equal(look_at("disk/name").st_uid, 12);
-        assert_int_equal(look_at("disk/name").st_ino, ino);
+        assert_int_equal(survey_at("disk/name").st_mode & 07777, 0640);
+        assert_int_equal(survey_at("disk/name").st_uid, 12);
+        assert_int_equal(survey_at("disk/name").st_ino, ino);
         rewrite();
         assert_int_equal(chmod("mirror/file", 0666), 0);
         plan(SAVE_ATTRIBUTES, "file");
         save.agreed = &agreed->entries[0];
         assert_not_done(attempt(), SAVE_CHANGED); /* more than its attributes */
-        assert_int_equal(look_at("disk/file").st_mode & 07777, 0640);
+        assert_int_equal(survey_at("disk/file").st_mode & 07777, 0640);
 }
 
 static void attributes_are_not_given_to_something_else(void **state) {
@@ -708,13 +708,13 @@ static void attributes_are_not_given_to_something_else(void **state) {
         save.agreed = &agreed->entries[0];
         put_text("disk/file", "somebody's");
         assert_not_done(attempt(), SAVE_OCCUPIED);
-        assert_int_equal(look_at("disk/file").st_mode & 0777, 0644);
+        assert_int_equal(survey_at("disk/file").st_mode & 0777, 0644);
         assert_int_equal(unlink("disk/file"), 0);
         assert_not_done(attempt(), SAVE_CHANGED);
         put_text("outside", "x");
         assert_int_equal(symlink("../outside", "disk/file"), 0);
         assert_not_done(attempt(), SAVE_OCCUPIED);
-        assert_int_equal(look_at("outside").st_mode & 0777, 0644);
+        assert_int_equal(survey_at("outside").st_mode & 0777, 0644);
 }
 
 static void those_of_directories_are_carried_too(void **state) {
@@ -724,8 +724,8 @@ static void those_of_directories_are_carried_too(void **state) {
         assert_int_equal(chmod("mirror/dir", 0700), 0);
         assert_int_equal(chown("mirror/dir", 12, 13), 0);
         assert_done(save_now(SAVE_ATTRIBUTES, "dir"));
-        assert_int_equal(look_at("disk/dir").st_mode & 07777, 0700);
-        assert_int_equal(look_at("disk/dir").st_uid, 12);
+        assert_int_equal(survey_at("disk/dir").st_mode & 07777, 0700);
+        assert_int_equal(survey_at("disk/dir").st_uid, 12);
 }
 
 static void owners_are_left_alone_by_who_may_not_set_them(void **state) {
@@ -734,7 +734,7 @@ static void owners_are_left_alone_by_who_may_not_set_them(void **state) {
         assert_int_equal(chown("mirror/file", 12, 13), 0);
         options.own_owner = true;
         assert_done(save_now(SAVE_CONTENT, "file"));
-        assert_int_equal(look_at("disk/file").st_uid, 0);
+        assert_int_equal(survey_at("disk/file").st_uid, 0);
         assert_int_equal(save.entry.uid, 12);
         assert_int_equal(save.disk.uid, 0);
 }
@@ -862,7 +862,7 @@ static void kinds_may_change(void **state) {
         make_directory("mirror/a");
         put_text("mirror/b", "a file");
         assert_done(save_now(SAVE_CONTENT, "a"));
-        assert_true(S_ISDIR(look_at("disk/a").st_mode));
+        assert_true(S_ISDIR(survey_at("disk/a").st_mode));
         assert_int_equal(count_in("trash"), 1); /* the file that was in its place */
         assert_done(save_now(SAVE_CONTENT, "b"));
         assert_text("disk/b", "a file");
@@ -883,7 +883,7 @@ static void names_of_one_file_stay_names_of_one_file(void **state) {
         assert_done(save_now(SAVE_CONTENT, "a"));
         assert_done(save_now(SAVE_CONTENT, "b"));
         assert_int_equal(save.bytes, 0);
-        assert_int_equal(look_at("disk/a").st_ino, look_at("disk/b").st_ino);
+        assert_int_equal(survey_at("disk/a").st_ino, survey_at("disk/b").st_ino);
         assert_int_equal(save.disk.type, ENTRY_HARDLINK);
         assert_int_equal(unlink("disk/b"), 0);
         put_text("disk/a", "another version");
@@ -906,8 +906,8 @@ static void what_was_moved_is_linked_not_copied(void **state) {
         save.from_expected = &from;
         assert_int_equal(attempt(), SAVE_DONE);
         assert_int_equal(save.bytes, 0);
-        assert_int_equal(look_at("disk/a").st_ino, look_at("disk/b").st_ino);
-        assert_int_equal(save.disk.ino, look_at("disk/b").st_ino);
+        assert_int_equal(survey_at("disk/a").st_ino, survey_at("disk/b").st_ino);
+        assert_int_equal(save.disk.ino, survey_at("disk/b").st_ino);
         assert_memory_equal(&save.entry.digest, &from.digest, sizeof(Digest));
         assert_int_equal(unlink("disk/b"), 0);
         put_text("disk/a", "another version");
@@ -929,8 +929,8 @@ static void links_stay_links(void **state) {
         assert_done(save_now(SAVE_CONTENT, "sub/link"));
         assert_int_equal(readlink("disk/sub/link", text, sizeof(text)), 7);
         assert_string_equal(text, "../file");
-        assert_int_equal(look_at("disk/sub/link").st_uid, 12);
-        assert_int_equal(look_at("disk/sub/link").st_mtim.tv_sec, 1700000000);
+        assert_int_equal(survey_at("disk/sub/link").st_uid, 12);
+        assert_int_equal(survey_at("disk/sub/link").st_mtim.tv_sec, 1700000000);
         (void) snprintf(text, sizeof(text), "%s/models/x", mirror_path);
         assert_int_equal(unlink("mirror/sub/link"), 0);
         assert_int_equal(symlink(text, "mirror/sub/link"), 0); /* into the mirror: on disk it must lead to the disk */
@@ -977,8 +977,8 @@ static void directories_are_saved(void **state) {
         make_directory("mirror/a/b");
         assert_not_done(save_now(SAVE_CONTENT, "a/b"), SAVE_CHANGED); /* what it is in comes first */
         assert_done(save_now(SAVE_CONTENT, "a"));
-        assert_int_equal(look_at("disk/a").st_mode & 07777, 0750);
-        assert_int_equal(look_at("disk/a").st_gid, 13);
+        assert_int_equal(survey_at("disk/a").st_mode & 07777, 0750);
+        assert_int_equal(survey_at("disk/a").st_gid, 13);
         assert_done(save_now(SAVE_CONTENT, "a/b"));
         assert_done(save_now(SAVE_CONTENT, "a/b")); /* there already */
         plan(SAVE_CONTENT, "a/b");

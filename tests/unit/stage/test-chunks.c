@@ -86,7 +86,7 @@ static void random_holes_are_found(void **state) {
         uint64_t seed = random_seed();
 
         (void) state;
-        for (unsigned round = 0; round < 50; round++) {
+        for (unsigned plan_run = 0; plan_run < 50; plan_run++) {
                 int fd = make_file("file", 8 * MIB);
                 bool data[2048] = {}, covered[2048] = {};
                 Chunks chunks;

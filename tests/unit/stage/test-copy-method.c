@@ -109,8 +109,8 @@ typedef struct Ride {
         int sourcefd, mirrorfd;
         uint64_t size;
         Chunks chunks;
-        DirectRefusals refusals;
-        CopyRoute route;
+        DirectioRefusals refusals;
+        CopyMover route;
         atomic_bool cancel;
         atomic_uint_fast64_t progress;
         atomic_size_t next;
@@ -123,7 +123,7 @@ typedef struct Ride {
 } Ride;
 
 static void ride_start(Ride *ride, CopyMethod method, bool on_record) {
-        copyroute_init(&ride->route, method, on_record, ride->sourcefd, ride->mirrorfd, ride->size, &ride->chunks, &ride->refusals);
+        copy_method_init(&ride->route, method, on_record, ride->sourcefd, ride->mirrorfd, ride->size, &ride->chunks, &ride->refusals);
         ride->route.cancel = &ride->cancel;
         ride->route.progress = &ride->progress;
 }
@@ -136,7 +136,7 @@ static void ride_open(Ride *ride, const char *path, const char *mirror, uint64_t
         *ride = (Ride){ .sourcefd = open(path, O_RDONLY | O_CLOEXEC) };
         assert_int_equal(fstat(ride->sourcefd, &st), 0);
         ride->size = (uint64_t) st.st_size;
-        directrefusals_init(&ride->refusals);
+        directio_refusals_init(&ride->refusals);
         assert_int_equal(chunks_init(&ride->chunks, ride->sourcefd, ride->size, (uint64_t) st.st_blocks * 512, chunk_size), 0);
         assert_int_equal(reserve_file(dirfd, ride->size, &ride->chunks, &ride->mirrorfd, &what), 0);
         (void) close(dirfd);
@@ -155,7 +155,7 @@ static int see(void *userdata, const Chunk *chunk, uint64_t offset, const void *
 static void *ride_along(void *userdata) {
         Ride *ride = userdata;
         CopyWorker worker = { .seen = ride->seen ? see : NULL, .userdata = ride };
-        size_t i, size = copyroute_buffer_size(&ride->route);
+        size_t i, size = copy_method_buffer_size(&ride->route);
         char path[64];
         int out;
 
@@ -163,8 +163,8 @@ static void *ride_along(void *userdata) {
         worker.outfd = out = open(path, O_WRONLY | O_CLOEXEC);
         worker.buffer = size > 0 ? aligned_alloc(4096, size) : NULL;
         while ((i = atomic_fetch_add(&ride->next, 1)) < ride->chunks.n) {
-                CopyRouteError error = { .offset = UINT64_MAX };
-                int none = 0, r = copyroute_move(&ride->route, &ride->chunks.items[i], &worker, &error);
+                CopyMoverError error = { .offset = UINT64_MAX };
+                int none = 0, r = copy_method_move(&ride->route, &ride->chunks.items[i], &worker, &error);
 
                 if (r != 0 && atomic_compare_exchange_strong(&ride->r, &none, r)) {
                         ride->offset = error.offset;
@@ -186,9 +186,9 @@ static void ride_run(Ride *ride, unsigned n_threads) {
 }
 
 static void ride_done(Ride *ride) {
-        copyroute_done(&ride->route);
+        copy_method_done(&ride->route);
         chunks_done(&ride->chunks);
-        directrefusals_done(&ride->refusals);
+        directio_refusals_done(&ride->refusals);
         ride->sourcefd = close_fd(ride->sourcefd);
         ride->mirrorfd = close_fd(ride->mirrorfd);
 }
@@ -330,7 +330,7 @@ static void many_threads_make_one_file(void **state) {
 /* --- which way --- */
 
 static void assert_way(const Ride *r, const char *way, uint64_t direct) {
-        assert_string_equal(copyroute_method_name(copyroute_method(&r->route)), way);
+        assert_string_equal(copy_method_method_name(copy_method_used(&r->route)), way);
         assert_int_equal(r->route.direct_bytes, direct);
 }
 
@@ -353,7 +353,7 @@ static void what_nothing_is_known_of_is_seen_on_its_way(void **state) {
                 ride_start(&r, method, false);
                 ride_run(&r, 2);
                 assert_arrived(&r, data);
-                assert_string_equal(copyroute_method_name(copyroute_method(&r.route)), ways[k / 2]);
+                assert_string_equal(copy_method_method_name(copy_method_used(&r.route)), ways[k / 2]);
                 if (method == COPY_METHOD_SENDFILE)
                         assert_int_equal(r.n_seen, 0);
                 else {
@@ -393,7 +393,7 @@ static void what_is_cold_and_not_to_be_read_directly_goes_by_sendfile(void **sta
                 if (cached > 0)
                         read_into_cache("disk/file", 0, 4);
                 ride_open(&r, "disk/file", "mirror", MIB);
-                r.refusals = (DirectRefusals){ .lock = PTHREAD_MUTEX_INITIALIZER, .devices = { device_of("disk") }, .n = 1 };
+                r.refusals = (DirectioRefusals){ .lock = PTHREAD_MUTEX_INITIALIZER, .devices = { device_of("disk") }, .n = 1 };
                 ride_start(&r, COPY_METHOD_AUTO, false);
                 ride_run(&r, 2);
                 assert_arrived(&r, data);
@@ -490,7 +490,7 @@ static void into_pages_of_4_kib_it_goes_through_a_buffer(void **state) {
                 drop_cache("disk/file");
                 ride(&r, "disk/file", "small", MIB, methods[k], 2);
                 assert_arrived(&r, data);
-                assert_true(r.route.way != COPYROUTE_MAPPED);
+                assert_true(r.route.way != COPY_MOVER_MAPPED);
                 assert_way(&r, ways[k], strcmp(ways[k], "direct") == 0 ? 4 * MIB : 0);
                 ride_done(&r);
         }
@@ -582,10 +582,10 @@ static void where_they_are_refused_in_the_middle_the_rest_is_buffered_and_every_
                 if (threads == 1)
                         assert_way(&r, "direct", 6 * MIB);
                 assert_int_equal(r.refusals.n, 1);
-                copyroute_done(&r.route);
+                copy_method_done(&r.route);
                 ride_start(&r, COPY_METHOD_DIRECT, true); /* the next file of this filesystem */
                 assert_int_equal(r.route.direct.fd, -1);
-                assert_int_equal(r.route.way, COPYROUTE_MAPPED);
+                assert_int_equal(r.route.way, COPY_MOVER_MAPPED);
                 ride_done(&r);
         }
 }
@@ -659,7 +659,7 @@ static void an_error_in_the_middle_is_told_with_its_place(void **state) {
         ride(&r, "disk/file", "mirror", MIB, COPY_METHOD_AUTO, 1);
         assert_int_equal(r.r, -EIO);
         assert_int_equal(r.offset, MIB + 4 * 64 * KIB);
-        assert_string_equal(r.what, COPYROUTE_READ);
+        assert_string_equal(r.what, COPY_MOVER_READ);
         assert_int_equal(r.refusals.n, 0);
         ride_done(&r);
 }
@@ -676,13 +676,13 @@ static void a_copy_that_cannot_be_written_is_not_told_as_a_failed_read(void **st
                 assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE), 0);
                 ride_open(&r, "disk/file", "mirror", MIB);
                 ride_start(&r, COPY_METHOD_BUFFERED, on_record > 0);
-                assert_int_equal(r.route.way, on_record > 0 ? COPYROUTE_MAPPED : COPYROUTE_BUFFER);
+                assert_int_equal(r.route.way, on_record > 0 ? COPY_MOVER_MAPPED : COPY_MOVER_BUFFER);
                 r.route.mirrorfd = sealed;
                 r.next = 2;
                 ride_run(&r, 1);
                 assert_int_equal(r.r, -EPERM);
                 assert_int_equal(r.offset, 2 * MIB);
-                assert_string_equal(r.what, COPYROUTE_WRITE);
+                assert_string_equal(r.what, COPY_MOVER_WRITE);
                 (void) close(sealed);
                 ride_done(&r);
         }
@@ -702,7 +702,7 @@ static void a_source_that_has_become_shorter_is_told(void **state) {
                         ride_start(&r, methods[k], true);
                         assert_int_equal(truncate("disk/file", (off_t) left[i]), 0);
                         ride_run(&r, 1);
-                        assert_int_equal(r.r, COPYROUTE_SHORT);
+                        assert_int_equal(r.r, COPY_MOVER_SHORT);
                         assert_true(r.progress <= left[i]);
                         ride_done(&r);
                 }
@@ -718,7 +718,7 @@ static void a_cancelled_copy_reads_nothing_more(void **state) {
                 ride_start(&r, methods[k], true);
                 atomic_store(&r.cancel, true);
                 ride_run(&r, 2);
-                assert_int_equal(r.r, COPYROUTE_CANCELLED);
+                assert_int_equal(r.r, COPY_MOVER_CANCELLED);
                 assert_int_equal(r.progress, 0);
                 ride_done(&r);
         }
@@ -753,7 +753,7 @@ static void an_error_of_the_disk_is_told_with_its_place(void **state) {
 typedef struct Whole {
         int sourcefd, mirrorfd;
         Manifest *scan;
-        DirectRefusals refusals;
+        DirectioRefusals refusals;
         atomic_uint_fast64_t progress;
         Copy *copy;
         CopyResult result;
@@ -767,7 +767,7 @@ static void whole_open(Whole *whole) {
         CopyOptions how = { .chunk_size = MIB, .refusals = &whole->refusals, .on_record = true, .progress = &whole->progress };
 
         *whole = (Whole){ .sourcefd = open_directory("disk"), .mirrorfd = open_directory("mirror") };
-        directrefusals_init(&whole->refusals);
+        directio_refusals_init(&whole->refusals);
         assert_int_equal(scan_tree(whole->sourcefd, &options, &whole->scan), 0);
         whole->r = copy_new(&whole->copy, whole->sourcefd, manifest_find(whole->scan, "file"), whole->mirrorfd, &how, &whole->what);
         assert_int_equal(whole->r, 0);
@@ -791,7 +791,7 @@ static void whole_finish(Whole *whole, unsigned n_threads) {
 static void whole_done(Whole *whole) {
         whole->copy = copy_free(whole->copy);
         whole->scan = manifest_free(whole->scan);
-        directrefusals_done(&whole->refusals);
+        directio_refusals_done(&whole->refusals);
         whole->sourcefd = close_fd(whole->sourcefd);
         whole->mirrorfd = close_fd(whole->mirrorfd);
 }

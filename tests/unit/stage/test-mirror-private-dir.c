@@ -9,12 +9,12 @@
 
 #include <pthread.h>
 
-static Staging staging;
+static MirrorPrivateDir private_dir;
 static const char *what;
 
 static int try_open(const char *source, char **ret_detail) {
-        staging.mirrorfd = open_directory("mirror");
-        return staging_open(&staging, staging.mirrorfd, "/dev/shm/m", source, ret_detail, &what);
+        private_dir.mirrorfd = open_directory("mirror");
+        return mirror_private_dir_open(&private_dir, private_dir.mirrorfd, "/dev/shm/m", source, ret_detail, &what);
 }
 
 static void open_staging(void) {
@@ -25,9 +25,9 @@ static void open_staging(void) {
 }
 
 static void close_staging(bool remove) {
-        staging_close(&staging, remove);
-        assert_int_equal(staging.fd, -1);
-        staging.mirrorfd = close_fd(staging.mirrorfd);
+        mirror_private_dir_close(&private_dir, remove);
+        assert_int_equal(private_dir.fd, -1);
+        private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
 }
 
 static int setup(void **state) {
@@ -43,8 +43,8 @@ static int setup_open(void **state) {
 }
 
 static int teardown_open(void **state) {
-        staging_close(&staging, false);
-        staging.mirrorfd = close_fd(staging.mirrorfd);
+        mirror_private_dir_close(&private_dir, false);
+        private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
         return ground_teardown(state);
 }
 
@@ -54,7 +54,7 @@ static Entry entry_of(const char *path) {
         struct stat st;
 
         (void) snprintf(full, sizeof(full), "mirror/%s", path);
-        st = look_at(full);
+        st = survey_at(full);
         return (Entry){ .path = full + 7, .size = (uint64_t) st.st_size, .ino = st.st_ino, .mtime_nsec = fs_nsec(&st.st_mtim),
                         .ctime_nsec = fs_nsec(&st.st_ctim),
                         .type = S_ISDIR(st.st_mode) ? ENTRY_DIRECTORY : S_ISLNK(st.st_mode) ? ENTRY_SYMLINK : ENTRY_FILE };
@@ -63,20 +63,20 @@ static Entry entry_of(const char *path) {
 static const char *in_corner(const char *name) {
         static char path[128];
 
-        (void) snprintf(path, sizeof(path), "mirror/" SCAN_PRIVATE "/%s", name);
+        (void) snprintf(path, sizeof(path), "mirror/" SCAN_PRIVATE_DIR "/%s", name);
         return path;
 }
 
 /* A name in the corner with something at it, ready to be placed. */
 static const char *prepare(const char *text) {
-        static char name[STAGING_NAME_MAX];
+        static char name[MIRROR_PRIVATE_DIR_NAME_MAX];
 
-        put_text(in_corner(staging_name(&staging, name)), text);
+        put_text(in_corner(mirror_private_dir_name(&private_dir, name)), text);
         return name;
 }
 
 static size_t names_in_corner(void) {
-        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE);
+        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE_DIR);
         struct dirent *d;
         size_t n = 0;
 
@@ -93,13 +93,13 @@ static void an_empty_mirror_becomes_ours(void **state) {
 
         (void) state;
         open_staging();
-        assert_false(staging.adopted);
-        st = look_at("mirror/" SCAN_PRIVATE);
+        assert_false(private_dir.adopted);
+        st = survey_at("mirror/" SCAN_PRIVATE_DIR);
         assert_true(S_ISDIR(st.st_mode));
         assert_int_equal(st.st_mode & 07777, 0700);
         assert_content(in_corner("mirror"), "/data/models\n/dev/shm/m\n", 24);
         close_staging(true);
-        assert_false(is_there("mirror/" SCAN_PRIVATE));
+        assert_false(is_there("mirror/" SCAN_PRIVATE_DIR));
 }
 
 static void files_without_our_mark_are_somebody_elses(void **state) {
@@ -107,11 +107,11 @@ static void files_without_our_mark_are_somebody_elses(void **state) {
 
         (void) state;
         put_text("mirror/precious", "x");
-        assert_int_equal(try_open("/data/models", &detail), STAGING_FOREIGN);
+        assert_int_equal(try_open("/data/models", &detail), MIRROR_PRIVATE_DIR_FOREIGN);
         assert_string_equal(detail, "precious");
-        assert_false(is_there("mirror/" SCAN_PRIVATE));
+        assert_false(is_there("mirror/" SCAN_PRIVATE_DIR));
         assert_content("mirror/precious", "x", 1);
-        staging.mirrorfd = close_fd(staging.mirrorfd);
+        private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
 }
 
 static void a_corner_that_was_left_is_adopted(void **state) {
@@ -120,7 +120,7 @@ static void a_corner_that_was_left_is_adopted(void **state) {
         close_staging(false);
         put_text("mirror/file", "x");
         open_staging();
-        assert_true(staging.adopted);
+        assert_true(private_dir.adopted);
         close_staging(false);
 }
 
@@ -130,9 +130,9 @@ static void a_mirror_of_another_source_is_refused(void **state) {
         (void) state;
         open_staging();
         close_staging(false);
-        assert_int_equal(try_open("/data/other", &detail), STAGING_OTHER);
+        assert_int_equal(try_open("/data/other", &detail), MIRROR_PRIVATE_DIR_OTHER);
         assert_string_equal(detail, "/data/models");
-        staging.mirrorfd = close_fd(staging.mirrorfd);
+        private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
         open_staging(); /* and is as it was */
         close_staging(true);
 }
@@ -142,11 +142,11 @@ static void a_corner_that_is_a_link_is_not_entered(void **state) {
 
         (void) state;
         make_directory("elsewhere");
-        assert_int_equal(symlink("../elsewhere", "mirror/" SCAN_PRIVATE), 0);
+        assert_int_equal(symlink("../elsewhere", "mirror/" SCAN_PRIVATE_DIR), 0);
         assert_int_equal(try_open("/data/models", &detail), -ENOTDIR);
         assert_non_null(what);
         assert_int_equal(rmdir("elsewhere"), 0); /* nothing is in it */
-        staging.mirrorfd = close_fd(staging.mirrorfd);
+        private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
 }
 
 static void a_second_daemon_is_told_who_holds_it(void **state) {
@@ -167,16 +167,16 @@ static void a_second_daemon_is_told_who_holds_it(void **state) {
                 _exit(read(end[0], &byte, 1) != 0); /* until the parent lets go */
         }
         assert_int_equal(read(ready[0], &byte, 1), 1);
-        assert_int_equal(try_open("/data/models", &detail), STAGING_BUSY);
+        assert_int_equal(try_open("/data/models", &detail), MIRROR_PRIVATE_DIR_BUSY);
         (void) snprintf(expected, sizeof(expected), "%d", (int) pid);
         assert_string_equal(detail, expected);
-        staging.mirrorfd = close_fd(staging.mirrorfd);
+        private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
         (void) close(end[0]);
         (void) close(end[1]);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
         open_staging(); /* the lock ends with its holder */
-        assert_true(staging.adopted);
+        assert_true(private_dir.adopted);
         close_staging(true);
         (void) close(ready[0]);
         (void) close(ready[1]);
@@ -187,8 +187,8 @@ static void closing_keeps_what_is_not_ours(void **state) {
         open_staging();
         put_text(in_corner("something"), "x");
         close_staging(true);
-        assert_content("mirror/" SCAN_PRIVATE "/something", "x", 1);
-        assert_false(is_there("mirror/" SCAN_PRIVATE "/lock"));
+        assert_content("mirror/" SCAN_PRIVATE_DIR "/something", "x", 1);
+        assert_false(is_there("mirror/" SCAN_PRIVATE_DIR "/lock"));
 }
 
 /* --- into place --- */
@@ -196,7 +196,7 @@ static void closing_keeps_what_is_not_ours(void **state) {
 static void what_is_new_is_placed(void **state) {
         (void) state;
         make_directory("mirror/sub");
-        assert_int_equal(staging_place(&staging, prepare("new"), "sub/file", NULL), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "sub/file", NULL), 0);
         assert_content("mirror/sub/file", "new", 3);
         assert_int_equal(names_in_corner(), 0);
 }
@@ -206,10 +206,10 @@ static void what_stands_there_unexpectedly_is_left_alone(void **state) {
 
         (void) state;
         put_text("mirror/file", "a client's");
-        ino = look_at("mirror/file").st_ino;
-        assert_int_equal(staging_place(&staging, prepare("new"), "file", NULL), STAGING_OCCUPIED);
+        ino = survey_at("mirror/file").st_ino;
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", NULL), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(look_at("mirror/file").st_ino, ino);
+        assert_int_equal(survey_at("mirror/file").st_ino, ino);
 }
 
 static void what_is_expected_is_replaced(void **state) {
@@ -221,7 +221,7 @@ static void what_is_expected_is_replaced(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         reader = open("mirror/file", O_RDONLY | O_CLOEXEC);
-        assert_int_equal(staging_place(&staging, prepare("new"), "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), 0);
         assert_content("mirror/file", "new", 3);
         assert_int_equal(names_in_corner(), 0);
         assert_int_equal(read(reader, buffer, 8), 3); /* whoever has it open keeps it */
@@ -236,7 +236,7 @@ static void what_is_expected_may_have_vanished(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         assert_int_equal(unlink("mirror/file"), 0);
-        assert_int_equal(staging_place(&staging, prepare("new"), "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), 0);
         assert_content("mirror/file", "new", 3);
 }
 
@@ -248,15 +248,15 @@ static void what_has_changed_since_is_put_back_as_it_was(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         put_text("mirror/other", "a client's");
-        ino = look_at("mirror/other").st_ino;
+        ino = survey_at("mirror/other").st_ino;
         assert_int_equal(rename("mirror/other", "mirror/file"), 0);
-        assert_int_equal(staging_place(&staging, prepare("new"), "file", &expected), STAGING_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(look_at("mirror/file").st_ino, ino);
+        assert_int_equal(survey_at("mirror/file").st_ino, ino);
 
         expected = entry_of("file"); /* written into: the same inode */
         put_text("mirror/file", "longer than before");
-        assert_int_equal(staging_place(&staging, prepare("new"), "file", &expected), STAGING_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "longer than before", 18);
 }
 
@@ -267,10 +267,10 @@ static void only_an_empty_directory_is_replaced(void **state) {
         make_directory("mirror/dir");
         put_text("mirror/dir/precious", "x");
         expected = entry_of("dir");
-        assert_int_equal(staging_place(&staging, prepare("new"), "dir", &expected), STAGING_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/dir/precious", "x", 1);
         assert_int_equal(unlink("mirror/dir/precious"), 0);
-        assert_int_equal(staging_place(&staging, prepare("new"), "dir", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected), 0);
         assert_content("mirror/dir", "new", 3);
 }
 
@@ -278,9 +278,9 @@ static void no_way_leads_out_of_the_mirror(void **state) {
         (void) state;
         make_directory("outside");
         assert_int_equal(symlink("../outside", "mirror/link"), 0);
-        assert_int_equal(staging_place(&staging, prepare("new"), "link/file", NULL), -ELOOP);
-        assert_int_equal(staging_place(&staging, prepare("new"), "../outside/file", NULL), -EXDEV);
-        assert_int_equal(staging_place(&staging, prepare("new"), "absent/file", NULL), -ENOENT);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "link/file", NULL), -ELOOP);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "../outside/file", NULL), -EXDEV);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "absent/file", NULL), -ENOENT);
         assert_int_equal(rmdir("outside"), 0);
 }
 
@@ -292,14 +292,14 @@ static void what_is_expected_is_taken_away(void **state) {
         (void) state;
         put_text("mirror/file", "x");
         expected = entry_of("file");
-        assert_int_equal(staging_take_away(&staging, "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), 0);
         assert_false(is_there("mirror/file"));
         assert_int_equal(names_in_corner(), 0);
-        assert_int_equal(staging_take_away(&staging, "file", &expected), 0); /* it is gone already */
-        assert_int_equal(staging_take_away(&staging, "no/such/directory", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), 0); /* it is gone already */
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "no/such/directory", &expected), 0);
         assert_int_equal(symlink("nowhere", "mirror/link"), 0);
         expected = entry_of("link");
-        assert_int_equal(staging_take_away(&staging, "link", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "link", &expected), 0);
         assert_false(is_there("mirror/link"));
 }
 
@@ -312,19 +312,19 @@ static void what_somebody_writes_does_not_give_way(void **state) {
         expected = entry_of("file");
         writer = open("mirror/file", O_RDWR | O_CLOEXEC);
         assert_true(writer >= 0);
-        assert_int_equal(staging_take_away_idle(&staging, "file", &expected), STAGING_OCCUPIED);
-        assert_int_equal(staging_place_idle(&staging, prepare("new"), "file", &expected), STAGING_OCCUPIED);
-        assert_int_equal(look_at("mirror/file").st_ino, expected.ino);
+        assert_int_equal(mirror_private_dir_remove_idle(&private_dir, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish_idle(&private_dir, prepare("new"), "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(survey_at("mirror/file").st_ino, expected.ino);
         assert_int_equal(pwrite(writer, "y", 1, 0), 1);
         assert_content("mirror/file", "y", 1);
         (void) close(writer);
-        assert_int_equal(staging_take_away_idle(&staging, "file", &expected), STAGING_OCCUPIED); /* it is another one now */
+        assert_int_equal(mirror_private_dir_remove_idle(&private_dir, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED); /* it is another one now */
         expected = entry_of("file");
         reader = open("mirror/file", O_RDONLY | O_CLOEXEC);
-        assert_int_equal(staging_place_idle(&staging, prepare("new"), "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish_idle(&private_dir, prepare("new"), "file", &expected), 0);
         assert_content("mirror/file", "new", 3);
         expected = entry_of("file");
-        assert_int_equal(staging_take_away_idle(&staging, "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove_idle(&private_dir, "file", &expected), 0);
         assert_false(is_there("mirror/file"));
         (void) close(reader);
 }
@@ -336,11 +336,11 @@ static void what_was_changed_is_not_taken_away(void **state) {
         (void) state;
         put_text("mirror/file", "x");
         expected = entry_of("file");
-        ino = look_at("mirror/file").st_ino;
+        ino = survey_at("mirror/file").st_ino;
         put_text("mirror/file", "a client's");
-        assert_int_equal(staging_take_away(&staging, "file", &expected), STAGING_OCCUPIED);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(look_at("mirror/file").st_ino, ino);
+        assert_int_equal(survey_at("mirror/file").st_ino, ino);
         assert_int_equal(names_in_corner(), 0);
 }
 
@@ -351,10 +351,10 @@ static void a_directory_with_something_in_it_stays(void **state) {
         make_directory("mirror/dir");
         put_text("mirror/dir/precious", "x");
         expected = entry_of("dir");
-        assert_int_equal(staging_take_away(&staging, "dir", &expected), STAGING_OCCUPIED);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/dir/precious", "x", 1);
         assert_int_equal(unlink("mirror/dir/precious"), 0);
-        assert_int_equal(staging_take_away(&staging, "dir", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected), 0);
         assert_false(is_there("mirror/dir"));
 }
 
@@ -363,7 +363,7 @@ static void a_directory_with_something_in_it_stays(void **state) {
 enum { ROUNDS = 3000, RENAMES = 4 };
 
 typedef struct Client {
-        atomic_uint round; /* begun by the test, ended by the client */
+        atomic_uint plan_run; /* begun by the test, ended by the client */
         atomic_uint ended;
 } Client;
 
@@ -371,8 +371,8 @@ typedef struct Client {
 static void *rename_over(void *userdata) {
         Client *client = userdata;
 
-        for (unsigned round = 1; round <= ROUNDS; round++) {
-                while (atomic_load(&client->round) < round)
+        for (unsigned plan_run = 1; plan_run <= ROUNDS; plan_run++) {
+                while (atomic_load(&client->plan_run) < plan_run)
                         ;
                 for (unsigned i = 0; i < RENAMES; i++) {
                         char from[64];
@@ -383,13 +383,13 @@ static void *rename_over(void *userdata) {
                                 return NULL;
                         }
                 }
-                atomic_store(&client->ended, round);
+                atomic_store(&client->ended, plan_run);
         }
         return NULL;
 }
 
-static bool corner_has(ino_t ino) {
-        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE);
+static bool disk_private_dir_has(ino_t ino) {
+        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE_DIR);
         struct dirent *d;
 
         while ((d = readdir(dir)))
@@ -409,7 +409,7 @@ static void a_clients_last_word_is_never_lost(void **state) {
         expected = entry_of("file");
         expected.size++; /* never what stands there */
         assert_int_equal(pthread_create(&thread, NULL, rename_over, &client), 0);
-        for (unsigned round = 1; round <= ROUNDS; round++) {
+        for (unsigned plan_run = 1; plan_run <= ROUNDS; plan_run++) {
                 ino_t last = 0;
 
                 for (unsigned i = 0; i < RENAMES; i++) {
@@ -417,17 +417,17 @@ static void a_clients_last_word_is_never_lost(void **state) {
 
                         (void) snprintf(path, sizeof(path), "clients/%u", i);
                         put_text(path, "a client's");
-                        last = look_at(path).st_ino;
+                        last = survey_at(path).st_ino;
                 }
-                atomic_store(&client.round, round);
-                while (atomic_load(&client.ended) < round) {
+                atomic_store(&client.plan_run, plan_run);
+                while (atomic_load(&client.ended) < plan_run) {
                         const char *name = prepare("new");
 
-                        assert_int_equal(staging_place(&staging, name, "file", &expected), STAGING_OCCUPIED);
+                        assert_int_equal(mirror_private_dir_publish(&private_dir, name, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
                         (void) unlink(in_corner(name)); /* as publish does */
                 }
-                if (look_at("mirror/file").st_ino != last && !corner_has(last))
-                        fail_msg("in round %u the client's file is gone", round);
+                if (survey_at("mirror/file").st_ino != last && !disk_private_dir_has(last))
+                        fail_msg("in round %u the client's file is gone", plan_run);
         }
         assert_int_equal(pthread_join(thread, NULL), 0);
 }
@@ -446,7 +446,7 @@ static Manifest *base_with(const Entry *entry) {
 static void of_what_a_crash_left_only_what_is_known_is_removed(void **state) {
         _cleanup_(manifest_freep) Manifest *base = NULL;
         Entry old;
-        char name[STAGING_NAME_MAX];
+        char name[MIRROR_PRIVATE_DIR_NAME_MAX];
 
         (void) state;
         put_text("mirror/file", "old version");
@@ -454,11 +454,11 @@ static void of_what_a_crash_left_only_what_is_known_is_removed(void **state) {
         base = base_with(&old);
         assert_int_equal(rename("mirror/file", in_corner("t7")), 0); /* between two renames */
         put_text(in_corner("t12"), "a client's");
-        assert_int_equal(staging_clean(&staging, base), 1);
+        assert_int_equal(mirror_private_dir_clean(&private_dir, base), 1);
         assert_false(is_there(in_corner("t7")));
         assert_content(in_corner("t12"), "a client's", 10);
         assert_true(is_there(in_corner("lock")) && is_there(in_corner("mirror")));
-        assert_string_equal(staging_name(&staging, name), "t13"); /* no name is given out twice */
+        assert_string_equal(mirror_private_dir_name(&private_dir, name), "t13"); /* no name is given out twice */
 }
 
 static void an_old_version_that_was_written_to_is_not_known(void **state) {
@@ -471,11 +471,11 @@ static void an_old_version_that_was_written_to_is_not_known(void **state) {
         base = base_with(&old);
         assert_int_equal(rename("mirror/file", in_corner("t1")), 0);
         put_text(in_corner("t1"), "written to by who had it open");
-        assert_int_equal(staging_clean(&staging, base), 1);
+        assert_int_equal(mirror_private_dir_clean(&private_dir, base), 1);
         assert_true(is_there(in_corner("t1")));
         base->entries[0].flags |= ENTRY_RECORD;
         put_text(in_corner("t1"), "old version");
-        assert_int_equal(staging_clean(&staging, base), 1); /* a record knows nothing of inodes */
+        assert_int_equal(mirror_private_dir_clean(&private_dir, base), 1); /* a record knows nothing of inodes */
 }
 
 static void an_empty_corner_is_clean(void **state) {
@@ -483,7 +483,7 @@ static void an_empty_corner_is_clean(void **state) {
 
         (void) state;
         assert_int_equal(manifest_new(&base), 0);
-        assert_int_equal(staging_clean(&staging, base), 0);
+        assert_int_equal(mirror_private_dir_clean(&private_dir, base), 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, ground_teardown)

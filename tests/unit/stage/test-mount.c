@@ -141,12 +141,12 @@ static bool kernel_takes(Fixture *f, const char *options) {
 static void the_answers_are_those_of_a_real_mount(void **state) {
         Fixture *f = *state;
         char mpol[] = "bind:0";
-        MountOptions options;
+        TmpfsOptions options;
 
         f->mirror.huge_pages = HUGE_WITHIN_SIZE;
         f->mirror.swap = false;
         f->mirror.numa_policy = mpol;
-        assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
+        assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
         assert_int_equal(options.answer[MOUNT_HUGE],
                          kernel_takes(f, "huge=within_size") ? MOUNT_TAKEN : MOUNT_REFUSED);
         assert_int_equal(options.answer[MOUNT_NOSWAP], kernel_takes(f, "noswap") ? MOUNT_TAKEN : MOUNT_REFUSED);
@@ -156,10 +156,10 @@ static void the_answers_are_those_of_a_real_mount(void **state) {
 static void what_is_not_asked_for_is_not_probed(void **state) {
         Fixture *f = *state;
         char mpol[] = "default";
-        MountOptions options;
+        TmpfsOptions options;
 
         f->mirror.numa_policy = mpol;
-        assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
+        assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
         for (size_t i = 0; i < _MOUNT_OPTION_MAX; i++)
                 assert_int_equal(options.answer[i], MOUNT_NOT_ASKED);
 }
@@ -167,14 +167,14 @@ static void what_is_not_asked_for_is_not_probed(void **state) {
 static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
         static const char *const policies[] = { "bind:1023", "sideways:0" };
         Fixture *f = *state;
-        MountOptions options;
+        TmpfsOptions options;
 
         for (size_t i = 0; i < ELEMENTSOF(policies); i++) {
                 char policy[32];
 
                 (void) snprintf(policy, sizeof(policy), "%s", policies[i]);
                 f->mirror.numa_policy = policy;
-                assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
+                assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
                 assert_int_equal(options.answer[MOUNT_MPOL], MOUNT_REFUSED);
                 assert_int_equal(open_sized(f, MIB), 0);
                 assert_int_equal(f->mount.kind, MOUNT_MADE);
@@ -186,18 +186,18 @@ static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
 static void the_option_text_names_what_was_taken(void **state) {
         Fixture *f = *state;
         char mpol[] = "interleave:0,2";
-        MountOptions options = { { MOUNT_TAKEN, MOUNT_TAKEN, MOUNT_TAKEN }, .n_nodes = 1 };
+        TmpfsOptions options = { { MOUNT_TAKEN, MOUNT_TAKEN, MOUNT_TAKEN }, .n_nodes = 1 };
         char *text;
 
         f->mirror.huge_pages = HUGE_ALWAYS;
         f->mirror.swap = false;
         f->mirror.numa_policy = mpol;
-        text = mount_option_text(&f->mirror, 12 * GIB, &options);
+        text = tmpfs_option_text(&f->mirror, 12 * GIB, &options);
         assert_string_equal(text, "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=always,noswap,mpol=interleave:0,2");
         free(text);
         options.answer[MOUNT_HUGE] = MOUNT_REFUSED;
         options.answer[MOUNT_MPOL] = MOUNT_UNKNOWN;
-        text = mount_option_text(&f->mirror, 1, &options);
+        text = tmpfs_option_text(&f->mirror, 1, &options);
         assert_string_equal(text, "size=4096,mode=0755,nosuid,nodev,noexec,noswap");
         free(text);
 }
@@ -205,28 +205,28 @@ static void the_option_text_names_what_was_taken(void **state) {
 static void the_automatic_policy_asks_for_what_the_machine_has(void **state) {
         Fixture *f = *state;
         char mpol[] = "auto";
-        MountOptions options;
+        TmpfsOptions options;
         bool taken = kernel_takes(f, "mpol=interleave");
         char *text;
 
         f->mirror.huge_pages = HUGE_NEVER;
         f->mirror.swap = true;
         f->mirror.numa_policy = mpol;
-        assert_int_equal(mount_probe(&f->mirror, 1, &options), 0);
+        assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
         assert_int_equal(options.answer[MOUNT_MPOL], MOUNT_NOT_ASKED);
-        assert_int_equal(mount_probe(&f->mirror, 2, &options), 0);
+        assert_int_equal(tmpfs_probe(&f->mirror, 2, &options), 0);
         assert_int_equal(options.answer[MOUNT_MPOL], taken ? MOUNT_TAKEN : MOUNT_REFUSED);
-        text = mount_option_text(&f->mirror, MIB, &options);
+        text = tmpfs_option_text(&f->mirror, MIB, &options);
         assert_string_equal(text, taken ? "size=1048576,mode=0755,nosuid,nodev,noexec,mpol=interleave"
                                         : "size=1048576,mode=0755,nosuid,nodev,noexec");
         free(text);
 }
 
 static int check_unknown(Fixture *f) {
-        MountOptions options;
+        TmpfsOptions options;
 
         f->mirror.huge_pages = HUGE_WITHIN_SIZE;
-        HOLDS(mount_probe(&f->mirror, 1, &options) == 0);
+        HOLDS(tmpfs_probe(&f->mirror, 1, &options) == 0);
         HOLDS(options.answer[MOUNT_HUGE] == MOUNT_UNKNOWN);
         HOLDS(options.answer[MOUNT_NOSWAP] == MOUNT_NOT_ASKED);
         return 0;
@@ -328,7 +328,7 @@ static void the_options_of_a_found_tmpfs_are_read_from_the_table(void **state) {
         static const struct {
                 const char *options;
                 HugePages wanted;
-                MountAnswer huge, noswap, mpol;
+                TmpfsAnswer huge, noswap, mpol;
         } cases[] = {
                 { "size=1m", HUGE_WITHIN_SIZE, MOUNT_REFUSED, MOUNT_REFUSED, MOUNT_REFUSED },
                 { "size=1m,noswap", HUGE_NEVER, MOUNT_NOT_ASKED, MOUNT_TAKEN, MOUNT_REFUSED },
@@ -366,7 +366,7 @@ static void a_found_tmpfs_has_the_policy_that_is_wanted_or_another(void **state)
                 const char *options;
                 unsigned n_nodes;
                 const char *policy;
-                MountAnswer answer;
+                TmpfsAnswer answer;
         } cases[] = {
                 { "rw,size=1m", 1, "auto", MOUNT_NOT_ASKED },
                 { "rw,size=1m", 2, "auto", MOUNT_REFUSED },
@@ -381,7 +381,7 @@ static void a_found_tmpfs_has_the_policy_that_is_wanted_or_another(void **state)
                 { "rw,mpol=prefer:1", 2, "prefer:0", MOUNT_REFUSED },
         };
         Fixture *f = *state;
-        MountAnswer answers[_MOUNT_OPTION_MAX];
+        TmpfsAnswer answers[_MOUNT_OPTION_MAX];
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 char policy[32];

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
-static Staging staging;
+static MirrorPrivateDir private_dir;
 static Manifest *seen; /* of the source, as scanned */
 static int sourcefd;
 
@@ -28,24 +28,24 @@ static int setup(void **state) {
         const char *what;
 
         (void) state;
-        staging.mirrorfd = open_directory("mirror");
+        private_dir.mirrorfd = open_directory("mirror");
         sourcefd = open_directory("disk");
-        assert_int_equal(staging_open(&staging, staging.mirrorfd, "/m", "/s", &detail, &what), 0);
+        assert_int_equal(mirror_private_dir_open(&private_dir, private_dir.mirrorfd, "/m", "/s", &detail, &what), 0);
         return 0;
 }
 
 static int teardown(void **state) {
         (void) state;
-        staging_close(&staging, true);
-        staging.mirrorfd = close_fd(staging.mirrorfd);
+        mirror_private_dir_close(&private_dir, true);
+        private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
         sourcefd = close_fd(sourcefd);
         seen = manifest_free(seen);
-        shell("rm -rf disk/* mirror/* mirror/" SCAN_PRIVATE);
+        shell("rm -rf disk/* mirror/* mirror/" SCAN_PRIVATE_DIR);
         return 0;
 }
 
 static Manifest *scan_of(int fd) {
-        ScanOptions options = { .root = "/nowhere", .mirror = fd == staging.mirrorfd };
+        ScanOptions options = { .root = "/nowhere", .mirror = fd == private_dir.mirrorfd };
         Manifest *manifest = NULL;
 
         assert_int_equal(scan_tree(fd, &options, &manifest), 0);
@@ -66,7 +66,7 @@ static const Entry *source_entry(const char *path) {
 
 /* As copy.c would leave it: an unnamed file with the content, owned by root and readable by it only. */
 static int make_temporary(const char *text) {
-        int fd = openat(staging.fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+        int fd = openat(private_dir.fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 
         assert_true(fd >= 0);
         assert_int_equal(write(fd, text, strlen(text)), strlen(text));
@@ -79,7 +79,7 @@ static int publish_text(const char *path, const char *text, const Entry *expecte
         const char *what = NULL;
 
         assert_true(from >= 0);
-        r = publish_file(&staging, fd, from, source, expected, ret, ret_lost, &what);
+        r = publish_file(&private_dir, fd, from, source, expected, ret, ret_lost, &what);
         (void) close(fd);
         (void) close(from);
         assert_true(r >= 0 || what);
@@ -88,7 +88,7 @@ static int publish_text(const char *path, const char *text, const Entry *expecte
 
 /* What is published looks like the source to the next scan, and the entry is what that scan finds. */
 static void assert_agrees(const char *path, const Entry *published) {
-        _cleanup_(manifest_freep) Manifest *mirror = scan_of(staging.mirrorfd);
+        _cleanup_(manifest_freep) Manifest *mirror = scan_of(private_dir.mirrorfd);
         const Entry *m = manifest_find(mirror, path), *s = source_entry(path);
 
         if (!m) {
@@ -101,7 +101,7 @@ static void assert_agrees(const char *path, const Entry *published) {
 }
 
 static size_t names_in_corner(void) {
-        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE);
+        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE_DIR);
         struct dirent *d;
         size_t n = 0;
 
@@ -124,7 +124,7 @@ static void a_file_keeps_owner_mode_and_time(void **state) {
         assert_int_equal(publish_text("file", "content", NULL, &entry, &lost), 0);
         assert_content("mirror/file", "content", 7);
         assert_agrees("file", &entry);
-        st = look_at("mirror/file");
+        st = survey_at("mirror/file");
         assert_true(fs_nsec(&st.st_mtim) == 1234567890123456789);
         assert_false(lost);
         assert_int_equal(names_in_corner(), 0);
@@ -145,13 +145,13 @@ static void rights_are_not_carried(void **state) {
         assert_int_equal(setxattr("disk/file", "trusted.note", "x", 1, 0), 0);
         assert_true(getxattr("disk/file", "security.capability", value, sizeof(value)) > 0);
         assert_int_equal(publish_text("file", "x", NULL, &entry, &lost), 0);
-        assert_int_equal(look_at("mirror/file").st_mode & 07777, 0755);
+        assert_int_equal(survey_at("mirror/file").st_mode & 07777, 0755);
         assert_int_equal(getxattr("mirror/file", "security.capability", value, sizeof(value)), -1);
         assert_int_equal(getxattr("mirror/file", "trusted.note", value, sizeof(value)), -1);
         make_directory("disk/dir");
         assert_int_equal(chmod("disk/dir", 07777), 0);
-        assert_int_equal(publish_directory(&staging, source_entry("dir"), NULL, &entry, &(const char *){ NULL }), 0);
-        assert_int_equal(look_at("mirror/dir").st_mode & 07777, 0777);
+        assert_int_equal(publish_directory(&private_dir, source_entry("dir"), NULL, &entry, &(const char *){ NULL }), 0);
+        assert_int_equal(survey_at("mirror/dir").st_mode & 07777, 0777);
 }
 
 static void users_attributes_are_kept(void **state) {
@@ -199,10 +199,10 @@ static void an_occupied_path_is_untouched(void **state) {
         put_text("mirror/file", "a client's");
         assert_int_equal(publish_text("file", "ours", NULL, &entry, &lost), PUBLISH_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(publish_symlink(&staging, source_entry("file"), "target", NULL, &entry, &what), PUBLISH_OCCUPIED);
+        assert_int_equal(publish_symlink(&private_dir, source_entry("file"), "target", NULL, &entry, &what), PUBLISH_OCCUPIED);
         assert_int_equal(unlink("disk/file"), 0);
         make_directory("disk/file");
-        assert_int_equal(publish_directory(&staging, source_entry("file"), NULL, &entry, &what), PUBLISH_OCCUPIED);
+        assert_int_equal(publish_directory(&private_dir, source_entry("file"), NULL, &entry, &what), PUBLISH_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(names_in_corner(), 0); /* nothing is left behind */
         assert_int_equal(entry.ino, 77);
@@ -217,7 +217,7 @@ static void symbolic_links_keep_owner_and_time(void **state) {
         assert_int_equal(symlink("some where", "disk/link"), 0);
         assert_int_equal(lchown("disk/link", 12, 34), 0);
         set_mtime("disk/link", 1000000000, 5);
-        assert_int_equal(publish_symlink(&staging, source_entry("link"), "some where", NULL, &entry, &what), 0);
+        assert_int_equal(publish_symlink(&private_dir, source_entry("link"), "some where", NULL, &entry, &what), 0);
         assert_int_equal(readlink("mirror/link", target, sizeof(target)), 10);
         assert_string_equal(target, "some where");
         assert_agrees("link", &entry);
@@ -234,13 +234,13 @@ static void directories_can_be_filled_before_they_are_finished(void **state) {
         assert_int_equal(chmod("disk/dir", 0555), 0);
         assert_int_equal(chown("disk/dir", 12, 34), 0);
         set_mtime("disk/dir", 1000000000, 5);
-        assert_int_equal(publish_directory(&staging, source_entry("dir"), NULL, &entry, &what), 0);
-        assert_int_equal(look_at("mirror/dir").st_mode & 0700, 0700);
+        assert_int_equal(publish_directory(&private_dir, source_entry("dir"), NULL, &entry, &what), 0);
+        assert_int_equal(survey_at("mirror/dir").st_mode & 0700, 0700);
         assert_int_equal(publish_text("dir/file", "x", NULL, &file, &lost), 0);
-        assert_int_equal(publish_attributes(&staging, source_entry("dir"), &entry, &what), 0);
+        assert_int_equal(publish_attributes(&private_dir, source_entry("dir"), &entry, &what), 0);
         assert_agrees("dir", &entry);
-        assert_int_equal(look_at("mirror/dir").st_mode & 07777, 0555);
-        assert_int_equal(publish_directory(&staging, source_entry("dir"), &entry, &entry, &what), 0); /* it stands already */
+        assert_int_equal(survey_at("mirror/dir").st_mode & 07777, 0555);
+        assert_int_equal(publish_directory(&private_dir, source_entry("dir"), &entry, &entry, &what), 0); /* it stands already */
 }
 
 static void attributes_alone_can_change(void **state) {
@@ -252,12 +252,12 @@ static void attributes_alone_can_change(void **state) {
         (void) state;
         put_text("disk/file", "x");
         assert_int_equal(publish_text("file", "x", NULL, &entry, &lost), 0);
-        ino = look_at("mirror/file").st_ino;
+        ino = survey_at("mirror/file").st_ino;
         assert_int_equal(chmod("disk/file", 0604), 0);
         assert_int_equal(chown("disk/file", 7, 8), 0);
-        assert_int_equal(publish_attributes(&staging, source_entry("file"), &entry, &what), 0);
+        assert_int_equal(publish_attributes(&private_dir, source_entry("file"), &entry, &what), 0);
         assert_agrees("file", &entry);
-        assert_int_equal(look_at("mirror/file").st_ino, ino);
+        assert_int_equal(survey_at("mirror/file").st_ino, ino);
         assert_content("mirror/file", "x", 1);
 }
 
@@ -271,8 +271,8 @@ static void attributes_are_not_set_through_a_link(void **state) {
         put_text("outside", "x");
         assert_int_equal(chmod("outside", 0600), 0);
         assert_int_equal(symlink("../outside", "mirror/file"), 0);
-        (void) publish_attributes(&staging, source_entry("file"), &entry, &what);
-        assert_int_equal(look_at("outside").st_mode & 0777, 0600);
+        (void) publish_attributes(&private_dir, source_entry("file"), &entry, &what);
+        assert_int_equal(survey_at("outside").st_mode & 0777, 0600);
 }
 
 /* --- further names --- */
@@ -284,7 +284,7 @@ static void publish_pair(const char *text, Entry *ret_first, Entry *ret_more) {
         put_text("disk/first", text);
         assert_int_equal(link("disk/first", "disk/more"), 0);
         assert_int_equal(publish_text("first", text, NULL, ret_first, &lost), 0);
-        assert_int_equal(publish_hardlink(&staging, source_entry("more"), NULL, ret_more, &what), 0);
+        assert_int_equal(publish_hardlink(&private_dir, source_entry("more"), NULL, ret_more, &what), 0);
 }
 
 static void further_names_share_the_inode(void **state) {
@@ -292,8 +292,8 @@ static void further_names_share_the_inode(void **state) {
 
         (void) state;
         publish_pair("x", &first, &more);
-        assert_int_equal(look_at("mirror/first").st_ino, look_at("mirror/more").st_ino);
-        assert_int_equal(look_at("mirror/first").st_nlink, 2);
+        assert_int_equal(survey_at("mirror/first").st_ino, survey_at("mirror/more").st_ino);
+        assert_int_equal(survey_at("mirror/first").st_nlink, 2);
         assert_agrees("more", &more);
         assert_int_equal(more.ino, first.ino);
 }
@@ -305,16 +305,16 @@ static void a_further_name_is_tied_to_what_the_source_has_and_to_nothing_else(vo
 
         (void) state;
         publish_pair("old", &first, &more);
-        old = look_at("mirror/more").st_ino;
+        old = survey_at("mirror/more").st_ino;
         put_text("disk/first", "new"); /* which could not be staged, so the old version stands at the first name */
         set_mtime("disk/first", 1234567890, 0);
-        assert_int_equal(publish_hardlink(&staging, source_entry("more"), &more, &more, &what), -ESTALE);
+        assert_int_equal(publish_hardlink(&private_dir, source_entry("more"), &more, &more, &what), -ESTALE);
         assert_non_null(what);
-        assert_int_equal(look_at("mirror/more").st_ino, old);
+        assert_int_equal(survey_at("mirror/more").st_ino, old);
         assert_int_equal(unlink("mirror/first"), 0);
-        assert_int_equal(publish_hardlink(&staging, source_entry("more"), &more, &more, &what), -ENOENT);
+        assert_int_equal(publish_hardlink(&private_dir, source_entry("more"), &more, &more, &what), -ENOENT);
         put_text("mirror/first", "a client's");
-        assert_int_equal(publish_hardlink(&staging, source_entry("more"), &more, &more, &what), -ESTALE);
+        assert_int_equal(publish_hardlink(&private_dir, source_entry("more"), &more, &more, &what), -ESTALE);
         assert_int_equal(names_in_corner(), 0);
 }
 
@@ -330,11 +330,11 @@ static int check_as_user(void) {
         if (setgid(65534) < 0 || setuid(65534) < 0)
                 return __LINE__;
         source = manifest_find(seen, "file");
-        fd = openat(staging.fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+        fd = openat(private_dir.fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
         from = openat(sourcefd, "file", O_RDONLY | O_CLOEXEC);
         if (!source || fd < 0 || from < 0)
                 return __LINE__;
-        if (publish_file(&staging, fd, from, source, NULL, &entry, &lost, &what) != 0)
+        if (publish_file(&private_dir, fd, from, source, NULL, &entry, &lost, &what) != 0)
                 return __LINE__;
         return 0;
 }
@@ -348,7 +348,7 @@ static void without_root_the_files_are_ours(void **state) {
         assert_int_equal(chown("disk/file", 1234, 1234), 0);
         assert_int_equal(chmod("disk/file", 0644), 0);
         (void) source_entry("file");
-        assert_int_equal(chown("mirror/" SCAN_PRIVATE, 65534, 65534), 0);
+        assert_int_equal(chown("mirror/" SCAN_PRIVATE_DIR, 65534, 65534), 0);
         assert_int_equal(chmod("mirror", 0777), 0);
         pid = fork();
         assert_true(pid >= 0);
@@ -356,8 +356,8 @@ static void without_root_the_files_are_ours(void **state) {
                 _exit(check_as_user());
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
-        assert_int_equal(look_at("mirror/file").st_uid, 65534);
-        assert_int_equal(look_at("mirror/file").st_mode & 0777, 0644);
+        assert_int_equal(survey_at("mirror/file").st_uid, 65534);
+        assert_int_equal(survey_at("mirror/file").st_mode & 0777, 0644);
         assert_int_equal(chmod("mirror", 0755), 0);
 }
 
@@ -390,9 +390,9 @@ static void without_the_capability_the_copy_is_linked_by_its_name_in_proc(void *
                 int fd = make_temporary("content");
 
                 set_may_search(false);
-                assert_int_equal(linkat(fd, "", staging.fd, "refused", AT_EMPTY_PATH), -1);
+                assert_int_equal(linkat(fd, "", private_dir.fd, "refused", AT_EMPTY_PATH), -1);
                 assert_int_equal(errno, ENOENT);
-                r = publish_file(&staging, fd, from, source, NULL, &entry, &lost, &what);
+                r = publish_file(&private_dir, fd, from, source, NULL, &entry, &lost, &what);
                 set_may_search(true);
                 assert_int_equal(r, 0);
                 assert_agrees("file", &entry);

@@ -14,7 +14,7 @@
 
 /* A mirror's daemon without the daemon. */
 typedef struct Rig {
-        Staging staging;
+        MirrorPrivateDir private_dir;
         TaskContext context;
         Manifest *base, *source, *mirror;
         Plan *plan;
@@ -41,10 +41,10 @@ static int setup(void **state) {
         (void) state;
         rig = (Rig){ .context = { .sourcefd = open_directory("disk"), .chunk_size = CHUNK, .journalfd = -1 } };
         (void) snprintf(rig.source_path, sizeof(rig.source_path), "%s/disk", ground_base);
-        assert_int_equal(staging_open(&rig.staging, open_directory("mirror"), "/m", rig.source_path, &detail, &what), 0);
+        assert_int_equal(mirror_private_dir_open(&rig.private_dir, open_directory("mirror"), "/m", rig.source_path, &detail, &what), 0);
         assert_int_equal(manifest_new(&rig.base), 0);
         rig.context.source_path = rig.source_path;
-        rig.context.staging = &rig.staging;
+        rig.context.private_dir = &rig.private_dir;
         rig.context.cancel = &rig.cancel;
         rig.context.progress = &rig.progress;
         rig.context.steps = &rig.steps;
@@ -58,16 +58,16 @@ static int teardown(void **state) {
         rig.base = manifest_free(rig.base);
         rig.source = manifest_free(rig.source);
         rig.mirror = manifest_free(rig.mirror);
-        staging_close(&rig.staging, true);
-        (void) close_fd(rig.staging.mirrorfd);
+        mirror_private_dir_close(&rig.private_dir, true);
+        (void) close_fd(rig.private_dir.mirrorfd);
         (void) close_fd(rig.context.sourcefd);
         (void) close_fd(rig.context.journalfd);
-        shell("rm -rf disk/* mirror/* mirror/" SCAN_PRIVATE " state/*");
+        shell("rm -rf disk/* mirror/* mirror/" SCAN_PRIVATE_DIR " state/*");
         return 0;
 }
 
 /* Both sides as they are now, and what is to be done. */
-static void look(void) {
+static void survey(void) {
         static char *nothing[] = { NULL };
         ScanOptions of_source = { .root = rig.source_path }, of_mirror = { .root = "/m", .mirror = true };
         PlanInput input = { .source_path = rig.source_path, .priority = nothing };
@@ -76,7 +76,7 @@ static void look(void) {
         rig.source = manifest_free(rig.source);
         rig.mirror = manifest_free(rig.mirror);
         assert_int_equal(scan_tree(rig.context.sourcefd, &of_source, &rig.source), 0);
-        assert_int_equal(scan_tree(rig.staging.mirrorfd, &of_mirror, &rig.mirror), 0);
+        assert_int_equal(scan_tree(rig.private_dir.mirrorfd, &of_mirror, &rig.mirror), 0);
         input.base = rig.base;
         input.source = rig.source;
         input.mirror = rig.mirror;
@@ -109,7 +109,7 @@ static TaskOutcome run(const char *path) {
 static void settle(void) {
         Manifest *changes = NULL;
 
-        look();
+        survey();
         assert_int_equal(manifest_new(&changes), 0);
         for (size_t finish = 0; finish < 2; finish++)
                 for (size_t i = 0; i < rig.plan->n_items; i++) {
@@ -125,14 +125,14 @@ static void settle(void) {
                         if (task.outcome != TASK_AGREED && task.outcome != TASK_REMOVED)
                                 fail_msg("%s of '%s' ended with outcome %d (%s: %s)", plan_action_name(item->action), plan_item_path(item),
                                          task.outcome, task.what, strerror(task.error));
-                        agreement_note(changes, &task);
+                        base_update_note(changes, &task);
                         task_done(&task);
                 }
-        agreement_merge(rig.base, rig.source, &rig.plan, &changes);
+        base_update_merge(rig.base, rig.source, &rig.plan, &changes);
 }
 
 static void assert_nothing_to_do(void) {
-        look();
+        survey();
         for (size_t i = 0; i < rig.plan->n_items; i++)
                 if (rig.plan->items[i].action != PLAN_KEEP)
                         fail_msg("'%s': %s", plan_item_path(&rig.plan->items[i]), plan_action_name(rig.plan->items[i].action));
@@ -170,11 +170,11 @@ static void a_tree_is_staged_and_then_there_is_nothing_to_do(void **state) {
         settle();
         assert_nothing_to_do(); /* further names moved the first one's ctime, and nobody is fooled by that */
         shell("diff -r disk mirror -x lost+found -x .shmstaged");
-        assert_int_equal(look_at("mirror/a").st_mode & 0777, 0750);
-        assert_int_equal(look_at("mirror/a").st_mtim.tv_nsec, 8);
-        assert_int_equal(look_at("mirror/a/b").st_mtim.tv_nsec, 7);
-        assert_int_equal(look_at("mirror/z-again").st_ino, look_at("mirror/a/small").st_ino);
-        assert_int_equal(look_at("mirror/a/small").st_nlink, 3);
+        assert_int_equal(survey_at("mirror/a").st_mode & 0777, 0750);
+        assert_int_equal(survey_at("mirror/a").st_mtim.tv_nsec, 8);
+        assert_int_equal(survey_at("mirror/a/b").st_mtim.tv_nsec, 7);
+        assert_int_equal(survey_at("mirror/z-again").st_ino, survey_at("mirror/a/small").st_ino);
+        assert_int_equal(survey_at("mirror/a/small").st_nlink, 3);
 }
 
 static void every_change_of_the_source_arrives(void **state) {
@@ -189,7 +189,7 @@ static void every_change_of_the_source_arrives(void **state) {
         settle();
         assert_nothing_to_do();
         shell("diff -r disk mirror -x lost+found -x .shmstaged --no-dereference");
-        assert_int_equal(look_at("mirror/z-again").st_ino, look_at("mirror/a/small").st_ino);
+        assert_int_equal(survey_at("mirror/z-again").st_ino, survey_at("mirror/a/small").st_ino);
         shell("rm -r disk/*");
         settle();
         shell("test -z \"$(ls mirror)\"");
@@ -219,17 +219,17 @@ static void attributes_change_alone(void **state) {
         (void) state;
         make_tree();
         settle();
-        ino = look_at("mirror/a/small").st_ino;
+        ino = survey_at("mirror/a/small").st_ino;
         before = manifest_find(rig.base, "a/small")->digest;
         assert_int_equal(chmod("disk/a/small", 0604), 0);
         assert_int_equal(chown("disk/a", 5, 6), 0);
-        look();
+        survey();
         assert_int_equal(item_of("a/small")->action, PLAN_SETATTR);
         settle();
         assert_nothing_to_do();
-        assert_int_equal(look_at("mirror/a/small").st_ino, ino);
-        assert_int_equal(look_at("mirror/a/small").st_mode & 0777, 0604);
-        assert_int_equal(look_at("mirror/a").st_uid, 5);
+        assert_int_equal(survey_at("mirror/a/small").st_ino, ino);
+        assert_int_equal(survey_at("mirror/a/small").st_mode & 0777, 0604);
+        assert_int_equal(survey_at("mirror/a").st_uid, 5);
         assert_true(digest_equal(&manifest_find(rig.base, "a/small")->digest, &before));
 }
 
@@ -239,14 +239,14 @@ static void what_a_killed_daemon_left_is_adopted_and_not_copied(void **state) {
         (void) state;
         make_tree();
         settle();
-        ino = look_at("mirror/a/b/large").st_ino;
+        ino = survey_at("mirror/a/b/large").st_ino;
         manifest_free(rig.base);
         assert_int_equal(manifest_new(&rig.base), 0); /* and the memory is lost as well */
         atomic_store(&rig.progress, 0);
         settle();
         assert_nothing_to_do();
         assert_int_equal(rig.progress, 0);
-        assert_int_equal(look_at("mirror/a/b/large").st_ino, ino);
+        assert_int_equal(survey_at("mirror/a/b/large").st_ino, ino);
 }
 
 /* --- one item --- */
@@ -261,7 +261,7 @@ static void a_staged_file_has_its_digest_and_is_in_the_journal(void **state) {
         (void) state;
         put_text("disk/file", "content");
         assert_int_equal(manifest_journal_open(fd, "m", &generation, &rig.context.journalfd), 0);
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_AGREED);
         assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST);
         assert_int_equal(rig.progress, 7);
@@ -282,7 +282,7 @@ static void a_large_file_is_shared_by_several(void **state) {
         pthread_t threads[3];
 
         (void) state;
-        look();
+        survey();
         task_init(&rig.task, &rig.context, item_of("file"));
         assert_true(task_is_large(&rig.task));
         assert_true(task_open(&rig.task));
@@ -298,7 +298,7 @@ static void a_large_file_is_shared_by_several(void **state) {
 static void a_source_that_changed_since_the_scan_is_looked_at_again(void **state) {
         (void) state;
         put_text("disk/file", "old");
-        look();
+        survey();
         put_text("disk/file", "new and longer");
         assert_int_equal(run("file"), TASK_AGREED);
         assert_content("mirror/file", "new and longer", 14);
@@ -309,7 +309,7 @@ static void a_source_that_is_gone_is_told_so(void **state) {
         (void) state;
         put_text("disk/file", "x");
         put_text("disk/other", "x");
-        look();
+        survey();
         assert_int_equal(unlink("disk/file"), 0);
         assert_int_equal(run("file"), TASK_GONE);
         assert_false(is_there("mirror/file"));
@@ -326,11 +326,11 @@ static void corruption_on_the_disk_is_seen(void **state) {
         put_text("disk/file", "good bytes");
         settle();
         expected = manifest_find(rig.base, "file")->digest;
-        st = look_at("disk/file");
+        st = survey_at("disk/file");
         put_text("disk/file", "bad  bytes");
         set_mtime("disk/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         assert_int_equal(unlink("mirror/file"), 0);
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_CORRUPT);
         assert_false(is_there("mirror/file"));
         assert_true(digest_equal(&rig.task.expected, &expected));
@@ -344,7 +344,7 @@ static void new_bytes_with_a_new_time_are_no_corruption(void **state) {
         settle();
         put_text("disk/file", "new bytes"); /* no byte more or less */
         set_mtime("disk/file", 1234567890, 0);
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_AGREED);
         assert_content("mirror/file", "new bytes", 9);
 }
@@ -379,7 +379,7 @@ static void a_blob_is_staged_only_if_its_bytes_are_what_its_name_says(void **sta
         rig.context.layout = LAYOUT_OLLAMA;
         put_blob(name);
         put_blob("sha256-0123456789012345678901234567890123456789012345678901234567890123");
-        look();
+        survey();
         assert_int_equal(run("blobs"), TASK_AGREED);
         assert_int_equal(run(path), TASK_AGREED);
         assert_int_equal(run("blobs/sha256-0123456789012345678901234567890123456789012345678901234567890123"), TASK_MISNAMED);
@@ -396,11 +396,11 @@ static void a_record_is_enough_to_see_corruption(void **state) {
         settle();
         manifest_find(rig.base, "file")->flags |= ENTRY_RECORD; /* a reboot */
         assert_int_equal(unlink("mirror/file"), 0);
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_AGREED);
         assert_int_equal(unlink("mirror/file"), 0);
         misremember("file");
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_CORRUPT);
 }
 
@@ -409,16 +409,16 @@ static void what_is_adopted_is_compared(void **state) {
 
         (void) state;
         put_text("disk/file", "content");
-        st = look_at("disk/file");
+        st = survey_at("disk/file");
         put_text("mirror/file", "content");
         set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-        look();
+        survey();
         assert_int_equal(item_of("file")->action, PLAN_ADOPT);
         assert_int_equal(run("file"), TASK_AGREED);
-        assert_int_equal(rig.task.entry.ino, look_at("mirror/file").st_ino);
+        assert_int_equal(rig.task.entry.ino, survey_at("mirror/file").st_ino);
         put_text("mirror/file", "conTent");
         set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_DIFFERS);
         assert_content("mirror/file", "conTent", 7);
 }
@@ -427,7 +427,7 @@ static void a_tmpfs_that_is_full_is_told(void **state) {
         (void) state;
         free(put_pattern("disk/file", 4 * MIB, 1));
         shell("fallocate -l 30M mirror/hog");
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_NO_ROOM);
         assert_false(is_there("mirror/file"));
 }
@@ -435,7 +435,7 @@ static void a_tmpfs_that_is_full_is_told(void **state) {
 static void what_a_client_put_there_meanwhile_is_left_alone(void **state) {
         (void) state;
         put_text("disk/file", "ours");
-        look();
+        survey();
         put_text("mirror/file", "a client's");
         assert_int_equal(run("file"), TASK_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
@@ -443,7 +443,7 @@ static void what_a_client_put_there_meanwhile_is_left_alone(void **state) {
 
 /* Another content, with size and mtime as they were. */
 static void alter_quietly(const char *path, const char *text) {
-        struct stat st = look_at(path);
+        struct stat st = survey_at(path);
         int fd = open(path, O_WRONLY | O_CLOEXEC);
 
         (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */
@@ -464,7 +464,7 @@ static void what_a_client_altered_quietly_is_not_replaced_or_removed(void **stat
         put_text("disk/file", "a new version");
         put_text("disk/large", "a new version");
         assert_int_equal(unlink("disk/gone"), 0);
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_OCCUPIED);
         assert_content("mirror/file", "CONTENT", 7);
         task_init(&rig.task, &rig.context, item_of("large"));
@@ -484,7 +484,7 @@ static void what_was_only_touched_is_replaced_and_removed(void **state) {
         assert_int_equal(unlink("mirror/again"), 0);
         put_text("disk/file", "a new version");
         assert_int_equal(unlink("disk/gone"), 0);
-        look();
+        survey();
         assert_int_equal(run("file"), TASK_AGREED);
         assert_content("mirror/file", "a new version", 13);
         assert_int_equal(run("gone"), TASK_REMOVED);
@@ -497,7 +497,7 @@ static void a_link_to_the_disk_takes_the_place(void **state) {
         (void) state;
         make_directory("disk/sub");
         put_text("disk/sub/file", "x");
-        look();
+        survey();
         assert_int_equal(run("sub"), TASK_AGREED);
         item_of("sub/file")->action = PLAN_LINK;
         assert_int_equal(run("sub/file"), TASK_AGREED);
@@ -505,7 +505,7 @@ static void a_link_to_the_disk_takes_the_place(void **state) {
         assert_true(readlink("mirror/sub/file", target, sizeof(target) - 1) > 0);
         (void) snprintf(expected, sizeof(expected), "%s/sub/file", rig.source_path);
         assert_string_equal(target, expected);
-        look();
+        survey();
         assert_true(plan_is_disk_link(item_of("sub/file")->mirror, rig.source_path));
 }
 
@@ -537,7 +537,7 @@ static void what_the_source_was_marked_with_does_not_reach_the_base(void **state
         free(put_pattern("disk/large", 5 * CHUNK, 1));
         put_text("disk/same", "x");
         shell("cp -p disk/same mirror/same");
-        look();
+        survey();
         for (size_t i = 0; i < ELEMENTSOF(paths); i++)
                 manifest_find(rig.source, paths[i])->flags |= ENTRY_ORPHAN | ENTRY_DISK_ONLY;
         assert_int_equal(item_of("same")->action, PLAN_ADOPT);
@@ -562,7 +562,7 @@ static void that_a_client_brought_it_is_remembered_in_its_generation(void **stat
         assert_int_equal(unlink("mirror/record"), 0);
         put_text("disk/file", "a new version");
         assert_int_equal(chmod("disk/mode", 0600), 0);
-        look();
+        survey();
         assert_int_equal(flags_after("file"), ENTRY_HAS_DIGEST | ENTRY_SAVED);
         assert_int_equal(item_of("mode")->action, PLAN_SETATTR);
         assert_int_equal(flags_after("mode"), ENTRY_HAS_DIGEST | ENTRY_SAVED);
@@ -573,7 +573,7 @@ static void an_unreadable_source_is_an_error_with_its_step(void **state) {
         (void) state;
         make_directory("disk/sub");
         put_text("disk/sub/file", "x");
-        look();
+        survey();
         assert_int_equal(run("sub/file"), TASK_FAILED); /* its directory was not made */
         assert_int_equal(rig.task.error, ENOENT);
         assert_string_equal(rig.task.what, "rename the copy into place");
@@ -586,7 +586,7 @@ static void a_further_name_does_not_take_an_old_version(void **state) {
         assert_int_equal(link("disk/first", "disk/more"), 0);
         settle();
         put_text("disk/first", "a new version");
-        look();
+        survey();
         assert_int_equal(run("more"), TASK_FAILED); /* before, or instead of, the first name */
         assert_content("mirror/more", "old", 3);
         assert_int_equal(run("first"), TASK_AGREED);
@@ -600,7 +600,7 @@ static void what_is_cancelled_does_nothing_but_removals_go_on(void **state) {
         settle();
         assert_int_equal(unlink("disk/gone"), 0);
         put_text("disk/file", "x");
-        look();
+        survey();
         atomic_store(&rig.cancel, true);
         assert_int_equal(run("file"), TASK_CANCELLED);
         assert_false(is_there("mirror/file"));

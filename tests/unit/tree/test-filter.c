@@ -44,7 +44,7 @@ static void patterns_take_what_they_should(void **state) {
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                if (selection_matches(rows[i].pattern, rows[i].path) != rows[i].matches)
+                if (filter_matches(rows[i].pattern, rows[i].path) != rows[i].matches)
                         fail_msg("'%s' %s '%s'", rows[i].pattern, rows[i].matches ? "does not take" : "takes", rows[i].path);
 }
 
@@ -52,31 +52,31 @@ static char *none[] = { NULL };
 
 static void everything_is_chosen_unless_said_otherwise(void **state) {
         (void) state;
-        assert_true(selection_includes(none, none, "a/b"));
+        assert_true(filter_includes(none, none, "a/b"));
 }
 
 static void an_exclusion_outweighs_an_inclusion(void **state) {
         char *include[] = { (char *) "*.gguf", (char *) "*.json", NULL }, *exclude[] = { (char *) "old", (char *) "*-q2*", NULL };
 
         (void) state;
-        assert_true(selection_includes(include, exclude, "new/a.gguf"));
-        assert_true(selection_includes(include, exclude, "config.json"));
-        assert_false(selection_includes(include, exclude, "old/a.gguf"));
-        assert_false(selection_includes(include, exclude, "a-q2_k.gguf"));
-        assert_false(selection_includes(include, exclude, "a.bin"));
-        assert_true(selection_includes(none, exclude, "a.bin"));
+        assert_true(filter_includes(include, exclude, "new/a.gguf"));
+        assert_true(filter_includes(include, exclude, "config.json"));
+        assert_false(filter_includes(include, exclude, "old/a.gguf"));
+        assert_false(filter_includes(include, exclude, "a-q2_k.gguf"));
+        assert_false(filter_includes(include, exclude, "a.bin"));
+        assert_true(filter_includes(none, exclude, "a.bin"));
 }
 
 static void the_first_pattern_that_matches_gives_the_rank(void **state) {
         char *priority[] = { (char *) "llama*", (char *) "*.gguf", (char *) "*", NULL };
 
         (void) state;
-        assert_int_equal(selection_rank(priority, "llama.gguf"), 0);
-        assert_int_equal(selection_rank(priority, "other.gguf"), 1);
-        assert_int_equal(selection_rank(priority, "readme"), 2);
+        assert_int_equal(filter_rank(priority, "llama.gguf"), 0);
+        assert_int_equal(filter_rank(priority, "other.gguf"), 1);
+        assert_int_equal(filter_rank(priority, "readme"), 2);
         priority[2] = NULL;
-        assert_int_equal(selection_rank(priority, "readme"), 2);
-        assert_int_equal(selection_rank(none, "readme"), 0);
+        assert_int_equal(filter_rank(priority, "readme"), 2);
+        assert_int_equal(filter_rank(none, "readme"), 0);
 }
 
 int main(void) {

@@ -52,12 +52,12 @@ static void the_last_put_wins(void **state) {
         _cleanup_(manifest_freep) Manifest *manifest = make();
 
         (void) state;
-        for (unsigned round = 1; round <= 3; round++)
+        for (unsigned plan_run = 1; plan_run <= 3; plan_run++)
                 for (unsigned i = 0; i < 100; i++) {
                         char path[16];
 
                         (void) snprintf(path, sizeof(path), "%u", i * 37 % 100);
-                        put_path(manifest, path, round * 1000 + i * 37 % 100);
+                        put_path(manifest, path, plan_run * 1000 + i * 37 % 100);
                         if (i % 40 == 7)
                                 manifest_sort(manifest);
                 }
@@ -188,7 +188,7 @@ static void assert_same_entry(const Entry *a, const Entry *b) {
 
 static void assert_same(const Manifest *a, const Manifest *b) {
         assert_int_equal(a->n_entries, b->n_entries);
-        assert_true(generation_equal(&a->generation, &b->generation));
+        assert_true(manifest_generation_equal(&a->generation, &b->generation));
         for (size_t i = 0; i < a->n_entries; i++)
                 assert_same_entry(&a->entries[i], &b->entries[i]);
 }
@@ -252,7 +252,7 @@ static void what_is_saved_is_what_is_loaded(void **state) {
         save(saved);
         loaded = load_good();
         assert_same(saved, loaded);
-        assert_int_equal(look_at("m.xxh128").st_mode & 0777, 0644);
+        assert_int_equal(survey_at("m.xxh128").st_mode & 0777, 0644);
         assert_false(is_there(".m.xxh128.new"));
 }
 
@@ -343,7 +343,7 @@ static void xxh128sum_accepts_it_and_finds_a_flipped_bit(void **state) {
 /* --- damage --- */
 
 static char *read_saved(const char *path, size_t *ret_length) {
-        struct stat st = look_at(path);
+        struct stat st = survey_at(path);
         char *text = malloc((size_t) st.st_size + 1);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -631,7 +631,7 @@ static void a_journal_of_another_generation_makes_records_of_the_rest(void **sta
         note(fd, "b", 20);
         (void) close(fd);
         loaded = load_good();
-        assert_true(generation_equal(&loaded->generation, &later));
+        assert_true(manifest_generation_equal(&loaded->generation, &later));
         assert_int_equal(manifest_find(loaded, "a")->flags, ENTRY_RECORD); /* made on another mirror */
         assert_int_equal(manifest_find(loaded, "b")->flags, 0);
 }
@@ -689,21 +689,21 @@ static void generations_differ_in_each_of_their_parts(void **state) {
         Generation other = here;
 
         (void) state;
-        assert_true(generation_equal(&here, &other));
+        assert_true(manifest_generation_equal(&here, &other));
         other.boot_id[15]++;
-        assert_false(generation_equal(&here, &other));
+        assert_false(manifest_generation_equal(&here, &other));
         other = here;
         other.mirror_dev++;
-        assert_false(generation_equal(&here, &other));
+        assert_false(manifest_generation_equal(&here, &other));
         other = here;
         other.mirror_ino++;
-        assert_false(generation_equal(&here, &other));
+        assert_false(manifest_generation_equal(&here, &other));
         other = here;
         other.source_dev++;
-        assert_false(generation_equal(&here, &other));
+        assert_false(manifest_generation_equal(&here, &other));
         other = here;
         other.source_ino++;
-        assert_false(generation_equal(&here, &other));
+        assert_false(manifest_generation_equal(&here, &other));
 }
 
 int main(void) {

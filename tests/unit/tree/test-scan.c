@@ -99,7 +99,7 @@ static void files_directories_and_links_are_found_as_they_are(void **state) {
         assert_int_equal(e->mode, 0640);
         assert_int_equal(e->uid, 12);
         assert_int_equal(e->gid, 34);
-        assert_int_equal(e->ino, look_at("tree/sub/file").st_ino);
+        assert_int_equal(e->ino, survey_at("tree/sub/file").st_ino);
         assert_true(e->ctime_nsec != 0);
         assert_int_equal(e->flags, 0);
         assert_true(entry(manifest, "empty")->mtime_nsec == -9000000001);
@@ -134,11 +134,11 @@ static void our_own_directory_is_not_looked_at(void **state) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
 
         (void) state;
-        make_directory("tree/" SCAN_PRIVATE);
-        put_text("tree/" SCAN_PRIVATE "/x", "");
+        make_directory("tree/" SCAN_PRIVATE_DIR);
+        put_text("tree/" SCAN_PRIVATE_DIR "/x", "");
         make_directory("tree/sub");
-        make_directory("tree/sub/" SCAN_PRIVATE); /* a directory of this tree may be the source of another mirror */
-        put_text("tree/sub/" SCAN_PRIVATE "/x", "");
+        make_directory("tree/sub/" SCAN_PRIVATE_DIR); /* a directory of this tree may be the source of another mirror */
+        put_text("tree/sub/" SCAN_PRIVATE_DIR "/x", "");
         manifest = scan();
         assert_paths(manifest, "sub");
         assert_int_equal(manifest->n_omissions, 0);
@@ -381,7 +381,7 @@ static void a_mirror_is_taken_as_it_stands(void **state) {
         put_text("tree/model.gguf.part", "x");
         assert_int_equal(symlink("/etc/passwd", "tree/out"), 0);
         assert_int_equal(mkfifo("tree/fifo", 0644), 0);
-        make_directory("tree/" SCAN_PRIVATE);
+        make_directory("tree/" SCAN_PRIVATE_DIR);
         manifest = scan();
         assert_paths(manifest, "model.gguf.part out");
         assert_string_equal(entry(manifest, "out")->target, "/etc/passwd");

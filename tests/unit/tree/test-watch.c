@@ -1046,7 +1046,7 @@ static void a_restart_that_fails_is_told_and_tried_again(void **state) {
 }
 
 static void events_from_before_a_restart_are_not_taken_for_new_ones(void **state) {
-        Notifier notifier = { .fd = -1 };
+        Inotify inotify = { .fd = -1 };
         int fds[2], wds[2];
         const char *what;
 
@@ -1056,15 +1056,15 @@ static void events_from_before_a_restart_are_not_taken_for_new_ones(void **state
         for (unsigned i = 0; i < 2; i++) {
                 fds[i] = open(at("%c", 'a' + i), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 must(fds[i] >= 0);
-                must(notifier_start(&notifier, &what) == 0);
-                must(notifier_watch(&notifier, fds[i], &wds[i]) == 0);
-                must(notifier_watch(&notifier, fds[i], &wds[i]) == NOTIFIER_TAKEN);
+                must(inotify_start(&inotify, &what) == 0);
+                must(inotify_watch(&inotify, fds[i], &wds[i]) == 0);
+                must(inotify_watch(&inotify, fds[i], &wds[i]) == INOTIFY_TAKEN);
                 if (i == 1)
-                        must(!notifier_next(&notifier));
+                        must(!inotify_next(&inotify));
                 for (unsigned k = 0; k < 100; k++)
                         make_file(at("%c/%u", 'a' + i, k));
-                must(notifier_next(&notifier)->wd == wds[i]);
-                notifier_stop(&notifier);
+                must(inotify_next(&inotify)->wd == wds[i]);
+                inotify_stop(&inotify);
                 must(close(fds[i]) == 0);
         }
         must(wds[0] == wds[1]); /* so the old ones could have been mistaken */
@@ -1073,37 +1073,37 @@ static void events_from_before_a_restart_are_not_taken_for_new_ones(void **state
 static void a_report_of_too_many_paths_becomes_a_resync(void **state) {
         WatchDraft draft = { 0 };
         WatchReport *report;
-        WatchDesk desk;
+        WatchReports reports;
         char path[32];
 
         (void) state;
-        must(watchdesk_init(&desk) == 0);
+        must(watch_reports_init(&reports) == 0);
         for (unsigned pass = 0; pass < 2; pass++)
-                for (unsigned i = 0; i < WATCHREPORT_PATHS_MAX; i++) {
+                for (unsigned i = 0; i < WATCH_REPORT_PATHS_MAX; i++) {
                         (void) snprintf(path, sizeof(path), "%u", i);
-                        must(!watchdesk_tell(&desk, &draft, WATCH_DIRTY, path));
+                        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, path));
                 }
-        must(watchdesk_take(&desk, &draft, 3, &report) == 1);
-        must(report->n_paths == WATCHREPORT_PATHS_MAX && report->flags == WATCH_DIRTY && report->root == 3);
+        must(watch_reports_take(&reports, &draft, 3, &report) == 1);
+        must(report->n_paths == WATCH_REPORT_PATHS_MAX && report->flags == WATCH_DIRTY && report->root == 3);
         for (size_t i = 1; i < report->n_paths; i++)
                 must(strcmp(report->paths[i - 1], report->paths[i]) < 0);
         must(!watch_report_free(report));
-        must(watchdesk_take(&desk, &draft, 3, &report) == 0);
-        for (unsigned i = 0; i <= WATCHREPORT_PATHS_MAX; i++) {
+        must(watch_reports_take(&reports, &draft, 3, &report) == 0);
+        for (unsigned i = 0; i <= WATCH_REPORT_PATHS_MAX; i++) {
                 (void) snprintf(path, sizeof(path), "%u", i);
-                must(watchdesk_tell(&desk, &draft, WATCH_DIRTY, path) == (i == WATCHREPORT_PATHS_MAX));
+                must(watch_reports_add(&reports, &draft, WATCH_DIRTY, path) == (i == WATCH_REPORT_PATHS_MAX));
         }
-        must(!watchdesk_tell(&desk, &draft, WATCH_DIRTY, "more"));
-        must(watchdesk_take(&desk, &draft, 3, &report) == 1);
+        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, "more"));
+        must(watch_reports_take(&reports, &draft, 3, &report) == 1);
         must(report->flags == WATCH_RESYNC && !report->paths && report->n_paths == 0);
         must(!watch_report_free(report));
-        must(!watchdesk_tell(&desk, &draft, WATCH_LOST, NULL));
-        must(!watchdesk_tell(&desk, &draft, WATCH_DIRTY, "after"));
-        must(watchdesk_take(&desk, &draft, 3, &report) == 1);
+        must(!watch_reports_add(&reports, &draft, WATCH_LOST, NULL));
+        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, "after"));
+        must(watch_reports_take(&reports, &draft, 3, &report) == 1);
         must(report->flags == WATCH_LOST && report->n_paths == 0);
         must(!watch_report_free(report));
-        watchdesk_close(&desk, &draft);
-        watchdesk_done(&desk);
+        watch_reports_close(&reports, &draft);
+        watch_reports_done(&reports);
 }
 
 static void a_directory_beyond_the_longest_path_is_left_out(void **state) {

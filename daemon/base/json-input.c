@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* JSON that clients wrote, bounded in what reading it costs. See base/json.h. */
+/* JSON that clients wrote, bounded in what reading it costs. See base/json-input.h. */
 
-#include "base/json.h"
+#include "base/json-input.h"
 
 /* A value costs up to 150 bytes of memory for 2 bytes of text. */
 enum { VALUES_MAX = 2000000 };
@@ -15,20 +15,20 @@ static size_t count_values(const char *text, size_t length) {
         return n;
 }
 
-int jsontext_parse(const char *text, size_t length, json_t **ret) {
+int json_input_parse(const char *text, size_t length, json_t **ret) {
         json_error_t error;
         json_t *json;
 
         if (count_values(text, length) > VALUES_MAX)
-                return JSONTEXT_LARGE;
+                return JSON_INPUT_LARGE;
         json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
         if (!json)
-                return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : JSONTEXT_BROKEN;
+                return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : JSON_INPUT_BROKEN;
         *ret = json;
         return 0;
 }
 
-const char *jsontext_string(const json_t *value) {
+const char *json_input_string(const json_t *value) {
         const char *text = json_string_value(value);
 
         return text && strlen(text) == json_string_length(value) ? text : NULL;
