@@ -100,3 +100,14 @@ void log_event(int priority, const LogFields *fields, const char *format, ...) {
         /* one call, so that lines of several threads do not mix */
         (void) fprintf(stderr, "%s%s\n", priority <= LOG_ERR ? "Error: " : priority == LOG_WARNING ? "Warning: " : "", text);
 }
+
+bool log_limit_pass(LogLimit *limit) {
+        return limit->n++ < limit->max;
+}
+
+size_t log_limit_end(LogLimit *limit) {
+        size_t suppressed = limit->n > limit->max ? limit->n - limit->max : 0;
+
+        limit->n = 0;
+        return suppressed;
+}

@@ -42,3 +42,14 @@ void log_event(int priority, const LogFields *fields, const char *format, ...) _
 #define log_notice(...) log_event(LOG_NOTICE, NULL, __VA_ARGS__)
 #define log_info(...) log_event(LOG_INFO, NULL, __VA_ARGS__)
 #define log_debug(...) log_event(LOG_DEBUG, NULL, __VA_ARGS__)
+
+/* Bounds how many similar messages are logged: the first @max of a burst, and then a count. Begins as { .max = N }. */
+typedef struct LogLimit {
+        size_t max, n;
+} LogLimit;
+
+/* True if one more message may be logged; else it is counted as suppressed. */
+bool log_limit_pass(LogLimit *limit);
+
+/* The burst is over: how many messages were suppressed. The next burst begins. */
+size_t log_limit_end(LogLimit *limit);

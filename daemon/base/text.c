@@ -184,3 +184,19 @@ int text_append(char **text, const char *format, ...) {
         *text = grown;
         return 0;
 }
+
+char *text_vformat(const char *format, va_list ap) {
+        char *text;
+
+        return vasprintf(&text, format, ap) < 0 ? NULL : text;
+}
+
+char *text_format(const char *format, ...) {
+        va_list ap;
+        char *text;
+
+        va_start(ap, format);
+        text = text_vformat(format, ap);
+        va_end(ap);
+        return text;
+}

@@ -7,6 +7,8 @@
 
 #include "base/base.h"
 
+#include <stdarg.h>
+
 enum { TEXT_BYTES_MAX = 16, TEXT_SPAN_MAX = 32, TEXT_PATH_MAX = 512 };
 
 /* "41.3G", "512K", "17B": powers of 1024, as systemd and `ls -h` print them. */
@@ -28,3 +30,7 @@ int text_unescape(const char *escaped, char **ret);
 
 /* Appends formatted text to a growing string, which may start as NULL. 0 or -ENOMEM. */
 int text_append(char **text, const char *format, ...) _printf_(2, 3);
+
+/* Formatted text as a new string, NULL on ENOMEM. */
+char *text_format(const char *format, ...) _printf_(1, 2);
+char *text_vformat(const char *format, va_list ap) _printf_(1, 0);

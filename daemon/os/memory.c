@@ -9,6 +9,7 @@
 
 #include "os/fs.h"
 
+#include <malloc.h>
 #include <ctype.h>
 #include <fcntl.h>
 
@@ -268,4 +269,10 @@ int memory_read(const char *proc, const char *cgroup, MemoryFacts *ret) {
 void memory_facts_done(MemoryFacts *facts) {
         free(facts->cgroup);
         *facts = (MemoryFacts){ .cgroup_left = UINT64_MAX };
+}
+
+void memory_trim(void) {
+#ifdef __GLIBC__
+        (void) malloc_trim(0);
+#endif
 }

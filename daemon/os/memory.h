@@ -23,3 +23,7 @@ int memory_read(const char *proc, const char *cgroup, MemoryFacts *ret);
 /* True if anything at all is on swap, or if that is not known. */
 bool memory_swap_is_used(const char *proc);
 void memory_facts_done(MemoryFacts *facts);
+
+/* Gives free memory of the heap back to the kernel: glibc keeps what one large scan or wave took for the next, on the heap of the
+ * thread that it ran on. Any thread. */
+void memory_trim(void);
