@@ -2,9 +2,10 @@
 
 /* shmstaged-generator: from the configuration to units, when systemd starts or reloads (systemd.generator(7)).
  *
- * It writes the mount of each mirror, so that PID 1 makes it where everybody sees it; what shmstaged.service needs to know of
- * sources, targets and engines; and a drop-in for each engine. All units are made up in memory first: a configuration that is
- * not usable leaves nothing behind. It looks at no source and no target, which may not be mounted yet, or never answer. */
+ * It writes the mount of each mirror, so that PID 1 makes it where everybody sees it; what shmstaged.service needs
+ * to know of sources, targets and engines; and a drop-in for each engine. All units are made up in memory first: a
+ * configuration that is not usable leaves nothing behind. It looks at no source and no target, which may not be
+ * mounted yet, or never answer. */
 
 #include "base/path.h"
 #include "base/text.h"
@@ -26,7 +27,8 @@
 #error "the build says where release-mount is installed"
 #endif
 
-static const char HEADER[] = "# Written by shmstaged-generator from the configuration. Changes made here do not last.\n\n";
+static const char HEADER[] =
+        "# Written by shmstaged-generator from the configuration. Changes made here do not last.\n\n";
 
 typedef struct Generator {
         const char *root;   /* "" for / */
@@ -60,7 +62,8 @@ _printf_(3, 4) static int complain(Generator *generator, int error, const char *
         va_end(arguments);
         generator->log_once = true;
         if (generator->kmsg >= 0)
-                n = snprintf(line, sizeof(line), "<%d>shmstaged-generator[%d]: %s\n", LOG_ERR | LOG_DAEMON, (int) getpid(), text);
+                n = snprintf(line, sizeof(line), "<%d>shmstaged-generator[%d]: %s\n", LOG_ERR | LOG_DAEMON,
+                             (int) getpid(), text);
         else
                 n = snprintf(line, sizeof(line), "shmstaged-generator: %s\n", text);
         if (write(generator->kmsg >= 0 ? generator->kmsg : STDERR_FILENO, line, (size_t) n) < 0)
@@ -68,8 +71,8 @@ _printf_(3, 4) static int complain(Generator *generator, int error, const char *
         return error;
 }
 
-/* Positive if fstab or a unit file of the administrator's mounts something there already: then that is what is used, and it
- * is not ours to stop. */
+/* Positive if fstab or a unit file of the administrator's mounts something there already: then that is what is used,
+ * and it is not ours to stop. */
 static int is_mounted_by_others(const Generator *generator, const MirrorConfig *mirror, const char *unit) {
         _cleanup_(freep) char *path = NULL;
         struct libmnt_table *table;
@@ -116,7 +119,8 @@ static int write_mount(Generator *generator, const MirrorConfig *mirror, const c
                 r = text_append(&text, "Documentation=man:shmstaged-generator(8) man:shmstaged.conf(5)\n");
         if (r == 0 && source_path)
                 r = unit_files_setting(&text, "SourcePath", UNIT_NAME_BARE, "", source_path + strlen(generator->root));
-        /* Nobody has configured anything: the unit must do as little as shmstaged.service, whose conditions are the same */
+        /* Nobody has configured anything: the unit must do as little as shmstaged.service, whose conditions are the
+         * same */
         if (r == 0 && !source_path)
                 r = unit_files_setting(&text, "ConditionPathIsDirectory", UNIT_NAME_BARE, "", mirror->source);
         /* Not before local-fs.target, which need not wait for it. After swap.target, so that at shutdown the memory is
@@ -162,13 +166,14 @@ static int check_mirror(Generator *generator, const MirrorConfig *mirror, const 
 /* True if what is saved goes to @path, by this mirror or by one whose source is around it. */
 static bool is_saved_to(const Generator *generator, const char *path) {
         for (size_t i = 0; i < generator->config->n_mirrors; i++)
-                if (generator->config->mirrors[i].write_back && path_is_below(path, generator->config->mirrors[i].source))
+                if (generator->config->mirrors[i].write_back &&
+                    path_is_below(path, generator->config->mirrors[i].source))
                         return true;
         return false;
 }
 
-/* A source that lies in another one which is saved to must have no line of its own: read-only would win where both name the same
- * path, and below it would make a mount of its own, over whose edge no file can be renamed into place. */
+/* A source that lies in another one which is saved to must have no line of its own: read-only would win where both
+ * name the same path, and below it would make a mount of its own, over whose edge no file can be renamed into place. */
 static int write_sandbox(Generator *generator, const MirrorConfig *mirror) {
         int r = 0;
 
@@ -176,7 +181,8 @@ static int write_sandbox(Generator *generator, const MirrorConfig *mirror) {
                 r = unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", mirror->source);
         else if (!is_saved_to(generator, mirror->source))
                 r = unit_files_setting(&generator->service, "ReadOnlyPaths", UNIT_NAME_WORD, "-", mirror->source);
-        return r < 0 ? r : unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", mirror->target);
+        return r < 0 ? r
+                     : unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", mirror->target);
 }
 
 static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
@@ -198,9 +204,11 @@ static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
         } else
                 r = 0;
         if (r == 0)
-                r = unit_files_setting(&generator->service_unit, "RequiresMountsFor", UNIT_NAME_WORD, "", mirror->source);
+                r = unit_files_setting(&generator->service_unit, "RequiresMountsFor", UNIT_NAME_WORD, "",
+                                       mirror->source);
         if (r == 0)
-                r = unit_files_setting(&generator->service_unit, "RequiresMountsFor", UNIT_NAME_WORD, "", mirror->target);
+                r = unit_files_setting(&generator->service_unit, "RequiresMountsFor", UNIT_NAME_WORD, "",
+                                       mirror->target);
         return r < 0 ? r : write_sandbox(generator, mirror);
 }
 
@@ -217,7 +225,8 @@ static int write_binds(const Generator *generator, const char *engine, char **te
         r = text_append(text, "\n[Service]\n");
         for (size_t i = 0; r == 0 && i < generator->config->n_mirrors; i++)
                 if (has_engine(&generator->config->mirrors[i], engine))
-                        r = unit_files_setting(text, "BindPaths", UNIT_NAME_WORD, "-", generator->config->mirrors[i].target);
+                        r = unit_files_setting(text, "BindPaths", UNIT_NAME_WORD, "-",
+                                               generator->config->mirrors[i].target);
         return r;
 }
 
@@ -273,8 +282,9 @@ static int ease_service(Generator *generator) {
         for (size_t i = 0; i < generator->config->n_mirrors; i++) {
                 const MirrorConfig *mirror = &generator->config->mirrors[i];
 
-                temporary = temporary || path_is_below(mirror->source, "/tmp") || path_is_below(mirror->source, "/var/tmp") ||
-                            path_is_below(mirror->target, "/tmp") || path_is_below(mirror->target, "/var/tmp");
+                temporary = temporary || path_is_below(mirror->source, "/tmp") ||
+                            path_is_below(mirror->source, "/var/tmp") || path_is_below(mirror->target, "/tmp") ||
+                            path_is_below(mirror->target, "/var/tmp");
                 swap = swap || mirror->swap;
         }
         if (temporary)
@@ -292,7 +302,9 @@ static int write_metrics(Generator *generator) {
         if (!directory)
                 return -ENOMEM;
         if (!slash || slash == directory)
-                return 0; /* there is none, or the sandbox would be no more for it: then the daemon tells that it cannot write there */
+                /* there is none, or the sandbox would be no more for it: then the daemon tells that it cannot write
+                 * there */
+                return 0;
         *slash = '\0';
         return unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", directory);
 }
@@ -316,8 +328,8 @@ static int add_all(Generator *generator) {
         return unit_files_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
 }
 
-/* Of a configuration that cannot be used nothing is mounted, but the engines that it names still wait for the daemon, which
- * fails: they must not start on a mirror that is not there. */
+/* Of a configuration that cannot be used nothing is mounted, but the engines that it names still wait for the
+ * daemon, which fails: they must not start on a mirror that is not there. */
 static int add_wiring(Generator *generator) {
         char *text = NULL;
         int r = add_engines(generator);
@@ -397,7 +409,8 @@ static bool is_switched_off(const char *root) {
 
 int main(int argc, char **argv) {
         const char *root = secure_getenv("SHMSTAGED_GENERATOR_ROOT");
-        _cleanup_(generator_done) Generator generator = { .root = root && strcmp(root, "/") != 0 ? root : "", .kmsg = -1 };
+        _cleanup_(generator_done)
+                Generator generator = { .root = root && strcmp(root, "/") != 0 ? root : "", .kmsg = -1 };
         int r;
 
         if (argc != 4) {

@@ -56,7 +56,8 @@ static int bad_argument(Options *options) {
 static int parse_log(Options *options, int option, const char *value) {
         static const char *const levels[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
         static const char *const targets[] = { "auto", "console", "journal" };
-        int i = option == 'l' ? parse_name(value, levels, ELEMENTSOF(levels)) : parse_name(value, targets, ELEMENTSOF(targets));
+        int i = option == 'l' ? parse_name(value, levels, ELEMENTSOF(levels))
+                              : parse_name(value, targets, ELEMENTSOF(targets));
 
         if (i < 0) {
                 log_error("--log-%s=%s: not known, see --help", option == 'l' ? "level" : "target", value);

@@ -23,7 +23,8 @@
 
 /* A stop in which nothing moves for so long goes on without the workers that hold it up. */
 #define STUCK_USEC (10 * USEC_PER_SEC)
-/* What is only in RAM is lost at a shutdown: a disk that has to spin up, or whose queue is full, is given nearly as long as notify.c asks for. */
+/* What is only in RAM is lost at a shutdown: a disk that has to spin up, or whose queue is full, is given nearly as
+ * long as notify.c asks for. */
 #define STUCK_UNSAVED_USEC (100 * USEC_PER_SEC)
 
 /* Two large saves and one for small ones: more would only make a disk seek. */
@@ -94,7 +95,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) source;
         (void) usec;
         push_status(manager);
-        if (manager->stopping && state.busy && notify_stalled_usec(&manager->notify) > (state.unsaved ? STUCK_UNSAVED_USEC : STUCK_USEC)) {
+        if (manager->stopping && state.busy &&
+            notify_stalled_usec(&manager->notify) > (state.unsaved ? STUCK_UNSAVED_USEC : STUCK_USEC)) {
                 /* Whoever waits for a dead server cannot be cancelled. What is in RAM need not wait for it. */
                 manager->stuck = true;
                 mirrors_abandon(&manager->mirrors);
@@ -154,7 +156,8 @@ static int on_review(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
 
         (void) source;
-        if (!manager->stopping && mirrors_state(&manager->mirrors).failed && (!manager->ready || mirrors_state(&manager->mirrors).over))
+        if (!manager->stopping && mirrors_state(&manager->mirrors).failed &&
+            (!manager->ready || mirrors_state(&manager->mirrors).over))
                 stop_all(manager); /* a start that is not whole is none; nor is a daemon without a mirror */
         if (!manager->stopping) {
                 mirrors_sweep(&manager->mirrors);
@@ -201,7 +204,8 @@ static void reload(Manager *manager) {
         notify_reloading();
         r = config_load(manager->options.config_file, manager->options.root, &config, &what);
         if (r < 0) {
-                log_error("Failed to reload the configuration: failed to %s: %s; the old one stays", what, strerror(-r));
+                log_error("Failed to reload the configuration: failed to %s: %s; the old one stays", what,
+                          strerror(-r));
                 keep_failure(manager, what, r);
         } else if (!config_notes_log(config)) {
                 log_error("The configuration has errors: the old one stays");
@@ -212,19 +216,21 @@ static void reload(Manager *manager) {
                 manager->config = config_free(manager->config);
                 manager->config = TAKE_PTR(config);
                 manager->context.reserve = manager->config->reserve;
-                (void) metrics_file_set_path(&manager->metrics, manager->config->metrics_file); /* without memory it stays where it is */
+                /* without memory it stays where it is */
+                (void) metrics_file_set_path(&manager->metrics, manager->config->metrics_file);
         }
         mirrors_apply(&manager->mirrors, manager->config);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
-/* A reload waits until nothing is under way. Under a low BandwidthLimit= that can be hours, which is when another one is wanted most. What is
- * wrong with the configuration is told when it is reloaded. */
+/* A reload waits until nothing is under way. Under a low BandwidthLimit= that can be hours, which is when another
+ * one is wanted most. What is wrong with the configuration is told when it is reloaded. */
 static void reload_limits(Manager *manager) {
         _cleanup_(config_freep) Config *config = NULL;
         const char *what;
 
-        if (config_load(manager->options.config_file, manager->options.root, &config, &what) == 0 && config->n_errors == 0)
+        if (config_load(manager->options.config_file, manager->options.root, &config, &what) == 0 &&
+            config->n_errors == 0)
                 mirrors_set_limits(&manager->mirrors, config);
 }
 
@@ -242,8 +248,12 @@ static unsigned want_reload(void *userdata) {
 static ControlState control_state(void *userdata) {
         const Manager *manager = userdata;
 
-        return (ControlState){ .text = manager->notify.said, .ready = manager->ready, .reloading = manager->reloading, .stopping = manager->stopping,
-                               .reloads = manager->reloads_over, .reload_errors = manager->reload_errors };
+        return (ControlState){ .text = manager->notify.said,
+                               .ready = manager->ready,
+                               .reloading = manager->reloading,
+                               .stopping = manager->stopping,
+                               .reloads = manager->reloads_over,
+                               .reload_errors = manager->reload_errors };
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
@@ -320,7 +330,8 @@ static int add_sources(Manager *manager) {
         if (r >= 0)
                 r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->pool), EPOLLIN, on_pool, manager->pool);
         if (r >= 0)
-                r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->savers), EPOLLIN, on_pool, manager->savers);
+                r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->savers), EPOLLIN, on_pool,
+                                    manager->savers);
         if (r >= 0)
                 r = sd_event_add_io(manager->event, NULL, watch_get_fd(manager->watch), EPOLLIN, on_watch, manager);
         if (r >= 0)
@@ -365,17 +376,31 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
         }
         if (r == 0) {
                 *reterr_what = "set up the control interface";
-                r = control_new(&manager->control, &(ControlOptions){ .event = manager->event, .mirrors = &manager->mirrors, .state = control_state, .reload = want_reload, .userdata = manager });
+                r = control_new(&manager->control, &(ControlOptions){ .event = manager->event,
+                                                                      .mirrors = &manager->mirrors,
+                                                                      .state = control_state,
+                                                                      .reload = want_reload,
+                                                                      .userdata = manager });
         }
         if (r < 0)
                 return r;
         notify_init(&manager->notify);
         manager->context = (MirrorContext){
-                .event = manager->event, .pool = manager->pool, .savers = manager->savers, .watch = manager->watch, .statefd = manager->statefd,
-                .reserve = config->reserve, .ram = manager->context.ram, .promised = &manager->promised, .changed = on_changed,
+                .event = manager->event,
+                .pool = manager->pool,
+                .savers = manager->savers,
+                .watch = manager->watch,
+                .statefd = manager->statefd,
+                .reserve = config->reserve,
+                .ram = manager->context.ram,
+                .promised = &manager->promised,
+                .changed = on_changed,
                 .userdata = manager,
         };
-        manager->metrics = (MetricsFile){ .event = manager->event, .pool = manager->savers, .render = render_metrics, .ended = on_metrics_ended,
+        manager->metrics = (MetricsFile){ .event = manager->event,
+                                          .pool = manager->savers,
+                                          .render = render_metrics,
+                                          .ended = on_metrics_ended,
                                           .userdata = manager };
         *ret = TAKE_PTR(manager);
         return 0;

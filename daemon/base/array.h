@@ -5,8 +5,9 @@
 
 #include "base/base.h"
 
-/* Makes room for one more element behind the first @n of @array (an lvalue of pointer type, NULL with @n 0): 0 or -ENOMEM, and then
- * the array is as it was. The capacity is the next power of two, so an array has to grow by this alone; it may shrink by its count at any time. */
+/* Makes room for one more element behind the first @n of @array (an lvalue of pointer type, NULL with @n 0): 0 or
+ * -ENOMEM, and then the array is as it was. The capacity is the next power of two, so an array has to grow by this
+ * alone; it may shrink by its count at any time. */
 #define ARRAY_ROOM(array, n) array_room(&(array), n, sizeof(*(array)))
 
 static inline int array_room(void *array, size_t n, size_t size) {

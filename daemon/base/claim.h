@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A digest that a client's file name states of its content: SHA-256 (Ollama "sha256-<64 hex>", Hugging Face LFS blobs "<64 hex>") or a
- * git blob id (Hugging Face "<40 hex>": SHA-1 of "blob <size>\0" and the content). The only user of libgcrypt. */
+/* A digest that a client's file name states of its content: SHA-256 (Ollama "sha256-<64 hex>", Hugging Face LFS
+ * blobs "<64 hex>") or a git blob id (Hugging Face "<40 hex>": SHA-1 of "blob <size>\0" and the content). The only
+ * user of libgcrypt. */
 
 #include "base/base.h"
 
@@ -15,14 +16,17 @@ typedef struct Claim {
 
 enum { CLAIM_HEX_MAX = 65 };
 
-/* Once, before the first stream and before other threads. 0, or -ENOSYS if the library is older than what we were built with. */
+/* Once, before the first stream and before other threads. 0, or -ENOSYS if the library is older than what we were
+ * built with. */
 int claim_init(void);
 
-/* 0, or -EINVAL unless @hex is exactly 64 (CLAIM_SHA256) or 40 (CLAIM_GIT_BLOB) hex digits of either case, @length of them. */
+/* 0, or -EINVAL unless @hex is exactly 64 (CLAIM_SHA256) or 40 (CLAIM_GIT_BLOB) hex digits of either case, @length
+ * of them. */
 int claim_from_hex(ClaimKind kind, const char *hex, size_t length, Claim *ret);
 char *claim_to_hex(const Claim *claim, char buffer[static CLAIM_HEX_MAX]);
 
-/* Computes the same over a stream of bytes. @size is that of the whole file (the git blob id begins with it). One thread at a time. */
+/* Computes the same over a stream of bytes. @size is that of the whole file (the git blob id begins with it). One
+ * thread at a time. */
 typedef struct ClaimStream ClaimStream;
 int claim_stream_new(ClaimStream **ret, ClaimKind kind, uint64_t size);
 ClaimStream *claim_stream_free(ClaimStream *stream);

@@ -26,7 +26,8 @@ int clock_timer_set(ClockTimer *timer, uint64_t usec) {
                 return 0;
         }
         if (!timer->source)
-                return sd_event_add_time(timer->event, &timer->source, CLOCK_MONOTONIC, usec, timer->accuracy_usec, timer->handler, timer->userdata);
+                return sd_event_add_time(timer->event, &timer->source, CLOCK_MONOTONIC, usec, timer->accuracy_usec,
+                                         timer->handler, timer->userdata);
         r = sd_event_source_set_time(timer->source, usec);
         return r < 0 ? r : sd_event_source_set_enabled(timer->source, SD_EVENT_ONESHOT);
 }

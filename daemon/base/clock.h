@@ -14,7 +14,8 @@ uint64_t clock_usec(clockid_t clock);
 /* CLOCK_MONOTONIC as the loop saw it when it woke up: what happens in one turn happens at one time. Loop thread. */
 uint64_t clock_now(sd_event *event);
 
-/* A timer that fires once for each time that it is set. Begins as zeros with what is above the line filled in; loop thread only. */
+/* A timer that fires once for each time that it is set. Begins as zeros with what is above the line filled in; loop
+ * thread only. */
 typedef struct ClockTimer {
         sd_event *event;                 /* borrowed */
         sd_event_time_handler_t handler;
@@ -24,7 +25,8 @@ typedef struct ClockTimer {
         sd_event_source *source;         /* made when the timer is first set */
 } ClockTimer;
 
-/* Fires at @usec (CLOCK_MONOTONIC), instead of whenever it was set to; UINT64_MAX: not at all. 0 or a negative errno: then it does not fire. */
+/* Fires at @usec (CLOCK_MONOTONIC), instead of whenever it was set to; UINT64_MAX: not at all. 0 or a negative
+ * errno: then it does not fire. */
 int clock_timer_set(ClockTimer *timer, uint64_t usec);
 
 /* Fires @usec from now; UINT64_MAX: not at all. */

@@ -7,8 +7,9 @@
 
 #include <jansson.h>
 
-/* 0 and a new reference; JSON_INPUT_BROKEN: it is no JSON, or a name in it stands twice and two readers could see two things;
- * JSON_INPUT_LARGE: it has more values than we want to have in memory; or -ENOMEM. Strings may hold NUL bytes. */
+/* 0 and a new reference; JSON_INPUT_BROKEN: it is no JSON, or a name in it stands twice and two readers could see
+ * two things; JSON_INPUT_LARGE: it has more values than we want to have in memory; or -ENOMEM. Strings may hold NUL
+ * bytes. */
 enum { JSON_INPUT_BROKEN = 1, JSON_INPUT_LARGE };
 int json_input_parse(const char *text, size_t length, json_t **ret);
 

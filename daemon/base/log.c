@@ -98,7 +98,11 @@ void log_event(int priority, const LogFields *fields, const char *format, ...) {
         if (before)
                 before();
         /* one call, so that lines of several threads do not mix */
-        (void) fprintf(stderr, "%s%s\n", priority <= LOG_ERR ? "Error: " : priority == LOG_WARNING ? "Warning: " : "", text);
+        (void) fprintf(stderr, "%s%s\n",
+                       priority <= LOG_ERR       ? "Error: "
+                       : priority == LOG_WARNING ? "Warning: "
+                                                 : "",
+                       text);
 }
 
 bool log_limit_pass(LogLimit *limit) {

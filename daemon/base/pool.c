@@ -109,7 +109,8 @@ unsigned pool_choose_workers(unsigned configured) {
 
         if (configured > 0)
                 return configured;
-        /* more than processors, because a worker that reads a disk or a server mostly waits: so many reads are under way at a time */
+        /* more than processors, because a worker that reads a disk or a server mostly waits: so many reads are under
+         * way at a time */
         return (unsigned) MIN(MAX(2 * processors, 8), 32);
 }
 

@@ -2,9 +2,10 @@
 
 /* So many bytes a second, for any number of threads. See base/ratelimit.h.
  *
- * The time line: byte number n of all that were ever asked for is paid for at origin_nsec + (n - origin) / rate. Its origin moves when the limit
- * changes, so that what was paid for stays paid, and when nobody asked for so long that there would be more credit than BURST. Nobody sleeps for a
- * fixed time: whoever waits looks at the line again each SLICE, and so hears of another limit and of the end. */
+ * The time line: byte number n of all that were ever asked for is paid for at origin_nsec + (n - origin) / rate. Its
+ * origin moves when the limit changes, so that what was paid for stays paid, and when nobody asked for so long that
+ * there would be more credit than BURST. Nobody sleeps for a fixed time: whoever waits looks at the line again each
+ * SLICE, and so hears of another limit and of the end. */
 
 #include "base/ratelimit.h"
 
@@ -14,7 +15,8 @@
 #define BURST (NSEC_PER_SEC / 20)
 #define SLICE (NSEC_PER_SEC / 20)
 #define FOR_EVER (INT64_MAX / 4) /* far beyond all use, and no sum of two overflows */
-#define LARGEST ((uint64_t) 1 << 56) /* more bytes than any file has, and the differences of positions keep their sign */
+/* more bytes than any file has, and the differences of positions keep their sign */
+#define LARGEST ((uint64_t) 1 << 56)
 
 struct RateLimit {
         pthread_mutex_t lock;
@@ -37,7 +39,8 @@ static int64_t price(const RateLimit *limit, uint64_t bytes) {
 
         if (seconds > (uint64_t) (FOR_EVER / NSEC_PER_SEC) - 1)
                 return FOR_EVER;
-        return (int64_t) seconds * NSEC_PER_SEC + (int64_t) ((double) rest / (double) limit->rate * (double) NSEC_PER_SEC);
+        return (int64_t) seconds * NSEC_PER_SEC +
+               (int64_t) ((double) rest / (double) limit->rate * (double) NSEC_PER_SEC);
 }
 
 /* What the limit gives in @nsec. */
@@ -79,7 +82,8 @@ void ratelimit_set(RateLimit *limit, uint64_t bytes_per_sec) {
                 if (limit->rate == 0 || due_nsec(limit, limit->asked) <= now)
                         limit->origin = limit->asked;
                 else
-                        limit->origin += MIN(bytes_in(limit, MAX(now - limit->origin_nsec, 0)), limit->asked - limit->origin);
+                        limit->origin +=
+                                MIN(bytes_in(limit, MAX(now - limit->origin_nsec, 0)), limit->asked - limit->origin);
                 limit->origin_nsec = now;
                 limit->rate = bytes_per_sec;
         }
@@ -146,7 +150,8 @@ int ratelimit_take(RateLimit *limit, uint64_t bytes, const atomic_bool *cancel) 
                         give_back(limit, bytes);
                         return RATELIMIT_CANCELLED;
                 }
-                (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL); /* woken early, the line is looked at again */
+                /* woken early, the line is looked at again */
+                (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL);
         }
         return 0;
 }

@@ -2,10 +2,11 @@
 
 /* XXH3-128 in several forms. See base/xxh.h.
  *
- * This file is compiled once for each form. The wider ones are the library's code inlined and compiled anew: on Debian 12 the
- * library's plain functions use the vectors that every x86-64 has, and its own choice among wider ones (xxh_x86dispatch.h)
- * leaves the upper halves of the vectors dirty, which slows what the thread does next. They fetch farther ahead than the library does: for what
- * is not in the processor's cache that was worth a fifth (11.5 instead of 9.6 GB/s with AVX2, 12.0 instead of 9.8 with AVX-512). */
+ * This file is compiled once for each form. The wider ones are the library's code inlined and compiled anew: on
+ * Debian 12 the library's plain functions use the vectors that every x86-64 has, and its own choice among wider ones
+ * (xxh_x86dispatch.h) leaves the upper halves of the vectors dirty, which slows what the thread does next. They
+ * fetch farther ahead than the library does: for what is not in the processor's cache that was worth a fifth (11.5
+ * instead of 9.6 GB/s with AVX2, 12.0 instead of 9.8 with AVX-512). */
 
 #include "base/xxh.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* XXH3-128 in the forms that this processor can run: the library's own, and one compiled for wider vectors, which is three
- * times as fast. The only user of xxhash. All forms give the same digest; a state belongs to the form that made it. */
+/* XXH3-128 in the forms that this processor can run: the library's own, and one compiled for wider vectors, which is
+ * three times as fast. The only user of xxhash. All forms give the same digest; a state belongs to the form that
+ * made it. */
 
 #include "base/base.h"
 

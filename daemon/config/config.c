@@ -54,8 +54,9 @@ const ConfigRow *config_rows(size_t *ret_n) {
 }
 
 static_assert(sizeof(HugePages) == sizeof(unsigned) && sizeof(OnNoRoom) == sizeof(unsigned) &&
-              sizeof(OnCorrupt) == sizeof(unsigned) && sizeof(CopyMethod) == sizeof(unsigned) && sizeof(LayoutKind) == sizeof(unsigned) &&
-              sizeof(DeletePolicy) == sizeof(unsigned), "an enum is stored as an unsigned");
+                      sizeof(OnCorrupt) == sizeof(unsigned) && sizeof(CopyMethod) == sizeof(unsigned) &&
+                      sizeof(LayoutKind) == sizeof(unsigned) && sizeof(DeletePolicy) == sizeof(unsigned),
+              "an enum is stored as an unsigned");
 
 /* Walks the rows of one section, to be used as a `for` head. */
 #define FOREACH_ROW(row, name)                                                      \

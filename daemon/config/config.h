@@ -46,8 +46,10 @@ typedef struct MirrorConfig {
         char **models;        /* to be staged, by their client's names; empty: all */
         DeletePolicy deletes;
         uint64_t trash_keep_usec;
-        DeleteLimit mass_delete_limit; /* more than so many, and more than so many percent, of the names at once are held back */
-        uint64_t sweep_delay_usec; /* how long an Ollama blob that was deleted, and that no manifest names, stays on disk */
+        /* more than so many, and more than so many percent, of the names at once are held back */
+        DeleteLimit mass_delete_limit;
+        /* how long an Ollama blob that was deleted, and that no manifest names, stays on disk */
+        uint64_t sweep_delay_usec;
         uint64_t scrub_usec;  /* within such a span the copies in RAM are read once more; 0: never */
         char **engines;       /* unit names */
 } MirrorConfig;

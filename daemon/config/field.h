@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A setting in memory: what it is stored as, and what follows from that. What may be written for it is the business of configvalue. */
+/* A setting in memory: what it is stored as, and what follows from that. What may be written for it is the business
+ * of configvalue. */
 
 #include "base/base.h"
 

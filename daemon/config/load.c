@@ -364,8 +364,8 @@ static int check_two(Loader *loader, Setting a, Setting b) {
         return r < 0 ? r : 1;
 }
 
-/* Two sources may be the same or nested: what one mirror saves is a change on the disk to the other. Whatever a Target= touches
- * is not. One note for each mirror is enough. */
+/* Two sources may be the same or nested: what one mirror saves is a change on the disk to the other. Whatever a
+ * Target= touches is not. One note for each mirror is enough. */
 static int check_mirror(Loader *loader, size_t i) {
         int r = check_two(loader, setting_of(loader, i, false), setting_of(loader, i, true));
 
@@ -390,8 +390,10 @@ static int check_metrics_file(Loader *loader) {
                 const char *how = relation(metrics.path, tree.path);
 
                 if (how)
-                        r = add_note(loader, true, metrics.place.file, metrics.place.line, "%s=%s %s %s=%s of [Mirror %s]: must be apart", metrics.key,
-                                     text_path(path, metrics.path), how, tree.key, text_path(other, tree.path), tree.mirror);
+                        r = add_note(loader, true, metrics.place.file, metrics.place.line,
+                                     "%s=%s %s %s=%s of [Mirror %s]: must be apart", metrics.key,
+                                     text_path(path, metrics.path), how, tree.key, text_path(other, tree.path),
+                                     tree.mirror);
         }
         return r;
 }

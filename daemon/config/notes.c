@@ -21,7 +21,8 @@ bool config_notes_log(const Config *config) {
         for (size_t i = 0; i < config->n_notes; i++) {
                 _cleanup_(freep) char *text = config_notes_text(&config->notes[i]);
 
-                log_event(config->notes[i].error ? LOG_ERR : LOG_WARNING, NULL, "%s", text ? text : config->notes[i].text);
+                log_event(config->notes[i].error ? LOG_ERR : LOG_WARNING, NULL, "%s",
+                          text ? text : config->notes[i].text);
         }
         return config->n_errors == 0;
 }

@@ -12,5 +12,6 @@ char *config_notes_text(const ConfigNote *note);
 /* All errors and warnings. Returns true if the configuration can be used. */
 bool config_notes_log(const Config *config);
 
-/* Loads as config_load() does and tells what went wrong. 0, or a negative errno: -EINVAL if what the files say cannot be used. */
+/* Loads as config_load() does and tells what went wrong. 0, or a negative errno: -EINVAL if what the files say
+ * cannot be used. */
 int config_notes_load(const char *file, const char *root, Config **ret);

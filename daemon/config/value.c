@@ -414,9 +414,11 @@ TYPE(path, STRING, parse_path, print_path,
      .allowed = "an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 "
                 "bytes");
 TYPE(optional_path, STRING, parse_optional_path, print_path,
-     .allowed = "empty, or an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 bytes");
+     .allowed = "empty, or an absolute path other than /, in UTF-8, without \"..\" and control characters, of less "
+                "than 4096 bytes");
 TYPE(numa_policy, STRING, parse_numa_policy, print_string,
-     .allowed = "auto, default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like 0-3,5");
+     .allowed = "auto, default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like "
+                "0-3,5");
 TYPE(globs, LIST, parse_globs, print_globs,
      .allowed = "patterns with blanks between them, none of them empty, all quotes closed, no unknown escapes");
 TYPE(models, LIST, parse_models, print_globs,

@@ -26,8 +26,9 @@ int value_parse(const ValueType *type, const char *text, void *field);
 /* Writes what value_parse() reads back to the same; a list on one line. Look at ferror(@out) afterwards. */
 void value_print(const ValueType *type, const void *field, FILE *out);
 
-extern const ValueType value_type_workers, value_type_reserve, value_type_size, value_type_chunk_size, value_type_bandwidth_limit,
-        value_type_settle_time, value_type_poll_interval, value_type_boolean, value_type_huge_pages,
-        value_type_on_no_room, value_type_copy_method, value_type_on_corrupt, value_type_path, value_type_optional_path, value_type_numa_policy, value_type_globs,
-        value_type_units, value_type_layout, value_type_models, value_type_deletes, value_type_trash_keep,
-        value_type_mass_delete_limit, value_type_sweep_delay, value_type_scrub;
+extern const ValueType value_type_workers, value_type_reserve, value_type_size, value_type_chunk_size,
+        value_type_bandwidth_limit, value_type_settle_time, value_type_poll_interval, value_type_boolean,
+        value_type_huge_pages, value_type_on_no_room, value_type_copy_method, value_type_on_corrupt, value_type_path,
+        value_type_optional_path, value_type_numa_policy, value_type_globs, value_type_units, value_type_layout,
+        value_type_models, value_type_deletes, value_type_trash_keep, value_type_mass_delete_limit,
+        value_type_sweep_delay, value_type_scrub;

@@ -63,7 +63,8 @@ static void question_free(Question *question) {
 static void allow(Question *question) {
         char who[WHO_MAX];
 
-        question->rights->allowed(question->call, describe(who, question->uid, question->pid), question->rights->userdata);
+        question->rights->allowed(question->call, describe(who, question->uid, question->pid),
+                                  question->rights->userdata);
         question_free(question);
 }
 
@@ -78,8 +79,10 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         int authorized, challenge, r;
 
         (void) error;
-        if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN) > 0 || sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER) > 0) {
-                deny(question, "Only root may do this: there is no polkit on the system bus that could allow it to others");
+        if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN) > 0 ||
+            sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER) > 0) {
+                deny(question,
+                     "Only root may do this: there is no polkit on the system bus that could allow it to others");
                 return 0;
         }
         if (sd_bus_message_is_method_error(reply, NULL) > 0) {
@@ -94,7 +97,8 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         else if (authorized)
                 allow(question);
         else if (challenge && sd_bus_message_get_allow_interactive_authorization(question->call) <= 0)
-                deny(question, "This has to be authorized by an administrator (action io.shmstaged.manage), and the call does not allow that somebody is asked");
+                deny(question, "This has to be authorized by an administrator (action io.shmstaged.manage), and the "
+                               "call does not allow that somebody is asked");
         else
                 deny(question, "Only root may do this, or who is allowed to by polkit (action io.shmstaged.manage)");
         return 0;
@@ -106,10 +110,13 @@ static int ask_polkit(Question *question) {
         uint32_t flags = sd_bus_message_get_allow_interactive_authorization(question->call) > 0;
         int r;
 
-        r = sd_bus_message_new_method_call(bus, &message, "org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority",
-                                           "CheckAuthorization");
+        r = sd_bus_message_new_method_call(bus, &message, "org.freedesktop.PolicyKit1",
+                                           "/org/freedesktop/PolicyKit1/Authority",
+                                           "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
         if (r >= 0)
-                r = sd_bus_message_append(message, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s", sd_bus_message_get_sender(question->call), "io.shmstaged.manage", 0, flags, "");
+                r = sd_bus_message_append(message, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s",
+                                          sd_bus_message_get_sender(question->call), "io.shmstaged.manage", 0, flags,
+                                          "");
         if (r < 0)
                 return r;
         question->slot = sd_bus_slot_unref(question->slot);
@@ -162,13 +169,15 @@ static int ask_bus(ControlAuthorize *rights, sd_bus_message *call) {
                 own += string_equal(sd_bus_message_get_sender(question->call), sender);
         }
         if (n >= QUESTIONS_MAX || own >= QUESTIONS_PER_CALLER)
-                return sd_bus_reply_method_errorf(call, "io.shmstaged.Error.TooMany", "Too many calls wait for an authorization already");
+                return sd_bus_reply_method_errorf(call, "io.shmstaged.Error.TooMany",
+                                                  "Too many calls wait for an authorization already");
         question = calloc(1, sizeof(*question));
         if (!question)
                 return -ENOMEM;
         *question = (Question){ .rights = rights, .next = rights->first, .call = sd_bus_message_ref(call) };
         rights->first = question;
-        r = sd_bus_call_method_async(sd_bus_message_get_bus(call), &question->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionCredentials",
+        r = sd_bus_call_method_async(sd_bus_message_get_bus(call), &question->slot, "org.freedesktop.DBus",
+                                     "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionCredentials",
                                      on_credentials, question, "s", sender);
         if (r < 0)
                 question_free(question);
@@ -181,8 +190,12 @@ int control_authorize_request(ControlAuthorize *rights, sd_bus_message *call, co
         if (!peer)
                 return ask_bus(rights, call);
         if (!is_trusted(peer->uid))
-                return sd_bus_reply_method_errorf(call, SD_BUS_ERROR_ACCESS_DENIED, geteuid() == 0 ? "Only root may do this here, not uid %u. On the system bus polkit may allow it" :
-                                                  "Only root and the daemon's own user may do this, not uid %u", (unsigned) peer->uid);
+                return sd_bus_reply_method_errorf(
+                        call, SD_BUS_ERROR_ACCESS_DENIED,
+                        geteuid() == 0
+                                ? "Only root may do this here, not uid %u. On the system bus polkit may allow it"
+                                : "Only root and the daemon's own user may do this, not uid %u",
+                        (unsigned) peer->uid);
         rights->allowed(call, describe(who, peer->uid, peer->pid), rights->userdata);
         return 1;
 }
@@ -195,7 +208,8 @@ void control_authorize_forget(ControlAuthorize *rights, sd_bus *bus) {
         }
 }
 
-int control_authorize_new(ControlAuthorize **ret, void (*allowed)(sd_bus_message *call, const char *who, void *userdata), void *userdata) {
+int control_authorize_new(ControlAuthorize **ret,
+                          void (*allowed)(sd_bus_message *call, const char *who, void *userdata), void *userdata) {
         ControlAuthorize *rights = calloc(1, sizeof(*rights));
 
         if (!rights)

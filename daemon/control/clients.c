@@ -54,7 +54,8 @@ struct ControlClients {
 static uint64_t now_of(ControlClients *peers) {
         uint64_t now = 0;
 
-        (void) sd_event_now(peers->options.event, CLOCK_MONOTONIC, &now); /* fails for a loop that is gone, which calls nobody */
+        /* fails for a loop that is gone, which calls nobody */
+        (void) sd_event_now(peers->options.event, CLOCK_MONOTONIC, &now);
         return now;
 }
 
@@ -138,7 +139,8 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *use
                 r = -ECONNRESET;
         if (r < 0 || peer->over) {
                 if (r < 0 && r != -ECONNRESET && r != -EPIPE)
-                        log_debug("Closing the control connection of uid %u (pid %ld): %s", (unsigned) peer->who.uid, (long) peer->who.pid, strerror(-r));
+                        log_debug("Closing the control connection of uid %u (pid %ld): %s", (unsigned) peer->who.uid,
+                                  (long) peer->who.pid, strerror(-r));
                 let_go(peer->peers, peer);
                 return 0;
         }
@@ -202,18 +204,22 @@ static int peer_new(Peer **ret, ControlClients *peers, int *fd, const struct ucr
                 (void) peer_free(peer);
                 return r;
         }
-        (void) setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* bounds memory; without it there is more of it */
+        /* bounds memory; without it there is more of it */
+        (void) setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
         *ret = peer;
         return 0;
 }
 
-/* The one that has been quiet the longest: of @uid's own, or of anybody's, but of the trusted ones only for their like, and others before them. */
+/* The one that has been quiet the longest: of @uid's own, or of anybody's, but of the trusted ones only for their
+ * like, and others before them. */
 static Peer *find_quiet(ControlClients *peers, uid_t uid, bool anybody) {
         uint64_t now = now_of(peers);
         Peer *found = NULL;
 
         for (Peer *peer = peers->first; peer; peer = peer->next) {
-                if (peer->over || (peer->who.uid != uid && (!anybody || (is_trusted(peer->who.uid) && !is_trusted(uid)))) || now - peer->heard_usec < QUIET_USEC || peers->options.waits(peer->bus, peers->options.userdata))
+                if (peer->over ||
+                    (peer->who.uid != uid && (!anybody || (is_trusted(peer->who.uid) && !is_trusted(uid)))) ||
+                    now - peer->heard_usec < QUIET_USEC || peers->options.waits(peer->bus, peers->options.userdata))
                         continue;
                 if (!found || (is_trusted(found->who.uid) && !is_trusted(peer->who.uid)) ||
                     (is_trusted(found->who.uid) == is_trusted(peer->who.uid) && peer->heard_usec < found->heard_usec))
@@ -222,7 +228,8 @@ static Peer *find_quiet(ControlClients *peers, uid_t uid, bool anybody) {
         return found;
 }
 
-/* False if there is no room for another one of @uid. Who has none yet takes the place of a stranger, so a few users cannot keep out the rest. */
+/* False if there is no room for another one of @uid. Who has none yet takes the place of a stranger, so a few users
+ * cannot keep out the rest. */
 static bool make_room(ControlClients *peers, uid_t uid) {
         bool trusted = is_trusted(uid);
         size_t own = 0, strangers = 0;
@@ -232,7 +239,9 @@ static bool make_room(ControlClients *peers, uid_t uid) {
                 own += peer->who.uid == uid;
                 strangers += !is_trusted(peer->who.uid);
         }
-        if (peers->n < CONTROL_CLIENTS_MAX && (trusted || (own < CONTROL_CLIENTS_PER_USER && strangers < CONTROL_CLIENTS_MAX - CONTROL_CLIENTS_RESERVED)))
+        if (peers->n < CONTROL_CLIENTS_MAX &&
+            (trusted ||
+             (own < CONTROL_CLIENTS_PER_USER && strangers < CONTROL_CLIENTS_MAX - CONTROL_CLIENTS_RESERVED)))
                 return true;
         quiet = find_quiet(peers, uid, trusted || own == 0);
         if (quiet)
@@ -243,7 +252,8 @@ static bool make_room(ControlClients *peers, uid_t uid) {
 static void set_timer(ControlClients *peers, uint64_t usec) {
         uint64_t due;
 
-        if (sd_event_source_get_time(peers->timer, &due) >= 0 && sd_event_source_get_enabled(peers->timer, NULL) > 0 && due <= usec)
+        if (sd_event_source_get_time(peers->timer, &due) >= 0 &&
+            sd_event_source_get_enabled(peers->timer, NULL) > 0 && due <= usec)
                 return;
         (void) sd_event_source_set_time(peers->timer, usec);
         (void) sd_event_source_set_enabled(peers->timer, SD_EVENT_ONESHOT);

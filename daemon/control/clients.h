@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The clients of the private socket: one sd-bus for each, peer to peer. What one of them can take is bounded: so many connections in all and for each user, of which some are for the daemon's own
- * user and root alone; one request and one answer at a time; no large requests. Who says nothing is let go of after half a minute, and who has been quiet the longest makes room for another client of his own. The loop
- * never waits for any of them. Loop thread only. */
+/* The clients of the private socket: one sd-bus for each, peer to peer. What one of them can take is bounded: so
+ * many connections in all and for each user, of which some are for the daemon's own user and root alone; one request
+ * and one answer at a time; no large requests. Who says nothing is let go of after half a minute, and who has been
+ * quiet the longest makes room for another client of his own. The loop never waits for any of them. Loop thread
+ * only. */
 
 #include "base/base.h"
 
@@ -36,8 +38,9 @@ bool control_clients_is_trusted(const struct ucred *who);
 
 size_t control_clients_count(const ControlClients *peers);
 
-/* Calls @emit for each client that has asked for anything yet. One that does not read what it was sent before is passed over, and gets its turn when it has: @emit is
- * called for it then, once, however much it missed. So @emit has to send what is, not what was. */
+/* Calls @emit for each client that has asked for anything yet. One that does not read what it was sent before is
+ * passed over, and gets its turn when it has: @emit is called for it then, once, however much it missed. So @emit
+ * has to send what is, not what was. */
 void control_clients_emit(ControlClients *peers, void (*emit)(sd_bus *bus, void *userdata));
 
 /* The same for what happens once: who has too much of it waiting is let go of. */

@@ -52,7 +52,8 @@ static void schedule(Control *control, uint64_t delay) {
         if (sd_event_now(control->object.options.event, CLOCK_MONOTONIC, &now) < 0)
                 return;
         wanted = MAX(now, control->passed_usec + delay);
-        if (sd_event_source_get_enabled(control->timer, NULL) > 0 && sd_event_source_get_time(control->timer, &due) >= 0 && due <= wanted)
+        if (sd_event_source_get_enabled(control->timer, NULL) > 0 &&
+            sd_event_source_get_time(control->timer, &due) >= 0 && due <= wanted)
                 return;
         (void) sd_event_source_set_time(control->timer, wanted);
         (void) sd_event_source_set_enabled(control->timer, SD_EVENT_ONESHOT);
@@ -89,7 +90,8 @@ static void send_removed(sd_bus *bus, const void *what) {
         int r = sd_bus_message_new_signal(bus, &message, CONTROL_PATH, CONTROL_INTERFACE, "JobRemoved");
 
         if (r >= 0)
-                r = sd_bus_message_append(message, "uos", control_job_id(job), control_job_path(job), control_job_result(job));
+                r = sd_bus_message_append(message, "uos", control_job_id(job), control_job_path(job),
+                                          control_job_result(job));
         if (r >= 0)
                 r = control_status_append_texts(message, control_job_report(job));
         if (r >= 0)
@@ -131,10 +133,15 @@ static int compare(Control *control, const ControlState *state, unsigned *ret) {
                 r = list_mirrors(control->object.options.mirrors, &mirrors);
         if (r < 0)
                 return r;
-        *ret = (unsigned) !string_equal(now.state, log_once->state) << STATE | (unsigned) !string_equal(text, control->text) << STATUS_TEXT |
-               (unsigned) (now.ready != log_once->ready) << READY | (unsigned) (now.degraded != log_once->degraded) << DEGRADED |
-               (unsigned) !strv_equal(mirrors, control->mirrors) << MIRRORS | (unsigned) (now.files != log_once->files) << FILES | (unsigned) (now.bytes != log_once->bytes) << BYTES |
-               (unsigned) (now.unsaved != log_once->unsaved) << UNSAVED_FILES | (unsigned) (now.unsaved_bytes != log_once->unsaved_bytes) << UNSAVED_BYTES;
+        *ret = (unsigned) !string_equal(now.state, log_once->state) << STATE |
+               (unsigned) !string_equal(text, control->text) << STATUS_TEXT |
+               (unsigned) (now.ready != log_once->ready) << READY |
+               (unsigned) (now.degraded != log_once->degraded) << DEGRADED |
+               (unsigned) !strv_equal(mirrors, control->mirrors) << MIRRORS |
+               (unsigned) (now.files != log_once->files) << FILES |
+               (unsigned) (now.bytes != log_once->bytes) << BYTES |
+               (unsigned) (now.unsaved != log_once->unsaved) << UNSAVED_FILES |
+               (unsigned) (now.unsaved_bytes != log_once->unsaved_bytes) << UNSAVED_BYTES;
         control->facts = now;
         free(control->text);
         control->text = TAKE_PTR(text);
@@ -161,7 +168,8 @@ static void pass(Control *control) {
         bool late;
 
         running = control_jobs_update(control->object.jobs, &state, mirrors.failed);
-        if (compare(control, &state, &changed) == 0 && (changed != 0 || control_jobs_have_changed(control->object.jobs)))
+        if (compare(control, &state, &changed) == 0 &&
+            (changed != 0 || control_jobs_have_changed(control->object.jobs)))
                 tell(control, changed);
         control_jobs_collect(control->object.jobs, on_job_ended, control);
         late = control_waits_update(control->object.waits, &state, mirrors.failed);
@@ -181,7 +189,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static bool is_anybody_there(const Control *control) {
-        return control_clients_count(control->object.peers) > 0 || control_system_bus_get(control->bus) || control_jobs_running(control->object.jobs) > 0;
+        return control_clients_count(control->object.peers) > 0 || control_system_bus_get(control->bus) ||
+               control_jobs_running(control->object.jobs) > 0;
 }
 
 void control_update(Control *control) {
@@ -225,22 +234,36 @@ static int open_door(Control *control) {
         if (r == 0)
                 r = control_socket_listen(&control->socket, path, &what);
         if (r == CONTROL_SOCKET_TAKEN)
-                log_warning("Another program answers on the control socket '%s': this daemon goes without one. Is another shmstaged running?", text_path(escaped, path));
+                log_warning("Another program answers on the control socket '%s': this daemon goes without one. Is "
+                            "another shmstaged running?",
+                            text_path(escaped, path));
         else if (r == CONTROL_SOCKET_STRANGE)
-                log_warning("'%s' is no socket and is left alone: this daemon goes without a control socket. Remove it and restart", text_path(escaped, path));
+                log_warning("'%s' is no socket and is left alone: this daemon goes without a control socket. Remove "
+                            "it and restart",
+                            text_path(escaped, path));
         else if (r < 0 && path)
-                log_warning("Failed to %s '%s': %s. This daemon goes without one", what, text_path(escaped, path), strerror(-r));
+                log_warning("Failed to %s '%s': %s. This daemon goes without one", what, text_path(escaped, path),
+                            strerror(-r));
         if (r != 0)
                 return r < 0 && !path ? r : 0;
-        return control_clients_new(&control->object.peers, &(ControlClientsOptions){ .event = control->object.options.event, .listenfd = control->socket.fd, .dress = dress, .waits = waits,
-                                .left = on_left, .userdata = &control->object });
+        return control_clients_new(&control->object.peers,
+                                   &(ControlClientsOptions){ .event = control->object.options.event,
+                                                             .listenfd = control->socket.fd,
+                                                             .dress = dress,
+                                                             .waits = waits,
+                                                             .left = on_left,
+                                                             .userdata = &control->object });
 }
 
 /* What a user runs himself is his own affair, and the bus's policy gives the name to root alone. */
 static int open_bus(Control *control) {
         if (geteuid() != 0)
                 return 0;
-        return control_system_bus_new(&control->bus, &(ControlSystemBusOptions){ .event = control->object.options.event, .dress = dress, .left = on_left, .userdata = &control->object });
+        return control_system_bus_new(&control->bus,
+                                      &(ControlSystemBusOptions){ .event = control->object.options.event,
+                                                                  .dress = dress,
+                                                                  .left = on_left,
+                                                                  .userdata = &control->object });
 }
 
 int control_new(Control **ret, const ControlOptions *options) {
@@ -251,7 +274,10 @@ int control_new(Control **ret, const ControlOptions *options) {
         if (!control)
                 return -ENOMEM;
         (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        control->object = (ControlObject){ .options = *options, .begun_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000, .again = again };
+        control->object =
+                (ControlObject){ .options = *options,
+                                 .begun_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000,
+                                 .again = again };
         control->socket = (ControlSocket) CONTROL_SOCKET_NONE;
         control->changed = ALL_PROPERTIES;
         r = control_jobs_new(&control->object.jobs, options->mirrors);
@@ -260,7 +286,8 @@ int control_new(Control **ret, const ControlOptions *options) {
         if (r == 0)
                 r = control_authorize_new(&control->object.rights, control_methods_allowed, &control->object);
         if (r == 0)
-                r = sd_event_add_time(options->event, &control->timer, CLOCK_MONOTONIC, 0, PASS_USEC / 2, on_timer, control);
+                r = sd_event_add_time(options->event, &control->timer, CLOCK_MONOTONIC, 0, PASS_USEC / 2, on_timer,
+                                      control);
         if (r >= 0)
                 r = sd_event_source_set_enabled(control->timer, SD_EVENT_OFF);
         if (r >= 0)

@@ -171,7 +171,8 @@ static int refuse(const ControlJob *job, char **ret_refusal) {
         return r < 0 ? r : CONTROL_JOB_REFUSED;
 }
 
-int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who, const ControlJob **ret, char **ret_refusal) {
+int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who,
+                         const ControlJob **ret, char **ret_refusal) {
         const Mirrors *mirrors = jobs->mirrors;
         _cleanup_(job_freep) ControlJob *job = NULL;
         int r = job_new(jobs, kind_name(kind), &job);
@@ -266,7 +267,8 @@ static void update_job(ControlJobs *jobs, ControlJob *job, const ControlState *s
                 now.report = strv_free(now.report);
                 return; /* out of memory: it is asked again */
         }
-        job->changed = job->changed || now.over || now.done != job->done || now.total != job->total || !strv_equal(now.report, job->report);
+        job->changed = job->changed || now.over || now.done != job->done || now.total != job->total ||
+                       !strv_equal(now.report, job->report);
         job->done = now.done;
         job->total = now.total;
         (void) strv_free(job->report);
@@ -292,13 +294,15 @@ bool control_jobs_have_changed(const ControlJobs *jobs) {
         return false;
 }
 
-/* Who missed some of it is told of all that go on. A signal that cannot be sent is for a client that has gone, which others find out. */
+/* Who missed some of it is told of all that go on. A signal that cannot be sent is for a client that has gone, which
+ * others find out. */
 void control_jobs_emit(const ControlJobs *jobs, sd_bus *bus) {
         bool changed = control_jobs_have_changed(jobs);
 
         for (ControlJob *job = jobs->first; job; job = job->next)
                 if (changed ? job->changed : job->state == JOB_RUNNING)
-                        (void) sd_bus_emit_properties_changed(bus, job->path, "io.shmstaged.Job1", "State", "Done", "Total", "Report", NULL);
+                        (void) sd_bus_emit_properties_changed(bus, job->path, "io.shmstaged.Job1", "State", "Done",
+                                                              "Total", "Report", NULL);
 }
 
 static void drop_oldest(ControlJobs *jobs) {
@@ -345,7 +349,8 @@ char *const *control_job_report(const ControlJob *job) {
         return job->report;
 }
 
-static int find_object(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found, sd_bus_error *error) {
+static int find_object(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
+                       sd_bus_error *error) {
         ControlJobs *jobs = userdata;
 
         (void) bus;
@@ -378,7 +383,8 @@ static int list_objects(sd_bus *bus, const char *prefix, void *userdata, char **
         return 0;
 }
 
-static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
+                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         (void) bus;
         (void) path;
         (void) interface;
@@ -387,7 +393,8 @@ static int get_state(sd_bus *bus, const char *path, const char *interface, const
         return sd_bus_message_append(reply, "s", control_job_result(userdata));
 }
 
-static int get_report(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_report(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const ControlJob *job = userdata;
 
         (void) bus;
@@ -410,7 +417,8 @@ static const sd_bus_vtable job_vtable[] = {
 };
 
 int control_jobs_add_objects(ControlJobs *jobs, sd_bus *bus) {
-        int r = sd_bus_add_fallback_vtable(bus, NULL, CONTROL_JOB_PATH, "io.shmstaged.Job1", job_vtable, find_object, jobs);
+        int r = sd_bus_add_fallback_vtable(bus, NULL, CONTROL_JOB_PATH, "io.shmstaged.Job1", job_vtable, find_object,
+                                           jobs);
 
         return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, CONTROL_JOB_PATH, list_objects, jobs);
 }

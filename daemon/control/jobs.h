@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What was begun over the control interface and goes on for a while: its progress, its end, and its objects on every connection. Loop thread only. */
+/* What was begun over the control interface and goes on for a while: its progress, its end, and its objects on every
+ * connection. Loop thread only. */
 
 #include "base/base.h"
 #include "control/name.h"
@@ -23,10 +24,12 @@ ControlJobs *control_jobs_free(ControlJobs *jobs);
 /* Gives a connection the objects. */
 int control_jobs_add_objects(ControlJobs *jobs, sd_bus *bus);
 
-/* Begins what an operator asks for. @names: places are indexes of the roster; none: every mirror. A mirror that refuses while others do not is a failure of the job. 0 and a job, which is not
- * over before the next control_jobs_update(); CONTROL_JOB_REFUSED with a sentence, and nothing was changed; or CONTROL_JOB_TOO_MANY. */
+/* Begins what an operator asks for. @names: places are indexes of the roster; none: every mirror. A mirror that
+ * refuses while others do not is a failure of the job. 0 and a job, which is not over before the next
+ * control_jobs_update(); CONTROL_JOB_REFUSED with a sentence, and nothing was changed; or CONTROL_JOB_TOO_MANY. */
 enum { CONTROL_JOB_REFUSED = 1, CONTROL_JOB_TOO_MANY };
-int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who, const ControlJob **ret, char **ret_refusal);
+int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who,
+                         const ControlJob **ret, char **ret_refusal);
 
 /* One that is over when so many reloads are. */
 int control_jobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **ret);

@@ -17,7 +17,8 @@ static int read_one(sd_bus_message *message, char **ret, sd_bus_error *error) {
         if (r < 0)
                 return r;
         if (size == 0 || size >= PATH_MAX || memchr(bytes, 0, size))
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "A name has to have 1 to %d bytes, and none of them zero", PATH_MAX - 1);
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                         "A name has to have 1 to %d bytes, and none of them zero", PATH_MAX - 1);
         *ret = strndup(bytes, size);
         return *ret ? 0 : -ENOMEM;
 }
@@ -31,7 +32,8 @@ int control_lookup_read(sd_bus_message *message, char ***ret, sd_bus_error *erro
                 char *name = NULL;
 
                 if (++n > CONTROL_LOOKUP_MAX)
-                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "At most %d names at once", CONTROL_LOOKUP_MAX);
+                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "At most %d names at once",
+                                                 CONTROL_LOOKUP_MAX);
                 r = read_one(message, &name, error);
                 if (r >= 0)
                         r = strv_take(&names, name);
@@ -76,8 +78,9 @@ int control_lookup_find(const Mirrors *mirrors, const char *raw, ControlName *re
         int r = control_lookup_resolve(mirrors, raw, &name, ret_refusal);
 
         if (r == 0 && name.path[0] != '\0' && !knows(name.place, name.path, (void *) mirrors)) {
-                r = text_append(ret_refusal, "Neither the source nor the mirror of '%s' has '%s', as far as it was looked at", mirror_config(mirrors->mirrors[name.place])->name,
-                                text_path(escaped, name.path));
+                r = text_append(ret_refusal,
+                                "Neither the source nor the mirror of '%s' has '%s', as far as it was looked at",
+                                mirror_config(mirrors->mirrors[name.place])->name, text_path(escaped, name.path));
                 r = r < 0 ? r : CONTROL_NAME_UNKNOWN;
         }
         if (r != 0) {

@@ -21,8 +21,9 @@ static void names_done(Names *names) {
         *names = (Names){};
 }
 
-/* All of them, or none: one that nobody knows is an error before anything is begun. What is to be staged may be something of the source that nobody chose, and only a look at the disk
- * can tell; what is to be accepted may be the name of what was kept aside (@unseen). */
+/* All of them, or none: one that nobody knows is an error before anything is begun. What is to be staged may be
+ * something of the source that nobody chose, and only a look at the disk can tell; what is to be accepted may be the
+ * name of what was kept aside (@unseen). */
 static int resolve(const ControlObject *object, char *const *raw, bool unseen, Names *ret, sd_bus_error *error) {
         _cleanup_(names_done) Names names = { .list = calloc(strv_length(raw) + 1, sizeof(ControlName)) };
 
@@ -30,7 +31,8 @@ static int resolve(const ControlObject *object, char *const *raw, bool unseen, N
                 return -ENOMEM;
         for (; raw && *raw; raw++) {
                 _cleanup_(freep) char *refusal = NULL;
-                int r = (unseen ? control_lookup_resolve : control_lookup_find)(object->options.mirrors, *raw, &names.list[names.n], &refusal);
+                int r = (unseen ? control_lookup_resolve : control_lookup_find)(object->options.mirrors, *raw,
+                                                                                &names.list[names.n], &refusal);
 
                 if (r < 0)
                         return r;
@@ -47,7 +49,11 @@ static int find_kind(const char *member, OperationKind *ret) {
         static const struct {
                 const char *member;
                 OperationKind kind;
-        } kinds[] = { { "Stage", OPERATION_STAGE }, { "Release", OPERATION_RELEASE }, { "Accept", OPERATION_ACCEPT }, { "Sync", OPERATION_SYNC }, { "Verify", OPERATION_VERIFY } };
+        } kinds[] = { { "Stage", OPERATION_STAGE },
+                      { "Release", OPERATION_RELEASE },
+                      { "Accept", OPERATION_ACCEPT },
+                      { "Sync", OPERATION_SYNC },
+                      { "Verify", OPERATION_VERIFY } };
 
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
                 if (string_equal(kinds[i].member, member)) {
@@ -57,7 +63,8 @@ static int find_kind(const char *member, OperationKind *ret) {
         return -ENOENT;
 }
 
-static int begin_steering(ControlObject *object, sd_bus_message *call, OperationKind kind, const char *who, const ControlJob **ret, sd_bus_error *error) {
+static int begin_steering(ControlObject *object, sd_bus_message *call, OperationKind kind, const char *who,
+                          const ControlJob **ret, sd_bus_error *error) {
         _cleanup_(strv_freep) char **raw = NULL;
         _cleanup_(names_done) Names names = {};
         _cleanup_(freep) char *refusal = NULL;
@@ -71,7 +78,8 @@ static int begin_steering(ControlObject *object, sd_bus_message *call, Operation
         return r == CONTROL_JOB_REFUSED ? sd_bus_error_set(error, "io.shmstaged.Error.Refused", refusal) : r;
 }
 
-static int begin(ControlObject *object, sd_bus_message *call, const char *who, const ControlJob **ret, sd_bus_error *error) {
+static int begin(ControlObject *object, sd_bus_message *call, const char *who, const ControlJob **ret,
+                 sd_bus_error *error) {
         const char *member = sd_bus_message_get_member(call);
         OperationKind kind;
         int r;
@@ -86,7 +94,9 @@ static int begin(ControlObject *object, sd_bus_message *call, const char *who, c
                 log_info("A reload is asked for by %s", who);
                 r = control_jobs_reload(object->jobs, object->options.reload(object->options.userdata), ret);
         }
-        return r == CONTROL_JOB_TOO_MANY ? sd_bus_error_set(error, "io.shmstaged.Error.TooMany", "Too many jobs are under way already") : r;
+        return r == CONTROL_JOB_TOO_MANY
+                       ? sd_bus_error_set(error, "io.shmstaged.Error.TooMany", "Too many jobs are under way already")
+                       : r;
 }
 
 void control_methods_allowed(sd_bus_message *call, const char *who, void *userdata) {

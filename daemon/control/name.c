@@ -15,7 +15,8 @@ void control_name_done(ControlName *name) {
         *name = (ControlName){};
 }
 
-/* Without empty parts, "." and "..". An absolute path stays one, and ".." at its root is the root; -ENOENT if a relative one leads out. */
+/* Without empty parts, "." and "..". An absolute path stays one, and ".." at its root is the root; -ENOENT if a
+ * relative one leads out. */
 static int normalise(const char *raw, char **ret) {
         bool absolute = raw[0] == '/';
         _cleanup_(freep) char *path = malloc(strlen(raw) + 2);
@@ -59,10 +60,15 @@ static size_t depth(const ControlPlace *place, const char *path, const char **re
 
 int control_name_append_places(char **text, const ControlPlace *places, size_t n) {
         char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
-        int r = n == 0 ? text_append(text, "There is no mirror") : text_append(text, n == 1 ? "The mirror is " : "The mirrors are ");
+        int r = n == 0 ? text_append(text, "There is no mirror")
+                       : text_append(text, n == 1 ? "The mirror is " : "The mirrors are ");
 
         for (size_t i = 0; r == 0 && i < MIN(n, TOLD_PLACES); i++)
-                r = text_append(text, "%s'%s' (%s in %s)", i == 0 ? "" : i + 1 == n ? " and " : ", ", places[i].name, text_path(source, places[i].source),
+                r = text_append(text, "%s'%s' (%s in %s)",
+                                i == 0       ? ""
+                                : i + 1 == n ? " and "
+                                             : ", ",
+                                places[i].name, text_path(source, places[i].source),
                                 text_path(target, places[i].target));
         if (r == 0 && n > TOLD_PLACES)
                 r = text_append(text, ", and %zu more", n - TOLD_PLACES);
@@ -71,7 +77,10 @@ int control_name_append_places(char **text, const ControlPlace *places, size_t n
 
 static int refuse_unknown(const ControlPlace *places, size_t n, const char *raw, char **ret_refusal) {
         char escaped[TEXT_PATH_MAX];
-        int r = text_append(ret_refusal, raw[0] == '/' ? "'%s' is below no mirror's source or target. " : "No mirror has or knows '%s'. ", text_path(escaped, raw));
+        int r = text_append(ret_refusal,
+                            raw[0] == '/' ? "'%s' is below no mirror's source or target. "
+                                          : "No mirror has or knows '%s'. ",
+                            text_path(escaped, raw));
 
         if (r == 0)
                 r = control_name_append_places(ret_refusal, places, n);
@@ -83,7 +92,8 @@ static int refuse_ambiguous(const ControlPlace *a, const ControlPlace *b, const 
         int r;
 
         (void) text_path(escaped, raw);
-        r = text_append(ret_refusal, "'%s' is in mirror '%s' and in '%s': say '%s:%s' or '%s:%s'", escaped, a->name, b->name, a->name, escaped, b->name, escaped);
+        r = text_append(ret_refusal, "'%s' is in mirror '%s' and in '%s': say '%s:%s' or '%s:%s'", escaped, a->name,
+                        b->name, a->name, escaped, b->name, escaped);
         return r < 0 ? r : CONTROL_NAME_UNKNOWN;
 }
 
@@ -97,7 +107,8 @@ static int take(size_t place, const char *path, ControlName *ret) {
 }
 
 /* The mirror whose root is the deepest around it; of several with that root the one that knows it. */
-static int resolve_absolute(const ControlPlace *places, size_t n, const char *path, const char *raw, ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal) {
+static int resolve_absolute(const ControlPlace *places, size_t n, const char *path, const char *raw,
+                            ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal) {
         size_t best = n, deepest = 0;
         const char *rest;
 
@@ -126,7 +137,8 @@ static int resolve_absolute(const ControlPlace *places, size_t n, const char *pa
         return take(best, rest, ret);
 }
 
-static int resolve_relative(const ControlPlace *places, size_t n, const char *path, const char *raw, ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal) {
+static int resolve_relative(const ControlPlace *places, size_t n, const char *path, const char *raw,
+                            ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal) {
         size_t found = n;
 
         for (size_t i = 0; i < n; i++) {
@@ -168,7 +180,8 @@ static int resolve_in(const ControlPlace *place, size_t index, const char *raw, 
         return take(index, rest, ret);
 }
 
-int control_name_resolve(const ControlPlace *places, size_t n, const char *raw, ControlKnows knows, void *userdata, ControlName *ret, char **ret_refusal) {
+int control_name_resolve(const ControlPlace *places, size_t n, const char *raw, ControlKnows knows, void *userdata,
+                         ControlName *ret, char **ret_refusal) {
         _cleanup_(freep) char *path = NULL;
         size_t place = find_prefix(places, n, raw);
         int r = normalise(raw, &path);
@@ -183,7 +196,8 @@ int control_name_resolve(const ControlPlace *places, size_t n, const char *raw, 
                 if (q < 0 && q != -ENOENT)
                         return q;
                 /* a model may be called as a mirror is: "llama:7b" */
-                if (q == 0 && (*name.path == '\0' || knows(place, name.path, userdata) || !path || !knows(place, path, userdata))) {
+                if (q == 0 && (*name.path == '\0' || knows(place, name.path, userdata) || !path ||
+                               !knows(place, path, userdata))) {
                         *ret = name;
                         return 0;
                 }

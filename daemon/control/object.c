@@ -69,7 +69,8 @@ static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error)
         facts = control_status_facts(&state, statuses, n);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = control_status_append_daemon(reply, &state, &facts, uptime(object), control_jobs_running(object->jobs));
+                r = control_status_append_daemon(reply, &state, &facts, uptime(object),
+                                                 control_jobs_running(object->jobs));
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         for (size_t i = 0; r >= 0 && i < n; i++)
@@ -93,7 +94,8 @@ static int append_file(const InventoryFile *file, void *userdata) {
         if (r >= 0)
                 r = control_status_append_path(listing->reply, file->path);
         if (r >= 0)
-                r = sd_bus_message_append(listing->reply, "sttybss", file_state_name(file->state), file->size, file->room, flags, 0, file->digest ? digest_to_hex(file->digest, hex) : "",
+                r = sd_bus_message_append(listing->reply, "sttybss", file_state_name(file->state), file->size,
+                                          file->room, flags, 0, file->digest ? digest_to_hex(file->digest, hex) : "",
                                           file->method ? file->method : "");
         if (r >= 0)
                 r = control_status_append_text(listing->reply, file->reason);
@@ -132,7 +134,8 @@ static int list_files(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 r = sd_bus_message_open_container(reply, 'a', "(aysttybsss)");
         listing = (Listing){ .reply = reply };
         if (r >= 0)
-                r = inventory_files(mirror, after, max == 0 ? ROWS_MAX : MIN(max, (uint32_t) ROWS_MAX), append_file, &listing);
+                r = inventory_files(mirror, after, max == 0 ? ROWS_MAX : MIN(max, (uint32_t) ROWS_MAX), append_file,
+                                    &listing);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r >= 0 ? sd_bus_message_send(reply) : r;
@@ -145,8 +148,9 @@ static int append_model(const InventoryModel *model, void *userdata) {
         if (r >= 0)
                 r = control_status_append_entry(reply, "name", model->name);
         if (r >= 0)
-                r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "state", "s", file_state_name(model->state), "size", "t", model->size, "ram_bytes", "t", model->ram_bytes,
-                                          "files", "t", (uint64_t) model->n_files, "files_ready", "t", (uint64_t) model->n_ready);
+                r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "state", "s", file_state_name(model->state),
+                                          "size", "t", model->size, "ram_bytes", "t", model->ram_bytes, "files", "t",
+                                          (uint64_t) model->n_files, "files_ready", "t", (uint64_t) model->n_ready);
         if (r >= 0 && model->reason)
                 r = control_status_append_entry(reply, "reason", model->reason);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
@@ -251,7 +255,8 @@ static int get_metrics(sd_bus_message *call, void *userdata, sd_bus_error *error
         return r >= 0 ? sd_bus_message_send(reply) : r;
 }
 
-static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         (void) bus;
         (void) path;
         (void) interface;
@@ -261,7 +266,8 @@ static int get_version(sd_bus *bus, const char *path, const char *interface, con
         return sd_bus_message_append(reply, "s", SHMSTAGED_VERSION);
 }
 
-static int get_mirrors(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_mirrors(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Mirrors *mirrors = ((ControlObject *) userdata)->options.mirrors;
         int r = sd_bus_message_open_container(reply, 'a', "s");
 
@@ -276,7 +282,8 @@ static int get_mirrors(sd_bus *bus, const char *path, const char *interface, con
 }
 
 /* All the others. */
-static int get_fact(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_fact(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                    void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
         ControlFacts facts;
         int r = control_object_facts(object, &facts);
@@ -295,8 +302,11 @@ static int get_fact(sd_bus *bus, const char *path, const char *interface, const 
                 return sd_bus_message_append(reply, "b", facts.ready);
         if (string_equal(property, "Degraded"))
                 return sd_bus_message_append(reply, "b", facts.degraded);
-        return sd_bus_message_append(reply, "t", string_equal(property, "Files") ? facts.files : string_equal(property, "BytesInRAM") ? facts.bytes :
-                                     string_equal(property, "UnsavedFiles") ? facts.unsaved : facts.unsaved_bytes);
+        return sd_bus_message_append(reply, "t",
+                                     string_equal(property, "Files")          ? facts.files
+                                     : string_equal(property, "BytesInRAM")   ? facts.bytes
+                                     : string_equal(property, "UnsavedFiles") ? facts.unsaved
+                                                                              : facts.unsaved_bytes);
 }
 
 /* Of all calls that change something: nothing is, before the caller's right is certain. */
@@ -305,12 +315,16 @@ static int change(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         int r;
 
         (void) error;
-        r = control_authorize_request(object->rights, call, control_clients_find(object->peers, sd_bus_message_get_bus(call)));
+        r = control_authorize_request(object->rights, call,
+                                      control_clients_find(object->peers, sd_bus_message_get_bus(call)));
         return r < 0 ? r : 1;
 }
 
-#define READING(member, arguments, results, handler) SD_BUS_METHOD_WITH_ARGS(member, SD_BUS_ARGS arguments, SD_BUS_RESULT results, handler, SD_BUS_VTABLE_UNPRIVILEGED)
-#define CHANGING(member, signature, names) SD_BUS_METHOD_WITH_NAMES(member, signature, names, "o", SD_BUS_PARAM(job), change, SD_BUS_VTABLE_UNPRIVILEGED)
+#define READING(member, arguments, results, handler)                                                                 \
+        SD_BUS_METHOD_WITH_ARGS(member, SD_BUS_ARGS arguments, SD_BUS_RESULT results, handler,                       \
+                                SD_BUS_VTABLE_UNPRIVILEGED)
+#define CHANGING(member, signature, names)                                                                           \
+        SD_BUS_METHOD_WITH_NAMES(member, signature, names, "o", SD_BUS_PARAM(job), change, SD_BUS_VTABLE_UNPRIVILEGED)
 #define FACT(member, type) SD_BUS_PROPERTY(member, type, get_fact, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
 
 /* Everybody may call: who may change something is asked by the calls themselves, without waiting for an answer. */
@@ -338,7 +352,8 @@ static const sd_bus_vtable vtable[] = {
         CHANGING("Sync", "", ""),
         CHANGING("Verify", "aay", SD_BUS_PARAM(names)),
         CHANGING("Reload", "", ""),
-        SD_BUS_SIGNAL_WITH_NAMES("JobRemoved", "uosas", SD_BUS_PARAM(id) SD_BUS_PARAM(job) SD_BUS_PARAM(result) SD_BUS_PARAM(report), 0),
+        SD_BUS_SIGNAL_WITH_NAMES("JobRemoved", "uosas",
+                                 SD_BUS_PARAM(id) SD_BUS_PARAM(job) SD_BUS_PARAM(result) SD_BUS_PARAM(report), 0),
         SD_BUS_VTABLE_END,
 };
 

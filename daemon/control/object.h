@@ -21,7 +21,8 @@ typedef struct ControlOptions {
         sd_event *event;
         const Mirrors *mirrors;
         ControlState (*state)(void *userdata);  /* as it is now; strings are borrowed until the loop goes on */
-        unsigned (*reload)(void *userdata);     /* asks for a reload; returns the number of reloads that are over when this one is */
+        /* asks for a reload; returns the number of reloads that are over when this one is */
+        unsigned (*reload)(void *userdata);
         void *userdata;
 } ControlOptions;
 

@@ -2,7 +2,8 @@
 
 /* Accept. See control/operation.h.
  *
- * Every name has to have something that can be accepted, or nothing is. What that is, is found out twice: once for each name, before anything is accepted. */
+ * Every name has to have something that can be accepted, or nothing is. What that is, is found out twice: once for
+ * each name, before anything is accepted. */
 
 #include "control/operation-internal.h"
 
@@ -29,7 +30,8 @@ typedef struct Scope {
 static bool has(const Scope *scope, const char *path) {
         if (!scope->name)
                 return true;
-        return scope->answer && (pathset_covers(&scope->answer->roots, path) || pathset_has(&scope->answer->concerned, path));
+        return scope->answer &&
+               (pathset_covers(&scope->answer->roots, path) || pathset_has(&scope->answer->concerned, path));
 }
 
 static void tell(Scope *scope, const char *path, const char *what) {
@@ -49,14 +51,21 @@ static void accept_withheld(Scope *scope) {
         for (size_t i = m->withheld.n; i-- > 0;) {
                 const WithheldFile *file = &m->withheld.files[i];
                 AcceptKind kind = file->outcome == TASK_CORRUPT ? ACCEPT_BYTES : ACCEPT_NAME;
-                Acceptance acceptance = { .path = file->path, .size = file->size, .ino = file->ino, .mtime_nsec = file->mtime_nsec, .ctime_nsec = file->ctime_nsec };
+                Acceptance acceptance = { .path = file->path,
+                                          .size = file->size,
+                                          .ino = file->ino,
+                                          .mtime_nsec = file->mtime_nsec,
+                                          .ctime_nsec = file->ctime_nsec };
 
                 if ((file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED) || !has(scope, file->path))
                         continue;
                 scope->n++;
-                if (!scope->act || overrides_accept(&m->overrides, kind, &acceptance) < 0 || pathset_add(&scope->operation->concerned, file->path) < 0)
+                if (!scope->act || overrides_accept(&m->overrides, kind, &acceptance) < 0 ||
+                    pathset_add(&scope->operation->concerned, file->path) < 0)
                         continue;
-                tell(scope, file->path, kind == ACCEPT_BYTES ? "what the disk has now is right, whatever is on record" : "it is staged although its name states another digest");
+                tell(scope, file->path,
+                     kind == ACCEPT_BYTES ? "what the disk has now is right, whatever is on record"
+                                          : "it is staged although its name states another digest");
                 withheld_drop(&m->withheld, scope->operation->concerned.items[scope->operation->concerned.n - 1]);
         }
 }
@@ -73,7 +82,8 @@ static void accept_saves(Scope *scope) {
                 if (!has(scope, path) || !save_queue_can_accept(queue, path))
                         continue;
                 scope->n++;
-                if (scope->act && pathset_add(&scope->operation->saves, path) == 0 && save_queue_accept(queue, path, now))
+                if (scope->act && pathset_add(&scope->operation->saves, path) == 0 &&
+                    save_queue_accept(queue, path, now))
                         tell(scope, path, "it is saved as it is");
         }
 }
@@ -91,7 +101,9 @@ static void accept_deletions(Scope *scope) {
                 if (!has(scope, entry->path))
                         continue;
                 scope->n++;
-                if (scope->act && overrides_mark_deleted(&m->overrides, entry) == 0 && pathset_add(&scope->operation->marked_deleted, entry->path) == 0 && pathset_add(&accepted, entry->path) == 0)
+                if (scope->act && overrides_mark_deleted(&m->overrides, entry) == 0 &&
+                    pathset_add(&scope->operation->marked_deleted, entry->path) == 0 &&
+                    pathset_add(&accepted, entry->path) == 0)
                         tell(scope, entry->path, "it is deleted after all");
         }
         overrides_sort(&m->overrides);
@@ -108,7 +120,8 @@ static void accept_conflicts(Scope *scope) {
         for (size_t i = conflicts->n; i-- > 0;) {
                 const Conflict *conflict = &conflicts->items[i];
 
-                if (!has(scope, conflict->path) && !string_equal(scope->name, conflict->path) && !string_equal(scope->name, conflict->kept))
+                if (!has(scope, conflict->path) && !string_equal(scope->name, conflict->path) &&
+                    !string_equal(scope->name, conflict->kept))
                         continue;
                 scope->n++;
                 if (!scope->act)
@@ -155,9 +168,12 @@ static bool has_all(Operation *operation, Mirror *m) {
                         continue;
                 empty = true;
                 if (answer && *answer->unknown)
-                        control_operation_report(operation, "There is no file, directory or model '%s' in mirror '%s' or its source", text_path(name, operation->names[i]), m->config.name);
+                        control_operation_report(
+                                operation, "There is no file, directory or model '%s' in mirror '%s' or its source",
+                                text_path(name, operation->names[i]), m->config.name);
                 else
-                        control_operation_report(operation, "There is nothing to accept under '%s'", text_path(name, operation->names[i]));
+                        control_operation_report(operation, "There is nothing to accept under '%s'",
+                                                 text_path(name, operation->names[i]));
         }
         if (empty)
                 control_operation_end(operation, true);
@@ -176,7 +192,11 @@ static void grant(Operation *operation, Mirror *m) {
         if (!has_all(operation, m))
                 return;
         for (size_t i = 0; operation->names[i]; i++) {
-                Scope scope = { .operation = operation, .mirror = m, .name = operation->names[i], .answer = find_answer(m, operation->request + i), .act = true };
+                Scope scope = { .operation = operation,
+                                .mirror = m,
+                                .name = operation->names[i],
+                                .answer = find_answer(m, operation->request + i),
+                                .act = true };
 
                 (void) accept(&scope);
         }
@@ -200,7 +220,10 @@ static void check_withheld(Operation *operation, Mirror *m) {
                 const Entry *base = manifest_find(m->attachment.base, path);
 
                 if (file || !base || base->flags & ENTRY_RECORD) {
-                        control_operation_report(operation, "%s", file ? file->text : m->problem ? m->problem : "It is not in RAM all the same");
+                        control_operation_report(operation, "%s",
+                                                 file         ? file->text
+                                                 : m->problem ? m->problem
+                                                              : "It is not in RAM all the same");
                         operation->failed = true;
                 }
                 overrides_end_acceptance(&m->overrides, path);
@@ -217,7 +240,8 @@ static bool check_saves(Operation *operation, const Mirror *m) {
                 if (!item || item->state == ITEM_DONE)
                         continue;
                 if (item->state == ITEM_REFUSED || item->problem) {
-                        control_operation_report(operation, "%s", item->problem ? item->problem : "It is refused once more");
+                        control_operation_report(operation, "%s",
+                                                 item->problem ? item->problem : "It is refused once more");
                         operation->failed = true;
                         continue;
                 }
@@ -232,22 +256,28 @@ static bool check_deletions(Operation *operation, const Mirror *m) {
 
         for (size_t i = 0; i < operation->marked_deleted.n; i++) {
                 const char *path = operation->marked_deleted.items[i];
-                const Entry *source = manifest_find(m->survey.source, path), *base = manifest_find(m->attachment.base, path);
+                const Entry *source = manifest_find(m->survey.source, path),
+                            *base = manifest_find(m->attachment.base, path);
 
-                if (m->overrides.marked_deleted && manifest_find(m->overrides.marked_deleted, path) && (m->config.deletes != DELETES_KEEP || manifest_find(m->survey.mirror, path)))
+                if (m->overrides.marked_deleted && manifest_find(m->overrides.marked_deleted, path) &&
+                    (m->config.deletes != DELETES_KEEP || manifest_find(m->survey.mirror, path)))
                         return false;
-                if (!source || m->config.deletes == DELETES_KEEP || (base && base->flags & ENTRY_CONDEMNED) || manifest_find(m->writeback.changes, path)) {
+                if (!source || m->config.deletes == DELETES_KEEP || (base && base->flags & ENTRY_CONDEMNED) ||
+                    manifest_find(m->writeback.changes, path)) {
                         n_deleted++;
                         continue;
                 }
                 if (n_kept++ < LINES_MAX) {
                         char text[TEXT_PATH_MAX];
 
-                        control_operation_report(operation, "'%s' stays: it was changed since, or something that stays needs it", text_path(text, path));
+                        control_operation_report(operation,
+                                                 "'%s' stays: it was changed since, or something that stays needs it",
+                                                 text_path(text, path));
                 }
         }
         if (operation->marked_deleted.n > 0)
-                control_operation_report(operation, "%zu of %zu names were deleted", n_deleted, operation->marked_deleted.n);
+                control_operation_report(operation, "%zu of %zu names were deleted", n_deleted,
+                                         operation->marked_deleted.n);
         return true;
 }
 
@@ -273,11 +303,17 @@ static bool is_given_up(const Entry *entry, void *userdata) {
 /* Somebody has it open for writing, time and again. */
 static void give_up_deletions(Operation *operation, Mirror *m) {
         for (size_t i = 0; i < operation->marked_deleted.n; i++) {
-                const Entry *marked_deleted = m->overrides.marked_deleted ? manifest_find(m->overrides.marked_deleted, operation->marked_deleted.items[i]) : NULL;
+                const Entry *marked_deleted =
+                        m->overrides.marked_deleted
+                                ? manifest_find(m->overrides.marked_deleted, operation->marked_deleted.items[i])
+                                : NULL;
                 char path[TEXT_PATH_MAX];
 
                 if (marked_deleted && operation->n_logged++ < LINES_MAX)
-                        control_operation_report(operation, "'%s' is not deleted: it cannot be taken out of the mirror, because somebody has it open for writing or changes it", text_path(path, marked_deleted->path));
+                        control_operation_report(operation,
+                                                 "'%s' is not deleted: it cannot be taken out of the mirror, because "
+                                                 "somebody has it open for writing or changes it",
+                                                 text_path(path, marked_deleted->path));
                 operation->failed = operation->failed || marked_deleted;
         }
         if (m->overrides.marked_deleted)
@@ -326,7 +362,10 @@ int control_operation_accept(Operation *operation, Mirror *m) {
         }
         scope.act = true;
         if (accept(&scope) == 0) {
-                control_operation_report(operation, "Mirror '%s' has held back no deletions, and no conflict is unseen. Of what is withheld or not saved each has to be named", m->config.name);
+                control_operation_report(operation,
+                                         "Mirror '%s' has held back no deletions, and no conflict is unseen. Of what "
+                                         "is withheld or not saved each has to be named",
+                                         m->config.name);
                 return 1;
         }
         start(operation, m);

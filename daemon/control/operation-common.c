@@ -93,14 +93,17 @@ bool control_operation_take_answer(Operation *operation, Mirror *m, const Resolv
                 for (char **name = answer->unknown; *name; name++) {
                         char path[TEXT_PATH_MAX];
 
-                        control_operation_report(operation, "There is no file, directory or model '%s' in mirror '%s' or its source", text_path(path, *name), m->config.name);
+                        control_operation_report(
+                                operation, "There is no file, directory or model '%s' in mirror '%s' or its source",
+                                text_path(path, *name), m->config.name);
                 }
                 control_operation_end(operation, true);
                 return false;
         }
         pathset_done(&operation->roots);
         pathset_done(&operation->concerned);
-        if (pathset_copy(&answer->roots, &operation->roots) < 0 || pathset_copy(&answer->concerned, &operation->concerned) < 0) {
+        if (pathset_copy(&answer->roots, &operation->roots) < 0 ||
+            pathset_copy(&answer->concerned, &operation->concerned) < 0) {
                 control_operation_report(operation, "Memory ran out");
                 control_operation_end(operation, true);
                 return false;

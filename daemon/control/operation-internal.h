@@ -56,7 +56,8 @@ void control_operation_drop(Operation *operation);
 /* It is over; @steer may be freed by that. */
 void control_operation_end(Operation *operation, bool failed);
 
-/* The answer to its request in the look at hand, whose roots and concerned files it takes over: true; or false, and if nothing is known of a name, it has ended. */
+/* The answer to its request in the look at hand, whose roots and concerned files it takes over: true; or false, and
+ * if nothing is known of a name, it has ended. */
 bool control_operation_take_answer(Operation *operation, Mirror *mirror, const ResolvedNames **ret);
 
 /* Each begins one kind of operation: 0; 1 if it has ended already, because there is nothing to do; or -ENOMEM. */

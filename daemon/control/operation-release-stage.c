@@ -73,7 +73,9 @@ static const char *obstacle(const Mirror *m, const PlanItem *item, bool *ret_lat
                 return "it is not verified yet";
         case PLAN_STAGE:
         case PLAN_WAIT:
-                return item->mirror && item->mirror->type != ENTRY_SYMLINK ? "it is not the same on disk: it is about to be staged again" : NULL;
+                return item->mirror && item->mirror->type != ENTRY_SYMLINK
+                               ? "it is not the same on disk: it is about to be staged again"
+                               : NULL;
         case PLAN_IGNORE:
                 return item->mirror && !item->source ? "it is not finished" : NULL;
         case PLAN_KEEP:
@@ -107,10 +109,12 @@ static bool find_obstacles(Operation *operation, const Mirror *m, const Resolved
                 n += reason != NULL;
                 n_later += later;
                 if (reason && n <= REASONS_MAX && !later)
-                        control_operation_report(operation, "'%s' is not released: %s", text_path(path, plan_item_path(&plan->items[i])), reason);
+                        control_operation_report(operation, "'%s' is not released: %s",
+                                                 text_path(path, plan_item_path(&plan->items[i])), reason);
         }
         if (answer->busy && n == n_later) {
-                control_operation_report(operation, "'%s' is not released: somebody has it open for writing", text_path(path, answer->busy));
+                control_operation_report(operation, "'%s' is not released: somebody has it open for writing",
+                                         text_path(path, answer->busy));
                 return true;
         }
         *ret_later = n > 0 && n == n_later;
@@ -133,7 +137,9 @@ static void grant_release(Operation *operation, Mirror *m) {
                         return;
                 }
                 if (later)
-                        control_operation_report(operation, "Something of it is not verified yet: nothing was released, try again later");
+                        control_operation_report(
+                                operation,
+                                "Something of it is not verified yet: nothing was released, try again later");
                 control_operation_end(operation, true);
                 return;
         }
@@ -168,13 +174,17 @@ static void check_release(Operation *operation, Mirror *m) {
                         continue;
                 }
                 if (stays++ < REASONS_MAX)
-                        control_operation_report(operation, "'%s' stays in RAM: somebody opened it for writing, or changed it, in that moment", text_path(path, concerned));
+                        control_operation_report(
+                                operation,
+                                "'%s' stays in RAM: somebody opened it for writing, or changed it, in that moment",
+                                text_path(path, concerned));
                 (void) overrides_stage(&m->overrides, concerned);
         }
         if (stays > 0)
                 mirror_state_want_scan(m);
-        control_operation_log(operation, NULL, "%s of RAM were freed by releasing %s%s", text_bytes(bytes, operation->done), names ? names : "?",
-                  shared > 0 ? " (some of it stays for others that need it)" : "");
+        control_operation_log(operation, NULL, "%s of RAM were freed by releasing %s%s",
+                              text_bytes(bytes, operation->done), names ? names : "?",
+                              shared > 0 ? " (some of it stays for others that need it)" : "");
         operation->total = operation->done;
         control_operation_end(operation, stays > 0);
 }
@@ -307,8 +317,9 @@ static void check_stage(Operation *operation, Mirror *m) {
         if (missing.n == 0) {
                 _cleanup_(freep) char *names = list_names(operation->names);
 
-                control_operation_log(operation, NULL, "%s: in RAM and verified, %zu %s (%s)", names ? names : "All that was released, withheld or left out", n,
-                          n == 1 ? "file" : "files", text_bytes(bytes, in_ram));
+                control_operation_log(operation, NULL, "%s: in RAM and verified, %zu %s (%s)",
+                                      names ? names : "All that was released, withheld or left out", n,
+                                      n == 1 ? "file" : "files", text_bytes(bytes, in_ram));
         } else if (missing.n > missing.n_withheld) {
                 control_operation_report(operation, "%s", m->problem ? m->problem : "Not all of it could be staged");
                 take_back(operation, m);

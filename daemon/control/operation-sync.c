@@ -17,7 +17,8 @@ static void see_queue(Operation *operation, const Mirror *m) {
         const SaveQueue *queue = &m->writeback.queue;
 
         for (size_t i = 0; i < queue->n; i++)
-                if (queue->by_path[i]->state != ITEM_DONE && pathset_add(&operation->saves, queue->by_path[i]->path) == 0)
+                if (queue->by_path[i]->state != ITEM_DONE &&
+                    pathset_add(&operation->saves, queue->by_path[i]->path) == 0)
                         operation->total += left_of(queue->by_path[i]);
         pathset_sort(&operation->saves);
         operation->phase = OPERATION_PLANNED;
@@ -27,7 +28,8 @@ static void see_queue(Operation *operation, const Mirror *m) {
 static bool is_failing(const Mirror *m, const SaveItem *item, uint64_t now) {
         if (save_queue_is_refused(&m->writeback.queue, item) || item->state == ITEM_REFUSED)
                 return true;
-        return item->state == ITEM_WAITING && item->attempts > 0 && item->problem && item->due_usec > now && item->save.outcome != SAVE_BUSY;
+        return item->state == ITEM_WAITING && item->attempts > 0 && item->problem && item->due_usec > now &&
+               item->save.outcome != SAVE_BUSY;
 }
 
 typedef struct Rest {
@@ -52,7 +54,8 @@ static Rest find_rest(const Operation *operation, const Mirror *m, Operation *te
                         if (item->problem)
                                 control_operation_report(tell, "%s", item->problem);
                         else
-                                control_operation_report(tell, "'%s' in the mirror is not saved", text_path(path, item->path));
+                                control_operation_report(tell, "'%s' in the mirror is not saved",
+                                                         text_path(path, item->path));
                 }
         }
         if (tell && rest.n_failing > REASONS_MAX)
@@ -72,7 +75,8 @@ static void check(Operation *operation, const Mirror *m) {
         else if (operation->saves.n == 0)
                 control_operation_report(operation, "Mirror '%s': everything was on disk already", m->config.name);
         else
-                control_operation_report(operation, "Mirror '%s': what was changed is on disk (%zu names, %s)", m->config.name, operation->saves.n, text_bytes(bytes, operation->total));
+                control_operation_report(operation, "Mirror '%s': what was changed is on disk (%zu names, %s)",
+                                         m->config.name, operation->saves.n, text_bytes(bytes, operation->total));
         control_operation_end(operation, rest.n_failing > 0);
 }
 
@@ -92,7 +96,9 @@ static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
 int control_operation_sync(Operation *operation, Mirror *m) {
         operation->hear = hear;
         if (!m->config.write_back) { /* no reason to fail, where other mirrors have something to save */
-                control_operation_report(operation, "Mirror '%s': nothing of it is ever saved, because of WriteBack=no", m->config.name);
+                control_operation_report(operation,
+                                         "Mirror '%s': nothing of it is ever saved, because of WriteBack=no",
+                                         m->config.name);
                 control_operation_end(operation, false);
                 return 0;
         }

@@ -2,8 +2,9 @@
 
 /* Verify. See control/operation.h.
  *
- * The files are read by a saver, a slice at a time, so that saves can get in between and a stop waits for one slice only. What is found goes to scrub, which judges it. The job belongs to itself: it
- * outlives the wish, and the mirror waits for it (Mirror.n_rechecks). */
+ * The files are read by a saver, a slice at a time, so that saves can get in between and a stop waits for one slice
+ * only. What is found goes to scrub, which judges it. The job belongs to itself: it outlives the wish, and the
+ * mirror waits for it (Mirror.n_rechecks). */
 
 #include "control/operation-internal.h"
 
@@ -43,7 +44,8 @@ static void run(Job *job) {
         Recheck *recheck = (Recheck *) job;
 
         recheck->cost = 0;
-        recheck->result = scrub_pass_read(recheck->pass, recheck->mirrorfd, SLICE_BYTES, &recheck->cancel, &recheck->cost, &recheck->finding, &recheck->changed);
+        recheck->result = scrub_pass_read(recheck->pass, recheck->mirrorfd, SLICE_BYTES, &recheck->cancel,
+                                          &recheck->cost, &recheck->finding, &recheck->changed);
 }
 
 /* It has found something: that is told by scrub when it has judged it. */
@@ -53,9 +55,14 @@ static void report(Recheck *recheck) {
 
         recheck->n_damaged++;
         if (operation && recheck->finding.error != 0)
-                control_operation_report(operation, "'%s' in RAM cannot be read any more: %s", text_path(path, recheck->finding.entry.path), strerror(recheck->finding.error));
+                control_operation_report(operation, "'%s' in RAM cannot be read any more: %s",
+                                         text_path(path, recheck->finding.entry.path),
+                                         strerror(recheck->finding.error));
         else if (operation)
-                control_operation_report(operation, "'%s' in RAM is damaged: its bytes are not those that were verified, though its size and time are", text_path(path, recheck->finding.entry.path));
+                control_operation_report(operation,
+                                         "'%s' in RAM is damaged: its bytes are not those that were verified, though "
+                                         "its size and time are",
+                                         text_path(path, recheck->finding.entry.path));
         scrub_report(&recheck->mirror->scrub, &recheck->finding);
 }
 
@@ -70,8 +77,12 @@ static void end(Recheck *recheck) {
                 if (recheck->result < 0)
                         control_operation_report(operation, "It was given up: %s", strerror(-recheck->result));
                 else
-                        control_operation_report(operation, "Mirror '%s': %zu %s (%s) read in RAM, %zu damaged%s", m->config.name, n, n == 1 ? "file" : "files",
-                                  text_bytes(bytes, scrub_pass_bytes(recheck->pass)), recheck->n_damaged, recheck->n_damaged > 0 ? ": see the journal for what becomes of them" : "");
+                        control_operation_report(operation, "Mirror '%s': %zu %s (%s) read in RAM, %zu damaged%s",
+                                                 m->config.name, n, n == 1 ? "file" : "files",
+                                                 text_bytes(bytes, scrub_pass_bytes(recheck->pass)),
+                                                 recheck->n_damaged,
+                                                 recheck->n_damaged > 0 ? ": see the journal for what becomes of them"
+                                                                        : "");
                 operation->done = operation->total;
                 control_operation_end(operation, recheck->result < 0 || recheck->n_damaged > 0);
         }
@@ -119,7 +130,8 @@ static int start(Operation *operation, Mirror *m, const PathSet *chosen) {
 static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
         const ResolvedNames *answer;
 
-        if (event != MIRROR_SCANNED || operation->phase != OPERATION_ASKED || (*operation->names && !control_operation_take_answer(operation, m, &answer)))
+        if (event != MIRROR_SCANNED || operation->phase != OPERATION_ASKED ||
+            (*operation->names && !control_operation_take_answer(operation, m, &answer)))
                 return;
         if (start(operation, m, *operation->names ? &operation->concerned : NULL) < 0) {
                 control_operation_report(operation, "Memory ran out");

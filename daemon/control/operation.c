@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What an operator asks of one mirror: its life from the wish to the end, whichever it is. See control/operation.h; control/operation-work.h has the parts. */
+/* What an operator asks of one mirror: its life from the wish to the end, whichever it is. See control/operation.h;
+ * control/operation-work.h has the parts. */
 
 #include "control/operation-internal.h"
 
@@ -21,7 +22,10 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
                 break;
         case MIRROR_ENDS:
         case MIRROR_FREED:
-                control_operation_report(operation, "Mirror '%s' %s", m->config.name, m->failing ? "has failed" : m->moving ? "was lost, and is made anew" : "is stopping");
+                control_operation_report(operation, "Mirror '%s' %s", m->config.name,
+                                         m->failing  ? "has failed"
+                                         : m->moving ? "was lost, and is made anew"
+                                                     : "is stopping");
                 control_operation_end(operation, true);
                 break;
         }
@@ -64,7 +68,8 @@ static int begin(Operation *operation, Mirror *m, OperationKind kind) {
         return -EINVAL;
 }
 
-int control_operation_new(Operation **ret, Mirror *m, OperationKind kind, char *const *names, const char *who, char **ret_refusal) {
+int control_operation_new(Operation **ret, Mirror *m, OperationKind kind, char *const *names, const char *who,
+                          char **ret_refusal) {
         const char *reason = why_not(m, kind);
         Operation *operation;
         int r;
@@ -107,8 +112,11 @@ OperationStatus control_operation_status(Operation *operation, Mirror *m) {
                 control_operation_report(operation, "The mirror is gone");
                 control_operation_end(operation, true);
         }
-        status = (OperationStatus){ .over = operation->phase == OPERATION_OVER, .failed = operation->failed, .done = operation->done, .total = operation->total,
-                                .report = operation->report };
+        status = (OperationStatus){ .over = operation->phase == OPERATION_OVER,
+                                    .failed = operation->failed,
+                                    .done = operation->done,
+                                    .total = operation->total,
+                                    .report = operation->report };
         if (operation->stages && operation->phase == OPERATION_PLANNED && m && m->state == MIRROR_STAGING)
                 status.done = MIN(operation->total, (uint64_t) atomic_load(&m->progress));
         return status;

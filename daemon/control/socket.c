@@ -33,7 +33,8 @@ static int survey_at(const char *path, const struct sockaddr_un *address) {
                 return -errno;
         if (connect(fd, (const struct sockaddr *) address, sizeof(*address)) == 0)
                 return CONTROL_SOCKET_TAKEN;
-        return errno == ECONNREFUSED || errno == ENOENT ? 0 : CONTROL_SOCKET_TAKEN; /* EAGAIN: busy; EPROTOTYPE: another kind of socket, but somebody's */
+        /* EAGAIN: busy; EPROTOTYPE: another kind of socket, but somebody's */
+        return errno == ECONNREFUSED || errno == ENOENT ? 0 : CONTROL_SOCKET_TAKEN;
 }
 
 static int make_parent(const char *path) {

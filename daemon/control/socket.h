@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The private socket: taking the place of one that a dead daemon left, and nobody else's. Loop thread only; connecting to a local socket and looking at the runtime
- * directory wait for nobody. */
+/* The private socket: taking the place of one that a dead daemon left, and nobody else's. Loop thread only;
+ * connecting to a local socket and looking at the runtime directory wait for nobody. */
 
 #include "base/base.h"
 
@@ -17,8 +17,9 @@ typedef struct ControlSocket {
 
 #define CONTROL_SOCKET_NONE { .fd = -1 }
 
-/* Makes the directory if it is not there, and listens. A socket on which nobody answers is replaced in one step, so a client never meets a name without a listener. 0, or negative
- * and what was being done; or CONTROL_SOCKET_TAKEN: somebody answers there, or CONTROL_SOCKET_STRANGE: what is there is no socket. Then it was left as it is. */
+/* Makes the directory if it is not there, and listens. A socket on which nobody answers is replaced in one step, so
+ * a client never meets a name without a listener. 0, or negative and what was being done; or CONTROL_SOCKET_TAKEN:
+ * somebody answers there, or CONTROL_SOCKET_STRANGE: what is there is no socket. Then it was left as it is. */
 enum { CONTROL_SOCKET_TAKEN = 1, CONTROL_SOCKET_STRANGE };
 int control_socket_listen(ControlSocket *socket, const char *path, const char **reterr_what);
 

@@ -101,7 +101,9 @@ static const char *state_name(const ControlState *state, const MirrorStatus *mir
 
 ControlFacts control_status_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n) {
         bool whole = mirror_status_is_complete(mirrors, n);
-        ControlFacts facts = { .state = state_name(state, mirrors, n, whole), .ready = state->ready && !state->stopping, .degraded = state->ready && !whole };
+        ControlFacts facts = { .state = state_name(state, mirrors, n, whole),
+                               .ready = state->ready && !state->stopping,
+                               .degraded = state->ready && !whole };
 
         for (size_t i = 0; i < n; i++) {
                 facts.files += mirrors[i].files;
@@ -191,7 +193,8 @@ static int append_field(sd_bus_message *message, const Field *field, const Mirro
         return -EINVAL;
 }
 
-int control_status_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs) {
+int control_status_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts,
+                                 uint64_t uptime_usec, unsigned n_jobs) {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A snapshot of the mirrors -> what the control interface says of them. io.shmstaged(5) has the keys. Pure, but for the message that is written to. */
+/* A snapshot of the mirrors -> what the control interface says of them. io.shmstaged(5) has the keys. Pure, but for
+ * the message that is written to. */
 
 #include "base/base.h"
 #include "mirror/mirrors.h"
@@ -26,7 +27,8 @@ typedef struct ControlFacts {
 } ControlFacts;
 ControlFacts control_status_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n);
 
-/* A string that came from anywhere: D-Bus takes valid UTF-8 alone, and closes the connection for anything else. Bytes that are not become \xNN. NULL is "". */
+/* A string that came from anywhere: D-Bus takes valid UTF-8 alone, and closes the connection for anything else.
+ * Bytes that are not become \xNN. NULL is "". */
 int control_status_append_text(sd_bus_message *message, const char *text);
 int control_status_append_texts(sd_bus_message *message, char *const *texts); /* "as"; NULL: none */
 int control_status_append_entry(sd_bus_message *message, const char *key, const char *text); /* "{sv}" */
@@ -34,7 +36,8 @@ int control_status_append_entry(sd_bus_message *message, const char *key, const 
 int control_status_append_path(sd_bus_message *message, const char *path);
 
 /* "a{sv}" of the daemon and of a mirror. */
-int control_status_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts, uint64_t uptime_usec, unsigned n_jobs);
+int control_status_append_daemon(sd_bus_message *message, const ControlState *state, const ControlFacts *facts,
+                                 uint64_t uptime_usec, unsigned n_jobs);
 int control_status_append_mirror(sd_bus_message *message, const MirrorStatus *mirror);
 
 /* Answers a call with an error, whatever the sentence has in it. A caller that has gone is not told. */

@@ -83,13 +83,15 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         uint32_t result = 0;
 
         (void) error;
-        if (!refusal && sd_bus_message_read(reply, "u", &result) >= 0 && (result == 1 || result == 4)) { /* primary owner, or already so */
+        /* primary owner, or already so */
+        if (!refusal && sd_bus_message_read(reply, "u", &result) >= 0 && (result == 1 || result == 4)) {
                 bus->named = true;
                 log_debug("On the system bus as " BUS_NAME);
                 return 0;
         }
         /* without its D-Bus policy, or beside another daemon: nobody would find us here */
-        log_debug("The name " BUS_NAME " is not to be had on the system bus: %s", refusal && refusal->message ? refusal->message : "somebody has it");
+        log_debug("The name " BUS_NAME " is not to be had on the system bus: %s",
+                  refusal && refusal->message ? refusal->message : "somebody has it");
         bus->retries = RETRIES;
         try_later(bus);
         return 0;
@@ -127,9 +129,12 @@ static int join(ControlSystemBus *bus) {
         if (r >= 0)
                 r = bus->options.dress(bus->bus, bus->options.userdata);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus->bus, NULL, "org.freedesktop.DBus.Local", NULL, "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, bus);
+                r = sd_bus_match_signal_async(bus->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                              "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, bus);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus->bus, NULL, "org.freedesktop.DBus.Local", NULL, "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
+                r = sd_bus_match_signal_async(bus->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL,
+                                              bus);
         if (r >= 0)
                 r = sd_bus_attach_event(bus->bus, bus->options.event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)

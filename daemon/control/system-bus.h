@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The system bus: joined when it is there, whenever that is, and joined again when it was started anew. A bus that is not there yet is waited for with the kernel's help, so nobody wakes up for it. One that
- * refuses us is tried again a few times, later and later, and then left alone until control_system_bus_retry(). All of this is told at debug level only, because the daemon does without. Loop thread only. */
+/* The system bus: joined when it is there, whenever that is, and joined again when it was started anew. A bus that
+ * is not there yet is waited for with the kernel's help, so nobody wakes up for it. One that refuses us is tried
+ * again a few times, later and later, and then left alone until control_system_bus_retry(). All of this is told at
+ * debug level only, because the daemon does without. Loop thread only. */
 
 #include "base/base.h"
 

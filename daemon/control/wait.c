@@ -77,7 +77,10 @@ static int watch_sender(Wait *wait) {
 
         if (!sender)
                 return 0;
-        if (asprintf(&rule, "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s'", sender) < 0) {
+        if (asprintf(&rule,
+                     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='"
+                     "NameOwnerChanged',arg0='%s'",
+                     sender) < 0) {
                 rule = NULL;
                 return -ENOMEM;
         }
@@ -85,7 +88,8 @@ static int watch_sender(Wait *wait) {
 }
 
 static bool is_same_caller(sd_bus_message *a, sd_bus_message *b) {
-        return sd_bus_message_get_bus(a) == sd_bus_message_get_bus(b) && string_equal(sd_bus_message_get_sender(a), sd_bus_message_get_sender(b));
+        return sd_bus_message_get_bus(a) == sd_bus_message_get_bus(b) &&
+               string_equal(sd_bus_message_get_sender(a), sd_bus_message_get_sender(b));
 }
 
 int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error) {
@@ -98,7 +102,8 @@ int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, s
                 return r;
         for (wait = waits->first; wait; wait = wait->next)
                 own += is_same_caller(wait->call, call);
-        if (waits->n >= WAITS_MAX / share || own >= WAITS_PER_CALLER || waits->n_names + strv_length(names) > NAMES_ALL_MAX / share)
+        if (waits->n >= WAITS_MAX / share || own >= WAITS_PER_CALLER ||
+            waits->n_names + strv_length(names) > NAMES_ALL_MAX / share)
                 return sd_bus_error_setf(error, "io.shmstaged.Error.TooMany", "Too many wait already");
         wait = calloc(1, sizeof(*wait));
         if (!wait)
@@ -124,7 +129,8 @@ static void answer(Wait *wait, const char *error, const char *name, const char *
         else if (!name)
                 control_status_reply_error(wait->call, error, reason);
         else {
-                (void) text_append(&text, "'%s' will not be ready as things are. %s", text_path(escaped, name), reason ? reason : "");
+                (void) text_append(&text, "'%s' will not be ready as things are. %s", text_path(escaped, name),
+                                   reason ? reason : "");
                 control_status_reply_error(wait->call, error, text ? text : "");
         }
         wait_free(wait);
@@ -144,7 +150,8 @@ static void survey_at_daemon(Wait *wait, const ControlState *state, const char *
                 answer(wait, "io.shmstaged.Error.NeverReady", NULL, failure);
 }
 
-/* One name after the other, up to the first that is not ready, where it begins next time. When that has changed at last, all are asked once more: the others may have changed meanwhile. */
+/* One name after the other, up to the first that is not ready, where it begins next time. When that has changed at
+ * last, all are asked once more: the others may have changed meanwhile. */
 static void survey_at(Wait *wait, const struct timespec *since) {
         while (!is_late(since)) {
                 const char *name = wait->names[wait->next_name];
@@ -182,7 +189,8 @@ bool control_waits_update(ControlWaits *waits, const ControlState *state, const 
                 if (is_late(&since))
                         return true;
                 if (state->stopping) {
-                        answer(wait, failure ? "io.shmstaged.Error.NeverReady" : "io.shmstaged.Error.Stopping", NULL, failure ? failure : "The daemon is stopping");
+                        answer(wait, failure ? "io.shmstaged.Error.NeverReady" : "io.shmstaged.Error.Stopping", NULL,
+                               failure ? failure : "The daemon is stopping");
                         continue;
                 }
                 if (!wait->names || !wait->names[0])

@@ -14,7 +14,8 @@ typedef struct ControlWaits ControlWaits;
 int control_waits_new(ControlWaits **ret, const Mirrors *mirrors);
 ControlWaits *control_waits_free(ControlWaits *waits);
 
-/* Takes a call of Wait(). It is answered by control_waits_update(), never from here, but for what is wrong with it. Some places are for @trusted callers alone. */
+/* Takes a call of Wait(). It is answered by control_waits_update(), never from here, but for what is wrong with it.
+ * Some places are for @trusted callers alone. */
 int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error);
 
 /* Answers those that can be. True if it was too much for one time: the next call goes on. @failure: of a mirror; NULL. */

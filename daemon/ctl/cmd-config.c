@@ -18,8 +18,10 @@ static int print_file(const Screen *screen, const char *path, bool is_first) {
                 screen_error("Failed to read '%s': %s", path, strerror(-r));
                 return r;
         }
-        (void) printf("%s%s# %s%s\n", is_first ? "" : "\n", screen_colour(screen, SCREEN_GREY), name ? name : "", screen_end(screen));
-        if (fwrite(content, 1, length, stdout) != length || (length > 0 && content[length - 1] != '\n' && fputc('\n', stdout) == EOF))
+        (void) printf("%s%s# %s%s\n", is_first ? "" : "\n", screen_colour(screen, SCREEN_GREY), name ? name : "",
+                      screen_end(screen));
+        if (fwrite(content, 1, length, stdout) != length ||
+            (length > 0 && content[length - 1] != '\n' && fputc('\n', stdout) == EOF))
                 return -EIO;
         return 0;
 }
@@ -31,8 +33,8 @@ static int print_files(const Ctl *ctl) {
         int r = config_files_find(ctl->root, &files), failed = 0;
 
         if (r < 0) {
-                screen_error("Failed to look up the configuration%s%s: %s", ctl->root ? " below " : "", ctl->root ? ctl->root : "",
-                          strerror(-r));
+                screen_error("Failed to look up the configuration%s%s: %s", ctl->root ? " below " : "",
+                             ctl->root ? ctl->root : "", strerror(-r));
                 return CTL_FAILED;
         }
         for (size_t i = 0; files[i]; i++)
@@ -53,7 +55,9 @@ static int print_effective(const Ctl *ctl) {
 
 int commands_cat_config(const Ctl *ctl, char *const *arguments _unused_) {
         Screen screen = screen_of(STDOUT_FILENO);
-        int r = ctl->effective ? print_effective(ctl) : ctl->config ? print_file(&screen, ctl->config, true) < 0 : print_files(ctl);
+        int r = ctl->effective ? print_effective(ctl)
+                : ctl->config  ? print_file(&screen, ctl->config, true) < 0
+                               : print_files(ctl);
 
         if (r == CTL_DONE && fflush(stdout) != 0) {
                 screen_error("Failed to print the configuration: %m");

@@ -24,12 +24,14 @@ static ScreenColour colour_of(DoctorVerdict verdict) {
         return SCREEN_PLAIN;
 }
 
-/* @text with its words in lines as wide as a terminal is, behind an indent; @used columns of the first line are taken. Elsewhere it is one line. */
+/* @text with its words in lines as wide as a terminal is, behind an indent; @used columns of the first line are
+ * taken. Elsewhere it is one line. */
 static void print_wrapped(const Screen *screen, const char *text, size_t used) {
         _cleanup_(freep) char *safe = screen_text(text);
         size_t column = used;
 
-        for (char *rest = NULL, *word = safe ? strtok_r(safe, " ", &rest) : NULL; word; word = strtok_r(NULL, " ", &rest)) {
+        for (char *rest = NULL, *word = safe ? strtok_r(safe, " ", &rest) : NULL; word;
+             word = strtok_r(NULL, " ", &rest)) {
                 size_t width = screen_width(word);
 
                 if (screen->terminal && column > INDENT && column + 1 + width > screen->columns) {
@@ -48,8 +50,9 @@ static void print_wrapped(const Screen *screen, const char *text, size_t used) {
 static void print_finding(const Screen *screen, const DoctorFinding *finding) {
         const char *verdict = doctor_verdict_name(finding->verdict);
 
-        (void) printf("  %s%s%s%*s%-*s  ", screen_colour(screen, colour_of(finding->verdict)), verdict, screen_end(screen),
-                      (int) (VERDICT_WIDTH - strlen(verdict)), "", TITLE_WIDTH, finding->check->title);
+        (void) printf("  %s%s%s%*s%-*s  ", screen_colour(screen, colour_of(finding->verdict)), verdict,
+                      screen_end(screen), (int) (VERDICT_WIDTH - strlen(verdict)), "", TITLE_WIDTH,
+                      finding->check->title);
         print_wrapped(screen, finding->reason, INDENT);
         if (finding->fix) {
                 (void) printf("%*s%sFix:%s", INDENT, "", screen_colour(screen, SCREEN_BOLD), screen_end(screen));
@@ -58,20 +61,26 @@ static void print_finding(const Screen *screen, const DoctorFinding *finding) {
 }
 
 static void print_subject(const Screen *screen, const DoctorReport *report, size_t first, bool *blank) {
-        static const char *const groups[] = { [DOCTOR_MACHINE] = "Machine", [DOCTOR_SERVICE] = "Service", [DOCTOR_MIRROR] = "Mirror", [DOCTOR_ENGINE] = "Engine" };
+        static const char *const groups[] = { [DOCTOR_MACHINE] = "Machine",
+                                              [DOCTOR_SERVICE] = "Service",
+                                              [DOCTOR_MIRROR] = "Mirror",
+                                              [DOCTOR_ENGINE] = "Engine" };
         const DoctorFinding *head = &report->findings[first];
         _cleanup_(freep) char *name = head->subject ? screen_text(head->subject) : NULL;
 
-        (void) printf("%s%s%s%s%s%s\n", *blank ? "\n" : "", screen_colour(screen, SCREEN_BOLD), groups[head->check->group], name ? " " : "", name ? name : "", screen_end(screen));
+        (void) printf("%s%s%s%s%s%s\n", *blank ? "\n" : "", screen_colour(screen, SCREEN_BOLD),
+                      groups[head->check->group], name ? " " : "", name ? name : "", screen_end(screen));
         *blank = true;
         for (size_t i = first; i < report->n_findings; i++)
-                if (report->findings[i].check->group == head->check->group && string_equal(report->findings[i].subject, head->subject))
+                if (report->findings[i].check->group == head->check->group &&
+                    string_equal(report->findings[i].subject, head->subject))
                         print_finding(screen, &report->findings[i]);
 }
 
 static bool is_first_of_subject(const DoctorReport *report, size_t i) {
         for (size_t k = 0; k < i; k++)
-                if (report->findings[k].check->group == report->findings[i].check->group && string_equal(report->findings[k].subject, report->findings[i].subject))
+                if (report->findings[k].check->group == report->findings[i].check->group &&
+                    string_equal(report->findings[k].subject, report->findings[i].subject))
                         return false;
         return true;
 }
@@ -87,8 +96,10 @@ static int print_text(const DoctorFacts *facts, const DoctorReport *report) {
                 for (size_t i = 0; i < report->n_findings; i++)
                         if (report->findings[i].check->group == group && is_first_of_subject(report, i))
                                 print_subject(&screen, report, i, &blank);
-        (void) printf("\n%zu problem%s, %zu warning%s, %zu note%s, %zu ok\n", count[DOCTOR_PROBLEM], count[DOCTOR_PROBLEM] == 1 ? "" : "s", count[DOCTOR_WARNING],
-                      count[DOCTOR_WARNING] == 1 ? "" : "s", count[DOCTOR_NOTE], count[DOCTOR_NOTE] == 1 ? "" : "s", count[DOCTOR_OK]);
+        (void) printf("\n%zu problem%s, %zu warning%s, %zu note%s, %zu ok\n", count[DOCTOR_PROBLEM],
+                      count[DOCTOR_PROBLEM] == 1 ? "" : "s", count[DOCTOR_WARNING],
+                      count[DOCTOR_WARNING] == 1 ? "" : "s", count[DOCTOR_NOTE], count[DOCTOR_NOTE] == 1 ? "" : "s",
+                      count[DOCTOR_OK]);
         if (!facts->all_processes)
                 (void) printf("Of processes only your own were looked into; root sees all of them.\n");
         return fflush(stdout) == 0 ? 0 : -errno;
@@ -100,13 +111,18 @@ static int set(json_t *object, const char *key, json_t *value) {
 }
 
 static json_t *make_finding(const DoctorFinding *finding) {
-        static const char *const groups[] = { [DOCTOR_MACHINE] = "machine", [DOCTOR_SERVICE] = "service", [DOCTOR_MIRROR] = "mirror", [DOCTOR_ENGINE] = "engine" };
+        static const char *const groups[] = { [DOCTOR_MACHINE] = "machine",
+                                              [DOCTOR_SERVICE] = "service",
+                                              [DOCTOR_MIRROR] = "mirror",
+                                              [DOCTOR_ENGINE] = "engine" };
         json_t *object = json_object();
 
-        if (object && set(object, "check", json_output_text(finding->check->name)) == 0 && set(object, "verdict", json_output_text(doctor_verdict_name(finding->verdict))) == 0 &&
+        if (object && set(object, "check", json_output_text(finding->check->name)) == 0 &&
+            set(object, "verdict", json_output_text(doctor_verdict_name(finding->verdict))) == 0 &&
             set(object, "group", json_output_text(groups[finding->check->group])) == 0 &&
             set(object, "subject", finding->subject ? json_output_text(finding->subject) : json_null()) == 0 &&
-            set(object, "reason", json_output_text(finding->reason)) == 0 && set(object, "fix", finding->fix ? json_output_text(finding->fix) : json_null()) == 0)
+            set(object, "reason", json_output_text(finding->reason)) == 0 &&
+            set(object, "fix", finding->fix ? json_output_text(finding->fix) : json_null()) == 0)
                 return object;
         json_decref(object);
         return NULL;
@@ -132,7 +148,8 @@ int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {
         int r = doctor_facts_read(ctl->root, ctl->config, &facts);
 
         if (r < 0) {
-                screen_error("Failed to look at the machine%s%s: %s", ctl->root ? " below " : "", ctl->root ? ctl->root : "", strerror(-r));
+                screen_error("Failed to look at the machine%s%s: %s", ctl->root ? " below " : "",
+                             ctl->root ? ctl->root : "", strerror(-r));
                 return CTL_FAILED;
         }
         r = doctor_run(&facts, &report);

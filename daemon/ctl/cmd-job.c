@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl stage, release, accept, sync, verify and reload: what takes its time is a job of the daemon, which goes on also if nobody
- * waits for it. */
+/* shmstagectl stage, release, accept, sync, verify and reload: what takes its time is a job of the daemon, which
+ * goes on also if nobody waits for it. */
 
 #include "ctl/commands.h"
 
@@ -68,7 +68,8 @@ static void draw_progress(Job *job, uint64_t done, uint64_t total) {
         if (bar)
                 (void) text_append(&line, " %s", bar);
         if (total > 0)
-                (void) text_append(&line, " %u%%, %s of %s", percent, text_bytes(a, MIN(done, total)), text_bytes(b, total));
+                (void) text_append(&line, " %u%%, %s of %s", percent, text_bytes(a, MIN(done, total)),
+                                   text_bytes(b, total));
         else
                 (void) text_append(&line, "%s", job->screen.unicode ? "…" : "...");
         cut = line ? screen_cut(&job->screen, line, job->screen.columns - 1) : NULL;
@@ -83,10 +84,10 @@ static void ask_progress(Job *job) {
         json_t *facts = NULL;
 
         if (!job->screen.terminal ||
-            sd_bus_message_new_method_call(job->bus.bus, &call, job->bus.destination, job->path, "org.freedesktop.DBus.Properties",
-                                           "GetAll") < 0 ||
-            sd_bus_message_append(call, "s", "io.shmstaged.Job1") < 0 || sd_bus_call(job->bus.bus, call, CTL_CALL_USEC, NULL, &reply) < 0 ||
-            ctl_reply_json(reply, &facts) < 0)
+            sd_bus_message_new_method_call(job->bus.bus, &call, job->bus.destination, job->path,
+                                           "org.freedesktop.DBus.Properties", "GetAll") < 0 ||
+            sd_bus_message_append(call, "s", "io.shmstaged.Job1") < 0 ||
+            sd_bus_call(job->bus.bus, call, CTL_CALL_USEC, NULL, &reply) < 0 || ctl_reply_json(reply, &facts) < 0)
                 return; /* it may just have ended: the signal says so */
         draw_progress(job, ctl_reply_number(facts, "Done"), ctl_reply_number(facts, "Total"));
         json_decref(facts);
@@ -132,7 +133,8 @@ static int wait_for_end(Job *job, char **ret_reason) {
 }
 
 static CtlTrouble call_job(Job *job, const char *member, char *const *names, char **ret_reason) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_connection_message(&job->bus, member), *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_connection_message(&job->bus, member),
+                                                        *reply = NULL;
         uint64_t usec = job->bus.agent > 0 ? UINT64_MAX : CTL_CALL_USEC; /* somebody types a password */
         CtlTrouble trouble;
         const char *path;
@@ -150,7 +152,8 @@ static CtlTrouble call_job(Job *job, const char *member, char *const *names, cha
 }
 
 static CtlTrouble begin(Job *job, const char *member, char *const *names, char **ret_reason) {
-        int r = sd_bus_match_signal(job->bus.bus, NULL, job->bus.destination, CTL_OBJECT, CTL_INTERFACE, "JobRemoved", on_removed, job);
+        int r = sd_bus_match_signal(job->bus.bus, NULL, job->bus.destination, CTL_OBJECT, CTL_INTERFACE, "JobRemoved",
+                                    on_removed, job);
 
         if (r < 0) {
                 (void) text_append(ret_reason, "Failed to listen to the daemon: %s", strerror(-r));
@@ -198,8 +201,8 @@ static int print_end(const Job *job) {
         if (job->ctl->json == CTL_JSON_OFF && job->failed && json_array_size(job->report) == 0)
                 screen_error("%s failed; the log says why: journalctl -u shmstaged.service", job->doing);
         if (job->ctl->json != CTL_JSON_OFF) {
-                result = json_pack("{ssss?sO?}", "job", job->path, "result", job->over ? job->failed ? "failed" : "done" : NULL,
-                                   "report", job->report);
+                result = json_pack("{ssss?sO?}", "job", job->path, "result",
+                                   job->over ? job->failed ? "failed" : "done" : NULL, "report", job->report);
                 (void) json_output_print(job->ctl, result, stdout);
                 json_decref(result);
         }

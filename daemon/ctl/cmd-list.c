@@ -9,7 +9,18 @@
 #include "ctl/table.h"
 #include "report/file-state.h"
 
-enum { FILE_MIRROR, FILE_STATE, FILE_SIZE, FILE_ROOM, FILE_WHERE, FILE_METHOD, FILE_DIGEST, FILE_PATH, FILE_REASON, FILE_USERS };
+enum {
+        FILE_MIRROR,
+        FILE_STATE,
+        FILE_SIZE,
+        FILE_ROOM,
+        FILE_WHERE,
+        FILE_METHOD,
+        FILE_DIGEST,
+        FILE_PATH,
+        FILE_REASON,
+        FILE_USERS
+};
 static const CtlColumn file_columns[] = {
         [FILE_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror that it belongs to" },
         [FILE_STATE] = { "state", CELL_TEXT, 0, "staged, waiting, linked, withheld, ...: see shmstagectl(1)" },
@@ -37,9 +48,10 @@ static const CtlColumn model_columns[] = {
 
 static ScreenColour state_colour(const char *state) {
         static const ScreenColour colours[_FILE_STATE_MAX] = {
-                [FILE_STAGED] = SCREEN_GREEN, [FILE_WAITING] = SCREEN_YELLOW, [FILE_DISK] = SCREEN_GREY, [FILE_LEFT_OUT] = SCREEN_YELLOW,
-                [FILE_WITHHELD] = SCREEN_RED, [FILE_UNSAVED] = SCREEN_YELLOW, [FILE_SAVING] = SCREEN_YELLOW, [FILE_REFUSED] = SCREEN_YELLOW,
-                [FILE_DELETING] = SCREEN_YELLOW, [FILE_DAMAGED] = SCREEN_RED,
+                [FILE_STAGED] = SCREEN_GREEN,    [FILE_WAITING] = SCREEN_YELLOW, [FILE_DISK] = SCREEN_GREY,
+                [FILE_LEFT_OUT] = SCREEN_YELLOW, [FILE_WITHHELD] = SCREEN_RED,   [FILE_UNSAVED] = SCREEN_YELLOW,
+                [FILE_SAVING] = SCREEN_YELLOW,   [FILE_REFUSED] = SCREEN_YELLOW, [FILE_DELETING] = SCREEN_YELLOW,
+                [FILE_DAMAGED] = SCREEN_RED,
         };
 
         for (FileState s = FILE_STAGED; s < _FILE_STATE_MAX; s++)
@@ -66,7 +78,8 @@ static bool check_states(const Ctl *ctl) {
                 size_t length = strcspn(s, ",");
                 FileState i = FILE_STAGED;
 
-                while (i < _FILE_STATE_MAX && (strlen(file_state_name(i)) != length || strncmp(file_state_name(i), s, length) != 0))
+                while (i < _FILE_STATE_MAX &&
+                       (strlen(file_state_name(i)) != length || strncmp(file_state_name(i), s, length) != 0))
                         i++;
                 if (i == _FILE_STATE_MAX) {
                         screen_error("--state=: there is no state '%.*s'", (int) length, s);
@@ -102,7 +115,10 @@ static int add_file(const FetchedFile *file, void *userdata) {
         ctl_table_set_colour(table, FILE_STATE, state_colour(file->state));
         ctl_table_set_number(table, FILE_SIZE, file->size);
         ctl_table_set_number(table, FILE_ROOM, file->room);
-        ctl_table_set(table, FILE_WHERE, file->in_ram ? file->on_disk ? "both" : "ram" : file->on_disk ? "disk" : "none");
+        ctl_table_set(table, FILE_WHERE,
+                      file->in_ram    ? file->on_disk ? "both" : "ram"
+                      : file->on_disk ? "disk"
+                                      : "none");
         ctl_table_set(table, FILE_METHOD, *file->method ? file->method : NULL);
         ctl_table_set(table, FILE_DIGEST, *file->digest ? file->digest : NULL);
         ctl_table_set(table, FILE_PATH, file->path);

@@ -74,14 +74,15 @@ static void print_room(const Ctl *ctl, const PreviewMirror *mirror) {
         size_t n = plan->n_stage + plan->n_left_out;
         char bytes[2 * TEXT_BYTES_MAX], *text = NULL;
 
-        (void) text_append(&text, "Needed: %s for %zu %s", amount(ctl, bytes, mirror->fit.need_bytes), n, n == 1 ? "entry" : "entries");
+        (void) text_append(&text, "Needed: %s for %zu %s", amount(ctl, bytes, mirror->fit.need_bytes), n,
+                           n == 1 ? "entry" : "entries");
         print_safe(SCREEN_PLAIN, text);
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++) {
                 if (mirror->input.room[l] == UINT64_MAX)
                         continue;
                 text = NULL;
-                (void) text_append(&text, "Room:   %s by %s%s", amount(ctl, bytes, mirror->input.room[l]), fit_limit_name(l),
-                                   l == mirror->fit.limit ? " (decides)" : "");
+                (void) text_append(&text, "Room:   %s by %s%s", amount(ctl, bytes, mirror->input.room[l]),
+                                   fit_limit_name(l), l == mirror->fit.limit ? " (decides)" : "");
                 print_safe(SCREEN_PLAIN, text);
         }
 }
@@ -91,8 +92,8 @@ static int print_mirror(const Ctl *ctl, const PreviewMirror *mirror) {
         char *title = NULL;
         int r;
 
-        (void) text_append(&title, "Mirror %s: %s %s %s", mirror->config->name, mirror->config->source, screen.unicode ? "→" : "->",
-                           mirror->config->target);
+        (void) text_append(&title, "Mirror %s: %s %s %s", mirror->config->name, mirror->config->source,
+                           screen.unicode ? "→" : "->", mirror->config->target);
         print_safe(SCREEN_BOLD, title);
         if (mirror->problem) {
                 (void) fflush(stdout);
@@ -117,7 +118,8 @@ static json_t *items_json(const Plan *plan) {
                 if (!preview_tells(item))
                         continue;
                 json = json_pack("{ss,so,so}", "action", plan_action_name(item->action), "size",
-                                 is_file(item) ? json_output_number(item->source->size) : json_null(), "path", json_output_path(plan_item_path(item)));
+                                 is_file(item) ? json_output_number(item->source->size) : json_null(), "path",
+                                 json_output_path(plan_item_path(item)));
                 if (json_array_append_new(items, json) < 0) {
                         json_decref(items);
                         return NULL;
@@ -131,9 +133,10 @@ static json_t *room_json(const PreviewMirror *mirror) {
 
         for (FitLimit l = FIT_TMPFS; room && l < _FIT_LIMIT_MAX; l++)
                 if (mirror->input.room[l] != UINT64_MAX)
-                        (void) json_array_append_new(room, json_pack("{ss,so,sb}", "limit", fit_limit_name(l), "bytes",
-                                                                     json_output_number(mirror->input.room[l]), "decides",
-                                                                     l == mirror->fit.limit));
+                        (void) json_array_append_new(room,
+                                                     json_pack("{ss,so,sb}", "limit", fit_limit_name(l), "bytes",
+                                                               json_output_number(mirror->input.room[l]), "decides",
+                                                               l == mirror->fit.limit));
         return room;
 }
 
@@ -150,7 +153,8 @@ static json_t *omissions_json(const PreviewMirror *mirror) {
 }
 
 static json_t *mirror_json(const PreviewMirror *mirror) {
-        json_t *json = json_pack("{ss,so,so,sb}", "name", mirror->config->name, "source", json_output_path(mirror->config->source), "target",
+        json_t *json = json_pack("{ss,so,so,sb}", "name", mirror->config->name, "source",
+                                 json_output_path(mirror->config->source), "target",
                                  json_output_path(mirror->config->target), "fits", mirror->fits);
 
         if (!json)

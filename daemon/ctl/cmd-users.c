@@ -79,7 +79,8 @@ static int read_config(const Ctl *ctl, MirrorList *ret) {
         if (!ret->items)
                 return -ENOMEM;
         for (size_t i = 0; i < ret->config->n_mirrors; i++)
-                ret->items[ret->n++] = (UsersMirror){ ret->config->mirrors[i].name, ret->config->mirrors[i].source, ret->config->mirrors[i].target };
+                ret->items[ret->n++] = (UsersMirror){ ret->config->mirrors[i].name, ret->config->mirrors[i].source,
+                                                      ret->config->mirrors[i].target };
         return 0;
 }
 
@@ -98,11 +99,15 @@ static bool check_names(const MirrorList *mirrors, char *const *names) {
 }
 
 static void add_row(CtlTable *table, const RootView *machine, const Use *use) {
-        static const ScreenColour colours[] = { [USE_COPY] = SCREEN_GREEN, [USE_OLD] = SCREEN_YELLOW, [USE_SOURCE] = SCREEN_RED, [USE_NAMED] = SCREEN_RED };
+        static const ScreenColour colours[] = { [USE_COPY] = SCREEN_GREEN,
+                                                [USE_OLD] = SCREEN_YELLOW,
+                                                [USE_SOURCE] = SCREEN_RED,
+                                                [USE_NAMED] = SCREEN_RED };
         _cleanup_(root_view_user_done) RootViewUser user = { 0 };
         char how[64], number[16];
 
-        (void) snprintf(how, sizeof(how), "%s%s%s%s", use->open ? "open" : "", use->open && use->mapped ? "," : "", use->mapped ? "mapped" : "", use->writing ? ",writing" : "");
+        (void) snprintf(how, sizeof(how), "%s%s%s%s", use->open ? "open" : "", use->open && use->mapped ? "," : "",
+                        use->mapped ? "mapped" : "", use->writing ? ",writing" : "");
         (void) snprintf(number, sizeof(number), "%u", (unsigned) use->uid);
         (void) root_view_user(machine, NULL, use->uid, &user);
         ctl_table_row(table);
@@ -122,14 +127,17 @@ static void add_row(CtlTable *table, const RootView *machine, const Use *use) {
 static void print_fixes(const Users *users) {
         for (size_t i = 0; i < users->n; i++) {
                 const Use *use = &users->uses[i];
-                _cleanup_(freep) char *command = screen_text(use->command), *fix = use->fix ? screen_text(use->fix) : NULL;
+                _cleanup_(freep) char *command = screen_text(use->command),
+                                      *fix = use->fix ? screen_text(use->fix) : NULL;
                 bool log_once = false;
 
                 for (size_t k = 0; k < i; k++)
-                        log_once = log_once || (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
+                        log_once = log_once ||
+                                   (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
                 if (!fix || !command || log_once)
                         continue;
-                (void) printf("\n%s (%d) %s the disk, though the copy is in RAM.\n  Fix: %s\n", command, use->pid, use->kind == USE_NAMED ? "is told to read" : "reads", fix);
+                (void) printf("\n%s (%d) %s the disk, though the copy is in RAM.\n  Fix: %s\n", command, use->pid,
+                              use->kind == USE_NAMED ? "is told to read" : "reads", fix);
         }
 }
 
@@ -146,12 +154,14 @@ static int print_users(const Ctl *ctl, CtlTable *table, const RootView *machine,
                         (void) printf("No process has a file of a mirror open, or reads the disk instead.\n");
                 print_fixes(users);
                 if (users->n_denied > 0)
-                        (void) printf("\n%zu process%s of others could not be looked into%s.\n", users->n_denied, users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; root can");
+                        (void) printf("\n%zu process%s of others could not be looked into%s.\n", users->n_denied,
+                                      users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; root can");
         }
         return fflush(stdout) == 0 ? CTL_DONE : CTL_FAILED;
 }
 
-/* Of the daemon; of the configuration if that is what is asked for, or nobody said which daemon and there is none. Failures have been told. */
+/* Of the daemon; of the configuration if that is what is asked for, or nobody said which daemon and there is none.
+ * Failures have been told. */
 static int find_mirrors(const Ctl *ctl, MirrorList *ret) {
         _cleanup_(freep) char *reason = NULL;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl wait: until something can be used. Made for ExecStartPre=, where the daemon may not have been started yet, or is started anew
- * meanwhile. */
+/* shmstagectl wait: until something can be used. Made for ExecStartPre=, where the daemon may not have been started
+ * yet, or is started anew meanwhile. */
 
 #include "ctl/commands.h"
 
@@ -22,7 +22,8 @@ static uint64_t now_usec(void) {
 }
 
 static void pause_usec(uint64_t usec) {
-        struct timespec ts = { .tv_sec = (time_t) (usec / USEC_PER_SEC), .tv_nsec = (long) (usec % USEC_PER_SEC * 1000) };
+        struct timespec ts = { .tv_sec = (time_t) (usec / USEC_PER_SEC),
+                               .tv_nsec = (long) (usec % USEC_PER_SEC * 1000) };
 
         (void) nanosleep(&ts, NULL);
 }
@@ -35,7 +36,8 @@ static CtlTrouble wait_once(CtlConnection *bus, char *const *names, uint64_t use
         return ctl_connection_call(bus, call, usec, &reply, ret_reason);
 }
 
-/* The daemon is there: until the answer, or the end of the time. A moment is always left for the answer of one that is ready. */
+/* The daemon is there: until the answer, or the end of the time. A moment is always left for the answer of one that
+ * is ready. */
 static CtlTrouble wait_there(const Ctl *ctl, char *const *names, uint64_t rest, char **ret_reason) {
         CtlTrouble trouble;
         CtlConnection bus;
@@ -49,13 +51,15 @@ static CtlTrouble wait_there(const Ctl *ctl, char *const *names, uint64_t rest, 
 }
 
 int commands_wait(const Ctl *ctl, char *const *arguments) {
-        uint64_t start = now_usec(), end = ctl->timeout_usec > UINT64_MAX - start ? UINT64_MAX : start + ctl->timeout_usec;
+        uint64_t start = now_usec(),
+                 end = ctl->timeout_usec > UINT64_MAX - start ? UINT64_MAX : start + ctl->timeout_usec;
         bool log_once = false;
 
         for (;;) {
                 _cleanup_(freep) char *reason = NULL;
                 uint64_t now = now_usec();
-                CtlTrouble trouble = wait_there(ctl, arguments, end == UINT64_MAX ? UINT64_MAX : end - MIN(now, end), &reason);
+                CtlTrouble trouble =
+                        wait_there(ctl, arguments, end == UINT64_MAX ? UINT64_MAX : end - MIN(now, end), &reason);
 
                 if (trouble == CTL_TROUBLE_NONE)
                         return CTL_DONE;

@@ -3,9 +3,9 @@
 
 /* The commands of shmstagectl, in a file cmd-*.c for each group of them.
  *
- * A command is a function and a row of the table in ctl/main.c, which also says how many arguments it takes; those that take none of the options
- * in ctl.h ignore them: ctl/main.c has refused them already. A command prints its result to stdout and its own failures to stderr
- * (screen_error()), and returns the exit status. */
+ * A command is a function and a row of the table in ctl/main.c, which also says how many arguments it takes; those
+ * that take none of the options in ctl.h ignore them: ctl/main.c has refused them already. A command prints its
+ * result to stdout and its own failures to stderr (screen_error()), and returns the exit status. */
 
 #include "ctl/ctl.h"
 

@@ -51,11 +51,14 @@ static CtlTrouble explain_unconnected(const char *path, int error, char **ret_re
         *ret_reason = NULL;
         (void) text_path(shown, path);
         if (error == -ENOENT || error == -ECONNREFUSED || error == -ENOTDIR) {
-                (void) text_append(ret_reason, "There is no daemon at '%s'; to start it: systemctl start shmstaged.service", shown);
+                (void) text_append(ret_reason,
+                                   "There is no daemon at '%s'; to start it: systemctl start shmstaged.service",
+                                   shown);
                 return CTL_TROUBLE_ABSENT;
         }
         (void) text_append(ret_reason, "Failed to connect to '%s': %s", shown,
-                           error == -EAGAIN ? "nobody has answered, as if what listens there were stopped" : strerror(-error));
+                           error == -EAGAIN ? "nobody has answered, as if what listens there were stopped"
+                                            : strerror(-error));
         return error == -EACCES || error == -EPERM ? CTL_TROUBLE_DENIED : CTL_TROUBLE_STRANGE;
 }
 
@@ -118,8 +121,10 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlConnection *bus, char **ret_rea
                 r = greet(bus->bus);
         if (r >= 0)
                 return CTL_TROUBLE_NONE;
-        (void) text_append(ret_reason, "What listens %s is not shmstaged, or does not answer: %s", bus->place, strerror(-r));
-        return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? CTL_TROUBLE_LOST : CTL_TROUBLE_STRANGE; /* it may just have ended */
+        (void) text_append(ret_reason, "What listens %s is not shmstaged, or does not answer: %s", bus->place,
+                           strerror(-r));
+        /* it may just have ended */
+        return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? CTL_TROUBLE_LOST : CTL_TROUBLE_STRANGE;
 }
 
 static CtlTrouble open_system(CtlConnection *bus, char **ret_reason) {
@@ -147,7 +152,8 @@ CtlTrouble ctl_connection_open(const Ctl *ctl, CtlConnection *ret, char **ret_re
         return CTL_TROUBLE_NONE;
 }
 
-/* Starts polkit's agent and waits until it says, by closing its end, that it is there. Without one the daemon says that we may not. */
+/* Starts polkit's agent and waits until it says, by closing its end, that it is there. Without one the daemon says
+ * that we may not. */
 static pid_t start_agent(void) {
         _cleanup_(close_fdp) int near = -1, far = -1;
         char number[16], process[16], byte;
@@ -197,14 +203,18 @@ void ctl_connection_close(CtlConnection *bus) {
 sd_bus_message *ctl_connection_message(const CtlConnection *bus, const char *member) {
         sd_bus_message *message = NULL;
 
-        return sd_bus_message_new_method_call(bus->bus, &message, bus->destination, CTL_OBJECT, CTL_INTERFACE, member) < 0 ? NULL : message;
+        return sd_bus_message_new_method_call(bus->bus, &message, bus->destination, CTL_OBJECT, CTL_INTERFACE,
+                                              member) < 0
+                       ? NULL
+                       : message;
 }
 
 /* The daemon does not know where we are. */
 static char *absolute_name(const char *name) {
         char here[PATH_MAX], *path = NULL;
 
-        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strncmp(name, "./", 2) != 0 && strncmp(name, "../", 3) != 0)
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strncmp(name, "./", 2) != 0 &&
+            strncmp(name, "../", 3) != 0)
                 return strdup(name);
         if (!getcwd(here, sizeof(here)) || asprintf(&path, "%s/%s", here, name) < 0)
                 return NULL;
@@ -251,9 +261,11 @@ static char *ask_version(const CtlConnection *bus) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
         const char *version;
 
-        if (sd_bus_message_new_method_call(bus->bus, &call, bus->destination, CTL_OBJECT, "org.freedesktop.DBus.Properties", "Get") < 0 ||
+        if (sd_bus_message_new_method_call(bus->bus, &call, bus->destination, CTL_OBJECT,
+                                           "org.freedesktop.DBus.Properties", "Get") < 0 ||
             sd_bus_message_append(call, "ss", CTL_INTERFACE, "Version") < 0 ||
-            sd_bus_call(bus->bus, call, CTL_CALL_USEC, NULL, &reply) < 0 || sd_bus_message_read(reply, "v", "s", &version) < 0)
+            sd_bus_call(bus->bus, call, CTL_CALL_USEC, NULL, &reply) < 0 ||
+            sd_bus_message_read(reply, "v", "s", &version) < 0)
                 return NULL;
         return strdup(version);
 }
@@ -262,16 +274,23 @@ static CtlTrouble explain_strange(const CtlConnection *bus, const char *member, 
         _cleanup_(freep) char *version = ask_version(bus);
 
         if (version)
-                (void) text_append(ret_reason, "The daemon (version %s) does not know '%s': this shmstagectl is version %s. Restart the "
-                                   "daemon after an upgrade", version, member, SHMSTAGED_VERSION);
+                (void) text_append(
+                        ret_reason,
+                        "The daemon (version %s) does not know '%s': this shmstagectl is version %s. Restart the "
+                        "daemon after an upgrade",
+                        version, member, SHMSTAGED_VERSION);
         else
-                (void) text_append(ret_reason, "What answers %s is not shmstaged: it does not know '%s'", bus->place, member);
+                (void) text_append(ret_reason, "What answers %s is not shmstaged: it does not know '%s'", bus->place,
+                                   member);
         return CTL_TROUBLE_STRANGE;
 }
 
 static CtlTrouble explain_denied(const CtlConnection *bus, char **ret_reason) {
-        (void) text_append(ret_reason, "User %u may not change what the daemon %s does: be root (sudo), or the user that it runs as, "
-                           "or have the polkit action io.shmstaged.manage allowed", (unsigned) getuid(), bus->place);
+        (void) text_append(
+                ret_reason,
+                "User %u may not change what the daemon %s does: be root (sudo), or the user that it runs as, "
+                "or have the polkit action io.shmstaged.manage allowed",
+                (unsigned) getuid(), bus->place);
         return CTL_TROUBLE_DENIED;
 }
 
@@ -282,10 +301,13 @@ static bool is_error(const sd_bus_error *error, const char *const *names) {
         return false;
 }
 
-static CtlTrouble explain_error(const CtlConnection *bus, const char *member, const sd_bus_error *error, char **ret_reason) {
-        static const char *const strange[] = { SD_BUS_ERROR_UNKNOWN_METHOD, SD_BUS_ERROR_UNKNOWN_INTERFACE, SD_BUS_ERROR_UNKNOWN_OBJECT,
-                                               SD_BUS_ERROR_INVALID_ARGS, SD_BUS_ERROR_INVALID_SIGNATURE, NULL };
-        static const char *const denied[] = { SD_BUS_ERROR_ACCESS_DENIED, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, NULL };
+static CtlTrouble explain_error(const CtlConnection *bus, const char *member, const sd_bus_error *error,
+                                char **ret_reason) {
+        static const char *const strange[] = { SD_BUS_ERROR_UNKNOWN_METHOD,    SD_BUS_ERROR_UNKNOWN_INTERFACE,
+                                               SD_BUS_ERROR_UNKNOWN_OBJECT,    SD_BUS_ERROR_INVALID_ARGS,
+                                               SD_BUS_ERROR_INVALID_SIGNATURE, NULL };
+        static const char *const denied[] = { SD_BUS_ERROR_ACCESS_DENIED,
+                                              SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, NULL };
         static const char *const absent[] = { SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER, NULL };
         static const char *const lost[] = { ERROR_PREFIX "Stopping", SD_BUS_ERROR_DISCONNECTED, NULL };
 
@@ -294,7 +316,9 @@ static CtlTrouble explain_error(const CtlConnection *bus, const char *member, co
         if (is_error(error, denied))
                 return explain_denied(bus, ret_reason);
         if (is_error(error, absent)) {
-                (void) text_append(ret_reason, "There is no daemon on the system bus; to start it: systemctl start shmstaged.service");
+                (void) text_append(
+                        ret_reason,
+                        "There is no daemon on the system bus; to start it: systemctl start shmstaged.service");
                 return CTL_TROUBLE_ABSENT;
         }
         (void) text_append(ret_reason, "%s", error->message && *error->message ? error->message : error->name);
@@ -304,12 +328,14 @@ static CtlTrouble explain_error(const CtlConnection *bus, const char *member, co
 }
 
 CtlTrouble ctl_connection_broken(const CtlConnection *bus, int error, char **ret_reason) {
-        (void) text_append(ret_reason, "The connection to the daemon %s broke off (%s): it has ended, or was restarted", bus->place,
-                           strerror(-error));
+        (void) text_append(ret_reason,
+                           "The connection to the daemon %s broke off (%s): it has ended, or was restarted",
+                           bus->place, strerror(-error));
         return CTL_TROUBLE_LOST;
 }
 
-CtlTrouble ctl_connection_call(CtlConnection *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret, char **ret_reason) {
+CtlTrouble ctl_connection_call(CtlConnection *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret,
+                               char **ret_reason) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 

@@ -34,8 +34,8 @@ typedef struct CtlConnection {
         pid_t agent;             /* of polkit, that asks for a password on this terminal; 0: none */
 } CtlConnection;
 
-/* Connects, on the private socket unless @ctl wants the system bus. Not NONE: *ret_reason is a sentence (a new string, or NULL for want of memory) and
- * there is no connection. */
+/* Connects, on the private socket unless @ctl wants the system bus. Not NONE: *ret_reason is a sentence (a new
+ * string, or NULL for want of memory) and there is no connection. */
 CtlTrouble ctl_connection_open(const Ctl *ctl, CtlConnection *ret, char **ret_reason);
 
 /* The system bus, and polkit may ask whoever sits at this terminal. */
@@ -45,11 +45,13 @@ void ctl_connection_close(CtlConnection *bus);
 /* A call of Manager1 to append arguments to; NULL for want of memory. */
 sd_bus_message *ctl_connection_message(const CtlConnection *bus, const char *member);
 
-/* Appends names as "aay". One that begins with ./ or ../ is taken from the working directory; all others the daemon understands. 0 or a negative errno. */
+/* Appends names as "aay". One that begins with ./ or ../ is taken from the working directory; all others the daemon
+ * understands. 0 or a negative errno. */
 int ctl_connection_append_names(sd_bus_message *message, char *const *names);
 
 /* Sends and waits. NONE: *ret is the reply. Otherwise *ret_reason is a sentence. @usec: UINT64_MAX for ever. */
-CtlTrouble ctl_connection_call(CtlConnection *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret, char **ret_reason);
+CtlTrouble ctl_connection_call(CtlConnection *bus, sd_bus_message *message, uint64_t usec, sd_bus_message **ret,
+                               char **ret_reason);
 
 /* The same for a call without arguments. */
 CtlTrouble ctl_connection_ask(CtlConnection *bus, const char *member, sd_bus_message **ret, char **ret_reason);

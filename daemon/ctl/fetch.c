@@ -91,8 +91,8 @@ static int read_file(sd_bus_message *reply, FetchedFile *file, char **ret_path) 
                 return r;
         r = ctl_reply_path(reply, ret_path);
         if (r >= 0)
-                r = sd_bus_message_read(reply, "sttybsss", &file->state, &file->size, &file->room, &flags, &reserved, &file->digest,
-                                        &file->method, &file->reason);
+                r = sd_bus_message_read(reply, "sttybsss", &file->state, &file->size, &file->room, &flags, &reserved,
+                                        &file->digest, &file->method, &file->reason);
         if (r < 0)
                 return r;
         file->path = *ret_path;
@@ -102,7 +102,8 @@ static int read_file(sd_bus_message *reply, FetchedFile *file, char **ret_path) 
         return r < 0 ? r : 1;
 }
 
-/* Takes in a page. The number of rows, or a negative errno; *last is the path of the last row, a new string in place of the one before. */
+/* Takes in a page. The number of rows, or a negative errno; *last is the path of the last row, a new string in place
+ * of the one before. */
 static int read_page(sd_bus_message *reply, char **last, int (*each)(const FetchedFile *, void *), void *userdata) {
         int n = 0, r = sd_bus_message_enter_container(reply, 'a', "(aysttybsss)");
 
@@ -124,12 +125,13 @@ static int read_page(sd_bus_message *reply, char **last, int (*each)(const Fetch
         return r < 0 ? r : n;
 }
 
-CtlTrouble ctl_fetch_files(CtlConnection *bus, const char *mirror, int (*each)(const FetchedFile *file, void *userdata), void *userdata,
-                           char **ret_reason) {
+CtlTrouble ctl_fetch_files(CtlConnection *bus, const char *mirror,
+                           int (*each)(const FetchedFile *file, void *userdata), void *userdata, char **ret_reason) {
         _cleanup_(freep) char *last = strdup("");
 
         for (int n = PAGE; n > 0;) {
-                _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = message_about(bus, "ListFiles", mirror), *reply = NULL;
+                _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = message_about(bus, "ListFiles", mirror),
+                                                                *reply = NULL;
                 CtlTrouble trouble;
 
                 if (!last || (call && (sd_bus_message_append_array(call, 'y', last, strlen(last)) < 0 ||

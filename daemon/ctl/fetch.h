@@ -17,7 +17,8 @@ int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret);
 /* What stands for it where there is no daemon: a new reference, NULL on ENOMEM. */
 json_t *ctl_fetch_absent(void);
 
-/* The mirrors of such a status with their places: a new array, whose strings are borrowed from @status. NULL for want of memory. */
+/* The mirrors of such a status with their places: a new array, whose strings are borrowed from @status. NULL for
+ * want of memory. */
 UsersMirror *ctl_fetch_mirrors(const json_t *status, size_t *ret_n);
 
 /* ListModels() of a mirror: [ {} ], a new reference. */
@@ -30,4 +31,5 @@ typedef struct FetchedFile {
 } FetchedFile;
 
 /* ListFiles() of a mirror, all pages of it. @each returns 0, or a negative errno that ends it. */
-CtlTrouble ctl_fetch_files(CtlConnection *bus, const char *mirror, int (*each)(const FetchedFile *file, void *userdata), void *userdata, char **ret_reason);
+CtlTrouble ctl_fetch_files(CtlConnection *bus, const char *mirror,
+                           int (*each)(const FetchedFile *file, void *userdata), void *userdata, char **ret_reason);

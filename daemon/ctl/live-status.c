@@ -83,7 +83,8 @@ static int view(const Watcher *watcher, char ***ret) {
         return status_view_print(&input, &watcher->screen, ret);
 }
 
-/* As many lines as fit, each cleared to its end, and nothing below. The last row is left free: a newline there would scroll. */
+/* As many lines as fit, each cleared to its end, and nothing below. The last row is left free: a newline there would
+ * scroll. */
 static void draw(Watcher *watcher) {
         _cleanup_(strv_freep) char **lines = NULL;
         size_t n, rows;
@@ -105,7 +106,8 @@ static void draw(Watcher *watcher) {
 
 /* A line for what has changed, and nothing for what has not. */
 static void print_changes(Watcher *watcher) {
-        const json_t *mirrors = json_object_get(watcher->status, "mirrors"), *daemon = json_object_get(watcher->status, "daemon");
+        const json_t *mirrors = json_object_get(watcher->status, "mirrors"),
+                     *daemon = json_object_get(watcher->status, "daemon");
         _cleanup_(strv_freep) char **lines = NULL;
         const char *state = !watcher->status ? watcher->reason
                             : ctl_reply_flag(daemon, "degraded") ? "degraded" : ctl_reply_text(daemon, "state");
@@ -314,7 +316,8 @@ static void run(Watcher *watcher, int signals) {
                         { .fd = STDOUT_FILENO }, /* whether somebody still reads */
                 };
 
-                if (watcher->over || poll(fds, ELEMENTSOF(fds), rest == UINT64_MAX ? -1 : (int) MIN((rest + 999) / 1000, INT32_MAX)) < 0)
+                if (watcher->over || poll(fds, ELEMENTSOF(fds),
+                                          rest == UINT64_MAX ? -1 : (int) MIN((rest + 999) / 1000, INT32_MAX)) < 0)
                         continue;
                 if (fds[0].revents)
                         take_signal(watcher, signals);
@@ -334,8 +337,8 @@ static void print_last(const Watcher *watcher) {
                         (void) printf("%s\n", lines[i]);
 }
 
-int live_status_run(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata), int (*judge)(const json_t *status, void *userdata),
-              void *userdata) {
+int live_status_run(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata),
+                    int (*judge)(const json_t *status, void *userdata), void *userdata) {
         Watcher watcher = { .ctl = ctl, .prepare = prepare, .userdata = userdata, .screen = screen_of(STDOUT_FILENO) };
         _cleanup_(close_fdp) int signals = -1;
         bool was_full;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The program shmstagectl: its command line. A command is a row of the table below and a function (ctl/commands.h); an option is a row
- * too. Manual page and completions are held against what --help prints. */
+/* The program shmstagectl: its command line. A command is a row of the table below and a function (ctl/commands.h);
+ * an option is a row too. Manual page and completions are held against what --help prints. */
 
 #include "ctl/commands.h"
 
@@ -24,19 +24,25 @@ typedef struct Verb {
 } Verb;
 
 static const Verb verbs[] = {
-        { "status", 0, ANY, commands_status, "[MIRROR...]", "Is it ready, what is it doing, what is missing and why" },
-        { "list", 0, ANY, commands_list, "[MIRROR...]", "The files, or with --models the models, and the state of each" },
+        { "status", 0, ANY, commands_status, "[MIRROR...]",
+          "Is it ready, what is it doing, what is missing and why" },
+        { "list", 0, ANY, commands_list, "[MIRROR...]",
+          "The files, or with --models the models, and the state of each" },
         { "wait", 0, ANY, commands_wait, "[NAME...]", "Until these, or everything, can be used from RAM" },
         { "stage", 0, ANY, commands_stage, "NAME...", "Bring files or models into RAM, back or for another try" },
         { "release", 1, ANY, commands_release, "NAME...", "Free the RAM of files or models that are on disk too" },
-        { "accept", 0, ANY, commands_accept, "NAME...", "Pass a guard: what was withheld or held back is right as it is" },
+        { "accept", 0, ANY, commands_accept, "NAME...",
+          "Pass a guard: what was withheld or held back is right as it is" },
         { "sync", 0, 0, commands_sync, "", "Save what is not on disk yet, and wait for it" },
         { "verify", 0, ANY, commands_verify, "[NAME...]", "Read the copies in RAM again and compare their digests" },
         { "reload", 0, 0, commands_reload, "", "Read the configuration again and plan anew" },
-        { "plan", 0, ANY, commands_plan, "[MIRROR...]", "What would be staged now, and whether it fits; without a daemon" },
-        { "users", 0, ANY, commands_users, "[MIRROR...]", "Who uses the copies in RAM, and who the disk though he need not" },
+        { "plan", 0, ANY, commands_plan, "[MIRROR...]",
+          "What would be staged now, and whether it fits; without a daemon" },
+        { "users", 0, ANY, commands_users, "[MIRROR...]",
+          "Who uses the copies in RAM, and who the disk though he need not" },
         { "doctor", 0, 0, commands_doctor, "", "Are this machine and its engines set up well, and what mends them" },
-        { "cat-config", 0, 0, commands_cat_config, "", "The files of the configuration, or with --effective what they amount to" },
+        { "cat-config", 0, 0, commands_cat_config, "",
+          "The files of the configuration, or with --effective what they amount to" },
         { "metrics", 0, 0, commands_metrics, "", "Numbers for Prometheus" },
 };
 
@@ -67,28 +73,37 @@ static const Option options[] = {
         { "socket", NULL, OPTION_TEXT, FIELD(socket), NULL, "=PATH", "Talk to the daemon whose socket this is" },
         { "system-bus", NULL, OPTION_FLAG, FIELD(system_bus), NULL, "", "Talk to the daemon through the system bus" },
         { "json", NULL, OPTION_JSON, FIELD(json), "!wait cat-config metrics", "[=pretty|short|off]", "Print JSON" },
-        { "noheadings", "no-legend", OPTION_FLAG, FIELD(no_headings), "list users plan", "", "Tables without headings" },
-        { "output", NULL, OPTION_TEXT, FIELD(output), "list users plan", "=COLUMNS", "Which columns; +COLUMNS: these too" },
+        { "noheadings", "no-legend", OPTION_FLAG, FIELD(no_headings), "list users plan", "",
+          "Tables without headings" },
+        { "output", NULL, OPTION_TEXT, FIELD(output), "list users plan", "=COLUMNS",
+          "Which columns; +COLUMNS: these too" },
         { "bytes", NULL, OPTION_FLAG, FIELD(bytes), "status list plan", "", "Amounts in bytes, exactly" },
         { "no-pager", NULL, OPTION_IGNORED, 0, NULL, "", "Nothing: output is never paged" },
         { "watch", NULL, OPTION_FLAG, FIELD(watch), "status", "", "Go on showing it until interrupted" },
         { "models", NULL, OPTION_FLAG, FIELD(models), "list", "", "A row for each model" },
-        { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]", "Only what is in one of these states" },
-        { "timeout", NULL, OPTION_SPAN, FIELD(timeout_usec), "wait", "=SPAN", "Give up after this time, with status 124" },
+        { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]",
+          "Only what is in one of these states" },
+        { "timeout", NULL, OPTION_SPAN, FIELD(timeout_usec), "wait", "=SPAN",
+          "Give up after this time, with status 124" },
         { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "", "Not some by name, but all that there is to it" },
         { "no-block", "no-wait", OPTION_FLAG, FIELD(no_block), "stage release accept sync verify reload", "",
           "Do not wait until it is done" },
-        { "config", NULL, OPTION_TEXT, FIELD(config), "plan users doctor cat-config", "=FILE", "Read FILE alone, and no drop-ins" },
+        { "config", NULL, OPTION_TEXT, FIELD(config), "plan users doctor cat-config", "=FILE",
+          "Read FILE alone, and no drop-ins" },
         { "root", NULL, OPTION_TEXT, FIELD(root), "plan users doctor cat-config", "=DIR",
           "Look things up below DIR" },
-        { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "", "Every setting with the value that it has" },
+        { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "",
+          "Every setting with the value that it has" },
 };
 
 static void print_help(void) {
-        (void) printf("%s [OPTIONS...] [COMMAND] [ARGUMENTS...]\n\nSee and steer the daemon that keeps model files in RAM.\n\n"
-                      "Commands:\n", program_invocation_short_name);
+        (void) printf("%s [OPTIONS...] [COMMAND] [ARGUMENTS...]\n\nSee and steer the daemon that keeps model files "
+                      "in RAM.\n\n"
+                      "Commands:\n",
+                      program_invocation_short_name);
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                (void) printf("  %s %-*s %s\n", verbs[i].name, (int) (24 - strlen(verbs[i].name)), verbs[i].arguments, verbs[i].help);
+                (void) printf("  %s %-*s %s\n", verbs[i].name, (int) (24 - strlen(verbs[i].name)), verbs[i].arguments,
+                              verbs[i].help);
         (void) printf("\nA NAME is a path below a mirror or its source, a path relative to the root of a mirror, or a\n"
                       "model by its client's name (\"llama3.1:70b\", \"org/name\"); any of them after \"MIRROR:\".\n"
                       "Without a command: status.\n\nOptions:\n");
@@ -106,7 +121,9 @@ static void print_help(void) {
 }
 
 static bool parse_json(const char *value, CtlJson *ret) {
-        static const char *const words[] = { [CTL_JSON_OFF] = "off", [CTL_JSON_SHORT] = "short", [CTL_JSON_PRETTY] = "pretty" };
+        static const char *const words[] = {
+                [CTL_JSON_OFF] = "off", [CTL_JSON_SHORT] = "short", [CTL_JSON_PRETTY] = "pretty"
+        };
 
         if (!value) {
                 *ret = CTL_JSON_PRETTY;
@@ -164,7 +181,9 @@ static void list_options(struct option ret[static 2 * ELEMENTSOF(options) + 1]) 
                                 continue;
                         ret[n++] = (struct option){
                                 .name = pass == 0 ? o->name : o->alias,
-                                .has_arg = o->kind == OPTION_JSON ? optional_argument : wants ? required_argument : no_argument,
+                                .has_arg = o->kind == OPTION_JSON ? optional_argument
+                                           : wants                ? required_argument
+                                                                  : no_argument,
                                 .val = FIRST_VALUE + (int) i,
                         };
                 }
@@ -260,7 +279,8 @@ int main(int argc, char **argv) {
         r = parse_options(argc, argv, &line);
         if (r != CTL_DONE || line.over)
                 return r;
-        r = choose_verb(optind < argc ? argv[optind] : "status", optind < argc ? (unsigned) (argc - optind - 1) : 0, &line);
+        r = choose_verb(optind < argc ? argv[optind] : "status", optind < argc ? (unsigned) (argc - optind - 1) : 0,
+                        &line);
         if (r != CTL_DONE)
                 return r;
         return line.verb->run(&line.ctl, optind < argc ? argv + optind + 1 : none);

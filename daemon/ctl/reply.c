@@ -43,7 +43,8 @@ static int read_object(sd_bus_message *message, const char *contents, json_t **r
                 if (r >= 0)
                         r = ctl_reply_json(message, &value);
                 if (r >= 0)
-                        r = json_object_set_new(object, key, value) < 0 ? -ENOMEM : sd_bus_message_exit_container(message);
+                        r = json_object_set_new(object, key, value) < 0 ? -ENOMEM
+                                                                        : sd_bus_message_exit_container(message);
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(message);

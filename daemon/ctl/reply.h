@@ -8,8 +8,8 @@
 
 #include <systemd/sd-bus.h>
 
-/* The next value of the message, of any type, as a new reference: dictionaries are objects, "ay" is a path (json_output_path()), variants are what is in them. 0 or a
- * negative errno. */
+/* The next value of the message, of any type, as a new reference: dictionaries are objects, "ay" is a path
+ * (json_output_path()), variants are what is in them. 0 or a negative errno. */
 int ctl_reply_json(sd_bus_message *message, json_t **ret);
 
 /* Members of such an object; what is not there is 0, NULL, false. */

@@ -74,7 +74,8 @@ const char *screen_end(const Screen *screen) {
 
 /* The marks that turn the direction of writing count as printable, and show a name as something that it is not. */
 static bool is_turning(wchar_t c) {
-        return (c >= 0x200e && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x61c;
+        return (c >= 0x200e && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||
+               c == 0x61c;
 }
 
 /* The bytes of the character at @s, if it can be printed; else 0. */

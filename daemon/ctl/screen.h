@@ -27,8 +27,9 @@ Screen screen_of(int fd);
 const char *screen_colour(const Screen *screen, ScreenColour colour);
 const char *screen_end(const Screen *screen);
 
-/* @text so that it can be printed: what is no character of the locale, what moves the cursor, or turns the direction of writing,
- * appears as \xNN. A new string, NULL on ENOMEM. Backslashes stay, see text_escape() for bytes that have to be told apart. */
+/* @text so that it can be printed: what is no character of the locale, what moves the cursor, or turns the direction
+ * of writing, appears as \xNN. A new string, NULL on ENOMEM. Backslashes stay, see text_escape() for bytes that have
+ * to be told apart. */
 char *screen_text(const char *text);
 
 /* The same of the bytes of a path: reversible, see text_escape(). */

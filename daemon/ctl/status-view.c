@@ -25,7 +25,8 @@ static void take_line(View *view, char *line) {
         view->failed = view->failed || !line || strv_take(&view->lines, line) < 0;
 }
 
-/* How many bytes of @text go into the first line of @width columns: up to a blank, or, in a word that is longer, as many as fit. */
+/* How many bytes of @text go into the first line of @width columns: up to a blank, or, in a word that is longer, as
+ * many as fit. */
 static size_t break_line(const char *text, size_t width) {
         size_t blank = 0, at = 0, used = 0;
 
@@ -47,8 +48,8 @@ static size_t break_line(const char *text, size_t width) {
         return at;
 }
 
-/* "   Label: text", and what does not fit below it. Without a label it goes on below what came before. The text is safe to print; NULL is
- * for want of memory. */
+/* "   Label: text", and what does not fit below it. Without a label it goes on below what came before. The text is
+ * safe to print; NULL is for want of memory. */
 static void add_safe(View *view, const char *label, ScreenColour colour, const char *text) {
         size_t room = view->width == SIZE_MAX ? SIZE_MAX : view->width - MIN(view->width - 1, INDENT);
         bool is_first = true;
@@ -60,9 +61,9 @@ static void add_safe(View *view, const char *label, ScreenColour colour, const c
                 bool coloured = colour != SCREEN_PLAIN && n > 0;
                 char *line = NULL;
 
-                if (asprintf(&line, "%*s%s %s%.*s%s", LABEL_WIDTH, is_first && label ? label : "", is_first && label ? ":" : " ",
-                             coloured ? screen_colour(view->screen, colour) : "", (int) n, text,
-                             coloured ? screen_end(view->screen) : "") < 0)
+                if (asprintf(&line, "%*s%s %s%.*s%s", LABEL_WIDTH, is_first && label ? label : "",
+                             is_first && label ? ":" : " ", coloured ? screen_colour(view->screen, colour) : "",
+                             (int) n, text, coloured ? screen_end(view->screen) : "") < 0)
                         line = NULL;
                 take_line(view, line);
                 is_first = false;
@@ -120,7 +121,8 @@ static void add_daemon(View *view, const json_t *daemon) {
 
         add_head(view, ctl_reply_flag(daemon, "degraded") ? "degraded" : ctl_reply_text(daemon, "state"));
         (void) text_append(&text, "version %s, PID %llu, up %s", ctl_reply_text(daemon, "version"),
-                           (unsigned long long) ctl_reply_number(daemon, "pid"), text_span(span, ctl_reply_number(daemon, "uptime_usec")));
+                           (unsigned long long) ctl_reply_number(daemon, "pid"),
+                           text_span(span, ctl_reply_number(daemon, "uptime_usec")));
         if (jobs > 0)
                 (void) text_append(&text, ", %llu %s under way", (unsigned long long) jobs, jobs == 1 ? "job" : "jobs");
         add_taken(view, "Daemon", SCREEN_PLAIN, text);
@@ -134,7 +136,9 @@ static void add_title(View *view, const json_t *mirror) {
         _cleanup_(freep) char *text = NULL, *safe = NULL, *cut = NULL;
         bool ready = ctl_reply_flag(mirror, "ready"), failed = string_equal(ctl_reply_text(mirror, "state"), "failed");
         const char *dot = view->screen->unicode ? failed ? "×" : "●" : failed ? "x" : "*";
-        ScreenColour dye = failed ? SCREEN_RED : ctl_reply_flag(mirror, "degraded") || !ready ? SCREEN_YELLOW : SCREEN_GREEN;
+        ScreenColour dye = failed                                         ? SCREEN_RED
+                           : ctl_reply_flag(mirror, "degraded") || !ready ? SCREEN_YELLOW
+                                                                          : SCREEN_GREEN;
         const char *colour = screen_colour(view->screen, dye);
         char *line = NULL;
 
@@ -142,7 +146,9 @@ static void add_title(View *view, const json_t *mirror) {
         if (source && target)
                 (void) text_append(&text, ": %s %s %s", source, arrow, target);
         safe = text ? screen_text(text) : NULL;
-        cut = safe ? screen_cut(view->screen, safe, view->width == SIZE_MAX ? SIZE_MAX : view->width - MIN(view->width, 2)) : NULL;
+        cut = safe ? screen_cut(view->screen, safe,
+                                view->width == SIZE_MAX ? SIZE_MAX : view->width - MIN(view->width, 2))
+                   : NULL;
         take_line(view, strdup(""));
         if (!cut || asprintf(&line, "%s%s%s %s", colour, dot, screen_end(view->screen), cut) < 0)
                 line = NULL;
@@ -162,7 +168,11 @@ static void add_state(View *view, const json_t *mirror) {
                 (void) text_append(&text, ", %s layout", layout);
         if (json_object_get(mirror, "watching"))
                 (void) text_append(&text, ", %s", ctl_reply_flag(mirror, "watching") ? "watched" : "not watched");
-        add_taken(view, "State", string_equal(state, "failed") ? SCREEN_RED : degraded || !ready ? SCREEN_YELLOW : SCREEN_GREEN, text);
+        add_taken(view, "State",
+                  string_equal(state, "failed") ? SCREEN_RED
+                  : degraded || !ready          ? SCREEN_YELLOW
+                                                : SCREEN_GREEN,
+                  text);
 }
 
 static void add_ram(View *view, const json_t *mirror) {
@@ -182,13 +192,15 @@ static void add_ram(View *view, const json_t *mirror) {
                 (void) text_append(&text, "; 2 MiB pages: %llu%%",
                                    (unsigned long long) (ctl_reply_number(mirror, "huge_bytes") * 100 / measured));
         if (ctl_reply_number(mirror, "swapped_bytes") > 0)
-                (void) text_append(&text, "; swapped out: %s", amount(view, bytes, ctl_reply_number(mirror, "swapped_bytes")));
+                (void) text_append(&text, "; swapped out: %s",
+                                   amount(view, bytes, ctl_reply_number(mirror, "swapped_bytes")));
         add_taken(view, "In RAM", SCREEN_PLAIN, text);
 }
 
 /* The amounts of what is being staged, without the bar. */
 static char *progress_text(const json_t *mirror, const View *view) {
-        uint64_t todo = ctl_reply_number(mirror, "todo_bytes"), done = MIN(ctl_reply_number(mirror, "done_bytes"), todo);
+        uint64_t todo = ctl_reply_number(mirror, "todo_bytes"),
+                 done = MIN(ctl_reply_number(mirror, "done_bytes"), todo);
         uint64_t rate = ctl_reply_number(mirror, "rate");
         char a[TEXT_BYTES_MAX * 2], b[TEXT_BYTES_MAX * 2], span[TEXT_SPAN_MAX], *text = NULL;
 
@@ -202,7 +214,8 @@ static char *progress_text(const json_t *mirror, const View *view) {
 }
 
 static void add_progress(View *view, const json_t *mirror) {
-        uint64_t todo = ctl_reply_number(mirror, "todo_bytes"), done = MIN(ctl_reply_number(mirror, "done_bytes"), todo);
+        uint64_t todo = ctl_reply_number(mirror, "todo_bytes"),
+                 done = MIN(ctl_reply_number(mirror, "done_bytes"), todo);
         const char *path = ctl_reply_text(mirror, "path");
         _cleanup_(freep) char *bar = NULL, *text = NULL, *line = NULL;
         size_t width = view->width == SIZE_MAX ? BAR_MAX : MIN(BAR_MAX, view->width - MIN(view->width, INDENT));
@@ -248,8 +261,10 @@ typedef struct Trouble {
 } Trouble;
 
 static const Trouble troubles[] = {
-        { "withheld", "withheld", "Withheld", "not in the mirror, because they could not be verified", "withheld_text", SCREEN_RED },
-        { "unreadable", NULL, "Unreadable", "directories of the source that cannot be read", "unreadable_text", SCREEN_RED },
+        { "withheld", "withheld", "Withheld", "not in the mirror, because they could not be verified",
+          "withheld_text", SCREEN_RED },
+        { "unreadable", NULL, "Unreadable", "directories of the source that cannot be read", "unreadable_text",
+          SCREEN_RED },
         { "damaged", "damaged", "Damaged", "whose bytes in RAM are not what they were", NULL, SCREEN_RED },
         { "left_out", "left-out", "Left out", "for want of room", NULL, SCREEN_YELLOW },
         { "linked", "linked", "Linked", "to the disk, for want of room or released", NULL, SCREEN_PLAIN },
@@ -271,7 +286,8 @@ static size_t add_files(View *view, size_t mirror, const char *state) {
                         continue;
                 path = screen_path(file->path);
                 reason = file->reason ? screen_text(file->reason) : NULL;
-                if (!path || (file->reason && !reason) || asprintf(&line, "%s%s%s", path, reason ? ": " : "", reason ? reason : "") < 0)
+                if (!path || (file->reason && !reason) ||
+                    asprintf(&line, "%s%s%s", path, reason ? ": " : "", reason ? reason : "") < 0)
                         line = NULL;
                 add_safe(view, NULL, SCREEN_PLAIN, line);
                 n++;
@@ -294,7 +310,8 @@ static void add_trouble(View *view, const json_t *mirror, size_t i, const Troubl
                 add(view, NULL, SCREEN_PLAIN, text);
         line = NULL;
         if (shown == VIEW_FILES_MAX && shown < n &&
-            text_append(&line, "and %llu more: shmstagectl list --state=%s", (unsigned long long) (n - shown), trouble->state) == 0)
+            text_append(&line, "and %llu more: shmstagectl list --state=%s", (unsigned long long) (n - shown),
+                        trouble->state) == 0)
                 add_taken(view, NULL, SCREEN_GREY, line);
         if (string_equal(trouble->key, "conflicts") && ctl_reply_text(mirror, "conflict")) {
                 line = NULL;
@@ -367,7 +384,9 @@ char *status_view_line(const json_t *mirror, bool bytes) {
         char amounts[TEXT_BYTES_MAX * 2], *line = NULL;
 
         (void) text_append(&line, "%s: %s", name ? name : "?",
-                           ctl_reply_flag(mirror, "degraded") ? "degraded" : ctl_reply_flag(mirror, "ready") ? "ready" : "not ready");
+                           ctl_reply_flag(mirror, "degraded") ? "degraded"
+                           : ctl_reply_flag(mirror, "ready")  ? "ready"
+                                                              : "not ready");
         if (state && strcmp(state, "settled") != 0)
                 (void) text_append(&line, ", %s", state);
         if (ctl_reply_number(mirror, "todo_bytes") > 0) {
@@ -381,7 +400,8 @@ char *status_view_line(const json_t *mirror, bool bytes) {
                 (void) text_append(&line, "; %llu not on disk yet", (unsigned long long) unsaved);
         for (size_t t = 0; t < ELEMENTSOF(troubles); t++)
                 if (ctl_reply_number(mirror, troubles[t].key) > 0)
-                        (void) text_append(&line, "; %llu %s", (unsigned long long) ctl_reply_number(mirror, troubles[t].key),
+                        (void) text_append(&line, "; %llu %s",
+                                           (unsigned long long) ctl_reply_number(mirror, troubles[t].key),
                                            troubles[t].key);
         return line;
 }

@@ -14,7 +14,8 @@ typedef struct ViewFile {
 
 /* All that is shown. */
 typedef struct ViewInput {
-        const json_t *status;    /* { "daemon": {}, "mirrors": [ {} ] }, as GetStatus() has it; NULL: there is no daemon */
+        const json_t
+                *status; /* { "daemon": {}, "mirrors": [ {} ] }, as GetStatus() has it; NULL: there is no daemon */
         const char *reason;      /* why there is none, or why this is not news; NULL */
         const ViewFile *files;   /* of mirror @files_mirror[i]; NULL for none */
         const size_t *files_mirror;

@@ -38,7 +38,8 @@ static void print_columns(const CtlColumn *columns, size_t n) {
 
 static int show_column(CtlTable *table, const char *name, size_t length) {
         for (size_t i = 0; i < table->n_columns; i++)
-                if (strlen(table->columns[i].name) == length && strncasecmp(table->columns[i].name, name, length) == 0) {
+                if (strlen(table->columns[i].name) == length &&
+                    strncasecmp(table->columns[i].name, name, length) == 0) {
                         size_t *grown = reallocarray(table->shown, table->n_shown + 1, sizeof(size_t));
 
                         if (!grown)
@@ -134,7 +135,8 @@ void ctl_table_row(CtlTable *table) {
 
 static Cell *last_cell(CtlTable *table, size_t column) {
         assert(column < table->n_columns);
-        return table->failed || table->n_rows == 0 ? NULL : &table->cells[(table->n_rows - 1) * table->n_columns + column];
+        return table->failed || table->n_rows == 0 ? NULL
+                                                   : &table->cells[(table->n_rows - 1) * table->n_columns + column];
 }
 
 void ctl_table_set(CtlTable *table, size_t column, const char *text) {
@@ -290,7 +292,8 @@ static int print_rows(const CtlTable *table) {
         if (r == 0) {
                 (void) scols_table_enable_noheadings(out, table->ctl->no_headings);
                 (void) scols_table_enable_colors(out, screen.colours);
-                (void) scols_table_enable_noencoding(out, 1); /* the cells are safe already, and it would escape our escapes */
+                /* the cells are safe already, and it would escape our escapes */
+                (void) scols_table_enable_noencoding(out, 1);
                 r = make_columns(table, out);
         }
         for (size_t i = 0; r == 0 && i < table->n_rows; i++)

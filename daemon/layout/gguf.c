@@ -9,8 +9,19 @@
 enum { READ_MAX = 64 * 1024 * 1024, TENSORS_MAX = 1000000, DIMENSIONS_MAX = 4, ARRAYS_MAX = 4 };
 
 enum {
-        VALUE_UINT8, VALUE_INT8, VALUE_UINT16, VALUE_INT16, VALUE_UINT32, VALUE_INT32, VALUE_FLOAT32, VALUE_BOOL, VALUE_STRING,
-        VALUE_ARRAY, VALUE_UINT64, VALUE_INT64, VALUE_FLOAT64,
+        VALUE_UINT8,
+        VALUE_INT8,
+        VALUE_UINT16,
+        VALUE_INT16,
+        VALUE_UINT32,
+        VALUE_INT32,
+        VALUE_FLOAT32,
+        VALUE_BOOL,
+        VALUE_STRING,
+        VALUE_ARRAY,
+        VALUE_UINT64,
+        VALUE_INT64,
+        VALUE_FLOAT64,
 };
 
 /* A window that moves forward over the header. Steps return 0 or one of the positive outcomes or a negative errno. */
@@ -120,8 +131,9 @@ static int take_name(Window *window, char *buffer, size_t allocated) {
 /* Bytes of a value of fixed length; 0 for the others. */
 static uint64_t value_size(uint32_t type) {
         static const uint8_t sizes[] = {
-                [VALUE_UINT8] = 1, [VALUE_INT8] = 1, [VALUE_UINT16] = 2, [VALUE_INT16] = 2, [VALUE_UINT32] = 4, [VALUE_INT32] = 4,
-                [VALUE_FLOAT32] = 4, [VALUE_BOOL] = 1, [VALUE_UINT64] = 8, [VALUE_INT64] = 8, [VALUE_FLOAT64] = 8,
+                [VALUE_UINT8] = 1,  [VALUE_INT8] = 1,  [VALUE_UINT16] = 2,  [VALUE_INT16] = 2,
+                [VALUE_UINT32] = 4, [VALUE_INT32] = 4, [VALUE_FLOAT32] = 4, [VALUE_BOOL] = 1,
+                [VALUE_UINT64] = 8, [VALUE_INT64] = 8, [VALUE_FLOAT64] = 8,
         };
 
         return type < ELEMENTSOF(sizes) ? sizes[type] : 0;
@@ -212,7 +224,8 @@ static const struct {
         [39] = { 32, 17 },   /* MXFP4 */
 };
 
-/* Bytes of a tensor: rows are made of whole blocks. GGUF_UNKNOWN for a type that is not in the table, or does not divide the row. */
+/* Bytes of a tensor: rows are made of whole blocks. GGUF_UNKNOWN for a type that is not in the table, or does not
+ * divide the row. */
 static int tensor_size(uint32_t type, const uint64_t *dimensions, uint32_t n, uint64_t *ret) {
         uint64_t size;
 

@@ -35,7 +35,8 @@ static bool recognise(const Manifest *tree) {
                 const char *rest = below_repository(tree->entries[i].path);
 
                 for (size_t k = 0; rest && k < ELEMENTSOF(parts); k++)
-                        if (layout_kind_below(rest, parts[k]) || (string_equal(rest, parts[k]) && tree->entries[i].type == ENTRY_DIRECTORY))
+                        if (layout_kind_below(rest, parts[k]) ||
+                            (string_equal(rest, parts[k]) && tree->entries[i].type == ENTRY_DIRECTORY))
                                 return true;
         }
         return false;
@@ -83,7 +84,8 @@ static bool is_shared(const char *path) {
         return rest && layout_kind_below(rest, "blobs") && role(path) == LAYOUT_CONTENT;
 }
 
-/* A revision is one name, however many files it has: its ref, and the directory of its snapshot, for there may be no ref. */
+/* A revision is one name, however many files it has: its ref, and the directory of its snapshot, for there may be no
+ * ref. */
 static bool is_counted(const char *path, bool directory) {
         const char *rest = below_repository(path), *snapshot = rest ? layout_kind_below(rest, "snapshots") : NULL;
 

@@ -2,7 +2,8 @@
 
 /* The names that clients and tools use while they write, and small questions about paths. See layout/kind.h.
  *
- * The patterns are spelled as comparisons, not as globs, because every name of a tree is asked for all of them at every look. */
+ * The patterns are spelled as comparisons, not as globs, because every name of a tree is asked for all of them at
+ * every look. */
 
 #include "layout/kind.h"
 
@@ -24,8 +25,8 @@ static bool is_exactly(const char *name, size_t n, const char *text) {
         return n == strlen(text) && memcmp(name, text, n) == 0;
 }
 
-/* rsync's temporary: ".NAME.XXXXXX" with six of mkstemp()'s characters. A plain dot file such as ".config" has no second
- * dot, and an extension made of six lower-case letters is taken for an extension. */
+/* rsync's temporary: ".NAME.XXXXXX" with six of mkstemp()'s characters. A plain dot file such as ".config" has no
+ * second dot, and an extension made of six lower-case letters is taken for an extension. */
 static bool is_rsync_temporary(const char *name, size_t n) {
         bool random = false;
 
@@ -44,10 +45,11 @@ static bool is_editor_swap(const char *name, size_t n) {
         return n >= 6 && name[0] == '.' && name[n - 1] >= 'a' && name[n - 1] <= 'p' && ends(name, n - 1, ".sw");
 }
 
-/* Our own directory at the top of a tree is never listed; below, it is that of another mirror, on whose disk nothing is to be put into it. */
+/* Our own directory at the top of a tree is never listed; below, it is that of another mirror, on whose disk nothing
+ * is to be put into it. */
 static bool is_of_tools(const char *name, size_t n) {
-        return is_exactly(name, n, ".shmstaged") || begins(name, n, ".nfs") || ends(name, n, "~") || is_exactly(name, n, ".~tmp~") || is_editor_swap(name, n) ||
-               is_rsync_temporary(name, n);
+        return is_exactly(name, n, ".shmstaged") || begins(name, n, ".nfs") || ends(name, n, "~") ||
+               is_exactly(name, n, ".~tmp~") || is_editor_swap(name, n) || is_rsync_temporary(name, n);
 }
 
 static bool is_of_clients(const char *name, size_t n) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What one layout is: a table of functions, one in each of layout/plain.c, layout/ollama.c and layout/huggingface.c, and what they share. Only
- * layout/layout.c calls them; everybody else includes layout/layout.h. Pure: names only. */
+/* What one layout is: a table of functions, one in each of layout/plain.c, layout/ollama.c and layout/huggingface.c,
+ * and what they share. Only layout/layout.c calls them; everybody else includes layout/layout.h. Pure: names only. */
 
 #include "base/base.h"
 #include "base/claim.h"
@@ -11,9 +11,11 @@
 /* In the order in which they are saved; deletions go the other way. */
 typedef enum LayoutRole {
         LAYOUT_CONTENT,
-        LAYOUT_LINK,       /* leads to content: snapshots/ of Hugging Face (a regular file there is content and names nothing), trees/ */
+        /* leads to content: snapshots/ of Hugging Face (a regular file there is content and names nothing), trees/ */
+        LAYOUT_LINK,
         LAYOUT_POINTER,    /* saved only after all that it names is clean on disk: see references.h */
-        LAYOUT_UNFINISHED, /* its name says that it is still being written, or is a lock or scratch: neither staged nor saved */
+        /* its name says that it is still being written, or is a lock or scratch: neither staged nor saved */
+        LAYOUT_UNFINISHED,
 } LayoutRole;
 
 typedef struct LayoutType {
@@ -28,8 +30,9 @@ typedef struct LayoutType {
 
 extern const LayoutType layout_kind_plain, layout_kind_ollama, layout_kind_huggingface;
 
-/* True if any part of the path is a name that something uses while it writes. Not with @clients: only what tools leave anywhere (rsync,
- * NFS, editors, another mirror's daemon), for places where a client's files have names that others chose ("poetry.lock" in a repository). */
+/* True if any part of the path is a name that something uses while it writes. Not with @clients: only what tools
+ * leave anywhere (rsync, NFS, editors, another mirror's daemon), for places where a client's files have names that
+ * others chose ("poetry.lock" in a repository). */
 bool layout_kind_is_scratch(const char *path, bool clients);
 
 /* What follows "DIRECTORY/" in a path, or NULL if it is not below that. */

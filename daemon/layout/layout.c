@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What a path means to its client: asks the layout of the tree. And sets, which are the same in all of them. See layout/layout.h. */
+/* What a path means to its client: asks the layout of the tree. And sets, which are the same in all of them. See
+ * layout/layout.h. */
 
 #include "layout/layout.h"
 
@@ -35,7 +36,8 @@ LayoutRole layout_role(LayoutKind kind, const char *path) {
 }
 
 bool layout_is_unfinished(const char *path, LayoutKind kind) {
-        LayoutKind first = kind == LAYOUT_AUTO ? LAYOUT_PLAIN : kind, last = kind == LAYOUT_AUTO ? LAYOUT_HUGGINGFACE : kind;
+        LayoutKind first = kind == LAYOUT_AUTO ? LAYOUT_PLAIN : kind,
+                   last = kind == LAYOUT_AUTO ? LAYOUT_HUGGINGFACE : kind;
 
         for (kind = first; kind <= last; kind++)
                 if (layout_role(kind, path) != LAYOUT_UNFINISHED)

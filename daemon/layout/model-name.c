@@ -102,7 +102,8 @@ static char *name_of_repository(const char *directory) {
                 if (strncmp(directory, repositories[i].kind, prefix) != 0 || *name == '\0')
                         continue;
                 dashes = strstr(name, "--");
-                if (asprintf(&text, "%s%.*s%s%s", repositories[i].before, dashes ? (int) (dashes - name) : (int) strlen(name), name, dashes ? "/" : "",
+                if (asprintf(&text, "%s%.*s%s%s", repositories[i].before,
+                             dashes ? (int) (dashes - name) : (int) strlen(name), name, dashes ? "/" : "",
                              dashes ? dashes + 2 : "") < 0)
                         return NULL;
                 return text;
@@ -114,7 +115,8 @@ static char *name_of_repository(const char *directory) {
 static bool means_repository(const char *model, const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(repositories); i++) {
                 size_t n = strlen(repositories[i].before);
-                bool asked = strncmp(model, repositories[i].before, n) == 0, is = strncmp(name, repositories[i].before, n) == 0;
+                bool asked = strncmp(model, repositories[i].before, n) == 0,
+                     is = strncmp(name, repositories[i].before, n) == 0;
 
                 if (asked || (is && n > 0))
                         return asked && is && matches(model + n, name + n, strchr(model + n, '/') ? FNM_PATHNAME : 0);
@@ -175,7 +177,8 @@ static bool matches_plain(const char *model, const Entry *entry) {
 }
 
 static bool is_model_file(const char *extension) {
-        static const char *const extensions[] = { ".gguf", ".ggml", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".llamafile", ".tflite", ".h5" };
+        static const char *const extensions[] = { ".gguf", ".ggml", ".safetensors", ".bin",    ".pt", ".pth",
+                                                  ".ckpt", ".onnx", ".llamafile",   ".tflite", ".h5" };
 
         for (size_t i = 0; extension && i < ELEMENTSOF(extensions); i++)
                 if (strcasecmp(extension, extensions[i]) == 0)

@@ -118,15 +118,18 @@ typedef struct Trees {
 bool models_is_leaving(const Manifest *base, const Manifest *source, const Entry *mirror) {
         const Entry *agreed = base ? manifest_find(base, mirror->path) : NULL;
 
-        return agreed && !(agreed->flags & ENTRY_RECORD) && agreed->size == mirror->size && agreed->mtime_nsec == mirror->mtime_nsec &&
-               !manifest_find(source, mirror->path) && !manifest_is_blind(source, mirror->path);
+        return agreed && !(agreed->flags & ENTRY_RECORD) && agreed->size == mirror->size &&
+               agreed->mtime_nsec == mirror->mtime_nsec && !manifest_find(source, mirror->path) &&
+               !manifest_is_blind(source, mirror->path);
 }
 
 static bool is_there(const Models *models, const Trees *trees, const Manifest *tree, const Entry *entry) {
-        return layout_role(models->kind, entry->path) != LAYOUT_UNFINISHED && (tree == trees->source || !models_is_leaving(trees->base, trees->source, entry));
+        return layout_role(models->kind, entry->path) != LAYOUT_UNFINISHED &&
+               (tree == trees->source || !models_is_leaving(trees->base, trees->source, entry));
 }
 
-/* Those that are models of their own, whatever they are in. The top has no name, so what is there is taken file by file. */
+/* Those that are models of their own, whatever they are in. The top has no name, so what is there is taken file by
+ * file. */
 static int collect_directories(const Models *models, const Trees *trees, const Manifest *tree, PathSet *ret) {
         int r = 0;
 
@@ -134,8 +137,9 @@ static int collect_directories(const Models *models, const Trees *trees, const M
                 const Entry *e = &tree->entries[i];
                 _cleanup_(freep) char *directory = NULL;
 
-                if (e->type == ENTRY_DIRECTORY || !model_name_marks(e->path) || (ret->n > 0 && is_in(e->path, ret->items[ret->n - 1])) ||
-                    !is_there(models, trees, tree, e) || !directory_of(e->path, &directory))
+                if (e->type == ENTRY_DIRECTORY || !model_name_marks(e->path) ||
+                    (ret->n > 0 && is_in(e->path, ret->items[ret->n - 1])) || !is_there(models, trees, tree, e) ||
+                    !directory_of(e->path, &directory))
                         continue;
                 r = directory ? pathset_add(ret, directory) : -ENOMEM;
         }
@@ -158,7 +162,8 @@ static int add_directories(Models *models, const PathSet *directories) {
         return r;
 }
 
-/* Whether what is in a directory is covered by others; of one file after the other this is asked once for each directory. */
+/* Whether what is in a directory is covered by others; of one file after the other this is asked once for each
+ * directory. */
 typedef struct Cover {
         char *directory;
         bool covered;
@@ -264,7 +269,8 @@ int models_sort(Models *models) {
         give_back(models);
         models->n = 0;
         for (size_t i = 0; i < kept; i++)
-                if (i == 0 || strcmp(models->text + models->parts[i - 1].name, models->text + models->parts[i].name) != 0)
+                if (i == 0 ||
+                    strcmp(models->text + models->parts[i - 1].name, models->text + models->parts[i].name) != 0)
                         first[models->n++] = i;
         first[models->n] = kept;
         return 0;

@@ -61,7 +61,8 @@ static int add_descriptor(Pointer *pointer, const json_t *descriptor, const json
                 if (r != 0)
                         return r;
         }
-        return reference_list_add(&pointer->found, TAKE_PTR(path), json_is_integer(size) ? (uint64_t) json_integer_value(size) : UINT64_MAX, manifest);
+        return reference_list_add(&pointer->found, TAKE_PTR(path),
+                                  json_is_integer(size) ? (uint64_t) json_integer_value(size) : UINT64_MAX, manifest);
 }
 
 static int walk_object(Pointer *pointer, json_t *json, unsigned depth, bool nested) {

@@ -6,7 +6,8 @@
  *      manifests/HOST/NAMESPACE/MODEL/TAG     what a model is made of
  *      ollama-safetensors*                    scratch of "ollama create", with absolute links
  *
- * Further directories whose names begin with "manifest" are taken for manifests of a kind to come; what else there is, is plain. */
+ * Further directories whose names begin with "manifest" are taken for manifests of a kind to come; what else there
+ * is, is plain. */
 
 #include "layout/kind.h"
 
@@ -15,12 +16,14 @@ static bool recognise(const Manifest *tree) {
 
         for (size_t i = 0; i < tree->n_entries; i++) {
                 const Entry *e = &tree->entries[i];
-                const char *blob = layout_kind_below(e->path, "blobs"), *manifest = layout_kind_below(e->path, "manifests");
+                const char *blob = layout_kind_below(e->path, "blobs"),
+                           *manifest = layout_kind_below(e->path, "manifests");
 
                 if (e->type == ENTRY_DIRECTORY) {
                         blobs = blobs || string_equal(e->path, "blobs");
                         manifests = manifests || string_equal(e->path, "manifests");
-                } else if ((blob && layout_kind_is_ollama_blob(blob, NULL)) || (manifest && layout_kind_depth(manifest) == 4))
+                } else if ((blob && layout_kind_is_ollama_blob(blob, NULL)) ||
+                           (manifest && layout_kind_depth(manifest) == 4))
                         return true;
         }
         return blobs && manifests;

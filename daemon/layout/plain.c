@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The plain layout: what holds in any tree. llama.cpp, LM Studio, LocalAI, koboldcpp, vLLM and everything that is copied by hand. See
- * layout/kind.h. */
+/* The plain layout: what holds in any tree. llama.cpp, LM Studio, LocalAI, koboldcpp, vLLM and everything that is
+ * copied by hand. See layout/kind.h. */
 
 #include "layout/kind.h"
 
@@ -19,10 +19,11 @@ static bool is_index(const char *name) {
         return false;
 }
 
-/* llama.cpp opens the first file of a split model and takes the others by their names. Only GGUF counts from one; others that look like it (parquet)
- * count from zero, and a last one that never comes would be waited for. */
+/* llama.cpp opens the first file of a split model and takes the others by their names. Only GGUF counts from one;
+ * others that look like it (parquet) count from zero, and a last one that never comes would be waited for. */
 static bool is_first_shard(const char *name) {
-        return fnmatch("*-00001-of-[0-9][0-9][0-9][0-9][0-9].gguf", name, 0) == 0 && fnmatch("*-of-0000[01].gguf", name, 0) != 0;
+        return fnmatch("*-00001-of-[0-9][0-9][0-9][0-9][0-9].gguf", name, 0) == 0 &&
+               fnmatch("*-of-0000[01].gguf", name, 0) != 0;
 }
 
 /* "hf download --local-dir" notes beside a file which version it is, and believes that. */

@@ -25,5 +25,6 @@ int pointer_broken(Pointer *pointer, const char *text);
 int pointer_read(Pointer *pointer, const char *path, char **ret, size_t *ret_length);
 int pointer_read_json(Pointer *pointer, const char *path, json_t **ret);
 
-/* Where a symbolic link of the tree leads, relative to the root: a new string. An absolute one is understood by the name that the root has now. */
+/* Where a symbolic link of the tree leads, relative to the root: a new string. An absolute one is understood by the
+ * name that the root has now. */
 int pointer_resolve(Pointer *pointer, const Entry *link, char **ret);

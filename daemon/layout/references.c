@@ -76,7 +76,9 @@ static int read_ref(Pointer *pointer, const char *path) {
                 list = NULL;
                 return -ENOMEM;
         }
-        return manifest_find(pointer->tree, list) ? reference_list_add(&pointer->found, TAKE_PTR(list), UINT64_MAX, false) : 0;
+        return manifest_find(pointer->tree, list)
+                       ? reference_list_add(&pointer->found, TAKE_PTR(list), UINT64_MAX, false)
+                       : 0;
 }
 
 /* ---- plain ---- */
@@ -172,7 +174,8 @@ static int read_yaml(Pointer *pointer, const char *path) {
 
         if (r == 0 && strlen(text) != length)
                 return pointer_broken(pointer, "it is no text");
-        for (char *save = NULL, *line = r == 0 ? strtok_r(text, "\n", &save) : NULL; r == 0 && line; line = strtok_r(NULL, "\n", &save)) {
+        for (char *save = NULL, *line = r == 0 ? strtok_r(text, "\n", &save) : NULL; r == 0 && line;
+             line = strtok_r(NULL, "\n", &save)) {
                 const char *name = named_file(line);
 
                 if (name && strcmp(name, path) != 0 && manifest_find(pointer->tree, name))
@@ -220,7 +223,8 @@ static int read_pointer(LayoutKind kind, Pointer *pointer, const Entry *entry) {
         return read_plain(pointer, entry->path);
 }
 
-int references_read(LayoutKind kind, int rootfd, const Manifest *tree, const char *path, References *ret, const char **reterr_text) {
+int references_read(LayoutKind kind, int rootfd, const Manifest *tree, const char *path, References *ret,
+                    const char **reterr_text) {
         Pointer pointer = { .rootfd = rootfd, .tree = tree };
         const Entry *entry = manifest_find(tree, path);
         int r;

@@ -2,8 +2,8 @@
 
 /* Whether a model file is as long as its own header says. See layout/structure.h.
  *
- * safetensors: the length N of the header in 8 bytes, little-endian; N bytes of JSON, {"NAME": {"dtype", "shape", "data_offsets": [BEGIN, END]}, ...,
- * "__metadata__": {...}}; the tensors, without holes. */
+ * safetensors: the length N of the header in 8 bytes, little-endian; N bytes of JSON, {"NAME": {"dtype", "shape",
+ * "data_offsets": [BEGIN, END]}, ..., "__metadata__": {...}}; the tensors, without holes. */
 
 #include "layout/structure.h"
 
@@ -69,8 +69,8 @@ static int span_of(const json_t *tensor, Span *ret) {
         const json_t *offsets = json_object_get(tensor, "data_offsets");
         const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
 
-        if (!json_is_integer(begin) || !json_is_integer(end) || json_array_size(offsets) != 2 || json_integer_value(begin) < 0 ||
-            json_integer_value(end) < json_integer_value(begin))
+        if (!json_is_integer(begin) || !json_is_integer(end) || json_array_size(offsets) != 2 ||
+            json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
                 return -EINVAL;
         *ret = (Span){ .begin = (uint64_t) json_integer_value(begin), .end = (uint64_t) json_integer_value(end) };
         return 0;
@@ -83,7 +83,8 @@ static int check_spans(Span *spans, size_t n, uint64_t room, char **reterr_text)
                 qsort(spans, n, sizeof(Span), compare_spans);
         for (size_t i = 0; i < n; i++) {
                 if (spans[i].begin != end)
-                        return bad(reterr_text, spans[i].begin > end ? "its tensors leave a hole" : "its tensors overlap");
+                        return bad(reterr_text,
+                                   spans[i].begin > end ? "its tensors leave a hole" : "its tensors overlap");
                 end = spans[i].end;
         }
         if (room < end)

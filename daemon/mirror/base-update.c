@@ -29,14 +29,17 @@ static void note_forgotten(Manifest *changes, const Plan *plan) {
 static bool is_stale_record(const Entry *entry, void *userdata) {
         const Manifest *source = userdata;
 
-        return entry->flags & ENTRY_RECORD && !manifest_find(source, entry->path) && !manifest_is_blind(source, entry->path);
+        return entry->flags & ENTRY_RECORD && !manifest_find(source, entry->path) &&
+               !manifest_is_blind(source, entry->path);
 }
 
 /* The first name of a file that has several, NULL for any other entry. */
 static Entry *first_name(const Manifest *base, const Entry *entry) {
         Entry *first = entry->type == ENTRY_HARDLINK ? manifest_find(base, entry->target) : NULL;
 
-        return first && first->ino == entry->ino && !((first->flags | entry->flags) & (ENTRY_RECORD | ENTRY_LINKED)) ? first : NULL;
+        return first && first->ino == entry->ino && !((first->flags | entry->flags) & (ENTRY_RECORD | ENTRY_LINKED))
+                       ? first
+                       : NULL;
 }
 
 /* Names of one inode have one digest and one ctime, which moved when the last of them was added. */

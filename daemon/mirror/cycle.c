@@ -26,7 +26,8 @@ static void attach_run(Job *job) {
 
                 disk_init(&disk, m->attachment.sourcefd, m->config.name);
                 m->n_strangers = disk_clean(&disk);
-                (void) disk_empty_trash(&disk, m->config.trash_keep_usec); /* if not, it is emptied when the disk is full */
+                /* if not, it is emptied when the disk is full */
+                (void) disk_empty_trash(&disk, m->config.trash_keep_usec);
         }
 }
 
@@ -64,9 +65,17 @@ static void attach_done(Job *job) {
 static void survey_run_job(Job *job) {
         Mirror *m = (Mirror *) job;
         SurveyOptions options = {
-                .config = &m->config, .base = m->attachment.base, .previous = m->trying_all ? NULL : m->source,
-                .sourcefd = m->attachment.sourcefd, .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
-                .cancel = &m->cancel, .progress = &m->steps, .deleted = m->deleted, .damaged = m->damaged, .armed = m->armed,
+                .config = &m->config,
+                .base = m->attachment.base,
+                .previous = m->trying_all ? NULL : m->source,
+                .sourcefd = m->attachment.sourcefd,
+                .mirrorfd = m->attachment.mount.fd,
+                .budget = m->attachment.mount.budget,
+                .cancel = &m->cancel,
+                .progress = &m->steps,
+                .deleted = m->deleted,
+                .damaged = m->damaged,
+                .armed = m->armed,
                 .overrides = &m->looking,
         };
 
@@ -79,7 +88,8 @@ static void survey_run_job(Job *job) {
         if (m->result == 0)
                 m->result = survey_run(&options, &m->survey, &m->what);
         if (m->result == 0 && m->journalfd < 0)
-                (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation, &m->journalfd);
+                (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation,
+                                             &m->journalfd);
 }
 
 /* Something may come right by itself. */
@@ -204,7 +214,8 @@ static void survey_done_job(Job *job) {
         mirror_state_note_overrides(m);
         mirror_state_notify(m, MIRROR_SCANNED);
         explain_unmatched(m);
-        m->unsettled = (m->survey.plan->n_waiting > 0 && !m->aside) || manifest_omissions(m->survey.source, OMIT_CHANGED) > 0;
+        m->unsettled = (m->survey.plan->n_waiting > 0 && !m->aside) ||
+                       manifest_omissions(m->survey.source, OMIT_CHANGED) > 0;
         mirror_state_set(m, MIRROR_PLANNED);
         /* what a run before this one could not save comes first */
         writeback_go_on(&m->writeback, mirror_state_is_armed(m), !m->schedule.mirror_dirty);
@@ -240,7 +251,8 @@ static void take_wishes(Mirror *m) {
 void mirror_cycle_scan(void *userdata) {
         Mirror *m = userdata;
 
-        if (m->failing || m->winding || (m->state != MIRROR_STARTING && m->state != MIRROR_SETTLED && m->state != MIRROR_SAVING))
+        if (m->failing || m->winding ||
+            (m->state != MIRROR_STARTING && m->state != MIRROR_SETTLED && m->state != MIRROR_SAVING))
                 return;
         if (m->state == MIRROR_SAVING && m->farewell_out)
                 return;
@@ -248,7 +260,8 @@ void mirror_cycle_scan(void *userdata) {
         if (!m->last_scan)
                 take_next_config(m);
         m->trying_all = m->retry_all;
-        m->aside = !m->config.watch_source && m->complete && !m->retry_all && !m->look_wanted && !m->unsettled && !is_hurt(m);
+        m->aside = !m->config.watch_source && m->complete && !m->retry_all && !m->look_wanted && !m->unsettled &&
+                   !is_hurt(m);
         m->retry_all = m->reopened = m->look_wanted = false;
         take_wishes(m);
         m->in_doubt = m->in_doubt || m->schedule.mirror_dirty;
@@ -268,7 +281,8 @@ void mirror_cycle_scan(void *userdata) {
 
 static int check_fit(Mirror *m) {
         uint64_t reserve = quantity_amount_bytes(m->context->reserve, m->context->ram, 0);
-        FitInput input = survey_room(&m->survey, &m->config, reserve, *m->context->promised, pool_workers(m->context->pool));
+        FitInput input =
+                survey_room(&m->survey, &m->config, reserve, *m->context->promised, pool_workers(m->context->pool));
 
         return fit_plan(m->survey.plan, &input, &m->fit);
 }
@@ -281,7 +295,8 @@ static void record_run(Job *job) {
         Mirror *m = (Mirror *) job;
 
         m->journalfd = close_fd(m->journalfd);
-        m->result = manifest_save(m->attachment.base, m->context->statefd, m->config.name, m->config.source, m->config.target);
+        m->result = manifest_save(m->attachment.base, m->context->statefd, m->config.name, m->config.source,
+                                  m->config.target);
 }
 
 static void record(Mirror *m) {
@@ -334,7 +349,8 @@ static void record_done(Job *job) {
                 settled(m);
 }
 
-/* What of the withheld ends the mirror, NULL if nothing: only in the first staging, and only if the configuration says so. */
+/* What of the withheld ends the mirror, NULL if nothing: only in the first staging, and only if the configuration
+ * says so. */
 static const char *find_fatal(const Mirror *m) {
         for (size_t i = 0; !m->complete && i < m->withheld.n; i++)
                 if (m->withheld.files[i].outcome == TASK_NO_ROOM ? m->config.on_no_room == NO_ROOM_FAIL

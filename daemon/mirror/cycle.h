@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The life of a mirror: attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> watch the mirror -> settled, and again when
- * something has changed. The way back to the disk goes on beside it. For mirror/mirror.c. */
+/* The life of a mirror: attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> watch the mirror ->
+ * settled, and again when something has changed. The way back to the disk goes on beside it. For mirror/mirror.c. */
 
 #include "mirror/state.h"
 

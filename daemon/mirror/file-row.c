@@ -63,7 +63,8 @@ static const char *path_in_manifest(const void *list, size_t index) {
         return ((const Manifest *) list)->entries[index].path;
 }
 
-static size_t lower_bound(const void *list, size_t n, const char *(*path_of)(const void *list, size_t index), const char *path) {
+static size_t lower_bound(const void *list, size_t n, const char *(*path_of)(const void *list, size_t index),
+                          const char *path) {
         size_t low = 0, high = n;
 
         while (low < high) {
@@ -224,7 +225,10 @@ static bool judge_save(const FileRowWalk *walk, const Item *item, FileRow *row) 
         if (save->action != PLAN_SAVEATTR)
                 row->file.digest = NULL;
         if (save_queue_is_refused(&walk->mirror->writeback.queue, save))
-                set_never(row, FILE_REFUSED, save->problem ? save->problem : save->broken ? save->broken : "something that it names is missing");
+                set_never(row, FILE_REFUSED,
+                          save->problem  ? save->problem
+                          : save->broken ? save->broken
+                                         : "something that it names is missing");
         else
                 set(row, save->state == ITEM_RUNNING ? FILE_SAVING : FILE_UNSAVED, save->problem);
         return true;
@@ -238,7 +242,9 @@ static const char *reason_for_link(const Item *item) {
 static void judge_ignored(const Item *item, FileRow *row) {
         row->unneeded = item->source->flags & ENTRY_ORPHAN;
         row->file.in_ram = false;
-        set_never(row, FILE_DISK, row->unneeded ? "nothing that is there needs it" : "a client deleted it, and on the disk it is kept");
+        set_never(row, FILE_DISK,
+                  row->unneeded ? "nothing that is there needs it"
+                                : "a client deleted it, and on the disk it is kept");
 }
 
 static void judge_by_fate(const FileRowWalk *walk, const Item *item, FileRow *row) {
@@ -334,10 +340,13 @@ static bool judge_rest(const FileRowWalk *walk, const Item *item, FileRow *row) 
 static void add_facts(const FileRowWalk *walk, const Item *item, FileRow *row) {
         const Scrub *scrub = &walk->mirror->scrub;
         bool left = has(scrub->left, item->path);
-        CopyMethod method = item->fresh ? item->fate.method : is_in_ram(item) ? (CopyMethod) item->base->method : COPY_METHOD_AUTO;
+        CopyMethod method = item->fresh       ? item->fate.method
+                            : is_in_ram(item) ? (CopyMethod) item->base->method
+                                              : COPY_METHOD_AUTO;
 
         if (row->file.state == FILE_STAGED && left)
-                set_never(row, FILE_DAMAGED, "its bytes in RAM have changed, and somebody may have written to it: it is left as it is");
+                set_never(row, FILE_DAMAGED,
+                          "its bytes in RAM have changed, and somebody may have written to it: it is left as it is");
         else if (row->file.state == FILE_STAGED && has(scrub->damaged, item->path))
                 set_pending(row, FILE_DAMAGED, "its bytes in RAM have changed: it is staged again");
         if (!row->file.in_ram)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The lists that a mirror has in memory, walked side by side in path order: what the base, the source as last seen, the last plan, the way back, what was withheld, released or found damaged
- * say of one path, as one row. For mirror/inventory.h, which is what others ask. Loop thread; no disk.
+/* The lists that a mirror has in memory, walked side by side in path order: what the base, the source as last seen,
+ * the last plan, the way back, what was withheld, released or found damaged say of one path, as one row. For
+ * mirror/inventory.h, which is what others ask. Loop thread; no disk.
  *
- * The base is written by the job that attaches and the one that ends a mirror, and by the loop when no job has it; so in between the loop may read it. The source is m->source, but of the look
- * at hand while its plan is carried out; what that round has done so far is in its fates, because the base moves on only at its end. */
+ * The base is written by the job that attaches and the one that ends a mirror, and by the loop when no job has it;
+ * so in between the loop may read it. The source is m->source, but of the look at hand while its plan is carried
+ * out; what that round has done so far is in its fates, because the base moves on only at its end. */
 
 #include "base/base.h"
 #include "base/digest.h"
@@ -18,7 +20,8 @@ typedef struct InventoryFile {
         uint64_t size, room;    /* bytes; room: RAM that it takes or would take */
         const Digest *digest;   /* of what is in RAM; NULL if it is not known, or not yet */
         bool in_ram, on_disk;
-        const char *method;     /* how it was copied by this process: "direct", "buffered", "sendfile"; NULL: it was not, or not yet */
+        const char *
+                method; /* how it was copied by this process: "direct", "buffered", "sendfile"; NULL: it was not, or not yet */
         const char *reason;     /* why it is as it is; NULL if there is nothing to say */
 } InventoryFile;
 

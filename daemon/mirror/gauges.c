@@ -69,7 +69,8 @@ static void start(Gauges *gauges) {
 }
 
 void gauges_count_trash(Gauges *gauges, int sourcefd, uint64_t key) {
-        if (gauges->running || (gauges->trash_counted && gauges->trash_key == key) || !prepare(gauges, sourcefd, &gauges->sourcefd))
+        if (gauges->running || (gauges->trash_counted && gauges->trash_key == key) ||
+            !prepare(gauges, sourcefd, &gauges->sourcefd))
                 return;
         gauges->trash_counted = true;
         gauges->trash_key = key;

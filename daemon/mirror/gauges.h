@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What has to be counted before it can be told: the trash on disk, and what of the mirror is on swap. A saver counts it, when something may have changed it (the trash) or when somebody asks and
- * swap is in use at all; nobody waits for it, and what is told is the last that is known. Loop thread only, but for what the job has while it is out. */
+/* What has to be counted before it can be told: the trash on disk, and what of the mirror is on swap. A saver counts
+ * it, when something may have changed it (the trash) or when somebody asks and swap is in use at all; nobody waits
+ * for it, and what is told is the last that is known. Loop thread only, but for what the job has while it is out. */
 
 #include "base/base.h"
 #include "base/pool.h"

@@ -17,7 +17,8 @@ enum { LINKS_MAX = 8 };
 
 /* ---- files ---- */
 
-/* Of links and directories only what is out of the ordinary: there are many, and their fate is that of what they lead to and of what is in them. */
+/* Of links and directories only what is out of the ordinary: there are many, and their fate is that of what they
+ * lead to and of what is in them. */
 static bool is_worth_a_row(const FileRow *row) {
         switch (row->file.state) {
         case FILE_STAGED:
@@ -40,7 +41,8 @@ static bool is_worth_a_row(const FileRow *row) {
         return true;
 }
 
-int inventory_files(const Mirror *mirror, const char *after, size_t max, int (*each)(const InventoryFile *file, void *userdata), void *userdata) {
+int inventory_files(const Mirror *mirror, const char *after, size_t max,
+                    int (*each)(const InventoryFile *file, void *userdata), void *userdata) {
         _cleanup_(file_row_walk_done) FileRowWalk walk;
         FileRow row;
         size_t n = 0;
@@ -69,14 +71,17 @@ typedef struct Sum {
         size_t n_files, n_ready;
         size_t n_rows, n_usable; /* links and directories too */
         size_t n_missing;        /* that nothing is known of */
-        const char *never, *never_why, *pending, *pending_why; /* the first row that will not, or is yet to come; NULL */
+        /* the first row that will not, or is yet to come; NULL */
+        const char *never, *never_why, *pending, *pending_why;
 } Sum;
 
 /* The higher, the more it is what one has to know of a model. */
 static unsigned weight(FileState state) {
         static const unsigned weights[_FILE_STATE_MAX] = {
-                [FILE_STAGED] = 0, [FILE_DISK] = 1, [FILE_LINKED] = 2, [FILE_CHANGED] = 3, [FILE_UNSAVED] = 4, [FILE_SAVING] = 5, [FILE_RELEASED] = 6,
-                [FILE_WAITING] = 7, [FILE_DELETING] = 8, [FILE_LEFT_OUT] = 9, [FILE_REFUSED] = 10, [FILE_DAMAGED] = 11, [FILE_WITHHELD] = 12,
+                [FILE_STAGED] = 0,    [FILE_DISK] = 1,     [FILE_LINKED] = 2,   [FILE_CHANGED] = 3,
+                [FILE_UNSAVED] = 4,   [FILE_SAVING] = 5,   [FILE_RELEASED] = 6, [FILE_WAITING] = 7,
+                [FILE_DELETING] = 8,  [FILE_LEFT_OUT] = 9, [FILE_REFUSED] = 10, [FILE_DAMAGED] = 11,
+                [FILE_WITHHELD] = 12,
         };
 
         return weights[state];
@@ -110,7 +115,8 @@ static void add_row(Sum *sum, const FileRow *row) {
 static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool below, Sum *sum);
 
 /* Where the link at a path leads, if that is not below @top anyway. */
-static int add_target(FileRowWalk *walk, const char *path, const char *target, const char *top, unsigned links, Sum *sum) {
+static int add_target(FileRowWalk *walk, const char *path, const char *target, const char *top, unsigned links,
+                      Sum *sum) {
         _cleanup_(freep) char *to = NULL;
         size_t n = strlen(top);
         int r = links > 0 && *target != '/' ? path_resolve_link("/", path, target, &to) : -EXDEV;
@@ -134,7 +140,8 @@ static int add_below(FileRowWalk *walk, const char *path, unsigned links, Sum *s
                 return -ENOMEM;
         }
         n = strlen(prefix);
-        for (file_row_walk_seek(walk, prefix); r == 0 && file_row_walk_next(walk, &row) && strncmp(row.file.path, prefix, n) == 0;) {
+        for (file_row_walk_seek(walk, prefix);
+             r == 0 && file_row_walk_next(walk, &row) && strncmp(row.file.path, prefix, n) == 0;) {
                 FileRowWalk here = *walk;
 
                 if (row.unneeded)
@@ -165,7 +172,9 @@ static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool be
 
 /* A manifest may name what nobody has. */
 static int add_part(FileRowWalk *walk, const char *path, unsigned links, Sum *sum) {
-        FileRow missing = { .file = { .path = path, .state = FILE_WITHHELD, .reason = "it is neither on the disk nor in the mirror" } };
+        FileRow missing = { .file = { .path = path,
+                                      .state = FILE_WITHHELD,
+                                      .reason = "it is neither on the disk nor in the mirror" } };
         size_t before = sum->n_rows;
         int r = add_path(walk, path, links, true, sum);
 
@@ -250,8 +259,9 @@ static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
         const Mirror *m = walk->mirror;
 
         if (m->state == MIRROR_GONE || m->state == MIRROR_FAILED || m->state == MIRROR_REMOVING) {
-                say(ret_reason, "the mirror '%s' %s%s%s", m->config.name, m->state == MIRROR_FAILED ? "has failed" : "is being removed",
-                    m->problem ? ": " : "", m->problem ? m->problem : "");
+                say(ret_reason, "the mirror '%s' %s%s%s", m->config.name,
+                    m->state == MIRROR_FAILED ? "has failed" : "is being removed", m->problem ? ": " : "",
+                    m->problem ? m->problem : "");
                 return READINESS_NEVER;
         }
         if (file_row_walk_has_source(walk))
@@ -274,12 +284,13 @@ Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret
         if (sum.n_rows == 0)
                 return judge_unknown(&walk, ret_reason);
         if (sum.never) {
-                say(ret_reason, "'%s': %s", text_path(path, sum.never), sum.never_why ? sum.never_why : "it is not in the mirror");
+                say(ret_reason, "'%s': %s", text_path(path, sum.never),
+                    sum.never_why ? sum.never_why : "it is not in the mirror");
                 return READINESS_NEVER;
         }
         if (!sum.pending)
                 return READINESS_READY;
-        say(ret_reason, "'%s': %s (%zu of %zu files are ready)", text_path(path, sum.pending), sum.pending_why ? sum.pending_why : "it is still to be staged", sum.n_ready,
-            sum.n_files);
+        say(ret_reason, "'%s': %s (%zu of %zu files are ready)", text_path(path, sum.pending),
+            sum.pending_why ? sum.pending_why : "it is still to be staged", sum.n_ready, sum.n_files);
         return READINESS_PENDING;
 }

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What a mirror knows about its single files and models, and whether something by a name is ready to be used. For whoever answers an operator.
+/* What a mirror knows about its single files and models, and whether something by a name is ready to be used. For
+ * whoever answers an operator.
  *
- * Loop thread. Nothing is read from a disk: the lists that the mirror has in memory are walked side by side, and what a round that is under way has done so far is known too. Strings are
- * borrowed from the mirror, until the loop goes on. */
+ * Loop thread. Nothing is read from a disk: the lists that the mirror has in memory are walked side by side, and
+ * what a round that is under way has done so far is known too. Strings are borrowed from the mirror, until the loop
+ * goes on. */
 
 #include "base/base.h"
 #include "mirror/file-row.h"
 
-/* Rows in path order after @after (NULL: from the start), at most @max: files and further names of files, and of links and directories those that there is something to say about. Goes on until
- * @each returns something else than 0, and returns that if it is negative; else the number of rows. */
-int inventory_files(const Mirror *mirror, const char *after, size_t max, int (*each)(const InventoryFile *file, void *userdata), void *userdata);
+/* Rows in path order after @after (NULL: from the start), at most @max: files and further names of files, and of
+ * links and directories those that there is something to say about. Goes on until @each returns something else than
+ * 0, and returns that if it is negative; else the number of rows. */
+int inventory_files(const Mirror *mirror, const char *after, size_t max,
+                    int (*each)(const InventoryFile *file, void *userdata), void *userdata);
 
 typedef struct InventoryModel {
         const char *name;       /* its client's: see models.h */
@@ -34,6 +38,7 @@ typedef enum Readiness {
         READINESS_UNKNOWN, /* neither source nor mirror has such a thing */
 } Readiness;
 
-/* Of a file, a directory (all below it) or a model, by its path from the root or by its client's name. What a symbolic link leads to counts too. PENDING and NEVER say why in *ret_reason (a new
- * string, NULL if there was no memory for it), else it is NULL. */
+/* Of a file, a directory (all below it) or a model, by its path from the root or by its client's name. What a
+ * symbolic link leads to counts too. PENDING and NEVER say why in *ret_reason (a new string, NULL if there was no
+ * memory for it), else it is NULL. */
 Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret_reason);

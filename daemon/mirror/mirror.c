@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One source/target pair, as others see it. See mirror/mirror.h; mirror/cycle.h and mirror/shutdown.h have the order of the steps. */
+/* One source/target pair, as others see it. See mirror/mirror.h; mirror/cycle.h and mirror/shutdown.h have the order
+ * of the steps. */
 
 #include "mirror/mirror.h"
 
@@ -20,21 +21,51 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         m->number = number;
         m->context = context;
         m->begin = mirror_cycle_begin;
-        m->plan_run = (PlanRun){ .config = &m->config, .pool = context->pool, .withheld = &m->withheld, .outcomes = &m->planned, .promised = context->promised,
-                            .userdata = m };
-        m->writeback = (Writeback){ .event = context->event, .pool = context->savers, .config = &m->config, .deletions = &m->deletions,
-                                    .progress = &m->saved, .survey = mirror_shutdown_on_scan_wanted, .moved_on = mirror_shutdown_on_saved, .userdata = m };
+        m->plan_run = (PlanRun){ .config = &m->config,
+                                 .pool = context->pool,
+                                 .withheld = &m->withheld,
+                                 .outcomes = &m->planned,
+                                 .promised = context->promised,
+                                 .userdata = m };
+        m->writeback = (Writeback){ .event = context->event,
+                                    .pool = context->savers,
+                                    .config = &m->config,
+                                    .deletions = &m->deletions,
+                                    .progress = &m->saved,
+                                    .survey = mirror_shutdown_on_scan_wanted,
+                                    .moved_on = mirror_shutdown_on_saved,
+                                    .userdata = m };
         writeback_init(&m->writeback);
-        m->pruner = (BlobPruner){ .event = context->event, .pool = context->savers, .config = &m->config, .may_run = mirror_cycle_may_sweep,
-                            .ended = mirror_shutdown_on_saved, .userdata = m };
-        m->trash = (TrashExpiry){ .event = context->event, .pool = context->savers, .config = &m->config, .sourcefd = &m->writeback.sourcefd,
-                            .ended = mirror_shutdown_on_saved, .userdata = m };
-        m->scrub = (Scrub){ .event = context->event, .pool = context->savers, .config = &m->config, .attachment = &m->attachment,
-                            .may_run = mirror_cycle_may_scrub, .is_watched = mirror_cycle_is_watched, .survey = mirror_cycle_on_unknown_file,
-                            .ended = mirror_shutdown_on_saved, .userdata = m };
-        m->gauges = (Gauges){ .pool = context->savers, .config = &m->config, .ended = mirror_shutdown_on_saved, .userdata = m };
+        m->pruner = (BlobPruner){ .event = context->event,
+                                  .pool = context->savers,
+                                  .config = &m->config,
+                                  .may_run = mirror_cycle_may_sweep,
+                                  .ended = mirror_shutdown_on_saved,
+                                  .userdata = m };
+        m->trash = (TrashExpiry){ .event = context->event,
+                                  .pool = context->savers,
+                                  .config = &m->config,
+                                  .sourcefd = &m->writeback.sourcefd,
+                                  .ended = mirror_shutdown_on_saved,
+                                  .userdata = m };
+        m->scrub = (Scrub){ .event = context->event,
+                            .pool = context->savers,
+                            .config = &m->config,
+                            .attachment = &m->attachment,
+                            .may_run = mirror_cycle_may_scrub,
+                            .is_watched = mirror_cycle_is_watched,
+                            .survey = mirror_cycle_on_unknown_file,
+                            .ended = mirror_shutdown_on_saved,
+                            .userdata = m };
+        m->gauges = (Gauges){
+                .pool = context->savers, .config = &m->config, .ended = mirror_shutdown_on_saved, .userdata = m
+        };
         gauges_init(&m->gauges);
-        m->schedule = (ScanSchedule){ .event = context->event, .watch = context->watch, .number = number, .survey = mirror_cycle_scan, .userdata = m };
+        m->schedule = (ScanSchedule){ .event = context->event,
+                                      .watch = context->watch,
+                                      .number = number,
+                                      .survey = mirror_cycle_scan,
+                                      .userdata = m };
         r = config_mirror_copy(config, &m->config);
         if (r == 0)
                 r = ratelimit_new(config->bandwidth_limit, &m->limit);

@@ -9,7 +9,8 @@
  *                          +------ something changed, or it is time to poll ---------------------+
  *      stop: cancel -> look -> writeback -> remove what the manifest lists -> detach
  *
- * Loop thread only. Every step that can wait for a disk is a job. A mirror that fails, fails alone: it says why in its status. */
+ * Loop thread only. Every step that can wait for a disk is a job. A mirror that fails, fails alone: it says why in
+ * its status. */
 
 #include "base/base.h"
 #include "mirror/state.h"
@@ -40,8 +41,8 @@ int mirror_reconfigure(Mirror *mirror, const MirrorConfig *config);
 /* Ends; reaches MIRROR_GONE, or MIRROR_FAILED if something had to be left. */
 void mirror_stop(Mirror *mirror);
 
-/* For a stop that is held up by a worker whose read does not come back: takes the mirror down without waiting. The worker may still use what
- * the mirror owns, so nothing may be freed any more: the process has to end. */
+/* For a stop that is held up by a worker whose read does not come back: takes the mirror down without waiting. The
+ * worker may still use what the mirror owns, so nothing may be freed any more: the process has to end. */
 void mirror_abandon(Mirror *mirror);
 
 const MirrorConfig *mirror_config(const Mirror *mirror);
@@ -52,7 +53,8 @@ MirrorStatus mirror_status(const Mirror *mirror);
 /* Logs that it is degraded, or whole again, if that is another thing than was logged last. */
 void mirror_tell(Mirror *mirror);
 
-/* Somebody looks at the status: what is not kept up by itself, because it takes a while and nobody may ever ask, is counted in the background for the next time. */
+/* Somebody looks at the status: what is not kept up by itself, because it takes a while and nobody may ever ask, is
+ * counted in the background for the next time. */
 void mirror_measure(Mirror *mirror);
 
 /* True if it is settled and nothing is waiting to be looked at on account of mirror_reconfigure(). */

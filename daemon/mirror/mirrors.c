@@ -45,8 +45,8 @@ static int add(Mirrors *mirrors, const MirrorConfig *config) {
         return 0;
 }
 
-/* What the configuration wants of this mirror; NULL if it is to go, because it is not named any more or is another one by
- * that name. */
+/* What the configuration wants of this mirror; NULL if it is to go, because it is not named any more or is another
+ * one by that name. */
 static const MirrorConfig *find_in(const Config *config, const Mirror *mirror) {
         const MirrorConfig *now = mirror_config(mirror), *wanted = config_find_mirror(config, now->name);
 
@@ -65,8 +65,8 @@ static bool is_leaving(const Mirrors *mirrors, size_t index) {
         return state != MIRROR_GONE && state != MIRROR_FAILED && !find_wanted(mirrors, mirrors->mirrors[index]);
 }
 
-/* What has to go first is stopped already; its target, its name or its memory may be needed, so nothing begins before it is gone:
- * then this is called again. */
+/* What has to go first is stopped already; its target, its name or its memory may be needed, so nothing begins
+ * before it is gone: then this is called again. */
 static void begin_missing(Mirrors *mirrors) {
         for (size_t i = 0; i < mirrors->n; i++)
                 if (is_leaving(mirrors, i))
@@ -143,7 +143,8 @@ void mirrors_abandon(Mirrors *mirrors) {
         for (size_t i = 0; i < mirrors->n; i++) {
                 MirrorState state = state_of(mirrors, i);
 
-                if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING || state == MIRROR_SAVING)
+                if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING ||
+                    state == MIRROR_SAVING)
                         mirror_abandon(mirrors->mirrors[i]);
         }
 }
@@ -162,7 +163,8 @@ MirrorsState mirrors_state(const Mirrors *mirrors) {
                 bool ended = mirror.state == MIRROR_GONE || mirror.state == MIRROR_FAILED;
 
                 state.ready = state.ready && mirror.ready;
-                state.settled = state.settled && (mirror_is_settled(mirrors->mirrors[i]) || mirror.state == MIRROR_FAILED);
+                state.settled =
+                        state.settled && (mirror_is_settled(mirrors->mirrors[i]) || mirror.state == MIRROR_FAILED);
                 state.busy = state.busy || (!ended && (mirror.state != MIRROR_SETTLED || mirror.n_saving > 0));
                 state.over = state.over && ended;
                 state.unsaved = state.unsaved || (!ended && mirror.n_unsaved > 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The mirrors there are, and how they become those of a configuration: what has to go goes first, and its place is taken when
- * it is gone. Loop thread only. */
+/* The mirrors there are, and how they become those of a configuration: what has to go goes first, and its place is
+ * taken when it is gone. Loop thread only. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -19,7 +19,8 @@ typedef struct Mirrors {
 /* Only when all are gone or failed. */
 void mirrors_done(Mirrors *mirrors);
 
-/* Takes a configuration, the first or a new one: begins, stops and reconfigures mirrors. A mirror that failed is begun anew. */
+/* Takes a configuration, the first or a new one: begins, stops and reconfigures mirrors. A mirror that failed is
+ * begun anew. */
 void mirrors_apply(Mirrors *mirrors, const Config *config);
 
 /* Takes nothing of a configuration but the BandwidthLimit= of the mirrors that go on under it. It is not kept. */
@@ -28,8 +29,8 @@ void mirrors_set_limits(Mirrors *mirrors, const Config *config);
 /* Takes mirrors that are gone off the list, and begins what waited for that. */
 void mirrors_sweep(Mirrors *mirrors);
 
-/* Lets all that have planned proceed, if everything fits. Before the first readiness (@together) all wait for the last, so that what does
- * not fit is known before the first byte is copied. */
+/* Lets all that have planned proceed, if everything fits. Before the first readiness (@together) all wait for the
+ * last, so that what does not fit is known before the first byte is copied. */
 void mirrors_proceed(Mirrors *mirrors, bool together);
 
 /* See mirror_tell(). */

@@ -24,7 +24,8 @@ static void collect_strays(Outcomes *outcomes, const Plan *plan) {
                 return;
         for (size_t i = 0; i < plan->n_items; i++)
                 if (is_stray(&plan->items[i]))
-                        (void) manifest_put(outcomes->mirror_only, plan->items[i].mirror); /* without memory it is not told */
+                        /* without memory it is not told */
+                        (void) manifest_put(outcomes->mirror_only, plan->items[i].mirror);
         manifest_sort(outcomes->mirror_only);
 }
 

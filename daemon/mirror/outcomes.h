@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the last plan wanted for each entry of the source, and what came of it: a byte for each, beside the list. For whoever tells of single files; nothing is decided by it.
- * Begins as zeros. Loop thread only. */
+/* What the last plan wanted for each entry of the source, and what came of it: a byte for each, beside the list. For
+ * whoever tells of single files; nothing is decided by it. Begins as zeros. Loop thread only. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -13,7 +13,8 @@
 typedef struct Outcomes {
         uint8_t *marks;
         const Manifest *source; /* borrowed: what they are of; NULL: there are none */
-        Manifest *mirror_only;       /* owned: what is in the mirror only, and is not going to be saved; NULL: not looked for */
+        /* owned: what is in the mirror only, and is not going to be saved; NULL: not looked for */
+        Manifest *mirror_only;
 } Outcomes;
 
 typedef struct Outcome {
@@ -24,7 +25,8 @@ typedef struct Outcome {
 
 void outcomes_done(Outcomes *outcomes);
 
-/* Takes down what a plan wants, which is about to be carried out. @strays: what is in the mirror only is kept in .strays. Without memory there are none. */
+/* Takes down what a plan wants, which is about to be carried out. @strays: what is in the mirror only is kept in
+ * .strays. Without memory there are none. */
 void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only);
 
 /* One item of it came to its end. */

@@ -25,7 +25,8 @@ void plan_run_promise(PlanRun *plan_run, uint64_t bytes) {
 
 /* A directory that cannot be removed because a file in it could not: of the file it was told. */
 static bool is_side_effect(const Task *task) {
-        return task->outcome == TASK_OCCUPIED && plan_takes_away(task->item->action) && task->item->mirror->type == ENTRY_DIRECTORY;
+        return task->outcome == TASK_OCCUPIED && plan_takes_away(task->item->action) &&
+               task->item->mirror->type == ENTRY_DIRECTORY;
 }
 
 static void explain_trouble(PlanRun *plan_run, const Task *task) {
@@ -45,7 +46,8 @@ static bool is_left_in_place(const Task *task) {
         const Entry *mirror = task->item->mirror;
 
         return (task->outcome == TASK_OCCUPIED || task->outcome == TASK_DIFFERS) && mirror &&
-               (task->item->action == PLAN_RELEASE || (task->item->action == PLAN_LINK && (mirror->type == ENTRY_FILE || mirror->type == ENTRY_HARDLINK)));
+               (task->item->action == PLAN_RELEASE ||
+                (task->item->action == PLAN_LINK && (mirror->type == ENTRY_FILE || mirror->type == ENTRY_HARDLINK)));
 }
 
 /* For scrub to judge. */
@@ -146,7 +148,8 @@ static void on_finished(void *userdata) {
         plan_run->finished(plan_run->userdata);
 }
 
-int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks, uint64_t need, void (*finished)(void *userdata)) {
+int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks, uint64_t need,
+                   void (*finished)(void *userdata)) {
         ExecutionCallbacks callbacks = { .report = on_report, .finished = on_finished, .userdata = plan_run };
         int r;
 

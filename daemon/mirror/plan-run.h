@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One plan of a mirror, carried out: hands it to the stage, keeps what was agreed for the base, and tells what went wrong, each thing
- * once. Loop thread only. */
+/* One plan of a mirror, carried out: hands it to the stage, keeps what was agreed for the base, and tells what went
+ * wrong, each thing once. Loop thread only. */
 
 #include "base/base.h"
 #include "base/pool.h"
@@ -25,8 +25,11 @@ typedef struct PlanRun {
         TaskContext tasks;
         Execution *execution;               /* owned; NULL while no round runs */
         Manifest *changes;          /* owned; to the base */
-        Manifest *altered;          /* owned; the mirror's entries of what was found altered behind its size and time, of all rounds; NULL: none */
-        Manifest *doubtful;         /* owned; of the base, with the digest that was found: was to go from the mirror, and is not what it was though nobody seems to have changed it. NULL: none */
+        /* owned; the mirror's entries of what was found altered behind its size and time, of all rounds; NULL: none */
+        Manifest *altered;
+        /* owned; of the base, with the digest that was found: was to go from the mirror, and is not what it was
+         * though nobody seems to have changed it. NULL: none */
+        Manifest *doubtful;
         uint64_t promise;           /* our part of *promised */
         size_t n_logged;              /* lines about single files */
         bool staged;                /* something was put into the mirror, in any round */
@@ -41,7 +44,8 @@ typedef struct PlanRun {
 void plan_run_done(PlanRun *plan_run);
 
 /* Begins. @plan and what @tasks points to stay as they are until finished() has been called. @need: bytes to promise. */
-int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks, uint64_t need, void (*finished)(void *userdata));
+int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks, uint64_t need,
+                   void (*finished)(void *userdata));
 
 /* In finished(): the base moves on. Frees the plan. Returns true if anything has changed. */
 bool plan_run_end(PlanRun *plan_run, Plan **plan, Manifest *base, const Manifest *source);

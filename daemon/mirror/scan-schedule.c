@@ -10,7 +10,8 @@
 #define DEBOUNCE_USEC (USEC_PER_SEC / 4)
 /* The same for the mirror. */
 #define QUICK_USEC (USEC_PER_SEC / 20)
-/* A source that is lost, and a file that could not be read, are tried this often where PollInterval= says nothing shorter. */
+/* A source that is lost, and a file that could not be read, are tried this often where PollInterval= says nothing
+ * shorter. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
 static bool wants_watch(const ScanSchedule *schedule, const MirrorConfig *config) {
@@ -65,13 +66,15 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* A look that is planned for an earlier time stays: a source that never rests cannot put it off for ever. */
 static void plan_look(ScanSchedule *schedule, uint64_t usec) {
-        uint64_t now, planned, accuracy = usec / 16 + 1; /* left to sd-event, it would be a quarter of a second for every pause */
+        /* left to sd-event, it would be a quarter of a second for every pause */
+        uint64_t now, planned, accuracy = usec / 16 + 1;
         int enabled = SD_EVENT_OFF;
 
         if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
         if (!schedule->timer) {
-                (void) sd_event_add_time(schedule->event, &schedule->timer, CLOCK_MONOTONIC, now + usec, accuracy, on_timer, schedule);
+                (void) sd_event_add_time(schedule->event, &schedule->timer, CLOCK_MONOTONIC, now + usec, accuracy,
+                                         on_timer, schedule);
                 return;
         }
         if (sd_event_source_get_enabled(schedule->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF &&
@@ -82,8 +85,8 @@ static void plan_look(ScanSchedule *schedule, uint64_t usec) {
         (void) sd_event_source_set_enabled(schedule->timer, SD_EVENT_ONESHOT);
 }
 
-/* What changed is acted upon when two looks agree, so looks are SettleTime= apart; only the first one after a quiet time comes
- * soon. */
+/* What changed is acted upon when two looks agree, so looks are SettleTime= apart; only the first one after a quiet
+ * time comes soon. */
 static uint64_t until_settled(const ScanSchedule *schedule, const MirrorConfig *config) {
         uint64_t now, next = schedule->looked_usec + config->settle_usec;
 
@@ -150,7 +153,8 @@ int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, cons
         schedule->exhausted = schedule->exhausted || first;
         schedule->broken = schedule->broken || (report->flags & WATCH_LOST) != 0;
         /* armed again: what happened before that was not seen */
-        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST) || (report->flags & WATCH_ARMED && schedule->armed))
+        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST) ||
+            (report->flags & WATCH_ARMED && schedule->armed))
                 schedule->dirty = true;
         if (!schedule->armed && report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST)) {
                 schedule->armed = true;
@@ -164,7 +168,8 @@ void scan_schedule_begun(ScanSchedule *schedule) {
         schedule->dirty = schedule->mirror_dirty = false;
         if (schedule->timer)
                 (void) sd_event_source_set_enabled(schedule->timer, SD_EVENT_OFF);
-        (void) sd_event_now(schedule->event, CLOCK_MONOTONIC, &schedule->looked_usec); /* if not, the next comes sooner */
+        /* if not, the next comes sooner */
+        (void) sd_event_now(schedule->event, CLOCK_MONOTONIC, &schedule->looked_usec);
 }
 
 void scan_schedule_source_returned(ScanSchedule *schedule) {
@@ -175,7 +180,8 @@ void scan_schedule_source_returned(ScanSchedule *schedule) {
 }
 
 static bool is_polling(const ScanSchedule *schedule, const MirrorConfig *config) {
-        return config->poll_usec > 0 && (schedule->guard_blind || (config->watch_source && (schedule->eventless || schedule->exhausted)));
+        return config->poll_usec > 0 &&
+               (schedule->guard_blind || (config->watch_source && (schedule->eventless || schedule->exhausted)));
 }
 
 void scan_schedule_idle(ScanSchedule *schedule, const MirrorConfig *config, ScanReason reason) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* When a source is looked at again: at once after a change, then not before it can have held still; from time to time where no
- * change is reported; and never where the configuration says so. Loop thread only. */
+/* When a source is looked at again: at once after a change, then not before it can have held still; from time to
+ * time where no change is reported; and never where the configuration says so. Loop thread only. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -32,12 +32,13 @@ typedef struct ScanSchedule {
         /* The watch on the mirror, from when it is complete. */
         bool guarded;              /* watch_add() has been called */
         bool guard_armed;          /* every change of the mirror is reported from now on */
-        bool guard_blind;          /* the kernel allows no more watches: the mirror is polled, and deletions in it are not seen */
+        /* the kernel allows no more watches: the mirror is polled, and deletions in it are not seen */
+        bool guard_blind;
         bool guard_lost;           /* the mirror was unmounted, moved or removed */
 } ScanSchedule;
 
-/* Starts to watch, if that is wanted and possible. The first look() comes when all is watched; or from within, where nothing is. Returns a
- * negative errno if the watch could not be had, which is survived by polling. */
+/* Starts to watch, if that is wanted and possible. The first look() comes when all is watched; or from within, where
+ * nothing is. Returns a negative errno if the watch could not be had, which is survived by polling. */
 int scan_schedule_begin(ScanSchedule *schedule, const MirrorConfig *config, bool eventless);
 
 /* The watch goes by what the configuration says now. Restarts it with @anew, after the source was replaced. */
@@ -46,8 +47,8 @@ int scan_schedule_adjust(ScanSchedule *schedule, const MirrorConfig *config, boo
 /* Takes a report. Positive if it is the first to say that there are no more watches. */
 int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool resting);
 
-/* Starts to watch the mirror. scan_schedule_is_guarding() when that is settled, one way or another; it is told by a report. A negative errno if the watch could not be had, which is
- * survived by polling. */
+/* Starts to watch the mirror. scan_schedule_is_guarding() when that is settled, one way or another; it is told by a
+ * report. A negative errno if the watch could not be had, which is survived by polling. */
 int scan_schedule_guard(ScanSchedule *schedule, const MirrorConfig *config);
 bool scan_schedule_is_guarding(const ScanSchedule *schedule);
 void scan_schedule_end_guard(ScanSchedule *schedule);

@@ -31,7 +31,8 @@ void scrub_pass_finding_done(ScrubFinding *finding) {
 }
 
 static bool is_to_be_read(const Entry *entry) {
-        return entry->type == ENTRY_FILE && entry->flags & ENTRY_HAS_DIGEST && !(entry->flags & (ENTRY_RECORD | ENTRY_LINKED));
+        return entry->type == ENTRY_FILE && entry->flags & ENTRY_HAS_DIGEST &&
+               !(entry->flags & (ENTRY_RECORD | ENTRY_LINKED));
 }
 
 int scrub_pass_new(ScrubPass **ret, const Manifest *base) {
@@ -106,8 +107,8 @@ static int open_next(ScrubPass *pass, int mirrorfd) {
         return r;
 }
 
-/* The bytes are not what they were, or cannot be had. It counts only if the file was neither changed nor replaced, and if nobody can write
- * to it now: a store through a mapping may move no time, see witness.h. */
+/* The bytes are not what they were, or cannot be had. It counts only if the file was neither changed nor replaced,
+ * and if nobody can write to it now: a store through a mapping may move no time, see witness.h. */
 static int judge(const Entry *entry, int mirrorfd, ScrubFinding *ret, bool *ret_changed) {
         Candidate candidate = { .fd = -1 };
         int r = candidate_open(&candidate, mirrorfd, entry);
@@ -137,7 +138,8 @@ static int compare(ScrubPass *pass, int mirrorfd, ScrubFinding *ret, bool *ret_c
 }
 
 /* One file, or as much of it as @max allows. 0: it is done with. */
-static int read_file(ScrubPass *pass, int mirrorfd, uint64_t max, const FileDigestOptions *options, ScrubFinding *ret, bool *ret_changed) {
+static int read_file(ScrubPass *pass, int mirrorfd, uint64_t max, const FileDigestOptions *options, ScrubFinding *ret,
+                     bool *ret_changed) {
         int r = open_next(pass, mirrorfd);
 
         if (r < 0) {
@@ -159,8 +161,8 @@ static int read_file(ScrubPass *pass, int mirrorfd, uint64_t max, const FileDige
         return r == -ESTALE ? 0 : r;
 }
 
-int scrub_pass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost, ScrubFinding *ret,
-                   bool *ret_changed) {
+int scrub_pass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost,
+                    ScrubFinding *ret, bool *ret_changed) {
         atomic_uint_fast64_t done = 0;
         FileDigestOptions options = { .cancel = cancel, .progress = &done };
         uint64_t files = 0, spent = 0;
@@ -171,7 +173,9 @@ int scrub_pass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bo
         while (r == 0 && pass->next < pass->files->n_entries && spent < max) {
                 finding = (ScrubFinding){};
                 files += pass->fd < 0;
-                r = cancel && atomic_load(cancel) ? -ECANCELED : read_file(pass, mirrorfd, max - spent, &options, &finding, ret_changed);
+                r = cancel && atomic_load(cancel)
+                            ? -ECANCELED
+                            : read_file(pass, mirrorfd, max - spent, &options, &finding, ret_changed);
                 spent = files * FILE_COST + atomic_load(&done);
                 if (r == 0 || r == SCRUB_PASS_FOUND)
                         pass->next++;

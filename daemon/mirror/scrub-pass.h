@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One pass over the files of a mirror: each is read once, a slice at a time, and its digest is compared with the one that was verified when
- * it came.
+/* One pass over the files of a mirror: each is read once, a slice at a time, and its digest is compared with the one
+ * that was verified when it came.
  *
- * What differs from the base in size, mtime, ctime or inode, or is open for writing, is not judged here: a look decides about it. Blocks;
- * belongs to one thread at a time. */
+ * What differs from the base in size, mtime, ctime or inode, or is open for writing, is not judged here: a look
+ * decides about it. Blocks; belongs to one thread at a time. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -19,13 +19,14 @@ typedef struct ScrubPass ScrubPass;
 typedef struct ScrubFinding {
         Entry entry;    /* as the base has it, and the mirror but for the bytes */
         Digest found;
-        int error;      /* errno, positive: it could not be read (memory that the kernel knows to be bad gives EIO); 0: .found counts */
+        /* errno, positive: it could not be read (memory that the kernel knows to be bad gives EIO); 0: .found counts */
+        int error;
         bool has_links; /* the inode has other names */
 } ScrubFinding;
 void scrub_pass_finding_done(ScrubFinding *finding);
 
-/* All files that @base says are in the mirror, with a digest: the first name of those that have several, no links, nothing that only stands
- * for the disk. */
+/* All files that @base says are in the mirror, with a digest: the first name of those that have several, no links,
+ * nothing that only stands for the disk. */
 int scrub_pass_new(ScrubPass **ret, const Manifest *base);
 /* The same of some files only, @chosen by a set of their names, sorted. */
 int scrub_pass_new_of(ScrubPass **ret, const Manifest *base, const PathSet *chosen);
@@ -36,14 +37,15 @@ DEFINE_CLEANUP(ScrubPass, scrub_pass_free)
 uint64_t scrub_pass_bytes(const ScrubPass *pass);
 size_t scrub_pass_files(const ScrubPass *pass);
 
-/* Reads on below @mirrorfd, for about @max bytes (a file costs 64 KiB more than it has). What it cost is added to *cost. 0: the pass is
- * over; SCRUB_PASS_MORE; SCRUB_PASS_FOUND: a file is not what it was, which is in @ret, to be freed by the caller; or -ECANCELED, -ENOMEM.
- * *ret_changed is set if a file differs from the base. */
+/* Reads on below @mirrorfd, for about @max bytes (a file costs 64 KiB more than it has). What it cost is added to
+ * *cost. 0: the pass is over; SCRUB_PASS_MORE; SCRUB_PASS_FOUND: a file is not what it was, which is in @ret, to be
+ * freed by the caller; or -ECANCELED, -ENOMEM. *ret_changed is set if a file differs from the base. */
 enum { SCRUB_PASS_MORE = 1, SCRUB_PASS_FOUND };
-int scrub_pass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost, ScrubFinding *ret,
-                   bool *ret_changed);
+int scrub_pass_read(ScrubPass *pass, int mirrorfd, uint64_t max, const atomic_bool *cancel, uint64_t *cost,
+                    ScrubFinding *ret, bool *ret_changed);
 
-/* Closes the file at hand, so that nothing keeps its memory if it is replaced: it is read from its beginning when the pass goes on. */
+/* Closes the file at hand, so that nothing keeps its memory if it is replaced: it is read from its beginning when
+ * the pass goes on. */
 void scrub_pass_let_go(ScrubPass *pass);
 
 /* The files found good, sorted; the caller's from then on. */

@@ -52,7 +52,8 @@ void scrub_writers_forget(ScrubWriters *writers) {
 bool scrub_writers_none_since(ScrubWriters *writers, const Entry *entry) {
         const Entry *good = writers->good ? manifest_find(writers->good, entry->path) : NULL;
 
-        if (!good || good->ino != entry->ino || good->ctime_nsec != entry->ctime_nsec || writers->blind || writers->blind_before)
+        if (!good || good->ino != entry->ino || good->ctime_nsec != entry->ctime_nsec || writers->blind ||
+            writers->blind_before)
                 return false;
         pathset_sort(&writers->before);
         pathset_sort(&writers->present);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Whether somebody can have written to a file of the mirror since it was last read and found good: size and times do not tell.
+/* Whether somebody can have written to a file of the mirror since it was last read and found good: size and times do
+ * not tell.
  *
- * A store through a shared mapping moves mtime and ctime of a tmpfs file only if it is the first touch of that page through that mapping,
- * and then once. Where the page was read before through the same mapping, or was faulted in with its neighbours or by MAP_POPULATE, the
- * store moves neither, nor does msync() or munmap() (measured on Linux 6.18). So by what stat() says, a client's finished work may look
- * like a flipped bit. But who writes has had the file open for writing, and its last close or munmap() is reported by the watch
- * (IN_CLOSE_WRITE); who has it open still refuses us a read lease. Where neither was seen, nobody wrote.
+ * A store through a shared mapping moves mtime and ctime of a tmpfs file only if it is the first touch of that page
+ * through that mapping, and then once. Where the page was read before through the same mapping, or was faulted in
+ * with its neighbours or by MAP_POPULATE, the store moves neither, nor does msync() or munmap() (measured on Linux
+ * 6.18). So by what stat() says, a client's finished work may look like a flipped bit. But who writes has had the
+ * file open for writing, and its last close or munmap() is reported by the watch (IN_CLOSE_WRITE); who has it open
+ * still refuses us a read lease. Where neither was seen, nobody wrote.
  *
- * Goes by passes: what was found good in the last complete one, and what was reported since that one began. Loop thread only. */
+ * Goes by passes: what was found good in the last complete one, and what was reported since that one began. Loop
+ * thread only. */
 
 #include "base/base.h"
 #include "base/pathset.h"

@@ -36,7 +36,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static void wake_at(Scrub *scrub, uint64_t usec) {
         if (!scrub->timer) {
-                (void) sd_event_add_time(scrub->event, &scrub->timer, CLOCK_MONOTONIC, usec, ACCURACY_USEC, on_timer, scrub);
+                (void) sd_event_add_time(scrub->event, &scrub->timer, CLOCK_MONOTONIC, usec, ACCURACY_USEC, on_timer,
+                                         scrub);
                 return;
         }
         (void) sd_event_source_set_time(scrub->timer, usec);
@@ -100,7 +101,8 @@ static bool is_same_file(const Entry *a, const Entry *b) {
         return a && b && a->ino == b->ino && a->ctime_nsec == b->ctime_nsec;
 }
 
-/* Somebody was there since the verdict. What we have put in its place ourselves is reported as well, but is another file. */
+/* Somebody was there since the verdict. What we have put in its place ourselves is reported as well, but is another
+ * file. */
 static bool is_touched(const Entry *entry, void *userdata) {
         return pathset_has(userdata, entry->path);
 }
@@ -145,14 +147,17 @@ const PathSet *scrub_get_damaged(Scrub *scrub) {
         pathset_done(&scrub->names);
         for (size_t i = 0; scrub->damaged && i < scrub->damaged->n_entries; i++)
                 if (is_to_be_repaired(scrub, &scrub->damaged->entries[i]))
-                        (void) pathset_add(&scrub->names, scrub->damaged->entries[i].path); /* if not, the next look has it */
+                        /* if not, the next look has it */
+                        (void) pathset_add(&scrub->names, scrub->damaged->entries[i].path);
         pathset_sort(&scrub->names);
         return scrub->names.n > 0 ? &scrub->names : NULL;
 }
 
 /* --- what is told --- */
 
-#define ADVICE "If this happens again, test the memory (memtest86+) and look at what the kernel has counted (ras-mc-ctl --errors)"
+#define ADVICE                                                                                                       \
+        "If this happens again, test the memory (memtest86+) and look at what the kernel has counted (ras-mc-ctl "   \
+        "--errors)"
 
 /* Memory that fails does so in many files: of those of one pass the first are told by name. */
 enum { LINES_MAX = 20 };
@@ -160,7 +165,10 @@ enum { LINES_MAX = 20 };
 static LogFields fields_of(const Scrub *scrub) {
         const MirrorConfig *config = scrub->config;
 
-        return (LogFields){ .message_id = MESSAGE_SCRUB, .mirror = config->name, .source = config->source, .target = config->target };
+        return (LogFields){ .message_id = MESSAGE_SCRUB,
+                            .mirror = config->name,
+                            .source = config->source,
+                            .target = config->target };
 }
 
 static void tell(Scrub *scrub, const ScrubFinding *finding, const char *done, const char *detail) {
@@ -178,11 +186,14 @@ static void tell(Scrub *scrub, const ScrubFinding *finding, const char *done, co
         fields.expected = digest_to_hex(&finding->entry.digest, was);
         fields.found = finding->error == 0 ? digest_to_hex(&finding->found, is) : NULL;
         if (finding->error != 0)
-                log_event(priority, &fields, "RAM may be faulty: '%s' in '%s', XXH3-128 %s, cannot be read any more (%s). %s%s. " ADVICE,
+                log_event(priority, &fields,
+                          "RAM may be faulty: '%s' in '%s', XXH3-128 %s, cannot be read any more (%s). %s%s. " ADVICE,
                           path, target, was, strerror(finding->error), done, place);
         else
-                log_event(priority, &fields, "RAM may be faulty: the bytes of '%s' in '%s' have changed, and its time has not: XXH3-128 "
-                          "was %s when it was verified, and is %s. %s%s. " ADVICE, path, target, was, is, done, place);
+                log_event(priority, &fields,
+                          "RAM may be faulty: the bytes of '%s' in '%s' have changed, and its time has not: XXH3-128 "
+                          "was %s when it was verified, and is %s. %s%s. " ADVICE,
+                          path, target, was, is, done, place);
 }
 
 static void explain_rest(Scrub *scrub) {
@@ -191,7 +202,8 @@ static void explain_rest(Scrub *scrub) {
 
         fields.count = scrub->n_logged;
         if (scrub->n_logged > LINES_MAX)
-                log_event(LOG_WARNING, &fields, "RAM may be faulty: in '%s' %zu more files are not what they were, which are not listed",
+                log_event(LOG_WARNING, &fields,
+                          "RAM may be faulty: in '%s' %zu more files are not what they were, which are not listed",
                           text_path(target, scrub->config->target), scrub->n_logged - LINES_MAX);
         scrub->n_logged = 0;
 }
@@ -231,8 +243,10 @@ static bool is_damage(Scrub *scrub) {
         const ScrubFinding *finding = &scrub->finding;
         Claim claim;
 
-        return finding->error != 0 || (scrub->layout != LAYOUT_AUTO && layout_claim(scrub->layout, finding->entry.path, &claim)) ||
-               (!finding->has_links && scrub->is_watched(scrub->userdata) && scrub_writers_none_since(&scrub->writers, &finding->entry));
+        return finding->error != 0 ||
+               (scrub->layout != LAYOUT_AUTO && layout_claim(scrub->layout, finding->entry.path, &claim)) ||
+               (!finding->has_links && scrub->is_watched(scrub->userdata) &&
+                scrub_writers_none_since(&scrub->writers, &finding->entry));
 }
 
 static void keep_run(Job *job) {
@@ -255,12 +269,17 @@ static void keep_done(Job *job) {
 
         scrub->running = false;
         if (outcome == SAVE_DONE && !scrub->gave_up)
-                condemn(scrub, "Somebody may have written to it, so what it has now was put on the disk, and it is staged again from "
-                        "there: ", scrub->save.kept);
+                condemn(scrub,
+                        "Somebody may have written to it, so what it has now was put on the disk, and it is staged "
+                        "again from "
+                        "there: ",
+                        scrub->save.kept);
         else if (outcome == SAVE_BUSY || outcome == SAVE_CHANGED || outcome == SAVE_GONE)
                 scrub->survey(scrub->userdata);
         else if (!scrub->gave_up)
-                leave(scrub, "Somebody may have written to it, and what it has now could not be put on the disk, so it is left as it is: ",
+                leave(scrub,
+                      "Somebody may have written to it, and what it has now could not be put on the disk, so it is "
+                      "left as it is: ",
                       why_not_kept(&scrub->save));
         scrub_pass_finding_done(&scrub->finding);
         save_done(&scrub->save);
@@ -287,8 +306,11 @@ static int start_keeping(Scrub *scrub) {
         scrub->target = target;
         disk_init(&scrub->disk, fd, scrub->config->name);
         scrub->save = (Save){ .kind = SAVE_BESIDE, .mirror = &scrub->finding.entry, .anyway = true };
-        scrub->options = (SaveOptions){ .disk = &scrub->disk, .mirrorfd = scrub->attachment->mount.fd, .mirror_path = target,
-                                        .cancel = &scrub->cancel, .own_owner = geteuid() != 0 };
+        scrub->options = (SaveOptions){ .disk = &scrub->disk,
+                                        .mirrorfd = scrub->attachment->mount.fd,
+                                        .mirror_path = target,
+                                        .cancel = &scrub->cancel,
+                                        .own_owner = geteuid() != 0 };
         scrub->job = (Job){ .run = keep_run, .done = keep_done };
         scrub->running = true;
         atomic_store(&scrub->cancel, false);
@@ -307,8 +329,10 @@ static void judge(Scrub *scrub) {
         else if (is_damage(scrub))
                 condemn(scrub, "It is staged again from the disk", "");
         else if (!scrub->config->write_back)
-                leave(scrub, "Somebody may have written to it, so it is left as it is; remove it from the mirror to have it "
-                      "staged again", "");
+                leave(scrub,
+                      "Somebody may have written to it, so it is left as it is; remove it from the mirror to have it "
+                      "staged again",
+                      "");
         else if (start_keeping(scrub) < 0)
                 scrub_pass_finding_done(finding); /* the next pass finds it again */
 }
@@ -318,8 +342,8 @@ static void judge(Scrub *scrub) {
 static void read_run(Job *job) {
         Scrub *scrub = (Scrub *) job;
 
-        scrub->result = scrub_pass_read(scrub->pass, scrub->mirrorfd, scrub->slice, &scrub->cancel, &scrub->cost, &scrub->finding,
-                                       &scrub->changed);
+        scrub->result = scrub_pass_read(scrub->pass, scrub->mirrorfd, scrub->slice, &scrub->cancel, &scrub->cost,
+                                        &scrub->finding, &scrub->changed);
 }
 
 static void end_pass(Scrub *scrub) {
@@ -330,12 +354,14 @@ static void end_pass(Scrub *scrub) {
         scrub->pass = scrub_pass_free(scrub->pass);
 }
 
-/* The bytes of a stretch are read in the time that the rate gives them, counted from when it began: errors do not add up. */
+/* The bytes of a stretch are read in the time that the rate gives them, counted from when it began: errors do not
+ * add up. */
 static void pay(Scrub *scrub) {
         uint64_t now = now_usec(scrub);
 
         scrub->stretch_cost += scrub->cost;
-        scrub->next_usec = scrub->stretch_usec + (uint64_t) ((double) scrub->stretch_cost * USEC_PER_SEC / (double) scrub->rate);
+        scrub->next_usec =
+                scrub->stretch_usec + (uint64_t) ((double) scrub->stretch_cost * USEC_PER_SEC / (double) scrub->rate);
         if (scrub->next_usec + BEHIND_USEC < now) {
                 scrub->stretch_usec = scrub->next_usec = now;
                 scrub->stretch_cost = 0;

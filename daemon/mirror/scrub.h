@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Scrub=: the copies in RAM are read again in time, and what a fault of the memory has changed is staged again from the disk.
+/* Scrub=: the copies in RAM are read again in time, and what a fault of the memory has changed is staged again from
+ * the disk.
  *
- * Every span has one pass: it begins at the middle of the span (the first at that of the span which begins when the mirror is complete: the
- * copies have just been verified then, and a restart begins anew), and takes no more than the other half: it reads at so many bytes a
- * second, at least at 64 MiB. A saver reads a slice of some ms, and the timer begins the next one, so no worker sleeps and a stop waits for
- * one slice only. While the mirror is not settled (looks, rounds, the end) nothing is read; a pass that was held up goes on when it is
- * settled again, and takes so much longer.
+ * Every span has one pass: it begins at the middle of the span (the first at that of the span which begins when the
+ * mirror is complete: the copies have just been verified then, and a restart begins anew), and takes no more than
+ * the other half: it reads at so many bytes a second, at least at 64 MiB. A saver reads a slice of some ms, and the
+ * timer begins the next one, so no worker sleeps and a stop waits for one slice only. While the mirror is not
+ * settled (looks, rounds, the end) nothing is read; a pass that was held up goes on when it is settled again, and
+ * takes so much longer.
  *
- * A file whose bytes are not those on record, though its times are, is judged a second later, when all that was done to it before has been
- * reported:
+ * A file whose bytes are not those on record, though its times are, is judged a second later, when all that was done
+ * to it before has been reported:
  *
- *      nobody can have written to it (mirror/scrub-writers.h), or its name states the digest, or it cannot be read -> the next plan stages it again
+ *      nobody can have written to it (mirror/scrub-writers.h), or its name states the digest, or it cannot be read
+ *          -> the next plan stages it again
  *           (scrub_get_damaged())
- *      somebody can, and WriteBack=yes -> its bytes are put into conflicts/ on the disk first: nothing that a client wrote is lost, and
+ *      somebody can, and WriteBack=yes -> its bytes are put into conflicts/ on the disk first: nothing that a client
+ *          wrote is lost, and
  *           nothing of it reaches the disk under its name
  *      somebody can, and WriteBack=no  -> it is left as it is, and told
  *
- * Each is told once, as a warning. Whether the disk's copy is there and right is for the round that stages it. Between the verdict and the
- * rename a client may still open the file and store through a mapping without a trace; that is lost as it is when the file is replaced
- * because it changed on the disk.
+ * Each is told once, as a warning. Whether the disk's copy is there and right is for the round that stages it.
+ * Between the verdict and the rename a client may still open the file and store through a mapping without a trace;
+ * that is lost as it is when the file is replaced because it changed on the disk.
  *
  * Loop thread only, but for what a job has while it is out. */
 
@@ -81,7 +85,8 @@ typedef struct Scrub {
         size_t n_repaired;
         uint64_t all_bytes;         /* of all complete passes */
         size_t n_logged;              /* of this pass */
-        size_t n_found;             /* files that were not what they were, also in a pass that did not come to its end */
+        /* files that were not what they were, also in a pass that did not come to its end */
+        size_t n_found;
 } Scrub;
 
 void scrub_done(Scrub *scrub);
@@ -92,14 +97,16 @@ void scrub_update(Scrub *scrub, LayoutKind layout);
 /* A report about the mirror. */
 void scrub_note(Scrub *scrub, const WatchReport *report);
 
-/* Somebody else has read a file and found other bytes: it is judged like what a pass finds, also while scrubbing is off. Takes @finding. */
+/* Somebody else has read a file and found other bytes: it is judged like what a pass finds, also while scrubbing is
+ * off. Takes @finding. */
 void scrub_report(Scrub *scrub, ScrubFinding *finding);
 
-/* Names that the next plan is to stage again, NULL for none: files that were found damaged, are still those, and were not reported since
- * (of those the next pass judges anew). Stays as it is until the next call. */
+/* Names that the next plan is to stage again, NULL for none: files that were found damaged, are still those, and
+ * were not reported since (of those the next pass judges anew). Stays as it is until the next call. */
 const PathSet *scrub_get_damaged(Scrub *scrub);
 
-/* Nothing more is read. A job that is out comes back soon; then .running is false and ended() is called. scrub_update() begins anew. */
+/* Nothing more is read. A job that is out comes back soon; then .running is false and ended() is called.
+ * scrub_update() begins anew. */
 void scrub_stop(Scrub *scrub);
 
 /* Damaged files that are still in the mirror. */

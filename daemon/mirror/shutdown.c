@@ -69,7 +69,8 @@ static bool shall_remove(const Mirror *m) {
 void mirror_shutdown_drain(Mirror *m) {
         scrub_stop(&m->scrub);
         gauges_stop(&m->gauges);
-        m->winding = m->writeback.n_running > 0 || m->pruner.running || m->trash.running || m->scrub.running || m->gauges.running || m->n_rechecks > 0;
+        m->winding = m->writeback.n_running > 0 || m->pruner.running || m->trash.running || m->scrub.running ||
+                     m->gauges.running || m->n_rechecks > 0;
         if (m->winding)
                 return; /* mirror_shutdown_on_saved() comes back to this */
         mirror_state_absorb(m);
@@ -85,7 +86,8 @@ void mirror_shutdown_drain(Mirror *m) {
                 return;
         }
         if (m->journalfd < 0)
-                (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation, &m->journalfd);
+                (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation,
+                                             &m->journalfd);
         if (mirror_state_start_round(m, m->removal, 0, on_removed) < 0)
                 detach(m);
 }
@@ -120,7 +122,9 @@ static int collect_unfinished(Mirror *m) {
         for (size_t i = 0; r == 0 && i < m->survey.plan->n_items; i++) {
                 const PlanItem *item = &m->survey.plan->items[i];
 
-                if (item->mirror && (item->action == PLAN_IGNORE || (item->action == PLAN_STAGE && amend_plan_has_yielded(m->writeback.yielded, item))))
+                if (item->mirror &&
+                    (item->action == PLAN_IGNORE ||
+                     (item->action == PLAN_STAGE && amend_plan_has_yielded(m->writeback.yielded, item))))
                         r = manifest_put(m->dropped, item->mirror);
         }
         return r;
@@ -182,7 +186,8 @@ void mirror_shutdown_on_saved(void *userdata) {
         else if (m->state == MIRROR_SETTLED && m->writeback.n_running == 0) {
                 mirror_state_absorb(m);
                 if (m->base_moved)
-                        scan_schedule_request(&m->schedule, true); /* it will find nothing, and then the manifest is saved */
+                        /* it will find nothing, and then the manifest is saved */
+                        scan_schedule_request(&m->schedule, true);
         }
         mirror_state_measure(m);
         if (m->writeback.n_running == 0)
@@ -208,8 +213,11 @@ static void move(Mirror *m) {
         m->dropped = manifest_free(m->dropped);
         free(m->end.left);
         m->end = (AttachmentEnd){};
-        m->schedule = (ScanSchedule){ .event = m->context->event, .watch = m->context->watch, .number = m->number, .survey = m->schedule.survey,
-                                .userdata = m };
+        m->schedule = (ScanSchedule){ .event = m->context->event,
+                                      .watch = m->context->watch,
+                                      .number = m->number,
+                                      .survey = m->schedule.survey,
+                                      .userdata = m };
         attachment_init(&m->attachment);
         mirror_state_set(m, MIRROR_STARTING);
         m->begin(m);
@@ -253,7 +261,8 @@ void mirror_shutdown_stop(Mirror *m) {
 void mirror_shutdown_abandon(Mirror *m) {
         char *text = NULL;
 
-        if (asprintf(&text, "The source '%s' does not answer: the daemon ends without waiting for it", m->config.source) < 0)
+        if (asprintf(&text, "The source '%s' does not answer: the daemon ends without waiting for it",
+                     m->config.source) < 0)
                 text = NULL;
         mirror_log_failed(&m->config, text);
         mirror_state_set_problem(m, text);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The end of a mirror: cancel -> the farewell (a last look, and what is not on disk is saved) -> remove what the manifest lists -> detach. A mirror that was lost goes the same
- * way, without the removal, and begins anew. For mirror/mirror.c and mirror/cycle.c. */
+/* The end of a mirror: cancel -> the farewell (a last look, and what is not on disk is saved) -> remove what the
+ * manifest lists -> detach. A mirror that was lost goes the same way, without the removal, and begins anew. For
+ * mirror/mirror.c and mirror/cycle.c. */
 
 #include "mirror/state.h"
 

@@ -32,7 +32,8 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->save_fails = saves.n_failing > 0;
         status->saves = true;
         status->unsaved_since_usec = saves.since_usec == UINT64_MAX ? 0 : to_realtime(saves.since_usec);
-        status->all_saved = m->complete && status->watching && !m->lost && !m->in_doubt && !m->schedule.mirror_dirty && saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
+        status->all_saved = m->complete && status->watching && !m->lost && !m->in_doubt &&
+                            !m->schedule.mirror_dirty && saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
                             m->deletions.n_held == 0;
         status->trash_bytes = m->gauges.trash_bytes;
         status->trash_files = m->gauges.trash_files;
@@ -72,9 +73,15 @@ static void add_ends(const Mirror *m, MirrorStatus *status) {
 
 static MirrorCounters count(const Mirror *m) {
         MirrorCounters counters = {
-                .staging_mismatches = m->plan_run.n_mismatches, .saved_files = m->writeback.n_saves, .saved_bytes = m->writeback.saved_bytes,
-                .save_failures = m->writeback.n_failures, .deletions = m->writeback.n_deletions + m->pruner.n_removed, .conflicts = m->writeback.n_conflicts_ever,
-                .scrubbed_bytes = m->scrub.all_bytes, .scrub_mismatches = m->scrub.n_found, .scrub_repairs = m->scrub.n_repaired,
+                .staging_mismatches = m->plan_run.n_mismatches,
+                .saved_files = m->writeback.n_saves,
+                .saved_bytes = m->writeback.saved_bytes,
+                .save_failures = m->writeback.n_failures,
+                .deletions = m->writeback.n_deletions + m->pruner.n_removed,
+                .conflicts = m->writeback.n_conflicts_ever,
+                .scrubbed_bytes = m->scrub.all_bytes,
+                .scrub_mismatches = m->scrub.n_found,
+                .scrub_repairs = m->scrub.n_repaired,
         };
 
         memcpy(counters.staged, m->plan_run.ways, sizeof(counters.staged));
@@ -83,14 +90,31 @@ static MirrorCounters count(const Mirror *m) {
 
 MirrorStatus mirror_status(const Mirror *m) {
         MirrorStatus status = {
-                .name = m->config.name, .state = m->state, .ready = m->ready, .failing = m->failing,
-                .done_bytes = atomic_load(&m->progress), .seen = atomic_load(&m->steps),
-                .n_withheld = m->withheld.n, .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
-                .n_unreadable = m->n_unreadable, .unreadable = m->unreadable, .n_left_out = m->n_left_out, .n_held = m->n_held,
-                .problem = m->problem, .huge_bytes = m->plan_run.huge_bytes, .measured_bytes = m->plan_run.measured_bytes,
-                .copied_bytes = m->plan_run.copied_bytes, .direct_bytes = m->plan_run.direct_bytes,
-                .files = m->n_files, .bytes = m->n_bytes, .n_models = m->n_models, .n_linked = m->n_linked, .n_released = overrides_count_released(&m->overrides),
-                .trash_bytes = UINT64_MAX, .trash_files = UINT64_MAX, .swapped_bytes = UINT64_MAX,
+                .name = m->config.name,
+                .state = m->state,
+                .ready = m->ready,
+                .failing = m->failing,
+                .done_bytes = atomic_load(&m->progress),
+                .seen = atomic_load(&m->steps),
+                .n_withheld = m->withheld.n,
+                .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
+                .n_unreadable = m->n_unreadable,
+                .unreadable = m->unreadable,
+                .n_left_out = m->n_left_out,
+                .n_held = m->n_held,
+                .problem = m->problem,
+                .huge_bytes = m->plan_run.huge_bytes,
+                .measured_bytes = m->plan_run.measured_bytes,
+                .copied_bytes = m->plan_run.copied_bytes,
+                .direct_bytes = m->plan_run.direct_bytes,
+                .files = m->n_files,
+                .bytes = m->n_bytes,
+                .n_models = m->n_models,
+                .n_linked = m->n_linked,
+                .n_released = overrides_count_released(&m->overrides),
+                .trash_bytes = UINT64_MAX,
+                .trash_files = UINT64_MAX,
+                .swapped_bytes = UINT64_MAX,
         };
 
         status.scrubbed_bytes = m->scrub.bytes;

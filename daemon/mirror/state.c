@@ -64,7 +64,8 @@ void mirror_state_measure(Mirror *m) {
 }
 
 bool mirror_state_is_armed(const Mirror *m) {
-        return m->ready && m->complete && m->schedule.guard_armed && !m->schedule.guard_blind && !m->schedule.guard_lost;
+        return m->ready && m->complete && m->schedule.guard_armed && !m->schedule.guard_blind &&
+               !m->schedule.guard_lost;
 }
 
 /* What was saved meanwhile becomes part of the base. Only while nobody reads the base: no job and no round is out. */
@@ -87,7 +88,8 @@ static void judge_doubtful(Mirror *m) {
 
         for (size_t i = 0; doubtful && i < doubtful->n_entries; i++) {
                 const Entry *base = manifest_find(m->attachment.base, doubtful->entries[i].path);
-                ScrubFinding finding = { .found = doubtful->entries[i].digest, .has_links = true }; /* nobody has looked */
+                /* nobody has looked */
+                ScrubFinding finding = { .found = doubtful->entries[i].digest, .has_links = true };
 
                 if (base && manifest_entry_copy(base, &finding.entry) == 0)
                         scrub_report(&m->scrub, &finding);
@@ -98,7 +100,9 @@ static void judge_doubtful(Mirror *m) {
 /* The plan is over: the base moves on, and what was seen of the source is what the next look compares with. */
 bool mirror_state_end_round(Mirror *m) {
         Plan **plan = m->removal ? &m->removal : &m->survey.plan;
-        bool idle = *plan && (*plan)->n_stage + (*plan)->n_adopt + (*plan)->n_left_out + (*plan)->n_waiting + m->withheld.n == 0;
+        bool idle =
+                *plan &&
+                (*plan)->n_stage + (*plan)->n_adopt + (*plan)->n_left_out + (*plan)->n_waiting + m->withheld.n == 0;
         bool changed = plan_run_end(&m->plan_run, plan, m->attachment.base, m->survey.source);
 
         m->recount = m->recount || changed || !idle;
@@ -124,8 +128,18 @@ bool mirror_state_end_round(Mirror *m) {
 
 int mirror_state_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata)) {
         TaskContext tasks = {
-                .sourcefd = m->attachment.sourcefd, .layout = m->survey.layout, .source_path = m->config.source, .private_dir = &m->attachment.private_dir,
-                .overrides = &m->looking, .copy_method = m->config.copy_method, .refusals = &m->refusals, .chunk_size = m->config.chunk_size, .limit = m->limit, .cancel = &m->cancel, .progress = &m->progress, .steps = &m->steps,
+                .sourcefd = m->attachment.sourcefd,
+                .layout = m->survey.layout,
+                .source_path = m->config.source,
+                .private_dir = &m->attachment.private_dir,
+                .overrides = &m->looking,
+                .copy_method = m->config.copy_method,
+                .refusals = &m->refusals,
+                .chunk_size = m->config.chunk_size,
+                .limit = m->limit,
+                .cancel = &m->cancel,
+                .progress = &m->progress,
+                .steps = &m->steps,
                 .journalfd = m->journalfd,
         };
 
@@ -205,7 +219,8 @@ void mirror_state_want_scan(Mirror *m) {
 static bool is_brought_again(const PlanItem *item) {
         const Entry *b = item->base, *m = item->mirror;
 
-        return m && (m->type == ENTRY_FILE || m->type == ENTRY_HARDLINK) && (!b || b->flags & (ENTRY_RECORD | ENTRY_LINKED));
+        return m && (m->type == ENTRY_FILE || m->type == ENTRY_HARDLINK) &&
+               (!b || b->flags & (ENTRY_RECORD | ENTRY_LINKED));
 }
 
 /* Shared content goes when nothing names it any more: not as long as what did is still on its way out of the mirror. */
@@ -237,10 +252,12 @@ static void note_doomed(Mirror *m) {
         PathSet over = {};
 
         for (size_t i = 0; i < plan->n_items; i++)
-                if (is_doomed(m, &plan->items[i]) && plan->items[i].action == PLAN_RELEASE && !layout_is_shared(m->survey.layout, plan->items[i].source->path))
+                if (is_doomed(m, &plan->items[i]) && plan->items[i].action == PLAN_RELEASE &&
+                    !layout_is_shared(m->survey.layout, plan->items[i].source->path))
                         pointers_go = true;
         for (size_t i = 0; i < m->looking.marked_deleted->n_entries; i++) {
-                const Entry *marked_deleted = &m->looking.marked_deleted->entries[i], *source = manifest_find(m->survey.source, marked_deleted->path);
+                const Entry *marked_deleted = &m->looking.marked_deleted->entries[i],
+                            *source = manifest_find(m->survey.source, marked_deleted->path);
 
                 if (!source || !overrides_is_marked_deleted(&m->looking, source))
                         (void) pathset_add(&over, marked_deleted->path); /* if not, at the next look */
@@ -263,7 +280,8 @@ void mirror_state_note_overrides(Mirror *m) {
         for (size_t i = 0; survey->released.n > 0 && i < survey->plan->n_items; i++) {
                 const char *path = plan_item_path(&survey->plan->items[i]);
 
-                if (is_brought_again(&survey->plan->items[i]) && pathset_has(&survey->released, path) && overrides_get(&m->overrides, path) != OVERRIDE_STAGED &&
+                if (is_brought_again(&survey->plan->items[i]) && pathset_has(&survey->released, path) &&
+                    overrides_get(&m->overrides, path) != OVERRIDE_STAGED &&
                     overrides_stage(&m->overrides, path) == 0)
                         m->look_wanted = true;
         }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the parts of a mirror share: the Mirror itself, and the few steps that several of them take. For mirror/mirror.c, mirror/cycle.c, mirror/shutdown.c and what answers for a mirror only. Loop thread only,
- * but for what a job has while it is out. */
+/* What the parts of a mirror share: the Mirror itself, and the few steps that several of them take. For
+ * mirror/mirror.c, mirror/cycle.c, mirror/shutdown.c and what answers for a mirror only. Loop thread only, but for
+ * what a job has while it is out. */
 
 #include "mirror/gauges.h"
 #include "mirror/outcomes.h"
@@ -41,7 +42,8 @@ typedef struct MirrorContext {
 
 /* What happens to a mirror, for who waits for something of it. */
 typedef enum MirrorEvent {
-        MIRROR_SCANNED, /* .look has a plan, which is about to be carried out, and what the saves know of it has been taken in */
+        /* .look has a plan, which is about to be carried out, and what the saves know of it has been taken in */
+        MIRROR_SCANNED,
         MIRROR_RESTED, /* all of a plan was carried out */
         MIRROR_SAVED,  /* no save is under way any more */
         MIRROR_BLIND,  /* the source is lost: there was no plan */
@@ -125,7 +127,8 @@ struct Mirror {
         bool retry_all;            /* look again, and give withheld files another try */
         bool trying_all;           /* the look at hand does */
         bool look_wanted;          /* a wish has changed: look again, at once */
-        bool aside;                /* the look at hand is for the mirror only: the source is not watched, and its changes are nobody's wish */
+        /* the look at hand is for the mirror only: the source is not watched, and its changes are nobody's wish */
+        bool aside;
         bool stopping, failing;
         bool waiting;              /* complete, but the watch on it is not armed yet */
         bool base_moved;           /* since the manifest was saved */
@@ -139,7 +142,8 @@ struct Mirror {
         bool started;
         bool removed;              /* at the end: the mirror was taken down */
         atomic_bool cancel;
-        atomic_uint_fast64_t progress, steps, saved; /* bytes copied; entries seen and bytes read; bytes read to be saved */
+        /* bytes copied; entries seen and bytes read; bytes read to be saved */
+        atomic_uint_fast64_t progress, steps, saved;
 };
 
 void mirror_state_set(Mirror *m, MirrorState state);
@@ -167,7 +171,8 @@ void mirror_state_absorb(Mirror *m);
 /* What of the plan at hand is for the disk. */
 void mirror_state_queue_saves(Mirror *m);
 
-/* A plan is carried out; when it is over, the base moves on, and what was seen of the source is what the next look compares with. True if anything has changed. */
+/* A plan is carried out; when it is over, the base moves on, and what was seen of the source is what the next look
+ * compares with. True if anything has changed. */
 int mirror_state_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata));
 bool mirror_state_end_round(Mirror *m);
 
@@ -178,5 +183,6 @@ void mirror_state_notify(Mirror *m, MirrorEvent event);
 /* A wish has changed: the next look follows at once. */
 void mirror_state_want_scan(Mirror *m);
 
-/* A look is there: what of the wishes has taken effect; and what a client has put into the mirror again is released no more. */
+/* A look is there: what of the wishes has taken effect; and what a client has put into the mirror again is released
+ * no more. */
 void mirror_state_note_overrides(Mirror *m);

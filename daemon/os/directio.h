@@ -3,9 +3,10 @@
 
 /* Reading a file past the page cache (O_DIRECT): where it can be done, and the rules of it.
  *
- * Offset, length and memory have to be aligned as the filesystem says (STATX_DIOALIGN, Linux 6.1; where it does not say, to a page). A filesystem may
- * refuse when the file is opened (ramfs, tmpfs before 6.6, some of FUSE), at the first read (overlayfs over such a one) or at any later one (compressed extents),
- * with EINVAL or EOPNOTSUPP; what a filesystem refused once is not tried again on it. */
+ * Offset, length and memory have to be aligned as the filesystem says (STATX_DIOALIGN, Linux 6.1; where it does not
+ * say, to a page). A filesystem may refuse when the file is opened (ramfs, tmpfs before 6.6, some of FUSE), at the
+ * first read (overlayfs over such a one) or at any later one (compressed extents), with EINVAL or EOPNOTSUPP; what a
+ * filesystem refused once is not tried again on it. */
 
 #include "base/base.h"
 
@@ -36,8 +37,8 @@ typedef struct DirectioFile {
 bool directio_open(DirectioFile *ret, int fd, DirectioRefusals *refusals);
 void directio_close(DirectioFile *file);
 
-/* Reads up to @length bytes at @offset to @memory, which lies in its page where @offset lies in its; up to @writable bytes from
- * @memory on may be written to. Returns how many of the @length came (a read that ends early counts as far as it is aligned), 0 at
- * the end of the file, or a negative errno; -EOPNOTSUPP: this place has to be read through the page cache, because it is not
- * aligned, or, from now on, all of them (.refused). */
+/* Reads up to @length bytes at @offset to @memory, which lies in its page where @offset lies in its; up to @writable
+ * bytes from @memory on may be written to. Returns how many of the @length came (a read that ends early counts as
+ * far as it is aligned), 0 at the end of the file, or a negative errno; -EOPNOTSUPP: this place has to be read
+ * through the page cache, because it is not aligned, or, from now on, all of them (.refused). */
 ssize_t directio_read(DirectioFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset);

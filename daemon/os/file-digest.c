@@ -72,7 +72,8 @@ static int digest_hole(FileDigestVerification *v, uint64_t end, const FileDigest
         return options->cancel && atomic_load(options->cancel) ? -ECANCELED : 0;
 }
 
-int file_digest_verification_continue(FileDigestVerification *v, uint64_t max, const FileDigestOptions *options, Digest *ret) {
+int file_digest_verification_continue(FileDigestVerification *v, uint64_t max, const FileDigestOptions *options,
+                                      Digest *ret) {
         while (v->position < v->size) {
                 int r = find_data(v);
                 bool hole = v->position < v->start;

@@ -15,8 +15,8 @@ typedef struct FileDigestOptions {
         atomic_uint_fast64_t *progress; /* bytes read are added */
 } FileDigestOptions;
 
-/* The digest of the file at @path beneath @dirfd, read without filling its holes, and without leaving in the page cache what
- * was not there. 0, -ECANCELED or a negative errno. Any thread. */
+/* The digest of the file at @path beneath @dirfd, read without filling its holes, and without leaving in the page
+ * cache what was not there. 0, -ECANCELED or a negative errno. Any thread. */
 int file_digest_at(int dirfd, const char *path, const FileDigestOptions *options, Digest *ret);
 
 /* The same for an open file. */
@@ -32,4 +32,5 @@ DEFINE_CLEANUP(FileDigestVerification, file_digest_verification_free)
 
 /* Reads on, up to @max bytes. 0: that was all, and *ret is the digest; FILE_DIGEST_MORE; or a negative errno. */
 enum { FILE_DIGEST_MORE = 1 };
-int file_digest_verification_continue(FileDigestVerification *verification, uint64_t max, const FileDigestOptions *options, Digest *ret);
+int file_digest_verification_continue(FileDigestVerification *verification, uint64_t max,
+                                      const FileDigestOptions *options, Digest *ret);

@@ -187,7 +187,8 @@ int fs_replace(int dirfd, const char *name, const char *content, size_t length, 
                 temporary = NULL;
                 return -ENOMEM;
         }
-        (void) unlinkat(dirfd, temporary, 0); /* what was left by somebody who was killed, or put there by somebody else */
+        /* what was left by somebody who was killed, or put there by somebody else */
+        (void) unlinkat(dirfd, temporary, 0);
         fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         if (fd < 0)
                 return -errno;
@@ -223,7 +224,8 @@ static bool is_folded(int dirfd, const char *name, const char *wanted, const str
 
         if (strcasecmp(name, wanted) == 0)
                 return true;
-        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == found->st_ino && st.st_dev == found->st_dev;
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == found->st_ino &&
+               st.st_dev == found->st_dev;
 }
 
 int fs_find_folded(int dirfd, const char *name, char **ret) {

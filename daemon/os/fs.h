@@ -19,10 +19,12 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 /* The same, but symbolic links are followed as long as they stay beneath: -EXDEV if one leads out. */
 int fs_follow_beneath(int dirfd, const char *path, int flags);
 
-/* Opens a path as it is found by a process whose root directory is @root_fd: absolute links lead to below it. No magic links are followed. */
+/* Opens a path as it is found by a process whose root directory is @root_fd: absolute links lead to below it. No
+ * magic links are followed. */
 int fs_open_in_root(int root_fd, const char *path, int flags);
 
-/* The path of @fd without symbolic links, as it is seen from @root_fd: a new string. -EXDEV if it is not below; where /proc does not tell, its error. */
+/* The path of @fd without symbolic links, as it is seen from @root_fd: a new string. -EXDEV if it is not below;
+ * where /proc does not tell, its error. */
 int fs_path_in_root(int root_fd, int fd, char **ret);
 
 /* Opens the directory that holds @path and points @ret_name at the last part of @path. Caller owns the result. */
@@ -40,8 +42,8 @@ int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
 /* The same of a descriptor, from where it stands. */
 int fs_read_fd(int fd, size_t max, char **ret);
 
-/* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one survives a loss of power: fsync of it before, and of the
- * directory after. */
+/* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one
+ * survives a loss of power: fsync of it before, and of the directory after. */
 int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable);
 /* The durable one. */
 int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode);
@@ -49,7 +51,8 @@ int fs_write_atomic(int dirfd, const char *name, const char *content, size_t len
 /* fsync() of a directory, of which @dirfd may be an O_PATH descriptor. 0 also where a filesystem syncs no directories. */
 int fs_sync_directory(int dirfd);
 
-/* Under which other name a filesystem that folds case keeps what it finds as @name: a new string, NULL if @name is a name of its own. */
+/* Under which other name a filesystem that folds case keeps what it finds as @name: a new string, NULL if @name is a
+ * name of its own. */
 int fs_find_folded(int dirfd, const char *name, char **ret);
 
 /* Positive if the descriptor is on a tmpfs (statfs f_type TMPFS_MAGIC), 0 if not. */
@@ -85,5 +88,6 @@ static inline struct timespec fs_timespec(int64_t nsec) {
         return (struct timespec){ .tv_sec = sec, .tv_nsec = rest };
 }
 
-/* True while somebody has the open file open for writing, or mapped so. False where there is no telling (a user that does not own the file, some filesystems). */
+/* True while somebody has the open file open for writing, or mapped so. False where there is no telling (a user that
+ * does not own the file, some filesystems). */
 bool fs_is_being_written(int fd);

@@ -54,8 +54,13 @@ static uint64_t scan_pagemap(uint64_t start, uint64_t end) {
         while (start < end) {
                 PageRegion regions[16];
                 PagemapScan scan = {
-                        .size = sizeof(scan), .start = start, .end = end, .vec = (uintptr_t) regions,
-                        .vec_len = ELEMENTSOF(regions), .category_mask = PAGE_CATEGORY_HUGE, .return_mask = PAGE_CATEGORY_HUGE,
+                        .size = sizeof(scan),
+                        .start = start,
+                        .end = end,
+                        .vec = (uintptr_t) regions,
+                        .vec_len = ELEMENTSOF(regions),
+                        .category_mask = PAGE_CATEGORY_HUGE,
+                        .return_mask = PAGE_CATEGORY_HUGE,
                 };
                 int n = ioctl(pagemap_fd, PAGEMAP_SCAN_REQUEST, &scan);
 
@@ -102,11 +107,13 @@ bool hugepages_are_given(int fd) {
 }
 
 bool hugepages_collapse(void *address, size_t length) {
-        uint64_t start = round_up((uintptr_t) address, HUGE_PAGE), end = ((uintptr_t) address + length) & ~(HUGE_PAGE - 1);
+        uint64_t start = round_up((uintptr_t) address, HUGE_PAGE),
+                 end = ((uintptr_t) address + length) & ~(HUGE_PAGE - 1);
 
         /* page by page: the first that fails would end the whole call */
         for (uint64_t at = start; at < end; at += HUGE_PAGE)
-                if (madvise((void *) (uintptr_t) at, HUGE_PAGE, MADV_COLLAPSE) < 0 && (errno == EINVAL || errno == ENOMEM))
+                if (madvise((void *) (uintptr_t) at, HUGE_PAGE, MADV_COLLAPSE) < 0 &&
+                    (errno == EINVAL || errno == ENOMEM))
                         return false;
         return true;
 }

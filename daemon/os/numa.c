@@ -114,7 +114,8 @@ char *numa_in_force(const char *options) {
         if (!value)
                 return strdup("");
         /* a comma before a digit goes on with the list: no option begins with one */
-        for (end = value + strcspn(value, ","); *end == ',' && end[1] && strchr(DIGITS, end[1]); end += strcspn(end, ","))
+        for (end = value + strcspn(value, ","); *end == ',' && end[1] && strchr(DIGITS, end[1]);
+             end += strcspn(end, ","))
                 end++;
         return strndup(value, (size_t) (end - value));
 }

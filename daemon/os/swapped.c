@@ -25,7 +25,8 @@ typedef struct Walk {
 
 static void unmap(Walk *walk) {
         for (size_t i = 0; i < walk->n; i++)
-                (void) munmap((void *) walk->mappings[i].start, walk->mappings[i].length); /* it was mapped with this very length */
+                /* it was mapped with this very length */
+                (void) munmap((void *) walk->mappings[i].start, walk->mappings[i].length);
         walk->n = 0;
 }
 
@@ -91,7 +92,8 @@ static int walk_directory(Walk *walk, int dirfd, const char *name, unsigned dept
         while (r == 0 && (d = readdir(dir))) {
                 if (walk->cancel && atomic_load(walk->cancel))
                         return -ECANCELED;
-                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+                    fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX)
                         r = walk_directory(walk, fd, d->d_name, depth + 1);

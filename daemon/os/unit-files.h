@@ -21,7 +21,8 @@ void unit_files_done(UnitFiles *files);
 /* Takes @path and @content, also when it fails; NULL for either gives -ENOMEM. */
 int unit_files_add(UnitFiles *files, char *path, char *content);
 
-/* Writes them below @directory, which is there. A negative errno stops it; then *reterr_path, borrowed, is what could not be made. */
+/* Writes them below @directory, which is there. A negative errno stops it; then *reterr_path, borrowed, is what
+ * could not be made. */
 int unit_files_write(const UnitFiles *files, const char *directory, const char **reterr_path);
 
 /* Appends `KEY=value`, the value with @prefix and quoted as its kind asks for. 0 or -ENOMEM. */

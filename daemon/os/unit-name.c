@@ -61,10 +61,12 @@ char *unit_name_quote(UnitText kind, const char *prefix, const char *text) {
 }
 
 static const UnitDirectory directories[] = {
-        { "/etc/systemd/system.control", false }, { "/run/systemd/system.control", false }, { "/run/systemd/transient", false },
-        { "/run/systemd/generator.early", true }, { "/etc/systemd/system", false },         { "/run/systemd/system", false },
-        { "/run/systemd/generator", true },       { "/usr/local/lib/systemd/system", false }, { "/usr/lib/systemd/system", false },
-        { "/lib/systemd/system", false },         { "/run/systemd/generator.late", true },
+        { "/etc/systemd/system.control", false }, { "/run/systemd/system.control", false },
+        { "/run/systemd/transient", false },      { "/run/systemd/generator.early", true },
+        { "/etc/systemd/system", false },         { "/run/systemd/system", false },
+        { "/run/systemd/generator", true },       { "/usr/local/lib/systemd/system", false },
+        { "/usr/lib/systemd/system", false },     { "/lib/systemd/system", false },
+        { "/run/systemd/generator.late", true },
 };
 
 const UnitDirectory *unit_name_directories(size_t *ret_n) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The language of unit files: how a path becomes a unit name, and how a text is written so that systemd reads back the same
- * text; and what can be learnt from the unit files of others. systemd.unit(5), systemd.syntax(7), systemd-escape(1). */
+/* The language of unit files: how a path becomes a unit name, and how a text is written so that systemd reads back
+ * the same text; and what can be learnt from the unit files of others. systemd.unit(5), systemd.syntax(7),
+ * systemd-escape(1). */
 
 #include "base/base.h"
 
@@ -12,8 +13,8 @@ enum { UNIT_NAME_LENGTH_MAX = 255 }; /* of systemd, longer names are refused */
  * absolute and normalised. New string, NULL on ENOMEM. */
 char *unit_name_from_path(const char *path, const char *suffix);
 
-/* Can this path be the whole value of a setting? A blank at its end would be trimmed, and a backslash would continue the
- * line; nothing in the language of Where= can say otherwise. */
+/* Can this path be the whole value of a setting? A blank at its end would be trimmed, and a backslash would continue
+ * the line; nothing in the language of Where= can say otherwise. */
 bool unit_name_path_fits_bare(const char *path);
 
 typedef enum UnitText {
@@ -32,11 +33,11 @@ typedef struct UnitDirectory {
 } UnitDirectory;
 const UnitDirectory *unit_name_directories(size_t *ret_n);
 
-/* Positive if a unit file of this name is in the directories of administrator and packages (those of other generators are not
- * looked at: they are written at the same time). @root is "" for /. */
+/* Positive if a unit file of this name is in the directories of administrator and packages (those of other
+ * generators are not looked at: they are written at the same time). @root is "" for /. */
 int unit_name_exists(const char *root, const char *name);
 
-/* Positive if the service is set up so that it does not see what is mounted below /dev/shm: a /dev or a root directory of its
- * own, an empty tmpfs in its way. Any file of the unit that says so counts, also one that another overrides: the answer may
- * be a superfluous yes, not a wrong no. */
+/* Positive if the service is set up so that it does not see what is mounted below /dev/shm: a /dev or a root
+ * directory of its own, an empty tmpfs in its way. Any file of the unit that says so counts, also one that another
+ * overrides: the answer may be a superfluous yes, not a wrong no. */
 int unit_name_hides_mounts(const char *root, const char *name);

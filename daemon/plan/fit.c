@@ -26,8 +26,8 @@ static uint64_t item_bytes(const PlanItem *item) {
         return item->source->type == ENTRY_FILE ? item->source->room : 0;
 }
 
-/* Removals are carried out first, so what they free may be taken. An old version that is replaced is not counted as free,
- * because a reader may still have it mapped. */
+/* Removals are carried out first, so what they free may be taken. An old version that is replaced is not counted as
+ * free, because a reader may still have it mapped. */
 static void sum_up(const FitInput *input, const Plan *plan, Fit *fit) {
         uint64_t freed_bytes = 0, freed_inodes = 0, inodes = input->inodes;
 
@@ -97,12 +97,13 @@ static void collect_sets(Member *members, size_t n, Set *sets) {
         qsort(members, n, sizeof(Member), compare_by_order);
 }
 
-/* Where content is shared by name, a hole would look like content that nobody needs any more; where links are followed and removed, a link would
- * lead a client to the disk. */
+/* Where content is shared by name, a hole would look like content that nobody needs any more; where links are
+ * followed and removed, a link would lead a client to the disk. */
 static bool wants_link(const FitInput *input, const PlanItem *item) {
         const char *path = item->source->path;
 
-        return layout_may_link(input->layout, path) && (layout_is_shared(input->layout, path) || input->on_no_room == NO_ROOM_LINK);
+        return layout_may_link(input->layout, path) &&
+               (layout_is_shared(input->layout, path) || input->on_no_room == NO_ROOM_LINK);
 }
 
 static void leave_out(const FitInput *input, PlanItem *item) {
@@ -112,8 +113,8 @@ static void leave_out(const FitInput *input, PlanItem *item) {
                 item->action = wants_link(input, item) ? PLAN_LINK : PLAN_SKIP;
 }
 
-/* In the plan's order, so the first priority is served first; a set is decided when its first member comes up. A small set
- * behind a big one that does not fit may still fit. */
+/* In the plan's order, so the first priority is served first; a set is decided when its first member comes up. A
+ * small set behind a big one that does not fit may still fit. */
 static void choose(const FitInput *input, const Fit *fit, Member *members, size_t n, Set *sets) {
         uint64_t bytes_left = fit->room_bytes, inodes_left = fit->need_inodes - fit->short_inodes;
 
@@ -173,8 +174,10 @@ int fit_plan(Plan *plan, const FitInput *input, Fit *fit) {
 
 const char *fit_limit_name(FitLimit limit) {
         static const char *const names[] = {
-                [FIT_TMPFS] = "room in the tmpfs", [FIT_SIZE] = "Size=",
-                [FIT_MEMORY] = "available memory less ReserveMemory=", [FIT_CGROUP] = "the control group's memory limit",
+                [FIT_TMPFS] = "room in the tmpfs",
+                [FIT_SIZE] = "Size=",
+                [FIT_MEMORY] = "available memory less ReserveMemory=",
+                [FIT_CGROUP] = "the control group's memory limit",
         };
 
         return names[limit];

@@ -26,14 +26,16 @@ typedef struct Fit {
         uint64_t short_inodes;
 } Fit;
 
-/* What staging takes beside the files: the lock and the mark in our own directory of the mirror, a page each; and the buffer of each worker. */
+/* What staging takes beside the files: the lock and the mark in our own directory of the mirror, a page each; and
+ * the buffer of each worker. */
 #define FIT_OWN_BYTES (2 * 4096)
 #define FIT_COPY_BUFFER (2 * MIB)
 
 enum { FIT_NO_ROOM = 1 };
 
-/* Turns what does not fit into PLAN_LINK (NO_ROOM_LINK) or PLAN_SKIP: sets whole, the last in priority first. Returns 0, FIT_NO_ROOM
- * (with NO_ROOM_FAIL nothing of the plan may then be carried out: what is marked PLAN_SKIP is there to be told) or -ENOMEM. */
+/* Turns what does not fit into PLAN_LINK (NO_ROOM_LINK) or PLAN_SKIP: sets whole, the last in priority first.
+ * Returns 0, FIT_NO_ROOM (with NO_ROOM_FAIL nothing of the plan may then be carried out: what is marked PLAN_SKIP is
+ * there to be told) or -ENOMEM. */
 int fit_plan(Plan *plan, const FitInput *input, Fit *fit);
 
 const char *fit_limit_name(FitLimit limit);

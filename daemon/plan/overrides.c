@@ -162,7 +162,8 @@ bool overrides_accepts(const Overrides *overrides, AcceptKind kind, const Entry 
                 const Acceptance *a = &overrides->acceptances[i];
 
                 if (a->kind == kind && strcmp(a->path, source->path) == 0)
-                        return a->size == source->size && a->ino == source->ino && a->mtime_nsec == source->mtime_nsec && a->ctime_nsec == source->ctime_nsec;
+                        return a->size == source->size && a->ino == source->ino &&
+                               a->mtime_nsec == source->mtime_nsec && a->ctime_nsec == source->ctime_nsec;
         }
         return false;
 }
@@ -185,10 +186,12 @@ void overrides_sort(Overrides *overrides) {
 }
 
 bool overrides_is_marked_deleted(const Overrides *overrides, const Entry *source) {
-        const Entry *marked_deleted = overrides->marked_deleted ? manifest_find(overrides->marked_deleted, source->path) : NULL;
+        const Entry *marked_deleted =
+                overrides->marked_deleted ? manifest_find(overrides->marked_deleted, source->path) : NULL;
 
         return marked_deleted && marked_deleted->type == source->type && marked_deleted->ino == source->ino &&
-               (source->type == ENTRY_DIRECTORY || (marked_deleted->size == source->size && marked_deleted->mtime_nsec == source->mtime_nsec));
+               (source->type == ENTRY_DIRECTORY ||
+                (marked_deleted->size == source->size && marked_deleted->mtime_nsec == source->mtime_nsec));
 }
 
 /* ---- requests ---- */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What an operator wants of one mirror, beyond its configuration, for as long as the daemon runs: what was released from RAM, what is wanted there though nobody chose it,
- * what was accepted past a guard. The loop changes it; a look and the round that follows it go by a copy that does not change. Pure. */
+/* What an operator wants of one mirror, beyond its configuration, for as long as the daemon runs: what was released
+ * from RAM, what is wanted there though nobody chose it, what was accepted past a guard. The loop changes it; a look
+ * and the round that follows it go by a copy that does not change. Pure. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -35,14 +36,17 @@ typedef struct OverrideRequest {
 } OverrideRequest;
 
 typedef struct Overrides {
-        PathSet released, wanted; /* files, directories with all below, manifests of Ollama with their blobs; no path is in both */
+        /* files, directories with all below, manifests of Ollama with their blobs; no path is in both */
+        PathSet released, wanted;
         Acceptance *acceptances;
         size_t n_acceptances;
-        Manifest *marked_deleted;         /* of the source, as they were: deletions that were held back and are wanted all the same; NULL for none */
+        /* of the source, as they were: deletions that were held back and are wanted all the same; NULL for none */
+        Manifest *marked_deleted;
         OverrideRequest *requests;
         size_t n_requests;
         uint64_t last_id;
-        PathSet in_effect;        /* files, as the last look found them: released, and in RAM no more than until the round is over */
+        /* files, as the last look found them: released, and in RAM no more than until the round is over */
+        PathSet in_effect;
 } Overrides;
 
 void overrides_done(Overrides *overrides);
@@ -62,7 +66,8 @@ int overrides_stage(Overrides *overrides, const char *path);
 /* What was said of the path and what is below it is forgotten. */
 void overrides_forget(Overrides *overrides, const char *path);
 
-/* Takes over what @source (or what was noted of it) has at the moment. Replaces one of the same path and kind. 0 or -ENOMEM. */
+/* Takes over what @source (or what was noted of it) has at the moment. Replaces one of the same path and kind. 0 or
+ * -ENOMEM. */
 int overrides_accept(Overrides *overrides, AcceptKind kind, const Acceptance *file);
 bool overrides_accepts(const Overrides *overrides, AcceptKind kind, const Entry *source);
 void overrides_end_acceptance(Overrides *overrides, const char *path);

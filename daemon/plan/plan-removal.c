@@ -10,7 +10,8 @@ static void collect_removals(Plan *plan, const Manifest *list, bool known) {
                 const Entry *entry = &list->entries[i - 1];
 
                 if (!(entry->flags & ENTRY_RECORD))
-                        plan->items[plan->n_items++] = (PlanItem){ .action = PLAN_REMOVE, .base = known ? entry : NULL, .mirror = entry };
+                        plan->items[plan->n_items++] =
+                                (PlanItem){ .action = PLAN_REMOVE, .base = known ? entry : NULL, .mirror = entry };
         }
 }
 

@@ -29,9 +29,11 @@ static bool attributes_differ(const Entry *a, const Entry *b) {
         return a->type != ENTRY_SYMLINK && (a->uid != b->uid || a->gid != b->gid || a->mode != b->mode);
 }
 
-/* Somebody has given the copy another owner or mode. Directories get theirs when staging ends, so what differs before says nothing. */
+/* Somebody has given the copy another owner or mode. Directories get theirs when staging ends, so what differs
+ * before says nothing. */
 static bool attributes_changed(const PlanInput *input, const Entry *base, const Entry *mirror) {
-        if (base->flags & ENTRY_LINKED || base->type == ENTRY_SYMLINK || (base->type == ENTRY_DIRECTORY && !input->armed))
+        if (base->flags & ENTRY_LINKED || base->type == ENTRY_SYMLINK ||
+            (base->type == ENTRY_DIRECTORY && !input->armed))
                 return false;
         if (input->keeps_owners)
                 return attributes_differ(base, mirror);
@@ -45,8 +47,8 @@ bool plan_is_disk_link(const Entry *mirror, const char *source_path) {
                mirror->target[n] == '/' && strcmp(mirror->target + n + 1, mirror->path) == 0;
 }
 
-/* The mirror still holds what the base says was put there. A name may be alone with its inode by now, because another of its
- * names was staged anew, and this one was not yet tied to it. */
+/* The mirror still holds what the base says was put there. A name may be alone with its inode by now, because
+ * another of its names was staged anew, and this one was not yet tied to it. */
 static bool mirror_agrees(const PlanItem *item, const char *source_path) {
         const Entry *b = item->base, *m = item->mirror;
 
@@ -94,7 +96,8 @@ static PlanAction save(const PlanInput *input, const PlanItem *item) {
         return is_unfinished(input, item->mirror) ? PLAN_IGNORE : PLAN_SAVE;
 }
 
-/* Where the name states the digest there are not two versions: the mirror's is saved only if it has it, and then it is the same, or the disk's was damaged. */
+/* Where the name states the digest there are not two versions: the mirror's is saved only if it has it, and then it
+ * is the same, or the disk's was damaged. */
 static PlanAction conflict(const PlanInput *input, const PlanItem *item) {
         Claim claim;
 
@@ -134,7 +137,8 @@ static PlanAction decide_absent(const PlanInput *input, const PlanItem *item, bo
         if (!item->source)
                 return PLAN_FORGET;
         /* through a link a client can touch what is on disk, which then is the same by its name */
-        source_same = source_same || (item->base->flags & ENTRY_LINKED && is_data(item->source) && layout_is_shared(kind_of(input), item->source->path));
+        source_same = source_same || (item->base->flags & ENTRY_LINKED && is_data(item->source) &&
+                                      layout_is_shared(kind_of(input), item->source->path));
         if (source_same && input->deleted && pathset_covers(input->deleted, item->source->path) &&
             (item->source->flags & ENTRY_ORPHAN || !layout_is_shared(kind_of(input), item->source->path)) &&
             !is_unseen(input->mirror, item->source->path))
@@ -191,7 +195,8 @@ static bool is_only_a_copy(const PlanInput *input, const PlanItem *item) {
         return item->base && !(item->base->flags & ENTRY_RECORD) && mirror_agrees(item, input->source_path);
 }
 
-/* What is released is taken out of the mirror if all agree about it: what somebody did to it goes its way first. That it is not there was not done by a client. */
+/* What is released is taken out of the mirror if all agree about it: what somebody did to it goes its way first.
+ * That it is not there was not done by a client. */
 static PlanAction decide_released(const PlanInput *input, const PlanItem *item, PlanAction action) {
         if (!item->mirror)
                 return item->base && !(item->base->flags & ENTRY_RECORD) ? PLAN_FORGET : PLAN_IGNORE;
@@ -200,7 +205,8 @@ static PlanAction decide_released(const PlanInput *input, const PlanItem *item, 
         return action;
 }
 
-/* A deletion that was held back, and is wanted after all: first in the mirror, then on the disk; not if somebody has changed either since. */
+/* A deletion that was held back, and is wanted after all: first in the mirror, then on the disk; not if somebody has
+ * changed either since. */
 static PlanAction decide_doomed(const PlanInput *input, const PlanItem *item, PlanAction action) {
         bool shared = item->source->type != ENTRY_DIRECTORY && layout_is_shared(kind_of(input), item->source->path);
 
@@ -213,8 +219,10 @@ static PlanAction decide_doomed(const PlanInput *input, const PlanItem *item, Pl
 
 /* Nobody has seen it before because it was not chosen: an operator wants it now, and knows why. */
 static bool is_wanted_newly(const PlanInput *input, const PlanItem *item) {
-        return item->source && input->overrides && input->overrides->wanted.n > 0 && !manifest_find(input->previous, item->source->path) &&
-               (overrides_get(input->overrides, item->source->path) == OVERRIDE_STAGED || overrides_stages_below(input->overrides, item->source->path));
+        return item->source && input->overrides && input->overrides->wanted.n > 0 &&
+               !manifest_find(input->previous, item->source->path) &&
+               (overrides_get(input->overrides, item->source->path) == OVERRIDE_STAGED ||
+                overrides_stages_below(input->overrides, item->source->path));
 }
 
 static PlanAction decide_carefully(const PlanInput *input, const PlanItem *item, const char *path) {
@@ -297,8 +305,8 @@ static int compare_item_paths(const void *key, const void *item) {
         return strcmp(key, plan_item_path(item));
 }
 
-/* A further name shares the fate of the first one: what is staged anew has a new inode that it must be tied to. Works on
- * the items while they are still in path order. */
+/* A further name shares the fate of the first one: what is staged anew has a new inode that it must be tied to.
+ * Works on the items while they are still in path order. */
 static void follow_leaders(Plan *plan) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i], *leader;
@@ -307,10 +315,12 @@ static void follow_leaders(Plan *plan) {
                     (item->action != PLAN_KEEP && item->action != PLAN_SETATTR && item->action != PLAN_ADOPT &&
                      item->action != PLAN_STAGE))
                         continue;
-                leader = bsearch(item->source->target, plan->items, plan->n_items, sizeof(PlanItem), compare_item_paths);
+                leader = bsearch(item->source->target, plan->items, plan->n_items, sizeof(PlanItem),
+                                 compare_item_paths);
                 if (leader && (leader->action == PLAN_STAGE || leader->action == PLAN_WAIT))
                         item->action = leader->action;
-                else if (leader && leader->action == PLAN_DELETE && item->action == PLAN_STAGE && item->mirror && looks_same(item->source, item->mirror))
+                else if (leader && leader->action == PLAN_DELETE && item->action == PLAN_STAGE && item->mirror &&
+                         looks_same(item->source, item->mirror))
                         item->action = PLAN_KEEP; /* it is the first name when that is gone from the disk too */
         }
 }
@@ -343,30 +353,35 @@ static PlanAction decide_directory(const PlanItem *directory, const PlanItem *in
 
         if (action == PLAN_DELETE && inside->action != PLAN_DELETE && inside->action != PLAN_FORGET)
                 return PLAN_STAGE; /* something in it stays, or comes */
-        if ((action == PLAN_IGNORE || action == PLAN_FORGET) && is_directory(directory->source) && !directory->mirror && comes(inside))
+        if ((action == PLAN_IGNORE || action == PLAN_FORGET) && is_directory(directory->source) &&
+            !directory->mirror && comes(inside))
                 return PLAN_STAGE; /* it was released, but not all that is in it */
-        if (action == PLAN_RELEASE && (comes(inside) || (inside->mirror && inside->action != PLAN_RELEASE && inside->action != PLAN_REMOVE)))
+        if (action == PLAN_RELEASE &&
+            (comes(inside) || (inside->mirror && inside->action != PLAN_RELEASE && inside->action != PLAN_REMOVE)))
                 return PLAN_KEEP;
         if (action == PLAN_SAVE && inside->action == PLAN_STAGE && is_directory(directory->source))
-                return PLAN_CONFLICT; /* in the mirror something else has taken its name, and what is in it on disk was not deleted */
+                /* in the mirror something else has taken its name, and what is in it on disk was not deleted */
+                return PLAN_CONFLICT;
         if (!is_directory(directory->mirror) || !inside->mirror)
                 return action;
         if (plan_is_write_back(inside->action) && going)
                 return PLAN_SAVE; /* it comes back on disk, with what is new in it */
-        if (plan_is_write_back(inside->action) && (action == PLAN_STAGE || action == PLAN_LINK || action == PLAN_IGNORE) && directory->source &&
+        if (plan_is_write_back(inside->action) &&
+            (action == PLAN_STAGE || action == PLAN_LINK || action == PLAN_IGNORE) && directory->source &&
             !is_directory(directory->source))
                 return PLAN_CONFLICT; /* on disk a file has taken its name */
         return action == PLAN_REMOVE && !plan_takes_away(inside->action) ? PLAN_KEEP : action;
 }
 
-/* A directory shares the fate of what is in it. Works on the items while they are in path order: from the end, so that what is decided about a
- * directory counts for the one above. */
+/* A directory shares the fate of what is in it. Works on the items while they are in path order: from the end, so
+ * that what is decided about a directory counts for the one above. */
 static void follow_inhabitants(Plan *plan) {
         for (size_t i = plan->n_items; i > 0; i--) {
                 const PlanItem *item = &plan->items[i - 1];
                 const char *path = plan_item_path(item), *slash = strrchr(path, '/');
                 Above above = { .path = path, .length = slash ? (size_t) (slash - path) : 0 };
-                PlanItem *directory = slash ? bsearch(&above, plan->items, i - 1, sizeof(PlanItem), compare_above) : NULL;
+                PlanItem *directory =
+                        slash ? bsearch(&above, plan->items, i - 1, sizeof(PlanItem), compare_above) : NULL;
 
                 if (directory)
                         directory->action = decide_directory(directory, item);
@@ -397,7 +412,8 @@ bool plan_is_left_out(const PlanItem *item) {
         if (item->source && item->source->flags & (ENTRY_DISK_ONLY | ENTRY_ORPHAN))
                 return false; /* nobody asked for it */
         return item->action == PLAN_LINK || item->action == PLAN_SKIP ||
-               (item->action == PLAN_KEEP && item->base && item->base->flags & ENTRY_LINKED && !(item->base->flags & ENTRY_RECORD));
+               (item->action == PLAN_KEEP && item->base && item->base->flags & ENTRY_LINKED &&
+                !(item->base->flags & ENTRY_RECORD));
 }
 
 void plan_count(Plan *plan) {
@@ -409,7 +425,8 @@ void plan_count(Plan *plan) {
                 plan->n_stage += item->action == PLAN_STAGE;
                 plan->n_adopt += item->action == PLAN_ADOPT;
                 plan->n_waiting += item->action == PLAN_WAIT;
-                plan->n_held += item->action == PLAN_SAVE || item->action == PLAN_SAVEATTR || item->action == PLAN_CONFLICT;
+                plan->n_held +=
+                        item->action == PLAN_SAVE || item->action == PLAN_SAVEATTR || item->action == PLAN_CONFLICT;
                 plan->n_left_out += plan_is_left_out(item);
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_FILE)
                         plan->stage_bytes += item->source->size;
@@ -444,10 +461,22 @@ Plan *plan_free(Plan *plan) {
 
 const char *plan_action_name(PlanAction action) {
         static const char *const names[] = {
-                [PLAN_KEEP] = "keep", [PLAN_ADOPT] = "adopt", [PLAN_STAGE] = "stage", [PLAN_SETATTR] = "set attributes",
-                [PLAN_LINK] = "link to disk", [PLAN_SKIP] = "leave out", [PLAN_REMOVE] = "remove", [PLAN_SAVE] = "save",
-                [PLAN_SAVEATTR] = "save attributes", [PLAN_DELETE] = "delete on disk", [PLAN_IGNORE] = "ignore",
-                [PLAN_CONFLICT] = "conflict", [PLAN_FORGET] = "forget", [PLAN_WITHHOLD] = "withhold", [PLAN_RELEASE] = "release", [PLAN_WAIT] = "wait",
+                [PLAN_KEEP] = "keep",
+                [PLAN_ADOPT] = "adopt",
+                [PLAN_STAGE] = "stage",
+                [PLAN_SETATTR] = "set attributes",
+                [PLAN_LINK] = "link to disk",
+                [PLAN_SKIP] = "leave out",
+                [PLAN_REMOVE] = "remove",
+                [PLAN_SAVE] = "save",
+                [PLAN_SAVEATTR] = "save attributes",
+                [PLAN_DELETE] = "delete on disk",
+                [PLAN_IGNORE] = "ignore",
+                [PLAN_CONFLICT] = "conflict",
+                [PLAN_FORGET] = "forget",
+                [PLAN_WITHHOLD] = "withhold",
+                [PLAN_RELEASE] = "release",
+                [PLAN_WAIT] = "wait",
         };
 
         return names[action];

@@ -3,9 +3,9 @@
 
 /* base, source, mirror -> Plan. Pure: no I/O, no clock. What of it fits is decided next, by plan/fit.h.
  *
- * The one planner for start, for events, for polling and for the restart after a crash. "Same" means same type, size and
- * mtime. What the base says of the mirror counts only if the inode is still the one that was published; if the inode or its
- * ctime is another one, the bytes are looked at before they are trusted. */
+ * The one planner for start, for events, for polling and for the restart after a crash. "Same" means same type, size
+ * and mtime. What the base says of the mirror counts only if the inode is still the one that was published; if the
+ * inode or its ctime is another one, the bytes are looked at before they are trusted. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -45,18 +45,23 @@ typedef struct PlanInput {
         const Manifest *base;
         const Manifest *source;
         const Manifest *mirror;
-        const Manifest *previous; /* the source as it was seen last time; entries that differ from it wait. NULL: nothing waits */
+        /* the source as it was seen last time; entries that differ from it wait. NULL: nothing waits */
+        const Manifest *previous;
         const char *source_path;  /* absolute; links to the disk original point below it */
         char *const *priority;
         LayoutKind layout;        /* LAYOUT_AUTO counts as plain */
         bool keeps_owners;        /* we may give files to others: an owner that differs was changed by somebody */
         bool armed;               /* all changes of the mirror have been seen since it was complete */
-        const PathSet *damaged;   /* names of files in the mirror whose bytes are not what they were, behind an unchanged size and time, and nobody's work: what both
+        const PathSet *
+                damaged; /* names of files in the mirror whose bytes are not what they were, behind an unchanged size and time, and nobody's work: what both
                                    * sides would agree on is staged again. NULL for none */
-        const PathSet *deleted;   /* names, and directories with all below, that were seen to go from the mirror; only those that are not
+        const PathSet *
+                deleted; /* names, and directories with all below, that were seen to go from the mirror; only those that are not
                                    * there count. NULL for none */
-        const PathSet *absent;    /* of the source, to be without RAM: see releasing.h. That it is not in the mirror is no deletion. NULL for none */
-        const Overrides *overrides;     /* what of the source is doomed, and wanted although it was not chosen before; NULL for none */
+        /* of the source, to be without RAM: see releasing.h. That it is not in the mirror is no deletion. NULL for none */
+        const PathSet *absent;
+        /* what of the source is doomed, and wanted although it was not chosen before; NULL for none */
+        const Overrides *overrides;
 } PlanInput;
 
 typedef struct Plan {
@@ -70,8 +75,8 @@ int plan_new(const PlanInput *input, Plan **ret);
 Plan *plan_free(Plan *plan);
 DEFINE_CLEANUP(Plan, plan_free)
 
-/* The plan that removes all that @base lists in the mirror, and what @extra lists (NULL for nothing), the deepest first. Of a path that both have
- * @extra says what stands there. */
+/* The plan that removes all that @base lists in the mirror, and what @extra lists (NULL for nothing), the deepest
+ * first. Of a path that both have @extra says what stands there. */
 int plan_new_removal(const Manifest *base, const Manifest *extra, Plan **ret);
 
 /* True if the action is one that takes a name out of the mirror. */
@@ -83,7 +88,8 @@ bool plan_is_write_back(PlanAction action);
 /* Sets the sums anew after actions were changed. */
 void plan_count(Plan *plan);
 
-/* True if there is no room for it: it is skipped, or its place is taken by a link to the disk, now or since an earlier plan. */
+/* True if there is no room for it: it is skipped, or its place is taken by a link to the disk, now or since an
+ * earlier plan. */
 bool plan_is_left_out(const PlanItem *item);
 
 /* The path that an item is about. */

@@ -24,7 +24,8 @@ static bool is_data(const Entry *entry) {
 static bool is_decided(LayoutKind kind, const Entry *entry) {
         if (kind != LAYOUT_OLLAMA)
                 return false;
-        return layout_is_shared(kind, entry->path) || !layout_may_link(kind, entry->path) || (entry->type == ENTRY_DIRECTORY && !strchr(entry->path, '/'));
+        return layout_is_shared(kind, entry->path) || !layout_may_link(kind, entry->path) ||
+               (entry->type == ENTRY_DIRECTORY && !strchr(entry->path, '/'));
 }
 
 static void by_name(const Releasing *releasing) {
@@ -33,7 +34,8 @@ static void by_name(const Releasing *releasing) {
         for (size_t i = 0; i < releasing->source->n_entries; i++) {
                 const Entry *e = &releasing->source->entries[i];
 
-                releasing->released[i] = !is_decided(input->kind, e) && overrides_get(input->overrides, e->path) == OVERRIDE_RELEASED;
+                releasing->released[i] =
+                        !is_decided(input->kind, e) && overrides_get(input->overrides, e->path) == OVERRIDE_RELEASED;
         }
 }
 
@@ -86,7 +88,8 @@ static int by_links(const Releasing *releasing) {
         int r = note_links(releasing);
 
         for (size_t i = 0; i < source->n_entries; i++)
-                if (releasing->freed[i] && !releasing->held[i] && layout_is_shared(LAYOUT_HUGGINGFACE, source->entries[i].path) &&
+                if (releasing->freed[i] && !releasing->held[i] &&
+                    layout_is_shared(LAYOUT_HUGGINGFACE, source->entries[i].path) &&
                     overrides_get(releasing->input->overrides, source->entries[i].path) != OVERRIDE_STAGED)
                         releasing->released[i] = true;
         for (size_t i = 0; r == 0 && i < source->n_entries; i++) {
@@ -108,7 +111,8 @@ static void share_fates(const Releasing *releasing) {
 
         for (unsigned pass = 0; pass < 2; pass++)
                 for (size_t i = 0; i < source->n_entries; i++) {
-                        const Entry *e = &source->entries[i], *first = e->type == ENTRY_HARDLINK ? manifest_find(source, e->target) : NULL;
+                        const Entry *e = &source->entries[i],
+                                    *first = e->type == ENTRY_HARDLINK ? manifest_find(source, e->target) : NULL;
                         bool *leader = first ? &releasing->released[first - source->entries] : NULL;
 
                         if (leader)
@@ -138,7 +142,8 @@ static int list(const Releasing *releasing, PathSet *absent, PathSet *released) 
 }
 
 int release_apply(Manifest *source, const ReleaseInput *input, PathSet *absent, PathSet *released) {
-        _cleanup_(freep) bool *marks = input->overrides->released.n > 0 ? calloc(3 * source->n_entries + 1, sizeof(bool)) : NULL;
+        _cleanup_(freep) bool *marks =
+                input->overrides->released.n > 0 ? calloc(3 * source->n_entries + 1, sizeof(bool)) : NULL;
         Releasing releasing = { .source = source, .input = input, .released = marks };
         int r = 0;
 

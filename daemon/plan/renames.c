@@ -5,9 +5,9 @@
 #include "plan/renames.h"
 
 static bool has_gone(const PlanItem *item) {
-        return !item->mirror && item->base && item->source && item->base->type == ENTRY_FILE && item->source->type == ENTRY_FILE &&
-               !(item->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) && item->base->size == item->source->size &&
-               item->base->mtime_nsec == item->source->mtime_nsec;
+        return !item->mirror && item->base && item->source && item->base->type == ENTRY_FILE &&
+               item->source->type == ENTRY_FILE && !(item->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) &&
+               item->base->size == item->source->size && item->base->mtime_nsec == item->source->mtime_nsec;
 }
 
 static bool has_come(const PlanItem *item) {
@@ -63,7 +63,8 @@ int renames_find(const Plan *plan, Renames *ret) {
                 if (!has_come(to))
                         continue;
                 from = bsearch(to->mirror, gone, n_gone, sizeof(PlanItem *), compare_inode_key);
-                if (from && (*from)->base->size == to->mirror->size && (*from)->base->mtime_nsec == to->mirror->mtime_nsec)
+                if (from && (*from)->base->size == to->mirror->size &&
+                    (*from)->base->mtime_nsec == to->mirror->mtime_nsec)
                         renames.items[renames.n++] = (Rename){ .to = to, .from = *from };
         }
         if (renames.n > 0)
@@ -78,7 +79,8 @@ void renames_done(Renames *renames) {
 }
 
 const PlanItem *renames_origin(const Renames *renames, const char *path) {
-        const Rename *move = renames->n == 0 ? NULL : bsearch(path, renames->items, renames->n, sizeof(Rename), compare_move_key);
+        const Rename *move =
+                renames->n == 0 ? NULL : bsearch(path, renames->items, renames->n, sizeof(Rename), compare_move_key);
 
         return move ? move->from : NULL;
 }

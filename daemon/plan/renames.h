@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What was renamed in the mirror: a name that is new there, and one that went and had the same inode, size and time. On disk the content need
- * not be copied again, and the old name was not deleted. Pure. */
+/* What was renamed in the mirror: a name that is new there, and one that went and had the same inode, size and time.
+ * On disk the content need not be copied again, and the old name was not deleted. Pure. */
 
 #include "base/base.h"
 #include "base/pathset.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The names that an operator gave, and what they stand for in the trees that a look has found. Reads manifests; any thread. */
+/* The names that an operator gave, and what they stand for in the trees that a look has found. Reads manifests; any
+ * thread. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -19,8 +20,11 @@ typedef struct ResolveInput {
 typedef struct ResolvedNames {
         uint64_t id;        /* of the request */
         char **unknown;     /* names that nothing has; NULL-terminated */
-        PathSet roots;      /* what the names stand for, with the rest of each set and the other names of each file: files, directories with all below, manifests */
-        PathSet concerned;  /* files and links there, and the blobs that manifests and links of snapshots among them name */
+        /* what the names stand for, with the rest of each set and the other names of each file: files, directories
+         * with all below, manifests */
+        PathSet roots;
+        /* files and links there, and the blobs that manifests and links of snapshots among them name */
+        PathSet concerned;
         char *busy;         /* one of these that somebody has open for writing in the mirror; NULL if none */
 } ResolvedNames;
 

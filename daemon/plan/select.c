@@ -236,7 +236,10 @@ static int add_found(const Choice *choice, const Entry *entry, const References 
 static int mark_named(Choice *choice, int rootfd, const Manifest *tree, const Entry *entry, bool current) {
         Override override = wish_of(choice, entry->path);
         bool wanted = is_named(choice, entry) || choice->n_models == 0 || override == OVERRIDE_STAGED;
-        uint8_t said = override == OVERRIDE_RELEASED ? MARK_RELEASED : wanted ? MARK_WANTED : is_saved(choice, entry->path) ? MARK_CLAIMED : 0;
+        uint8_t said = override == OVERRIDE_RELEASED   ? MARK_RELEASED
+                       : wanted                        ? MARK_WANTED
+                       : is_saved(choice, entry->path) ? MARK_CLAIMED
+                                                       : 0;
         References references = {};
         const char *text;
         int r = references_read(choice->input->kind, rootfd, tree, entry->path, &references, &text), added = 0;
@@ -299,8 +302,10 @@ static int mark_needed(Choice *choice) {
         if (!understood)
                 return -ENOMEM;
         for (size_t i = 0; mirror && i < mirror->n_entries; i++) {
-                const Entry *e = &mirror->entries[i], *s = is_witness(choice, e) ? manifest_find(choice->source, e->path) : NULL;
-                bool current = s ? is_current(choice, s, e) : !models_is_leaving(choice->input->base, choice->source, e);
+                const Entry *e = &mirror->entries[i],
+                            *s = is_witness(choice, e) ? manifest_find(choice->source, e->path) : NULL;
+                bool current =
+                        s ? is_current(choice, s, e) : !models_is_leaving(choice->input->base, choice->source, e);
                 int r = is_witness(choice, e) ? mark_named(choice, choice->input->mirrorfd, mirror, e, current) : 1;
 
                 if (r < 0)
@@ -315,7 +320,8 @@ static int mark_needed(Choice *choice) {
 static bool is_deleted(const Choice *choice, const char *path) {
         const Entry *entry = choice->input->base ? manifest_find(choice->input->base, path) : NULL;
 
-        return (entry && entry->flags & ENTRY_CONDEMNED) || (choice->input->is_deleted && choice->input->is_deleted(path, choice->input->userdata));
+        return (entry && entry->flags & ENTRY_CONDEMNED) ||
+               (choice->input->is_deleted && choice->input->is_deleted(path, choice->input->userdata));
 }
 
 static uint8_t fate(const Choice *choice, size_t i) {
@@ -324,7 +330,8 @@ static uint8_t fate(const Choice *choice, size_t i) {
 
         if (!(choice->marks[i] & MARK_NEEDED) && (!choice->unsure || is_deleted(choice, e->path)))
                 return ENTRY_ORPHAN;
-        if (choice->input->kind != LAYOUT_OLLAMA || override == OVERRIDE_STAGED || (choice->marks[i] & MARK_WANTED && override != OVERRIDE_RELEASED))
+        if (choice->input->kind != LAYOUT_OLLAMA || override == OVERRIDE_STAGED ||
+            (choice->marks[i] & MARK_WANTED && override != OVERRIDE_RELEASED))
                 return 0;
         if (override == OVERRIDE_RELEASED || (choice->marks[i] & (MARK_RELEASED | MARK_CLAIMED)) == MARK_RELEASED) {
                 if (choice->input->released)
@@ -338,13 +345,15 @@ static uint8_t fate(const Choice *choice, size_t i) {
 static void share_fates(const Choice *choice) {
         for (unsigned pass = 0; pass < 2; pass++)
                 for (size_t i = 0; i < choice->source->n_entries; i++) {
-                        Entry *e = &choice->source->entries[i], *first = e->type == ENTRY_HARDLINK ? manifest_find(choice->source, e->target) : NULL;
+                        Entry *e = &choice->source->entries[i],
+                              *first = e->type == ENTRY_HARDLINK ? manifest_find(choice->source, e->target) : NULL;
                         Entry *to = pass == 0 ? first : e;
                         uint8_t outcomes = ENTRY_ORPHAN | ENTRY_DISK_ONLY, better;
 
                         if (!first)
                                 continue;
-                        better = MIN(first->flags & outcomes, e->flags & outcomes); /* none is less than DISK_ONLY, which is less than ORPHAN */
+                        /* none is less than DISK_ONLY, which is less than ORPHAN */
+                        better = MIN(first->flags & outcomes, e->flags & outcomes);
                         to->flags = (uint8_t) ((to->flags & ~outcomes) | better);
                 }
 }
@@ -357,7 +366,8 @@ static int choose_by_witness(Choice *choice) {
         for (size_t i = 0; i < choice->source->n_entries; i++) {
                 Entry *e = &choice->source->entries[i];
 
-                if ((e->type == ENTRY_FILE || e->type == ENTRY_HARDLINK) && layout_is_shared(choice->input->kind, e->path))
+                if ((e->type == ENTRY_FILE || e->type == ENTRY_HARDLINK) &&
+                    layout_is_shared(choice->input->kind, e->path))
                         e->flags |= fate(choice, i);
         }
         share_fates(choice);
@@ -405,7 +415,9 @@ static int hand_down_files(Choice *choice) {
                 return -ENOMEM;
         for (size_t i = 0; i < choice->source->n_entries; i++) {
                 Entry *e = &choice->source->entries[i];
-                const Entry *first = e->type == ENTRY_HARDLINK && is_kept(choice, e) ? manifest_find(choice->source, e->target) : NULL;
+                const Entry *first = e->type == ENTRY_HARDLINK && is_kept(choice, e)
+                                             ? manifest_find(choice->source, e->target)
+                                             : NULL;
 
                 if (first && !is_kept(choice, first))
                         names[n++] = e;
@@ -433,7 +445,8 @@ static int list_unmatched(Choice *choice, char ***ret) {
 
         for (size_t i = 0; r == 0 && i < choice->n_models; i++) {
                 for (size_t k = 0; mirror && !choice->used[i] && k < mirror->n_entries; k++)
-                        choice->used[i] = model_name_matches(choice->input->kind, choice->input->models[i], &mirror->entries[k]);
+                        choice->used[i] = model_name_matches(choice->input->kind, choice->input->models[i],
+                                                             &mirror->entries[k]);
                 if (!choice->used[i]) {
                         char *name = strdup(choice->input->models[i]);
 

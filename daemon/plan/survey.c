@@ -64,9 +64,10 @@ static int measure_room(const SurveyOptions *options, Survey *survey) {
         if (r < 0)
                 return r;
         survey->tmpfs_free = room.free;
-        /* huge=always gives the smallest file 2 MiB, and the kernel takes them back when room runs out: too little is said to be free.
-         * Where the whole tmpfs is the mirror's, what is in it has been counted. */
-        if (options->config->huge_pages == HUGE_ALWAYS && room.total > 0 && room.total <= round_up(options->budget, 4096))
+        /* huge=always gives the smallest file 2 MiB, and the kernel takes them back when room runs out: too little
+         * is said to be free. Where the whole tmpfs is the mirror's, what is in it has been counted. */
+        if (options->config->huge_pages == HUGE_ALWAYS && room.total > 0 &&
+            room.total <= round_up(options->budget, 4096))
                 survey->tmpfs_free = UINT64_MAX;
         survey->inodes_free = room.inodes;
         survey->size_left = budget > taken ? budget - taken : 0;
@@ -81,7 +82,8 @@ static bool is_emptied(const Manifest *base, const Manifest *source) {
                 if (source->entries[i].type != ENTRY_DIRECTORY)
                         return false;
         for (size_t i = 0; i < base->n_entries; i++)
-                if (base->entries[i].type == ENTRY_FILE && !(base->entries[i].flags & (ENTRY_DELETED | ENTRY_CONDEMNED)))
+                if (base->entries[i].type == ENTRY_FILE &&
+                    !(base->entries[i].flags & (ENTRY_DELETED | ENTRY_CONDEMNED)))
                         return true;
         return false;
 }
@@ -89,13 +91,18 @@ static bool is_emptied(const Manifest *base, const Manifest *source) {
 static bool is_deleted(const char *path, void *userdata) {
         const SurveyOptions *options = userdata;
 
-        if (options->overrides && options->overrides->marked_deleted && manifest_find(options->overrides->marked_deleted, path))
+        if (options->overrides && options->overrides->marked_deleted &&
+            manifest_find(options->overrides->marked_deleted, path))
                 return true;
         return options->deleted && pathset_covers(options->deleted, path);
 }
 
 static int answer(const SurveyOptions *options, Survey *survey) {
-        ResolveInput input = { .kind = survey->layout, .sourcefd = options->sourcefd, .mirrorfd = options->mirrorfd, .source = survey->source, .mirror = survey->mirror };
+        ResolveInput input = { .kind = survey->layout,
+                               .sourcefd = options->sourcefd,
+                               .mirrorfd = options->mirrorfd,
+                               .source = survey->source,
+                               .mirror = survey->mirror };
         const Overrides *overrides = options->overrides;
         int r = 0;
 
@@ -119,11 +126,15 @@ static bool is_uninvited(const Entry *entry, void *userdata) {
 
         if (entry->type == ENTRY_DIRECTORY || (base && (base->flags & (ENTRY_SAVED | ENTRY_RECORD)) == ENTRY_SAVED))
                 return false;
-        return !filter_includes(options->config->include, nothing, entry->path) && overrides_get(options->overrides, entry->path) != OVERRIDE_STAGED;
+        return !filter_includes(options->config->include, nothing, entry->path) &&
+               overrides_get(options->overrides, entry->path) != OVERRIDE_STAGED;
 }
 
 static int release(const SurveyOptions *options, Survey *survey) {
-        ReleaseInput input = { .kind = survey->layout, .overrides = options->overrides, .mirror = survey->mirror, .link = options->config->on_no_room == NO_ROOM_LINK };
+        ReleaseInput input = { .kind = survey->layout,
+                               .overrides = options->overrides,
+                               .mirror = survey->mirror,
+                               .link = options->config->on_no_room == NO_ROOM_LINK };
 
         if (!options->overrides)
                 return 0;
@@ -189,7 +200,8 @@ static int add_pointer(const SurveyOptions *options, Survey *survey, const Entry
                         return -ENOMEM;
                 survey->pointers = grown;
         }
-        r = references_read(survey->layout, options->mirrorfd, survey->mirror, mirror->path, &pointer.references, &pointer.broken);
+        r = references_read(survey->layout, options->mirrorfd, survey->mirror, mirror->path, &pointer.references,
+                            &pointer.broken);
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
@@ -214,7 +226,8 @@ static int read_pointers(const SurveyOptions *options, Survey *survey) {
                 LayoutRole role;
                 int r;
 
-                if ((item->action != PLAN_SAVE && item->action != PLAN_CONFLICT) || item->mirror->type == ENTRY_DIRECTORY)
+                if ((item->action != PLAN_SAVE && item->action != PLAN_CONFLICT) ||
+                    item->mirror->type == ENTRY_DIRECTORY)
                         continue;
                 role = layout_role(survey->layout, item->mirror->path);
                 if (role != LAYOUT_POINTER && role != LAYOUT_LINK)
@@ -250,12 +263,19 @@ int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_wh
                 r = measure_room(options, &survey);
         }
         if (r == 0) {
-                input = (PlanInput){ .base = options->base, .source = survey.source, .mirror = survey.mirror,
-                                     .previous = options->previous, .source_path = options->config->source,
-                                     .priority = options->config->priority, .layout = survey.layout,
-                                     .keeps_owners = geteuid() == 0, .armed = options->armed,
-                                     .deleted = options->deleted, .damaged = options->damaged,
-                                     .absent = survey.absent.n > 0 ? &survey.absent : NULL, .overrides = options->overrides };
+                input = (PlanInput){ .base = options->base,
+                                     .source = survey.source,
+                                     .mirror = survey.mirror,
+                                     .previous = options->previous,
+                                     .source_path = options->config->source,
+                                     .priority = options->config->priority,
+                                     .layout = survey.layout,
+                                     .keeps_owners = geteuid() == 0,
+                                     .armed = options->armed,
+                                     .deleted = options->deleted,
+                                     .damaged = options->damaged,
+                                     .absent = survey.absent.n > 0 ? &survey.absent : NULL,
+                                     .overrides = options->overrides };
                 *reterr_what = "plan";
                 r = plan_new(&input, &survey.plan);
         }
@@ -273,8 +293,12 @@ static uint64_t less(uint64_t a, uint64_t b) {
         return a == UINT64_MAX ? a : a > b ? a - b : 0;
 }
 
-FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t reserve, uint64_t promised, unsigned workers) {
-        FitInput input = { .inodes = survey->inodes_free, .layout = survey->layout, .on_no_room = config->on_no_room, .source_path = config->source };
+FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t reserve, uint64_t promised,
+                     unsigned workers) {
+        FitInput input = { .inodes = survey->inodes_free,
+                           .layout = survey->layout,
+                           .on_no_room = config->on_no_room,
+                           .source_path = config->source };
 
         input.room[FIT_TMPFS] = survey->tmpfs_free;
         input.room[FIT_SIZE] = survey->size_left;

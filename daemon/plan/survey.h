@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One look at source and mirror: what is there, what has to be done, how much room there is. Blocking, for a worker. Changes
- * nothing. */
+/* One look at source and mirror: what is there, what has to be done, how much room there is. Blocking, for a worker.
+ * Changes nothing. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -33,14 +33,16 @@ typedef struct SurveyPointer {
         const Entry *mirror;    /* of Look.mirror */
         References references;
         const char *broken;     /* why it cannot be what its place says, a literal; NULL */
-        char *missing;          /* the first of the references that is neither on disk nor in the mirror; NULL if none */
+        /* the first of the references that is neither on disk nor in the mirror; NULL if none */
+        char *missing;
 } SurveyPointer;
 
 typedef struct Survey {
         LayoutKind layout;    /* of the tree: never LAYOUT_AUTO */
         SurveyPointer *pointers; /* in path order */
         size_t n_pointers;
-        ResolvedNames *answers;      /* to the requests of the wishes, one each in their order; NULL if there are none */
+        /* to the requests of the wishes, one each in their order; NULL if there are none */
+        ResolvedNames *answers;
         size_t n_answers;
         PathSet absent;       /* of the source: see releasing.h */
         PathSet released;     /* likewise */
@@ -58,11 +60,14 @@ typedef struct Survey {
 /* Positive outcomes. */
 enum {
         SURVEY_CANCELLED = 1,
-        SURVEY_EMPTIED, /* the source has no file, and had some when it was last agreed upon: the disk behind it may be missing */
+        /* the source has no file, and had some when it was last agreed upon: the disk behind it may be missing */
+        SURVEY_EMPTIED,
 };
 
 int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_what);
 void survey_done(Survey *survey);
 
-/* The room that the look found, less what is to be left alone, what others have been promised, and the buffers of @workers: for fit_plan(). */
-FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t reserve, uint64_t promised, unsigned workers);
+/* The room that the look found, less what is to be left alone, what others have been promised, and the buffers of
+ * @workers: for fit_plan(). */
+FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t reserve, uint64_t promised,
+                     unsigned workers);

@@ -32,7 +32,8 @@ static int unsure(const char *path, char **reterr_path) {
 }
 
 /* Marks what one of them names. */
-static int hear(LayoutKind kind, int rootfd, const Manifest *tree, const Entry *entry, char *const *condemned, size_t n, bool *named) {
+static int hear(LayoutKind kind, int rootfd, const Manifest *tree, const Entry *entry, char *const *condemned,
+                size_t n, bool *named) {
         References references;
         const char *text;
         int r = references_read(kind, rootfd, tree, entry->path, &references, &text);

@@ -35,7 +35,8 @@ static void explain_item(LogOnce *log_once, const MirrorConfig *config, const ch
 
         if (asprintf(&key, "%c%s", kind, path) < 0)
                 key = NULL;
-        if (key && text && !(log_once->n > 0 && bsearch(&key, log_once->keys, log_once->n, sizeof(char *), compare_keys))) {
+        if (key && text &&
+            !(log_once->n > 0 && bsearch(&key, log_once->keys, log_once->n, sizeof(char *), compare_keys))) {
                 if (log_once->lines++ < LINES_MAX)
                         log_event(kind == 'o' ? LOG_NOTICE : LOG_WARNING, &fields, "%s", text);
                 else
@@ -59,7 +60,8 @@ static void finish(LogOnce *log_once, const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         if (log_once->more > 0)
-                log_event(LOG_NOTICE, &fields, "Of mirror '%s' there are %zu more of these, which are not listed", config->name, log_once->more);
+                log_event(LOG_NOTICE, &fields, "Of mirror '%s' there are %zu more of these, which are not listed",
+                          config->name, log_once->more);
         free_keys(log_once->keys, log_once->n);
         log_once->keys = TAKE_PTR(log_once->seen);
         log_once->n = log_once->n_seen;
@@ -71,9 +73,13 @@ static void finish(LogOnce *log_once, const MirrorConfig *config) {
 void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest *source, const Plan *plan) {
         log_once->lines = log_once->more = 0;
         for (size_t i = 0; i < source->n_omissions; i++)
-                explain_item(log_once, config, source->omissions[i].path, source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o', explain_omission(config, &source->omissions[i]));
+                explain_item(log_once, config, source->omissions[i].path,
+                             source->omissions[i].reason == OMIT_UNREADABLE ? 'u' : 'o',
+                             explain_omission(config, &source->omissions[i]));
         for (size_t i = 0; !config->write_back && i < plan->n_items; i++)
-                if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_SAVEATTR || plan->items[i].action == PLAN_CONFLICT)
-                        explain_item(log_once, config, plan_item_path(&plan->items[i]), 'h', explain_unsaved(config, &plan->items[i]));
+                if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_SAVEATTR ||
+                    plan->items[i].action == PLAN_CONFLICT)
+                        explain_item(log_once, config, plan_item_path(&plan->items[i]), 'h',
+                                     explain_unsaved(config, &plan->items[i]));
         finish(log_once, config);
 }

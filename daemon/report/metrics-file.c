@@ -97,7 +97,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static void wake_at(MetricsFile *file, uint64_t usec) {
         if (!file->timer) {
-                (void) sd_event_add_time(file->event, &file->timer, CLOCK_MONOTONIC, usec, ACCURACY_USEC, on_timer, file);
+                (void) sd_event_add_time(file->event, &file->timer, CLOCK_MONOTONIC, usec, ACCURACY_USEC, on_timer,
+                                         file);
                 return;
         }
         (void) sd_event_source_set_time(file->timer, usec);
@@ -109,11 +110,16 @@ static void tell(MetricsFile *file) {
         char path[TEXT_PATH_MAX];
 
         if (file->result < 0 && file->result != file->log_once)
-                log_event(LOG_WARNING, &fields, "Failed to write the metrics to '%s' (MetricsFile=): %s. It is tried again when they change%s",
+                log_event(LOG_WARNING, &fields,
+                          "Failed to write the metrics to '%s' (MetricsFile=): %s. It is tried again when they "
+                          "change%s",
                           text_path(path, file->job_path), strerror(-file->result),
-                          file->result == -EROFS ? "; the unit may write where a directory is named in the configuration when the service is started" : "");
+                          file->result == -EROFS ? "; the unit may write where a directory is named in the "
+                                                   "configuration when the service is started"
+                                                 : "");
         else if (file->result == 0 && file->log_once < 0)
-                log_event(LOG_NOTICE, &fields, "The metrics are written to '%s' again", text_path(path, file->job_path));
+                log_event(LOG_NOTICE, &fields, "The metrics are written to '%s' again",
+                          text_path(path, file->job_path));
         file->log_once = file->result;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* MetricsFile=: the metrics as a file, for the node exporter's textfile collector. Written by a job, whole (a rename), when something in them has changed, at most every ten
- * seconds, and once more at the end; so nothing wakes up for it while nothing changes. What cannot be written is told once, and tried again with the next change.
+/* MetricsFile=: the metrics as a file, for the node exporter's textfile collector. Written by a job, whole (a
+ * rename), when something in them has changed, at most every ten seconds, and once more at the end; so nothing wakes
+ * up for it while nothing changes. What cannot be written is told once, and tried again with the next change.
  *
  * Loop thread only, but for what the job has while it is out. */
 
@@ -36,13 +37,15 @@ typedef struct MetricsFile {
 /* The fields above, up to userdata, are set by the caller; the rest is zeros. Not while a job is out. */
 void metrics_file_done(MetricsFile *file);
 
-/* Absolute; NULL or "" for none. A file that was written elsewhere before is removed: nobody would ever correct it. 0 or -ENOMEM. */
+/* Absolute; NULL or "" for none. A file that was written elsewhere before is removed: nobody would ever correct it.
+ * 0 or -ENOMEM. */
 int metrics_file_set_path(MetricsFile *file, const char *path);
 
 /* Something may have changed. */
 void metrics_file_touch(MetricsFile *file);
 
-/* Writes for the last time. True when that is over, or it has not come to an end within a few seconds; else ended() is called when this is to be asked again. */
+/* Writes for the last time. True when that is over, or it has not come to an end within a few seconds; else ended()
+ * is called when this is to be asked again. */
 bool metrics_file_end(MetricsFile *file);
 
 /* A job hangs on its disk: the process can only end without it. */

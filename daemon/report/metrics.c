@@ -42,15 +42,16 @@ static void write_number(FILE *out, const char *name, const MirrorStatus *mirror
 }
 
 /* One of several samples of the mirror, told apart by a further label. */
-static void write_part(FILE *out, const char *name, const MirrorStatus *mirror, const char *label, const char *part, uint64_t value) {
+static void write_part(FILE *out, const char *name, const MirrorStatus *mirror, const char *label, const char *part,
+                       uint64_t value) {
         begin_sample(out, name, mirror);
         (void) fprintf(out, ",%s=\"%s\"} %" PRIu64 "\n", label, part, value);
 }
 
 /* A mirror that is on its way down keeps the fact that it was ready once, but nobody can count on it any more. */
 static bool is_up(const MirrorStatus *mirror) {
-        return mirror->ready && !mirror->failing && mirror->state != MIRROR_SAVING && mirror->state != MIRROR_REMOVING && mirror->state != MIRROR_GONE &&
-               mirror->state != MIRROR_FAILED;
+        return mirror->ready && !mirror->failing && mirror->state != MIRROR_SAVING &&
+               mirror->state != MIRROR_REMOVING && mirror->state != MIRROR_GONE && mirror->state != MIRROR_FAILED;
 }
 
 static void write_ready(const MirrorStatus *mirror, FILE *out, const char *name) {
@@ -115,18 +116,25 @@ static void write_mismatches(const MirrorStatus *mirror, FILE *out, const char *
 
 /* --- families --- */
 
-#define NUMBER(name, type, field, unknown, help) { "shmstaged_" name, type, help, offsetof(MirrorStatus, field), sizeof(((MirrorStatus *) 0)->field), unknown, NULL }
+#define NUMBER(name, type, field, unknown, help)                                                                     \
+        {                                                                                                            \
+                "shmstaged_" name, type, help, offsetof(MirrorStatus, field), sizeof(((MirrorStatus *) 0)->field),   \
+                        unknown, NULL                                                                                \
+        }
 #define GAUGE(name, field, help) NUMBER(name, "gauge", field, NEVER, help)
 #define MAYBE(name, field, unknown, help) NUMBER(name, "gauge", field, unknown, help)
 #define COUNTER(name, field, help) NUMBER(name, "counter", counters.field, NEVER, help)
 #define OWN(name, type, function, help) { "shmstaged_" name, type, help, 0, 0, NEVER, function }
 
 static const Family families[] = {
-        OWN("ready", "gauge", write_ready, "1 while all that was chosen is in RAM, verified, or is missing in a way that the configuration allows"),
+        OWN("ready", "gauge", write_ready,
+            "1 while all that was chosen is in RAM, verified, or is missing in a way that the configuration allows"),
         OWN("degraded", "gauge", write_degraded, "1 while the mirror is ready, but something is missing or fails"),
         OWN("state", "gauge", write_states, "1 for the state that the mirror is in, 0 for all others"),
-        OWN("source_up", "gauge", write_source_up, "0 while the source is not there, or something else is in its place"),
-        GAUGE("watching", watching, "1 while every change of the mirror is reported; else it is looked at from time to time"),
+        OWN("source_up", "gauge", write_source_up,
+            "0 while the source is not there, or something else is in its place"),
+        GAUGE("watching", watching,
+              "1 while every change of the mirror is reported; else it is looked at from time to time"),
         GAUGE("files", files, "Files in RAM, verified"),
         GAUGE("ram_bytes", bytes, "Bytes of these files"),
         GAUGE("models", n_models, "Models of which everything is in RAM, verified"),
@@ -141,14 +149,17 @@ static const Family families[] = {
         GAUGE("left_out_files", n_left_out, "Files that are not in RAM for want of room"),
         GAUGE("linked_files", n_linked, "Files for which a link to the disk stands in the mirror"),
         GAUGE("released_files", n_released, "Files whose RAM an operator freed"),
-        GAUGE("changed_only_files", n_held, "Files that were changed in the mirror and are not to be saved (WriteBack=no)"),
+        GAUGE("changed_only_files", n_held,
+              "Files that were changed in the mirror and are not to be saved (WriteBack=no)"),
         GAUGE("unsaved_files", n_unsaved, "Changes in the mirror that are not on disk yet"),
         GAUGE("unsaved_bytes", unsaved_bytes, "Bytes of the files that are not on disk yet"),
-        OWN("unsaved_since_timestamp_seconds", "gauge", write_unsaved_since, "Since when the oldest of these waits; no sample while there is none"),
+        OWN("unsaved_since_timestamp_seconds", "gauge", write_unsaved_since,
+            "Since when the oldest of these waits; no sample while there is none"),
         GAUGE("saving_files", n_saving, "Changes that are being put on disk now"),
         GAUGE("save_failing", save_fails, "1 while something could not be put on disk and is tried again"),
         GAUGE("refused_files", n_refused, "Things in the mirror that are never put on disk as they are"),
-        GAUGE("deletions_held", n_deletions_held, "Names of the last wave of deletions that was held back and not acknowledged"),
+        GAUGE("deletions_held", n_deletions_held,
+              "Names of the last wave of deletions that was held back and not acknowledged"),
         GAUGE("open_conflicts", n_conflicts, "Versions that were put into conflicts/ and not acknowledged"),
         MAYBE("trash_files", trash_files, IF_MAX, "Files in the trash on the disk"),
         MAYBE("trash_bytes", trash_bytes, IF_MAX, "Bytes of the files in the trash on the disk"),
@@ -158,10 +169,13 @@ static const Family families[] = {
         COUNTER("saved_files_total", saved_files, "Files that were put on disk and read back"),
         COUNTER("saved_bytes_total", saved_bytes, "Bytes that were put on disk and read back"),
         COUNTER("save_failures_total", save_failures, "Attempts to put something on disk that failed"),
-        COUNTER("deletions_total", deletions, "Names that were removed from the disk because they were deleted in the mirror"),
+        COUNTER("deletions_total", deletions,
+                "Names that were removed from the disk because they were deleted in the mirror"),
         COUNTER("conflicts_total", conflicts, "Versions that were put into conflicts/"),
-        OWN("mismatches_total", "counter", write_mismatches, "Files whose bytes did not have the digest that they should have"),
-        COUNTER("repairs_total", scrub_repairs, "Files that were staged again because their bytes in RAM had changed"),
+        OWN("mismatches_total", "counter", write_mismatches,
+            "Files whose bytes did not have the digest that they should have"),
+        COUNTER("repairs_total", scrub_repairs,
+                "Files that were staged again because their bytes in RAM had changed"),
         COUNTER("scrubbed_bytes_total", scrubbed_bytes, "Bytes in RAM that were read again, in complete passes"),
 };
 
@@ -194,7 +208,9 @@ char *metrics_text(const MirrorStatus *mirrors, size_t n, const char *version) {
 
         if (!out)
                 return NULL;
-        (void) fputs("# HELP shmstaged_build_info The version that runs\n# TYPE shmstaged_build_info gauge\nshmstaged_build_info{version=\"", out);
+        (void) fputs("# HELP shmstaged_build_info The version that runs\n# TYPE shmstaged_build_info "
+                     "gauge\nshmstaged_build_info{version=\"",
+                     out);
         write_escaped(out, version);
         (void) fputs("\"} 1\n", out);
         for (size_t i = 0; i < ELEMENTSOF(families); i++)

@@ -12,7 +12,9 @@
 
 /* What every event of a mirror has that the message catalog has a text for. */
 static LogFields event_of(const MirrorConfig *config, const char *message_id) {
-        return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source, .target = config->target };
+        return (LogFields){
+                .message_id = message_id, .mirror = config->name, .source = config->source, .target = config->target
+        };
 }
 
 void mirror_log_attached(const MirrorConfig *config, const Attachment *attachment) {
@@ -23,14 +25,19 @@ void mirror_log_attached(const MirrorConfig *config, const Attachment *attachmen
         if (mount)
                 log_event(LOG_INFO, &fields, "Mirror '%s': %s", config->name, mount);
         if (attachment->base_damaged)
-                log_event(LOG_WARNING, &fields, "What was remembered of mirror '%s' is damaged (line %u of %s.xxh128 in the state "
+                log_event(LOG_WARNING, &fields,
+                          "What was remembered of mirror '%s' is damaged (line %u of %s.xxh128 in the state "
                           "directory) and was forgotten: whether bytes changed since the last run cannot be told",
                           config->name, attachment->damaged_line, config->name);
         if (attachment->n_unknown > 0)
-                log_event(LOG_WARNING, &fields, "In '%s/" SCAN_PRIVATE_DIR "' files that nobody knows were found (%d): look at them, then remove "
-                          "them; until then the mirror is kept at a stop", text_path(path, config->target), attachment->n_unknown);
+                log_event(LOG_WARNING, &fields,
+                          "In '%s/" SCAN_PRIVATE_DIR
+                          "' files that nobody knows were found (%d): look at them, then remove "
+                          "them; until then the mirror is kept at a stop",
+                          text_path(path, config->target), attachment->n_unknown);
         if (attachment->eventless && config->watch_source && config->poll_usec > 0)
-                log_event(LOG_INFO, &fields, "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
+                log_event(LOG_INFO, &fields,
+                          "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
                           text_path(path, config->source), text_span(span, config->poll_usec));
 }
 
@@ -43,8 +50,11 @@ void mirror_log_failed(const MirrorConfig *config, const char *text) {
 void mirror_log_mount_stays(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
-        log_event(LOG_NOTICE, &fields, "Mirror '%s' stays on the tmpfs that is there: Size=, HugePages=, Swap= and NUMAPolicy= take effect "
-                  "when it is mounted anew", config->name);
+        log_event(
+                LOG_NOTICE, &fields,
+                "Mirror '%s' stays on the tmpfs that is there: Size=, HugePages=, Swap= and NUMAPolicy= take effect "
+                "when it is mounted anew",
+                config->name);
 }
 
 void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
@@ -55,14 +65,16 @@ void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool who
         fields.bytes = manifest_bytes(base);
         fields.count = n;
         log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu %s, %s, in '%s'%s", config->name,
-                  whole ? "ready" : "ready but degraded", n, n == 1 ? "file" : "files", text_bytes(bytes, manifest_bytes(base)),
-                  text_path(path, config->target), whole ? "" : "; what is missing was told above");
+                  whole ? "ready" : "ready but degraded", n, n == 1 ? "file" : "files",
+                  text_bytes(bytes, manifest_bytes(base)), text_path(path, config->target),
+                  whole ? "" : "; what is missing was told above");
 }
 
 void mirror_log_degraded(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_DEGRADED);
 
-        log_event(LOG_WARNING, &fields, "Mirror '%s' is degraded: what is missing or fails was told above", config->name);
+        log_event(LOG_WARNING, &fields, "Mirror '%s' is degraded: what is missing or fails was told above",
+                  config->name);
 }
 
 void mirror_log_complete_again(const MirrorConfig *config, size_t files, uint64_t bytes) {
@@ -71,8 +83,8 @@ void mirror_log_complete_again(const MirrorConfig *config, size_t files, uint64_
 
         fields.bytes = bytes;
         fields.count = files;
-        log_event(LOG_NOTICE, &fields, "Mirror '%s' is whole again: %zu %s, %s, in '%s'", config->name, files, files == 1 ? "file" : "files",
-                  text_bytes(size, bytes), text_path(path, config->target));
+        log_event(LOG_NOTICE, &fields, "Mirror '%s' is whole again: %zu %s, %s, in '%s'", config->name, files,
+                  files == 1 ? "file" : "files", text_bytes(size, bytes), text_path(path, config->target));
 }
 
 void mirror_log_source_lost(const MirrorConfig *config, const char *text) {
@@ -93,9 +105,10 @@ void mirror_log_copied(const MirrorConfig *config, const Task *task) {
         char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX], pages[32] = "";
 
         if (task->measured_bytes > 0)
-                (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%", (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
-        log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)), text_bytes(bytes, task->copied_bytes),
-                  copy_method_method_name(task->method), pages);
+                (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%",
+                                (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
+        log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)),
+                  text_bytes(bytes, task->copied_bytes), copy_method_method_name(task->method), pages);
 }
 
 void mirror_log_shortage(const MirrorConfig *config, const char *text) {
@@ -151,7 +164,8 @@ void mirror_log_withheld(const MirrorConfig *config, const Task *task, const cha
 void mirror_log_more(const MirrorConfig *config, size_t n) {
         LogFields fields = { .mirror = config->name };
 
-        log_event(LOG_WARNING, &fields, "Mirror '%s': %zu further files met the like, and are not listed", config->name, n);
+        log_event(LOG_WARNING, &fields, "Mirror '%s': %zu further files met the like, and are not listed",
+                  config->name, n);
 }
 
 void mirror_log_unrecognized(const MirrorConfig *config, int n) {
@@ -159,35 +173,44 @@ void mirror_log_unrecognized(const MirrorConfig *config, int n) {
         char path[TEXT_PATH_MAX];
 
         fields.count = (uint64_t) n;
-        log_event(LOG_WARNING, &fields, "%d %s that somebody had put in place of what was being saved %s moved to '%s/" SCAN_PRIVATE_DIR "/conflicts'", n,
-                  n == 1 ? "file" : "files", n == 1 ? "was" : "were", text_path(path, config->source));
+        log_event(LOG_WARNING, &fields,
+                  "%d %s that somebody had put in place of what was being saved %s moved to '%s/" SCAN_PRIVATE_DIR
+                  "/conflicts'",
+                  n, n == 1 ? "file" : "files", n == 1 ? "was" : "were", text_path(path, config->source));
 }
 
 void mirror_log_unmatched(const MirrorConfig *config, const char *model) {
         LogFields fields = { .mirror = config->name };
         char path[TEXT_PATH_MAX], name[TEXT_PATH_MAX];
 
-        log_event(LOG_WARNING, &fields, "Models=%s chooses nothing in '%s'", text_path(name, model), text_path(path, config->source));
+        log_event(LOG_WARNING, &fields, "Models=%s chooses nothing in '%s'", text_path(name, model),
+                  text_path(path, config->source));
 }
 
 void mirror_log_mass_deletion(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_BRAKE);
 
-        log_event(LOG_WARNING, &fields, "%s", text ? text : "Many files were deleted in the mirror at once: the disk keeps them, and they are staged again");
+        log_event(LOG_WARNING, &fields, "%s",
+                  text ? text
+                       : "Many files were deleted in the mirror at once: the disk keeps them, and they are staged "
+                         "again");
 }
 
 void mirror_log_events_lost(const MirrorConfig *config, bool of_mirror) {
         LogFields fields = { .mirror = config->name };
         char path[TEXT_PATH_MAX];
 
-        log_event(LOG_DEBUG, &fields, "Some events of '%s' were lost: it is looked at as a whole", text_path(path, of_mirror ? config->target : config->source));
+        log_event(LOG_DEBUG, &fields, "Some events of '%s' were lost: it is looked at as a whole",
+                  text_path(path, of_mirror ? config->target : config->source));
 }
 
 void mirror_log_wiped(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_BRAKE);
         char path[TEXT_PATH_MAX];
 
-        log_event(LOG_WARNING, &fields, "'%s' was wiped, our own directory in it included: the disk is left as it is, and the files are staged again",
+        log_event(LOG_WARNING, &fields,
+                  "'%s' was wiped, our own directory in it included: the disk is left as it is, and the files are "
+                  "staged again",
                   text_path(path, config->target));
 }
 
@@ -195,14 +218,16 @@ void mirror_log_mirror_lost(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_MIRROR_LOST);
         char path[TEXT_PATH_MAX];
 
-        log_event(LOG_ERR, &fields, "'%s' was unmounted, moved or replaced: the disk is left as it is, and the mirror is made anew",
+        log_event(LOG_ERR, &fields,
+                  "'%s' was unmounted, moved or replaced: the disk is left as it is, and the mirror is made anew",
                   text_path(path, config->target));
 }
 
 void mirror_log_xattrs_lost(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
-        log_event(LOG_NOTICE, &fields, "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
+        log_event(LOG_NOTICE, &fields,
+                  "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
                   config->name);
 }
 
@@ -215,8 +240,10 @@ void mirror_log_unwatched(const MirrorConfig *config, int error) {
                 log_event(LOG_WARNING, &fields, "Failed to watch '%s': %s; it is looked at every PollInterval= instead",
                           text_path(path, config->source), strerror(-error));
         else
-                log_event(LOG_WARNING, &fields, "The kernel allows no more watches for '%s': it is looked at every PollInterval= "
-                          "instead; raise fs.inotify.max_user_watches", text_path(path, config->source));
+                log_event(LOG_WARNING, &fields,
+                          "The kernel allows no more watches for '%s': it is looked at every PollInterval= "
+                          "instead; raise fs.inotify.max_user_watches",
+                          text_path(path, config->source));
 }
 
 void mirror_log_unguarded(const MirrorConfig *config, int error) {
@@ -224,8 +251,11 @@ void mirror_log_unguarded(const MirrorConfig *config, int error) {
         char path[TEXT_PATH_MAX];
 
         fields.error = -error;
-        log_event(LOG_WARNING, &fields, "%s '%s'%s%s: it is looked at every PollInterval= instead, and what is deleted in it stays on the disk and is "
-                  "staged again%s", error < 0 ? "Failed to watch the mirror" : "The kernel allows no more watches for the mirror",
+        log_event(LOG_WARNING, &fields,
+                  "%s '%s'%s%s: it is looked at every PollInterval= instead, and what is deleted in it stays on the "
+                  "disk and is "
+                  "staged again%s",
+                  error < 0 ? "Failed to watch the mirror" : "The kernel allows no more watches for the mirror",
                   text_path(path, config->target), error < 0 ? ": " : "", error < 0 ? strerror(-error) : "",
                   error < 0 ? "" : "; raise fs.inotify.max_user_watches");
 }
@@ -233,16 +263,20 @@ void mirror_log_unguarded(const MirrorConfig *config, int error) {
 void mirror_log_not_saved(const MirrorConfig *config, int error) {
         LogFields fields = { .mirror = config->name, .error = -error };
 
-        log_event(LOG_WARNING, &fields, "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
-                  "forgotten", config->name, strerror(-error));
+        log_event(LOG_WARNING, &fields,
+                  "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
+                  "forgotten",
+                  config->name, strerror(-error));
 }
 
 void mirror_log_not_unmounted(const MirrorConfig *config, int error) {
         LogFields fields = { .mirror = config->name, .error = -error };
         char path[TEXT_PATH_MAX];
 
-        log_event(LOG_WARNING, &fields, "Mirror '%s' was removed, but its empty tmpfs stays on '%s', for it cannot be unmounted: %s",
-                  config->name, text_path(path, config->target), error == -EBUSY ? "something else is mounted over it" : strerror(-error));
+        log_event(LOG_WARNING, &fields,
+                  "Mirror '%s' was removed, but its empty tmpfs stays on '%s', for it cannot be unmounted: %s",
+                  config->name, text_path(path, config->target),
+                  error == -EBUSY ? "something else is mounted over it" : strerror(-error));
 }
 
 void mirror_log_removed(const MirrorConfig *config, const char *left) {
@@ -252,7 +286,8 @@ void mirror_log_removed(const MirrorConfig *config, const char *left) {
 
         fields.path = left;
         if (!left)
-                log_event(LOG_NOTICE, &fields, "Mirror '%s' was removed from '%s'", config->name, text_path(target, config->target));
+                log_event(LOG_NOTICE, &fields, "Mirror '%s' was removed from '%s'", config->name,
+                          text_path(target, config->target));
         else
                 log_event(LOG_ERR, &fields, "%s", kept ? kept : "Out of memory");
 }

@@ -109,8 +109,8 @@ const char *mirror_status_state_name(MirrorState state) {
 
 bool mirror_status_is_complete(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
-                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 || mirrors[i].n_unreadable > 0 || mirrors[i].n_damaged > 0 ||
-                    mirrors[i].n_left_out > 0)
+                if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 ||
+                    mirrors[i].n_unreadable > 0 || mirrors[i].n_damaged > 0 || mirrors[i].n_left_out > 0)
                         return false;
         return true;
 }
@@ -124,17 +124,19 @@ unsigned mirror_status_percent(const MirrorStatus *mirrors, size_t n) {
 }
 
 static int append_staging(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum, const StatusRate *rate) {
-        char done[TEXT_BYTES_MAX], todo[TEXT_BYTES_MAX], speed[TEXT_BYTES_MAX], left[TEXT_SPAN_MAX], path[TEXT_PATH_MAX];
+        char done[TEXT_BYTES_MAX], todo[TEXT_BYTES_MAX], speed[TEXT_BYTES_MAX], left[TEXT_SPAN_MAX],
+                path[TEXT_PATH_MAX];
         uint64_t rest = sum->todo > sum->done ? sum->todo - sum->done : 0;
         int r;
 
-        r = text_append(line, "Staging: %u%% (%s of %s", mirror_status_percent(mirrors, n), text_bytes(done, MIN(sum->done, sum->todo)),
-                        text_bytes(todo, sum->todo));
+        r = text_append(line, "Staging: %u%% (%s of %s", mirror_status_percent(mirrors, n),
+                        text_bytes(done, MIN(sum->done, sum->todo)), text_bytes(todo, sum->todo));
         if (r == 0 && rate->stalled_usec >= STALLED_USEC)
                 r = text_append(line, ", nothing has moved for %s", text_span(left, rate->stalled_usec));
         else if (r == 0 && rate->bytes_per_sec > 0)
                 r = text_append(line, ", %s/s, %s left", text_bytes(speed, rate->bytes_per_sec),
-                                text_span(left, (uint64_t) ((double) rest / (double) rate->bytes_per_sec * USEC_PER_SEC)));
+                                text_span(left,
+                                          (uint64_t) ((double) rest / (double) rate->bytes_per_sec * USEC_PER_SEC)));
         if (r == 0)
                 r = text_append(line, ")");
         if (r == 0 && sum->path)
@@ -159,14 +161,15 @@ static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, co
         if (r == 0 && sum->held > 0)
                 r = text_append(line, "; %zu changed in the mirror only", sum->held);
         if (r == 0 && sum->unsaved > 0)
-                r = text_append(line, "; %zu not on disk yet (%s)%s", sum->unsaved, text_bytes(bytes, sum->unsaved_bytes),
-                                sum->save_fails ? ", saving fails" : "");
+                r = text_append(line, "; %zu not on disk yet (%s)%s", sum->unsaved,
+                                text_bytes(bytes, sum->unsaved_bytes), sum->save_fails ? ", saving fails" : "");
         if (r == 0 && sum->refused > 0)
                 r = text_append(line, "; %zu not to be saved", sum->refused);
         if (r == 0 && sum->deletions > 0)
                 r = text_append(line, "; %zu deletions held back", sum->deletions);
         if (r == 0 && sum->conflicts > 0 && sum->conflict)
-                r = text_append(line, "; %zu changed on both sides, the other version is kept as '%s'", sum->conflicts, text_path(path, sum->conflict));
+                r = text_append(line, "; %zu changed on both sides, the other version is kept as '%s'",
+                                sum->conflicts, text_path(path, sum->conflict));
         if (r == 0 && sum->unsaved_text && (sum->save_fails || sum->deletions > 0))
                 r = text_append(line, ". %s", sum->unsaved_text);
         if (r == 0 && !mirror_status_is_complete(mirrors, n) && sum->problem)
@@ -188,7 +191,8 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
         char bytes[TEXT_BYTES_MAX];
         int r;
 
-        r = text_append(line, "%s: %llu %s", mirror_status_is_complete(mirrors, n) ? "Ready" : "Degraded", (unsigned long long) sum->files, sum->files == 1 ? "file" : "files");
+        r = text_append(line, "%s: %llu %s", mirror_status_is_complete(mirrors, n) ? "Ready" : "Degraded",
+                        (unsigned long long) sum->files, sum->files == 1 ? "file" : "files");
         if (r == 0 && sum->models > 0)
                 r = text_append(line, " (%zu %s)", sum->models, sum->models == 1 ? "model" : "models");
         if (r == 0)
@@ -198,7 +202,8 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
         if (r == 0 && sum->measured > 0)
                 r = text_append(line, "; 2 MiB pages: %llu%%", (unsigned long long) (sum->huge * 100 / sum->measured));
         if (r == 0 && sum->direct > 0)
-                r = text_append(line, "; direct reads: %llu%%", (unsigned long long) (sum->direct * 100 / MAX(sum->copied, sum->direct)));
+                r = text_append(line, "; direct reads: %llu%%",
+                                (unsigned long long) (sum->direct * 100 / MAX(sum->copied, sum->direct)));
         if (r == 0)
                 r = append_scrub(line, sum);
         return r;
@@ -207,7 +212,8 @@ static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, cons
 static int append_saving(char **line, const Sum *sum, const StatusRate *rate) {
         char bytes[TEXT_BYTES_MAX], span[TEXT_SPAN_MAX];
         int r = sum->unsaved == 0 ? text_append(line, "Looking for what is not on disk yet")
-                                  : text_append(line, "Saving before the end: %zu left (%s)", sum->unsaved, text_bytes(bytes, sum->unsaved_bytes));
+                                  : text_append(line, "Saving before the end: %zu left (%s)", sum->unsaved,
+                                                text_bytes(bytes, sum->unsaved_bytes));
 
         if (r == 0 && rate->stalled_usec >= STALLED_USEC)
                 r = text_append(line, ", nothing has moved for %s", text_span(span, rate->stalled_usec));
@@ -245,7 +251,8 @@ char *mirror_status_line(const MirrorStatus *mirrors, size_t n, const StatusRate
         } else {
                 r = append_ready(&line, mirrors, n, &sum);
                 if (r == 0 && sum.at_work > 0 && rate->stalled_usec >= STALLED_USEC)
-                        r = text_append(&line, "; looking at the source, nothing has moved for %s", text_span(span, rate->stalled_usec));
+                        r = text_append(&line, "; looking at the source, nothing has moved for %s",
+                                        text_span(span, rate->stalled_usec));
                 if (r == 0)
                         r = append_trouble(&line, mirrors, n, &sum);
         }

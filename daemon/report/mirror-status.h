@@ -27,7 +27,8 @@ enum { STAGED_WAYS = 3 };
 /* These only grow, for as long as the mirror is the same object: a failed one that is begun anew counts from zero. */
 typedef struct MirrorCounters {
         StagedBy staged[STAGED_WAYS];
-        uint64_t staging_mismatches;   /* bytes that were not those on record or in a name, or differed from what was read */
+        /* bytes that were not those on record or in a name, or differed from what was read */
+        uint64_t staging_mismatches;
         uint64_t saved_files, saved_bytes, save_failures; /* failures: attempts that are made again */
         uint64_t deletions;            /* names that are gone from the disk because they went from the mirror */
         uint64_t conflicts;
@@ -59,7 +60,8 @@ typedef struct MirrorStatus {
         const char *unreadable;  /* the sentence of one of them */
         size_t n_left_out;       /* for want of room */
         size_t n_held;           /* changed in the mirror, not in the source, and not to be saved */
-        size_t n_unsaved, n_saving, n_refused; /* in the mirror and not on disk yet; of these, under way; never to be saved as it is */
+        /* in the mirror and not on disk yet; of these, under way; never to be saved as it is */
+        size_t n_unsaved, n_saving, n_refused;
         uint64_t unsaved_bytes;
         size_t n_deletions_held; /* names of a wave of deletions that was held back */
         size_t n_conflicts;      /* files that were changed on both sides: of two versions one is kept aside */
@@ -75,11 +77,14 @@ typedef struct MirrorStatus {
         size_t n_linked;         /* files for which a link to the disk stands in the mirror */
         size_t n_released;       /* files whose RAM an operator freed */
         bool saves;              /* WriteBack=yes */
-        bool all_saved;          /* nothing that was reported of the mirror, and nothing that the last look found, is missing on the disk */
+        /* nothing that was reported of the mirror, and nothing that the last look found, is missing on the disk */
+        bool all_saved;
         bool watching;           /* every change of the mirror is reported */
-        uint64_t unsaved_since_usec; /* when the oldest of what is not on disk was first seen as it is; CLOCK_REALTIME; 0: nothing is */
+        /* when the oldest of what is not on disk was first seen as it is; CLOCK_REALTIME; 0: nothing is */
+        uint64_t unsaved_since_usec;
         uint64_t trash_bytes, trash_files; /* what clients deleted or replaced, on disk; UINT64_MAX: not counted yet */
-        uint64_t tmpfs_size, tmpfs_free;   /* of the filesystem that the mirror is on, as it was asked last; 0: not known */
+        /* of the filesystem that the mirror is on, as it was asked last; 0: not known */
+        uint64_t tmpfs_size, tmpfs_free;
         uint64_t swapped_bytes;  /* of the mirror's pages, on swap; UINT64_MAX: not known */
         uint64_t rate;           /* bytes per second of the staging that runs; 0: not known yet, or none does */
         uint64_t left_usec;      /* until it ends at that rate; 0: not known */
@@ -97,7 +102,8 @@ typedef struct StatusRate {
 /* The line for STATUS= and for the terminal, a new string or NULL on ENOMEM. */
 char *mirror_status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate);
 
-/* "starting", "looking", "planned", "staging", "settled", "saving", "removing", "gone", "failed": a literal, for programs. */
+/* "starting", "looking", "planned", "staging", "settled", "saving", "removing", "gone", "failed": a literal, for
+ * programs. */
 const char *mirror_status_state_name(MirrorState state);
 enum { MIRROR_STATES = MIRROR_FAILED + 1 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the service manager hears: sd_notify(3), and the terminal in its place. Knows for how long nothing has moved, says a thing only when it
- * has changed, and extends a timeout only while something moves. */
+/* What the service manager hears: sd_notify(3), and the terminal in its place. Knows for how long nothing has moved,
+ * says a thing only when it has changed, and extends a timeout only while something moves. */
 
 #include "base/base.h"
 #include "report/mirror-status.h"

@@ -13,8 +13,8 @@
 
 #include <fcntl.h>
 
-/* The mirror as it is now, if what is at the target is what the daemon would use: a mounted tmpfs, or one that holds a mirror
- * already. -1 where the daemon would make one. */
+/* The mirror as it is now, if what is at the target is what the daemon would use: a mounted tmpfs, or one that holds
+ * a mirror already. -1 where the daemon would make one. */
 static int open_mirror(const char *target) {
         _cleanup_(close_fdp) int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         struct stat st, parent;
@@ -65,21 +65,31 @@ static int survey_at(const Frame *frame, PreviewMirror *mirror) {
         int r;
 
         if (sourcefd < 0)
-                return text_append(&mirror->problem, "The source '%s' of mirror '%s' cannot be opened: %m", config->source, config->name);
+                return text_append(&mirror->problem, "The source '%s' of mirror '%s' cannot be opened: %m",
+                                   config->source, config->name);
         mirrorfd = open_mirror(config->target);
         r = load_base(frame->statefd, config->name, &mirror->base);
         if (r < 0)
-                return text_append(&mirror->problem, "Failed to load the digests of mirror '%s': %s", config->name, strerror(-r));
+                return text_append(&mirror->problem, "Failed to load the digests of mirror '%s': %s", config->name,
+                                   strerror(-r));
         /* without a mirror, what is remembered of the last one is only digests */
         for (size_t i = 0; mirrorfd < 0 && i < mirror->base->n_entries; i++)
                 mirror->base->entries[i].flags |= ENTRY_RECORD;
-        options = (SurveyOptions){ .config = config, .base = mirror->base, .sourcefd = sourcefd, .mirrorfd = mirrorfd,
-                                 .budget = quantity_amount_bytes(config->size, frame->ram, rest), .progress = &progress };
+        options = (SurveyOptions){ .config = config,
+                                   .base = mirror->base,
+                                   .sourcefd = sourcefd,
+                                   .mirrorfd = mirrorfd,
+                                   .budget = quantity_amount_bytes(config->size, frame->ram, rest),
+                                   .progress = &progress };
         r = survey_run(&options, &mirror->survey, &what);
         if (r == SURVEY_EMPTIED)
-                return text_append(&mirror->problem, "The source '%s' is empty and was not before: the disk behind it may not be mounted", config->source);
+                return text_append(
+                        &mirror->problem,
+                        "The source '%s' is empty and was not before: the disk behind it may not be mounted",
+                        config->source);
         if (r < 0)
-                return text_append(&mirror->problem, "Failed to %s of mirror '%s': %s", what, config->name, strerror(-r));
+                return text_append(&mirror->problem, "Failed to %s of mirror '%s': %s", what, config->name,
+                                   strerror(-r));
         return 0;
 }
 
@@ -95,7 +105,9 @@ static int make_mirror(Frame *frame, PreviewMirror *mirror) {
                 return r;
         frame->promised += mirror->fit.need_bytes;
         mirror->fits = r == 0;
-        mirror->shortage = mirror->fits ? NULL : explain_shortage(config, mirror->survey.plan, &mirror->fit, config->on_no_room == NO_ROOM_FAIL);
+        mirror->shortage = mirror->fits ? NULL
+                                        : explain_shortage(config, mirror->survey.plan, &mirror->fit,
+                                                           config->on_no_room == NO_ROOM_FAIL);
         return mirror->fits || mirror->shortage ? 0 : -ENOMEM;
 }
 
@@ -137,8 +149,10 @@ static void print_room(const PreviewMirror *mirror, FILE *out) {
 
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
                 if (mirror->input.room[l] != UINT64_MAX)
-                        (void) fprintf(out, "  room: %14llu bytes (%s) by %s%s\n", (unsigned long long) mirror->input.room[l],
-                                       text_bytes(bytes, mirror->input.room[l]), fit_limit_name(l), l == mirror->fit.limit ? "  <- decides" : "");
+                        (void) fprintf(out, "  room: %14llu bytes (%s) by %s%s\n",
+                                       (unsigned long long) mirror->input.room[l],
+                                       text_bytes(bytes, mirror->input.room[l]), fit_limit_name(l),
+                                       l == mirror->fit.limit ? "  <- decides" : "");
 }
 
 static void print_items(const Plan *plan, FILE *out) {
@@ -149,7 +163,9 @@ static void print_items(const Plan *plan, FILE *out) {
 
                 if (preview_tells(item))
                         (void) fprintf(out, "  %-14s %8s  %s\n", plan_action_name(item->action),
-                                       item->source && item->source->type == ENTRY_FILE ? text_bytes(bytes, item->source->size) : "-",
+                                       item->source && item->source->type == ENTRY_FILE
+                                               ? text_bytes(bytes, item->source->size)
+                                               : "-",
                                        text_path(path, plan_item_path(item)));
         }
 }
@@ -158,7 +174,8 @@ static void print_mirror(const PreviewMirror *mirror, FILE *out) {
         const Survey *survey = &mirror->survey;
         char need[TEXT_BYTES_MAX];
 
-        (void) fprintf(out, "Mirror %s: %s -> %s\n", mirror->config->name, mirror->config->source, mirror->config->target);
+        (void) fprintf(out, "Mirror %s: %s -> %s\n", mirror->config->name, mirror->config->source,
+                       mirror->config->target);
         if (mirror->problem) {
                 log_error("%s", mirror->problem);
                 return;

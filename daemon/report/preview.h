@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What would be staged and whether it fits, by the same arithmetic as the daemon's, without touching anything: of `shmstaged --plan` and `shmstagectl plan`. Blocking. */
+/* What would be staged and whether it fits, by the same arithmetic as the daemon's, without touching anything: of
+ * `shmstaged --plan` and `shmstagectl plan`. Blocking. */
 
 #include "base/base.h"
 #include "config/config.h"

@@ -43,8 +43,14 @@ void withheld_drop(Withheld *withheld, const char *path) {
 int withheld_put(Withheld *withheld, const Task *task, const char *text) {
         const Entry *source = &task->current;
         WithheldFile *grown, file = {
-                .path = strdup(source->path), .text = strdup(text), .outcome = task->outcome, .error = task->error, .size = source->size,
-                .ino = source->ino, .mtime_nsec = source->mtime_nsec, .ctime_nsec = source->ctime_nsec,
+                .path = strdup(source->path),
+                .text = strdup(text),
+                .outcome = task->outcome,
+                .error = task->error,
+                .size = source->size,
+                .ino = source->ino,
+                .mtime_nsec = source->mtime_nsec,
+                .ctime_nsec = source->ctime_nsec,
         };
 
         withheld_drop(withheld, source->path);
@@ -65,7 +71,8 @@ static bool is_worth_a_try(const WithheldFile *file, const Entry *source, bool r
                 return true;
         if (file->outcome == TASK_FAILED)
                 return retry;
-        return file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED && file->outcome != TASK_GARBLED && file->outcome != TASK_DIFFERS;
+        return file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED && file->outcome != TASK_GARBLED &&
+               file->outcome != TASK_DIFFERS;
 }
 
 void withheld_apply(Withheld *withheld, Plan *plan, bool retry, bool all) {

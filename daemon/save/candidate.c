@@ -11,8 +11,9 @@
 /* A change of any kind moves the ctime. So does unlink(), but who could still write then would have had it open
  * before. */
 bool candidate_is_same(const struct stat *st, const Entry *seen) {
-        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == seen->size && fs_nsec(&st->st_mtim) == seen->mtime_nsec &&
-               st->st_ino == seen->ino && (fs_nsec(&st->st_ctim) == seen->ctime_nsec || st->st_nlink == 0);
+        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == seen->size &&
+               fs_nsec(&st->st_mtim) == seen->mtime_nsec && st->st_ino == seen->ino &&
+               (fs_nsec(&st->st_ctim) == seen->ctime_nsec || st->st_nlink == 0);
 }
 
 int candidate_check(Candidate *candidate) {

@@ -155,16 +155,20 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
                         break;
                 }
         deletions_acknowledge(deletions);
-        if (asprintf(&deletions->held, "%zu of the %zu names in '%s' were deleted at once ('%s' is one): the disk keeps them, and they are staged "
-                     "again. If it was meant, accept it (shmstagectl accept), delete them in '%s', or raise MassDeleteLimit=", wave, total, input->config->target,
-                     text_path(path, first), input->config->source) < 0)
+        if (asprintf(&deletions->held,
+                     "%zu of the %zu names in '%s' were deleted at once ('%s' is one): the disk keeps them, and they "
+                     "are staged "
+                     "again. If it was meant, accept it (shmstagectl accept), delete them in '%s', or raise "
+                     "MassDeleteLimit=",
+                     wave, total, input->config->target, text_path(path, first), input->config->source) < 0)
                 deletions->held = NULL;
         deletions->n_held = wave;
         if (manifest_new(&deletions->wave) < 0)
                 deletions->wave = NULL; /* then it cannot be accepted */
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
-                bool linked = item->source && (item->source->flags & ENTRY_DISK_ONLY || (item->base && item->base->flags & ENTRY_LINKED));
+                bool linked = item->source && (item->source->flags & ENTRY_DISK_ONLY ||
+                                               (item->base && item->base->flags & ENTRY_LINKED));
 
                 if (item->action != PLAN_DELETE || is_accepted(input, item->source))
                         continue;
@@ -201,7 +205,8 @@ static void keep_directories(Deletions *deletions, Plan *plan, const Manifest *c
                 if (item->action != PLAN_DELETE || item->source->type != ENTRY_DIRECTORY)
                         continue;
                 for (size_t k = 0; k < condemned->n_entries; k++)
-                        if (condemned->entries[k].flags & ENTRY_CONDEMNED && is_above(item->source->path, condemned->entries[k].path) &&
+                        if (condemned->entries[k].flags & ENTRY_CONDEMNED &&
+                            is_above(item->source->path, condemned->entries[k].path) &&
                             pathset_add(&deletions->kept, item->source->path) == 0) {
                                 item->action = PLAN_IGNORE;
                                 break;

@@ -3,10 +3,11 @@
 
 /* Which names that are missing in a mirror were deleted by somebody, and which of these the disk may follow.
  *
- * A deletion counts only if it was reported while the mirror was complete and watched (never because something is not there). It then waits
- * a few seconds, so that a whole wave is seen before the first of it is carried out. A wave that is more than MassDeleteLimit= allows, or that takes all
- * there is (if that is more than one name), is held back as a whole: nothing of it reaches the disk, and the files are staged again. Loop thread
- * only, but for the set that a look goes by, which does not change while it is out. No clock: the time is passed in, monotonic. */
+ * A deletion counts only if it was reported while the mirror was complete and watched (never because something is
+ * not there). It then waits a few seconds, so that a whole wave is seen before the first of it is carried out. A
+ * wave that is more than MassDeleteLimit= allows, or that takes all there is (if that is more than one name), is
+ * held back as a whole: nothing of it reaches the disk, and the files are staged again. Loop thread only, but for
+ * the set that a look goes by, which does not change while it is out. No clock: the time is passed in, monotonic. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -43,20 +44,24 @@ void deletions_note(Deletions *deletions, const WatchReport *report);
 /* The same of one name. */
 void deletions_note_path(Deletions *deletions, const char *path);
 
-/* A look begins, which goes by this set until deletions_decide() or the next deletions_begin(). If it fails, the next one goes by the same and more. */
+/* A look begins, which goes by this set until deletions_decide() or the next deletions_begin(). If it fails, the
+ * next one goes by the same and more. */
 const PathSet *deletions_begin(Deletions *deletions);
 
 typedef struct DeletionsInput {
         const MirrorConfig *config;
         LayoutKind layout;
         const Manifest *base;
-        const Overrides *overrides;    /* what of a wave that was held back was accepted: it is not held back again, and does not wait. NULL for nothing */
+        /* what of a wave that was held back was accepted: it is not held back again, and does not wait. NULL for
+         * nothing */
+        const Overrides *overrides;
         uint64_t now_usec;
 } DeletionsInput;
 
-/* Goes through the plan's PLAN_DELETE items. Those that may go stay so (deletions_due() says when); shared content becomes PLAN_IGNORE and is put into @condemned as
- * records; what Deletes=keep leaves on disk becomes PLAN_IGNORE; a wave that is held back becomes PLAN_STAGE, or PLAN_LINK where a
- * link to the disk stood; a directory with condemned content in it becomes PLAN_IGNORE. Positive if a wave was held back just now: .held tells it. */
+/* Goes through the plan's PLAN_DELETE items. Those that may go stay so (deletions_due() says when); shared content
+ * becomes PLAN_IGNORE and is put into @condemned as records; what Deletes=keep leaves on disk becomes PLAN_IGNORE; a
+ * wave that is held back becomes PLAN_STAGE, or PLAN_LINK where a link to the disk stood; a directory with condemned
+ * content in it becomes PLAN_IGNORE. Positive if a wave was held back just now: .held tells it. */
 int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *plan, Manifest *condemned);
 
 /* When a pending one may be carried out; 0 if it is not pending. */

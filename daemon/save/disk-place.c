@@ -48,7 +48,9 @@ static void undo(Placement *move, ino_t placed) {
         else if (rename_inode(move->tmpfd, move->exchanged) != placed)
                 left = move->exchanged;
         if (left)
-                (void) disk_private_dir_slot_put(move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path, move->tmpfd, left, NULL); /* else the next start does */
+                /* else the next start does */
+                (void) disk_private_dir_slot_put(move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path,
+                                                 move->tmpfd, left, NULL);
 }
 
 /* The two have changed places, and nothing is lost yet. Only when that is on disk the old one goes. */
@@ -80,7 +82,8 @@ static int keep_plainly(Placement *move, bool *ret_moved) {
 
         if (linkat(move->parent, move->last, move->kept.fd, move->kept.name, 0) < 0) {
                 *ret_moved = rename_is_link_unsupported(errno);
-                r = *ret_moved ? rename_with_flags(move->parent, move->last, move->kept.fd, move->kept.name, 0) : -errno;
+                r = *ret_moved ? rename_with_flags(move->parent, move->last, move->kept.fd, move->kept.name, 0)
+                               : -errno;
         }
         if (r == 0 && !is_expected_at(move, move->kept.fd, move->kept.name))
                 r = DISK_OCCUPIED;
@@ -127,7 +130,8 @@ static int exchange(Placement *move, const struct stat *there) {
         int r;
 
         /* what is to be kept is nothing that the next start may remove, should this one end before it is in conflicts/ */
-        (void) disk_private_dir_exchange_name(move->exchanged, move->disk->prefix, disk_number(move->disk), placed, move->kept.path ? NULL : there);
+        (void) disk_private_dir_exchange_name(move->exchanged, move->disk->prefix, disk_number(move->disk), placed,
+                                              move->kept.path ? NULL : there);
         r = rename_with_flags(move->tmpfd, move->name, move->tmpfd, move->exchanged, 0);
         if (r < 0)
                 return r;
@@ -152,7 +156,8 @@ static int replace(Placement *move, bool keep, char **ret_kept) {
                 return errno == ENOENT ? MOVE_NOTHING_THERE : -errno;
         if (!is_expected_at(move, move->parent, move->last))
                 return DISK_OCCUPIED;
-        r = keep ? disk_private_dir_slot_make(&move->kept, move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path) : 0;
+        r = keep ? disk_private_dir_slot_make(&move->kept, move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path)
+                 : 0;
         if (r < 0)
                 return r;
         r = exchange(move, &there);
@@ -189,7 +194,9 @@ int disk_place(Disk *disk, const char *name, const char *path, const Entry *expe
 
 int disk_place_conflict(Disk *disk, const char *name, const char *path, char **ret_kept) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false);
-        int r = tmpfd < 0 ? tmpfd : disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, tmpfd, name, ret_kept);
+        int r = tmpfd < 0 ? tmpfd
+                          : disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, tmpfd, name,
+                                                      ret_kept);
 
         return r < 0 ? r : fs_sync_directory(tmpfd);
 }

@@ -57,7 +57,8 @@ bool disk_private_dir_is_expected(int dirfd, const char *name, const struct stat
         case ENTRY_FILE:
         case ENTRY_HARDLINK:
                 return S_ISREG(st->st_mode) && (uint64_t) st->st_size == expected->size &&
-                       fs_nsec(&st->st_mtim) == expected->mtime_nsec && (expected->ino == 0 || st->st_ino == expected->ino);
+                       fs_nsec(&st->st_mtim) == expected->mtime_nsec &&
+                       (expected->ino == 0 || st->st_ino == expected->ino);
         }
         return false;
 }
@@ -69,15 +70,17 @@ char *disk_private_dir_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const
         return buffer;
 }
 
-char *disk_private_dir_exchange_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix, uint64_t number, uint64_t ino,
-                           const struct stat *replaced) {
-        (void) snprintf(buffer, DISK_PRIVATE_DIR_NAME_MAX, "%s-%llx-%llx-%llx-%llx", prefix, (unsigned long long) number, (unsigned long long) ino,
+char *disk_private_dir_exchange_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix,
+                                     uint64_t number, uint64_t ino, const struct stat *replaced) {
+        (void) snprintf(buffer, DISK_PRIVATE_DIR_NAME_MAX, "%s-%llx-%llx-%llx-%llx", prefix,
+                        (unsigned long long) number, (unsigned long long) ino,
                         (unsigned long long) (replaced ? replaced->st_ino : 0),
                         (unsigned long long) (replaced ? fs_nsec(&replaced->st_mtim) : 0));
         return buffer;
 }
 
-DiskNameOwner disk_private_dir_owner(const char *prefix, const char *name, const struct stat *st, uint64_t *ret_number) {
+DiskNameOwner disk_private_dir_owner(const char *prefix, const char *name, const struct stat *st,
+                                     uint64_t *ret_number) {
         unsigned long long number, ino, replaced, mtime;
         size_t n = strlen(prefix);
         int fields;
@@ -90,7 +93,8 @@ DiskNameOwner disk_private_dir_owner(const char *prefix, const char *name, const
         *ret_number = number;
         if (fields == 1 || st->st_ino == ino)
                 return DISK_NAME_OURS;
-        return st->st_ino == replaced && (unsigned long long) fs_nsec(&st->st_mtim) == mtime ? DISK_NAME_OURS : DISK_NAME_CLIENTS;
+        return st->st_ino == replaced && (unsigned long long) fs_nsec(&st->st_mtim) == mtime ? DISK_NAME_OURS
+                                                                                             : DISK_NAME_CLIENTS;
 }
 
 /* --- places --- */
@@ -222,7 +226,8 @@ void disk_private_dir_slot_unmake(const DiskSlot *place, int rootfd) {
                 _cleanup_(close_fdp) int parent = fs_open_parent(rootfd, path, &last);
 
                 if (parent >= 0)
-                        (void) unlinkat(parent, last, AT_REMOVEDIR); /* of what is not empty, everything above stays too */
+                        /* of what is not empty, everything above stays too */
+                        (void) unlinkat(parent, last, AT_REMOVEDIR);
         }
 }
 
@@ -232,7 +237,8 @@ void disk_private_dir_slot_done(DiskSlot *place) {
         place->path = NULL;
 }
 
-int disk_private_dir_slot_put(int rootfd, const char *directory, const char *path, int fd, const char *name, char **ret_kept) {
+int disk_private_dir_slot_put(int rootfd, const char *directory, const char *path, int fd, const char *name,
+                              char **ret_kept) {
         _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
         int r = disk_private_dir_slot_make(&place, rootfd, directory, path);
 
@@ -254,8 +260,9 @@ static int parse_time(const char *name, int64_t *ret_nsec, uint64_t *ret_uptime_
         long nsec;
         int n = 0;
 
-        if (sscanf(name, "%4d%2d%2dT%2d%2d%2d.%9ldZ-%llu%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-                   &nsec, &up, &n) != 8 || name[n])
+        if (sscanf(name, "%4d%2d%2dT%2d%2d%2d.%9ldZ-%llu%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+                   &tm.tm_min, &tm.tm_sec, &nsec, &up, &n) != 8 ||
+            name[n])
                 return -EINVAL;
         tm.tm_year -= 1900;
         tm.tm_mon--;
@@ -285,7 +292,8 @@ int disk_private_dir_slot_age(const char *name, const struct stat *st, uint64_t 
 /* --- trees --- */
 
 /* Calls @act for each name in the directory. */
-static int for_each(int dirfd, const char *name, int (*act)(int dirfd, const char *name, void *userdata), void *userdata) {
+static int for_each(int dirfd, const char *name, int (*act)(int dirfd, const char *name, void *userdata),
+                    void *userdata) {
         _cleanup_(closedirp) DIR *dir = NULL;
         int fd = open_directory(dirfd, name), r = 0;
         struct dirent *d;

@@ -31,8 +31,8 @@ char *disk_private_dir_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const
 /* PREFIX-NUMBER-INODE-INODE-MTIME, for the time of a rename: either still ours, of the first inode (0: there is
  * none), or what we replace, known by the second and its mtime; anything else is somebody's that came between.
  * Without @replaced always somebody's. */
-char *disk_private_dir_exchange_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix, uint64_t number, uint64_t ino,
-                           const struct stat *replaced);
+char *disk_private_dir_exchange_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix,
+                                     uint64_t number, uint64_t ino, const struct stat *replaced);
 typedef enum DiskNameOwner {
         DISK_NAME_FOREIGN, /* another daemon's: not to be touched */
         DISK_NAME_OURS,     /* may go */
@@ -62,7 +62,8 @@ void disk_private_dir_slot_done(DiskSlot *place);
 
 /* Renames @name of our directory @fd to a place for @path that is made for it, and syncs that. *ret_kept, if
  * wanted, is its path from the root, a new string. */
-int disk_private_dir_slot_put(int rootfd, const char *directory, const char *path, int fd, const char *name, char **ret_kept);
+int disk_private_dir_slot_put(int rootfd, const char *directory, const char *path, int fd, const char *name,
+                              char **ret_kept);
 
 /* How long ago the time of a place was, in microseconds, 0 if it lies ahead. @st is of its directory. Nothing
  * was put there earlier than its ctime says, nor, in this boot, before the machine had been up for so long:

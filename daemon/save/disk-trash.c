@@ -12,7 +12,9 @@
 /* Somebody put something else there between the look and the rename: it goes back, or where there is something
  * newer by now, to the conflicts. */
 static int give_back(Disk *disk, int fd, const char *name, int parent, const char *last, const char *path) {
-        int r = rename_new(fd, name, parent, last) == 0 ? 0 : disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, fd, name, NULL);
+        int r = rename_new(fd, name, parent, last) == 0
+                        ? 0
+                        : disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, fd, name, NULL);
 
         return r < 0 ? r : DISK_OCCUPIED;
 }
@@ -20,11 +22,13 @@ static int give_back(Disk *disk, int fd, const char *name, int parent, const cha
 static bool is_expected_at(int dirfd, const char *name, const Entry *expected) {
         struct stat st;
 
-        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && disk_private_dir_is_expected(dirfd, name, &st, expected);
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+               disk_private_dir_is_expected(dirfd, name, &st, expected);
 }
 
 /* To the trash, or to the conflicts. */
-static int take_to(Disk *disk, const char *directory, int parent, const char *last, const char *path, const Entry *expected, char **ret_kept) {
+static int take_to(Disk *disk, const char *directory, int parent, const char *last, const char *path,
+                   const Entry *expected, char **ret_kept) {
         _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
         int r = disk_private_dir_slot_make(&place, disk->rootfd, directory, path);
 
@@ -42,7 +46,8 @@ static int take_to(Disk *disk, const char *directory, int parent, const char *la
         return r;
 }
 
-static int take_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen, const Entry *expected) {
+static int take_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen,
+                         const Entry *expected) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true);
         char name[DISK_PRIVATE_DIR_NAME_MAX];
         int r;
@@ -100,7 +105,9 @@ int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **r
 
         parent = fs_open_parent(disk->rootfd, path, &last);
         if (parent < 0)
-                return parent == -ENOENT || parent == -ENOTDIR ? 0 : parent == -ELOOP || parent == -EXDEV ? DISK_OCCUPIED : parent;
+                return parent == -ENOENT || parent == -ENOTDIR ? 0
+                       : parent == -ELOOP || parent == -EXDEV  ? DISK_OCCUPIED
+                                                               : parent;
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (S_ISDIR(st.st_mode) || !disk_private_dir_is_expected(parent, last, &st, expected))
@@ -122,7 +129,8 @@ static int consider(Emptying *emptying, int fd, const char *name) {
         uint64_t age;
         struct stat st;
 
-        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || disk_private_dir_slot_age(name, &st, &age) < 0)
+        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
+            disk_private_dir_slot_age(name, &st, &age) < 0)
                 return 0; /* nothing that we put there */
         if (!emptying->oldest)
                 return age > emptying->keep_usec ? disk_private_dir_remove_tree(fd, name) : 0;
@@ -185,7 +193,8 @@ int disk_has_trash(Disk *disk) {
         if (!dir)
                 return -errno;
         for (struct dirent *d; (d = readdir(dir));)
-                if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && disk_private_dir_slot_age(d->d_name, &st, &age) == 0)
+                if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+                    disk_private_dir_slot_age(d->d_name, &st, &age) == 0)
                         return 1;
         return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is being saved, before it is in place, and looks at what stands there. See save/disk.h; save/disk-place.c puts it
- * there, save/disk-trash.c takes away. */
+/* What is being saved, before it is in place, and looks at what stands there. See save/disk.h; save/disk-place.c
+ * puts it there, save/disk-trash.c takes away. */
 
 #include "save/disk.h"
 
@@ -88,7 +88,8 @@ int disk_new_file(Disk *disk, char name[static DISK_NAME_MAX]) {
         if (tmpfd < 0)
                 return tmpfd;
         do
-                fd = openat(tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+                fd = openat(tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)),
+                            O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         while (fd < 0 && errno == EEXIST);
         return fd < 0 ? -errno : fd;
 }
@@ -106,7 +107,8 @@ int disk_new_symlink(Disk *disk, const Entry *entry, const char *target, char na
                 return -errno;
         r = attributes_set_owner(tmpfd, name, AT_SYMLINK_NOFOLLOW, entry->uid, entry->gid);
         if (r >= 0)
-                (void) attributes_set_mtime(tmpfd, name, AT_SYMLINK_NOFOLLOW, entry->mtime_nsec); /* not everywhere do links have one */
+                /* not everywhere do links have one */
+                (void) attributes_set_mtime(tmpfd, name, AT_SYMLINK_NOFOLLOW, entry->mtime_nsec);
         else
                 (void) unlinkat(tmpfd, name, 0);
         return r < 0 ? r : 0;
@@ -124,7 +126,8 @@ int disk_link_target(Disk *disk, const char *mirror_path, const Entry *entry, ch
                 if (r < 0)
                         return r;
         }
-        if (asprintf(&followed, "%.*s%s", slash ? (int) (slash + 1 - entry->path) : 0, entry->path, relative ? relative : entry->target) < 0) {
+        if (asprintf(&followed, "%.*s%s", slash ? (int) (slash + 1 - entry->path) : 0, entry->path,
+                     relative ? relative : entry->target) < 0) {
                 followed = NULL;
                 return -ENOMEM;
         }
@@ -172,7 +175,8 @@ int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name
         while (r < 0 && errno == EEXIST);
         if (r < 0)
                 return rename_is_link_unsupported(errno) ? DISK_NO_LINKS : -errno;
-        if (fstatat(tmpfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && disk_private_dir_is_expected(tmpfd, name, &st, expected))
+        if (fstatat(tmpfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            disk_private_dir_is_expected(tmpfd, name, &st, expected))
                 return 0;
         (void) unlinkat(tmpfd, name, 0); /* of a file that keeps its other name */
         return DISK_OCCUPIED;
@@ -215,7 +219,8 @@ int disk_set_attributes(Disk *disk, const Entry *entry, const Entry *expected, b
         pathfd = openat(parent, last, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (pathfd < 0 || fstat(pathfd, &st) < 0)
                 return -errno;
-        if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || !disk_private_dir_is_expected(parent, last, &st, expected))
+        if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) ||
+            !disk_private_dir_is_expected(parent, last, &st, expected))
                 return DISK_OCCUPIED;
         /* the very inode that was looked at; of a device not even an open is tried */
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", pathfd);

@@ -16,7 +16,8 @@ int save_item_new(SaveItem **ret, const PlanItem *wanted) {
         item->action = wanted->action;
         item->path = strdup(plan_item_path(wanted));
         if (!item->path || copy_if(wanted->mirror, &item->mirror) < 0 || copy_if(wanted->source, &item->source) < 0 ||
-            (wanted->base && !(wanted->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) && manifest_entry_copy(wanted->base, &item->base) < 0))
+            (wanted->base && !(wanted->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) &&
+             manifest_entry_copy(wanted->base, &item->base) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(item);
         return 0;
@@ -41,13 +42,15 @@ SaveItem *save_item_free(SaveItem *item) {
 static bool is_same_entry(const Entry *kept, const Entry *seen) {
         if (!kept->path || !seen)
                 return !kept->path && !seen;
-        return kept->type == seen->type && (kept->ino == seen->ino || kept->ino == 0) && kept->size == seen->size && kept->mtime_nsec == seen->mtime_nsec &&
-               (kept->type == ENTRY_DIRECTORY || kept->ctime_nsec == seen->ctime_nsec) && kept->uid == seen->uid && kept->gid == seen->gid &&
-               kept->mode == seen->mode && string_equal(kept->target, seen->target);
+        return kept->type == seen->type && (kept->ino == seen->ino || kept->ino == 0) && kept->size == seen->size &&
+               kept->mtime_nsec == seen->mtime_nsec &&
+               (kept->type == ENTRY_DIRECTORY || kept->ctime_nsec == seen->ctime_nsec) && kept->uid == seen->uid &&
+               kept->gid == seen->gid && kept->mode == seen->mode && string_equal(kept->target, seen->target);
 }
 
 bool save_item_is_same(const SaveItem *item, const PlanItem *wanted) {
-        return item->action == wanted->action && is_same_entry(&item->mirror, wanted->mirror) && is_same_entry(&item->source, wanted->source);
+        return item->action == wanted->action && is_same_entry(&item->mirror, wanted->mirror) &&
+               is_same_entry(&item->source, wanted->source);
 }
 
 bool save_item_has_origin(const SaveItem *item, const Entry *origin) {
@@ -55,8 +58,8 @@ bool save_item_has_origin(const SaveItem *item, const Entry *origin) {
 
         if (!kept->path || !origin)
                 return !kept->path && !origin;
-        return strcmp(kept->path, origin->path) == 0 && (kept->ino == origin->ino || kept->ino == 0) && kept->size == origin->size &&
-               kept->mtime_nsec == origin->mtime_nsec;
+        return strcmp(kept->path, origin->path) == 0 && (kept->ino == origin->ino || kept->ino == 0) &&
+               kept->size == origin->size && kept->mtime_nsec == origin->mtime_nsec;
 }
 
 void save_item_take_pointer(SaveItem *item, SurveyPointer *pointer) {
@@ -104,8 +107,9 @@ int save_item_compare(const SaveItem *a, const SaveItem *b) {
 
 static SaveKind kind_of(const SaveItem *item) {
         /* of a directory and something else the directory has the name, whenever it was made, because of what is in it */
-        bool behind = item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY ? item->mirror.type != ENTRY_DIRECTORY
-                                                                                                     : item->mirror.mtime_nsec <= item->source.mtime_nsec;
+        bool behind = item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY
+                              ? item->mirror.type != ENTRY_DIRECTORY
+                              : item->mirror.mtime_nsec <= item->source.mtime_nsec;
 
         if (item->action == PLAN_DELETE)
                 return SAVE_REMOVAL;
@@ -119,10 +123,15 @@ static SaveKind kind_of(const SaveItem *item) {
 void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway) {
         save_done(&item->save);
         item->save = (Save){
-                .kind = kind_of(item), .mirror = item->mirror.path ? &item->mirror : NULL, .expected = item->source.path ? &item->source : NULL,
-                .agreed = item->base.path ? &item->base : NULL, .from = item->origin.path,
-                .from_expected = item->origin.path ? &item->origin : NULL, .keep = item->action == PLAN_CONFLICT,
-                .trash = trash, .anyway = anyway || item->accepted,
+                .kind = kind_of(item),
+                .mirror = item->mirror.path ? &item->mirror : NULL,
+                .expected = item->source.path ? &item->source : NULL,
+                .agreed = item->base.path ? &item->base : NULL,
+                .from = item->origin.path,
+                .from_expected = item->origin.path ? &item->origin : NULL,
+                .keep = item->action == PLAN_CONFLICT,
+                .trash = trash,
+                .anyway = anyway || item->accepted,
         };
         if (!is_file(item) || item->accepted || !layout_claim(layout, item->path, &item->save.claim))
                 item->save.claim = (Claim){};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One thing on its way to the disk: what a look saw of it, what it waits for, and how often it was tried. Owns all that it names, because it outlives
- * the look. Pure but for memory; save/writeback.h has the queue of them. */
+/* One thing on its way to the disk: what a look saw of it, what it waits for, and how often it was tried. Owns all
+ * that it names, because it outlives the look. Pure but for memory; save/writeback.h has the queue of them. */
 
 #include "base/base.h"
 #include "base/pool.h"
@@ -30,7 +30,8 @@ typedef struct SaveItem {
         References references; /* what has to be on disk before */
         const char *broken;    /* why it cannot be what its place says, a literal; NULL */
         char *missing;         /* what it names and nobody has; NULL */
-        Entry origin;          /* on disk, under the name that it had before it was renamed; .path is NULL if it was not */
+        /* on disk, under the name that it had before it was renamed; .path is NULL if it was not */
+        Entry origin;
         uint64_t since_usec;   /* when it was first seen as it is; monotonic */
         uint64_t due_usec;     /* not before */
         unsigned attempts;
@@ -48,7 +49,8 @@ DEFINE_CLEANUP(SaveItem, save_item_free)
 /* True if @wanted is about the same thing in the same state. */
 bool save_item_is_same(const SaveItem *item, const PlanItem *wanted);
 
-/* True if @origin (NULL: it was not renamed) is what it is to be linked from. Not by its ctime, which moves when that is tried. */
+/* True if @origin (NULL: it was not renamed) is what it is to be linked from. Not by its ctime, which moves when
+ * that is tried. */
 bool save_item_has_origin(const SaveItem *item, const Entry *origin);
 
 /* What the look says about what it points to; takes it out of @pointer. */

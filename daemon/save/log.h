@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What is said about saves, in the journal: what was saved, and why something is not, each reason once. Of one wave so many are told by name, the others are counted: the
- * log does not grow with the number of files. Times are monotonic. */
+/* What is said about saves, in the journal: what was saved, and why something is not, each reason once. Of one wave
+ * so many are told by name, the others are counted: the log does not grow with the number of files. Times are
+ * monotonic. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -19,7 +20,8 @@ typedef struct SaveLog {
 /* It came to its end. What is not told by name is told to those who debug. */
 void save_log_done(SaveLog *log, const SaveItem *item, uint64_t now_usec);
 
-/* The last attempt failed, or it cannot be begun: keeps the sentence in .problem, and tells it if it is another one than before. */
+/* The last attempt failed, or it cannot be begun: keeps the sentence in .problem, and tells it if it is another one
+ * than before. */
 void save_log_failures(SaveLog *log, SaveItem *item, uint64_t now_usec);
 /* It is broken, or @missing, which it names, is not there. */
 void save_log_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool last, uint64_t now_usec);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* How a save can end. Shared by save and the modules that it is made of, in which 0 is still SAVE_DONE and a failure a negative errno. */
+/* How a save can end. Shared by save and the modules that it is made of, in which 0 is still SAVE_DONE and a failure
+ * a negative errno. */
 
 typedef enum SaveOutcome {
         SAVE_DONE,      /* .entry: what both sides have now */

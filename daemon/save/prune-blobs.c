@@ -71,11 +71,15 @@ static void tell(BlobPruner *pruner, SweepJob *job) {
 
         (void) text_path(source, pruner->config->source);
         if (job->n_removed > 0)
-                log_event(LOG_INFO, &fields, "%zu blobs (%s) that clients deleted and that nothing in '%s' names any more were %s", job->n_removed,
-                          text_bytes(bytes, job->bytes), source, job->trash ? "moved to the trash" : "removed");
+                log_event(LOG_INFO, &fields,
+                          "%zu blobs (%s) that clients deleted and that nothing in '%s' names any more were %s",
+                          job->n_removed, text_bytes(bytes, job->bytes), source,
+                          job->trash ? "moved to the trash" : "removed");
         if (job->result != UNREFERENCED_UNSURE || string_equal(job->unsure, pruner->unsure))
                 return;
-        log_event(LOG_NOTICE, &fields, "Blobs that clients deleted stay on the disk: '%s' in '%s' cannot be understood, so nobody knows what it names",
+        log_event(LOG_NOTICE, &fields,
+                  "Blobs that clients deleted stay on the disk: '%s' in '%s' cannot be understood, so nobody knows "
+                  "what it names",
                   text_path(path, job->unsure ? job->unsure : "?"), source);
         free(pruner->unsure);
         pruner->unsure = TAKE_PTR(job->unsure);
@@ -143,7 +147,8 @@ static void plan_run(BlobPruner *pruner, uint64_t usec) {
         if (sd_event_now(pruner->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
         if (!pruner->timer) {
-                (void) sd_event_add_time(pruner->event, &pruner->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer, pruner);
+                (void) sd_event_add_time(pruner->event, &pruner->timer, CLOCK_MONOTONIC, now + usec, 0, on_timer,
+                                         pruner);
                 return;
         }
         (void) sd_event_source_set_time(pruner->timer, now + usec);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What clients deleted of shared content (Ollama's blobs): it leaves the disk when, after SweepDelay=, no pointer of the whole store names it any more, and
- * every pointer there can be understood. Mark and sweep, because a client counts only the references that it sees in the mirror. Loop thread only; the work is a job. */
+/* What clients deleted of shared content (Ollama's blobs): it leaves the disk when, after SweepDelay=, no pointer of
+ * the whole store names it any more, and every pointer there can be understood. Mark and sweep, because a client
+ * counts only the references that it sees in the mirror. Loop thread only; the work is a job. */
 
 #include "base/base.h"
 #include "base/pool.h"

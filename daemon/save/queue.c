@@ -17,7 +17,8 @@ static int compare_path_key(const void *key, const void *item) {
 }
 
 SaveItem *save_queue_find(const SaveQueue *queue, const char *path) {
-        SaveItem **found = queue->n == 0 ? NULL : bsearch(path, queue->by_path, queue->n, sizeof(SaveItem *), compare_path_key);
+        SaveItem **found =
+                queue->n == 0 ? NULL : bsearch(path, queue->by_path, queue->n, sizeof(SaveItem *), compare_path_key);
 
         return found ? *found : NULL;
 }
@@ -39,7 +40,8 @@ static bool stays(SaveItem *const *fresh, size_t n, const SaveItem *item, bool *
 }
 
 int save_queue_replace(SaveQueue *queue, SaveItem **fresh, size_t n) {
-        SaveItem **items = calloc(n + queue->n + 1, sizeof(SaveItem *)), **by_path = calloc(n + queue->n + 1, sizeof(SaveItem *));
+        SaveItem **items = calloc(n + queue->n + 1, sizeof(SaveItem *)),
+                 **by_path = calloc(n + queue->n + 1, sizeof(SaveItem *));
         size_t total = n;
 
         if (!items || !by_path) {
@@ -156,7 +158,8 @@ static const char *find_missing(const SaveQueue *queue, const SaveItem *item, un
         for (size_t i = 0; i < item->references.n; i++) {
                 const SaveItem *other = save_queue_find(queue, item->references.items[i].path);
 
-                if (!other || other == item || other->action == PLAN_DELETE || other->state == ITEM_DONE || other->state == ITEM_RUNNING)
+                if (!other || other == item || other->action == PLAN_DELETE || other->state == ITEM_DONE ||
+                    other->state == ITEM_RUNNING)
                         continue;
                 if (is_refused_for_good(other) || other->broken || (steps > 0 && find_missing(queue, other, steps - 1)))
                         return other->path;
@@ -178,7 +181,8 @@ bool save_queue_is_over(const SaveQueue *queue, uint64_t now_usec) {
 
                 if (item->state == ITEM_DONE || item->state == ITEM_REFUSED || save_queue_is_incomplete(queue, item))
                         continue;
-                if (item->state != ITEM_WAITING || item->attempts > 0 || item->due_usec > now_usec || !save_queue_has_to_wait(queue, item))
+                if (item->state != ITEM_WAITING || item->attempts > 0 || item->due_usec > now_usec ||
+                    !save_queue_has_to_wait(queue, item))
                         return false;
         }
         return true;
@@ -233,7 +237,8 @@ int save_queue_collect_refused(const SaveQueue *queue, Manifest *refused) {
         for (size_t i = 0; i < queue->n && r == 0; i++) {
                 const SaveItem *item = queue->items[i];
 
-                if (item->action == PLAN_SAVE && (item->state == ITEM_WAITING || item->state == ITEM_REFUSED) && save_queue_is_refused(queue, item))
+                if (item->action == PLAN_SAVE && (item->state == ITEM_WAITING || item->state == ITEM_REFUSED) &&
+                    save_queue_is_refused(queue, item))
                         r = manifest_put(refused, &item->mirror);
         }
         return r;
@@ -258,7 +263,8 @@ SaveQueueStatus save_queue_status(const SaveQueue *queue) {
                         status.n_unsaved++;
                         status.bytes += save_item_bytes(item);
                         status.since_usec = MIN(status.since_usec, item->since_usec);
-                        if (item->attempts == 0) /* what was told of it, if anything, is not true any more: it can be saved now */
+                        /* what was told of it, if anything, is not true any more: it can be saved now */
+                        if (item->attempts == 0)
                                 continue;
                         status.n_failing += item->problem != NULL;
                         status.problem = status.problem ? status.problem : item->problem;

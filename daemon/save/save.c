@@ -264,7 +264,8 @@ static int save_attributes(Work *work) {
                 return carry_attributes(work);
         r = open_original(work);
         if (r == 0)
-                r = save->agreed && save->agreed->flags & ENTRY_HAS_DIGEST ? check_bytes(work, &save->agreed->digest) : check_bytes_on_disk(work);
+                r = save->agreed && save->agreed->flags & ENTRY_HAS_DIGEST ? check_bytes(work, &save->agreed->digest)
+                                                                           : check_bytes_on_disk(work);
         if (r == 0)
                 r = carry_attributes(work);
         if (r == 0)
@@ -276,8 +277,9 @@ static int save_attributes(Work *work) {
 static bool may_be_touched_only(const Save *save) {
         const Entry *m = save->mirror, *a = save->agreed, *e = save->expected;
 
-        return save->kind == SAVE_CONTENT && !save->keep && a && e && a->flags & ENTRY_HAS_DIGEST && is_link_or_file(a) &&
-               is_link_or_file(e) && a->ino == m->ino && a->size == m->size && e->size == a->size && e->mtime_nsec == a->mtime_nsec;
+        return save->kind == SAVE_CONTENT && !save->keep && a && e && a->flags & ENTRY_HAS_DIGEST &&
+               is_link_or_file(a) && is_link_or_file(e) && a->ino == m->ino && a->size == m->size &&
+               e->size == a->size && e->mtime_nsec == a->mtime_nsec;
 }
 
 static int save_file(Work *work) {
@@ -315,7 +317,9 @@ static int check_mirror(Work *work) {
         if (m->type == ENTRY_DIRECTORY)
                 return S_ISDIR(st.st_mode) ? 0 : SAVE_CHANGED;
         if (m->type == ENTRY_SYMLINK)
-                return S_ISLNK(st.st_mode) && st.st_ino == m->ino && fs_nsec(&st.st_ctim) == m->ctime_nsec ? 0 : SAVE_CHANGED;
+                return S_ISLNK(st.st_mode) && st.st_ino == m->ino && fs_nsec(&st.st_ctim) == m->ctime_nsec
+                               ? 0
+                               : SAVE_CHANGED;
         return candidate_is_same(&st, m) ? 0 : SAVE_CHANGED;
 }
 
@@ -447,7 +451,12 @@ static int run(Work *work) {
 }
 
 void save_run(Save *save, const SaveOptions *options) {
-        Work work = { .save = save, .options = options, .disk = options->disk, .progress = options->progress, .candidate.fd = -1, .fd = -1 };
+        Work work = { .save = save,
+                      .options = options,
+                      .disk = options->disk,
+                      .progress = options->progress,
+                      .candidate.fd = -1,
+                      .fd = -1 };
         int r;
 
         assert(save->kind == SAVE_REMOVAL ? save->expected != NULL : save->mirror != NULL);

@@ -17,9 +17,11 @@
 #include "tree/manifest.h"
 
 typedef enum SaveKind {
-        SAVE_CONTENT,    /* file, directory, symbolic link or hard link (ENTRY_HARDLINK: of its first name, which is on disk) */
+        /* file, directory, symbolic link or hard link (ENTRY_HARDLINK: of its first name, which is on disk) */
+        SAVE_CONTENT,
         SAVE_ATTRIBUTES, /* owner, mode, mtime only: the bytes must still have the digest of @agreed */
-        SAVE_LINKED,     /* a file that was moved: on disk a hard link to @from; falls back to SAVE_CONTENT where there are no links */
+        /* a file that was moved: on disk a hard link to @from; falls back to SAVE_CONTENT where there are no links */
+        SAVE_LINKED,
         SAVE_BESIDE,     /* a file: its content into conflicts/, nothing is put at its path */
         SAVE_REMOVAL,    /* deleted in the mirror: remove it on disk, see .trash */
 } SaveKind;
@@ -37,7 +39,8 @@ typedef struct Save {
         SaveKind kind;
         const Entry *mirror;   /* as the look saw it; NULL for SAVE_REMOVAL */
         const Entry *expected; /* what stands on disk; NULL for nothing */
-        const Entry *agreed;   /* the base's entry, or NULL. Same inode, size and digest but another mtime: attributes only */
+        /* the base's entry, or NULL. Same inode, size and digest but another mtime: attributes only */
+        const Entry *agreed;
         const char *from;      /* SAVE_LINKED: a path on disk that has the same bytes, an entry of the source */
         const Entry *from_expected;
         Claim claim;           /* of the name */
@@ -46,9 +49,12 @@ typedef struct Save {
         bool anyway;           /* at a stop: the structure is not asked */
         /* results */
         SaveOutcome outcome;
-        bool gone;             /* SAVE_DONE of a file that was deleted or replaced in the mirror meanwhile: what is on disk is what was there before */
-        Entry entry;           /* SAVE_DONE but for removals: strings borrowed from .mirror, inode and ctime of the mirror's, digest if a file */
-        Entry disk;            /* the same with what the disk made of it (inode, ctime; on some filesystems owner, mode, a coarser mtime; the text of a link): what the
+        /* SAVE_DONE of a file that was deleted or replaced in the mirror meanwhile: what is on disk is what was
+         * there before */
+        bool gone;
+        /* SAVE_DONE but for removals: strings borrowed from .mirror, inode and ctime of the mirror's, digest if a file */
+        Entry entry;
+        Entry disk; /* the same with what the disk made of it (inode, ctime; on some filesystems owner, mode, a coarser mtime; the text of a link): what the
                                 * next look at the source will see. Not for SAVE_BESIDE */
         char *text;            /* owned, see save_done() */
         char *target;          /* of .disk, where it is not the mirror's text; owned */

@@ -74,7 +74,8 @@ static void write_behind(Transfer *transfer, uint64_t end) {
         /* advice: what fails here, fsync() will tell */
         (void) sync_file_range(transfer->tofd, (off_t) ready, (off_t) (end - ready), SYNC_FILE_RANGE_WRITE);
         if (ready > transfer->dropped) {
-                (void) sync_file_range(transfer->tofd, (off_t) transfer->dropped, (off_t) (ready - transfer->dropped), WAIT);
+                (void) sync_file_range(transfer->tofd, (off_t) transfer->dropped, (off_t) (ready - transfer->dropped),
+                                       WAIT);
                 pagecache_drop(transfer->tofd, transfer->dropped, ready - transfer->dropped);
         }
         transfer->dropped = ready;
@@ -98,7 +99,8 @@ static int write_piece(Transfer *transfer, size_t length, uint64_t offset) {
  * page. */
 static int copy_data(Transfer *transfer, uint64_t start, uint64_t end) {
         while (start < end) {
-                ssize_t n = pread(transfer->fromfd, transfer->buffer, (size_t) MIN(end - start, (uint64_t) PIECE), (off_t) start);
+                ssize_t n = pread(transfer->fromfd, transfer->buffer, (size_t) MIN(end - start, (uint64_t) PIECE),
+                                  (off_t) start);
                 int r;
 
                 if (transfer->options->cancel && atomic_load(transfer->options->cancel))
@@ -181,7 +183,9 @@ static int set_attributes(Transfer *transfer) {
         int r = attributes_copy_xattrs(transfer->fromfd, transfer->tofd, &lost); /* the bytes are good without them */
 
         transfer->what = "set owner, mode, time and xattrs on the disk";
-        return r < 0 ? r : attributes_set(transfer->tofd, own ? UINT32_MAX : seen->uid, own ? UINT32_MAX : seen->gid, seen->mode, seen->mtime_nsec);
+        return r < 0 ? r
+                     : attributes_set(transfer->tofd, own ? UINT32_MAX : seen->uid, own ? UINT32_MAX : seen->gid,
+                                      seen->mode, seen->mtime_nsec);
 }
 
 /* From the disk itself: what is in the page cache was never in danger. */
@@ -202,8 +206,8 @@ static int check_claim(const Transfer *transfer, const Claim *found, char **rete
 
         if (claim->kind == CLAIM_NONE || claim_equal(claim, found))
                 return 0;
-        if (asprintf(reterr_text, "its %s is %s, not what its name says", found->kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
-                     claim_to_hex(found, hex)) >= 0)
+        if (asprintf(reterr_text, "its %s is %s, not what its name says",
+                     found->kind == CLAIM_SHA256 ? "SHA-256" : "git blob id", claim_to_hex(found, hex)) >= 0)
                 return SAVE_BAD;
         *reterr_text = NULL;
         return -ENOMEM;
@@ -252,8 +256,8 @@ static int try_once(Transfer *transfer, Digest *ret, char **reterr_text) {
         return r;
 }
 
-int transfer_file(Candidate *candidate, const TransferOptions *options, TransferResult *ret, uint64_t *bytes, char **reterr_text,
-                  const char **reterr_what) {
+int transfer_file(Candidate *candidate, const TransferOptions *options, TransferResult *ret, uint64_t *bytes,
+                  char **reterr_text, const char **reterr_what) {
         int r = SAVE_GARBLED;
 
         for (unsigned attempt = 0; r == SAVE_GARBLED && attempt < 2; attempt++) {

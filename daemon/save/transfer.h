@@ -31,5 +31,5 @@ typedef struct TransferResult {
 /* 0 or SAVE_CHANGED, SAVE_BAD (*reterr_text says what its digest is, a new string), SAVE_GARBLED,
  * SAVE_CANCELLED. Reserves first: -ENOSPC comes then, or where a filesystem cannot reserve, from a look at what
  * is free. Of what fails nothing is left. @bytes: those that were written are added. */
-int transfer_file(Candidate *candidate, const TransferOptions *options, TransferResult *ret, uint64_t *bytes, char **reterr_text,
-                  const char **reterr_what);
+int transfer_file(Candidate *candidate, const TransferOptions *options, TransferResult *ret, uint64_t *bytes,
+                  char **reterr_text, const char **reterr_what);

@@ -30,7 +30,8 @@ void trash_expiry_done(TrashExpiry *trash) {
 static void trash_run(Job *job) {
         TrashJob *emptying = (TrashJob *) job;
 
-        (void) disk_empty_trash(&emptying->disk, emptying->keep_usec); /* what could not go now is there the next time */
+        /* what could not go now is there the next time */
+        (void) disk_empty_trash(&emptying->disk, emptying->keep_usec);
         emptying->again = disk_has_trash(&emptying->disk) != 0;
 }
 
@@ -82,7 +83,8 @@ static void plan_run(TrashExpiry *trash) {
         if (sd_event_now(trash->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
         if (!trash->timer) {
-                (void) sd_event_add_time(trash->event, &trash->timer, CLOCK_MONOTONIC, now + pause, OFTEN_USEC, on_timer, trash);
+                (void) sd_event_add_time(trash->event, &trash->timer, CLOCK_MONOTONIC, now + pause, OFTEN_USEC,
+                                         on_timer, trash);
                 return;
         }
         (void) sd_event_source_set_time(trash->timer, now + pause);

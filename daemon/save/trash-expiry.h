@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What has been in the trash on disk for longer than TrashKeep= leaves it, also of a daemon that is never stopped. That the trash makes way for
- * what is new when the disk is full is not decided here: see save/writeback.c. Loop thread only; the work is a job. */
+/* What has been in the trash on disk for longer than TrashKeep= leaves it, also of a daemon that is never stopped.
+ * That the trash makes way for what is new when the disk is full is not decided here: see save/writeback.c. Loop
+ * thread only; the work is a job. */
 
 #include "base/base.h"
 #include "base/pool.h"
@@ -25,5 +26,6 @@ typedef struct TrashExpiry {
 
 void trash_expiry_done(TrashExpiry *trash);
 
-/* Something may have been put there: plans the next emptying, if none is planned. After that it goes on by itself until the trash is empty. */
+/* Something may have been put there: plans the next emptying, if none is planned. After that it goes on by itself
+ * until the trash is empty. */
 void trash_expiry_update(TrashExpiry *trash);

@@ -17,7 +17,8 @@
 #define PAUSE_MIN_USEC (USEC_PER_SEC)
 #define PAUSE_MAX_USEC (60 * USEC_PER_SEC)
 
-/* At a stop what fails is tried so often, and what somebody still writes is waited for about as long as it takes a service to die. */
+/* At a stop what fails is tried so often, and what somebody still writes is waited for about as long as it takes a
+ * service to die. */
 enum { LAST_ATTEMPTS = 3, LAST_BUSY_ATTEMPTS = 20 };
 #define LAST_PAUSE_USEC (USEC_PER_SEC / 2)
 
@@ -77,7 +78,8 @@ static void set_io_class(bool idle) {
         enum { WHO_PROCESS = 1, CLASS_BEST_EFFORT = 2, CLASS_IDLE = 3, CLASS_SHIFT = 13 };
 
         /* there is no library function for it; where it is refused, saving is just less polite */
-        (void) syscall(SYS_ioprio_set, WHO_PROCESS, 0, idle ? CLASS_IDLE << CLASS_SHIFT : CLASS_BEST_EFFORT << CLASS_SHIFT | 4);
+        (void) syscall(SYS_ioprio_set, WHO_PROCESS, 0,
+                       idle ? CLASS_IDLE << CLASS_SHIFT : CLASS_BEST_EFFORT << CLASS_SHIFT | 4);
 }
 
 /* The trash is not to go for what would not fit without it either. */
@@ -228,7 +230,10 @@ static void save_item_done(Job *job) {
 }
 
 static void run(Writeback *wb, SaveItem *item) {
-        item->options = (SaveOptions){ .disk = &wb->disk, .mirrorfd = wb->mirrorfd, .mirror_path = wb->target, .progress = wb->progress,
+        item->options = (SaveOptions){ .disk = &wb->disk,
+                                       .mirrorfd = wb->mirrorfd,
+                                       .mirror_path = wb->target,
+                                       .progress = wb->progress,
                                        .own_owner = geteuid() != 0 };
         item->idle_io = wb->polite && !wb->queue.last;
         item->userdata = wb;
@@ -268,7 +273,8 @@ static void set_timer(Writeback *wb, uint64_t usec) {
 static bool has_room(const Writeback *wb, const SaveItem *item) {
         unsigned workers = pool_workers(wb->pool);
 
-        return wb->n_running < workers && (save_item_bytes(item) < LARGE_BYTES || wb->n_large + 1 < workers || workers == 1);
+        return wb->n_running < workers &&
+               (save_item_bytes(item) < LARGE_BYTES || wb->n_large + 1 < workers || workers == 1);
 }
 
 static void start(Writeback *wb) {
@@ -278,11 +284,15 @@ static void start(Writeback *wb) {
                 for (; wb->cursor < wb->queue.n && wb->n_running < pool_workers(wb->pool); wb->cursor++) {
                         SaveItem *item = wb->queue.items[wb->cursor];
 
-                        if (item->state != ITEM_WAITING || (item->due_usec > now && !(wb->queue.last && item->attempts == 0 && item->action != PLAN_DELETE)))
+                        if (item->state != ITEM_WAITING ||
+                            (item->due_usec > now &&
+                             !(wb->queue.last && item->attempts == 0 && item->action != PLAN_DELETE)))
                                 continue;
                         if (save_queue_is_incomplete(&wb->queue, item))
-                                save_log_incomplete(&wb->log, item, save_queue_missing(&wb->queue, item), wb->queue.last, now);
-                        else if ((item->action == PLAN_DELETE && !wb->sure) || save_queue_has_to_wait(&wb->queue, item) || !has_room(wb, item))
+                                save_log_incomplete(&wb->log, item, save_queue_missing(&wb->queue, item),
+                                                    wb->queue.last, now);
+                        else if ((item->action == PLAN_DELETE && !wb->sure) ||
+                                 save_queue_has_to_wait(&wb->queue, item) || !has_room(wb, item))
                                 wb->waits = true;
                         else
                                 run(wb, item);
@@ -347,8 +357,9 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Renames *renam
         _cleanup_(save_item_freep) SaveItem *item = NULL;
         int r;
 
-        if (before && (before->state == ITEM_RUNNING || (before->state != ITEM_DONE && save_item_is_same(before, wanted) &&
-                                                                save_item_has_origin(before, origin ? origin->source : NULL)))) {
+        if (before &&
+            (before->state == ITEM_RUNNING || (before->state != ITEM_DONE && save_item_is_same(before, wanted) &&
+                                               save_item_has_origin(before, origin ? origin->source : NULL)))) {
                 /* whoever had it open may have closed it: that is what brings a look */
                 if (before->state == ITEM_WAITING && before->attempts > 0 && before->save.outcome == SAVE_BUSY)
                         before->due_usec = now_usec(wb);
@@ -368,8 +379,10 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Renames *renam
                 item->source.ino = item->origin.ino = 0; /* are not compared */
         item->role = layout_role(wb->queue.layout, item->path);
         item->since_usec = now_usec(wb);
-        item->due_usec = wanted->action == PLAN_DELETE ? deletions_due(wb->deletions, item->path)
-                                                       : item->since_usec + save_item_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
+        item->due_usec =
+                wanted->action == PLAN_DELETE
+                        ? deletions_due(wb->deletions, item->path)
+                        : item->since_usec + save_item_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
         *ret = TAKE_PTR(item);
         return 0;
 }
@@ -391,7 +404,8 @@ static void take_pointer(const Writeback *wb, SaveItem *item, const Survey *surv
         if (item->broken && !item->accepted)
                 item->due_usec = MAX(item->due_usec, item->since_usec + wb->config->settle_usec);
         else if (was_broken && item->state == ITEM_WAITING)
-                item->due_usec = item->since_usec + save_item_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
+                item->due_usec =
+                        item->since_usec + save_item_settle_usec(item, wb->queue.layout, wb->config->settle_usec);
 }
 
 static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Survey *survey, const Renames *renames) {
@@ -414,7 +428,8 @@ static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Survey 
         return r;
 }
 
-int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const Manifest *altered, const Overrides *overrides) {
+int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const Manifest *altered,
+                     const Overrides *overrides) {
         _cleanup_(freep) PlanItem **wanted = NULL;
         DeletionsInput input;
         Renames renames = {};
@@ -423,12 +438,19 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
 
         wb->queue.layout = survey->layout;
         manifest_sort(wb->changes);
-        amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue, .changes = wb->changes, .yielded = wb->yielded, .suspects = wb->suspects,
-                                                  .altered = altered });
+        amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue,
+                                                          .changes = wb->changes,
+                                                          .yielded = wb->yielded,
+                                                          .suspects = wb->suspects,
+                                                          .altered = altered });
         r = renames_find(survey->plan, &renames);
         if (r == 0) {
                 amend_plan_ignore_renamed(survey->plan, &renames);
-                input = (DeletionsInput){ .config = wb->config, .layout = survey->layout, .base = base, .overrides = overrides, .now_usec = now_usec(wb) };
+                input = (DeletionsInput){ .config = wb->config,
+                                          .layout = survey->layout,
+                                          .base = base,
+                                          .overrides = overrides,
+                                          .now_usec = now_usec(wb) };
                 held = deletions_decide(wb->deletions, &input, survey->plan, wb->changes);
                 manifest_sort(wb->changes);
                 r = held < 0 ? held : collect_wanted(survey->plan, &wanted, &n);
@@ -475,7 +497,8 @@ void writeback_forget_deletions(Writeback *wb) {
 
 /* What only a header speaks against is saved in the end. */
 static bool may_be_saved_anyway(const SaveItem *item) {
-        return item->state == ITEM_REFUSED && item->save.outcome == SAVE_BAD && item->save.claim.kind == CLAIM_NONE && !item->save.anyway;
+        return item->state == ITEM_REFUSED && item->save.outcome == SAVE_BAD && item->save.claim.kind == CLAIM_NONE &&
+               !item->save.anyway;
 }
 
 void writeback_hurry(Writeback *wb, bool hurry) {

@@ -44,11 +44,13 @@ static int open_source(Attachment *a, const MirrorConfig *config, char **reterr_
         (void) text_path(path, config->source);
         a->sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (a->sourcefd < 0 && errno == ENOENT)
-                return refuse(reterr_text, "The source '%s' does not exist: mount or make it, or correct Source=", path);
+                return refuse(reterr_text,
+                              "The source '%s' does not exist: mount or make it, or correct Source=", path);
         if (a->sourcefd < 0 && errno == ENOTDIR)
                 return refuse(reterr_text, "The source '%s' is not a directory: correct Source=", path);
         if (a->sourcefd < 0 && errno == EACCES)
-                return refuse(reterr_text, "The source '%s' cannot be opened: %m; make it readable for the daemon", path);
+                return refuse(reterr_text, "The source '%s' cannot be opened: %m; make it readable for the daemon",
+                              path);
         if (a->sourcefd < 0)
                 return refuse(reterr_text, "The source '%s' cannot be opened: %m", path);
         r = fs_is_eventless(a->sourcefd);
@@ -80,8 +82,8 @@ static bool is_within(const char *path, const char *directory) {
         return strncmp(path, directory, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
-/* The configuration was checked for this by name; a symbolic link on the way can make it true all the same, and the mirror would
- * then be mirrored into itself. */
+/* The configuration was checked for this by name; a symbolic link on the way can make it true all the same, and the
+ * mirror would then be mirrored into itself. */
 static int check_apart(const MirrorConfig *config, char **reterr_text) {
         _cleanup_(freep) char *source = resolve(config->source), *target = resolve(config->target);
         char a[TEXT_PATH_MAX], b[TEXT_PATH_MAX];
@@ -90,8 +92,11 @@ static int check_apart(const MirrorConfig *config, char **reterr_text) {
                 return 0; /* opening them tells what is wrong */
         if (!is_within(source, target) && !is_within(target, source))
                 return 0;
-        return refuse(reterr_text, "The target '%s' and the source '%s' are inside each other once symbolic links are followed: choose "
-                      "another Target=", text_path(b, config->target), text_path(a, config->source));
+        return refuse(
+                reterr_text,
+                "The target '%s' and the source '%s' are inside each other once symbolic links are followed: choose "
+                "another Target=",
+                text_path(b, config->target), text_path(a, config->source));
 }
 
 static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, char **reterr_text) {
@@ -105,24 +110,37 @@ static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, 
         case 0:
                 return 0;
         case MOUNT_NOT_TMPFS:
-                return refuse(reterr_text, "The target '%s' is not on a tmpfs, and we may not mount one there: choose a Target= "
-                              "below /dev/shm, or run as root", path);
+                return refuse(reterr_text,
+                              "The target '%s' is not on a tmpfs, and we may not mount one there: choose a Target= "
+                              "below /dev/shm, or run as root",
+                              path);
         case MOUNT_OTHER_MOUNTED:
-                return refuse(reterr_text, "On the target '%s' something other than a tmpfs is mounted: unmount it, or choose "
-                              "another Target=", path);
+                return refuse(reterr_text,
+                              "On the target '%s' something other than a tmpfs is mounted: unmount it, or choose "
+                              "another Target=",
+                              path);
         case MOUNT_COVERS_FILES:
-                return refuse(reterr_text, "The target '%s' is a directory with files in it, which a tmpfs would hide: move them "
-                              "away, or choose another Target=", path);
+                return refuse(reterr_text,
+                              "The target '%s' is a directory with files in it, which a tmpfs would hide: move them "
+                              "away, or choose another Target=",
+                              path);
         case MOUNT_INVISIBLE:
-                return refuse(reterr_text, "Nothing is mounted on the target '%s', and a tmpfs mounted from inside this service would be "
-                              "seen by nobody: run 'systemctl daemon-reload', so that its mount unit is written, then restart shmstaged.service, or "
-                              "start the mount unit and reload", path);
+                return refuse(reterr_text,
+                              "Nothing is mounted on the target '%s', and a tmpfs mounted from inside this service "
+                              "would be "
+                              "seen by nobody: run 'systemctl daemon-reload', so that its mount unit is written, "
+                              "then restart shmstaged.service, or "
+                              "start the mount unit and reload",
+                              path);
         }
         if (r == -ENOMEM)
                 return r;
         a->mount.fd = -1;
         if (lstat(config->target, &st) == 0 && S_ISLNK(st.st_mode))
-                return refuse(reterr_text, "The target '%s' is a symbolic link, which is not followed: set Target= to where it leads", path);
+                return refuse(
+                        reterr_text,
+                        "The target '%s' is a symbolic link, which is not followed: set Target= to where it leads",
+                        path);
         return refuse(reterr_text, "The target '%s' cannot be used: failed to %s: %s", path, what, strerror(-r));
 }
 
@@ -138,14 +156,23 @@ static int open_staging(Attachment *a, const MirrorConfig *config, char **reterr
         case 0:
                 return 0;
         case MIRROR_PRIVATE_DIR_BUSY:
-                return refuse(reterr_text, "The target '%s' is in use by another shmstaged, process %s: stop that one first, or choose "
-                              "another Target=", path, detail);
+                return refuse(
+                        reterr_text,
+                        "The target '%s' is in use by another shmstaged, process %s: stop that one first, or choose "
+                        "another Target=",
+                        path, detail);
         case MIRROR_PRIVATE_DIR_FOREIGN:
-                return refuse(reterr_text, "The target '%s' holds files that are not ours ('%s' is one): nothing was touched. Move them "
-                              "away, or choose another Target=", path, detail);
+                return refuse(
+                        reterr_text,
+                        "The target '%s' holds files that are not ours ('%s' is one): nothing was touched. Move them "
+                        "away, or choose another Target=",
+                        path, detail);
         case MIRROR_PRIVATE_DIR_OTHER:
-                return refuse(reterr_text, "The target '%s' is the mirror of another source, '%s': nothing was touched. Remove it, or "
-                              "choose another Target=", path, detail);
+                return refuse(
+                        reterr_text,
+                        "The target '%s' is the mirror of another source, '%s': nothing was touched. Remove it, or "
+                        "choose another Target=",
+                        path, detail);
         }
         if (r == -ENOMEM)
                 return r;
@@ -163,8 +190,10 @@ static int lock_state(Attachment *a, const MirrorConfig *config, int statefd, ch
         if (a->statelockfd < 0)
                 return refuse(reterr_text, "The state file '%s' cannot be opened: %m", name);
         if (flock(a->statelockfd, LOCK_EX | LOCK_NB) < 0)
-                return refuse(reterr_text, "Another shmstaged keeps the state of a mirror named '%s': stop that one first, or use "
-                              "another name or state directory", config->name);
+                return refuse(reterr_text,
+                              "Another shmstaged keeps the state of a mirror named '%s': stop that one first, or use "
+                              "another name or state directory",
+                              config->name);
         return 0;
 }
 
@@ -177,7 +206,9 @@ static int read_generation(Attachment *a, char **reterr_text) {
                 return refuse(reterr_text, "The boot ID cannot be read: %s", strerror(-r));
         if (fstat(a->sourcefd, &source) < 0 || fstat(a->mount.fd, &mirror) < 0)
                 return refuse(reterr_text, "Source or target cannot be looked at: %m");
-        a->generation = (Generation){ .mirror_dev = mirror.st_dev, .mirror_ino = mirror.st_ino, .source_dev = source.st_dev,
+        a->generation = (Generation){ .mirror_dev = mirror.st_dev,
+                                      .mirror_ino = mirror.st_ino,
+                                      .source_dev = source.st_dev,
                                       .source_ino = source.st_ino };
         memcpy(a->generation.boot_id, boot.bytes, sizeof(a->generation.boot_id));
         return 0;
@@ -242,8 +273,9 @@ static bool knows_a_file(const Manifest *base, int sourcefd) {
                 const Entry *entry = &base->entries[i];
                 struct stat st;
 
-                if (entry->type == ENTRY_FILE && fs_stat_beneath(sourcefd, entry->path, &st) == 0 && S_ISREG(st.st_mode) &&
-                    (uint64_t) st.st_size == entry->size && fs_nsec(&st.st_mtim) == entry->mtime_nsec)
+                if (entry->type == ENTRY_FILE && fs_stat_beneath(sourcefd, entry->path, &st) == 0 &&
+                    S_ISREG(st.st_mode) && (uint64_t) st.st_size == entry->size &&
+                    fs_nsec(&st.st_mtim) == entry->mtime_nsec)
                         return true;
         }
         return false;
@@ -273,14 +305,17 @@ int attachment_check_source(Attachment *a, const MirrorConfig *config, bool *ret
 int attachment_check_mirror(Attachment *a, const MirrorConfig *config) {
         struct stat st, here;
 
-        if (stat(config->target, &st) < 0 || fstat(a->mount.fd, &here) < 0 || st.st_dev != here.st_dev || st.st_ino != here.st_ino)
+        if (stat(config->target, &st) < 0 || fstat(a->mount.fd, &here) < 0 || st.st_dev != here.st_dev ||
+            st.st_ino != here.st_ino)
                 return ATTACH_LOST;
         if (a->private_dir.fd >= 0 && !mirror_private_dir_is_gone(&a->private_dir))
                 return 0;
-        return mirror_private_dir_recreate(&a->private_dir, config->name, config->source) < 0 ? ATTACH_LOST : ATTACH_WIPED;
+        return mirror_private_dir_recreate(&a->private_dir, config->name, config->source) < 0 ? ATTACH_LOST
+                                                                                              : ATTACH_WIPED;
 }
 
-/* Whether nothing is left in the mirror, our corner included; else the name of something that is (a new string, NULL if not known). */
+/* Whether nothing is left in the mirror, our corner included; else the name of something that is (a new string, NULL
+ * if not known). */
 static bool is_empty(Attachment *a, const MirrorConfig *config, char **ret_left) {
         ScanOptions options = { .root = config->target, .mirror = true };
         _cleanup_(manifest_freep) Manifest *left = NULL;
@@ -294,7 +329,8 @@ static bool is_empty(Attachment *a, const MirrorConfig *config, char **ret_left)
         return false;
 }
 
-void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool removed, bool save, AttachmentEnd *ret) {
+void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool removed, bool save,
+                    AttachmentEnd *ret) {
         *ret = (AttachmentEnd){};
         if (!a->base) {
                 (void) attachment_close(a, config, false); /* it was never complete, and nothing was to go */
@@ -314,7 +350,8 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
 static void take_away_all(Attachment *a, const Manifest *list) {
         for (size_t i = list->n_entries; i > 0; i--)
                 if (!(list->entries[i - 1].flags & ENTRY_RECORD))
-                        (void) mirror_private_dir_remove(&a->private_dir, list->entries[i - 1].path, &list->entries[i - 1]);
+                        (void) mirror_private_dir_remove(&a->private_dir, list->entries[i - 1].path,
+                                                         &list->entries[i - 1]);
 }
 
 void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {

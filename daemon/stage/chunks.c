@@ -7,7 +7,8 @@
 #include "os/fs.h"
 #include "os/pagecache.h"
 
-/* A file in more pieces than this is copied with its holes filled: what the list takes would be more than what they spare. */
+/* A file in more pieces than this is copied with its holes filled: what the list takes would be more than what they
+ * spare. */
 enum { CHUNKS_MAX = 1024 * 1024 };
 
 uint64_t chunks_part(const Chunk *chunk) {

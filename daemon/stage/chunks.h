@@ -21,7 +21,7 @@ typedef struct Chunks {
 /* A chunk has up to 64 parts of whole pages, all but the last of this size. */
 uint64_t chunks_part(const Chunk *chunk);
 
-/* Cuts the first @size bytes of @fd into chunks of at most @chunk_size. @room is what the scan measured as data: where it is all,
- * the file is not searched for holes. Reads no data. */
+/* Cuts the first @size bytes of @fd into chunks of at most @chunk_size. @room is what the scan measured as data:
+ * where it is all, the file is not searched for holes. Reads no data. */
 int chunks_init(Chunks *ret, int fd, uint64_t size, uint64_t room, uint64_t chunk_size);
 void chunks_done(Chunks *chunks);

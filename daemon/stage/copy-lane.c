@@ -34,7 +34,8 @@ int copy_lane_digest_by_reading(CopyLane *lane, int fd, const Chunk *chunk, uint
         if (!buffer)
                 return -ENOMEM;
         while (offset < end) {
-                ssize_t n = pread(fd, buffer, (size_t) MIN(end - offset, (uint64_t) COPY_LANE_READ_MAX), (off_t) offset);
+                ssize_t n =
+                        pread(fd, buffer, (size_t) MIN(end - offset, (uint64_t) COPY_LANE_READ_MAX), (off_t) offset);
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -60,7 +61,8 @@ static void measure(CopyLanePages *pages, int fd, void *map, size_t length) {
         pages->measured_bytes += length;
 }
 
-int copy_lane_digest_mapping(CopyLane *lane, int fd, const Chunk *chunk, CopyLanePages *pages, uint64_t *reterr_offset) {
+int copy_lane_digest_mapping(CopyLane *lane, int fd, const Chunk *chunk, CopyLanePages *pages,
+                             uint64_t *reterr_offset) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), end = chunk->offset + chunk->length;
         size_t windows = 0;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A digest that follows the copying of one file through its chunks in order: of the source's bytes, of the copy's, or of what the file's name states. Holes
- * between the chunks are digested as what they read as. What is .busy or .next belongs to the owner's lock, the rest to whoever is at it. */
+/* A digest that follows the copying of one file through its chunks in order: of the source's bytes, of the copy's,
+ * or of what the file's name states. Holes between the chunks are digested as what they read as. What is .busy or
+ * .next belongs to the owner's lock, the rest to whoever is at it. */
 
 #include "base/base.h"
 #include "base/claim.h"
@@ -39,6 +40,7 @@ void copy_lane_skip(CopyLane *lane, uint64_t offset);
 /* A chunk, with read(). 0; COPY_LANE_SHORT: the file ends before; a negative errno at *reterr_offset. */
 int copy_lane_digest_by_reading(CopyLane *lane, int fd, const Chunk *chunk, uint64_t *reterr_offset);
 
-/* The same through a mapping, a window at a time, because what is mapped counts as ours. Adds to @pages; where pages of 2 MiB are missing although the
- * filesystem gives them, they are asked for once more (a page may have become free since the room was reserved). */
+/* The same through a mapping, a window at a time, because what is mapped counts as ours. Adds to @pages; where pages
+ * of 2 MiB are missing although the filesystem gives them, they are asked for once more (a page may have become free
+ * since the room was reserved). */
 int copy_lane_digest_mapping(CopyLane *lane, int fd, const Chunk *chunk, CopyLanePages *pages, uint64_t *reterr_offset);

@@ -9,15 +9,18 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
-/* Through the page cache in pieces of this size: small enough that progress is seen and a cancellation is heard on a slow source. */
+/* Through the page cache in pieces of this size: small enough that progress is seen and a cancellation is heard on a
+ * slow source. */
 enum { PIECE = 1024 * 1024 };
 
-/* Past the page cache a larger request keeps the disk busier, and the processor less. To open a smaller file for it once more is not worth it. */
+/* Past the page cache a larger request keeps the disk busier, and the processor less. To open a smaller file for it
+ * once more is not worth it. */
 enum { DIRECT_PIECE = 4 * 1024 * 1024, DIRECT_MIN = 1024 * 1024 };
 
 /* A hole is not to be touched through a mapping, which would give it a page. */
 static bool fits_mapping(CopyMethod method, bool on_record, int mirrorfd, uint64_t size, const Chunks *chunks) {
-        return method != COPY_METHOD_SENDFILE && on_record && !chunks->sparse && size >= HUGE_PAGE && hugepages_are_given(mirrorfd);
+        return method != COPY_METHOD_SENDFILE && on_record && !chunks->sparse && size >= HUGE_PAGE &&
+               hugepages_are_given(mirrorfd);
 }
 
 static uint64_t sum_up(const Chunks *chunks, bool only_cached) {
@@ -28,16 +31,16 @@ static uint64_t sum_up(const Chunks *chunks, bool only_cached) {
         return sum;
 }
 
-void copy_method_init(CopyMover *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size, const Chunks *chunks,
-                    DirectioRefusals *refusals) {
+void copy_method_init(CopyMover *ret, CopyMethod method, bool on_record, int sourcefd, int mirrorfd, uint64_t size,
+                      const Chunks *chunks, DirectioRefusals *refusals) {
         *ret = (CopyMover){ .method = method, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .size = size, .data = sum_up(chunks, false),
                             .direct.fd = -1, .way = COPY_MOVER_BUFFER };
         if (method != COPY_METHOD_SENDFILE && method != COPY_METHOD_BUFFERED && size >= DIRECT_MIN)
                 (void) directio_open(&ret->direct, sourcefd, refusals);
         if (fits_mapping(method, on_record, mirrorfd, size, chunks))
                 ret->way = COPY_MOVER_MAPPED;
-        else if (method == COPY_METHOD_SENDFILE ||
-                 (method == COPY_METHOD_AUTO && size >= DIRECT_MIN && ret->direct.fd < 0 && sum_up(chunks, true) <= ret->data / 2))
+        else if (method == COPY_METHOD_SENDFILE || (method == COPY_METHOD_AUTO && size >= DIRECT_MIN &&
+                                                    ret->direct.fd < 0 && sum_up(chunks, true) <= ret->data / 2))
                 ret->way = COPY_MOVER_SENDFILE;
 }
 
@@ -102,7 +105,8 @@ static int move_by_sendfile(CopyMover *route, const Chunk *chunk, int outfd, Cop
 
                 if (length == 0)
                         return COPY_MOVER_CANCELLED;
-                n = buffered ? copy_through_buffer(route->sourcefd, outfd, &offset, length) : sendfile(outfd, route->sourcefd, &offset, length);
+                n = buffered ? copy_through_buffer(route->sourcefd, outfd, &offset, length)
+                             : sendfile(outfd, route->sourcefd, &offset, length);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0 && !buffered && (errno == EINVAL || errno == ENOSYS)) {
@@ -124,7 +128,8 @@ static bool wants_direct(const CopyMover *route, const Chunk *chunk) {
 }
 
 /* Returns the bytes that came, 0 at the end of the file, or a negative errno. */
-static ssize_t read_piece(CopyMover *route, bool direct, uint8_t *memory, uint64_t length, uint64_t writable, uint64_t offset) {
+static ssize_t read_piece(CopyMover *route, bool direct, uint8_t *memory, uint64_t length, uint64_t writable,
+                          uint64_t offset) {
         ssize_t n;
 
         if (direct) {
@@ -139,8 +144,8 @@ static ssize_t read_piece(CopyMover *route, bool direct, uint8_t *memory, uint64
 }
 
 /* @length bytes of the chunk, from @offset on. */
-static int fill(CopyMover *route, const Chunk *chunk, uint8_t *memory, uint64_t offset, uint64_t length, uint64_t writable,
-                CopyMoverError *reterr) {
+static int fill(CopyMover *route, const Chunk *chunk, uint8_t *memory, uint64_t offset, uint64_t length,
+                uint64_t writable, CopyMoverError *reterr) {
         for (uint64_t done = 0; done < length;) {
                 bool direct = wants_direct(route, chunk) && !atomic_load(&route->direct.refused);
                 uint64_t piece = permit(route, length - done, direct ? DIRECT_PIECE : PIECE);
@@ -162,7 +167,8 @@ static int fill(CopyMover *route, const Chunk *chunk, uint8_t *memory, uint64_t 
         return 0;
 }
 
-/* What a direct read or a file that grew has left behind the end, in the file's last page, would be seen by whoever maps it. */
+/* What a direct read or a file that grew has left behind the end, in the file's last page, would be seen by whoever
+ * maps it. */
 static int move_through_mapping(CopyMover *route, const Chunk *chunk, CopyMoverError *reterr) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), before = chunk->offset % page, start = chunk->offset - before;
         uint64_t used = before + chunk->length, length = round_up(used, page);
@@ -197,7 +203,8 @@ static int move_through_buffer(CopyMover *route, const Chunk *chunk, const CopyW
         int r = 0;
 
         for (uint64_t done = 0; r == 0 && done < chunk->length;) {
-                uint64_t offset = chunk->offset + done, before = offset % page, length = MIN(chunk->length - done, size - before);
+                uint64_t offset = chunk->offset + done, before = offset % page,
+                         length = MIN(chunk->length - done, size - before);
 
                 *reterr = (CopyMoverError){ .offset = offset, .what = COPY_MOVER_READ };
                 r = fill(route, chunk, worker->buffer + before, offset, length, size - before, reterr);

@@ -21,8 +21,8 @@
 /* So many chunks, or two for each worker, may be copied ahead of the digests; what is between may be in the page cache. */
 enum { AHEAD = 8 };
 
-/* The first is there unless the digest of the source's bytes is on record; the last only if it was asked for: it is slow, but reads what is in RAM,
- * and nobody waits for it before the end. */
+/* The first is there unless the digest of the source's bytes is on record; the last only if it was asked for: it is
+ * slow, but reads what is in RAM, and nobody waits for it before the end. */
 enum { COPY_LANE_SOURCE, COPY_LANE_MIRROR, COPY_LANE_CLAIM, _LANE_MAX };
 
 struct Copy {
@@ -48,15 +48,18 @@ struct Copy {
 };
 
 static bool is_as_scanned(const struct stat *st, const Entry *entry) {
-        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == entry->size && fs_nsec(&st->st_mtim) == entry->mtime_nsec &&
-               fs_nsec(&st->st_ctim) == entry->ctime_nsec && st->st_ino == entry->ino;
+        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == entry->size &&
+               fs_nsec(&st->st_mtim) == entry->mtime_nsec && fs_nsec(&st->st_ctim) == entry->ctime_nsec &&
+               st->st_ino == entry->ino;
 }
 
 static int open_source(Copy *copy, const char **reterr_what) {
         struct stat st;
 
-        copy->sourcefd = fs_open_beneath(copy->source_dirfd, copy->source->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-        if (copy->sourcefd == -ENOENT || copy->sourcefd == -ELOOP || copy->sourcefd == -ENOTDIR || copy->sourcefd == -EXDEV)
+        copy->sourcefd = fs_open_beneath(copy->source_dirfd, copy->source->path,
+                                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+        if (copy->sourcefd == -ENOENT || copy->sourcefd == -ELOOP || copy->sourcefd == -ENOTDIR ||
+            copy->sourcefd == -EXDEV)
                 return COPY_SOURCE_CHANGED;
         if (copy->sourcefd < 0) {
                 *reterr_what = "open the source";
@@ -87,17 +90,21 @@ static int init_lanes(Copy *copy) {
         for (size_t i = 0; i < COPY_LANE_CLAIM; i++)
                 if (lanes[i].used && digest_stream_new(&lanes[i].stream) < 0)
                         return -ENOMEM;
-        if (lanes[COPY_LANE_CLAIM].used && claim_stream_new(&lanes[COPY_LANE_CLAIM].claim, options->claim, copy->source->size) < 0)
+        if (lanes[COPY_LANE_CLAIM].used &&
+            claim_stream_new(&lanes[COPY_LANE_CLAIM].claim, options->claim, copy->source->size) < 0)
                 return -ENOMEM;
         return 0;
 }
 
 /* What is digested in the buffer of a worker is all read before the turn of its chunk comes. */
 static uint64_t choose_chunk_size(const CopyOptions *options) {
-        return options->on_record || options->method == COPY_METHOD_SENDFILE ? options->chunk_size : MIN(options->chunk_size, FIT_COPY_BUFFER);
+        return options->on_record || options->method == COPY_METHOD_SENDFILE
+                       ? options->chunk_size
+                       : MIN(options->chunk_size, FIT_COPY_BUFFER);
 }
 
-int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const CopyOptions *options, const char **reterr_what) {
+int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const CopyOptions *options,
+             const char **reterr_what) {
         _cleanup_(copy_freep) Copy *copy = calloc(1, sizeof(*copy));
         int r;
 
@@ -123,8 +130,8 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         r = reserve_file(stagingfd, source->size, &copy->chunks, &copy->mirrorfd, reterr_what);
         if (r != 0)
                 return r == RESERVE_NO_ROOM ? COPY_NO_ROOM : r;
-        copy_method_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd, source->size, &copy->chunks,
-                       options->refusals);
+        copy_method_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd,
+                         source->size, &copy->chunks, options->refusals);
         copy->lanes[COPY_LANE_SOURCE].by_copier = copy->route.way == COPY_MOVER_BUFFER;
         copy->route.limit = options->limit;
         copy->route.cancel = options->cancel;
@@ -153,8 +160,8 @@ unsigned copy_useful_workers(const Copy *copy) {
         return (unsigned) MIN(MAX(copy->chunks.n, (size_t) 1), (size_t) UINT16_MAX);
 }
 
-/* The failure that is nearest to the beginning counts, whichever worker meets its own first: so each try tells the same place. Returns
- * @error. */
+/* The failure that is nearest to the beginning counts, whichever worker meets its own first: so each try tells the
+ * same place. Returns @error. */
 static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
         (void) pthread_mutex_lock(&copy->lock);
         if (copy->error == 0 || (copy->error == error && offset < copy->error_offset)) {
@@ -166,7 +173,8 @@ static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
         return error;
 }
 
-/* For CopyWorker: what was read, in the turn of its chunk. Whoever has the chunks before it was there first, and will move on. */
+/* For CopyWorker: what was read, in the turn of its chunk. Whoever has the chunks before it was there first, and
+ * will move on. */
 static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length) {
         Copy *copy = userdata;
         CopyLane *lane = &copy->lanes[COPY_LANE_SOURCE];
@@ -208,8 +216,8 @@ static void drop_parts(const Copy *copy, const Chunk *chunk) {
                         pagecache_drop(copy->sourcefd, chunk->offset + at, MIN(part, chunk->length - at));
 }
 
-/* A page of the cache may be as large as 2 MiB, reach over the end of a chunk, and is dropped as a whole or not at all: so the
- * chunks before that it may begin in are dropped once more. */
+/* A page of the cache may be as large as 2 MiB, reach over the end of a chunk, and is dropped as a whole or not at
+ * all: so the chunks before that it may begin in are dropped once more. */
 static void drop_behind(Copy *copy, size_t index) {
         const Chunk *chunk = &copy->chunks.items[index];
         uint64_t start = chunk->offset, end = chunk->offset + chunk->length, first = start & ~(PAGE_MAX - 1);
@@ -218,7 +226,8 @@ static void drop_behind(Copy *copy, size_t index) {
                 drop_parts(copy, chunk);
                 return;
         }
-        for (const Chunk *before = chunk; start > first && before > copy->chunks.items; start = MAX(before->offset, first)) {
+        for (const Chunk *before = chunk; start > first && before > copy->chunks.items;
+             start = MAX(before->offset, first)) {
                 before--;
                 if (before->cached_parts != 0 || before->offset + before->length != start)
                         break;
@@ -226,11 +235,14 @@ static void drop_behind(Copy *copy, size_t index) {
         pagecache_drop(copy->sourcefd, start, end - start);
 }
 
-/* The mirror through its mapping, because that is what the engines will see. To map and unmap a small file costs more than to read it. */
+/* The mirror through its mapping, because that is what the engines will see. To map and unmap a small file costs
+ * more than to read it. */
 static int digest(Copy *copy, CopyLane *lane, const Chunk *chunk, uint64_t *reterr_offset) {
         if (lane == &copy->lanes[COPY_LANE_MIRROR] && copy->source->size > COPY_LANE_READ_MAX)
                 return copy_lane_digest_mapping(lane, copy->mirrorfd, chunk, &copy->pages, reterr_offset);
-        return copy_lane_digest_by_reading(lane, lane == &copy->lanes[COPY_LANE_SOURCE] ? copy->sourcefd : copy->mirrorfd, chunk, reterr_offset);
+        return copy_lane_digest_by_reading(lane,
+                                           lane == &copy->lanes[COPY_LANE_SOURCE] ? copy->sourcefd : copy->mirrorfd,
+                                           chunk, reterr_offset);
 }
 
 static void run_lane(Copy *copy, CopyLane *lane) {
@@ -244,7 +256,11 @@ static void run_lane(Copy *copy, CopyLane *lane) {
         (void) pthread_mutex_unlock(&copy->lock);
         r = digest(copy, lane, chunk, &offset);
         if (r < 0)
-                (void) fail(copy, r, r == -ENOMEM ? "get memory" : lane == &copy->lanes[COPY_LANE_SOURCE] ? COPY_MOVER_READ : "read back the copy of", offset);
+                (void) fail(copy, r,
+                            r == -ENOMEM                             ? "get memory"
+                            : lane == &copy->lanes[COPY_LANE_SOURCE] ? COPY_MOVER_READ
+                                                                     : "read back the copy of",
+                            offset);
         (void) pthread_mutex_lock(&copy->lock);
         if (r > 0 && copy->error == 0)
                 copy->error = COPY_SOURCE_CHANGED;
@@ -282,8 +298,8 @@ static CopyLane *find_lane(Copy *copy) {
         for (size_t i = 0; i < _LANE_MAX; i++) {
                 CopyLane *lane = &copy->lanes[i];
 
-                if (lane->used && !lane->by_copier && !lane->busy && lane->next < copy->chunks.n && copy->chunks.items[lane->next].copied &&
-                    (!best || lane->next < best->next))
+                if (lane->used && !lane->by_copier && !lane->busy && lane->next < copy->chunks.n &&
+                    copy->chunks.items[lane->next].copied && (!best || lane->next < best->next))
                         best = lane;
         }
         return best;
@@ -328,7 +344,9 @@ static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
 }
 
 void copy_work(Copy *copy) {
-        CopyWorker worker = { .outfd = -1, .seen = copy->lanes[COPY_LANE_SOURCE].used ? digest_seen : NULL, .userdata = copy };
+        CopyWorker worker = { .outfd = -1,
+                              .seen = copy->lanes[COPY_LANE_SOURCE].used ? digest_seen : NULL,
+                              .userdata = copy };
         _cleanup_(close_fdp) int own = -1;
 
         (void) pthread_mutex_lock(&copy->lock);
@@ -354,13 +372,15 @@ void copy_work(Copy *copy) {
         free(worker.buffer);
 }
 
-/* By its name, which may lead to another file by now: if it leads to the one that was read, that has not changed either. It is only looked at, so it
- * does not matter which way the name leads there. A network filesystem may answer from what it remembers; this has it ask the server. */
+/* By its name, which may lead to another file by now: if it leads to the one that was read, that has not changed
+ * either. It is only looked at, so it does not matter which way the name leads there. A network filesystem may
+ * answer from what it remembers; this has it ask the server. */
 static bool is_source_unchanged(const Copy *copy) {
         const Entry *entry = copy->source;
         struct statx now;
 
-        if (statx(copy->source_dirfd, entry->path, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now) < 0)
+        if (statx(copy->source_dirfd, entry->path, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
+                  &now) < 0)
                 return false;
         return S_ISREG(now.stx_mode) && now.stx_size == entry->size && now.stx_ino == copy->source_ino &&
                makedev(now.stx_dev_major, now.stx_dev_minor) == copy->source_dev &&
@@ -386,9 +406,12 @@ int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t 
                 if (lane->stream)
                         digests[i] = digest_stream_get(lane->stream);
         }
-        *ret = (CopyResult){ .source = digests[copy->options.on_record ? COPY_LANE_MIRROR : COPY_LANE_SOURCE], .mirror = digests[COPY_LANE_MIRROR],
-                             .huge_bytes = copy->pages.huge_bytes, .measured_bytes = copy->pages.measured_bytes,
-                             .direct_bytes = atomic_load(&copy->route.direct_bytes), .method = copy_method_used(&copy->route) };
+        *ret = (CopyResult){ .source = digests[copy->options.on_record ? COPY_LANE_MIRROR : COPY_LANE_SOURCE],
+                             .mirror = digests[COPY_LANE_MIRROR],
+                             .huge_bytes = copy->pages.huge_bytes,
+                             .measured_bytes = copy->pages.measured_bytes,
+                             .direct_bytes = atomic_load(&copy->route.direct_bytes),
+                             .method = copy_method_used(&copy->route) };
         if (copy->lanes[COPY_LANE_CLAIM].claim)
                 ret->claim = claim_stream_get(copy->lanes[COPY_LANE_CLAIM].claim);
         if (!is_source_unchanged(copy))

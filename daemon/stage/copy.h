@@ -3,11 +3,12 @@
 
 /* One file from the source into an invisible temporary of the mirror, digested on the way on both sides.
  *
- * Any number of workers may help with one file: each calls copy_work(), takes chunks to copy (stage/copy-method.h has the ways), and behind the copying the
- * digests run in file order: one over the mirror's bytes (through its mapping), and, unless the digest of the source's bytes is on record, one
- * over these: in the buffer of the worker that has read them, or, by sendfile, from the page cache that the copy has just filled. What of the source was not in the
- * page cache before is dropped from it behind the digests. Pages of 2 MiB that were not to be had when the room was reserved are asked for once more. The
- * temporary is an O_TMPFILE: a daemon that is killed leaves none. */
+ * Any number of workers may help with one file: each calls copy_work(), takes chunks to copy (stage/copy-method.h
+ * has the ways), and behind the copying the digests run in file order: one over the mirror's bytes (through its
+ * mapping), and, unless the digest of the source's bytes is on record, one over these: in the buffer of the worker
+ * that has read them, or, by sendfile, from the page cache that the copy has just filled. What of the source was not
+ * in the page cache before is dropped from it behind the digests. Pages of 2 MiB that were not to be had when the
+ * room was reserved are asked for once more. The temporary is an O_TMPFILE: a daemon that is killed leaves none. */
 
 #include "base/base.h"
 #include "base/claim.h"
@@ -22,7 +23,8 @@ typedef struct CopyOptions {
         ClaimKind claim;                /* a digest of this kind is computed too, of the copy; CLAIM_NONE for none */
         CopyMethod method;              /* as configured */
         DirectioRefusals *refusals;       /* of the mirror; borrowed, may be NULL */
-        bool on_record;                 /* the digest of these bytes is known, and the caller compares it: only the copy is digested */
+        /* the digest of these bytes is known, and the caller compares it: only the copy is digested */
+        bool on_record;
         bool read_again;                /* drop the source's page cache first: the bytes there are suspected */
         RateLimit *limit;               /* of what is read from the source; borrowed, may be NULL */
         const atomic_bool *cancel;      /* set by another thread */
@@ -47,9 +49,11 @@ enum {
         COPY_CANCELLED,
 };
 
-/* Opens the source beneath @sourcefd, checks that it is what @source says, and makes and reserves the temporary in the directory
- * @stagingfd, without holes where the source has data and with holes where it has none. Negative errno: *reterr_what names the step. */
-int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const CopyOptions *options, const char **reterr_what);
+/* Opens the source beneath @sourcefd, checks that it is what @source says, and makes and reserves the temporary in
+ * the directory @stagingfd, without holes where the source has data and with holes where it has none. Negative
+ * errno: *reterr_what names the step. */
+int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const CopyOptions *options,
+             const char **reterr_what);
 Copy *copy_free(Copy *copy);
 DEFINE_CLEANUP(Copy, copy_free)
 

@@ -9,8 +9,8 @@ enum { BATCH_ITEMS = 64 };
 #define BATCH_BYTES (32 * MIB)
 
 /* Each phase begins when the one before it has ended: removals make room, and empty the directories that are to go,
- * directories come before what is in them, names that point to files after the files, and the attributes of directories when
- * nothing changes in them any more. */
+ * directories come before what is in them, names that point to files after the files, and the attributes of
+ * directories when nothing changes in them any more. */
 typedef enum Phase {
         PHASE_REMOVE,
         PHASE_REMOVE_DIRECTORIES,
@@ -67,7 +67,8 @@ static bool needs_attributes(const Execution *execution, const PlanItem *item) {
                 return false;
         if (item->action == PLAN_SETATTR)
                 return true;
-        return execution->touched && (item->action == PLAN_STAGE || item->action == PLAN_KEEP || item->action == PLAN_ADOPT);
+        return execution->touched &&
+               (item->action == PLAN_STAGE || item->action == PLAN_KEEP || item->action == PLAN_ADOPT);
 }
 
 static bool belongs(const Execution *execution, const PlanItem *item) {
@@ -75,7 +76,8 @@ static bool belongs(const Execution *execution, const PlanItem *item) {
         bool file = item->source && item->source->type == ENTRY_FILE;
 
         if (plan_takes_away(item->action))
-                return execution->phase == (item->mirror->type == ENTRY_DIRECTORY ? PHASE_REMOVE_DIRECTORIES : PHASE_REMOVE);
+                return execution->phase ==
+                       (item->mirror->type == ENTRY_DIRECTORY ? PHASE_REMOVE_DIRECTORIES : PHASE_REMOVE);
         if (execution->phase == PHASE_ATTRIBUTES)
                 return needs_attributes(execution, item);
         if (item->action == PLAN_LINK || item->action == PLAN_SETATTR)
@@ -89,8 +91,8 @@ static bool is_limited(const Execution *execution) {
         return execution->phase == PHASE_FILES && ratelimit_is_on(execution->context->limit);
 }
 
-/* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and would be missed by the other mirrors: half of
- * them are enough to reach any limit that is worth setting. */
+/* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and would be missed by the
+ * other mirrors: half of them are enough to reach any limit that is worth setting. */
 static unsigned share(const Execution *execution) {
         unsigned n = pool_workers(execution->pool);
 
@@ -229,7 +231,8 @@ static int start_large(Execution *execution, const PlanItem *item) {
 }
 
 static const PlanItem *next_item(Execution *execution) {
-        while (execution->next < execution->plan->n_items && !belongs(execution, &execution->plan->items[execution->next]))
+        while (execution->next < execution->plan->n_items &&
+               !belongs(execution, &execution->plan->items[execution->next]))
                 execution->next++;
         return execution->next < execution->plan->n_items ? &execution->plan->items[execution->next] : NULL;
 }
@@ -284,8 +287,9 @@ static int start_next(Execution *execution, const PlanItem *item) {
         return r;
 }
 
-/* Whether the pool has enough to do. Directories are inside one another: they come and go in the order of the plan, one job at a time. Else one
- * job more than there are workers is ready, so that none waits for the loop; not so under a limit, where that one would be a worker more. */
+/* Whether the pool has enough to do. Directories are inside one another: they come and go in the order of the plan,
+ * one job at a time. Else one job more than there are workers is ready, so that none waits for the loop; not so
+ * under a limit, where that one would be a worker more. */
 static bool is_busy(const Execution *execution) {
         if (execution->phase == PHASE_REMOVE_DIRECTORIES || execution->phase == PHASE_DIRECTORIES)
                 return execution->out > 0;
@@ -336,7 +340,8 @@ static void kick_done(Job *job) {
         advance(execution);
 }
 
-int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext *context, const ExecutionCallbacks *callbacks) {
+int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext *context,
+                const ExecutionCallbacks *callbacks) {
         Execution *execution = calloc(1, sizeof(*execution));
 
         if (!execution)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Carries out a plan on the pool: in its order, phase by phase, many small files to a job, many workers to a large file. Loop
- * thread; every report comes on the loop thread. */
+/* Carries out a plan on the pool: in its order, phase by phase, many small files to a job, many workers to a large
+ * file. Loop thread; every report comes on the loop thread. */
 
 #include "base/base.h"
 #include "base/pool.h"
@@ -19,7 +19,8 @@ typedef struct ExecutionCallbacks {
 } ExecutionCallbacks;
 
 /* @plan and @context are borrowed and must stay as they are until finished() or execute_free(). */
-int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext *context, const ExecutionCallbacks *callbacks);
+int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext *context,
+                const ExecutionCallbacks *callbacks);
 
 /* Starts; finished() is never called from within. */
 void execute_start(Execution *execution);

@@ -2,8 +2,9 @@
 
 /* Our own corner of a mirror, and the renames between it and the mirror. See stage/mirror-private-dir.h.
  *
- * Between looking at a name and acting on it a client may put something else there. So nothing is acted on by name: it is first
- * moved into the corner, which only we can enter, looked at there, and moved back if it is not what was expected. */
+ * Between looking at a name and acting on it a client may put something else there. So nothing is acted on by name:
+ * it is first moved into the corner, which only we can enter, looked at there, and moved back if it is not what was
+ * expected. */
 
 #include "stage/mirror-private-dir.h"
 
@@ -72,8 +73,8 @@ static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const c
         return MIRROR_PRIVATE_DIR_OTHER;
 }
 
-int mirror_private_dir_open(MirrorPrivateDir *ret, int mirrorfd, const char *mirror, const char *source, char **reterr_detail,
-                 const char **reterr_what) {
+int mirror_private_dir_open(MirrorPrivateDir *ret, int mirrorfd, const char *mirror, const char *source,
+                            char **reterr_detail, const char **reterr_what) {
         MirrorPrivateDir private_dir = { .mirrorfd = mirrorfd, .fd = -1, .lockfd = -1 };
         int r;
 
@@ -126,7 +127,8 @@ int mirror_private_dir_recreate(MirrorPrivateDir *private_dir, const char *mirro
         mirror_private_dir_close(private_dir, false);
         if (mkdirat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, 0700) < 0)
                 return -errno;
-        private_dir->fd = openat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        private_dir->fd =
+                openat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (private_dir->fd < 0)
                 return -errno;
         r = take_lock(private_dir, &detail);
@@ -145,7 +147,8 @@ void mirror_private_dir_close(MirrorPrivateDir *private_dir, bool remove) {
         if (remove && private_dir->fd >= 0) {
                 (void) unlinkat(private_dir->fd, mark_name, 0);
                 (void) unlinkat(private_dir->fd, lock_name, 0);
-                /* not empty: something of a client's was moved here and could not go back; it stays, and with it the directory */
+                /* not empty: something of a client's was moved here and could not go back; it stays, and with it the
+                 * directory */
                 (void) unlinkat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, AT_REMOVEDIR);
         }
         private_dir->lockfd = close_fd(private_dir->lockfd);
@@ -180,7 +183,8 @@ int mirror_private_dir_clean(MirrorPrivateDir *private_dir, const Manifest *base
                 struct stat st;
                 bool ours;
 
-                if (sscanf(d->d_name, "t%llu-%llu", &number, &ino) < 1 || fstatat(private_dir->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (sscanf(d->d_name, "t%llu-%llu", &number, &ino) < 1 ||
+                    fstatat(private_dir->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (atomic_load(&private_dir->last) < number)
                         atomic_store(&private_dir->last, number);
@@ -192,24 +196,28 @@ int mirror_private_dir_clean(MirrorPrivateDir *private_dir, const Manifest *base
 }
 
 char *mirror_private_dir_name(MirrorPrivateDir *private_dir, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
-        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu", (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1);
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu",
+                        (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1);
         return buffer;
 }
 
-char *mirror_private_dir_name_for(MirrorPrivateDir *private_dir, uint64_t ino, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
-        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu-%llu", (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1,
-                        (unsigned long long) ino);
+char *mirror_private_dir_name_for(MirrorPrivateDir *private_dir, uint64_t ino,
+                                  char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu-%llu",
+                        (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1, (unsigned long long) ino);
         return buffer;
 }
 
 /* Whoever has it open for writing may still write to it, and would not know that it is gone. */
 static bool is_in_use(int dirfd, const char *name, const struct stat *st) {
-        _cleanup_(close_fdp) int fd = S_ISREG(st->st_mode) ? openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+        _cleanup_(close_fdp) int fd =
+                S_ISREG(st->st_mode) ? openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
 
         return fd >= 0 && fs_is_being_written(fd);
 }
 
-/* Removes what was moved into the corner. 0, or MIRROR_PRIVATE_DIR_OCCUPIED if it is not @expected, in use though it is to be @idle, or a directory with something in it. */
+/* Removes what was moved into the corner. 0, or MIRROR_PRIVATE_DIR_OCCUPIED if it is not @expected, in use though it
+ * is to be @idle, or a directory with something in it. */
 static int remove_if_expected(MirrorPrivateDir *private_dir, const char *name, const Entry *expected, bool idle) {
         struct stat st;
 
@@ -243,7 +251,8 @@ static int place(MirrorPrivateDir *private_dir, const char *name, const char *pa
                 if (r == 0) {
                         r = remove_if_expected(private_dir, name, expected, idle);
                         if (r != 0)
-                                (void) rename_undo(private_dir->fd, name, parent, last, placed, mirror_private_dir_name(private_dir, spare));
+                                (void) rename_undo(private_dir->fd, name, parent, last, placed,
+                                                   mirror_private_dir_name(private_dir, spare));
                         return r;
                 }
                 if (r != -ENOENT)
@@ -253,11 +262,13 @@ static int place(MirrorPrivateDir *private_dir, const char *name, const char *pa
         return r == -EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : r;
 }
 
-int mirror_private_dir_publish(MirrorPrivateDir *private_dir, const char *name, const char *path, const Entry *expected) {
+int mirror_private_dir_publish(MirrorPrivateDir *private_dir, const char *name, const char *path,
+                               const Entry *expected) {
         return place(private_dir, name, path, expected, false);
 }
 
-int mirror_private_dir_publish_idle(MirrorPrivateDir *private_dir, const char *name, const char *path, const Entry *expected) {
+int mirror_private_dir_publish_idle(MirrorPrivateDir *private_dir, const char *name, const char *path,
+                                    const Entry *expected) {
         return place(private_dir, name, path, expected, true);
 }
 
@@ -283,7 +294,8 @@ static int take_away(MirrorPrivateDir *private_dir, const char *path, const Entr
                         return 0;
                 return errno == ENOTEMPTY || errno == EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : -errno;
         }
-        r = rename_with_flags(parent, last, private_dir->fd, mirror_private_dir_name(private_dir, name), RENAME_NOREPLACE);
+        r = rename_with_flags(parent, last, private_dir->fd, mirror_private_dir_name(private_dir, name),
+                              RENAME_NOREPLACE);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         r = remove_if_expected(private_dir, name, expected, idle);

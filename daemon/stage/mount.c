@@ -2,9 +2,10 @@
 
 /* The sized tmpfs of a mirror: finding and making it. See stage/mount.h; the filesystem itself is in stage/tmpfs.c.
  *
- * A tmpfs is attached (move_mount, Linux 5.2) to the very directory that was looked at, not to whatever has its name by
- * then. Which mount a directory belongs to is asked with its mount id (Linux 5.8), because a name in the mount table may lie
- * under another mount. A tmpfs that we make has a source of its own, so that it is known as ours after a crash too. */
+ * A tmpfs is attached (move_mount, Linux 5.2) to the very directory that was looked at, not to whatever has its name
+ * by then. Which mount a directory belongs to is asked with its mount id (Linux 5.8), because a name in the mount
+ * table may lie under another mount. A tmpfs that we make has a source of its own, so that it is known as ours after
+ * a crash too. */
 
 #include "stage/mount.h"
 
@@ -77,8 +78,8 @@ static int place_find(int fd, const char *path, DiskSlot *ret) {
 
 typedef enum Standing { MAY_MOUNT, MAY_NOT_MOUNT, NOBODY_WOULD_SEE } Standing;
 
-/* The kernel itself is asked for the right to mount, so that user namespaces and system call filters are answered too. In a
- * service the mount namespace must be the one of PID 1, or what we mount is seen by nobody else. */
+/* The kernel itself is asked for the right to mount, so that user namespaces and system call filters are answered
+ * too. In a service the mount namespace must be the one of PID 1, or what we mount is seen by nobody else. */
 static Standing standing(void) {
         _cleanup_(close_fdp) int fs = -1;
         char own[64] = "", first[64] = "";
@@ -193,7 +194,8 @@ static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, c
         mount->kind = MOUNT_MADE;
         memcpy(mount->answer, options.answer, sizeof(mount->answer));
         if (options.answer[MOUNT_MPOL] == MOUNT_TAKEN)
-                (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s", numa_wanted(mirror->numa_policy, mount->n_nodes));
+                (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s",
+                                numa_wanted(mirror->numa_policy, mount->n_nodes));
         return 0;
 }
 

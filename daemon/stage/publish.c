@@ -33,9 +33,10 @@ static bool is_data(const Entry *entry) {
         return entry && (entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK);
 }
 
-static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const Entry *source, const Entry *expected, bool idle, Entry *ret,
-                 const char **reterr_what) {
-        int r = idle ? mirror_private_dir_publish_idle(private_dir, name, source->path, expected) : mirror_private_dir_publish(private_dir, name, source->path, expected);
+static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const Entry *source, const Entry *expected,
+                 bool idle, Entry *ret, const char **reterr_what) {
+        int r = idle ? mirror_private_dir_publish_idle(private_dir, name, source->path, expected)
+                     : mirror_private_dir_publish(private_dir, name, source->path, expected);
 
         *reterr_what = "rename the copy into place";
         if (r != 0) {
@@ -47,8 +48,8 @@ static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const 
         return describe(private_dir, fd, source, ret);
 }
 
-/* Straight from the descriptor, which takes CAP_DAC_READ_SEARCH before Linux 6.10 (open(2), O_TMPFILE); where that is refused, by its name
- * in /proc. */
+/* Straight from the descriptor, which takes CAP_DAC_READ_SEARCH before Linux 6.10 (open(2), O_TMPFILE); where that
+ * is refused, by its name in /proc. */
 static int name_temporary(int fd, int dirfd, const char *name) {
         static atomic_bool refused;
         char path[64];
@@ -64,8 +65,8 @@ static int name_temporary(int fd, int dirfd, const char *name) {
         return linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
-int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, const Entry *source, const Entry *expected, Entry *ret,
-                 bool *ret_xattrs_lost, const char **reterr_what) {
+int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, const Entry *source,
+                 const Entry *expected, Entry *ret, bool *ret_xattrs_lost, const char **reterr_what) {
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         struct stat st;
         int r;
@@ -95,10 +96,14 @@ static int check_leader(int dirfd, const char *name, const Entry *source) {
 
         if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        return S_ISREG(st.st_mode) && (uint64_t) st.st_size == source->size && fs_nsec(&st.st_mtim) == source->mtime_nsec ? 0 : -ESTALE;
+        return S_ISREG(st.st_mode) && (uint64_t) st.st_size == source->size &&
+                               fs_nsec(&st.st_mtim) == source->mtime_nsec
+                       ? 0
+                       : -ESTALE;
 }
 
-int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
+int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,
+                     const char **reterr_what) {
         _cleanup_(close_fdp) int parent = -1;
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         const char *last;
@@ -108,7 +113,8 @@ int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const E
         parent = fs_open_parent(private_dir->mirrorfd, source->target, &last);
         if (parent < 0)
                 return parent;
-        /* before, because a link that is made and taken away again moves the ctime, by which whoever saves the file sees that it has changed */
+        /* before, because a link that is made and taken away again moves the ctime, by which whoever saves the file
+         * sees that it has changed */
         r = check_leader(parent, last, source);
         if (r < 0)
                 return r;
@@ -122,8 +128,8 @@ int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const E
         return place(private_dir, name, -1, source, expected, false, ret, reterr_what);
 }
 
-int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const char *target, const Entry *expected, Entry *ret,
-                    const char **reterr_what) {
+int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const char *target, const Entry *expected,
+                    Entry *ret, const char **reterr_what) {
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         int r;
 
@@ -140,7 +146,8 @@ int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const ch
         return place(private_dir, name, -1, source, expected, is_data(expected), ret, reterr_what);
 }
 
-int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret, const char **reterr_what) {
+int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,
+                      const char **reterr_what) {
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         int r;
 

@@ -26,7 +26,8 @@ static bool take_away(MirrorPrivateDir *private_dir, int dirfd, const char *name
                 return false;
         if (fstatat(private_dir->fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_special(&st))
                 return unlinkat(private_dir->fd, aside, 0) == 0;
-        (void) renameat2(private_dir->fd, aside, dirfd, name, RENAME_NOREPLACE); /* else it is found in the corner, which keeps the mirror */
+        /* else it is found in the corner, which keeps the mirror */
+        (void) renameat2(private_dir->fd, aside, dirfd, name, RENAME_NOREPLACE);
         return false;
 }
 
@@ -45,7 +46,8 @@ static bool clear(MirrorPrivateDir *private_dir, int parentfd, const char *direc
         while ((d = readdir(dir))) {
                 struct stat st;
 
-                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || (depth == 0 && strcmp(d->d_name, SCAN_PRIVATE_DIR) == 0) ||
+                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+                    (depth == 0 && strcmp(d->d_name, SCAN_PRIVATE_DIR) == 0) ||
                     fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (is_special(&st))

@@ -83,7 +83,8 @@ static bool try_again(Task *task, TaskOutcome outcome) {
         if (task->attempt >= ATTEMPTS_MAX)
                 return false;
         /* whatever made the bytes wrong may sit in the page cache */
-        task->read_again = outcome == TASK_CORRUPT || outcome == TASK_MISNAMED || outcome == TASK_GARBLED || outcome == TASK_FAILED;
+        task->read_again = outcome == TASK_CORRUPT || outcome == TASK_MISNAMED || outcome == TASK_GARBLED ||
+                           outcome == TASK_FAILED;
         if (outcome != TASK_CHANGED || survey_again(task))
                 return true;
         task->outcome = TASK_GONE;
@@ -131,8 +132,8 @@ bool task_open(Task *task) {
                 return false;
         }
         for (;;) {
-                int r = copy_new(&task->copy, task->context->sourcefd, &task->current, task->context->private_dir->fd, &options,
-                                 &task->what);
+                int r = copy_new(&task->copy, task->context->sourcefd, &task->current, task->context->private_dir->fd,
+                                 &options, &task->what);
 
                 if (r == 0)
                         return true;
@@ -170,8 +171,8 @@ static void publish(Task *task, const CopyResult *result) {
 
         task->current.flags |= ENTRY_HAS_DIGEST;
         task->current.digest = result->mirror;
-        r = publish_file(task->context->private_dir, copy_mirror_fd(task->copy), copy_source_fd(task->copy), &task->current,
-                         task->item->mirror, &task->entry, &task->xattrs_lost, &task->what);
+        r = publish_file(task->context->private_dir, copy_mirror_fd(task->copy), copy_source_fd(task->copy),
+                         &task->current, task->item->mirror, &task->entry, &task->xattrs_lost, &task->what);
         concluded(task, r, task->what);
 }
 
@@ -287,13 +288,15 @@ static void execution(Task *task) {
         concluded(task, r, task->what);
 }
 
-/* A store through a mapping may leave no trace in size and times: before the only copy in RAM goes, it is seen whether it is what it was. Whose work it is otherwise, is not for us to say. */
+/* A store through a mapping may leave no trace in size and times: before the only copy in RAM goes, it is seen
+ * whether it is what it was. Whose work it is otherwise, is not for us to say. */
 static bool is_what_it_was(Task *task) {
         const Entry *base = task->item->base, *mirror = task->item->mirror;
         FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
         int r;
 
-        if (!base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED) || (mirror->type != ENTRY_FILE && mirror->type != ENTRY_HARDLINK))
+        if (!base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED) ||
+            (mirror->type != ENTRY_FILE && mirror->type != ENTRY_HARDLINK))
                 return true;
         r = file_digest_at(task->context->private_dir->mirrorfd, mirror->path, &options, &task->found);
         if (r < 0) {
@@ -323,7 +326,8 @@ static void link_to_disk(Task *task) {
                 failed(task, -ENOMEM, "get memory");
                 return;
         }
-        r = publish_symlink(task->context->private_dir, task->item->source, target, task->item->mirror, &task->entry, &task->what);
+        r = publish_symlink(task->context->private_dir, task->item->source, target, task->item->mirror, &task->entry,
+                            &task->what);
         task->entry.flags |= ENTRY_LINKED;
         if (record) { /* when it is staged again, it has to have the same bytes */
                 task->entry.flags |= ENTRY_HAS_DIGEST;
@@ -351,9 +355,11 @@ static void take_away(Task *task) {
         if (!task->altered && task->item->action == PLAN_RELEASE && !is_what_it_was(task))
                 return;
         if (!task->altered && task->item->action == PLAN_RELEASE)
-                r = mirror_private_dir_remove_idle(task->context->private_dir, plan_item_path(task->item), task->item->mirror);
+                r = mirror_private_dir_remove_idle(task->context->private_dir, plan_item_path(task->item),
+                                                   task->item->mirror);
         else if (!task->altered)
-                r = mirror_private_dir_remove(task->context->private_dir, plan_item_path(task->item), task->item->mirror);
+                r = mirror_private_dir_remove(task->context->private_dir, plan_item_path(task->item),
+                                              task->item->mirror);
 
         if (r < 0)
                 failed(task, r, "remove it from the mirror");

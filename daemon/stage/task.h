@@ -16,7 +16,9 @@ typedef enum TaskOutcome {
         TASK_CORRUPT,    /* the source's size and mtime are as on record, its bytes are not: .expected and .found */
         TASK_GARBLED,    /* what was read and what is in RAM differ, time and again: .expected and .found */
         TASK_MISNAMED,   /* its name states another digest of it: .claimed and .claim_found */
-        TASK_DIFFERS,    /* same size and mtime on both sides, other bytes in the mirror: .expected and .found. Adoption; and what was to be released, or to give way to a link */
+        /* same size and mtime on both sides, other bytes in the mirror: .expected and .found. Adoption; and what was
+         * to be released, or to give way to a link */
+        TASK_DIFFERS,
         TASK_NO_ROOM,    /* the tmpfs had no room for it after all */
         TASK_OCCUPIED,   /* something unexpected stands at the path in the mirror; it was left alone */
         TASK_FAILED,     /* .error and .what */
@@ -59,7 +61,8 @@ typedef struct Task {
         CopyMethod method;    /* how it was copied; COPY_METHOD_AUTO: it was not */
         uint64_t copied_bytes, direct_bytes;  /* of those, past the source's page cache */
         bool xattrs_lost;
-        bool altered;         /* the mirror's bytes are somebody's work, behind a size and time that are unchanged: .item->mirror */
+        /* the mirror's bytes are somebody's work, behind a size and time that are unchanged: .item->mirror */
+        bool altered;
 } Task;
 
 void task_init(Task *task, const TaskContext *context, const PlanItem *item);
@@ -68,8 +71,8 @@ void task_done(Task *task);
 /* Everything for one item, on one worker. */
 void task_run(Task *task);
 
-/* The same for a large file, in three steps, so that several workers can share the second. task_open() returns false if the
- * task is over (look at .outcome). task_close() returns true if all must be done once more. */
+/* The same for a large file, in three steps, so that several workers can share the second. task_open() returns false
+ * if the task is over (look at .outcome). task_close() returns true if all must be done once more. */
 bool task_is_large(const Task *task);
 bool task_open(Task *task);
 bool task_close(Task *task);

@@ -2,9 +2,9 @@
 
 /* The text form of a manifest: NAME.xxh128 and the journal beside it. See tree/manifest.h.
  *
- * A line "# ENTRY ..." holds everything about one entry; a line "DIGEST  PATH" after it is for people and
- * `xxh128sum -c`, which takes lines it does not know for comments (0.8.1 counts them in a remark, and succeeds). Names that such
- * a line cannot carry (with a line feed or a carriage return) have only the "#" line. */
+ * A line "# ENTRY ..." holds everything about one entry; a line "DIGEST  PATH" after it is for people and `xxh128sum
+ * -c`, which takes lines it does not know for comments (0.8.1 counts them in a remark, and succeeds). Names that
+ * such a line cannot carry (with a line feed or a carriage return) have only the "#" line. */
 
 #include "tree/manifest.h"
 
@@ -15,7 +15,10 @@
 #include <sys/stat.h>
 
 static const char *const type_names[] = {
-        [ENTRY_FILE] = "file", [ENTRY_DIRECTORY] = "directory", [ENTRY_SYMLINK] = "symlink", [ENTRY_HARDLINK] = "hardlink",
+        [ENTRY_FILE] = "file",
+        [ENTRY_DIRECTORY] = "directory",
+        [ENTRY_SYMLINK] = "symlink",
+        [ENTRY_HARDLINK] = "hardlink",
 };
 
 static const char head_line[] = "# shmstaged manifest 1\n";
@@ -32,10 +35,10 @@ static int entry_line(const Entry *entry, char **ret) {
                 return -ENOMEM;
         if (entry->flags & ENTRY_HAS_DIGEST)
                 (void) digest_to_hex(&entry->digest, hex);
-        if (asprintf(ret, "# %s %u %llu %llu %lld %lld %llu %u %u %o %s %s %s\n", type_names[entry->type], entry->flags,
-                     (unsigned long long) entry->size, (unsigned long long) entry->room, (long long) entry->mtime_nsec,
-                     (long long) entry->ctime_nsec, (unsigned long long) entry->ino, entry->uid, entry->gid, entry->mode, hex,
-                     path, target && *target ? target : "-") < 0)
+        if (asprintf(ret, "# %s %u %llu %llu %lld %lld %llu %u %u %o %s %s %s\n", type_names[entry->type],
+                     entry->flags, (unsigned long long) entry->size, (unsigned long long) entry->room,
+                     (long long) entry->mtime_nsec, (long long) entry->ctime_nsec, (unsigned long long) entry->ino,
+                     entry->uid, entry->gid, entry->mode, hex, path, target && *target ? target : "-") < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -125,7 +128,8 @@ static int write_entries(const Manifest *manifest, FILE *file) {
                         return r;
                 if (fputs(line, file) < 0)
                         return -errno;
-                if (has_checksum_line(entry) && fprintf(file, "%s  %s\n", digest_to_hex(&entry->digest, hex), entry->path) < 0)
+                if (has_checksum_line(entry) &&
+                    fprintf(file, "%s  %s\n", digest_to_hex(&entry->digest, hex), entry->path) < 0)
                         return -errno;
         }
         return 0;
@@ -232,7 +236,8 @@ static int drop_line(Manifest *manifest, const char *line) {
 }
 
 /* Reads lines until the end. 0, negative, or positive: the number of the line that makes no sense. */
-static int read_lines(FILE *file, Manifest *manifest, bool *ret_complete, int (*apply)(Manifest *manifest, char *line)) {
+static int read_lines(FILE *file, Manifest *manifest, bool *ret_complete,
+                      int (*apply)(Manifest *manifest, char *line)) {
         _cleanup_(freep) char *line = NULL;
         size_t allocated = 0;
         ssize_t n;
@@ -276,8 +281,8 @@ static int open_text(int dirfd, const char *name, FILE **ret) {
         return 0;
 }
 
-/* The journal counts only for the generation of its first line; a newer one than the manifest's makes the manifest's entries
- * mere records, because they were made on another mirror. */
+/* The journal counts only for the generation of its first line; a newer one than the manifest's makes the manifest's
+ * entries mere records, because they were made on another mirror. */
 static int load_journal(int dirfd, const char *name, Manifest *manifest) {
         _cleanup_(fclosep) FILE *file = NULL;
         Generation before = manifest->generation;

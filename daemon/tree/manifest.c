@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The list of entries in memory: put, sort, find, filter, count. Its text form is tree/manifest-file.c. See tree/manifest.h. */
+/* The list of entries in memory: put, sort, find, filter, count. Its text form is tree/manifest-file.c. See
+ * tree/manifest.h. */
 
 #include "tree/manifest.h"
 
@@ -68,14 +69,15 @@ static int compare_paths(const void *a, const void *b) {
         return strcmp(((const Entry *) a)->path, ((const Entry *) b)->path);
 }
 
-/* Merge sort from the bottom up, because it must be stable: of two entries of one path the later put wins. What is sorted are places in
- * the list, because a second list would be the largest thing in memory. */
+/* Merge sort from the bottom up, because it must be stable: of two entries of one path the later put wins. What is
+ * sorted are places in the list, because a second list would be the largest thing in memory. */
 static void merge_runs(const Entry *entries, const size_t *from, size_t *to, size_t n, size_t width) {
         for (size_t low = 0; low < n; low += 2 * width) {
                 size_t left = low, middle = MIN(low + width, n), right = middle, end = MIN(low + 2 * width, n);
 
                 for (size_t k = low; k < end; k++)
-                        if (left < middle && (right >= end || compare_paths(&entries[from[left]], &entries[from[right]]) <= 0))
+                        if (left < middle &&
+                            (right >= end || compare_paths(&entries[from[left]], &entries[from[right]]) <= 0))
                                 to[k] = from[left++];
                         else
                                 to[k] = from[right++];
@@ -102,7 +104,8 @@ static void arrange(Entry *entries, size_t *order, size_t n) {
 
 /* False if there is no memory for it. */
 static bool sort_by_merging(Entry *entries, size_t n) {
-        _cleanup_(freep) size_t *order = reallocarray(NULL, n, sizeof(size_t)), *spare = reallocarray(NULL, n, sizeof(size_t));
+        _cleanup_(freep) size_t *order = reallocarray(NULL, n, sizeof(size_t)),
+                                *spare = reallocarray(NULL, n, sizeof(size_t));
 
         if (!order || !spare)
                 return false;
@@ -211,7 +214,8 @@ bool manifest_is_blind(const Manifest *manifest, const char *path) {
                 const Omission *o = &manifest->omissions[i];
                 size_t n = strlen(o->path);
 
-                if ((o->reason == OMIT_UNREADABLE || o->reason == OMIT_CHANGED) && strncmp(o->path, path, n) == 0 && (path[n] == '/' || path[n] == '\0'))
+                if ((o->reason == OMIT_UNREADABLE || o->reason == OMIT_CHANGED) && strncmp(o->path, path, n) == 0 &&
+                    (path[n] == '/' || path[n] == '\0'))
                         return true;
         }
         return false;

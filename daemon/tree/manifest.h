@@ -20,10 +20,12 @@ typedef enum EntryFlags {
         ENTRY_HAS_DIGEST = 1 << 0,
         ENTRY_RECORD = 1 << 1, /* base only: nothing is in the mirror, but the digest of these bytes is remembered */
         ENTRY_LINKED = 1 << 2, /* base only: a symbolic link to the disk original stands in the mirror */
-        ENTRY_SAVED = 1 << 3,  /* base only: a client brought it into the mirror of this generation: it stays, chosen or not */
+        /* base only: a client brought it into the mirror of this generation: it stays, chosen or not */
+        ENTRY_SAVED = 1 << 3,
         ENTRY_DISK_ONLY = 1 << 4, /* source only: not chosen for RAM; a link to the disk original stands for it */
         ENTRY_ORPHAN = 1 << 5, /* source only: nothing needs it: not staged if the mirror does not have it */
-        ENTRY_CONDEMNED = 1 << 6, /* records only: a client deleted it; it leaves the disk when nothing there names it any more */
+        /* records only: a client deleted it; it leaves the disk when nothing there names it any more */
+        ENTRY_CONDEMNED = 1 << 6,
         ENTRY_DELETED = 1 << 7, /* records only: it was taken off the disk, as a client wanted */
 } EntryFlags;
 
@@ -40,7 +42,9 @@ typedef struct Entry {
         uint8_t type;       /* EntryType */
         uint8_t flags;      /* EntryFlags */
         Digest digest;      /* if ENTRY_HAS_DIGEST */
-        uint8_t method;     /* base only: the CopyMethod by which this process brought it into the mirror; 0: none, or not known. Not kept on disk */
+        /* base only: the CopyMethod by which this process brought it into the mirror; 0: none, or not known. Not
+         * kept on disk */
+        uint8_t method;
 } Entry;
 
 /* A deep copy over an empty entry, and its end. */
@@ -116,9 +120,10 @@ int manifest_save(const Manifest *manifest, int dirfd, const char *name, const c
 enum { MANIFEST_ABSENT = 1, MANIFEST_DAMAGED };
 int manifest_load(int dirfd, const char *name, Manifest **ret, unsigned *reterr_line);
 
-/* The journal: one line for each entry that was agreed since the last save, appended as it happens without fsync, so that
- * a daemon that is killed finds what it had done. It is useless after a reboot, like the mirror that it speaks of: opening it for
- * another generation empties it. manifest_save() removes it, so it must be opened anew afterwards. A dropped path becomes a record. */
+/* The journal: one line for each entry that was agreed since the last save, appended as it happens without fsync, so
+ * that a daemon that is killed finds what it had done. It is useless after a reboot, like the mirror that it speaks
+ * of: opening it for another generation empties it. manifest_save() removes it, so it must be opened anew
+ * afterwards. A dropped path becomes a record. */
 int manifest_journal_open(int dirfd, const char *name, const Generation *generation, int *ret_fd);
 int manifest_journal_put(int fd, const Entry *entry);
 int manifest_journal_drop(int fd, const char *path);

@@ -139,7 +139,8 @@ static bool is_chosen(const Scan *scan, bool directory) {
         if (!filter_includes(nothing, options->exclude, scan->path))
                 return false;
         /* a directory that is not included itself may hold something that is */
-        return directory || filter_includes(options->include, nothing, scan->path) || (options->is_wanted && options->is_wanted(scan->path, options->userdata));
+        return directory || filter_includes(options->include, nothing, scan->path) ||
+               (options->is_wanted && options->is_wanted(scan->path, options->userdata));
 }
 
 static bool is_unfinished(const Scan *scan) {
@@ -235,7 +236,8 @@ static int scan_directory(Scan *scan, int parentfd, const char *name) {
                         return -errno;
                 if (errno == ENOENT)
                         return 0;
-                return errno == ENOTDIR || errno == ELOOP ? omit(scan, OMIT_CHANGED, 0) : omit(scan, OMIT_UNREADABLE, errno);
+                return errno == ENOTDIR || errno == ELOOP ? omit(scan, OMIT_CHANGED, 0)
+                                                          : omit(scan, OMIT_UNREADABLE, errno);
         }
         dir = fdopendir(fd);
         if (!dir)
@@ -290,7 +292,8 @@ static bool is_above(const char *directory, const char *path) {
         return strncmp(directory, path, n) == 0 && path[n] == '/';
 }
 
-/* With an Include list a directory is wanted only for what is in it. In path order its first inhabitant may come late ("a", "a b", "a/c"). */
+/* With an Include list a directory is wanted only for what is in it. In path order its first inhabitant may come
+ * late ("a", "a b", "a/c"). */
 static bool is_barren(const Entry *entry, void *userdata) {
         const Manifest *manifest = userdata;
 

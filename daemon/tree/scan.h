@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A directory -> a Manifest of what is in it. Nothing is opened but directories (and sparse files, to see how much data they
- * hold), nothing is followed, nothing is changed. */
+/* A directory -> a Manifest of what is in it. Nothing is opened but directories (and sparse files, to see how much
+ * data they hold), nothing is followed, nothing is changed. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -14,7 +14,8 @@ typedef struct ScanOptions {
         char *const *include; /* NULL: everything, as for a mirror */
         char *const *exclude;
         const Manifest *also; /* what has ENTRY_SAVED there is chosen too: clients brought it. NULL for nothing */
-        bool (*is_wanted)(const char *path, void *userdata); /* chosen although @include does not have it; NULL: nothing is */
+        /* chosen although @include does not have it; NULL: nothing is */
+        bool (*is_wanted)(const char *path, void *userdata);
         void *userdata;
         const char *root;     /* absolute path of the tree: an absolute link into it is kept as a relative one */
         bool (*is_unfinished)(const char *path, LayoutKind layout); /* left out of a source; NULL: nothing is */
@@ -24,11 +25,13 @@ typedef struct ScanOptions {
         atomic_uint_fast64_t *progress; /* counts entries, for the status; NULL for none */
 } ScanOptions;
 
-/* The name at the top of source and mirror that is ours and never scanned; below that too in a source, where another mirror's may be. */
+/* The name at the top of source and mirror that is ours and never scanned; below that too in a source, where another
+ * mirror's may be. */
 #define SCAN_PRIVATE_DIR ".shmstaged"
 
-/* May run on any thread. Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read. Only names that are
- * chosen appear; with an Include list, only directories that lead to one. Owner, mode and times are as found. */
+/* May run on any thread. Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read. Only names
+ * that are chosen appear; with an Include list, only directories that lead to one. Owner, mode and times are as
+ * found. */
 int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret);
 
 /* Drops the directories that no file and no link is in. */

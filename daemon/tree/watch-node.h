@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One directory that is watched, and all of them: found by parent and name, by watch, by inode; those that wait to be listed. Knows nothing of what is on disk.
- * One thread owns them. */
+/* One directory that is watched, and all of them: found by parent and name, by watch, by inode; those that wait to
+ * be listed. Knows nothing of what is on disk. One thread owns them. */
 
 #include "base/base.h"
 #include "tree/inotify.h"
@@ -82,6 +82,7 @@ void watch_node_forget_wd(WatchNodes *nodes, WatchNode *node);
 void watch_node_queue(WatchNodes *nodes, WatchNode *node, bool aloud);
 void watch_node_unqueue(WatchNodes *nodes, WatchNode *node);
 
-/* Of a name in the node's directory, or with "" of the directory itself, relative to the root. A new string, NULL on ENOMEM. */
+/* Of a name in the node's directory, or with "" of the directory itself, relative to the root. A new string, NULL on
+ * ENOMEM. */
 char *watch_node_path(const WatchNode *node, const char *name);
 size_t watch_node_path_length(const WatchNode *node, const char *name);

@@ -47,8 +47,8 @@ static bool draft_put_path(WatchDraft *draft, const char *path) {
         return found;
 }
 
-/* Says what the news come to, given what the draft says already: nothing new in a lost root, no paths where everything is
- * to be looked at. Keeps the path if there is one to keep. */
+/* Says what the news come to, given what the draft says already: nothing new in a lost root, no paths where
+ * everything is to be looked at. Keeps the path if there is one to keep. */
 static unsigned draft_weigh(WatchDraft *draft, unsigned flags, const char *path) {
         if (draft->closed || (draft->flags & WATCH_LOST))
                 return 0;

@@ -11,7 +11,8 @@
 typedef enum WatchFlags {
         WATCH_DIRTY = 1 << 0,     /* the paths named have changed, appeared or gone */
         WATCH_RESYNC = 1 << 1,    /* anything may have changed (overflow): look at everything, infer no deletion */
-        WATCH_LOST = 1 << 2,      /* the root itself was deleted, moved or unmounted: propagate nothing. The last word */
+        /* the root itself was deleted, moved or unmounted: propagate nothing. The last word */
+        WATCH_LOST = 1 << 2,
         WATCH_EXHAUSTED = 1 << 3, /* some directory cannot be watched (fs.inotify.max_user_watches): poll this root */
         WATCH_ARMED = 1 << 4,     /* every directory of the root is watched from now on. Said once per watch_add(),
                                    * unless WATCH_EXHAUSTED or WATCH_LOST is said in its place */

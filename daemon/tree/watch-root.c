@@ -46,7 +46,8 @@ void watch_root_changed(WatchTreeRoot *root, const char *path) {
 
 void watch_root_start(WatchRoot *root) {
         watch_tree_add_root(root->watch_tree, &root->tree);
-        root->state = root->state == WATCH_ROOT_NEW || root->state == WATCH_ROOT_ARMING ? WATCH_ROOT_ARMING : WATCH_ROOT_RESYNCING;
+        root->state = root->state == WATCH_ROOT_NEW || root->state == WATCH_ROOT_ARMING ? WATCH_ROOT_ARMING
+                                                                                        : WATCH_ROOT_RESYNCING;
 }
 
 void watch_root_exhausted(WatchRoot *root) {

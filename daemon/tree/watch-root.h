@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One directory that somebody asked to have watched, with all below it: how far its watch has come, and what is reported of it. What the fields say of threads is as in tree/watch.c,
- * which has the list of them. */
+/* One directory that somebody asked to have watched, with all below it: how far its watch has come, and what is
+ * reported of it. What the fields say of threads is as in tree/watch.c, which has the list of them. */
 
 #include "base/base.h"
 #include "tree/watch-report.h"

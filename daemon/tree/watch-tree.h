@@ -3,11 +3,11 @@
 
 /* The directories that are watched, kept in step with the disk.
  *
- * A node is a directory that had this name below its parent and this inode when it was looked at, and has a watch. An
- * event about a name only says "look at that name again": what is on disk then is compared with the node, and the
- * node is made, kept, or dropped with all below it. So a renamed directory is one that went and one that came, no order of
- * events can mislead, and nothing waits for the second half of a rename. A new directory is watched first and
- * listed afterwards, so nothing in it is missed.
+ * A node is a directory that had this name below its parent and this inode when it was looked at, and has a watch.
+ * An event about a name only says "look at that name again": what is on disk then is compared with the node, and the
+ * node is made, kept, or dropped with all below it. So a renamed directory is one that went and one that came, no
+ * order of events can mislead, and nothing waits for the second half of a rename. A new directory is watched first
+ * and listed afterwards, so nothing in it is missed.
  *
  * One thread owns the tree. No directory is reached through a symbolic link or held open between calls, so an
  * unmount is not in the way. */

@@ -327,7 +327,11 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
 
         if (path[0] != '/')
                 return -EINVAL;
-        new = watch_root_new(&(WatchRoot){ .number = root, .watch_tree = &watch->tree, .reports = &watch->reports, .resyncs = &watch->resyncs }, path, skip);
+        new = watch_root_new(&(WatchRoot){ .number = root,
+                                           .watch_tree = &watch->tree,
+                                           .reports = &watch->reports,
+                                           .resyncs = &watch->resyncs },
+                             path, skip);
         if (!new)
                 return -ENOMEM;
         (void) pthread_mutex_lock(&watch->lock);

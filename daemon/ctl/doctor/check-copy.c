@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The checks of what an engine does with a model once it has found it: a copy of its own, locked pages, and the versions of Ollama. See ctl/doctor/doctor.h. */
+/* The checks of what an engine does with a model once it has found it: a copy of its own, locked pages, and the
+ * versions of Ollama. See ctl/doctor/doctor.h. */
 
 #include "ctl/doctor/doctor.h"
 
@@ -15,10 +16,14 @@ static void check_ollama_copies(const DoctorFacts *facts, const FactsEngine *eng
         if (runs)
                 doctor_say(report, DOCTOR_OK, engine->name, "The models that it has loaded are mapped");
         else if (!facts->gpu) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "Without a GPU Ollama copies each model into memory of its own: it takes the RAM twice");
-                doctor_fix(report, "PARAMETER use_mmap true in the Modelfile of each model, or \"options\": {\"use_mmap\": true} in each request");
+                doctor_say(report, DOCTOR_WARNING, engine->name,
+                           "Without a GPU Ollama copies each model into memory of its own: it takes the RAM twice");
+                doctor_fix(report, "PARAMETER use_mmap true in the Modelfile of each model, or \"options\": "
+                                   "{\"use_mmap\": true} in each request");
         } else
-                doctor_say(report, DOCTOR_NOTE, engine->name, "Ollama maps models while enough memory is free, and copies them if not: what is staged counts as not free");
+                doctor_say(report, DOCTOR_NOTE, engine->name,
+                           "Ollama maps models while enough memory is free, and copies them if not: what is staged "
+                           "counts as not free");
 }
 
 static void check_copies_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
@@ -30,9 +35,11 @@ static void check_copies_of(const DoctorFacts *facts, const FactsEngine *engine,
                         report->failed = true;
                 if (!setting)
                         continue;
-                doctor_say(report, DOCTOR_WARNING, engine->name, "%s: it copies each model into memory of its own, which takes the RAM twice", setting);
+                doctor_say(report, DOCTOR_WARNING, engine->name,
+                           "%s: it copies each model into memory of its own, which takes the RAM twice", setting);
                 if (engine->kind == ENGINE_OLLAMA)
-                        doctor_fix(report, "PARAMETER use_mmap true in the Modelfile of each model, or \"options\": {\"use_mmap\": true} in each request");
+                        doctor_fix(report, "PARAMETER use_mmap true in the Modelfile of each model, or \"options\": "
+                                           "{\"use_mmap\": true} in each request");
                 else if (run->kind == ENGINE_KOBOLDCPP)
                         doctor_fix_setting(report, engine, "add --usemmap");
                 else
@@ -66,10 +73,14 @@ void doctor_check_memlock(const DoctorFacts *facts, DoctorReport *report) {
                         if (!setting || !run->memlock_known)
                                 continue;
                         if (run->memlock < mirror->biggest) {
-                                doctor_say(report, DOCTOR_WARNING, engine->name, "%s is to lock a model of up to %s, and it may lock %s", setting, text_bytes(b, mirror->biggest),
-                                           text_bytes(a, run->memlock));
-                                doctor_fix_setting(report, engine, engine->unit ? "[Service] LimitMEMLOCK=infinity, or leave it out: a mirror without swap needs no locking"
-                                                                         : "after ulimit -l unlimited, or without that: a mirror without swap needs no locking");
+                                doctor_say(report, DOCTOR_WARNING, engine->name,
+                                           "%s is to lock a model of up to %s, and it may lock %s", setting,
+                                           text_bytes(b, mirror->biggest), text_bytes(a, run->memlock));
+                                doctor_fix_setting(report, engine,
+                                                   engine->unit ? "[Service] LimitMEMLOCK=infinity, or leave it out: "
+                                                                  "a mirror without swap needs no locking"
+                                                                : "after ulimit -l unlimited, or without that: a "
+                                                                  "mirror without swap needs no locking");
                         } else
                                 doctor_say(report, DOCTOR_OK, engine->name, "%s, and it may lock enough", setting);
                         break;
@@ -99,7 +110,8 @@ static LlamaServer find_llama_server(const DoctorFacts *facts, const FactsEngine
 
                 if (run->pid > 0 && run->kind == ENGINE_LLAMA_SERVER)
                         return LLAMA_SERVER_THERE;
-                if (run->kind != ENGINE_OLLAMA || !slash || program[0] != '/' || !root_view_exists(&facts->machine, program))
+                if (run->kind != ENGINE_OLLAMA || !slash || program[0] != '/' ||
+                    !root_view_exists(&facts->machine, program))
                         continue;
                 if (asprintf(&path, "%.*s/../lib/ollama/llama-server", (int) (slash - program), program) < 0) {
                         path = NULL;
@@ -116,11 +128,15 @@ static void check_llama_server(const DoctorFacts *facts, const FactsEngine *engi
                 doctor_say(report, DOCTOR_OK, engine->name, "Ollama 0.30 or newer: it comes with llama-server");
                 break;
         case LLAMA_SERVER_ABSENT:
-                doctor_say(report, DOCTOR_WARNING, engine->name, "Ollama older than 0.30, without a llama-server: it copies models instead of mapping them when little memory seems free");
+                doctor_say(report, DOCTOR_WARNING, engine->name,
+                           "Ollama older than 0.30, without a llama-server: it copies models instead of mapping them "
+                           "when little memory seems free");
                 doctor_fix(report, "upgrade to Ollama 0.30 or newer");
                 break;
         case LLAMA_SERVER_UNKNOWN:
-                doctor_say(report, DOCTOR_NOTE, engine->name, "Which Ollama it is cannot be seen; before 0.30 it copies models, before 0.21 it deletes too much at its start");
+                doctor_say(report, DOCTOR_NOTE, engine->name,
+                           "Which Ollama it is cannot be seen; before 0.30 it copies models, before 0.21 it deletes "
+                           "too much at its start");
                 doctor_fix(report, "ollama --version");
                 break;
         }
@@ -132,13 +148,21 @@ static void check_version_of(const DoctorFacts *facts, const FactsEngine *engine
         for (size_t i = 0; i < engine->n_runs && !experiment; i++)
                 experiment = engine_variable(engine->runs[i].environment, "OLLAMA_EXPERIMENT");
         if (experiment && strstr(experiment, "client2")) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "OLLAMA_EXPERIMENT=%s: it writes models under their final names while it pulls them", experiment);
+                doctor_say(report, DOCTOR_WARNING, engine->name,
+                           "OLLAMA_EXPERIMENT=%s: it writes models under their final names while it pulls them",
+                           experiment);
                 doctor_fix_setting(report, engine, "[Service] UnsetEnvironment=OLLAMA_EXPERIMENT");
         } else if (version && version_is_below(version, 0, 21)) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "Ollama %s deletes at its start whatever no manifest names, however new it is (0.21 spares the last hour), and copies models", version);
+                doctor_say(report, DOCTOR_WARNING, engine->name,
+                           "Ollama %s deletes at its start whatever no manifest names, however new it is (0.21 "
+                           "spares the last hour), and copies models",
+                           version);
                 doctor_fix(report, "upgrade to Ollama 0.30 or newer");
         } else if (version && version_is_below(version, 0, 30)) {
-                doctor_say(report, DOCTOR_WARNING, engine->name, "Ollama %s copies models instead of mapping them when little memory seems free, and what is staged is not free", version);
+                doctor_say(report, DOCTOR_WARNING, engine->name,
+                           "Ollama %s copies models instead of mapping them when little memory seems free, and what "
+                           "is staged is not free",
+                           version);
                 doctor_fix(report, "upgrade to Ollama 0.30 or newer");
         } else if (version)
                 doctor_say(report, DOCTOR_OK, engine->name, "Ollama %s", version);

@@ -13,7 +13,8 @@
 
 /* As the kernel names them in the mount table; of FUSE and of NFS only how the name begins. */
 static bool is_remote(const char *type) {
-        static const char *const names[] = { "nfs", "cifs", "smb", "fuse.", "9p", "ceph", "lustre", "gpfs", "afs", "beegfs", "glusterfs", "vboxsf", "virtiofs", "vmhgfs" };
+        static const char *const names[] = { "nfs",  "cifs", "smb",    "fuse.",     "9p",     "ceph",     "lustre",
+                                             "gpfs", "afs",  "beegfs", "glusterfs", "vboxsf", "virtiofs", "vmhgfs" };
 
         for (size_t i = 0; type && i < ELEMENTSOF(names); i++)
                 if (strncmp(type, names[i], strlen(names[i])) == 0)
@@ -28,16 +29,25 @@ static void check_source_mount(const FactsMirror *mirror, DoctorReport *report) 
 
         (void) text_bytes(need, mirror->need);
         if (string_equal(type, "tmpfs") || string_equal(type, "ramfs")) {
-                doctor_say(report, DOCTOR_WARNING, config->name, "The source %s is in RAM itself (%s): each model takes it twice, and nothing is saved on a disk", config->source, type);
+                doctor_say(report, DOCTOR_WARNING, config->name,
+                           "The source %s is in RAM itself (%s): each model takes it twice, and nothing is saved on "
+                           "a disk",
+                           config->source, type);
                 doctor_fix(report, "set Source= to a directory on a disk");
         } else if (is_remote(type) && config->poll_usec == 0) {
-                doctor_say(report, DOCTOR_WARNING, config->name, "The source is on %s, which reports no changes, and it is never looked through for them (PollInterval=0)", type);
+                doctor_say(report, DOCTOR_WARNING, config->name,
+                           "The source is on %s, which reports no changes, and it is never looked through for them "
+                           "(PollInterval=0)",
+                           type);
                 doctor_fix(report, "set PollInterval=5min in [Mirror %s]", config->name);
         } else if (is_remote(type))
-                doctor_say(report, DOCTOR_NOTE, config->name, "%s in %s, which is on %s: changes are seen within %s (PollInterval=), and engines that map models there stall or fail", need,
-                           config->source, type, text_span(span, config->poll_usec));
+                doctor_say(report, DOCTOR_NOTE, config->name,
+                           "%s in %s, which is on %s: changes are seen within %s (PollInterval=), and engines that "
+                           "map models there stall or fail",
+                           need, config->source, type, text_span(span, config->poll_usec));
         else
-                doctor_say(report, DOCTOR_OK, config->name, "%s in %s%s%s", need, config->source, type ? " on " : "", type ? type : "");
+                doctor_say(report, DOCTOR_OK, config->name, "%s in %s%s%s", need, config->source, type ? " on " : "",
+                           type ? type : "");
 }
 
 void doctor_check_source(const DoctorFacts *facts, DoctorReport *report) {
@@ -46,18 +56,22 @@ void doctor_check_source(const DoctorFacts *facts, DoctorReport *report) {
                 const MirrorConfig *config = mirror->config;
 
                 if (!mirror->source_there) {
-                        doctor_say(report, DOCTOR_PROBLEM, config->name, "The source %s is not there: %s", config->source, strerror(mirror->look_error));
+                        doctor_say(report, DOCTOR_PROBLEM, config->name, "The source %s is not there: %s",
+                                   config->source, strerror(mirror->look_error));
                         doctor_fix(report, "mount the disk, or set Source= in [Mirror %s]", config->name);
                 } else if (mirror->look_error != 0) {
-                        doctor_say(report, facts->all_processes ? DOCTOR_PROBLEM : DOCTOR_NOTE, config->name, "The source %s cannot be read%s: %s", config->source,
+                        doctor_say(report, facts->all_processes ? DOCTOR_PROBLEM : DOCTOR_NOTE, config->name,
+                                   "The source %s cannot be read%s: %s", config->source,
                                    facts->all_processes ? "" : " by you", strerror(mirror->look_error));
                         if (facts->all_processes)
                                 doctor_fix(report, "ls -la %s", config->source);
                 } else if (mirror->looked && mirror->need == 0) {
-                        doctor_say(report, DOCTOR_WARNING, config->name, "There is nothing to stage in %s: is the disk mounted?", config->source);
+                        doctor_say(report, DOCTOR_WARNING, config->name,
+                                   "There is nothing to stage in %s: is the disk mounted?", config->source);
                         doctor_fix(report, "findmnt --target %s; shmstagectl plan", config->source);
                 } else if (mirror->unreadable) {
-                        doctor_say(report, facts->all_processes ? DOCTOR_WARNING : DOCTOR_NOTE, config->name, "Parts of the source %s cannot be read%s", config->source,
+                        doctor_say(report, facts->all_processes ? DOCTOR_WARNING : DOCTOR_NOTE, config->name,
+                                   "Parts of the source %s cannot be read%s", config->source,
                                    facts->all_processes ? "" : " by you");
                         if (facts->all_processes)
                                 doctor_fix(report, "shmstagectl plan");
@@ -66,7 +80,8 @@ void doctor_check_source(const DoctorFacts *facts, DoctorReport *report) {
         }
 }
 
-/* Where reads cannot go past the page cache the kernel reads ahead, and over a network so little of it that the line is not filled. */
+/* Where reads cannot go past the page cache the kernel reads ahead, and over a network so little of it that the line
+ * is not filled. */
 void doctor_check_read_ahead(const DoctorFacts *facts, DoctorReport *report) {
         enum { ENOUGH_KB = 1024 };
 
@@ -77,12 +92,14 @@ void doctor_check_read_ahead(const DoctorFacts *facts, DoctorReport *report) {
 
                 if (!is_remote(mirror->source_mount.type))
                         continue;
-                (void) snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", mirror->source_mount.major, mirror->source_mount.minor);
+                (void) snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", mirror->source_mount.major,
+                                mirror->source_mount.minor);
                 if (root_view_read_number(&facts->machine, path, &kb) < 0)
                         continue;
                 if (kb < ENOUGH_KB) {
-                        doctor_say(report, DOCTOR_WARNING, mirror->config->name, "The kernel reads %llu KiB ahead on %s: over a network staging is slow then", (unsigned long long) kb,
-                                   mirror->source_mount.directory);
+                        doctor_say(report, DOCTOR_WARNING, mirror->config->name,
+                                   "The kernel reads %llu KiB ahead on %s: over a network staging is slow then",
+                                   (unsigned long long) kb, mirror->source_mount.directory);
                         doctor_fix(report, "echo 4096 >%s", path);
                 } else
                         doctor_say(report, DOCTOR_OK, mirror->config->name, "%llu KiB", (unsigned long long) kb);
@@ -93,15 +110,19 @@ static void say_too_small(const FactsMirror *mirror, uint64_t size, DoctorReport
         _cleanup_(freep) char *unit = unit_name_from_path(mirror->config->target, "mount");
         char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
 
-        doctor_say(report, mirror->config->on_no_room == NO_ROOM_FAIL ? DOCTOR_PROBLEM : DOCTOR_WARNING, mirror->config->name, "%s are selected, but %s holds %s",
-                   text_bytes(a, mirror->need), mirror->config->target, text_bytes(b, size));
-        doctor_fix(report, "set Size= in [Mirror %s] to more than %s, then systemctl daemon-reload && systemctl reload %s", mirror->config->name, a, unit ? unit : "its mount unit");
+        doctor_say(report, mirror->config->on_no_room == NO_ROOM_FAIL ? DOCTOR_PROBLEM : DOCTOR_WARNING,
+                   mirror->config->name, "%s are selected, but %s holds %s", text_bytes(a, mirror->need),
+                   mirror->config->target, text_bytes(b, size));
+        doctor_fix(report,
+                   "set Size= in [Mirror %s] to more than %s, then systemctl daemon-reload && systemctl reload %s",
+                   mirror->config->name, a, unit ? unit : "its mount unit");
 }
 
 void doctor_check_room(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_mirrors; i++) {
                 const FactsMirror *mirror = &facts->mirrors[i];
-                bool mounted = mirror->target_there && string_equal(mirror->target_mount.type, "tmpfs") && mirror->total > 0;
+                bool mounted =
+                        mirror->target_there && string_equal(mirror->target_mount.type, "tmpfs") && mirror->total > 0;
                 uint64_t size = facts_mirror_size(facts, mirror->config);
                 char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
 
@@ -112,13 +133,18 @@ void doctor_check_room(const DoctorFacts *facts, DoctorReport *report) {
                 if (mirror->looked && mirror->need > size)
                         say_too_small(mirror, size, report);
                 else if (mounted && mirror->config->write_back && mirror->left < mirror->total / 20) {
-                        doctor_say(report, DOCTOR_WARNING, mirror->config->name, "Only %s of %s are free in %s: what clients pull or create will not fit, and some clients do not notice",
+                        doctor_say(report, DOCTOR_WARNING, mirror->config->name,
+                                   "Only %s of %s are free in %s: what clients pull or create will not fit, and some "
+                                   "clients do not notice",
                                    text_bytes(a, mirror->left), text_bytes(b, mirror->total), mirror->config->target);
-                        doctor_fix(report, "shmstagectl release MODEL, or raise Size= in [Mirror %s]", mirror->config->name);
+                        doctor_fix(report, "shmstagectl release MODEL, or raise Size= in [Mirror %s]",
+                                   mirror->config->name);
                 } else if (!mounted)
-                        doctor_say(report, DOCTOR_OK, mirror->config->name, "%s by Size=; it is not mounted now", text_bytes(a, size));
+                        doctor_say(report, DOCTOR_OK, mirror->config->name, "%s by Size=; it is not mounted now",
+                                   text_bytes(a, size));
                 else
-                        doctor_say(report, DOCTOR_OK, mirror->config->name, "%s, of which %s are free", text_bytes(a, size), text_bytes(b, mirror->left));
+                        doctor_say(report, DOCTOR_OK, mirror->config->name, "%s, of which %s are free",
+                                   text_bytes(a, size), text_bytes(b, mirror->left));
         }
 }
 
@@ -139,16 +165,20 @@ static const char *huge_name(HugePages pages) {
 void doctor_check_mount_options(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_mirrors; i++) {
                 const FactsMirror *mirror = &facts->mirrors[i];
-                _cleanup_(freep) char *huge = facts_mount_option(&mirror->target_mount, "huge"), *ro = facts_mount_option(&mirror->target_mount, "ro");
+                _cleanup_(freep) char *huge = facts_mount_option(&mirror->target_mount, "huge"),
+                                      *ro = facts_mount_option(&mirror->target_mount, "ro");
                 const char *wanted = huge_name(mirror->config->huge_pages), *name = mirror->config->name;
 
                 if (!mirror->target_there || !string_equal(mirror->target_mount.type, "tmpfs"))
                         continue;
                 if (ro) {
-                        doctor_say(report, DOCTOR_PROBLEM, name, "%s is mounted read-only", mirror->target_mount.directory);
+                        doctor_say(report, DOCTOR_PROBLEM, name, "%s is mounted read-only",
+                                   mirror->target_mount.directory);
                         doctor_fix(report, "mount -o remount,rw %s", mirror->target_mount.directory);
                 } else if (facts->shmem_huge && !string_equal(huge ? huge : "never", wanted)) {
-                        doctor_say(report, DOCTOR_WARNING, name, "%s is mounted with huge=%s, not with huge=%s as HugePages= says: engines load from pages of 4 KiB more slowly",
+                        doctor_say(report, DOCTOR_WARNING, name,
+                                   "%s is mounted with huge=%s, not with huge=%s as HugePages= says: engines load "
+                                   "from pages of 4 KiB more slowly",
                                    mirror->target_mount.directory, huge ? huge : "never", wanted);
                         if (string_equal(wanted, "never"))
                                 report->findings[report->n_findings - 1].verdict = DOCTOR_NOTE;
@@ -168,19 +198,28 @@ void doctor_check_shm(const DoctorFacts *facts, DoctorReport *report) {
                 if (!mirror->target_there)
                         continue;
                 if (mirror->own_mount && !string_equal(type, "tmpfs")) {
-                        doctor_say(report, DOCTOR_PROBLEM, name, "On %s a %s is mounted, no tmpfs", mirror->config->target, type);
-                        doctor_fix(report, "umount %s, or set another Target= in [Mirror %s]", mirror->config->target, name);
+                        doctor_say(report, DOCTOR_PROBLEM, name, "On %s a %s is mounted, no tmpfs",
+                                   mirror->config->target, type);
+                        doctor_fix(report, "umount %s, or set another Target= in [Mirror %s]", mirror->config->target,
+                                   name);
                 } else if (!mirror->own_mount && string_equal(type, "tmpfs")) {
-                        doctor_say(report, DOCTOR_WARNING, name, "%s is a directory of the tmpfs %s (%s), which all programs share: it has no size and no huge pages of its own",
-                                   mirror->config->target, mirror->target_mount.directory, mirror->total > 0 ? text_bytes(a, mirror->total) : "size not known");
-                        doctor_fix(report, "systemctl stop shmstaged.service; systemctl daemon-reload; systemctl start %s shmstaged.service", unit ? unit : "its mount unit");
+                        doctor_say(report, DOCTOR_WARNING, name,
+                                   "%s is a directory of the tmpfs %s (%s), which all programs share: it has no size "
+                                   "and no huge pages of its own",
+                                   mirror->config->target, mirror->target_mount.directory,
+                                   mirror->total > 0 ? text_bytes(a, mirror->total) : "size not known");
+                        doctor_fix(report,
+                                   "systemctl stop shmstaged.service; systemctl daemon-reload; systemctl start %s "
+                                   "shmstaged.service",
+                                   unit ? unit : "its mount unit");
                 } else if (mirror->own_mount)
                         doctor_say(report, DOCTOR_OK, name, "A tmpfs of its own");
         }
 }
 
-/* At the last log-out of a user logind removes what belongs to him below /dev/shm (clean-ipc.c of systemd), which looks like a deletion of models. The versions
- * that were read go only into directories of his; which ones go further is not known, so a root directory of somebody else is no more than a help. */
+/* At the last log-out of a user logind removes what belongs to him below /dev/shm (clean-ipc.c of systemd), which
+ * looks like a deletion of models. The versions that were read go only into directories of his; which ones go
+ * further is not known, so a root directory of somebody else is no more than a help. */
 void doctor_check_remove_ipc(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_mirrors; i++) {
                 const FactsMirror *mirror = &facts->mirrors[i];
@@ -190,14 +229,21 @@ void doctor_check_remove_ipc(const DoctorFacts *facts, DoctorReport *report) {
                 if (!facts->has_logind || !path_is_below(mirror->target, "/dev/shm"))
                         continue;
                 if (!facts->remove_ipc || mirror->n_login_files == 0) {
-                        doctor_say(report, DOCTOR_OK, name, facts->remove_ipc ? "Nothing in the mirror belongs to a login user" : "logind leaves /dev/shm alone");
+                        doctor_say(report, DOCTOR_OK, name,
+                                   facts->remove_ipc ? "Nothing in the mirror belongs to a login user"
+                                                     : "logind leaves /dev/shm alone");
                         continue;
                 }
                 (void) root_view_user(&facts->machine, NULL, mirror->login_uid, &user);
                 doctor_say(report, mirror->target_uid == mirror->login_uid ? DOCTOR_PROBLEM : DOCTOR_WARNING, name,
-                           "%zu files of the mirror belong to the login user %s (%s is one): when that user logs out, logind may remove them from /dev/shm", mirror->n_login_files,
-                           user.name ? user.name : "with a number that nobody has", mirror->login_file);
-                doctor_fix(report, "set RemoveIPC=no in /etc/systemd/logind.conf.d/50-shmstaged.conf ([Login]) and restart systemd-logind, or set Target=/run/shmstaged-%s", name);
+                           "%zu files of the mirror belong to the login user %s (%s is one): when that user logs "
+                           "out, logind may remove them from /dev/shm",
+                           mirror->n_login_files, user.name ? user.name : "with a number that nobody has",
+                           mirror->login_file);
+                doctor_fix(report,
+                           "set RemoveIPC=no in /etc/systemd/logind.conf.d/50-shmstaged.conf ([Login]) and restart "
+                           "systemd-logind, or set Target=/run/shmstaged-%s",
+                           name);
         }
 }
 
@@ -211,16 +257,23 @@ void doctor_check_disk_room(const DoctorFacts *facts, DoctorReport *report) {
                 if (!mirror->config->write_back || !mirror->source_there)
                         continue;
                 if (ro) {
-                        doctor_say(report, DOCTOR_PROBLEM, name, "The source is mounted read-only: what clients change in the mirror cannot be saved");
-                        doctor_fix(report, "mount -o remount,rw %s, or set WriteBack=no in [Mirror %s]", mirror->source_mount.directory, name);
+                        doctor_say(
+                                report, DOCTOR_PROBLEM, name,
+                                "The source is mounted read-only: what clients change in the mirror cannot be saved");
+                        doctor_fix(report, "mount -o remount,rw %s, or set WriteBack=no in [Mirror %s]",
+                                   mirror->source_mount.directory, name);
                 } else if (mirror->disk_left == UINT64_MAX || !mirror->looked)
                         continue;
                 else if (mirror->disk_left < mirror->biggest) {
-                        doctor_say(report, DOCTOR_WARNING, name, "%s are free on the disk of the source, less than its largest file has (%s, %s): a model of that size that is pulled into RAM cannot be saved",
-                                   text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest), mirror->biggest_path);
+                        doctor_say(report, DOCTOR_WARNING, name,
+                                   "%s are free on the disk of the source, less than its largest file has (%s, %s): "
+                                   "a model of that size that is pulled into RAM cannot be saved",
+                                   text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest),
+                                   mirror->biggest_path);
                         doctor_fix(report, "free at least %s on the disk of %s", b, mirror->config->source);
                 } else
-                        doctor_say(report, DOCTOR_OK, name, "%s are free on the disk; the largest file has %s", text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest));
+                        doctor_say(report, DOCTOR_OK, name, "%s are free on the disk; the largest file has %s",
+                                   text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest));
         }
 }
 
@@ -232,7 +285,9 @@ void doctor_check_token(const DoctorFacts *facts, DoctorReport *report) {
                 if (!mirror->looked)
                         continue;
                 if (mirror->has_token) {
-                        doctor_say(report, DOCTOR_WARNING, name, "%s is a HF_HOME: the login token and the cache of chunks in it are mirrored too", source);
+                        doctor_say(report, DOCTOR_WARNING, name,
+                                   "%s is a HF_HOME: the login token and the cache of chunks in it are mirrored too",
+                                   source);
                         doctor_fix(report, "set Source=%s/hub in [Mirror %s]", source, name);
                 } else
                         doctor_say(report, DOCTOR_OK, name, "No login token lies in the source");

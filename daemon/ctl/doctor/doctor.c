@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The table of checks, and what they have found. See ctl/doctor/doctor.h; the checks are in ctl/doctor/check-machine.c, ctl/doctor/check-mirror.c, ctl/doctor/check-engine.c and ctl/doctor/check-copy.c. */
+/* The table of checks, and what they have found. See ctl/doctor/doctor.h; the checks are in
+ * ctl/doctor/check-machine.c, ctl/doctor/check-mirror.c, ctl/doctor/check-engine.c and ctl/doctor/check-copy.c. */
 
 #include "ctl/doctor/doctor.h"
 
@@ -43,7 +44,9 @@ const DoctorCheck *doctor_checks(size_t *ret_n) {
 }
 
 const char *doctor_verdict_name(DoctorVerdict verdict) {
-        static const char *const names[] = { [DOCTOR_OK] = "ok", [DOCTOR_NOTE] = "note", [DOCTOR_WARNING] = "warning", [DOCTOR_PROBLEM] = "problem" };
+        static const char *const names[] = {
+                [DOCTOR_OK] = "ok", [DOCTOR_NOTE] = "note", [DOCTOR_WARNING] = "warning", [DOCTOR_PROBLEM] = "problem"
+        };
 
         return names[verdict];
 }

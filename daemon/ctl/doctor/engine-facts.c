@@ -64,8 +64,9 @@ static int read_user(const DoctorFacts *facts, FactsEngine *engine) {
 
         if (unit_view_is_on(engine->unit, "Service", "DynamicUser"))
                 return 0; /* nobody knows before it starts */
-        r = name && name[strspn(name, "0123456789")] == '\0' ? root_view_user(&facts->machine, NULL, (uid_t) strtoul(name, NULL, 10), &engine->user)
-                                                               : root_view_user(&facts->machine, name ? name : "root", 0, &engine->user);
+        r = name && name[strspn(name, "0123456789")] == '\0'
+                    ? root_view_user(&facts->machine, NULL, (uid_t) strtoul(name, NULL, 10), &engine->user)
+                    : root_view_user(&facts->machine, name ? name : "root", 0, &engine->user);
         return r == -ENOMEM ? r : 0;
 }
 
@@ -196,7 +197,8 @@ static int add_process(DoctorFacts *facts, const Process *process) {
         }
         if (engine->kind == ENGINE_OTHER)
                 engine->kind = kind;
-        if (!engine->unit && !engine->user.name && root_view_user(&facts->machine, NULL, process->uid, &engine->user) == -ENOMEM)
+        if (!engine->unit && !engine->user.name &&
+            root_view_user(&facts->machine, NULL, process->uid, &engine->user) == -ENOMEM)
                 return -ENOMEM;
         return read_process_run(facts, engine, process, kind);
 }
@@ -282,7 +284,8 @@ bool facts_engine_reads(const FactsEngine *engine, const char *directory) {
 }
 
 bool facts_engine_uses(const FactsEngine *engine, const FactsMirror *mirror) {
-        return facts_engine_is_wired(engine, mirror) || facts_engine_reads(engine, mirror->target) || facts_engine_reads(engine, mirror->source);
+        return facts_engine_is_wired(engine, mirror) || facts_engine_reads(engine, mirror->target) ||
+               facts_engine_reads(engine, mirror->source);
 }
 
 const FactsMirror *facts_engine_mirror(const DoctorFacts *facts, const FactsEngine *engine) {

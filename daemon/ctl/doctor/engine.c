@@ -86,7 +86,8 @@ static void locations_done(Locations *list) {
 }
 
 /* @rest is put behind the path. */
-static int add_location(Locations *list, const char *setting, size_t length, const char *path, const char *rest, bool variable, bool automatic) {
+static int add_location(Locations *list, const char *setting, size_t length, const char *path, const char *rest,
+                        bool variable, bool automatic) {
         EngineLocation *grown = reallocarray(list->items, list->n + 1, sizeof(*grown)), *location;
 
         if (!grown)
@@ -113,7 +114,8 @@ static int add_arguments(Locations *list, char *const *arguments) {
                 if (equals && equals[1] == '/')
                         r = add_location(list, value, (size_t) (equals - value), equals + 1, "", false, false);
                 else if (value[0] == '/')
-                        r = add_location(list, word[0], word[0][0] == '-' ? strlen(word[0]) : 0, value, "", false, false);
+                        r = add_location(list, word[0], word[0][0] == '-' ? strlen(word[0]) : 0, value, "", false,
+                                         false);
         }
         return r;
 }
@@ -129,9 +131,11 @@ static int add_variables(Locations *list, char *const *environment) {
                 if (!equals || equals[1] != '/')
                         continue;
                 /* HF_HUB_CACHE counts before HF_HOME, of which the models are only a part */
-                if (hf_home && (engine_variable(environment, "HF_HUB_CACHE") || engine_variable(environment, "HUGGINGFACE_HUB_CACHE")))
+                if (hf_home && (engine_variable(environment, "HF_HUB_CACHE") ||
+                                engine_variable(environment, "HUGGINGFACE_HUB_CACHE")))
                         continue;
-                r = add_location(list, hf_home ? "HF_HUB_CACHE" : *environment, hf_home ? 12 : length, equals + 1, hf_home ? "/hub" : "", true, false);
+                r = add_location(list, hf_home ? "HF_HUB_CACHE" : *environment, hf_home ? 12 : length, equals + 1,
+                                 hf_home ? "/hub" : "", true, false);
         }
         return r;
 }
@@ -150,15 +154,18 @@ static int add_automatic(Locations *list, EngineKind kind, char *const *environm
         };
 
         for (size_t i = 0; home && i < ELEMENTSOF(places); i++)
-                if (places[i].kind == kind && !engine_variable(environment, places[i].setting) && !engine_variable(environment, places[i].also)) {
+                if (places[i].kind == kind && !engine_variable(environment, places[i].setting) &&
+                    !engine_variable(environment, places[i].also)) {
                         const char *setting = places[i].setting;
 
-                        return add_location(list, setting, strlen(setting), home, places[i].path, kind != ENGINE_LM_STUDIO, true);
+                        return add_location(list, setting, strlen(setting), home, places[i].path,
+                                            kind != ENGINE_LM_STUDIO, true);
                 }
         return 0;
 }
 
-int engine_locations(EngineKind kind, char *const *arguments, char *const *environment, const char *home, EngineLocation **ret, size_t *ret_n) {
+int engine_locations(EngineKind kind, char *const *arguments, char *const *environment, const char *home,
+                     EngineLocation **ret, size_t *ret_n) {
         _cleanup_(locations_done) Locations list = { 0 };
         int r = add_arguments(&list, arguments);
 
@@ -202,7 +209,8 @@ static bool is_given(const Switch *s, char *const *arguments, char **ret) {
 
                 if (!s->value && string_equal(*word, s->option))
                         return (*ret = strdup(*word)) || true;
-                if (s->value && strncmp(*word, s->option, length) == 0 && (*word)[length] == '=' && is_among(*word + length + 1, s->value))
+                if (s->value && strncmp(*word, s->option, length) == 0 && (*word)[length] == '=' &&
+                    is_among(*word + length + 1, s->value))
                         return (*ret = strdup(*word)) || true;
                 if (s->value && string_equal(*word, s->option) && word[1] && is_among(word[1], s->value))
                         return asprintf(ret, "%s %s", word[0], word[1]) >= 0 || !(*ret = NULL);
@@ -270,7 +278,9 @@ char *engine_advice(const EngineLocation *location, const char *path, const char
         int n;
 
         if (service)
-                n = asprintf(&text, "systemctl edit %s: %s%s%s%s", unit, location->variable ? "[Service] Environment=" : "", location->setting, location->variable ? "=" : " ", path);
+                n = asprintf(&text, "systemctl edit %s: %s%s%s%s", unit,
+                             location->variable ? "[Service] Environment=" : "", location->setting,
+                             location->variable ? "=" : " ", path);
         else
                 n = asprintf(&text, "start it anew: %s%s%s", location->setting, location->variable ? "=" : " ", path);
         return n < 0 ? NULL : text;

@@ -56,13 +56,18 @@ FactsMount facts_find_mount(const DoctorFacts *facts, const char *path) {
         dev_t number;
 
         /* not mnt_table_find_mountpoint(), which asks for the path on this machine */
-        while (prefix && !(fs = mnt_table_find_target(facts->mounts, *prefix ? prefix : "/", MNT_ITER_BACKWARD)) && *prefix)
+        while (prefix && !(fs = mnt_table_find_target(facts->mounts, *prefix ? prefix : "/", MNT_ITER_BACKWARD)) &&
+               *prefix)
                 *strrchr(prefix, '/') = '\0';
         if (!fs)
                 return (FactsMount){ 0 };
         number = mnt_fs_get_devno(fs);
-        return (FactsMount){ .directory = mnt_fs_get_target(fs), .type = mnt_fs_get_fstype(fs), .source = mnt_fs_get_source(fs),
-                             .options = mnt_fs_get_options(fs), .major = major(number), .minor = minor(number) };
+        return (FactsMount){ .directory = mnt_fs_get_target(fs),
+                             .type = mnt_fs_get_fstype(fs),
+                             .source = mnt_fs_get_source(fs),
+                             .options = mnt_fs_get_options(fs),
+                             .major = major(number),
+                             .minor = minor(number) };
 }
 
 char *facts_mount_option(const FactsMount *mount, const char *name) {
@@ -90,7 +95,8 @@ static int read_choice(const RootView *machine, const char *path, char **ret) {
 
 /* logind.conf with its drop-ins, the last one counting. */
 static int read_logind(DoctorFacts *facts) {
-        static const char *const directories[] = { "/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd" };
+        static const char *const directories[] = { "/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd",
+                                                   "/etc/systemd" };
         int r = 0;
 
         facts->remove_ipc = true; /* what it is without a setting */
@@ -102,8 +108,10 @@ static int read_logind(DoctorFacts *facts) {
                 _cleanup_(strv_freep) char **files = NULL;
                 char path[128];
 
-                (void) snprintf(path, sizeof(path), i < ELEMENTSOF(directories) ? "%s/logind.conf" : "%s/logind.conf.d", directory);
-                r = i < ELEMENTSOF(directories) ? strv_take(&files, strdup(path)) : unit_view_list_directory(&facts->machine, path, ".conf", &files);
+                (void) snprintf(path, sizeof(path),
+                                i < ELEMENTSOF(directories) ? "%s/logind.conf" : "%s/logind.conf.d", directory);
+                r = i < ELEMENTSOF(directories) ? strv_take(&files, strdup(path))
+                                                : unit_view_list_directory(&facts->machine, path, ".conf", &files);
                 for (char **file = files; r == 0 && file && *file; file++) {
                         _cleanup_(freep) char *text = NULL;
                         IniReader reader;
@@ -115,7 +123,9 @@ static int read_logind(DoctorFacts *facts) {
                         ini_init(&reader, text, strlen(text));
                         while ((kind = ini_next(&reader, &item)) != INI_END)
                                 if (kind == INI_ASSIGNMENT && string_equal(item.name, "RemoveIPC"))
-                                        facts->remove_ipc = item.value[0] != 'n' && item.value[0] != 'f' && item.value[0] != '0' && strcasecmp(item.value, "off") != 0;
+                                        facts->remove_ipc = item.value[0] != 'n' && item.value[0] != 'f' &&
+                                                            item.value[0] != '0' &&
+                                                            strcasecmp(item.value, "off") != 0;
                 }
         }
         return r;
@@ -183,7 +193,8 @@ static int read_config(const char *root, const char *file, DoctorFacts *facts) {
         for (size_t i = 0; i < facts->config->n_notes && !facts->config_problem; i++) {
                 const ConfigNote *note = &facts->config->notes[i];
 
-                if (note->error && asprintf(&facts->config_problem, "%s:%u: %s", note->file ? note->file : "", note->line, note->text) < 0) {
+                if (note->error && asprintf(&facts->config_problem, "%s:%u: %s", note->file ? note->file : "",
+                                            note->line, note->text) < 0) {
                         facts->config_problem = NULL;
                         return -ENOMEM;
                 }
@@ -192,7 +203,8 @@ static int read_config(const char *root, const char *file, DoctorFacts *facts) {
                 skip--;
         for (char **name = facts->config->files; name && *name && !file; name++)
                 facts->config_mtime_nsec = newest(facts->config_mtime_nsec, &facts->machine, *name + skip);
-        facts->generated_mtime_nsec = newest(0, &facts->machine, "/run/systemd/generator/shmstaged.service.d/50-mirrors.conf");
+        facts->generated_mtime_nsec =
+                newest(0, &facts->machine, "/run/systemd/generator/shmstaged.service.d/50-mirrors.conf");
         return 0;
 }
 
@@ -201,7 +213,8 @@ static int read_service(DoctorFacts *facts) {
 
         if (r > 0)
                 facts->service = unit_view_free(facts->service);
-        facts->enabled = root_view_exists(&facts->machine, "/etc/systemd/system/multi-user.target.wants/shmstaged.service");
+        facts->enabled =
+                root_view_exists(&facts->machine, "/etc/systemd/system/multi-user.target.wants/shmstaged.service");
         return r < 0 ? r : 0;
 }
 
@@ -218,7 +231,12 @@ static int survey_at_source(const MirrorConfig *config, int sourcefd, FactsMirro
 
         if (r < 0)
                 return r;
-        options = (SurveyOptions){ .config = config, .base = base, .sourcefd = sourcefd, .mirrorfd = -1, .budget = UINT64_MAX, .progress = &progress };
+        options = (SurveyOptions){ .config = config,
+                                   .base = base,
+                                   .sourcefd = sourcefd,
+                                   .mirrorfd = -1,
+                                   .budget = UINT64_MAX,
+                                   .progress = &progress };
         r = survey_run(&options, &survey, &what);
         if (r != 0) {
                 mirror->look_error = r < 0 ? -r : ECANCELED;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What is known of a machine, its mirrors and its engines, gathered once for the checks of ctl/doctor/doctor.h. Changes nothing. Blocks on the disks: a source that does not
- * answer keeps it waiting. What cannot be found out stays as it is initialised; nothing is guessed. */
+/* What is known of a machine, its mirrors and its engines, gathered once for the checks of ctl/doctor/doctor.h.
+ * Changes nothing. Blocks on the disks: a source that does not answer keeps it waiting. What cannot be found out
+ * stays as it is initialised; nothing is guessed. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -39,7 +40,8 @@ typedef struct FactsMirror {
         char *login_file;               /* a file in the mirror that belongs to a login user; NULL */
         uid_t login_uid;                /* who that is */
         size_t n_login_files;
-        bool has_token;                 /* in the source: it is a HF_HOME, with a login token or a cache of chunks, and not a hub cache */
+        /* in the source: it is a HF_HOME, with a login token or a cache of chunks, and not a hub cache */
+        bool has_token;
 } FactsMirror;
 
 /* One way in which an engine is started, or runs. */
@@ -70,7 +72,8 @@ typedef struct DoctorFacts {
         RootView machine;
         Config *config;                 /* NULL if it cannot be read */
         char *config_problem;           /* the first error in it, with file and line; NULL */
-        int64_t config_mtime_nsec, generated_mtime_nsec; /* the newest file; what the generator made of it. 0: not there */
+        /* the newest file; what the generator made of it. 0: not there */
+        int64_t config_mtime_nsec, generated_mtime_nsec;
         MemoryFacts memory;
         struct libmnt_table *mounts;
         char *kernel;                   /* "6.1.0-13-amd64"; NULL */
@@ -101,8 +104,9 @@ uint64_t facts_mirror_size(const DoctorFacts *facts, const MirrorConfig *mirror)
 int facts_read_engines(DoctorFacts *facts);
 void facts_engines_done(DoctorFacts *facts);
 
-/* True if Engines= of the mirror names it; if anything that it is told, or looks at by itself, is at or below a directory; if it has to do with the mirror or its
- * source in any of these ways. And the first mirror of which that is true; NULL for none. */
+/* True if Engines= of the mirror names it; if anything that it is told, or looks at by itself, is at or below a
+ * directory; if it has to do with the mirror or its source in any of these ways. And the first mirror of which that
+ * is true; NULL for none. */
 bool facts_engine_is_wired(const FactsEngine *engine, const FactsMirror *mirror);
 bool facts_engine_reads(const FactsEngine *engine, const char *directory);
 bool facts_engine_uses(const FactsEngine *engine, const FactsMirror *mirror);

@@ -77,7 +77,8 @@ static bool is_unit(const char *name, size_t length) {
         return false;
 }
 
-/* The last part of the control group's path that is a service or scope: of a user's own service that one, not user@1000.service. */
+/* The last part of the control group's path that is a service or scope: of a user's own service that one, not
+ * user@1000.service. */
 static int read_unit(int dir, char **ret) {
         _cleanup_(freep) char *text = NULL;
         const char *found = NULL;
@@ -112,7 +113,8 @@ static int read_unit(int dir, char **ret) {
 static bool has_other_root(const RootView *machine, int dir) {
         struct stat ours, theirs;
 
-        return machine->live && fstat(machine->fd, &ours) == 0 && fstatat(dir, "root", &theirs, 0) == 0 && (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino);
+        return machine->live && fstat(machine->fd, &ours) == 0 && fstatat(dir, "root", &theirs, 0) == 0 &&
+               (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino);
 }
 
 static void process_done(Process *process) {
@@ -198,7 +200,8 @@ void procfs_list_done(ProcessList *list) {
 
 static bool has_own_mounts(const RootView *machine, int dir) {
         char ours[64], theirs[64];
-        ssize_t n = readlink("/proc/self/ns/mnt", ours, sizeof(ours)), m = readlinkat(dir, "ns/mnt", theirs, sizeof(theirs));
+        ssize_t n = readlink("/proc/self/ns/mnt", ours, sizeof(ours)),
+                m = readlinkat(dir, "ns/mnt", theirs, sizeof(theirs));
 
         if (!machine->live)
                 return false;
@@ -296,7 +299,8 @@ static int visit_mapping(const Visitor *visitor, char *line) {
         int path = 0;
         ProcessFile file = { .mapped = true, .elsewhere = visitor->elsewhere };
 
-        if (sscanf(line, "%*s %7s %*s %x:%x %llu %n", access, &major_number, &minor_number, &ino, &path) < 4 || path == 0 || ino == 0 || line[path] != '/')
+        if (sscanf(line, "%*s %7s %*s %x:%x %llu %n", access, &major_number, &minor_number, &ino, &path) < 4 ||
+            path == 0 || ino == 0 || line[path] != '/')
                 return 0;
         line[path + (int) strcspn(line + path, "\n")] = '\0';
         file.deleted = cut_deleted(line + path);
@@ -326,7 +330,8 @@ static int visit_mappings(const Visitor *visitor, int dir) {
         return r == 0 && ferror(file) && errno != 0 ? -errno : r;
 }
 
-int procfs_files(const RootView *machine, int pid, int (*each)(const ProcessFile *file, void *userdata), void *userdata) {
+int procfs_files(const RootView *machine, int pid, int (*each)(const ProcessFile *file, void *userdata),
+                 void *userdata) {
         _cleanup_(close_fdp) int dir = open_process(machine, pid);
         Visitor visitor = { .machine = machine, .each = each, .userdata = userdata };
         int r;

@@ -3,7 +3,8 @@
 
 /* The processes of a machine, as /proc shows them: what they are, and which files they have open or mapped.
  *
- * A process may end while it is looked at, and one of somebody else may not be looked into: both are outcomes, not errors. */
+ * A process may end while it is looked at, and one of somebody else may not be looked into: both are outcomes, not
+ * errors. */
 
 #include "ctl/doctor/root-view.h"
 
@@ -12,8 +13,11 @@ typedef struct Process {
         uid_t uid;
         char *command;    /* the kernel's short name of it */
         char **arguments; /* NULL-terminated, never NULL; empty for a thread of the kernel */
-        bool contained;   /* it has another root directory than we, as in a container: its paths mean nothing here. Not known of processes of others: false */
-        char *unit;       /* the service or scope of systemd that it belongs to, from its control group; NULL for none */
+        /* it has another root directory than we, as in a container: its paths mean nothing here. Not known of
+         * processes of others: false */
+        bool contained;
+        /* the service or scope of systemd that it belongs to, from its control group; NULL for none */
+        char *unit;
 } Process;
 
 typedef struct ProcessList {
@@ -34,15 +38,19 @@ enum {
 /* A file that a process holds: one call for each descriptor and each mapping, so one file may come several times. */
 typedef struct ProcessFile {
         uint64_t dev, ino;  /* 0: not known (descriptors of a machine that we do not run on) */
-        const char *path;   /* as the process sees it, which in another mount namespace is not what we see; without " (deleted)" */
+        const char *
+                path; /* as the process sees it, which in another mount namespace is not what we see; without " (deleted)" */
         bool deleted;       /* the name is gone, or another file has it now */
         bool mapped;        /* else open */
         bool writing;       /* open for writing, or mapped shared and writable */
-        bool elsewhere;     /* the process has a mount namespace of its own, or may have: @path is not to be relied on */
+        /* the process has a mount namespace of its own, or may have: @path is not to be relied on */
+        bool elsewhere;
 } ProcessFile;
 
-/* Each call returns 0 to go on; what is not 0 ends it and is returned. Only regular files on filesystems: no pipes, sockets, devices of /dev. */
-int procfs_files(const RootView *machine, int pid, int (*each)(const ProcessFile *file, void *userdata), void *userdata);
+/* Each call returns 0 to go on; what is not 0 ends it and is returned. Only regular files on filesystems: no pipes,
+ * sockets, devices of /dev. */
+int procfs_files(const RootView *machine, int pid, int (*each)(const ProcessFile *file, void *userdata),
+                 void *userdata);
 
 /* "NAME=value" strings, a new array. */
 int procfs_environment(const RootView *machine, int pid, char ***ret);

@@ -75,7 +75,8 @@ static int read_told_room(const RootView *machine, const char *path, uint64_t *r
 
                 if (!directory)
                         return -ENOMEM;
-                if (length <= best || !path_is_below(path, directory) || sscanf(line + length, " %llu %llu", &total, &left) != 2)
+                if (length <= best || !path_is_below(path, directory) ||
+                    sscanf(line + length, " %llu %llu", &total, &left) != 2)
                         continue;
                 best = length;
                 *ret_total = total;

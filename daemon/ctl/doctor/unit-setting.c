@@ -193,7 +193,8 @@ static int open_shell(char ***list) {
         _cleanup_(strv_freep) char **inner = NULL;
         size_t n = strv_length(words);
 
-        if (n < 3 || (!string_equal(program, "sh") && !string_equal(program, "bash")) || words[1][0] != '-' || !strchr(words[1], 'c'))
+        if (n < 3 || (!string_equal(program, "sh") && !string_equal(program, "bash")) || words[1][0] != '-' ||
+            !strchr(words[1], 'c'))
                 return 0;
         if (words_split(words[2], &inner) != 0)
                 return 0; /* more of a script than of a command line */

@@ -156,7 +156,8 @@ static int list_drop_ins(const RootView *machine, const char *name, char ***file
         return r;
 }
 
-/* "foo-bar@x.service": foo-bar@x.service.d, foo-bar@.service.d, foo-.service.d, service.d (systemd.unit(5)); of files with one name the most special counts. */
+/* "foo-bar@x.service": foo-bar@x.service.d, foo-bar@.service.d, foo-.service.d, service.d (systemd.unit(5)); of
+ * files with one name the most special counts. */
 static int find_drop_ins(const RootView *machine, const char *name, char ***files) {
         const char *at = strchr(name, '@'), *type = strrchr(name, '.');
         _cleanup_(freep) char *wider = strdup(name);
@@ -207,7 +208,8 @@ static int read_links(Reader *reader) {
                 _cleanup_(strv_freep) char **links = NULL;
                 _cleanup_(freep) char *path = NULL;
 
-                if (asprintf(&path, "%s/%s.%s", directories[i / ELEMENTSOF(kinds)].path, reader->unit->name, kind[0]) < 0) {
+                if (asprintf(&path, "%s/%s.%s", directories[i / ELEMENTSOF(kinds)].path, reader->unit->name,
+                             kind[0]) < 0) {
                         path = NULL;
                         return -ENOMEM;
                 }

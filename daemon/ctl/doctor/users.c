@@ -2,8 +2,9 @@
 
 /* Who uses what. See ctl/doctor/users.h.
  *
- * A file is known by its path where the process sees the same mounts as we do, and by device and inode where it does not: in a container, or behind a bind mount. Of
- * a mirror all inodes are known from one look at it; those of a source are looked up only when a process of that kind has a file of its device. */
+ * A file is known by its path where the process sees the same mounts as we do, and by device and inode where it does
+ * not: in a container, or behind a bind mount. Of a mirror all inodes are known from one look at it; those of a
+ * source are looked up only when a process of that kind has a file of its device. */
 
 #include "ctl/doctor/users.h"
 
@@ -47,7 +48,9 @@ typedef struct Search {
 } Search;
 
 const char *users_kind_name(UseKind kind) {
-        static const char *const names[] = { [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "told-disk" };
+        static const char *const names[] = {
+                [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "told-disk"
+        };
 
         return names[kind];
 }
@@ -94,7 +97,8 @@ static int list_copies(Tree *tree, int fd) {
                 return -ENOMEM;
         for (size_t i = 0; i < tree->copies->n_entries; i++)
                 if (is_copy(&tree->copies->entries[i]))
-                        tree->copy_inodes[tree->n_copy_inodes++] = (Inode){ tree->copies->entries[i].ino, tree->copies->entries[i].path };
+                        tree->copy_inodes[tree->n_copy_inodes++] =
+                                (Inode){ tree->copies->entries[i].ino, tree->copies->entries[i].path };
         qsort(tree->copy_inodes, tree->n_copy_inodes, sizeof(Inode), compare_inodes);
         return 0;
 }
@@ -160,19 +164,26 @@ static Use *take_use(Search *search, UseKind kind, const Tree *tree, const char 
         Use *grown, *use;
 
         for (size_t i = search->first; i < users->n; i++)
-                if (users->uses[i].kind == kind && users->uses[i].mirror == tree->mirror->name && string_equal(users->uses[i].path, path))
+                if (users->uses[i].kind == kind && users->uses[i].mirror == tree->mirror->name &&
+                    string_equal(users->uses[i].path, path))
                         return &users->uses[i];
         grown = reallocarray(users->uses, users->n + 1, sizeof(*grown));
         if (!grown)
                 return NULL;
         users->uses = grown;
         use = &grown[users->n++];
-        *use = (Use){ .kind = kind, .mirror = tree->mirror->name, .path = strdup(path), .pid = search->process->pid, .uid = search->process->uid,
-                      .command = strdup(search->process->command), .unit = search->process->unit ? strdup(search->process->unit) : NULL };
+        *use = (Use){ .kind = kind,
+                      .mirror = tree->mirror->name,
+                      .path = strdup(path),
+                      .pid = search->process->pid,
+                      .uid = search->process->uid,
+                      .command = strdup(search->process->command),
+                      .unit = search->process->unit ? strdup(search->process->unit) : NULL };
         return use->path && use->command && (use->unit || !search->process->unit) ? use : NULL;
 }
 
-/* What this process was told that leads to @path on the disk. What Ollama was told counts before what it told its llama-server. */
+/* What this process was told that leads to @path on the disk. What Ollama was told counts before what it told its
+ * llama-server. */
 static const EngineLocation *find_location(const Search *search, const char *path) {
         const EngineLocation *found = NULL;
 
@@ -195,7 +206,8 @@ static int make_fix(const Search *search, const Tree *tree, const EngineLocation
                         return -ENOMEM;
                 }
                 use->fix = engine_advice(location, better, search->process->unit);
-        } else if (asprintf(&use->fix, "let it read %s/%s%s", tree->mirror->target, use->path, search->process->contained ? ", given to its container" : "") < 0)
+        } else if (asprintf(&use->fix, "let it read %s/%s%s", tree->mirror->target, use->path,
+                            search->process->contained ? ", given to its container" : "") < 0)
                 use->fix = NULL;
         return use->fix ? 0 : -ENOMEM;
 }
@@ -224,7 +236,9 @@ static bool is_private(const char *path) {
 
 /* Positive if it is of the mirror, and if that is all there is to it. */
 static int match_copy(Search *search, const Tree *tree, const ProcessFile *file) {
-        const char *path = file->elsewhere || !path_is_below(file->path, tree->target) ? NULL : relative(file->path, tree->target);
+        const char *path = file->elsewhere || !path_is_below(file->path, tree->target)
+                                   ? NULL
+                                   : relative(file->path, tree->target);
         bool same_device = file->dev != 0 && file->dev == tree->target_dev;
         const char *known = same_device ? find_inode(tree->copy_inodes, tree->n_copy_inodes, file->ino) : NULL;
         int r;
@@ -281,7 +295,8 @@ static int read_locations(Search *search) {
         r = procfs_environment(search->machine, search->process->pid, &environment);
         if (r < 0)
                 return r;
-        r = engine_locations(kind, search->process->arguments, environment, NULL, &search->locations, &search->n_locations);
+        r = engine_locations(kind, search->process->arguments, environment, NULL, &search->locations,
+                             &search->n_locations);
         for (size_t i = 0; r == 0 && i < search->n_locations; i++) {
                 char *resolved = NULL;
 
@@ -309,7 +324,8 @@ static int match_locations(Search *search) {
 
                         if (!path_is_below(path, tree->source) || path_is_below(path, tree->target))
                                 continue;
-                        if (!string_equal(path, tree->source) && !manifest_find(tree->copies, relative(path, tree->source)))
+                        if (!string_equal(path, tree->source) &&
+                            !manifest_find(tree->copies, relative(path, tree->source)))
                                 continue; /* it is not in RAM, where else should it be read */
                         use = take_use(search, USE_NAMED, tree, relative(path, tree->source));
                         r = use ? use->fix ? 0 : make_fix(search, tree, find_location(search, path), use) : -ENOMEM;
@@ -345,7 +361,8 @@ static void search_done(Search *search) {
 }
 
 int users_find(const RootView *machine, const UsersMirror *mirrors, size_t n, Users *ret) {
-        _cleanup_(search_done) Search search = { .machine = machine, .trees = calloc(MAX(n, (size_t) 1), sizeof(Tree)) };
+        _cleanup_(search_done)
+                Search search = { .machine = machine, .trees = calloc(MAX(n, (size_t) 1), sizeof(Tree)) };
         _cleanup_(procfs_list_done) ProcessList processes = { 0 };
         int r = search.trees ? 0 : -ENOMEM;
 

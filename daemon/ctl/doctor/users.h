@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Who uses what: the processes that have a mirror's file open or mapped, and those that read the disk although the copy in RAM is there. Blocks on the disk of a source only
- * for a process that sees it under another path (a container).
+/* Who uses what: the processes that have a mirror's file open or mapped, and those that read the disk although the
+ * copy in RAM is there. Blocks on the disk of a source only for a process that sees it under another path (a
+ * container).
  *
  * An ordinary user is shown his own processes only. The daemon itself is no user. */
 
@@ -15,9 +16,12 @@ typedef struct UsersMirror {
 
 typedef enum UseKind {
         USE_COPY,   /* the file in the mirror */
-        USE_OLD,    /* one that was in the mirror: replaced or removed, and its memory is not free before the process lets go of it */
+        /* one that was in the mirror: replaced or removed, and its memory is not free before the process lets go of it */
+        USE_OLD,
         USE_SOURCE, /* the file on disk, of which there is a copy in RAM */
-        USE_NAMED,  /* an engine that is told to read the disk, by its command line or environment; right now it has no file open there */
+        /* an engine that is told to read the disk, by its command line or environment; right now it has no file open
+         * there */
+        USE_NAMED,
 } UseKind;
 
 const char *users_kind_name(UseKind kind);
@@ -43,5 +47,6 @@ typedef struct Users {
 int users_find(const RootView *machine, const UsersMirror *mirrors, size_t n, Users *ret);
 void users_done(Users *users);
 
-/* Who has this file of a mirror open or mapped, for a cell of a table: "llama-server(123), ollama(55)". A new string, "" if nobody. NULL on ENOMEM. */
+/* Who has this file of a mirror open or mapped, for a cell of a table: "llama-server(123), ollama(55)". A new
+ * string, "" if nobody. NULL on ENOMEM. */
 char *users_of(const Users *users, const char *mirror, const char *path);
