@@ -53,7 +53,7 @@ __shmstagectl_values() {
     --json) compgen -W 'pretty short off' -- "$value" ;;
     --output) __shmstagectl_list "$(__shmstagectl_columns "$2")" "${value#+}" ;;
     --state)
-        __shmstagectl_list 'staged waiting linked disk left-out released withheld unsaved saving refused deleting damaged changed' "$value"
+        __shmstagectl_list 'staged waiting linked disk skipped released withheld unsaved saving rejected deleting damaged changed' "$value"
         ;;
     --timeout) compgen -W '10s 1min 5min infinity' -- "$value" ;;
     --socket | --config) compgen -f -- "$value" ;;

@@ -200,7 +200,7 @@ static int gather_all(Operation *operation, const Mirror *m) {
         for (size_t i = 0; r == 0 && i < m->withheld.n; i++)
                 r = pathset_add(&operation->concerned, m->withheld.files[i].path);
         for (size_t i = 0; r == 0 && i < m->survey.plan->n_items; i++)
-                if (plan_is_left_out(&m->survey.plan->items[i]))
+                if (plan_is_skipped(&m->survey.plan->items[i]))
                         r = pathset_add(&operation->concerned, plan_item_path(&m->survey.plan->items[i]));
         pathset_sort(&operation->concerned);
         return r;

@@ -35,7 +35,7 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
 static const char *why_not(const Mirror *m, OperationKind kind) {
         if (m->failing || m->state == MIRROR_FAILED)
                 return "it has failed";
-        if (m->stopping || m->state == MIRROR_GONE || m->state == MIRROR_REMOVING)
+        if (m->stopping || m->state == MIRROR_STOPPED || m->state == MIRROR_REMOVING)
                 return "it is stopping";
         if (!m->attached || m->moving)
                 return "it is only starting: source and tmpfs are being opened";

@@ -39,7 +39,7 @@ static const Field fields[] = {
         FIELD("withheld_text", TEXT, withheld),
         FIELD("unreadable", COUNT, n_unreadable),
         FIELD("unreadable_text", TEXT, unreadable),
-        FIELD("left_out", COUNT, n_left_out),
+        FIELD("skipped", COUNT, n_skipped),
         FIELD("linked", COUNT, n_linked),
         FIELD("released", COUNT, n_released),
         FIELD("changed_only", COUNT, n_held),
@@ -51,7 +51,7 @@ static const Field fields[] = {
         FIELD("saving", COUNT, n_saving),
         FIELD("save_fails", FLAG, save_fails),
         FIELD("save_problem", TEXT, unsaved),
-        FIELD("refused", COUNT, n_refused),
+        FIELD("rejected", COUNT, n_refused),
         FIELD("deletions_held", COUNT, n_deletions_held),
         FIELD("conflicts", COUNT, n_conflicts),
         FIELD("conflict", PATH, conflict),
@@ -86,7 +86,7 @@ static const char *state_name(const ControlState *state, const MirrorStatus *mir
                 private_dir = private_dir || mirrors[i].state == MIRROR_STAGING;
                 saving = saving || mirrors[i].state == MIRROR_SAVING;
                 failed = failed || mirrors[i].state == MIRROR_FAILED;
-                over = over && (mirrors[i].state == MIRROR_GONE || mirrors[i].state == MIRROR_FAILED);
+                over = over && (mirrors[i].state == MIRROR_STOPPED || mirrors[i].state == MIRROR_FAILED);
         }
         if (failed && over)
                 return "failed";

@@ -49,8 +49,8 @@ static const CtlColumn model_columns[] = {
 static ScreenColour state_colour(const char *state) {
         static const ScreenColour colours[_FILE_STATE_MAX] = {
                 [FILE_STAGED] = SCREEN_GREEN,    [FILE_WAITING] = SCREEN_YELLOW, [FILE_DISK] = SCREEN_GREY,
-                [FILE_LEFT_OUT] = SCREEN_YELLOW, [FILE_WITHHELD] = SCREEN_RED,   [FILE_UNSAVED] = SCREEN_YELLOW,
-                [FILE_SAVING] = SCREEN_YELLOW,   [FILE_REFUSED] = SCREEN_YELLOW, [FILE_DELETING] = SCREEN_YELLOW,
+                [FILE_SKIPPED] = SCREEN_YELLOW, [FILE_WITHHELD] = SCREEN_RED,   [FILE_UNSAVED] = SCREEN_YELLOW,
+                [FILE_SAVING] = SCREEN_YELLOW,   [FILE_REJECTED] = SCREEN_YELLOW, [FILE_DELETING] = SCREEN_YELLOW,
                 [FILE_DAMAGED] = SCREEN_RED,
         };
 

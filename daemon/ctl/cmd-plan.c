@@ -71,7 +71,7 @@ static void print_safe(ScreenColour colour, char *text) {
 
 static void print_room(const Ctl *ctl, const PreviewMirror *mirror) {
         const Plan *plan = mirror->survey.plan;
-        size_t n = plan->n_stage + plan->n_left_out;
+        size_t n = plan->n_stage + plan->n_skipped;
         char bytes[2 * TEXT_BYTES_MAX], *text = NULL;
 
         (void) text_append(&text, "Needed: %s for %zu %s", amount(ctl, bytes, mirror->fit.need_bytes), n,

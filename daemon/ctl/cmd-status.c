@@ -30,8 +30,8 @@ static void collection_done(Collection *collection) {
 }
 
 static bool is_of_interest(const Collection *collection, const char *state) {
-        static const char *const states[] = { "withheld", "damaged", "left-out", "linked",
-                                              "released", "changed", "refused" };
+        static const char *const states[] = { "withheld", "damaged", "skipped", "linked",
+                                              "released", "changed", "rejected" };
         size_t n = 0;
 
         for (size_t i = 0; i < collection->n; i++)
@@ -66,8 +66,8 @@ static int collect(const FetchedFile *file, void *userdata) {
 
 /* Only of mirrors that have such files: a list may be long. */
 static void collect_files(CtlConnection *bus, const json_t *status, Collection *collection) {
-        static const char *const keys[] = { "withheld", "damaged",      "left_out", "linked",
-                                            "released", "changed_only", "refused" };
+        static const char *const keys[] = { "withheld", "damaged",      "skipped", "linked",
+                                            "released", "changed_only", "rejected" };
         const json_t *mirrors = json_object_get(status, "mirrors");
 
         for (size_t i = 0; i < json_array_size(mirrors); i++) {

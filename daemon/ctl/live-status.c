@@ -162,7 +162,7 @@ static void disconnect(Watcher *watcher, char *reason) {
 }
 
 static bool is_moving(const json_t *status) {
-        static const char *const quiet[] = { "settled", "gone", "failed" };
+        static const char *const quiet[] = { "idle", "stopped", "failed" };
         const json_t *mirrors = json_object_get(status, "mirrors");
 
         for (size_t i = 0; i < json_array_size(mirrors); i++) {

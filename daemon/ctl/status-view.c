@@ -160,9 +160,9 @@ static void add_state(View *view, const json_t *mirror) {
         bool ready = ctl_reply_flag(mirror, "ready"), degraded = ctl_reply_flag(mirror, "degraded");
         char *text = NULL;
 
-        /* "settled" says nothing to somebody who wants to use it */
+        /* "idle" says nothing to somebody who wants to use it */
         (void) text_append(&text, "%s", degraded ? "degraded" : ready ? "ready" : "not ready yet");
-        if (state && strcmp(state, "settled") != 0)
+        if (state && strcmp(state, "idle") != 0)
                 (void) text_append(&text, ", %s", state);
         if (layout)
                 (void) text_append(&text, ", %s layout", layout);
@@ -266,11 +266,11 @@ static const Trouble troubles[] = {
         { "unreadable", NULL, "Unreadable", "directories of the source that cannot be read", "unreadable_text",
           SCREEN_RED },
         { "damaged", "damaged", "Damaged", "whose bytes in RAM are not what they were", NULL, SCREEN_RED },
-        { "left_out", "left-out", "Left out", "for want of room", NULL, SCREEN_YELLOW },
+        { "skipped", "skipped", "Skipped", "for want of room", NULL, SCREEN_YELLOW },
         { "linked", "linked", "Linked", "to the disk, for want of room or released", NULL, SCREEN_PLAIN },
         { "released", "released", "Released", "on request", NULL, SCREEN_PLAIN },
         { "changed_only", "changed", "Changed", "in the mirror only, and not to be saved", NULL, SCREEN_PLAIN },
-        { "refused", "refused", "Refused", "never saved as they are", NULL, SCREEN_YELLOW },
+        { "rejected", "rejected", "Rejected", "never saved as they are", NULL, SCREEN_YELLOW },
         { "deletions_held", NULL, "Deletions", "held back", "deletions_held_text", SCREEN_YELLOW },
         { "conflicts", NULL, "Conflicts", "changed on both sides", NULL, SCREEN_YELLOW },
 };
@@ -387,7 +387,7 @@ char *status_view_line(const json_t *mirror, bool bytes) {
                            ctl_reply_flag(mirror, "degraded") ? "degraded"
                            : ctl_reply_flag(mirror, "ready")  ? "ready"
                                                               : "not ready");
-        if (state && strcmp(state, "settled") != 0)
+        if (state && strcmp(state, "idle") != 0)
                 (void) text_append(&line, ", %s", state);
         if (ctl_reply_number(mirror, "todo_bytes") > 0) {
                 _cleanup_(freep) char *progress = progress_text(mirror, &view);

@@ -127,7 +127,7 @@ static void settled(Mirror *m) {
                 trash_expiry_update(&m->trash);
         }
         count_models(m);
-        mirror_state_set(m, MIRROR_SETTLED);
+        mirror_state_set(m, MIRROR_IDLE);
         mirror_state_measure(m);
         give_back_memory();
         scrub_update(&m->scrub, m->plan_run.tasks.layout);
@@ -252,7 +252,7 @@ void mirror_cycle_scan(void *userdata) {
         Mirror *m = userdata;
 
         if (m->failing || m->winding ||
-            (m->state != MIRROR_STARTING && m->state != MIRROR_SETTLED && m->state != MIRROR_SAVING))
+            (m->state != MIRROR_STARTING && m->state != MIRROR_IDLE && m->state != MIRROR_SAVING))
                 return;
         if (m->state == MIRROR_SAVING && m->farewell_out)
                 return;
@@ -273,7 +273,7 @@ void mirror_cycle_scan(void *userdata) {
         m->farewell_out = m->last_scan;
         m->farewell_due = false;
         if (!m->last_scan)
-                mirror_state_set(m, MIRROR_LOOKING);
+                mirror_state_set(m, MIRROR_SCANNING);
         mirror_state_submit(m, survey_run_job, survey_done_job);
 }
 
@@ -306,7 +306,7 @@ static void record(Mirror *m) {
 
 static void become_ready(Mirror *m) {
         m->ready = true;
-        m->told_whole = m->withheld.n + m->n_unreadable + m->n_left_out == 0;
+        m->told_whole = m->withheld.n + m->n_unreadable + m->n_skipped == 0;
         mirror_log_ready(&m->config, m->attachment.base, m->told_whole);
 }
 
@@ -376,7 +376,7 @@ static void on_staged(void *userdata) {
 static void explain_shortage_once(Mirror *m, bool fits) {
         _cleanup_(freep) char *text = fits ? NULL : explain_shortage(&m->config, m->survey.plan, &m->fit, false);
 
-        m->n_left_out = m->survey.plan->n_left_out;
+        m->n_skipped = m->survey.plan->n_skipped;
         if (text && !string_equal(text, m->problem))
                 mirror_log_shortage(&m->config, text);
         mirror_state_set_problem(m, TAKE_PTR(text));
@@ -415,13 +415,13 @@ void mirror_cycle_proceed(Mirror *m) {
 bool mirror_cycle_may_sweep(void *userdata) {
         Mirror *m = userdata;
 
-        return m->state == MIRROR_SETTLED && !m->lost && save_queue_status(&m->writeback.queue).n_unsaved == 0;
+        return m->state == MIRROR_IDLE && !m->lost && save_queue_status(&m->writeback.queue).n_unsaved == 0;
 }
 
 bool mirror_cycle_may_scrub(void *userdata) {
         Mirror *m = userdata;
 
-        return m->state == MIRROR_SETTLED && m->complete && !m->lost && !m->stopping && !m->failing;
+        return m->state == MIRROR_IDLE && m->complete && !m->lost && !m->stopping && !m->failing;
 }
 
 bool mirror_cycle_is_watched(void *userdata) {
@@ -431,7 +431,7 @@ bool mirror_cycle_is_watched(void *userdata) {
 void mirror_cycle_on_unknown_file(void *userdata) {
         Mirror *m = userdata;
 
-        scan_schedule_request(&m->schedule, m->state == MIRROR_SETTLED);
+        scan_schedule_request(&m->schedule, m->state == MIRROR_IDLE);
 }
 
 void mirror_cycle_begin(Mirror *m) {

@@ -225,7 +225,7 @@ static bool judge_save(const FileRowWalk *walk, const Item *item, FileRow *row) 
         if (save->action != PLAN_SAVEATTR)
                 row->file.digest = NULL;
         if (save_queue_is_refused(&walk->mirror->writeback.queue, save))
-                set_never(row, FILE_REFUSED,
+                set_never(row, FILE_REJECTED,
                           save->problem  ? save->problem
                           : save->broken ? save->broken
                                          : "something that it names is missing");
@@ -261,7 +261,7 @@ static void judge_by_fate(const FileRowWalk *walk, const Item *item, FileRow *ro
                 set_pending(row, FILE_WAITING, "a link to the disk takes its place");
                 break;
         case PLAN_SKIP:
-                set_never(row, FILE_LEFT_OUT, "there is no room for it");
+                set_never(row, FILE_SKIPPED, "there is no room for it");
                 break;
         case PLAN_WITHHOLD:
                 set_never(row, FILE_WITHHELD, NULL);

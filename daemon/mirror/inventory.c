@@ -25,13 +25,13 @@ static bool is_worth_a_row(const FileRow *row) {
         case FILE_WAITING:
         case FILE_LINKED:
         case FILE_DISK:
-        case FILE_LEFT_OUT:
+        case FILE_SKIPPED:
         case FILE_RELEASED:
                 return row->type == ENTRY_FILE || row->type == ENTRY_HARDLINK;
         case FILE_WITHHELD:
         case FILE_UNSAVED:
         case FILE_SAVING:
-        case FILE_REFUSED:
+        case FILE_REJECTED:
         case FILE_DELETING:
         case FILE_DAMAGED:
         case FILE_CHANGED:
@@ -80,7 +80,7 @@ static unsigned weight(FileState state) {
         static const unsigned weights[_FILE_STATE_MAX] = {
                 [FILE_STAGED] = 0,    [FILE_DISK] = 1,     [FILE_LINKED] = 2,   [FILE_CHANGED] = 3,
                 [FILE_UNSAVED] = 4,   [FILE_SAVING] = 5,   [FILE_RELEASED] = 6, [FILE_WAITING] = 7,
-                [FILE_DELETING] = 8,  [FILE_LEFT_OUT] = 9, [FILE_REFUSED] = 10, [FILE_DAMAGED] = 11,
+                [FILE_DELETING] = 8,  [FILE_SKIPPED] = 9, [FILE_REJECTED] = 10, [FILE_DAMAGED] = 11,
                 [FILE_WITHHELD] = 12,
         };
 
@@ -258,7 +258,7 @@ static void say(char **ret, const char *text, ...) {
 static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
         const Mirror *m = walk->mirror;
 
-        if (m->state == MIRROR_GONE || m->state == MIRROR_FAILED || m->state == MIRROR_REMOVING) {
+        if (m->state == MIRROR_STOPPED || m->state == MIRROR_FAILED || m->state == MIRROR_REMOVING) {
                 say(ret_reason, "the mirror '%s' %s%s%s", m->config.name,
                     m->state == MIRROR_FAILED ? "has failed" : "is being removed", m->problem ? ": " : "",
                     m->problem ? m->problem : "");

@@ -129,7 +129,7 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
                         deletions_note(&m->deletions, report);
                 m->writeback.sure = false;
         }
-        if (scan_schedule_event(&m->schedule, &m->config, report, m->state == MIRROR_SETTLED) > 0) {
+        if (scan_schedule_event(&m->schedule, &m->config, report, m->state == MIRROR_IDLE) > 0) {
                 if (report->root % 2 == 1)
                         mirror_log_unguarded(&m->config, 0);
                 else
@@ -155,7 +155,7 @@ int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
         mirror_set_limit(m, config->bandwidth_limit);
         deletions_acknowledge(&m->deletions);
         writeback_acknowledge(&m->writeback);
-        if (m->state == MIRROR_SETTLED)
+        if (m->state == MIRROR_IDLE)
                 scan_schedule_idle(&m->schedule, &m->config, SCAN_REASON_NOW);
         return 0;
 }
@@ -182,14 +182,14 @@ void mirror_measure(Mirror *m) {
 }
 
 bool mirror_is_settled(const Mirror *m) {
-        return m->state == MIRROR_SETTLED && !m->has_next && !m->retry_all;
+        return m->state == MIRROR_IDLE && !m->has_next && !m->retry_all;
 }
 
 void mirror_tell(Mirror *m) {
         MirrorStatus status = mirror_status(m);
         bool whole = mirror_status_is_complete(&status, 1);
 
-        if (m->state != MIRROR_SETTLED || !m->ready || whole == m->told_whole)
+        if (m->state != MIRROR_IDLE || !m->ready || whole == m->told_whole)
                 return;
         m->told_whole = whole;
         if (whole)

@@ -38,7 +38,7 @@ void mirror_set_limit(Mirror *mirror, uint64_t bytes_per_sec);
 /* Takes a new configuration (same source and target) and plans again, giving withheld files another try. */
 int mirror_reconfigure(Mirror *mirror, const MirrorConfig *config);
 
-/* Ends; reaches MIRROR_GONE, or MIRROR_FAILED if something had to be left. */
+/* Ends; reaches MIRROR_STOPPED, or MIRROR_FAILED if something had to be left. */
 void mirror_stop(Mirror *mirror);
 
 /* For a stop that is held up by a worker whose read does not come back: takes the mirror down without waiting. The

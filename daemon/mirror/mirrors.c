@@ -62,7 +62,7 @@ static const MirrorConfig *find_wanted(const Mirrors *mirrors, const Mirror *mir
 static bool is_leaving(const Mirrors *mirrors, size_t index) {
         MirrorState state = state_of(mirrors, index);
 
-        return state != MIRROR_GONE && state != MIRROR_FAILED && !find_wanted(mirrors, mirrors->mirrors[index]);
+        return state != MIRROR_STOPPED && state != MIRROR_FAILED && !find_wanted(mirrors, mirrors->mirrors[index]);
 }
 
 /* What has to go first is stopped already; its target, its name or its memory may be needed, so nothing begins
@@ -108,7 +108,7 @@ void mirrors_sweep(Mirrors *mirrors) {
         bool swept = false;
 
         for (size_t i = mirrors->n; i > 0; i--) {
-                if (state_of(mirrors, i - 1) != MIRROR_GONE || find_wanted(mirrors, mirrors->mirrors[i - 1]))
+                if (state_of(mirrors, i - 1) != MIRROR_STOPPED || find_wanted(mirrors, mirrors->mirrors[i - 1]))
                         continue;
                 drop(mirrors, i - 1);
                 swept = true;
@@ -119,7 +119,7 @@ void mirrors_sweep(Mirrors *mirrors) {
 
 void mirrors_proceed(Mirrors *mirrors, bool together) {
         for (size_t i = 0; together && i < mirrors->n; i++)
-                if (state_of(mirrors, i) == MIRROR_STARTING || state_of(mirrors, i) == MIRROR_LOOKING)
+                if (state_of(mirrors, i) == MIRROR_STARTING || state_of(mirrors, i) == MIRROR_SCANNING)
                         return;
         for (size_t i = 0; i < mirrors->n; i++)
                 if (state_of(mirrors, i) == MIRROR_PLANNED && !mirror_fits(mirrors->mirrors[i]) && together)
@@ -143,7 +143,7 @@ void mirrors_abandon(Mirrors *mirrors) {
         for (size_t i = 0; i < mirrors->n; i++) {
                 MirrorState state = state_of(mirrors, i);
 
-                if (state == MIRROR_STARTING || state == MIRROR_LOOKING || state == MIRROR_STAGING ||
+                if (state == MIRROR_STARTING || state == MIRROR_SCANNING || state == MIRROR_STAGING ||
                     state == MIRROR_SAVING)
                         mirror_abandon(mirrors->mirrors[i]);
         }
@@ -160,12 +160,12 @@ MirrorsState mirrors_state(const Mirrors *mirrors) {
 
         for (size_t i = 0; i < mirrors->n; i++) {
                 MirrorStatus mirror = mirror_status(mirrors->mirrors[i]);
-                bool ended = mirror.state == MIRROR_GONE || mirror.state == MIRROR_FAILED;
+                bool ended = mirror.state == MIRROR_STOPPED || mirror.state == MIRROR_FAILED;
 
                 state.ready = state.ready && mirror.ready;
                 state.settled =
                         state.settled && (mirror_is_settled(mirrors->mirrors[i]) || mirror.state == MIRROR_FAILED);
-                state.busy = state.busy || (!ended && (mirror.state != MIRROR_SETTLED || mirror.n_saving > 0));
+                state.busy = state.busy || (!ended && (mirror.state != MIRROR_IDLE || mirror.n_saving > 0));
                 state.over = state.over && ended;
                 state.unsaved = state.unsaved || (!ended && mirror.n_unsaved > 0);
                 if (!state.failed && (mirror.state == MIRROR_FAILED || mirror.failing))

@@ -44,7 +44,7 @@ static void detach_done(Job *job) {
         if (m->moving)
                 move(m);
         else
-                mirror_state_set(m, m->failing ? MIRROR_FAILED : MIRROR_GONE);
+                mirror_state_set(m, m->failing ? MIRROR_FAILED : MIRROR_STOPPED);
 }
 
 static void detach(Mirror *m) {
@@ -183,7 +183,7 @@ void mirror_shutdown_on_saved(void *userdata) {
                 mirror_shutdown_drain(m);
         else if (m->last_scan)
                 check_farewell(m);
-        else if (m->state == MIRROR_SETTLED && m->writeback.n_running == 0) {
+        else if (m->state == MIRROR_IDLE && m->writeback.n_running == 0) {
                 mirror_state_absorb(m);
                 if (m->base_moved)
                         /* it will find nothing, and then the manifest is saved */
@@ -200,7 +200,7 @@ void mirror_shutdown_on_scan_wanted(void *userdata) {
         Mirror *m = userdata;
 
         m->survey_again = true;
-        scan_schedule_request(&m->schedule, m->state == MIRROR_SETTLED);
+        scan_schedule_request(&m->schedule, m->state == MIRROR_IDLE);
 }
 
 /* The mirror that was lost is made anew, from the disk. */
@@ -231,17 +231,17 @@ void mirror_shutdown_stop(Mirror *m) {
         scrub_stop(&m->scrub);
         switch (m->state) {
         case MIRROR_PLANNED:
-        case MIRROR_SETTLED:
+        case MIRROR_IDLE:
                 survey_done(&m->survey);
                 mirror_shutdown_last_scan(m);
                 break;
         case MIRROR_STARTING:
                 if (!m->started)
-                        mirror_state_set(m, MIRROR_GONE);
+                        mirror_state_set(m, MIRROR_STOPPED);
                 else if (m->attached) /* waiting for the watch */
                         mirror_shutdown_last_scan(m);
                 break;
-        case MIRROR_LOOKING:
+        case MIRROR_SCANNING:
         case MIRROR_STAGING:
                 if (m->waiting)
                         mirror_shutdown_last_scan(m);
@@ -252,7 +252,7 @@ void mirror_shutdown_stop(Mirror *m) {
                 m->moving = false;
                 break;
         case MIRROR_REMOVING:
-        case MIRROR_GONE:
+        case MIRROR_STOPPED:
         case MIRROR_FAILED:
                 break;
         }

@@ -100,7 +100,7 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
                 .n_unreadable = m->n_unreadable,
                 .unreadable = m->unreadable,
-                .n_left_out = m->n_left_out,
+                .n_skipped = m->n_skipped,
                 .n_held = m->n_held,
                 .problem = m->problem,
                 .huge_bytes = m->plan_run.huge_bytes,

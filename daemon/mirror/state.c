@@ -40,15 +40,15 @@ const Models *mirror_state_models(const Mirror *m) {
 /* At the end there is a job that lets go of both. */
 bool mirror_state_is_attached(const Mirror *m) {
         switch (m->state) {
-        case MIRROR_GONE:
+        case MIRROR_STOPPED:
         case MIRROR_FAILED:
         case MIRROR_REMOVING:
                 return false;
         case MIRROR_STARTING:
-        case MIRROR_LOOKING:
+        case MIRROR_SCANNING:
         case MIRROR_PLANNED:
         case MIRROR_STAGING:
-        case MIRROR_SETTLED:
+        case MIRROR_IDLE:
         case MIRROR_SAVING:
                 break;
         }
@@ -59,7 +59,7 @@ bool mirror_state_is_attached(const Mirror *m) {
 void mirror_state_measure(Mirror *m) {
         uint64_t key = m->writeback.n_saves + m->writeback.n_deletions + m->pruner.n_removed + m->trash.n_runs;
 
-        if (m->config.write_back && m->state == MIRROR_SETTLED && !m->lost)
+        if (m->config.write_back && m->state == MIRROR_IDLE && !m->lost)
                 gauges_count_trash(&m->gauges, m->attachment.sourcefd, key);
 }
 
@@ -102,7 +102,7 @@ bool mirror_state_end_round(Mirror *m) {
         Plan **plan = m->removal ? &m->removal : &m->survey.plan;
         bool idle =
                 *plan &&
-                (*plan)->n_stage + (*plan)->n_adopt + (*plan)->n_left_out + (*plan)->n_waiting + m->withheld.n == 0;
+                (*plan)->n_stage + (*plan)->n_adopt + (*plan)->n_skipped + (*plan)->n_waiting + m->withheld.n == 0;
         bool changed = plan_run_end(&m->plan_run, plan, m->attachment.base, m->survey.source);
 
         m->recount = m->recount || changed || !idle;
@@ -211,7 +211,7 @@ void mirror_state_notify(Mirror *m, MirrorEvent event) {
 
 void mirror_state_want_scan(Mirror *m) {
         m->look_wanted = true;
-        if (m->state == MIRROR_SETTLED)
+        if (m->state == MIRROR_IDLE)
                 scan_schedule_idle(&m->schedule, &m->config, SCAN_REASON_NOW);
 }
 

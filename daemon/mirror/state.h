@@ -107,7 +107,7 @@ struct Mirror {
         Manifest *dropped;         /* at the end: unfinished or refused things in the mirror, which go with it */
         char *problem;             /* why it is degraded or failed; NULL */
         char *unreadable;          /* the sentence about the first directory that could not be read; NULL */
-        size_t n_unreadable, n_left_out, n_held;
+        size_t n_unreadable, n_skipped, n_held;
         uint64_t n_files, n_bytes; /* in RAM, verified */
         size_t n_linked;           /* files for which a link to the disk stands in the mirror */
         size_t n_models;           /* in RAM as a whole */

@@ -133,7 +133,7 @@ static void choose(const FitInput *input, const Fit *fit, Member *members, size_
         }
 }
 
-static const PlanItem *find_left_out(const Member *members, size_t n, const char *path) {
+static const PlanItem *find_skipped(const Member *members, size_t n, const char *path) {
         for (size_t i = 0; i < n; i++)
                 if (members[i].item->action != PLAN_STAGE && strcmp(members[i].item->source->path, path) == 0)
                         return members[i].item;
@@ -146,7 +146,7 @@ static void follow_leaders(const FitInput *input, Plan *plan, const Member *memb
                 PlanItem *item = &plan->items[i];
 
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_HARDLINK &&
-                    find_left_out(members, n, item->source->target))
+                    find_skipped(members, n, item->source->target))
                         leave_out(input, item);
         }
 }

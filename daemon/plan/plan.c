@@ -408,7 +408,7 @@ bool plan_is_write_back(PlanAction action) {
         return action == PLAN_SAVE || action == PLAN_SAVEATTR || action == PLAN_DELETE || action == PLAN_CONFLICT;
 }
 
-bool plan_is_left_out(const PlanItem *item) {
+bool plan_is_skipped(const PlanItem *item) {
         if (item->source && item->source->flags & (ENTRY_DISK_ONLY | ENTRY_ORPHAN))
                 return false; /* nobody asked for it */
         return item->action == PLAN_LINK || item->action == PLAN_SKIP ||
@@ -418,7 +418,7 @@ bool plan_is_left_out(const PlanItem *item) {
 
 void plan_count(Plan *plan) {
         plan->stage_bytes = 0;
-        plan->n_stage = plan->n_adopt = plan->n_left_out = plan->n_waiting = plan->n_held = 0;
+        plan->n_stage = plan->n_adopt = plan->n_skipped = plan->n_waiting = plan->n_held = 0;
         for (size_t i = 0; i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
 
@@ -427,7 +427,7 @@ void plan_count(Plan *plan) {
                 plan->n_waiting += item->action == PLAN_WAIT;
                 plan->n_held +=
                         item->action == PLAN_SAVE || item->action == PLAN_SAVEATTR || item->action == PLAN_CONFLICT;
-                plan->n_left_out += plan_is_left_out(item);
+                plan->n_skipped += plan_is_skipped(item);
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_FILE)
                         plan->stage_bytes += item->source->size;
         }

@@ -68,7 +68,7 @@ typedef struct Plan {
         PlanItem *items;      /* in the order in which they are to be carried out */
         size_t n_items;
         uint64_t stage_bytes; /* content to copy */
-        size_t n_stage, n_adopt, n_left_out, n_waiting, n_held;
+        size_t n_stage, n_adopt, n_skipped, n_waiting, n_held;
 } Plan;
 
 int plan_new(const PlanInput *input, Plan **ret);
@@ -90,7 +90,7 @@ void plan_count(Plan *plan);
 
 /* True if there is no room for it: it is skipped, or its place is taken by a link to the disk, now or since an
  * earlier plan. */
-bool plan_is_left_out(const PlanItem *item);
+bool plan_is_skipped(const PlanItem *item);
 
 /* The path that an item is about. */
 const char *plan_item_path(const PlanItem *item);

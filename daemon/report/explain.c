@@ -169,14 +169,14 @@ char *explain_unsaved(const MirrorConfig *config, const PlanItem *item) {
 }
 
 /* The first few names of what was left out, for a sentence. */
-static char *list_left_out(const Plan *plan) {
+static char *list_skipped(const Plan *plan) {
         enum { NAMES_MAX = 5 };
         _cleanup_(freep) char *list = NULL;
         char path[TEXT_PATH_MAX];
         size_t n = 0;
 
         for (size_t i = 0; i < plan->n_items; i++) {
-                if (!plan_is_left_out(&plan->items[i]))
+                if (!plan_is_skipped(&plan->items[i]))
                         continue;
                 if (n++ >= NAMES_MAX)
                         continue;
@@ -210,7 +210,7 @@ static const char *explain_remedy(const Fit *fit) {
 
 char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
         char missing[TEXT_BYTES_MAX], need[TEXT_BYTES_MAX], room[TEXT_BYTES_MAX];
-        _cleanup_(freep) char *list = list_left_out(plan), *shortage = NULL;
+        _cleanup_(freep) char *list = list_skipped(plan), *shortage = NULL;
 
         if (!list)
                 return NULL;

@@ -7,9 +7,9 @@
 const char *file_state_name(FileState state) {
         static const char *const names[_FILE_STATE_MAX] = {
                 [FILE_STAGED] = "staged",     [FILE_WAITING] = "waiting",   [FILE_LINKED] = "linked",
-                [FILE_DISK] = "disk",         [FILE_LEFT_OUT] = "left-out", [FILE_RELEASED] = "released",
+                [FILE_DISK] = "disk",         [FILE_SKIPPED] = "skipped", [FILE_RELEASED] = "released",
                 [FILE_WITHHELD] = "withheld", [FILE_UNSAVED] = "unsaved",   [FILE_SAVING] = "saving",
-                [FILE_REFUSED] = "refused",   [FILE_DELETING] = "deleting", [FILE_DAMAGED] = "damaged",
+                [FILE_REJECTED] = "rejected",   [FILE_DELETING] = "deleting", [FILE_DAMAGED] = "damaged",
                 [FILE_CHANGED] = "changed",
         };
 

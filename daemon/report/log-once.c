@@ -30,7 +30,7 @@ static int compare_keys(const void *a, const void *b) {
 static void explain_item(LogOnce *log_once, const MirrorConfig *config, const char *path, char kind, char *text) {
         LogFields fields = { .mirror = config->name, .source = config->source, .target = config->target, .path = path,
                              .message_id = kind == 'h' ? MESSAGE_HELD : kind == 'u' ? MESSAGE_WITHHELD : NULL,
-                             .reason = kind == 'h' ? "changed" : kind == 'u' ? "unreadable" : "left-out" };
+                             .reason = kind == 'h' ? "changed" : kind == 'u' ? "unreadable" : "skipped" };
         char **grown, *key;
 
         if (asprintf(&key, "%c%s", kind, path) < 0)

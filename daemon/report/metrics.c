@@ -51,7 +51,7 @@ static void write_part(FILE *out, const char *name, const MirrorStatus *mirror, 
 /* A mirror that is on its way down keeps the fact that it was ready once, but nobody can count on it any more. */
 static bool is_up(const MirrorStatus *mirror) {
         return mirror->ready && !mirror->failing && mirror->state != MIRROR_SAVING &&
-               mirror->state != MIRROR_REMOVING && mirror->state != MIRROR_GONE && mirror->state != MIRROR_FAILED;
+               mirror->state != MIRROR_REMOVING && mirror->state != MIRROR_STOPPED && mirror->state != MIRROR_FAILED;
 }
 
 static void write_ready(const MirrorStatus *mirror, FILE *out, const char *name) {
@@ -146,7 +146,7 @@ static const Family families[] = {
         GAUGE("staging_done_bytes", done_bytes, "Bytes of the last or present staging that were copied"),
         GAUGE("withheld_files", n_withheld, "Files that could not be brought into RAM verified"),
         GAUGE("unreadable_directories", n_unreadable, "Directories of the source that cannot be read"),
-        GAUGE("left_out_files", n_left_out, "Files that are not in RAM for want of room"),
+        GAUGE("skipped_files", n_skipped, "Files that are not in RAM for want of room"),
         GAUGE("linked_files", n_linked, "Files for which a link to the disk stands in the mirror"),
         GAUGE("released_files", n_released, "Files whose RAM an operator freed"),
         GAUGE("changed_only_files", n_held,

@@ -42,7 +42,7 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.scrubbed += m->scrubbed_bytes;
                 sum.repaired += m->n_repaired;
                 sum.damaged += m->n_damaged;
-                sum.left_out += m->n_left_out;
+                sum.left_out += m->n_skipped;
                 sum.held += m->n_held;
                 sum.unsaved += m->n_unsaved;
                 sum.unsaved_bytes += m->unsaved_bytes;
@@ -61,9 +61,9 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 if (!sum.unsaved_text)
                         sum.unsaved_text = m->unsaved;
                 sum.starting += m->state == MIRROR_STARTING;
-                sum.gone += m->state == MIRROR_GONE;
-                sum.looking += !m->ready && (m->state == MIRROR_LOOKING || m->state == MIRROR_PLANNED);
-                sum.at_work += m->state == MIRROR_LOOKING || m->state == MIRROR_STAGING;
+                sum.gone += m->state == MIRROR_STOPPED;
+                sum.looking += !m->ready && (m->state == MIRROR_SCANNING || m->state == MIRROR_PLANNED);
+                sum.at_work += m->state == MIRROR_SCANNING || m->state == MIRROR_STAGING;
                 sum.removing += m->state == MIRROR_REMOVING;
                 if (m->path && m->state == MIRROR_STAGING)
                         sum.path = m->path;
@@ -87,20 +87,20 @@ const char *mirror_status_state_name(MirrorState state) {
         switch (state) {
         case MIRROR_STARTING:
                 return "starting";
-        case MIRROR_LOOKING:
-                return "looking";
+        case MIRROR_SCANNING:
+                return "scanning";
         case MIRROR_PLANNED:
                 return "planned";
         case MIRROR_STAGING:
                 return "staging";
-        case MIRROR_SETTLED:
-                return "settled";
+        case MIRROR_IDLE:
+                return "idle";
         case MIRROR_SAVING:
                 return "saving";
         case MIRROR_REMOVING:
                 return "removing";
-        case MIRROR_GONE:
-                return "gone";
+        case MIRROR_STOPPED:
+                return "stopped";
         case MIRROR_FAILED:
                 return "failed";
         }
@@ -110,7 +110,7 @@ const char *mirror_status_state_name(MirrorState state) {
 bool mirror_status_is_complete(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (!mirrors[i].ready || mirrors[i].problem || mirrors[i].save_fails || mirrors[i].n_withheld > 0 ||
-                    mirrors[i].n_unreadable > 0 || mirrors[i].n_damaged > 0 || mirrors[i].n_left_out > 0)
+                    mirrors[i].n_unreadable > 0 || mirrors[i].n_damaged > 0 || mirrors[i].n_skipped > 0)
                         return false;
         return true;
 }

@@ -7,13 +7,13 @@
 
 typedef enum MirrorState {
         MIRROR_STARTING, /* source and tmpfs are being opened */
-        MIRROR_LOOKING,  /* source and mirror are being read */
+        MIRROR_SCANNING,  /* source and mirror are being read */
         MIRROR_PLANNED,  /* waiting for the word to begin */
         MIRROR_STAGING,
-        MIRROR_SETTLED,  /* nothing to do */
+        MIRROR_IDLE,  /* nothing to do */
         MIRROR_SAVING,   /* what is not on disk yet, before it is taken down */
         MIRROR_REMOVING,
-        MIRROR_GONE,     /* stopped */
+        MIRROR_STOPPED,     /* stopped */
         MIRROR_FAILED,   /* stopped by a failure */
 } MirrorState;
 
@@ -58,7 +58,7 @@ typedef struct MirrorStatus {
         const char *withheld;    /* the sentence of one of them */
         size_t n_unreadable;     /* directories of the source: what is in them is not known */
         const char *unreadable;  /* the sentence of one of them */
-        size_t n_left_out;       /* for want of room */
+        size_t n_skipped;       /* for want of room */
         size_t n_held;           /* changed in the mirror, not in the source, and not to be saved */
         /* in the mirror and not on disk yet; of these, under way; never to be saved as it is */
         size_t n_unsaved, n_saving, n_refused;
@@ -102,7 +102,7 @@ typedef struct StatusRate {
 /* The line for STATUS= and for the terminal, a new string or NULL on ENOMEM. */
 char *mirror_status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate);
 
-/* "starting", "looking", "planned", "staging", "settled", "saving", "removing", "gone", "failed": a literal, for
+/* "starting", "scanning", "planned", "staging", "idle", "saving", "removing", "stopped", "failed": a literal, for
  * programs. */
 const char *mirror_status_state_name(MirrorState state);
 enum { MIRROR_STATES = MIRROR_FAILED + 1 };

@@ -42,7 +42,7 @@ static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n)
                 life += mirrors[i].life;
                 rate.bytes_per_sec += mirrors[i].rate;
                 private_dir = private_dir || mirrors[i].state == MIRROR_STAGING;
-                busy = busy || (mirrors[i].state != MIRROR_SETTLED && mirrors[i].state != MIRROR_GONE &&
+                busy = busy || (mirrors[i].state != MIRROR_IDLE && mirrors[i].state != MIRROR_STOPPED &&
                                 mirrors[i].state != MIRROR_FAILED);
         }
         /* who has rested for an hour has not stood still for an hour when the work begins */

@@ -188,7 +188,7 @@ static void print_mirror(const PreviewMirror *mirror, FILE *out) {
                         (void) fprintf(out, "  %s\n", omission);
         }
         (void) fprintf(out, "  need: %14llu bytes (%s) for %zu entries\n", (unsigned long long) mirror->fit.need_bytes,
-                       text_bytes(need, mirror->fit.need_bytes), survey->plan->n_stage + survey->plan->n_left_out);
+                       text_bytes(need, mirror->fit.need_bytes), survey->plan->n_stage + survey->plan->n_skipped);
         print_room(mirror, out);
         (void) fprintf(out, "  %s\n", mirror->fits ? "It fits" : mirror->shortage);
 }

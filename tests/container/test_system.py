@@ -513,7 +513,7 @@ class TestRunning(SystemTest):
                 box.wait_for(lambda: box.exists(file) and 'shmstaged_ready{mirror="models"} 1\n' in box.read(file), 20, 'the metrics of a ready mirror')
                 self.assertEqual(box.run(f'stat -c %a {file}; ls -A {os.path.dirname(file)}').out, '644\nother.prom\nshmstaged.prom\n')
                 box.systemctl('stop ' + SERVICE)
-                self.assertIn('shmstaged_state{mirror="models",state="gone"} 1\n', box.read(file))
+                self.assertIn('shmstaged_state{mirror="models",state="stopped"} 1\n', box.read(file))
 
         def test_many_files_make_few_lines(self):
                 self.write_many(3000, 'first')

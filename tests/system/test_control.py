@@ -82,7 +82,7 @@ class Reading(Control):
         self.assertEqual(state["status_text"], daemon.status())
         self.assertEqual([m["name"] for m in mirrors], ["m"])
         self.assertEqual({key: mirrors[0][key] for key in ("state", "ready", "degraded", "source", "target", "layout", "files", "bytes", "unsaved", "withheld", "source_state")},
-                         {"state": "settled", "ready": True, "degraded": False, "source": self.source, "target": self.target, "layout": "plain", "files": 2,
+                         {"state": "idle", "ready": True, "degraded": False, "source": self.source, "target": self.target, "layout": "plain", "files": 2,
                           "bytes": (3 << 20) + 1000, "unsaved": 0, "withheld": 0, "source_state": "healthy"})
         self.assertNotIn("problem", mirrors[0])
         self.assertNotIn("conflict", mirrors[0])

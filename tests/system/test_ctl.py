@@ -128,8 +128,8 @@ class Status(Case):
         self.files(*("f%d.gguf" % i for i in range(9)), size=200 << 10)
         self.ready(self.config(Size="1M", OnNoRoom="skip"))
         out = self.ctl("status").stdout
-        self.assertRegex(out, r"(?m)^  Left out: \d ")
-        self.assertRegex(out, r"list --state=left-out" if len(re.findall(r"(?m)^ {12}f\d.gguf", out)) == 5 else r"(?m)^ {12}f\d.gguf")
+        self.assertRegex(out, r"(?m)^   Skipped: \d ")
+        self.assertRegex(out, r"list --state=skipped" if len(re.findall(r"(?m)^ {12}f\d.gguf", out)) == 5 else r"(?m)^ {12}f\d.gguf")
 
     def test_a_mirror_can_be_named(self):
         self.files("a.gguf")
@@ -164,9 +164,9 @@ class List(Case):
 
     def test_states_can_be_chosen(self):
         self.withheld()
-        self.assertEqual([(row["path"], row["state"]) for row in self.json("list", "--state=withheld,refused")], [("bad.gguf", "withheld")])
+        self.assertEqual([(row["path"], row["state"]) for row in self.json("list", "--state=withheld,rejected")], [("bad.gguf", "withheld")])
         self.assertIn("XXH3", self.json("list", "--state=withheld")[0]["reason"])
-        self.assertEqual(self.ctl("list", "--state=refused").stdout, "")
+        self.assertEqual(self.ctl("list", "--state=rejected").stdout, "")
         self.assertIn("States: staged waiting", self.ctl("list", "--state=good", expect=2).stderr)
 
     def test_names_that_are_no_text_are_told_apart_and_are_valid_json(self):

@@ -54,7 +54,7 @@ class Metrics(harness.Case):
         self.assertEqual((self.value("files"), self.value("ram_bytes"), self.value("degraded")), (2, (3 << 20) + 1000, 0))
         self.assertEqual(sum(self.value("staged_files_total", ',method="%s"' % method) for method in ("buffered", "direct", "sendfile")), 2)
         self.assertEqual(sum(self.value("staged_bytes_total", ',method="%s"' % method) for method in ("buffered", "direct", "sendfile")), (3 << 20) + 1000)
-        self.assertEqual(self.value("state", ',state="settled"'), 1)
+        self.assertEqual(self.value("state", ',state="idle"'), 1)
         before = os.stat(self.file)
         self.assertEqual(before.st_mode & 0o7777, 0o644)
         # while nothing changes it is left alone
@@ -63,7 +63,7 @@ class Metrics(harness.Case):
         self.assertEqual((before.st_ino, before.st_mtime_ns), (after.st_ino, after.st_mtime_ns))
         daemon.stop()
         # at once, not when ten seconds are over
-        self.assertEqual((self.value("ready"), self.value("state", ',state="gone"'), self.value("files"), self.value("ram_bytes")), (0, 1, 0, 0))
+        self.assertEqual((self.value("ready"), self.value("state", ',state="stopped"'), self.value("files"), self.value("ram_bytes")), (0, 1, 0, 0))
         self.assertEqual(os.listdir(self.directory), ["shmstaged.prom"])
 
     def test_what_is_saved_deleted_and_in_conflict_is_counted(self):
@@ -105,7 +105,7 @@ class Metrics(harness.Case):
         daemon.wait_log(r"The metrics are written to '.*/shmstaged.prom' again")
         daemon.stop()
         self.assertEqual(daemon.log().count("Failed to write the metrics"), 1)
-        self.assertEqual(self.value("state", ',state="gone"'), 1)
+        self.assertEqual(self.value("state", ',state="stopped"'), 1)
 
     def test_another_path_takes_its_place_at_a_reload_and_none_removes_the_file(self):
         self.write("a.gguf", size=1000)

@@ -71,7 +71,7 @@ class Program(unittest.TestCase):
         self.assertGreater(len(commands()), 10)
         for name in ('help', 'json', 'no-legend', 'timeout', 'watch'):
             self.assertIn(name, options())
-        self.assertIn('left-out', states())
+        self.assertIn('skipped', states())
         for names in tables().values():
             self.assertIn('mirror', names)
 

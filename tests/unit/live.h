@@ -87,7 +87,7 @@ static inline bool live_is_over(void *userdata) {
         MirrorState state = mirror_status(live_mirror).state;
 
         (void) userdata;
-        return state == MIRROR_GONE || state == MIRROR_FAILED;
+        return state == MIRROR_STOPPED || state == MIRROR_FAILED;
 }
 
 /* Begins a mirror of source/ in mirror/, with further lines of configuration. state/ is kept from one to the next. */

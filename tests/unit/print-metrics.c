@@ -6,7 +6,7 @@
 
 int main(void) {
         const MirrorStatus mirrors[] = {
-                { .name = "models", .state = MIRROR_SETTLED, .ready = true, .files = 12, .bytes = 41 * GIB, .huge_bytes = 99, .measured_bytes = 100,
+                { .name = "models", .state = MIRROR_IDLE, .ready = true, .files = 12, .bytes = 41 * GIB, .huge_bytes = 99, .measured_bytes = 100,
                   .tmpfs_size = 64 * GIB, .tmpfs_free = 23 * GIB, .unsaved_since_usec = 1700000000 * USEC_PER_SEC },
                 { .name = "quote\"back\\slash\nline", .state = MIRROR_STAGING, .todo_bytes = 100, .done_bytes = 50, .source_state = SOURCE_LOST },
         };

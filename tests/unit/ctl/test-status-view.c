@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #define DAEMON "'daemon': {'version': '1.2', 'state': 'ready', 'status_text': 'Ready: 3 files', 'pid': 7, 'uptime_usec': 65000000}"
-#define MIRROR "'name': 'm', 'source': '/s', 'target': '/t', 'state': 'settled', 'ready': true, 'files': 3, 'bytes': 3221225472"
+#define MIRROR "'name': 'm', 'source': '/s', 'target': '/t', 'state': 'idle', 'ready': true, 'files': 3, 'bytes': 3221225472"
 
 /* JSON with ' for ". */
 static json_t *parse(const char *text) {
@@ -87,8 +87,8 @@ static void every_trouble_is_shown(void **state) {
         static const struct { const char *mirror, *shown; } cases[] = {
                 { ", 'withheld': 2, 'withheld_text': 'a is corrupt'", "  Withheld: 2 not in the mirror, because they could not be verified\n            a is corrupt\n" },
                 { ", 'unreadable': 1, 'unreadable_text': 'b: denied'", "Unreadable: 1 directories of the source that cannot be read\n            b: denied\n" },
-                { ", 'damaged': 1", "   Damaged: 1 " }, { ", 'left_out': 4", "  Left out: 4 for want of room\n" }, { ", 'linked': 1", "    Linked: 1 " },
-                { ", 'released': 1", "  Released: 1 on request\n" }, { ", 'changed_only': 1", "   Changed: 1 in the mirror only" }, { ", 'refused': 3", "   Refused: 3 " },
+                { ", 'damaged': 1", "   Damaged: 1 " }, { ", 'skipped': 4", "   Skipped: 4 for want of room\n" }, { ", 'linked': 1", "    Linked: 1 " },
+                { ", 'released': 1", "  Released: 1 on request\n" }, { ", 'changed_only': 1", "   Changed: 1 in the mirror only" }, { ", 'rejected': 3", "  Rejected: 3 " },
                 { ", 'deletions_held': 9, 'deletions_held_text': 'too many'", " Deletions: 9 held back\n            too many\n" },
                 { ", 'conflicts': 1, 'conflict': 'c/d'", "Conflicts: 1 changed on both sides\n            the last other version is kept as 'c/d'\n" },
                 { ", 'unsaved': 2, 'unsaved_bytes': 2048, 'unsaved_since_usec': 70000000, 'saving': 1",

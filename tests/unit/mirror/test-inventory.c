@@ -249,7 +249,7 @@ static void what_does_not_fit_is_left_out(void **state) {
         put_file("source/big", 70 * MIB);
         live_start("OnNoRoom=skip");
         live_settle();
-        assert_rows("a staged ram disk, big left-out disk");
+        assert_rows("a staged ram disk, big skipped disk");
         assert_ready("big", READINESS_NEVER, "'big': there is no room for it");
         assert_null(row_of("big").method);
 }
@@ -387,8 +387,8 @@ static void what_is_never_saved_says_why(void **state) {
         live_settle();
         make_directory("mirror/blobs");
         put_file("mirror/blobs/sha256-1" ZEROS "1", 10);
-        wait_state("blobs/sha256-1" ZEROS "1", FILE_REFUSED);
-        assert_rows("a staged ram disk, blobs/sha256-1" ZEROS "1 refused ram");
+        wait_state("blobs/sha256-1" ZEROS "1", FILE_REJECTED);
+        assert_rows("a staged ram disk, blobs/sha256-1" ZEROS "1 rejected ram");
         assert_non_null(row_of("blobs/sha256-1" ZEROS "1").reason);
         assert_ready("blobs/sha256-1" ZEROS "1", READINESS_NEVER, "1': ");
 }
@@ -447,7 +447,7 @@ static void links_count_with_what_they_lead_to(void **state) {
         shell("ln -s ../data/big source/links/big; ln -s ../data/small source/links/small");
         live_start("OnNoRoom=skip");
         live_settle();
-        assert_rows("data/big left-out disk, data/small staged ram disk");
+        assert_rows("data/big skipped disk, data/small staged ram disk");
         assert_ready("links/small", READINESS_READY, NULL);
         assert_ready("links/big", READINESS_NEVER, "'data/big': there is no room for it");
         assert_ready("links", READINESS_NEVER, "'data/big': there is no room for it");
@@ -615,7 +615,7 @@ static void what_was_reported_and_not_looked_at_is_not_said_to_be_saved(void **s
         put_file("mirror/new", 11);
         for (unsigned i = 0; i < 300 && status()->n_unsaved == 0; i++) {
                 assert_true(sd_event_run(live_event, 10 * 1000) >= 0);
-                if (live_mirror->schedule.mirror_dirty || mirror_state(live_mirror) == MIRROR_LOOKING)
+                if (live_mirror->schedule.mirror_dirty || mirror_state(live_mirror) == MIRROR_SCANNING)
                         assert_false(status()->all_saved);
         }
         assert_int_equal(status()->n_unsaved, 1);

@@ -103,7 +103,7 @@ static void one_byte_less_does_not(void **state) {
         assert_actions(&c, "S-"); /* told as what would have to go */
         assert_int_equal(c.fit.short_bytes, 1);
         assert_int_equal(c.fit.need_bytes, 100);
-        assert_int_equal(c.plan.n_left_out, 1);
+        assert_int_equal(c.plan.n_skipped, 1);
 }
 
 static void each_limit_can_be_the_one_that_decides(void **state) {
@@ -154,7 +154,7 @@ static void what_does_not_fit_becomes_what_was_chosen(void **state) {
                 assert_int_equal(decide(&c), FIT_NO_ROOM);
                 assert_actions(&c, rows[i].actions);
                 assert_int_equal(c.fit.short_bytes, 60);
-                assert_int_equal(c.plan.n_left_out, 1);
+                assert_int_equal(c.plan.n_skipped, 1);
                 assert_int_equal(c.plan.stage_bytes, 200);
         }
 }

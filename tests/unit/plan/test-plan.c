@@ -537,7 +537,7 @@ static void what_is_not_chosen_is_a_link_and_takes_no_room(void **state) {
         case_put(&c, "c", "kA", "A", "D");
         case_plan(&c);
         assert_int_equal(c.plan->stage_bytes, 'A' * 4096); /* of c */
-        assert_int_equal(c.plan->n_left_out, 0); /* nobody asked for them */
+        assert_int_equal(c.plan->n_skipped, 0); /* nobody asked for them */
         case_done(&c);
 }
 
@@ -566,7 +566,7 @@ static void what_nothing_needs_is_not_staged(void **state) {
         case_put(&c, "a", "-", "oA", "D");
         case_put(&c, "b", "kA", "oA", "D");
         case_plan(&c);
-        assert_int_equal(c.plan->n_left_out, 0);
+        assert_int_equal(c.plan->n_skipped, 0);
         case_done(&c);
 }
 
@@ -997,18 +997,18 @@ static void what_is_to_be_done_is_summed_up(void **state) {
         item_of(&c, "dir/link")->action = PLAN_KEEP; /* it does not fit */
         plan_count(c.plan);
         assert_int_equal(c.plan->n_held, 3);
-        assert_int_equal(c.plan->n_left_out, 1);
+        assert_int_equal(c.plan->n_skipped, 1);
         item_of(&c, "dir/link")->action = PLAN_IGNORE;
         plan_count(c.plan);
         assert_int_equal(c.plan->n_stage, 4);
         assert_int_equal(c.plan->n_adopt, 1);
-        assert_int_equal(c.plan->n_left_out, 0);
+        assert_int_equal(c.plan->n_skipped, 0);
         assert_int_equal(c.plan->stage_bytes, ('A' + 'B') * 4096);
         for (size_t i = 0; i < c.plan->n_items; i++)
                 if (string_equal(plan_item_path(&c.plan->items[i]), "dir/b"))
                         c.plan->items[i].action = PLAN_SKIP;
         plan_count(c.plan);
-        assert_int_equal(c.plan->n_left_out, 1);
+        assert_int_equal(c.plan->n_skipped, 1);
         assert_int_equal(c.plan->stage_bytes, 'A' * 4096);
         case_done(&c);
 }

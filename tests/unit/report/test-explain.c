@@ -110,7 +110,7 @@ static void what_is_held_says_what_to_do(void **state) {
         SAYS(explain_unsaved(&config, &item), "'/dev/shm/models/notes'", "in the mirror and in the source");
 }
 
-static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_left_out, bool refused) {
+static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_skipped, bool refused) {
         static const Entry entries[7] = {
                 { .path = (char *) "a" }, { .path = (char *) "b\n" }, { .path = (char *) "c" }, { .path = (char *) "d" },
                 { .path = (char *) "e" }, { .path = (char *) "f" }, { .path = (char *) "g" },
@@ -121,7 +121,7 @@ static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_left_o
 
         mirror.on_no_room = on_no_room;
         for (size_t i = 0; i < 7; i++)
-                items[i] = (PlanItem){ .action = i < n_left_out ? on_no_room == NO_ROOM_LINK ? PLAN_LINK : PLAN_SKIP : PLAN_STAGE,
+                items[i] = (PlanItem){ .action = i < n_skipped ? on_no_room == NO_ROOM_LINK ? PLAN_LINK : PLAN_SKIP : PLAN_STAGE,
                                        .source = &entries[i] };
         return explain_shortage(&mirror, &plan, fit, refused);
 }

@@ -5,7 +5,7 @@
 #include "ground.h"
 #include "report/metrics.h"
 
-static const MirrorStatus settled = { .name = "m", .state = MIRROR_SETTLED, .ready = true, .files = 12, .bytes = 41 * GIB };
+static const MirrorStatus settled = { .name = "m", .state = MIRROR_IDLE, .ready = true, .files = 12, .bytes = 41 * GIB };
 
 static void assert_has_line(const MirrorStatus *mirrors, size_t n, const char *line) {
         _cleanup_(freep) char *text = metrics_text(mirrors, n, "1.0"), *wanted = NULL, *whole = NULL;
@@ -93,7 +93,7 @@ static void exactly_the_state_it_is_in_is_1(void **state) {
 }
 
 static void ready_is_only_what_can_be_counted_on(void **state) {
-        static const MirrorState down[] = { MIRROR_SAVING, MIRROR_REMOVING, MIRROR_GONE, MIRROR_FAILED };
+        static const MirrorState down[] = { MIRROR_SAVING, MIRROR_REMOVING, MIRROR_STOPPED, MIRROR_FAILED };
         MirrorStatus m = settled;
 
         (void) state;

@@ -24,7 +24,7 @@ static void assert_contains(MirrorStatus mirror, const char *part) {
                 fail_msg("'%s' does not say '%s'", line, part);
 }
 
-static const MirrorStatus settled = { .name = "m", .state = MIRROR_SETTLED, .ready = true, .files = 12, .bytes = 41 * GIB };
+static const MirrorStatus settled = { .name = "m", .state = MIRROR_IDLE, .ready = true, .files = 12, .bytes = 41 * GIB };
 
 static void a_ready_mirror_says_so(void **state) {
         MirrorStatus m = settled;
@@ -153,7 +153,7 @@ static void before_the_plan_it_says_what_it_waits_for(void **state) {
 
         (void) state;
         assert_line(m, "Opening source and target");
-        m.state = MIRROR_LOOKING;
+        m.state = MIRROR_SCANNING;
         m.seen = 1234;
         assert_line(m, "Looking at the source: 1234 entries");
         m.state = MIRROR_PLANNED;
@@ -185,7 +185,7 @@ static void whatever_is_missing_is_a_degradation(void **state) {
         assert_false(mirror_status_is_complete(&m, 1));
         assert_line(m, "Degraded: 12 files, 41G in RAM, verified; 2 withheld. '/a' is corrupt");
         m = settled;
-        m.n_left_out = 3;
+        m.n_skipped = 3;
         assert_false(mirror_status_is_complete(&m, 1));
         assert_contains(m, "Degraded:");
         assert_contains(m, "; 3 left out for want of room");
@@ -235,14 +235,14 @@ static void trouble_is_told_while_staging_too(void **state) {
 static void mirrors_are_added_up(void **state) {
         MirrorStatus both[2] = {
                 { .state = MIRROR_STAGING, .todo_bytes = 300, .done_bytes = 100, .files = 1, .bytes = 10 },
-                { .state = MIRROR_SETTLED, .ready = true, .todo_bytes = 100, .done_bytes = 100, .files = 2, .bytes = 20 },
+                { .state = MIRROR_IDLE, .ready = true, .todo_bytes = 100, .done_bytes = 100, .files = 2, .bytes = 20 },
         };
 
         (void) state;
         assert_int_equal(mirror_status_percent(both, 2), 50);
         assert_line_at(both, 2, (StatusRate){}, "Staging: 50% (200B of 400B)");
         assert_false(mirror_status_is_complete(both, 2));
-        both[0].state = MIRROR_SETTLED;
+        both[0].state = MIRROR_IDLE;
         both[0].ready = true;
         assert_line_at(both, 2, (StatusRate){}, "Ready: 3 files, 30B in RAM, verified");
         assert_true(mirror_status_is_complete(both, 2));

@@ -45,7 +45,7 @@ static void tick(MirrorStatus *m, bool waited) {
 }
 
 static void a_status_is_said_when_it_changes(void **state) {
-        MirrorStatus m = { .state = MIRROR_LOOKING, .seen = 5 };
+        MirrorStatus m = { .state = MIRROR_SCANNING, .seen = 5 };
 
         (void) state;
         tick(&m, false);
@@ -59,7 +59,7 @@ static void a_status_is_said_when_it_changes(void **state) {
 }
 
 static void more_time_is_asked_for_only_while_something_moves(void **state) {
-        MirrorStatus m = { .state = MIRROR_LOOKING };
+        MirrorStatus m = { .state = MIRROR_SCANNING };
 
         (void) state;
         tick(&m, true);
@@ -91,7 +91,7 @@ static void more_of_it_is_asked_for_while_something_is_only_in_ram(void **state)
 }
 
 static void a_stall_is_noticed_and_ends_with_the_next_move(void **state) {
-        MirrorStatus m = { .state = MIRROR_LOOKING, .life = 1 };
+        MirrorStatus m = { .state = MIRROR_SCANNING, .life = 1 };
 
         (void) state;
         tick(&m, false);
@@ -144,7 +144,7 @@ static void ready_and_stopping_are_said_as_they_are(void **state) {
 }
 
 static void a_failure_is_the_last_word(void **state) {
-        MirrorStatus m = { .state = MIRROR_LOOKING };
+        MirrorStatus m = { .state = MIRROR_SCANNING };
 
         (void) state;
         tick(&m, false);
@@ -156,7 +156,7 @@ static void a_failure_is_the_last_word(void **state) {
 }
 
 static void nobody_need_listen(void **state) {
-        MirrorStatus m = { .state = MIRROR_LOOKING };
+        MirrorStatus m = { .state = MIRROR_SCANNING };
 
         (void) state;
         (void) unsetenv("NOTIFY_SOCKET");
