@@ -108,6 +108,7 @@ def main():
     options = parser(__doc__)
     options.add_argument("--make-gguf", required=True, type=os.path.abspath)
     options.add_argument("--engine", required=True, type=os.path.abspath, help="where tests/engine/install.sh put llama.cpp")
+    options.add_argument("--installed", help="the stamp of install.sh, which is not read")
     options.add_argument("--size", type=parse_size, default=3 * GIB, help="of the model (default 3G)")
     options.add_argument("--rounds", type=int, default=5)
     arguments = options.parse_args()

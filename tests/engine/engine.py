@@ -327,6 +327,7 @@ def main():
         parser = argparse.ArgumentParser(allow_abbrev=False)
         parser.add_argument('--make-gguf', required=True, type=os.path.abspath)
         parser.add_argument('--engine', required=True, type=os.path.abspath)
+        parser.add_argument('--installed', help='the stamp of install.sh, which is not read')
         parser.add_argument('--shmstaged', required=True, type=os.path.abspath)
         _, rest = parser.parse_known_args(namespace=paths)
         signal.signal(signal.SIGINT, interrupted)

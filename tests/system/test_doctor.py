@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""shmstagectl doctor on machines that are made of files: one that is set up well, and for each check one or more that are not."""
+"""shmstagectl doctor on machines that are made of files: one that is set up well, and for each check one or more that are not.
+
+Usage: test_doctor.py PRINT-CHECKS [unittest's own arguments]
+"""
 
 import json
 import os
@@ -8,6 +11,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import textwrap
 import unittest
@@ -15,7 +19,7 @@ import unittest
 BUILD = pathlib.Path(os.environ["SHMSTAGED"]).resolve().parent.parent
 CTL = os.environ.get("SHMSTAGECTL", str(BUILD / "daemon/shmstagectl"))
 GENERATOR = str(BUILD / "units/shmstaged-generator")
-CHECKS = str(BUILD / "tests/print-checks")
+CHECKS = os.path.abspath(sys.argv[1])
 NOBODY, OLLAMA, LOGIN = 65534, 998, 1000
 GIB = 1 << 30
 
@@ -402,4 +406,4 @@ def add_tests():
 add_tests()
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
