@@ -9,18 +9,20 @@
 char *text_bytes(char buffer[static TEXT_BYTES_MAX], uint64_t bytes) {
         static const char suffix[] = "BKMGTPE";
         uint64_t unit = 1;
+        uint16_t whole; /* below 1024, and the type proves that it fits */
+        uint8_t tenth;
         size_t i = 0;
 
         while (i + 1 < sizeof(suffix) - 1 && bytes / unit >= 1024) {
                 unit *= 1024;
                 i++;
         }
-        if (i == 0 || bytes % unit * 10 / unit == 0)
-                (void) snprintf(buffer, TEXT_BYTES_MAX, "%llu%c",
-                                (unsigned long long) (bytes / unit), suffix[i]);
+        whole = (uint16_t) (bytes / unit);
+        tenth = (uint8_t) (bytes % unit * 10 / unit);
+        if (tenth == 0)
+                (void) snprintf(buffer, TEXT_BYTES_MAX, "%hu%c", whole, suffix[i]);
         else
-                (void) snprintf(buffer, TEXT_BYTES_MAX, "%llu.%llu%c", (unsigned long long) (bytes / unit),
-                                (unsigned long long) (bytes % unit * 10 / unit), suffix[i]);
+                (void) snprintf(buffer, TEXT_BYTES_MAX, "%hu.%hhu%c", whole, tenth, suffix[i]);
         return buffer;
 }
 

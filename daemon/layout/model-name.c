@@ -166,7 +166,7 @@ static bool matches_plain(const char *model, const Entry *entry) {
         text = entry->type == ENTRY_DIRECTORY ? NULL : strdup(entry->path);
         if (!text)
                 return false;
-        dot = strrchr(last_part(text), '.');
+        dot = strrchr(text, '.');
         if (dot && dot > last_part(text)) {
                 *dot = '\0';
                 if (means_in_plain(model, text))

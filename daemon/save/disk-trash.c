@@ -174,11 +174,11 @@ int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
         if (fd < 0 && fd != -ENOENT)
                 return fd;
         r = fd < 0 ? 0 : disk_private_dir_count_tree(fd, ".", &bytes, &files);
-        if (r == 0) {
-                *ret_bytes = bytes;
-                *ret_files = files;
-        }
-        return r;
+        if (r < 0)
+                return r;
+        *ret_bytes = bytes;
+        *ret_files = files;
+        return 0;
 }
 
 int disk_has_trash(Disk *disk) {

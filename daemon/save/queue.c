@@ -33,7 +33,7 @@ static int compare_order(const void *a, const void *b) {
 
 /* True if it stays: the queue has it anew, or a job has it. */
 static bool stays(SaveItem *const *fresh, size_t n, const SaveItem *item, bool *ret_listed) {
-        SaveItem **same = n == 0 ? NULL : bsearch(item->path, fresh, n, sizeof(SaveItem *), compare_path_key);
+        SaveItem *const *same = n == 0 ? NULL : bsearch(item->path, fresh, n, sizeof(SaveItem *), compare_path_key);
 
         *ret_listed = same && *same == item;
         return *ret_listed || item->state == ITEM_RUNNING;
