@@ -4,6 +4,8 @@
 
 #include "base/claim.h"
 
+#include "base/hex.h"
+
 #include <gcrypt.h>
 
 struct ClaimStream {
@@ -27,49 +29,26 @@ int claim_init(void) {
         if (!gcry_check_version(GCRYPT_VERSION))
                 return -ENOSYS;
         if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
-                return 0; /* another library of this process was earlier */
-        /* nothing here is a secret, and locked memory would need a privilege */
+                return 0; /* another library of this process did it */
+        /* Nothing here is a secret, and locked memory would need a privilege. */
         (void) gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
         (void) gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
         return 0;
 }
 
-static int hex_digit(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}
 
 int claim_from_hex(ClaimKind kind, const char *hex, size_t length, Claim *ret) {
         Claim claim = { .kind = kind };
 
-        if (kind == CLAIM_NONE || length != claim_length(kind) * 2)
+        if (kind == CLAIM_NONE || length != claim_length(kind) * 2 ||
+            !hex_decode(hex, length / 2, true, claim.bytes))
                 return -EINVAL;
-        for (size_t i = 0; i < length / 2; i++) {
-                int high = hex_digit(hex[2 * i]), low = high < 0 ? -1 : hex_digit(hex[2 * i + 1]);
-
-                if (low < 0)
-                        return -EINVAL;
-                claim.bytes[i] = (uint8_t) (high << 4 | low);
-        }
         *ret = claim;
         return 0;
 }
 
 char *claim_to_hex(const Claim *claim, char buffer[static CLAIM_HEX_MAX]) {
-        static const char digits[] = "0123456789abcdef";
-        size_t n = claim_length(claim->kind);
-
-        for (size_t i = 0; i < n; i++) {
-                buffer[2 * i] = digits[claim->bytes[i] >> 4];
-                buffer[2 * i + 1] = digits[claim->bytes[i] & 15];
-        }
-        buffer[2 * n] = '\0';
-        return buffer;
+        return hex_encode(claim->bytes, claim_length(claim->kind), buffer);
 }
 
 int claim_stream_new(ClaimStream **ret, ClaimKind kind, uint64_t size) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A digest that a client's file name states of its content: SHA-256 (Ollama "sha256-<64 hex>", Hugging Face LFS
- * blobs "<64 hex>") or a git blob id (Hugging Face "<40 hex>": SHA-1 of "blob <size>\0" and the content). The only
- * user of libgcrypt. */
+/* The digest that a client puts into a file's name: SHA-256 (Ollama "sha256-<64 hex>", Hugging Face LFS blobs
+ * "<64 hex>") or a git blob id (Hugging Face "<40 hex>": SHA-1 of "blob <size>\0" and the content). The only user of
+ * libgcrypt. */
 
 #include "base/base.h"
 
@@ -16,8 +16,8 @@ typedef struct Claim {
 
 enum { CLAIM_HEX_MAX = 65 };
 
-/* Once, before the first stream and before other threads. 0, or -ENOSYS if the library is older than what we were
- * built with. */
+/* Call it once, before the first stream and before there are other threads. 0, or -ENOSYS if the library is older
+ * than the one that the program was built with. */
 int claim_init(void);
 
 /* 0, or -EINVAL unless @hex is exactly 64 (CLAIM_SHA256) or 40 (CLAIM_GIT_BLOB) hex digits of either case, @length
@@ -25,15 +25,14 @@ int claim_init(void);
 int claim_from_hex(ClaimKind kind, const char *hex, size_t length, Claim *ret);
 char *claim_to_hex(const Claim *claim, char buffer[static CLAIM_HEX_MAX]);
 
-/* Computes the same over a stream of bytes. @size is that of the whole file (the git blob id begins with it). One
- * thread at a time. */
+/* Computes such a digest over a stream of bytes. @size is that of the whole file (the git blob id begins with it). A
+ * stream is used by one thread at a time. */
 typedef struct ClaimStream ClaimStream;
 int claim_stream_new(ClaimStream **ret, ClaimKind kind, uint64_t size);
 ClaimStream *claim_stream_free(ClaimStream *stream);
 DEFINE_CLEANUP(ClaimStream, claim_stream_free)
 void claim_stream_update(ClaimStream *stream, const void *data, size_t length);
-void claim_stream_zeros(ClaimStream *stream, uint64_t length); /* a hole */
-/* Ends the stream. */
-Claim claim_stream_get(ClaimStream *stream);
+void claim_stream_zeros(ClaimStream *stream, uint64_t length); /* what a hole reads as */
+Claim claim_stream_get(ClaimStream *stream); /* ends the stream */
 
 bool claim_equal(const Claim *a, const Claim *b);

@@ -7,14 +7,14 @@
 uint64_t clock_usec(clockid_t clock) {
         struct timespec now;
 
-        (void) clock_gettime(clock, &now); /* these are always there */
+        (void) clock_gettime(clock, &now); /* cannot fail for the clocks that the header names */
         return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
 }
 
 uint64_t clock_now(sd_event *event) {
         uint64_t now;
 
-        /* fails for a loop that is over, which calls nobody any more */
+        /* It fails only after the loop has ended, when no handler is called any more. */
         return sd_event_now(event, CLOCK_MONOTONIC, &now) < 0 ? clock_usec(CLOCK_MONOTONIC) : now;
 }
 

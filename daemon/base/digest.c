@@ -4,10 +4,11 @@
 
 #include "base/digest.h"
 
+#include "base/hex.h"
 #include "base/xxh.h"
 
 struct DigestStream {
-        const XxhForm *hasher;
+        const XxhVariant *variant;
         void *state;
 };
 
@@ -16,32 +17,27 @@ int digest_stream_new(DigestStream **ret) {
 
         if (!stream)
                 return -ENOMEM;
-        stream->hasher = xxh_form(0);
-        stream->state = stream->hasher->state_new();
+        stream->variant = xxh_variant(0);
+        stream->state = stream->variant->state_new();
         if (!stream->state)
                 return -ENOMEM;
-        digest_stream_reset(stream);
         *ret = TAKE_PTR(stream);
         return 0;
 }
 
 DigestStream *digest_stream_free(DigestStream *stream) {
         if (stream && stream->state)
-                stream->hasher->state_free(stream->state);
+                stream->variant->state_free(stream->state);
         free(stream);
         return NULL;
 }
 
-void digest_stream_reset(DigestStream *stream) {
-        stream->hasher->reset(stream->state);
-}
-
 void digest_stream_update(DigestStream *stream, const void *data, size_t length) {
-        stream->hasher->update(stream->state, data, length);
+        stream->variant->update(stream->state, data, length);
 }
 
 void digest_stream_zeros(DigestStream *stream, uint64_t length) {
-        static const uint8_t zeros[64 * 1024];
+        static const uint8_t zeros[64 * KIB];
 
         while (length > 0) {
                 size_t n = (size_t) MIN(length, (uint64_t) sizeof(zeros));
@@ -54,35 +50,19 @@ void digest_stream_zeros(DigestStream *stream, uint64_t length) {
 Digest digest_stream_get(DigestStream *stream) {
         Digest digest;
 
-        stream->hasher->get(stream->state, digest.bytes);
+        stream->variant->get(stream->state, digest.bytes);
         return digest;
 }
 
 char *digest_to_hex(const Digest *digest, char buffer[static DIGEST_HEX_MAX]) {
-        static const char hex[] = "0123456789abcdef";
-
-        for (size_t i = 0; i < sizeof(digest->bytes); i++) {
-                buffer[2 * i] = hex[digest->bytes[i] >> 4];
-                buffer[2 * i + 1] = hex[digest->bytes[i] & 15];
-        }
-        buffer[2 * sizeof(digest->bytes)] = '\0';
-        return buffer;
-}
-
-static int hex_value(char c) {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        return hex_encode(digest->bytes, sizeof(digest->bytes), buffer);
 }
 
 int digest_from_hex(const char *hex, Digest *ret) {
         Digest digest;
 
-        for (size_t i = 0; i < sizeof(digest.bytes); i++) {
-                int high = hex_value(hex[2 * i]), low = high < 0 ? -1 : hex_value(hex[2 * i + 1]);
-
-                if (low < 0)
-                        return -EINVAL;
-                digest.bytes[i] = (uint8_t) (high << 4 | low);
-        }
+        if (!hex_decode(hex, sizeof(digest.bytes), false, digest.bytes))
+                return -EINVAL;
         *ret = digest;
         return 0;
 }

@@ -12,14 +12,12 @@ typedef struct Digest {
         uint8_t bytes[16];
 } Digest;
 
+/* A stream is used by one thread at a time, and may pass to another between calls. */
 typedef struct DigestStream DigestStream;
-
-/* One thread at a time; it may change hands between calls. */
 int digest_stream_new(DigestStream **ret);
 DigestStream *digest_stream_free(DigestStream *stream);
 DEFINE_CLEANUP(DigestStream, digest_stream_free)
 
-void digest_stream_reset(DigestStream *stream);
 void digest_stream_update(DigestStream *stream, const void *data, size_t length);
 /* @length bytes of zeros: what a hole reads as. */
 void digest_stream_zeros(DigestStream *stream, uint64_t length);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Where the daemon keeps what is its own outside sources and mirrors. Of an instance that root, or the service
- * manager, runs these are the places of the system; an ordinary user's own instance has its own. */
+/* Where the daemon keeps its own files outside sources and mirrors: the directories that the service manager names in
+ * the environment, else those of the system for root, else those of the user who runs it. */
 
 #include "base/base.h"
 

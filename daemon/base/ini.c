@@ -2,8 +2,8 @@
 
 /* A text in systemd's INI syntax, one item at a time. See base/ini.h.
  *
- * A logical line is put together in the place of its first part. It never outgrows what has been read, because a
- * continuation replaces two characters (backslash, newline) by one. */
+ * The parts of a continued line are joined in place, over the text that has been read. The result never outgrows it,
+ * because a continuation replaces two characters (backslash, newline) by one. */
 
 #include "base/ini.h"
 
@@ -88,7 +88,7 @@ static int wrong(IniItem *item, const char *what) {
 static int parse_section(IniReader *reader, char *line, IniItem *item) {
         size_t length = strlen(line);
 
-        reader->in_section = true; /* also if it is wrong: the keys below are not to blame for it */
+        reader->in_section = true; /* also if this line is wrong, so that the keys below it are not reported as well */
         if (line[length - 1] != ']') {
                 item->section = true;
                 return wrong(item, "starts a section but does not end with ]");

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* JSON that clients wrote, bounded in what reading it costs. See base/json-input.h. */
+/* JSON that clients wrote. See base/json-input.h. */
 
 #include "base/json-input.h"
 
-/* A value costs up to 150 bytes of memory for 2 bytes of text. */
+/* A value of 2 bytes of text takes up to 150 bytes of memory. */
 enum { VALUES_MAX = 2000000 };
 
 static size_t count_values(const char *text, size_t length) {

@@ -4,18 +4,19 @@
 
 #include "base/log.h"
 
-#include <stdarg.h>
+#include "base/text.h"
+
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 
-/* Set once at start, before there are threads; read by all. */
+/* Set once by log_setup(), read by all threads. */
 static bool to_journal;
 static int max_priority = LOG_INFO;
 static _Atomic(void (*)(void)) before_line;
 
-/* systemd sets JOURNAL_STREAM=device:inode to what it connected stderr to (systemd.exec(5)); after a redirection
+/* systemd sets JOURNAL_STREAM=DEVICE:INODE of the socket that it made stderr of (systemd.exec(5)); after a redirection
  * it no longer matches. */
 static bool stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -35,7 +36,7 @@ void log_set_before_line(void (*before)(void)) {
         atomic_store(&before_line, before);
 }
 
-/* NULL for 0, which no field needs. */
+/* NULL for 0, for which there is no field. */
 static const char *number(char buffer[static 24], uint64_t value) {
         (void) snprintf(buffer, 24, "%llu", (unsigned long long) value);
         return value > 0 ? buffer : NULL;
@@ -63,13 +64,12 @@ static void send_to_journal(int priority, const LogFields *fields, const char *t
         int n = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(all); i++) {
-                char *line;
-                int r = all[i].value ? asprintf(&line, "%s=%s", all[i].name, all[i].value) : -1;
+                char *line = all[i].value ? text_format("%s=%s", all[i].name, all[i].value) : NULL;
 
-                if (r >= 0)
-                        iov[n++] = (struct iovec){ .iov_base = line, .iov_len = (size_t) r };
+                if (line)
+                        iov[n++] = (struct iovec){ .iov_base = line, .iov_len = strlen(line) };
         }
-        (void) sd_journal_sendv(iov, n); /* there is nobody to tell that telling failed */
+        (void) sd_journal_sendv(iov, n); /* a failure to log cannot be logged */
         for (int i = 0; i < n; i++)
                 free(iov[i].iov_base);
 }
@@ -79,17 +79,14 @@ void log_event(int priority, const LogFields *fields, const char *format, ...) {
         _cleanup_(freep) char *text = NULL;
         void (*before)(void);
         va_list ap;
-        int r;
 
         if (priority > max_priority)
                 return;
         va_start(ap, format);
-        r = vasprintf(&text, format, ap);
+        text = text_vformat(format, ap);
         va_end(ap);
-        if (r < 0) {
-                text = NULL;
+        if (!text)
                 return;
-        }
         if (to_journal) {
                 send_to_journal(priority, fields ? fields : &none, text);
                 return;
@@ -98,10 +95,7 @@ void log_event(int priority, const LogFields *fields, const char *format, ...) {
         if (before)
                 before();
         /* one call, so that lines of several threads do not mix */
-        (void) fprintf(stderr, "%s%s\n",
-                       priority <= LOG_ERR       ? "Error: "
-                       : priority == LOG_WARNING ? "Warning: "
-                                                 : "",
+        (void) fprintf(stderr, "%s%s\n", priority <= LOG_ERR ? "Error: " : priority == LOG_WARNING ? "Warning: " : "",
                        text);
 }
 

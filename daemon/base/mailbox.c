@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Letters from other threads to the loop. See base/mailbox.h. */
+/* Messages from other threads to the loop. See base/mailbox.h. */
 
 #include "base/mailbox.h"
 
@@ -47,7 +47,7 @@ void mailbox_post(Mailbox *mailbox, Letter *letter) {
                 mailbox->last->next = letter;
         else {
                 mailbox->first = letter;
-                (void) eventfd_write(mailbox->fd, 1); /* only the first letter rings; the counter cannot overflow */
+                (void) eventfd_write(mailbox->fd, 1); /* for the first letter only, so that it cannot overflow */
         }
         mailbox->last = letter;
         (void) pthread_mutex_unlock(&mailbox->lock);
@@ -60,7 +60,7 @@ Letter *mailbox_take(Mailbox *mailbox) {
         (void) pthread_mutex_lock(&mailbox->lock);
         first = mailbox->first;
         mailbox->first = mailbox->last = NULL;
-        (void) eventfd_read(mailbox->fd, &count); /* EAGAIN where nothing rang */
+        (void) eventfd_read(mailbox->fd, &count); /* EAGAIN if there was no letter */
         (void) pthread_mutex_unlock(&mailbox->lock);
         return first;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Letters from other threads to the loop: a list under a mutex, and an eventfd that wakes the loop. */
+/* Messages from other threads to the loop: a list under a mutex, and an eventfd that wakes the loop. */
 
 #include "base/base.h"
 
-/* To be embedded in what is sent. A letter belongs to the sender until mailbox_post(), to the receiver after
+/* Embed it in the object that is sent. A letter belongs to the sender until mailbox_post(), and to the receiver after
  * mailbox_take(). */
 typedef struct Letter Letter;
 struct Letter {
@@ -15,7 +15,7 @@ struct Letter {
 typedef struct Mailbox Mailbox;
 
 int mailbox_new(Mailbox **ret);
-Mailbox *mailbox_free(Mailbox *mailbox); /* letters still inside are not freed: they have owners */
+Mailbox *mailbox_free(Mailbox *mailbox); /* letters still inside stay their senders' */
 DEFINE_CLEANUP(Mailbox, mailbox_free)
 
 /* Readable when there are letters. */
@@ -24,5 +24,5 @@ int mailbox_get_fd(Mailbox *mailbox);
 /* Any thread. Never blocks, never fails. */
 void mailbox_post(Mailbox *mailbox, Letter *letter);
 
-/* The receiver: takes all letters at once, oldest first, NULL if none. */
+/* For the receiver: takes all letters at once, as a list with the oldest first; NULL if there is none. */
 Letter *mailbox_take(Mailbox *mailbox);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* MESSAGE_ID= of the events that an operator may want to be woken for; `journalctl MESSAGE_ID=...` finds them. */
+/* MESSAGE_ID= of the events that an operator may want to be woken for; `journalctl MESSAGE_ID=...` finds them, and
+ * units/shmstaged.catalog explains them. */
 
 #define MESSAGE_READY "3442e359d97a454e8dde1069e253c960"
 #define MESSAGE_DEGRADED "c6fa2bb4df434ed0a58c6aa3619edcbc"

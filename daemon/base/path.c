@@ -4,6 +4,8 @@
 
 #include "base/path.h"
 
+#include "base/text.h"
+
 bool path_is_below(const char *path, const char *directory) {
         return path_below(path, directory) != NULL;
 }
@@ -22,18 +24,16 @@ const char *path_below(const char *path, const char *directory) {
 
 int path_resolve_link(const char *root, const char *path, const char *target, char **ret) {
         _cleanup_(freep) char *copy = NULL, *out = NULL;
-        const char *slash = strrchr(path, '/');
-        size_t used = 0, n = strlen(root);
+        const char *slash = strrchr(path, '/'), *steps = target[0] == '/' ? path_below(target, root) : target;
+        size_t used = 0;
 
-        copy = strdup(target);
+        if (!steps)
+                return -EXDEV;
+        copy = strdup(steps);
         out = malloc(strlen(path) + strlen(target) + 2);
         if (!copy || !out)
                 return -ENOMEM;
-        if (target[0] == '/') {
-                if (strncmp(target, root, n) != 0 || (target[n] != '/' && target[n] != '\0'))
-                        return -EXDEV;
-                memmove(copy, copy + n, strlen(copy + n) + 1);
-        } else if (slash) {
+        if (target[0] != '/' && slash) {
                 used = (size_t) (slash - path);
                 memcpy(out, path, used);
         }
@@ -60,17 +60,13 @@ int path_resolve_link(const char *root, const char *path, const char *target, ch
 
 int path_make_relative(const char *path, const char *inside, char **ret) {
         _cleanup_(freep) char *text = NULL;
+        int r = 0;
 
-        for (const char *s = path; (s = strchr(s, '/')); s++) {
-                _cleanup_(freep) char *longer = NULL;
-
-                if (asprintf(&longer, "../%s", text ? text : "") < 0) {
-                        longer = NULL;
-                        return -ENOMEM;
-                }
-                free(text);
-                text = TAKE_PTR(longer);
-        }
-        return asprintf(ret, "%s%s", text ? text : "", *inside ? inside : ".") < 0 ? -ENOMEM : 0;
+        for (const char *s = path; r == 0 && (s = strchr(s, '/')); s++)
+                r = text_append(&text, "../");
+        if (r == 0)
+                r = text_append(&text, "%s", *inside ? inside : ".");
+        if (r == 0)
+                *ret = TAKE_PTR(text);
+        return r;
 }
-

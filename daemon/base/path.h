@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Arithmetic with paths: which is below which, and where a link leads. Pure: nothing is looked up, so symbolic links
- * on the way count as directories. */
+/* Arithmetic with paths: which is below which, and where a link leads. Nothing is read from a filesystem, so symbolic
+ * links on the way count as directories. */
 
 #include "base/base.h"
 
@@ -10,14 +10,14 @@
  * absolute path, "" holds none. */
 bool path_is_below(const char *path, const char *directory);
 
-/* What of @path follows @directory and its slash, within @path: "" for the directory itself, NULL if the path is not
- * below it. */
+/* The part of @path that follows @directory and its slash, borrowed from @path: "" for the directory itself, NULL if
+ * path_is_below() is false. */
 const char *path_below(const char *path, const char *directory);
 
-/* Where the link at @path leads, seen from the top of the tree at @root: 0 and a path without "." and ".." in @ret,
- * or -EXDEV if it leads out. */
+/* Where the link at @path, with the text @target, leads in the tree at @root: 0 and a path relative to @root without
+ * "." and ".." in @ret, or -EXDEV if it leads out. @path is relative to @root. */
 int path_resolve_link(const char *root, const char *path, const char *target, char **ret);
 
-/* An absolute link into the tree, as a link relative to the directory that holds it: on the other side it must lead
- * to that side. @inside is what path_resolve_link() gave for it. */
+/* The text of a relative link at @path that leads to @inside, a result of path_resolve_link(). A copy of the tree needs
+ * it in place of an absolute link, which would lead back into the original. 0 or -ENOMEM. */
 int path_make_relative(const char *path, const char *inside, char **ret);

@@ -4,6 +4,9 @@
 
 #include "base/pathset.h"
 
+#include "base/array.h"
+#include "base/path.h"
+
 void pathset_done(PathSet *set) {
         for (size_t i = 0; i < set->n; i++)
                 free(set->items[i]);
@@ -14,17 +17,7 @@ void pathset_done(PathSet *set) {
 int pathset_add(PathSet *set, const char *path) {
         char *copy;
 
-        if (set->n == set->allocated) {
-                size_t more = MAX(set->allocated * 2, (size_t) 64);
-                char **grown = reallocarray(set->items, more, sizeof(char *));
-
-                if (!grown)
-                        return -ENOMEM;
-                set->items = grown;
-                set->allocated = more;
-        }
-        copy = strdup(path);
-        if (!copy)
+        if (ARRAY_ROOM(set->items, set->n) < 0 || !(copy = strdup(path)))
                 return -ENOMEM;
         set->items[set->n++] = copy;
         return 0;
@@ -80,16 +73,13 @@ bool pathset_covers(const PathSet *set, const char *path) {
 }
 
 void pathset_drop(PathSet *set, const char *path) {
-        size_t length = strlen(path), kept = 0;
+        size_t kept = 0;
 
-        for (size_t i = 0; i < set->n; i++) {
-                char *item = set->items[i];
-
-                if (strncmp(item, path, length) == 0 && (item[length] == '/' || item[length] == '\0'))
-                        free(item);
+        for (size_t i = 0; i < set->n; i++)
+                if (path_is_below(set->items[i], path))
+                        free(set->items[i]);
                 else
-                        set->items[kept++] = item;
-        }
+                        set->items[kept++] = set->items[i];
         set->n = kept;
 }
 

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A set of paths. Begins as zeros; not locked. */
+/* A set of paths. Begins as zeros; one thread at a time. */
 
 #include "base/base.h"
 
 typedef struct PathSet {
-        char **items; /* sorted and each once, after pathset_sort() */
-        size_t n, allocated;
+        char **items; /* see array.h; after pathset_sort() sorted, and each path once */
+        size_t n;
 } PathSet;
 
 void pathset_done(PathSet *set);
 
-/* A deep copy over an empty set. 0 or -ENOMEM: then nothing has changed. */
+/* A deep copy over an empty set. 0, or -ENOMEM with @to as it was. */
 int pathset_copy(const PathSet *from, PathSet *to);
 
-/* Takes effect for the questions below after pathset_sort(). 0 or -ENOMEM. */
+/* Adds a copy of @path, which the functions below find after the next pathset_sort(). 0 or -ENOMEM. */
 int pathset_add(PathSet *set, const char *path);
 void pathset_sort(PathSet *set);
 
 bool pathset_has(const PathSet *set, const char *path);
 
-/* It, or a directory above it, is in the set. */
+/* True if @path or a directory above it is in the set. */
 bool pathset_covers(const PathSet *set, const char *path);
 
-/* Takes @path out, and all that is below it. */
+/* Removes @path, and everything below it, from the set. */
 void pathset_drop(PathSet *set, const char *path);
 
-/* Makes a NULL-terminated list of it, which the caller owns, and leaves the set empty. 0 or -ENOMEM. */
+/* Turns the set into a NULL-terminated list, which the caller owns, and leaves it empty. 0 or -ENOMEM. */
 int pathset_take(PathSet *set, char ***ret);

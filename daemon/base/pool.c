@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Workers: each takes a job, runs it, and mails it back. See base/pool.h. */
+/* Worker threads. See base/pool.h. */
 
 #include "base/pool.h"
 
@@ -9,12 +9,12 @@
 
 struct Pool {
         pthread_mutex_t lock;
-        pthread_cond_t wake; /* work to do, or stop */
-        Letter *first;       /* queue of jobs, under lock */
+        pthread_cond_t wake; /* there is a job, or .stop is set */
+        Letter *first;       /* of the queue of jobs; under lock */
         Letter *last;        /* under lock */
         bool stop;           /* under lock */
         Mailbox *done;       /* locks itself */
-        size_t busy;         /* loop thread */
+
         unsigned n_threads;  /* loop thread */
         pthread_t threads[];
 };
@@ -50,7 +50,7 @@ static int start_threads(Pool *pool, unsigned n_workers) {
         sigset_t all, saved;
         int r = 0;
 
-        /* Signals belong to the loop; a thread inherits the mask of the moment in which it is made. */
+        /* Signals are for the loop. A thread inherits the mask that its creator has at that moment. */
         (void) sigfillset(&all);
         (void) pthread_sigmask(SIG_SETMASK, &all, &saved);
         while (r == 0 && pool->n_threads < n_workers) {
@@ -109,8 +109,7 @@ unsigned pool_choose_workers(unsigned configured) {
 
         if (configured > 0)
                 return configured;
-        /* more than processors, because a worker that reads a disk or a server mostly waits: so many reads are under
-         * way at a time */
+        /* More than processors: a worker mostly waits for a disk or a server, and several reads at a time suit it. */
         return (unsigned) MIN(MAX(2 * processors, 8), 32);
 }
 
@@ -120,7 +119,6 @@ unsigned pool_workers(Pool *pool) {
 
 void pool_submit(Pool *pool, Job *job) {
         job->letter.next = NULL;
-        pool->busy++;
         (void) pthread_mutex_lock(&pool->lock);
         if (pool->last)
                 pool->last->next = &job->letter;
@@ -131,9 +129,6 @@ void pool_submit(Pool *pool, Job *job) {
         (void) pthread_mutex_unlock(&pool->lock);
 }
 
-size_t pool_busy(Pool *pool) {
-        return pool->busy;
-}
 
 int pool_get_fd(Pool *pool) {
         return mailbox_get_fd(pool->done);
@@ -146,7 +141,7 @@ void pool_dispatch(Pool *pool) {
                 Job *job = (Job *) letter;
 
                 letter = letter->next; /* done() may submit the same job again */
-                pool->busy--;
+
                 job->done(job);
         }
 }

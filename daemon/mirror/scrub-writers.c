@@ -12,7 +12,7 @@ void scrub_writers_done(ScrubWriters *writers) {
 
 /* A set of names that grows for weeks: those that come again and again are kept once. */
 static int add(PathSet *set, const char *path) {
-        if (set->n > 0 && set->n == set->allocated)
+        if (set->n >= 64 && (set->n & (set->n - 1)) == 0) /* it would grow: see base/array.h */
                 pathset_sort(set);
         if (set->n >= WATCH_REPORT_PATHS_MAX)
                 return -ENOMEM;

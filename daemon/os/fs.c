@@ -206,10 +206,6 @@ int fs_replace(int dirfd, const char *name, const char *content, size_t length, 
         return durable && fsync(dirfd) < 0 ? -errno : 0;
 }
 
-int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode) {
-        return fs_replace(dirfd, name, content, length, mode, true);
-}
-
 int fs_sync_directory(int dirfd) {
         _cleanup_(close_fdp) int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 

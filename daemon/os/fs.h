@@ -45,8 +45,6 @@ int fs_read_fd(int fd, size_t max, char **ret);
 /* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one
  * survives a loss of power: fsync of it before, and of the directory after. */
 int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable);
-/* The durable one. */
-int fs_write_atomic(int dirfd, const char *name, const char *content, size_t length, mode_t mode);
 
 /* fsync() of a directory, of which @dirfd may be an O_PATH descriptor. 0 also where a filesystem syncs no directories. */
 int fs_sync_directory(int dirfd);

@@ -63,7 +63,7 @@ static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const c
         }
         r = fs_read_text(private_dir->fd, mark_name, 16 * KIB, &found);
         if (r == -ENOENT)
-                return fs_write_atomic(private_dir->fd, mark_name, ours, strlen(ours), 0600);
+                return fs_replace(private_dir->fd, mark_name, ours, strlen(ours), 0600, true);
         if (r < 0)
                 return r;
         if (string_equal(found, ours))

@@ -102,6 +102,7 @@ typedef struct Work {
 static atomic_uint started;
 static atomic_uint together; /* how many run at the same moment */
 static atomic_bool gate;     /* closed: jobs wait */
+static size_t busy;          /* jobs that were submitted and are not done */
 
 static void run(Job *job) {
         Work *work = (Work *) job;
@@ -121,8 +122,10 @@ static void done(Job *job) {
 
         work->dispatcher = pthread_self();
         work->dones++;
+        busy--;
         if (work->again > 0) {
                 work->again--;
+                busy++;
                 pool_submit(work->pool, &work->job);
         }
 }
@@ -133,13 +136,14 @@ static Pool *make_pool(unsigned n) {
         atomic_store(&started, 0);
         atomic_store(&together, 0);
         atomic_store(&gate, false);
+        busy = 0;
         assert_int_equal(pool_new(n, &pool), 0);
         assert_int_equal(pool_workers(pool), n);
         return pool;
 }
 
 static void drain(Pool *pool) {
-        while (pool_busy(pool) > 0) {
+        while (busy > 0) {
                 assert_true(is_readable(pool_get_fd(pool), 10000));
                 pool_dispatch(pool);
         }
@@ -149,6 +153,7 @@ static void submit(Pool *pool, Work *works, size_t n) {
         for (size_t i = 0; i < n; i++) {
                 works[i].job = (Job){ .run = run, .done = done };
                 works[i].pool = pool;
+                busy++;
                 pool_submit(pool, &works[i].job);
         }
 }
@@ -205,7 +210,6 @@ static void workers_work_at_the_same_time(void **state) {
                 assert_true(i < 10000);
                 (void) usleep(1000);
         }
-        assert_int_equal(pool_busy(pool), 4);
         assert_false(is_readable(pool_get_fd(pool), 0));
         atomic_store(&gate, false);
         drain(pool);
@@ -221,7 +225,8 @@ static void a_job_may_be_submitted_again_when_it_is_done(void **state) {
         assert_int_equal(works[0].dones, 101);
         assert_int_equal(works[1].dones, 8);
         assert_int_equal(works[2].dones, 1);
-        assert_int_equal(pool_busy(pool), 0);
+        pool_dispatch(pool);
+        assert_int_equal(works[0].dones + works[1].dones + works[2].dones, 110);
 }
 
 static void every_job_of_many_is_done_once(void **state) {

@@ -150,10 +150,10 @@ static void a_file_is_written_whole(void **state) {
         int fd = open_directory(".");
 
         (void) state;
-        assert_int_equal(fs_write_atomic(fd, "name", "first", 5, 0600), 0);
+        assert_int_equal(fs_replace(fd, "name", "first", 5, 0600, true), 0);
         assert_content("name", "first", 5);
         assert_int_equal(survey_at("name").st_mode & 0777, 0600);
-        assert_int_equal(fs_write_atomic(fd, "name", "second one", 10, 0600), 0);
+        assert_int_equal(fs_replace(fd, "name", "second one", 10, 0600, true), 0);
         assert_content("name", "second one", 10);
         assert_false(is_there(".name.new"));
         (void) close(fd);
@@ -166,8 +166,8 @@ static void a_file_that_cannot_be_written_stays_as_it_was(void **state) {
         (void) state;
         make_tmpfs("full", "size=64k");
         fd = open_directory("full");
-        assert_int_equal(fs_write_atomic(fd, "name", "first", 5, 0600), 0);
-        assert_int_equal(fs_write_atomic(fd, "name", big, MIB, 0600), -ENOSPC);
+        assert_int_equal(fs_replace(fd, "name", "first", 5, 0600, true), 0);
+        assert_int_equal(fs_replace(fd, "name", big, MIB, 0600, true), -ENOSPC);
         assert_content("full/name", "first", 5);
         assert_false(is_there("full/.name.new"));
         (void) close(fd);
