@@ -12,6 +12,8 @@
 
 #include "layout/kind.h"
 
+#include "layout/unfinished.h"
+
 /* What follows the directory of a repository: "" for the directory itself, NULL if the path is not in one. */
 static const char *below_repository(const char *path) {
         static const char *const kinds[] = { "models--", "datasets--", "spaces--" };
@@ -48,8 +50,8 @@ static LayoutRole role_in_repository(const char *rest) {
         if (blob && layout_kind_is_hub_blob(blob, NULL))
                 return LAYOUT_CONTENT;
         if (snapshot && strchr(snapshot, '/')) /* names that the repository's owner chose */
-                return layout_kind_is_scratch(strchr(snapshot, '/') + 1, false) ? LAYOUT_UNFINISHED : LAYOUT_LINK;
-        if (layout_kind_is_scratch(rest, true) || (blob && strncmp(blob, "tmp_", 4) == 0))
+                return unfinished_has_name(strchr(snapshot, '/') + 1, UNFINISHED_TOOLS) ? LAYOUT_UNFINISHED : LAYOUT_LINK;
+        if (unfinished_has_name(rest, UNFINISHED_ALL) || (blob && unfinished_is_in_hub_blobs(blob)))
                 return LAYOUT_UNFINISHED;
         if (layout_kind_below(rest, "refs"))
                 return LAYOUT_POINTER;
@@ -61,7 +63,7 @@ static LayoutRole role(const char *path) {
 
         if (rest)
                 return *rest ? role_in_repository(rest) : LAYOUT_CONTENT;
-        if (strncmp(path, "tmp", 3) == 0)
+        if (unfinished_is_in_hub(path))
                 return LAYOUT_UNFINISHED;
         return layout_kind_plain.role(path);
 }

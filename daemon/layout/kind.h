@@ -30,11 +30,6 @@ typedef struct LayoutType {
 
 extern const LayoutType layout_kind_plain, layout_kind_ollama, layout_kind_huggingface;
 
-/* True if any part of the path is a name that something uses while it writes. Not with @clients: only what tools
- * leave anywhere (rsync, NFS, editors, another mirror's daemon), for places where a client's files have names that
- * others chose ("poetry.lock" in a repository). */
-bool layout_kind_is_scratch(const char *path, bool clients);
-
 /* What follows "DIRECTORY/" in a path, or NULL if it is not below that. */
 const char *layout_kind_below(const char *path, const char *directory);
 

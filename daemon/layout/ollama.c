@@ -11,6 +11,8 @@
 
 #include "layout/kind.h"
 
+#include "layout/unfinished.h"
+
 static bool recognise(const Manifest *tree) {
         bool blobs = false, manifests = false;
 
@@ -43,7 +45,7 @@ static bool has_hidden_part(const char *path) {
 static LayoutRole role_of_manifest(const char *path, const char *rest) {
         size_t depth = layout_kind_depth(rest);
 
-        if (has_hidden_part(rest) || layout_kind_is_scratch(rest, true))
+        if (has_hidden_part(rest) || unfinished_has_name(rest, UNFINISHED_ALL))
                 return LAYOUT_UNFINISHED;
         if (!layout_kind_below(path, "manifests"))
                 return LAYOUT_POINTER;
@@ -59,7 +61,7 @@ static LayoutRole role(const char *path) {
                 return layout_kind_is_ollama_blob(blob, NULL) ? LAYOUT_CONTENT : LAYOUT_UNFINISHED;
         if (manifest)
                 return role_of_manifest(path, manifest);
-        if (strncmp(path, "ollama-safetensors", 18) == 0)
+        if (unfinished_is_in_ollama(path))
                 return LAYOUT_UNFINISHED;
         return layout_kind_plain.role(path);
 }

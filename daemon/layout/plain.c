@@ -5,6 +5,8 @@
 
 #include "layout/kind.h"
 
+#include "layout/unfinished.h"
+
 #include <fnmatch.h>
 
 /* The list of shards of a model in several files, of safetensors or of the older kind */
@@ -38,7 +40,7 @@ static LayoutRole role(const char *path) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *extension = strrchr(name, '.');
         bool pointer = false;
 
-        if (layout_kind_is_scratch(path, true))
+        if (unfinished_has_name(path, UNFINISHED_ALL))
                 return LAYOUT_UNFINISHED;
         if (string_equal(extension, ".json"))
                 pointer = is_index(name);
