@@ -338,18 +338,3 @@ int models_find(const Models *models, const char *name, char ***ret_paths) {
         pathset_done(&paths);
         return r;
 }
-
-bool models_is_shared(const Models *models, const char *name, const char *path) {
-        size_t next = find_next(models, name, 0);
-
-        for (size_t i = 0; i < models->n; i++) {
-                if (i == next) {
-                        next = find_next(models, name, i + 1);
-                        continue;
-                }
-                for (size_t k = 0; k < models_n_paths(models, i); k++)
-                        if (strcmp(models_path(models, i, k), path) == 0)
-                                return true;
-        }
-        return false;
-}

@@ -46,6 +46,3 @@ const char *models_path(const Models *models, size_t index, size_t k);
  * ("llama3.1" for ":latest", globs, letters of either case in an Ollama store). Positive and a NULL-terminated list
  * of new strings, sorted and each once; 0 if there is no such model; or -ENOMEM. */
 int models_find(const Models *models, const char *name, char ***ret_paths);
-
-/* True if a model that @name does not mean has the path as well. */
-bool models_is_shared(const Models *models, const char *name, const char *path);
