@@ -38,7 +38,7 @@ static int add_snapshot(Pointer *pointer, const char *prefix) {
                         r = reference_list_add(&pointer->found, strdup(e->path), UINT64_MAX, false);
         }
         if (r == 0 && pointer->found.n == 0)
-                return pointer_broken(pointer, "its snapshot is not there");
+                return pointer_broken(pointer, "its snapshot is missing");
         return r;
 }
 
@@ -53,7 +53,7 @@ int huggingface_ref_read(Pointer *pointer, const char *path) {
         while (length > 0 && isspace((unsigned char) commit[length - 1]))
                 commit[--length] = '\0';
         if (claim_from_hex(CLAIM_GIT_BLOB, commit, length, &claim) < 0)
-                return pointer_broken(pointer, "it is no commit");
+                return pointer_broken(pointer, "it is not a commit");
         prefix = text_format("%.*s/snapshots/%s/", repository, path, commit);
         list = text_format("%.*s/trees/%s.json", repository, path, commit);
         if (!prefix || !list)

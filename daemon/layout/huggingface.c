@@ -57,7 +57,8 @@ static LayoutRole role_in_repository(const char *rest) {
         if (blob && layout_kind_is_hub_blob(blob, NULL))
                 return LAYOUT_CONTENT;
         if (snapshot && strchr(snapshot, '/')) /* the owner of the repository chose these names */
-                return unfinished_has_name(strchr(snapshot, '/') + 1, UNFINISHED_TOOLS) ? LAYOUT_UNFINISHED : LAYOUT_LINK;
+                return unfinished_has_name(strchr(snapshot, '/') + 1, UNFINISHED_TOOLS) ? LAYOUT_UNFINISHED
+                                                                                        : LAYOUT_LINK;
         if (unfinished_has_name(rest, UNFINISHED_ALL) || (blob && unfinished_is_in_hub_blobs(blob)))
                 return LAYOUT_UNFINISHED;
         if (layout_kind_inside(rest, "refs"))

@@ -39,7 +39,7 @@ static int read_index(Pointer *pointer, const char *path) {
                 const char *name = json_input_string(value);
 
                 if (!name || !is_inside(name))
-                        return pointer_broken(pointer, "its weight_map names what is no file");
+                        return pointer_broken(pointer, "its weight_map has an invalid file name");
                 if (strcmp(name, last) == 0)
                         continue; /* tensors of one shard stand together, mostly */
                 last = name;
@@ -90,7 +90,7 @@ static int read_yaml(Pointer *pointer, const char *path) {
         int r = pointer_read(pointer, path, &text, &length);
 
         if (r == 0 && strlen(text) != length)
-                return pointer_broken(pointer, "it is no text");
+                return pointer_broken(pointer, "it is not text");
         for (char *save = NULL, *line = r == 0 ? strtok_r(text, "\n", &save) : NULL; r == 0 && line;
              line = strtok_r(NULL, "\n", &save)) {
                 const char *name = named_file(line);
