@@ -24,7 +24,7 @@ enum {
         VALUE_FLOAT64,
 };
 
-/* A window that moves forward over the header. Steps return 0 or one of the positive outcomes or a negative errno. */
+/* A window that moves forward over the header. The functions below return what gguf_length() returns. */
 typedef struct Window {
         int fd;
         uint64_t size;           /* of the file */
@@ -47,7 +47,7 @@ static int window_fill(Window *window) {
                 return -errno;
         window->start = window->position;
         window->length = (size_t) n;
-        window->read += sizeof(window->bytes); /* also where little came: steps are bounded, too */
+        window->read += sizeof(window->bytes); /* also for a short read, so that the number of reads is bounded too */
         return 0;
 }
 
@@ -64,7 +64,7 @@ static int take(Window *window, void *out, size_t n) {
                         if (r != 0)
                                 return r;
                         if (window->length == 0)
-                                return GGUF_CUT_OFF; /* it became shorter meanwhile */
+                                return GGUF_CUT_OFF; /* the file became shorter meanwhile */
                         continue;
                 }
                 here = (size_t) MIN((uint64_t) n, window->length - offset);
@@ -108,7 +108,7 @@ static int skip_string(Window *window) {
         return r != 0 ? r : skip(window, n);
 }
 
-/* Of a string, as much of it as fits into @buffer. */
+/* Takes a string and keeps as much of it as fits into @buffer. */
 static int take_name(Window *window, char *buffer, size_t allocated) {
         uint64_t n;
         size_t here;
@@ -128,7 +128,7 @@ static int take_name(Window *window, char *buffer, size_t allocated) {
 
 /* ---- metadata ---- */
 
-/* Bytes of a value of fixed length; 0 for the others. */
+/* Bytes of a value of a type that has a fixed length; 0 for the others. */
 static uint64_t value_size(uint32_t type) {
         static const uint8_t sizes[] = {
                 [VALUE_UINT8] = 1,  [VALUE_INT8] = 1,  [VALUE_UINT16] = 2,  [VALUE_INT16] = 2,
@@ -155,7 +155,7 @@ static int skip_array(Window *window, unsigned depth) {
                 return count > left / value_size(type) ? GGUF_CUT_OFF : skip(window, count * value_size(type));
         if (depth >= ARRAYS_MAX || (type != VALUE_STRING && type != VALUE_ARRAY))
                 return GGUF_UNKNOWN;
-        if (count > left / sizeof(uint64_t)) /* the least that a string or an array takes */
+        if (count > left / sizeof(uint64_t)) /* a string or an array takes at least that */
                 return GGUF_CUT_OFF;
         for (uint64_t i = 0; r == 0 && i < count; i++)
                 r = skip_value(window, type, depth + 1);
@@ -186,7 +186,8 @@ static int take_pair(Window *window, uint32_t *alignment) {
 
 /* ---- tensors ---- */
 
-/* Elements and bytes of a block, by ggml's numbers for types; those that are missing are gone, or newer than this. */
+/* Elements and bytes of a block, by ggml's number of the type (ggml.h, ggml-common.h). Numbers that are not here were
+ * removed from ggml, or are newer than this table. */
 static const struct {
         uint16_t elements, bytes;
 } blocks[] = {
@@ -224,8 +225,8 @@ static const struct {
         [39] = { 32, 17 },   /* MXFP4 */
 };
 
-/* Bytes of a tensor: rows are made of whole blocks. GGUF_UNKNOWN for a type that is not in the table, or does not
- * divide the row. */
+/* Bytes of a tensor, whose rows are made of whole blocks. GGUF_UNKNOWN if the type is not in the table, or a row is not
+ * a whole number of blocks. */
 static int tensor_size(uint32_t type, const uint64_t *dimensions, uint32_t n, uint64_t *ret) {
         uint64_t size;
 
@@ -282,7 +283,7 @@ static int take_header(Window *window, uint64_t *ret_tensors, uint64_t *ret_pair
                 r = take_u64(window, ret_pairs);
         if (r != 0)
                 return r;
-        /* the least that each of them takes */
+        /* a tensor takes at least 24 bytes, a pair 13 */
         return *ret_tensors > window->size / 24 || *ret_pairs > window->size / 13 ? GGUF_CUT_OFF : 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What a path means to its client: asks the layout of the tree. And sets, which are the same in all of them. See
+/* What a path means to its client: asks the table of the tree's layout. Sets of files are the same in all layouts. See
  * layout/layout.h. */
 
 #include "layout/layout.h"
@@ -72,7 +72,7 @@ size_t layout_set(const char *path, const char **ret_tail) {
         static const char of[] = "-of-";
         size_t length = strlen(path);
 
-        /* "-NNNNN-of-NNNNN" before the extension: GGUF splits and safetensors shards are both named so */
+        /* "-NNNNN-of-NNNNN" before the extension, for GGUF and for safetensors */
         for (const char *s = strstr(path, of); s; s = strstr(s + 1, of)) {
                 if (s - path < 6 || s[-6] != '-' || !five_digits(s - 5))
                         continue;

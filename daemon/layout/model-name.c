@@ -4,122 +4,102 @@
 
 #include "layout/model-name.h"
 
+#include "base/text.h"
 #include "layout/layout.h"
 
 #include <fnmatch.h>
 
-/* A name may itself have what is a glob's in it. */
+/* A name that has a glob's characters in it still means itself. */
 static bool matches(const char *pattern, const char *text, int flags) {
         return strcmp(pattern, text) == 0 || fnmatch(pattern, text, flags) == 0;
 }
 
-static size_t count_slashes(const char *text) {
-        size_t n = 0;
-
-        for (; *text; text++)
-                n += *text == '/';
-        return n;
-}
-
 /* ---- Ollama ---- */
 
-/* "HOST/NAMESPACE/MODEL/TAG", as the manifests' directories are, or -EINVAL. */
-static int complete(const char *model, char **ret) {
-        static const char *const before[] = { "registry.ollama.ai/library/", "registry.ollama.ai/", "" };
-        const char *slash = strrchr(model, '/'), *colon = strrchr(slash ? slash : model, ':');
-        size_t n = count_slashes(model), length = colon ? (size_t) (colon - model) : strlen(model);
-        const char *tag = colon ? colon + 1 : strpbrk(model, "*?[") ? "*" : "latest";
+/* What "ollama list" leaves out before MODEL, NAMESPACE/MODEL and HOST/NAMESPACE/MODEL. */
+static const char *const implied[] = { "registry.ollama.ai/library/", "registry.ollama.ai/", "" };
 
-        if (n >= ELEMENTSOF(before))
-                return -EINVAL;
+/* A model's name as the path of its manifest, "HOST/NAMESPACE/MODEL/TAG"; NULL if it cannot be one, or on ENOMEM. */
+static char *complete(const char *model) {
+        const char *slash = strrchr(model, '/'), *colon = strrchr(slash ? slash : model, ':');
+        int length = colon ? (int) (colon - model) : (int) strlen(model);
+        const char *tag = colon ? colon + 1 : strpbrk(model, "*?[") ? "*" : "latest";
+        size_t depth = layout_kind_depth(model);
+
         if (strcmp(model, "*") == 0)
-                *ret = strdup("*/*/*/*");
-        else if (asprintf(ret, "%s%.*s/%s", before[n], (int) length, model, tag) < 0)
-                *ret = NULL;
-        return *ret ? 0 : -ENOMEM;
+                return strdup("*/*/*/*");
+        return depth > ELEMENTSOF(implied) ? NULL : text_format("%s%.*s/%s", implied[depth - 1], length, model, tag);
 }
 
-/* What of the path of a manifest names its model, NULL if it is none. */
-static const char *below_manifests(const Entry *entry) {
-        const char *slash = strchr(entry->path, '/');
-
-        if (entry->type == ENTRY_DIRECTORY || layout_role(LAYOUT_OLLAMA, entry->path) != LAYOUT_POINTER || !slash ||
-            strncmp(entry->path, "manifest", 8) != 0)
-                return NULL;
-        return slash + 1;
+/* The place of a manifest, NULL if the entry is none. */
+static const char *place_of(const Entry *entry) {
+        return entry->type != ENTRY_DIRECTORY && layout_role(LAYOUT_OLLAMA, entry->path) == LAYOUT_POINTER
+                       ? layout_kind_ollama_manifest(entry->path)
+                       : NULL;
 }
 
 static bool matches_manifest(const char *model, const char *place) {
-        _cleanup_(freep) char *pattern = NULL;
+        _cleanup_(freep) char *pattern = complete(model);
 
-        return complete(model, &pattern) == 0 && fnmatch(pattern, place, FNM_PATHNAME | FNM_CASEFOLD) == 0;
+        return pattern && fnmatch(pattern, place, FNM_PATHNAME | FNM_CASEFOLD) == 0;
 }
 
 static bool matches_ollama(const char *model, const Entry *entry) {
-        const char *place = below_manifests(entry);
+        const char *place = place_of(entry);
 
         return place && matches_manifest(model, place);
 }
 
-/* As "ollama list" has it: without what complete() puts before it. */
+/* As "ollama list" shows it. */
 static int name_of_manifest(const Entry *entry, char **ret) {
-        static const char *const before[] = { "registry.ollama.ai/library/", "registry.ollama.ai/" };
-        const char *place = below_manifests(entry), *tag = place ? strrchr(place, '/') : NULL;
+        const char *place = place_of(entry), *tag = place ? strrchr(place, '/') : NULL;
 
-        if (!tag || count_slashes(place) != 3)
+        if (!tag || layout_kind_depth(place) != 4)
                 return 0;
-        for (size_t i = 0; i < ELEMENTSOF(before); i++) {
-                size_t n = strlen(before[i]);
+        for (size_t i = 0; i < ELEMENTSOF(implied); i++) {
+                size_t n = strlen(implied[i]);
 
-                if (strncmp(place, before[i], n) == 0 && place + n < tag) {
+                if (strncmp(place, implied[i], n) == 0 && place + n < tag) {
                         place += n;
                         break;
                 }
         }
-        return asprintf(ret, "%.*s:%s", (int) (tag - place), place, tag + 1) < 0 ? -ENOMEM : 1;
+        *ret = text_format("%.*s:%s", (int) (tag - place), place, tag + 1);
+        return *ret ? 1 : -ENOMEM;
 }
 
 static bool means_in_ollama(const char *model, const char *shown) {
-        _cleanup_(freep) char *place = NULL;
+        _cleanup_(freep) char *place = complete(shown);
 
-        return complete(shown, &place) == 0 && matches_manifest(model, place);
+        return place && matches_manifest(model, place);
 }
 
 /* ---- Hugging Face ---- */
 
-static const struct {
-        const char *before, *kind;
-} repositories[] = { { "datasets/", "datasets--" }, { "spaces/", "spaces--" }, { "", "models--" } };
-
-/* "models--org--name" -> "org/name"; NULL if it is none, or for want of memory. */
+/* "models--org--name" -> "org/name"; NULL if it is none, or on ENOMEM. */
 static char *name_of_repository(const char *directory) {
-        char *text;
+        for (size_t i = 0; i < LAYOUT_KIND_REPOSITORIES; i++) {
+                const LayoutRepository *kind = &layout_kind_repositories[i];
+                const char *name = directory + strlen(kind->directory), *dashes;
 
-        for (size_t i = 0; i < ELEMENTSOF(repositories); i++) {
-                size_t prefix = strlen(repositories[i].kind);
-                const char *name = directory + prefix, *dashes;
-
-                if (strncmp(directory, repositories[i].kind, prefix) != 0 || *name == '\0')
+                if (strncmp(directory, kind->directory, strlen(kind->directory)) != 0 || *name == '\0')
                         continue;
                 dashes = strstr(name, "--");
-                if (asprintf(&text, "%s%.*s%s%s", repositories[i].before,
-                             dashes ? (int) (dashes - name) : (int) strlen(name), name, dashes ? "/" : "",
-                             dashes ? dashes + 2 : "") < 0)
-                        return NULL;
-                return text;
+                return dashes ? text_format("%s%.*s/%s", kind->shown, (int) (dashes - name), name, dashes + 2)
+                              : text_format("%s%s", kind->shown, name);
         }
         return NULL;
 }
 
-/* A glob for models is none for the others. */
+/* A glob matches repositories of its own kind only: "*" means models, and no datasets. */
 static bool means_repository(const char *model, const char *name) {
-        for (size_t i = 0; i < ELEMENTSOF(repositories); i++) {
-                size_t n = strlen(repositories[i].before);
-                bool asked = strncmp(model, repositories[i].before, n) == 0,
-                     is = strncmp(name, repositories[i].before, n) == 0;
+        for (size_t i = 0; i < LAYOUT_KIND_REPOSITORIES; i++) {
+                const char *shown = layout_kind_repositories[i].shown;
+                size_t n = strlen(shown);
+                bool wanted = strncmp(model, shown, n) == 0, is = strncmp(name, shown, n) == 0;
 
-                if (asked || (is && n > 0))
-                        return asked && is && matches(model + n, name + n, strchr(model + n, '/') ? FNM_PATHNAME : 0);
+                if (wanted || (is && n > 0))
+                        return wanted && is && matches(model + n, name + n, strchr(model + n, '/') ? FNM_PATHNAME : 0);
         }
         return false;
 }
@@ -142,7 +122,7 @@ static const char *last_part(const char *path) {
         return slash ? slash + 1 : path;
 }
 
-/* Of a shard, the length of its path before "-00001-of-"; of anything else 0. */
+/* The length of a shard's path before "-00001-of-"; 0 for anything else. */
 static size_t before_number(const char *path) {
         const char *tail;
         size_t n = layout_set(path, &tail);

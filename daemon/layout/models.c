@@ -2,7 +2,7 @@
 
 /* Which files form which model. See layout/models.h.
  *
- * All strings stand in one block, because there may be as many models as files. */
+ * All strings are in one block, because there may be as many models as files. */
 
 #include "layout/models.h"
 
@@ -20,8 +20,8 @@ struct Models {
         size_t n_text, text_allocated;
         Part *parts;       /* by name and path, after models_sort() */
         size_t n_parts, parts_allocated;
-        size_t *first;     /* of each model, of its parts; one more at the end */
-        size_t n;
+        size_t *first;     /* the index of each model's first part, and n_parts at the end; after models_sort() */
+        size_t n;          /* models */
 };
 
 int models_new(Models **ret, LayoutKind kind) {
@@ -83,7 +83,7 @@ int models_add(Models *models, const char *name, const char *path) {
                 last = models->n_parts > 0 ? &grown[models->n_parts - 1] : NULL;
         }
         if (last && strcmp(models->text + last->name, name) == 0)
-                part.name = last->name; /* parts of one model come one after the other, mostly */
+                part.name = last->name; /* parts of one model mostly come one after the other */
         else
                 r = add_text(models, name, &part.name);
         if (r == 0 && strcmp(name, path) == 0)
@@ -110,7 +110,7 @@ static bool directory_of(const char *path, char **ret) {
         return slash;
 }
 
-/* What is looked through; NULL: there is none. */
+/* The trees that models are searched in. NULL: there is none. */
 typedef struct Trees {
         const Manifest *source, *mirror, *base;
 } Trees;
@@ -128,8 +128,8 @@ static bool is_there(const Models *models, const Trees *trees, const Manifest *t
                (tree == trees->source || !models_is_leaving(trees->base, trees->source, entry));
 }
 
-/* Those that are models of their own, whatever they are in. The top has no name, so what is there is taken file by
- * file. */
+/* Collects the directories that are one model each. Not the top of the tree, because it has no name: each file there
+ * is a model of its own. */
 static int collect_directories(const Models *models, const Trees *trees, const Manifest *tree, PathSet *ret) {
         int r = 0;
 
@@ -162,8 +162,7 @@ static int add_directories(Models *models, const PathSet *directories) {
         return r;
 }
 
-/* Whether what is in a directory is covered by others; of one file after the other this is asked once for each
- * directory. */
+/* The last answer of is_covered(), because the files of a directory come one after the other. */
 typedef struct Cover {
         char *directory;
         bool covered;
@@ -186,12 +185,12 @@ static int add_entry(Models *models, const Trees *trees, const Manifest *tree, c
         int r;
 
         if (tree == trees->mirror && manifest_find(trees->source, entry->path))
-                return 0; /* it was found there */
+                return 0; /* the pass over the source adds it */
         r = model_name_of(models->kind, entry, &name);
         return r <= 0 || !is_there(models, trees, tree, entry) ? MIN(r, 0) : models_add(models, name, entry->path);
 }
 
-/* What has a name of its own, and is not in one of the directories. */
+/* Adds what has a name of its own and is in none of the directories. */
 static int add_entries(Models *models, const Trees *trees, const Manifest *tree, const PathSet *directories) {
         Cover cover = {};
         int r = 0;
@@ -237,8 +236,8 @@ static int compare_parts(const void *a, const void *b, void *text) {
         return order != 0 ? order : strcmp(base + x->path, base + y->path);
 }
 
-/* What was taken for more to come. */
-static void give_back(Models *models) {
+/* Frees what was allocated for more to come. */
+static void shrink(Models *models) {
         char *text = models->n_text > 0 ? realloc(models->text, models->n_text) : NULL;
         Part *parts = models->n_parts > 0 ? reallocarray(models->parts, models->n_parts, sizeof(Part)) : NULL;
 
@@ -266,7 +265,7 @@ int models_sort(Models *models) {
                 return -ENOMEM;
         free(models->first);
         models->first = first;
-        give_back(models);
+        shrink(models);
         models->n = 0;
         for (size_t i = 0; i < kept; i++)
                 if (i == 0 ||
@@ -276,7 +275,7 @@ int models_sort(Models *models) {
         return 0;
 }
 
-/* ---- asking ---- */
+/* ---- questions ---- */
 
 size_t models_count(const Models *models) {
         return models->n;
@@ -337,19 +336,4 @@ int models_find(const Models *models, const char *name, char ***ret_paths) {
                 r = pathset_take(&paths, ret_paths) < 0 ? -ENOMEM : 1;
         pathset_done(&paths);
         return r;
-}
-
-bool models_is_shared(const Models *models, const char *name, const char *path) {
-        size_t next = find_next(models, name, 0);
-
-        for (size_t i = 0; i < models->n; i++) {
-                if (i == next) {
-                        next = find_next(models, name, i + 1);
-                        continue;
-                }
-                for (size_t k = 0; k < models_n_paths(models, i); k++)
-                        if (strcmp(models_path(models, i, k), path) == 0)
-                                return true;
-        }
-        return false;
 }

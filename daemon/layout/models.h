@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Which files form which model, by the names that their clients use: those that Models= takes (see plan/select.h).
+/* Which files form which model, by the names that their clients use and Models= takes:
  *
- *      Ollama          "llama3.1:70b", "user/model:latest", "hf.co/user/model:Q4": a manifest and the blobs that it
- *          names
+ *      Ollama          "llama3.1:70b", "user/model:latest", "hf.co/user/model:Q4": a manifest and its blobs
  *      Hugging Face    "org/name", "datasets/org/name": the directory of a repository
- *      plain           a directory that holds a configuration, safetensors or their index, by its path, with all
- *          that is below; elsewhere each model file
- *                      (.gguf, .safetensors, .bin, .onnx, ...), or the shards of a split one, by its path without
- *                          extension and number
+ *      plain           the path of a directory that holds a configuration, safetensors or their index: all below it;
+ *                      elsewhere the path of a model file (.gguf, .safetensors, .bin, .onnx, ...) without its
+ *                      extension, or of the shards of a split one without their numbers too
  *
  * A list of names with paths. A path that is a directory stands for all below it. Begins empty; not locked: it
  * belongs to one thread at a time. */
@@ -27,14 +25,15 @@ DEFINE_CLEANUP(Models, models_free)
 /* Strings are copied. Takes effect after models_sort(). 0 or -ENOMEM. */
 int models_add(Models *models, const char *name, const char *path);
 
-/* Adds what names of paths alone tell: everything but the models of an Ollama store, which are in its manifests. Of
- * the mirror what models_is_leaving() is left out; @base and @mirror may be NULL for none. */
+/* Adds the models that are known by the names of paths alone: all but those of an Ollama store, which are in its
+ * manifests. Leaves out entries of the mirror for which models_is_leaving() is true. @base and @mirror may be NULL
+ * for none. */
 int models_add_trees(Models *models, const Manifest *source, const Manifest *mirror, const Manifest *base);
 
-/* True if what is in the mirror as it was agreed is not in the source any more: it is about to go. */
+/* True if the entry is in the mirror as it is in the base, but not in the source any more: the plan will remove it. */
 bool models_is_leaving(const Manifest *base, const Manifest *source, const Entry *mirror);
 
-/* By name, and of each its paths in order; each once. 0 or -ENOMEM. */
+/* Sorts by name and path, and keeps each pair once. 0 or -ENOMEM. */
 int models_sort(Models *models);
 
 size_t models_count(const Models *models);
@@ -42,10 +41,7 @@ const char *models_name(const Models *models, size_t index);
 size_t models_n_paths(const Models *models, size_t index);
 const char *models_path(const Models *models, size_t index, size_t k);
 
-/* The paths of what @name means: the model that has exactly this name, else all that it would choose in Models=
- * ("llama3.1" for ":latest", globs, letters of either case in an Ollama store). Positive and a NULL-terminated list
- * of new strings, sorted and each once; 0 if there is no such model; or -ENOMEM. */
+/* The paths of what @name means: of the model that has exactly this name, else of all that it would choose in Models=
+ * ("llama3.1" for "llama3.1:latest", globs, letters of either case in an Ollama store). Positive and a NULL-terminated
+ * list of new strings, sorted and each once; 0 if there is no such model; or -ENOMEM. */
 int models_find(const Models *models, const char *name, char ***ret_paths);
-
-/* True if a model that @name does not mean has the path as well. */
-bool models_is_shared(const Models *models, const char *name, const char *path);

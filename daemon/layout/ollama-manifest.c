@@ -5,18 +5,19 @@
 #include "layout/ollama-manifest.h"
 
 #include "base/claim.h"
+#include "base/text.h"
 
 enum { DEPTH_MAX = 32 };
 
 static int walk(Pointer *pointer, const json_t *json, unsigned depth, bool nested);
 
-/* A manifest that a list of manifests names is kept among the blobs. */
+/* Reads a manifest that a list of manifests names: it is kept among the blobs. */
 static int follow_manifest(Pointer *pointer, const char *path) {
         _cleanup_(json_decrefp) json_t *json = NULL;
         int r = pointer_read_json(pointer, path, &json);
 
         if (r == -ENOENT)
-                return pointer_broken(pointer, "a manifest that it names is not there");
+                return pointer_broken(pointer, "a manifest that it names is missing");
         if (r == 0)
                 r = walk(pointer, json, 0, true);
         return r == POINTER_BROKEN ? pointer_broken(pointer, "a manifest that it names is broken") : r;
@@ -34,9 +35,8 @@ static int blob_path(const char *digest, char **ret) {
         if (!digest || strncmp(digest, "sha256", 6) != 0 || (digest[6] != ':' && digest[6] != '-') ||
             claim_from_hex(CLAIM_SHA256, digest + 7, strlen(digest + 7), &claim) < 0)
                 return -EINVAL;
-        if (asprintf(ret, "blobs/sha256-%s", digest + 7) < 0)
-                return -ENOMEM;
-        return 0;
+        *ret = text_format("blobs/sha256-%s", digest + 7);
+        return *ret ? 0 : -ENOMEM;
 }
 
 static int add_descriptor(Pointer *pointer, const json_t *descriptor, const json_t *digest, bool nested) {
@@ -46,16 +46,16 @@ static int add_descriptor(Pointer *pointer, const json_t *descriptor, const json
         int r;
 
         if (json_is_null(digest) || (json_is_string(digest) && json_string_length(digest) == 0))
-                return 0; /* a model that runs elsewhere */
+                return 0;
         r = blob_path(json_input_string(digest), &path);
         if (r == -EINVAL)
-                return pointer_broken(pointer, "it has a digest that is none");
+                return pointer_broken(pointer, "it has an invalid digest");
         if (r < 0)
                 return r;
         if (json_is_integer(size) && json_integer_value(size) < 0)
                 return pointer_broken(pointer, "it has a negative size");
         if (manifest && nested)
-                return pointer_broken(pointer, "its manifests are nested too deep");
+                return pointer_broken(pointer, "its manifests are nested too deeply");
         if (manifest) {
                 r = follow_manifest(pointer, path);
                 if (r != 0)
@@ -83,7 +83,7 @@ static int walk(Pointer *pointer, const json_t *json, unsigned depth, bool neste
         int r = 0;
 
         if (depth > DEPTH_MAX)
-                return pointer_broken(pointer, "it is nested too deep");
+                return pointer_broken(pointer, "it is nested too deeply");
         if (json_is_object(json))
                 return walk_object(pointer, (json_t *) json, depth, nested);
         for (size_t i = 0; r == 0 && i < json_array_size(json); i++)
@@ -101,7 +101,7 @@ static int read_manifest(Pointer *pointer, const char *path) {
         if (r != 0)
                 return r;
         if (!json_object_get(json, "config") && !json_object_get(json, "layers") && pointer->found.n == 0)
-                return pointer_broken(pointer, "it is no manifest");
+                return pointer_broken(pointer, "it is not a manifest");
         return 0;
 }
 
@@ -120,7 +120,7 @@ static int read_link(Pointer *pointer, const Entry *entry) {
                 return -ENOMEM;
         r = read_manifest(pointer, path);
         if (r == -ENOENT)
-                return pointer_broken(pointer, "it leads nowhere");
+                return pointer_broken(pointer, "its target is missing");
         return r != 0 ? r : reference_list_add(&pointer->found, TAKE_PTR(path), UINT64_MAX, true);
 }
 

@@ -53,7 +53,7 @@ int pointer_read(Pointer *pointer, const char *path, char **ret, size_t *ret_len
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode))
-                return pointer_broken(pointer, "it is no file");
+                return pointer_broken(pointer, "it is not a file");
         r = read_all(fd, &text, &length);
         if (r < 0)
                 return r;

@@ -4,6 +4,8 @@
 
 #include "layout/reference-list.h"
 
+#include "base/array.h"
+
 void reference_list_done(References *references) {
         for (size_t i = 0; i < references->n; i++)
                 free(references->items[i].path);
@@ -12,18 +14,9 @@ void reference_list_done(References *references) {
 }
 
 int reference_list_add(References *references, char *path, uint64_t size, bool pointer) {
-        size_t n = references->n;
-
-        if (!path)
+        if (!path || ARRAY_ROOM(references->items, references->n) < 0) {
+                free(path);
                 return -ENOMEM;
-        if (n == 0 || (n >= 16 && (n & (n - 1)) == 0)) { /* room for 16, then twice as much each time */
-                Reference *grown = reallocarray(references->items, MAX(2 * n, (size_t) 16), sizeof(Reference));
-
-                if (!grown) {
-                        free(path);
-                        return -ENOMEM;
-                }
-                references->items = grown;
         }
         references->items[references->n++] = (Reference){ .path = path, .size = size, .pointer = pointer };
         return 0;

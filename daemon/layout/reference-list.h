@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The list of what a pointer names. See layout/references.h for where it comes from. */
+/* The list of what a pointer names. layout/references.h fills it. */
 
 #include "base/base.h"
 
 typedef struct Reference {
         char *path;    /* relative to the root of the tree */
         uint64_t size; /* bytes; UINT64_MAX where the pointer does not say */
-        bool pointer;  /* a pointer itself, although it looks like content: an Ollama manifest that is kept as a blob */
+        bool pointer;  /* a pointer although its name is that of content: an Ollama manifest that is kept as a blob */
 } Reference;
 
 /* Begins as zeros. */
@@ -19,9 +19,10 @@ typedef struct References {
 
 void reference_list_done(References *references);
 
-/* Takes the path, also on failure; NULL is one that there was no memory for. 0 or -ENOMEM. */
+/* Owns @path from here on, also on failure. 0 or -ENOMEM, which it is too if @path is NULL: then there was no memory
+ * for the path. */
 int reference_list_add(References *references, char *path, uint64_t size, bool pointer);
 
-/* By path, each once. 0, or REFERENCES_DISAGREE if one path has two sizes. */
+/* Sorts by path and keeps each once. 0, or REFERENCES_DISAGREE if a path has two sizes. */
 enum { REFERENCES_DISAGREE = 1 };
 int reference_list_sort(References *references);

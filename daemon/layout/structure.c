@@ -8,6 +8,7 @@
 #include "layout/structure.h"
 
 #include "base/json-input.h"
+#include "base/text.h"
 #include "layout/gguf.h"
 
 #include <endian.h>
@@ -29,9 +30,9 @@ static int bad(char **reterr_text, const char *text) {
 }
 
 static int bad_by(char **reterr_text, const char *before, uint64_t bytes, const char *after) {
-        char *text;
+        char *text = text_format("it %s %llu bytes %s", before, (unsigned long long) bytes, after);
 
-        if (asprintf(&text, "it %s %llu bytes %s", before, (unsigned long long) bytes, after) < 0)
+        if (!text)
                 return -ENOMEM;
         *reterr_text = text;
         return STRUCTURE_BAD;
@@ -45,7 +46,7 @@ static int compare_spans(const void *a, const void *b) {
         return x->end < y->end ? -1 : x->end > y->end;
 }
 
-/* 0 or a positive number of bytes that came, at most @n; or a negative errno. */
+/* The number of bytes read, less than @n only at the end of the file; or a negative errno. */
 static ssize_t read_at(int fd, uint64_t offset, void *out, size_t n) {
         size_t done = 0;
 
@@ -112,7 +113,7 @@ static int check_header(const char *text, size_t length, uint64_t room, char **r
                 if (strcmp(name, "__metadata__") == 0)
                         continue;
                 if (span_of(tensor, &spans[n++]) < 0)
-                        return bad(reterr_text, "a tensor in its header has no place");
+                        return bad(reterr_text, "a tensor in its header has no offsets");
         }
         return check_spans(spans, n, room, reterr_text);
 }
@@ -128,7 +129,7 @@ static int check_safetensors(int fd, uint64_t size, char **reterr_text) {
         if (n != sizeof(length))
                 return n < 0 ? (int) n : bad(reterr_text, "it ends within its header");
         if (memcmp(&length, "version ", sizeof(length)) == 0)
-                return 0; /* git-lfs keeps a few lines of text in the place of a file that was not fetched */
+                return 0; /* git-lfs has a few lines of text in place of a file that was not fetched */
         length = le64toh(length);
         if (length > HEADER_MAX)
                 return bad(reterr_text, "it does not begin like a safetensors file");
@@ -156,7 +157,7 @@ static int check_gguf(int fd, uint64_t size, char **reterr_text) {
         if (r == GGUF_CUT_OFF)
                 return bad(reterr_text, "it ends within its header");
         if (r == GGUF_ABSURD)
-                return bad(reterr_text, "the numbers in its header cannot be");
+                return bad(reterr_text, "the numbers in its header are impossible");
         return size < length ? bad_by(reterr_text, "ends", length - size, "before its last tensor does") : 0;
 }
 

@@ -5,9 +5,8 @@
 #include "plan/plan.h"
 
 #include "layout/layout.h"
+#include "layout/unfinished.h"
 #include "tree/filter.h"
-
-#include <limits.h>
 
 static bool is_data(const Entry *entry) {
         return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
@@ -79,17 +78,9 @@ static LayoutKind kind_of(const PlanInput *input) {
         return input->layout == LAYOUT_AUTO ? LAYOUT_PLAIN : input->layout;
 }
 
-/* aria2 writes "X" in place, and has "X.aria2" beside it until that is whole. */
-static bool has_aria_marker(const Manifest *mirror, const char *path) {
-        char marker[PATH_MAX];
-        int n = snprintf(marker, sizeof(marker), "%s.aria2", path);
-
-        return n < (int) sizeof(marker) && manifest_find(mirror, marker);
-}
-
 static bool is_unfinished(const PlanInput *input, const Entry *mirror) {
         return layout_role(kind_of(input), mirror->path) == LAYOUT_UNFINISHED ||
-               (mirror->type == ENTRY_FILE && has_aria_marker(input->mirror, mirror->path));
+               (mirror->type == ENTRY_FILE && unfinished_is_marked(input->mirror, mirror->path));
 }
 
 static PlanAction save(const PlanInput *input, const PlanItem *item) {

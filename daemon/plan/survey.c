@@ -6,6 +6,7 @@
 
 #include "base/strv.h"
 #include "layout/layout.h"
+#include "layout/unfinished.h"
 #include "os/fs.h"
 #include "plan/release.h"
 #include "plan/select.h"
@@ -25,6 +26,7 @@ static int scan_source(const SurveyOptions *options, Survey *survey) {
                 .root = options->config->source,
                 .is_unfinished = layout_is_unfinished,
                 .layout = options->config->layout,
+                .markers = unfinished_markers,
                 .also = options->base,
                 .is_wanted = options->overrides ? is_wanted : NULL,
                 .userdata = (void *) options->overrides,

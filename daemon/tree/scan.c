@@ -5,6 +5,7 @@
 #include "tree/scan.h"
 
 #include "base/path.h"
+#include "base/pathset.h"
 #include "os/fs.h"
 #include "tree/filter.h"
 
@@ -312,16 +313,31 @@ void scan_drop_empty_directories(Manifest *manifest) {
         manifest_filter(manifest, is_barren, manifest);
 }
 
-/* "X" is in progress while "X.aria2" is beside it; the marker itself is among the omissions by its name. */
-static bool has_aria_marker(const Entry *entry, void *userdata) {
-        Manifest *manifest = userdata;
-        size_t n = strlen(entry->path);
+static bool is_in_set(const Entry *entry, void *userdata) {
+        return entry->type == ENTRY_FILE && pathset_has(userdata, entry->path);
+}
 
-        for (size_t i = 0; entry->type == ENTRY_FILE && i < manifest->n_omissions; i++)
-                if (strncmp(manifest->omissions[i].path, entry->path, n) == 0 &&
-                    strcmp(manifest->omissions[i].path + n, ".aria2") == 0)
-                        return true;
-        return false;
+/* Drops the files that a marker is beside. The markers themselves are among the omissions. */
+static int drop_marked(const Scan *scan) {
+        _cleanup_(pathset_done) PathSet marked = {};
+        const Manifest *manifest = scan->manifest;
+
+        for (size_t i = 0; scan->options->markers && i < manifest->n_omissions; i++)
+                for (const char *const *marker = scan->options->markers; *marker; marker++) {
+                        const char *path = manifest->omissions[i].path;
+                        size_t n = strlen(path), ending = strlen(*marker);
+                        _cleanup_(freep) char *file = NULL;
+
+                        if (n <= ending || strcmp(path + n - ending, *marker) != 0)
+                                continue;
+                        file = strndup(path, n - ending);
+                        if (!file || pathset_add(&marked, file) < 0)
+                                return -ENOMEM;
+                }
+        pathset_sort(&marked);
+        if (marked.n > 0)
+                manifest_filter(scan->manifest, is_in_set, &marked);
+        return 0;
 }
 
 int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret) {
@@ -337,10 +353,10 @@ int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret) {
         r = scan_directory(&scan, rootfd, ".");
         if (r == 0) {
                 manifest_sort(manifest);
-                if (!options->mirror)
-                        manifest_filter(manifest, has_aria_marker, manifest);
-                r = tie_links(&scan);
+                r = options->mirror ? 0 : drop_marked(&scan);
         }
+        if (r == 0)
+                r = tie_links(&scan);
         for (size_t i = 0; i < scan.n_linked; i++)
                 free(scan.linked[i].path);
         free(scan.linked);

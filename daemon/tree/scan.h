@@ -20,6 +20,7 @@ typedef struct ScanOptions {
         const char *root;     /* absolute path of the tree: an absolute link into it is kept as a relative one */
         bool (*is_unfinished)(const char *path, LayoutKind layout); /* left out of a source; NULL: nothing is */
         LayoutKind layout;    /* for @is_unfinished */
+        const char *const *markers; /* "X" is unfinished too while "X" and one of these endings is; NULL: none are */
         bool mirror;          /* links are taken as they stand, nothing is left out but our own directory */
         const atomic_bool *cancel;      /* set by another thread; NULL for none */
         atomic_uint_fast64_t *progress; /* counts entries, for the status; NULL for none */

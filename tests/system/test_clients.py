@@ -890,7 +890,7 @@ class Folders(Clients):
     def test_an_index_that_names_what_is_outside_is_not_followed(self):
         self.begin()
         self.put("m/model.safetensors.index.json", self.index("../../etc/passwd"))
-        self.wait_told(r"index.json' in the mirror is not saved: its weight_map names what is no file")
+        self.wait_told(r"index.json' in the mirror is not saved: its weight_map has an invalid file name")
         self.assert_not_on_disk("m/model.safetensors.index.json")
         os.unlink(self.mirrored("m/model.safetensors.index.json"))
         self.wait_saved("m")

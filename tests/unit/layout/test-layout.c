@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What names mean in each layout: which are still being written, which state a digest, which name others, and which belong together. */
+/* What names mean in each layout: which state a digest, which name others, and which belong together. What is
+ * unfinished in all of them is in test-unfinished.c. */
 
 #include "ground.h"
 #include "layout/layout.h"
@@ -24,39 +25,6 @@ static void assert_roles(const Row *rows, size_t n) {
 
                 if (role != rows[i].role)
                         fail_msg("'%s' in %s is taken for %s", rows[i].path, layout_name(rows[i].kind), names[role]);
-        }
-}
-
-static const char *const unfinished_anywhere[] = {
-        "x/0123abcd.incomplete", "a/model.safetensors.sync.part", "model.gguf.part", "model.gguf.partial",
-        "model.gguf.downloadInProgress", "downloading_model.gguf", "a/downloading_b.part", "model.crdownload", "model.gguf.aria2",
-        ".locks/models--x/abc", "models/.locks/x", "a.lock", "a.tmp", ".nfs000000000123", "sub/.nfs0001",
-        ".model.gguf.swp", ".model.swo", "model.gguf~", "x/sha256-0123-partial", "x/sha256-0123-partial-12",
-        ".model.gguf.aB3xYz", "sub/.model.gguf.abc123", ".~tmp~/model", "D/.cache/huggingface/download/model.gguf.lock",
-        "D/.cache/huggingface/download/ab.0123.89abcdef.incomplete",
-        ".artifacts/.partial/key.writer/model.bin", "sub/.artifacts/.partial", ".artifacts/.locks/key", "x/manifest.json.tmp",
-        ".model-config-12345", ".artifact-binding-12345", ".model.yaml.tmp-99", "model.gguf.!qB", "model.gguf.!ut",
-        "x.tmp/below", "downloading_x/below", "a/b~/c/d", "d/.shmstaged", "d/.shmstaged/trash/x",
-};
-
-static const char *const finished_anywhere[] = {
-        "model.gguf", "x/sha256-0123", "sha256-partial", "config.json", ".gitattributes", ".config", ".hidden.safetensors",
-        ".a.config", ".model.tokens", "refs/main", "a.part1", "incomplete", "lock", "parts/model", "locks/x", "my.locks/x",
-        "x.cache/huggingface/download/a", ".cache/huggingface/download", "x/.cache/huggingface/download/model.gguf.metadata", ".cache/huggingface/downloads/a", ".cache/huggingface/hub/a", ".swp", "a.aria2.gguf",
-        "downloading/model.gguf", ".model.gguf.abc12", ".model.gguf.abc1234", ".artifacts/huggingface/key/model.gguf", "my.artifacts/.locksmith/x",
-        "model-config-1", ".shmstagedx", ".tmp-1", "a.tmp-1", "what!", "tmp/x", "model.sw", ".a.swq", "x/.artifacts/.partially/y",
-};
-
-static void names_of_unfinished_files_are_known_in_every_layout(void **state) {
-        (void) state;
-        for (LayoutKind kind = LAYOUT_PLAIN; kind <= LAYOUT_HUGGINGFACE; kind++) {
-                for (size_t i = 0; i < ELEMENTSOF(unfinished_anywhere); i++)
-                        if (layout_role(kind, unfinished_anywhere[i]) != LAYOUT_UNFINISHED)
-                                fail_msg("'%s' is taken for finished in %s", unfinished_anywhere[i], layout_name(kind));
-                for (size_t i = 0; i < ELEMENTSOF(finished_anywhere); i++)
-                        if (layout_role(kind, finished_anywhere[i]) == LAYOUT_UNFINISHED &&
-                            !(kind == LAYOUT_HUGGINGFACE && strncmp(finished_anywhere[i], "tmp", 3) == 0))
-                                fail_msg("'%s' is taken for unfinished in %s", finished_anywhere[i], layout_name(kind));
         }
 }
 
@@ -349,7 +317,6 @@ static void the_name_of_a_set_is_what_its_members_share(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(names_of_unfinished_files_are_known_in_every_layout),
                 cmocka_unit_test(ollama_has_digests_among_its_blobs_and_nothing_else),
                 cmocka_unit_test(ollama_manifests_are_four_levels_deep),
                 cmocka_unit_test(hugging_face_has_blobs_links_to_them_and_refs),

@@ -113,16 +113,16 @@ static void broken_manifests_are_told(void **state) {
                 { "{}}", "it is not JSON" },
                 { "not json", "it is not JSON" },
                 { "{\"a\":1,\"a\":2}", "it is not JSON" },
-                { "{}", "it is no manifest" },
-                { "[]", "it is no manifest" },
-                { "[1,2]", "it is no manifest" },
-                { "{\"config\":{\"digest\":\"sha256:aaaa\"}}", "it has a digest that is none" },
-                { "{\"config\":{\"digest\":\"" DIGEST_A "a\"}}", "it has a digest that is none" },
-                { "{\"config\":{\"digest\":\"" DIGEST_A "\\u0000\"}}", "it has a digest that is none" },
-                { "{\"config\":{\"digest\":\"sha512:aaaa\"}}", "it has a digest that is none" },
-                { "{\"config\":{\"digest\":\"../../etc/shadow\"}}", "it has a digest that is none" },
-                { "{\"config\":{\"digest\":1}}", "it has a digest that is none" },
-                { "{\"config\":{\"digest\":{}}}", "it has a digest that is none" },
+                { "{}", "it is not a manifest" },
+                { "[]", "it is not a manifest" },
+                { "[1,2]", "it is not a manifest" },
+                { "{\"config\":{\"digest\":\"sha256:aaaa\"}}", "it has an invalid digest" },
+                { "{\"config\":{\"digest\":\"" DIGEST_A "a\"}}", "it has an invalid digest" },
+                { "{\"config\":{\"digest\":\"" DIGEST_A "\\u0000\"}}", "it has an invalid digest" },
+                { "{\"config\":{\"digest\":\"sha512:aaaa\"}}", "it has an invalid digest" },
+                { "{\"config\":{\"digest\":\"../../etc/shadow\"}}", "it has an invalid digest" },
+                { "{\"config\":{\"digest\":1}}", "it has an invalid digest" },
+                { "{\"config\":{\"digest\":{}}}", "it has an invalid digest" },
                 { "{\"config\":{\"digest\":\"" DIGEST_A "\",\"size\":-1}}", "it has a negative size" },
                 { "{\"layers\":[{\"digest\":\"" DIGEST_A "\",\"size\":1},{\"digest\":\"" DIGEST_A "\",\"size\":2}]}", "it gives two sizes for one file" },
         };
@@ -158,7 +158,7 @@ static void a_manifest_is_bounded(void **state) {
         memset(deep, '[', 1000);
         memset(deep + 1000, ']', 1000);
         put_at(TAG, deep);
-        assert_references(LAYOUT_OLLAMA, TAG, "broken: it is nested too deep");
+        assert_references(LAYOUT_OLLAMA, TAG, "broken: it is nested too deeply");
         assert_non_null(wide);
         memset(wide, ',', 5000000);
         for (size_t i = 0; i < 4999999; i += 2)
@@ -176,7 +176,7 @@ static void a_manifest_that_is_no_file_is_broken(void **state) {
         shell("mkdir -p blobs; ln -s ../../../../blobs/" C " manifests/registry.ollama.ai/library/llama/link;"
               "ln -s /etc/passwd manifests/registry.ollama.ai/library/llama/out;"
               "ln -s link manifests/registry.ollama.ai/library/llama/twice");
-        assert_references(LAYOUT_OLLAMA, "manifests/registry.ollama.ai/library/llama/link", "broken: it leads nowhere");
+        assert_references(LAYOUT_OLLAMA, "manifests/registry.ollama.ai/library/llama/link", "broken: its target is missing");
         assert_references(LAYOUT_OLLAMA, "manifests/registry.ollama.ai/library/llama/out", "broken: it leads out of the tree");
         assert_references(LAYOUT_OLLAMA, "manifests/registry.ollama.ai/library/llama/twice", "broken: it is a link to a link");
 }
@@ -198,7 +198,7 @@ static void a_list_of_manifests_is_followed_one_level_down(void **state) {
         (void) state;
         put_at(TAG, list);
         shell("mkdir blobs");
-        assert_references(LAYOUT_OLLAMA, TAG, "broken: a manifest that it names is not there");
+        assert_references(LAYOUT_OLLAMA, TAG, "broken: a manifest that it names is missing");
         put_at("blobs/" C, manifest);
         assert_references(LAYOUT_OLLAMA, TAG, "blobs/" A "=4294967296 blobs/" B "=485 blobs/" C "*=9");
         put_at("blobs/" C, "{\"layers\":");
@@ -212,7 +212,7 @@ static void a_list_of_manifests_is_followed_one_level_down(void **state) {
 static void a_ref_names_its_snapshot(void **state) {
         (void) state;
         put_at("models--o--n/refs/main", COMMIT);
-        assert_references(LAYOUT_HUGGINGFACE, "models--o--n/refs/main", "broken: its snapshot is not there");
+        assert_references(LAYOUT_HUGGINGFACE, "models--o--n/refs/main", "broken: its snapshot is missing");
         put_at("models--o--n/snapshots/" COMMIT "/sub/b", "regular");
         shell("ln -s ../../blobs/x models--o--n/snapshots/" COMMIT "/a");
         assert_references(LAYOUT_HUGGINGFACE, "models--o--n/refs/main",
@@ -230,7 +230,7 @@ static void a_ref_that_is_no_commit_is_broken(void **state) {
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 put_at("models--o--n/refs/main", texts[i]);
-                assert_references(LAYOUT_HUGGINGFACE, "models--o--n/refs/main", "broken: it is no commit");
+                assert_references(LAYOUT_HUGGINGFACE, "models--o--n/refs/main", "broken: it is not a commit");
         }
         put_at("models--o--n/refs/main", "");
         assert_references(LAYOUT_HUGGINGFACE, "models--o--n/refs/main", "broken: it is empty");
@@ -262,11 +262,11 @@ static void an_index_names_the_shards_beside_it(void **state) {
                 { "{}", "broken: it has no weight_map" },
                 { "[]", "broken: it has no weight_map" },
                 { "{\"weight_map\":[]}", "broken: it has no weight_map" },
-                { "{\"weight_map\":{\"t\":1}}", "broken: its weight_map names what is no file" },
-                { "{\"weight_map\":{\"t\":\"\"}}", "broken: its weight_map names what is no file" },
-                { "{\"weight_map\":{\"t\":\"../m\"}}", "broken: its weight_map names what is no file" },
-                { "{\"weight_map\":{\"t\":\"a/..\"}}", "broken: its weight_map names what is no file" },
-                { "{\"weight_map\":{\"t\":\"/etc/passwd\"}}", "broken: its weight_map names what is no file" },
+                { "{\"weight_map\":{\"t\":1}}", "broken: its weight_map has an invalid file name" },
+                { "{\"weight_map\":{\"t\":\"\"}}", "broken: its weight_map has an invalid file name" },
+                { "{\"weight_map\":{\"t\":\"../m\"}}", "broken: its weight_map has an invalid file name" },
+                { "{\"weight_map\":{\"t\":\"a/..\"}}", "broken: its weight_map has an invalid file name" },
+                { "{\"weight_map\":{\"t\":\"/etc/passwd\"}}", "broken: its weight_map has an invalid file name" },
         };
 
         (void) state;
@@ -312,7 +312,7 @@ static void a_description_of_localai_names_files_that_are_there(void **state) {
         put_at("phi.yaml", "");
         assert_references(LAYOUT_PLAIN, "phi.yaml", "broken: it is empty");
         put_bytes("phi.yaml", "a\0b", 3);
-        assert_references(LAYOUT_PLAIN, "phi.yaml", "broken: it is no text");
+        assert_references(LAYOUT_PLAIN, "phi.yaml", "broken: it is not text");
         put_at("sub/phi.yaml", "");
         assert_references(LAYOUT_PLAIN, "sub/phi.yaml", "");
 }

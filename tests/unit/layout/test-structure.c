@@ -96,12 +96,12 @@ static void safetensors_with_holes_or_nonsense_are_bad(void **state) {
                 { "{\"a\":{\"data_offsets\":[0,4]},\"b\":{\"data_offsets\":[5,8]}}", 8, "its tensors leave a hole" },
                 { "{\"a\":{\"data_offsets\":[4,8]}}", 8, "its tensors leave a hole" },
                 { "{\"a\":{\"data_offsets\":[0,4]},\"b\":{\"data_offsets\":[3,8]}}", 8, "its tensors overlap" },
-                { "{\"a\":{\"data_offsets\":[8,4]}}", 8, "a tensor in its header has no place" },
-                { "{\"a\":{\"data_offsets\":[-1,4]}}", 4, "a tensor in its header has no place" },
-                { "{\"a\":{\"data_offsets\":[0]}}", 4, "a tensor in its header has no place" },
-                { "{\"a\":{\"data_offsets\":[0,1,2]}}", 4, "a tensor in its header has no place" },
-                { "{\"a\":{}}", 4, "a tensor in its header has no place" },
-                { "{\"a\":4}", 4, "a tensor in its header has no place" },
+                { "{\"a\":{\"data_offsets\":[8,4]}}", 8, "a tensor in its header has no offsets" },
+                { "{\"a\":{\"data_offsets\":[-1,4]}}", 4, "a tensor in its header has no offsets" },
+                { "{\"a\":{\"data_offsets\":[0]}}", 4, "a tensor in its header has no offsets" },
+                { "{\"a\":{\"data_offsets\":[0,1,2]}}", 4, "a tensor in its header has no offsets" },
+                { "{\"a\":{}}", 4, "a tensor in its header has no offsets" },
+                { "{\"a\":4}", 4, "a tensor in its header has no offsets" },
                 { "[]", 0, "its header is not JSON" },
                 { "{\"a\":", 0, "its header is not JSON" },
                 { "", 0, "its header is not JSON" },
@@ -279,13 +279,13 @@ static void absurd_numbers_in_gguf_are_bad_and_cost_nothing(void **state) {
         assert_verdict("m.gguf", used, "it ends within its header");
         put_head(3, 1, 0);
         put_tensor("t", 0, UINT64_MAX / 2, 1, 0);
-        assert_verdict("m.gguf", used, "the numbers in its header cannot be");
+        assert_verdict("m.gguf", used, "the numbers in its header are impossible");
         put_head(3, 1, 0);
         put_tensor("t", 0, 1024, UINT64_MAX / 2, 0);
-        assert_verdict("m.gguf", used, "the numbers in its header cannot be");
+        assert_verdict("m.gguf", used, "the numbers in its header are impossible");
         put_head(3, 1, 0);
         put_tensor("t", 0, 16, 1, UINT64_MAX - 20);
-        assert_verdict("m.gguf", used, "the numbers in its header cannot be");
+        assert_verdict("m.gguf", used, "the numbers in its header are impossible");
         put_head(3, 0, 1);
         put_string("a string that is too long");
         put_u32(8);

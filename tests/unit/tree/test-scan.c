@@ -4,7 +4,6 @@
 
 #include "base/path.h"
 #include "ground.h"
-#include "layout/layout.h"
 #include "os/fs.h"
 #include "tree/scan.h"
 
@@ -18,11 +17,21 @@ enum { NOBODY = 65534 };
 static char root[64]; /* of the tree, absolute */
 static ScanOptions options;
 
+static const char *const markers[] = { ".marker", ".other", NULL };
+
+/* What the layouts say of names, in small. */
+static bool is_unfinished(const char *path, LayoutKind layout) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *ending = strrchr(name, '.');
+
+        assert_int_equal(layout, LAYOUT_OLLAMA);
+        return string_equal(ending, ".part") || string_equal(ending, ".marker") || string_equal(name, "scratch");
+}
+
 static int setup(void **state) {
         (void) ground_setup(state);
         make_directory("tree");
         (void) snprintf(root, sizeof(root), "%s/tree", ground_base);
-        options = (ScanOptions){ .root = root, .is_unfinished = layout_is_unfinished };
+        options = (ScanOptions){ .root = root, .is_unfinished = is_unfinished, .layout = LAYOUT_OLLAMA, .markers = markers };
         return 0;
 }
 
@@ -348,14 +357,27 @@ static void names_that_are_still_being_written_are_left_out(void **state) {
         (void) state;
         put_text("tree/model.gguf", "x");
         put_text("tree/model.gguf.part", "x");
-        put_text("tree/blob.incomplete", "x");
-        make_directory("tree/.locks");
-        put_text("tree/.locks/inside", "x");
+        make_directory("tree/sub");
+        put_text("tree/sub/b.part", "x");
+        make_directory("tree/scratch");
+        put_text("tree/scratch/inside", "x");
         manifest = scan();
-        assert_paths(manifest, "model.gguf");
+        assert_paths(manifest, "model.gguf sub");
         assert_omitted(manifest, "model.gguf.part", OMIT_IN_PROGRESS);
-        assert_omitted(manifest, "blob.incomplete", OMIT_IN_PROGRESS);
-        assert_int_equal(manifest->n_omissions, 2); /* of a directory of locks nobody needs to hear */
+        assert_omitted(manifest, "sub/b.part", OMIT_IN_PROGRESS);
+        assert_int_equal(manifest->n_omissions, 2); /* a directory of scratch is not worth a report */
+}
+
+static void without_the_callback_no_name_is_unfinished(void **state) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+
+        (void) state;
+        options.is_unfinished = NULL;
+        put_text("tree/model.gguf.part", "x");
+        put_text("tree/a.gguf", "x");
+        put_text("tree/a.gguf.marker", "x");
+        manifest = scan();
+        assert_paths(manifest, "a.gguf a.gguf.marker model.gguf.part");
 }
 
 static void a_file_with_a_marker_beside_it_is_not_finished(void **state) {
@@ -364,11 +386,15 @@ static void a_file_with_a_marker_beside_it_is_not_finished(void **state) {
         (void) state;
         put_text("tree/a.gguf", "x");
         assert_int_equal(link("tree/a.gguf", "tree/again.gguf"), 0);
-        put_text("tree/a.gguf.aria2", "x");
+        put_text("tree/a.gguf.marker", "x");
         put_text("tree/b.gguf", "x");
+        put_text("tree/b.gguf.other", "x"); /* a marker only where it is left out itself */
+        make_directory("tree/c.gguf");
+        put_text("tree/c.gguf.marker", "x"); /* of files only */
+        put_text("tree/d.gguf.marker", "x");
         manifest = scan();
-        assert_paths(manifest, "again.gguf b.gguf");
-        assert_omitted(manifest, "a.gguf.aria2", OMIT_IN_PROGRESS);
+        assert_paths(manifest, "again.gguf b.gguf b.gguf.other c.gguf");
+        assert_omitted(manifest, "a.gguf.marker", OMIT_IN_PROGRESS);
         /* its first name is not there to be tied to */
         assert_int_equal(entry(manifest, "again.gguf")->type, ENTRY_FILE);
 }
@@ -579,6 +605,7 @@ int main(void) {
                 IN_TREE(links_that_stay_inside_are_kept),
                 IN_TREE(an_absolute_link_into_the_tree_will_lead_into_the_mirror),
                 IN_TREE(names_that_are_still_being_written_are_left_out),
+                IN_TREE(without_the_callback_no_name_is_unfinished),
                 IN_TREE(a_file_with_a_marker_beside_it_is_not_finished),
                 IN_TREE(a_mirror_is_taken_as_it_stands),
                 IN_TREE(only_what_is_included_appears_and_the_way_to_it),
