@@ -251,13 +251,13 @@ char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, c
 
 static const char *answer_word(TmpfsAnswer answer) {
         switch (answer) {
-        case MOUNT_TAKEN:
+        case TMPFS_ACCEPTED:
                 return "yes";
-        case MOUNT_REFUSED:
+        case TMPFS_REFUSED:
                 return "no";
-        case MOUNT_UNKNOWN:
+        case TMPFS_UNKNOWN:
                 return "unknown";
-        case MOUNT_NOT_ASKED:
+        case TMPFS_NOT_REQUESTED:
                 break;
         }
         return "not asked for";
@@ -274,7 +274,7 @@ static char *explain_numa(const MirrorConfig *config, const Mount *mount) {
                                 config->numa_policy);
         if (!wanted)
                 return sentence("%s", automatic ? "one node" : "not asked for");
-        if (mount->answer[MOUNT_MPOL] != MOUNT_TAKEN)
+        if (mount->answer[TMPFS_MPOL] != TMPFS_ACCEPTED)
                 return sentence("%s, and not %s (NUMAPolicy=%s)", in_force, wanted, config->numa_policy);
         if (automatic)
                 return sentence("%s over %u nodes (NUMAPolicy=auto)", wanted, mount->n_nodes);
@@ -294,5 +294,5 @@ char *explain_mount(const MirrorConfig *config, const Mount *mount) {
                 return NULL;
         return sentence("Using %s '%s', size %s; huge pages: %s, kept out of swap: %s, NUMA policy: %s",
                         kinds[mount->kind], text_path(path, config->target), text_bytes(size, mount->budget),
-                        answer_word(mount->answer[MOUNT_HUGE]), answer_word(mount->answer[MOUNT_NOSWAP]), numa);
+                        answer_word(mount->answer[TMPFS_HUGE]), answer_word(mount->answer[TMPFS_NOSWAP]), numa);
 }

@@ -108,7 +108,7 @@ void mirror_log_copied(const MirrorConfig *config, const Task *task) {
                 (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%",
                                 (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
         log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)),
-                  text_bytes(bytes, task->copied_bytes), copy_method_method_name(task->method), pages);
+                  text_bytes(bytes, task->copied_bytes), copy_method_name(task->method), pages);
 }
 
 void mirror_log_shortage(const MirrorConfig *config, const char *text) {

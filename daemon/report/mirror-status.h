@@ -68,7 +68,6 @@ typedef struct MirrorStatus {
         const char *conflict;    /* where, from the source's root; NULL */
         const char *unsaved;     /* a sentence about what is not saved, or held back; NULL */
         bool save_fails;         /* something could not be saved, and is tried again */
-        const char *held;        /* path of one of them */
         uint64_t scrubbed_bytes; /* read again in the last complete pass; 0: there was none */
         size_t n_repaired, n_damaged; /* files whose bytes in RAM had changed: staged again; still there */
         const char *problem;     /* a sentence: why it is degraded or failed; NULL */

@@ -144,12 +144,12 @@ static void a_shortage_is_told_in_bytes_and_names(void **state) {
 
 static void the_mount_says_what_became_of_its_options(void **state) {
         Mount mount = { .kind = MOUNT_MADE, .budget = 12 * GIB,
-                        .answer = { [MOUNT_HUGE] = MOUNT_TAKEN, [MOUNT_NOSWAP] = MOUNT_REFUSED, [MOUNT_MPOL] = MOUNT_NOT_ASKED } };
+                        .answer = { [TMPFS_HUGE] = TMPFS_ACCEPTED, [TMPFS_NOSWAP] = TMPFS_REFUSED, [TMPFS_MPOL] = TMPFS_NOT_REQUESTED } };
 
         (void) state;
         SAYS(explain_mount(&config, &mount), "'/dev/shm/models'", "12G", "huge pages: yes", "swap: no", "NUMA policy: not asked for");
         mount.kind = MOUNT_DIRECTORY;
-        mount.answer[MOUNT_HUGE] = MOUNT_UNKNOWN;
+        mount.answer[TMPFS_HUGE] = TMPFS_UNKNOWN;
         SAYS(explain_mount(&config, &mount), "a directory", "huge pages: unknown");
 }
 
@@ -158,28 +158,28 @@ static void the_numa_policy_is_told_with_its_reason(void **state) {
                 const char *policy;
                 unsigned n_nodes;
                 TmpfsAnswer answer;
-                const char *in_force, *log_once;
+                const char *in_force, *expected;
         } cases[] = {
-                { "auto", 1, MOUNT_NOT_ASKED, "", "NUMA policy: one node" },
-                { "auto", 2, MOUNT_TAKEN, "interleave", "NUMA policy: interleave over 2 nodes (NUMAPolicy=auto)" },
-                { "auto", 2, MOUNT_TAKEN, "interleave:0-1", "NUMA policy: interleave over 2 nodes (NUMAPolicy=auto)" },
-                { "auto", 2, MOUNT_REFUSED, "", "NUMA policy: none, and not interleave (NUMAPolicy=auto)" },
-                { "auto", 1, MOUNT_NOT_ASKED, "bind:0", "NUMA policy: bind:0, with which it was mounted (NUMAPolicy=auto asks for none)" },
-                { "default", 2, MOUNT_NOT_ASKED, "", "NUMA policy: not asked for" },
-                { "prefer:0", 2, MOUNT_TAKEN, "prefer:0", "NUMA policy: prefer:0 (NUMAPolicy=prefer:0)" },
-                { "prefer:0", 2, MOUNT_REFUSED, "bind:1", "NUMA policy: bind:1, and not prefer:0 (NUMAPolicy=prefer:0)" },
+                { "auto", 1, TMPFS_NOT_REQUESTED, "", "NUMA policy: one node" },
+                { "auto", 2, TMPFS_ACCEPTED, "interleave", "NUMA policy: interleave over 2 nodes (NUMAPolicy=auto)" },
+                { "auto", 2, TMPFS_ACCEPTED, "interleave:0-1", "NUMA policy: interleave over 2 nodes (NUMAPolicy=auto)" },
+                { "auto", 2, TMPFS_REFUSED, "", "NUMA policy: none, and not interleave (NUMAPolicy=auto)" },
+                { "auto", 1, TMPFS_NOT_REQUESTED, "bind:0", "NUMA policy: bind:0, with which it was mounted (NUMAPolicy=auto asks for none)" },
+                { "default", 2, TMPFS_NOT_REQUESTED, "", "NUMA policy: not asked for" },
+                { "prefer:0", 2, TMPFS_ACCEPTED, "prefer:0", "NUMA policy: prefer:0 (NUMAPolicy=prefer:0)" },
+                { "prefer:0", 2, TMPFS_REFUSED, "bind:1", "NUMA policy: bind:1, and not prefer:0 (NUMAPolicy=prefer:0)" },
         };
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                Mount mount = { .kind = MOUNT_FOUND, .n_nodes = cases[i].n_nodes, .answer = { [MOUNT_MPOL] = cases[i].answer } };
+                Mount mount = { .kind = MOUNT_FOUND, .n_nodes = cases[i].n_nodes, .answer = { [TMPFS_MPOL] = cases[i].answer } };
                 char policy[16];
                 MirrorConfig mirror = config;
 
                 (void) snprintf(policy, sizeof(policy), "%s", cases[i].policy);
                 (void) snprintf(mount.mpol, sizeof(mount.mpol), "%s", cases[i].in_force);
                 mirror.numa_policy = policy;
-                SAYS(explain_mount(&mirror, &mount), cases[i].log_once);
+                SAYS(explain_mount(&mirror, &mount), cases[i].expected);
         }
 }
 

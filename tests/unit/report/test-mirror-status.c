@@ -209,7 +209,6 @@ static void what_a_client_changed_is_no_degradation(void **state) {
 
         (void) state;
         m.n_held = 1;
-        m.held = "notes";
         assert_true(mirror_status_is_complete(&m, 1));
         assert_contains(m, "Ready:");
         assert_contains(m, "; 1 changed in the mirror only");
