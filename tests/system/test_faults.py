@@ -97,7 +97,7 @@ class Changing(Trouble):
         daemon.wait_status(r"^Degraded: 1 file, .*; 1 withheld\. '%s' keeps changing while it is copied" % path)
         self.assertEqual(self.names(), {"good"})
         daemon.listen(2)
-        self.told(daemon, r"'%s' keeps changing while it is copied: it is withheld and staged when it holds still" % path)
+        self.told(daemon, r"'%s' keeps changing while it is copied and is withheld; it is staged once it stays unchanged" % path)
         loop.stop()
         daemon.wait_status(r"^Ready: 2 files")
         self.assert_same_file("restless")

@@ -120,7 +120,7 @@ class Journal(harness.Case):
         # now it counts as changed
         os.utime(bad)
         entry = self.wait_event(daemon, "READY")
-        self.assertRegex(entry["MESSAGE"], r"^Mirror 'm' is whole again: 2 files")
+        self.assertRegex(entry["MESSAGE"], r"^Mirror 'm' is complete again: 2 files")
         daemon.stop()
         self.assertEqual([len(self.events(name)) for name in ("READY", "DEGRADED", "WITHHELD", "FAILED", "MIRROR_KEPT")], [1, 1, 1, 0, 0])
 

@@ -871,8 +871,8 @@ class Choice(Store):
                 self.assertEqual(found, {name})
                 self.stop_clean(daemon)
         daemon = self.ready(self.config(Models="nobody phi4"))
-        daemon.wait_log("Models=nobody chooses nothing")
-        self.assertNotRegex(daemon.log(), "Models=phi4 chooses nothing")
+        daemon.wait_log("Models=nobody matches nothing")
+        self.assertNotRegex(daemon.log(), "Models=phi4 matches nothing")
         self.stop_clean(daemon)
 
     def test_rm_of_a_chosen_model_does_no_harm_to_one_on_disk_that_shares_a_layer(self):

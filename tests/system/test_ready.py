@@ -73,7 +73,7 @@ class Ready(harness.Case):
     def test_ready_is_never_sent_when_the_start_fails(self):
         self.write("f", size=3 << 20)
         self.failing(self.config(Source=self.path("none")), "does not exist")
-        self.failing(self.config(Size="1M"), "does not fit")
+        self.failing(self.config(Size="1M"), "Insufficient space")
         self.write("g", b"1", root=self.path("other"))
         self.failing(self.config("[Mirror good]\nSource=%s\nTarget=%s\nSize=10M\n[Mirror bad]\nSource=%s\nTarget=%s\n" % (
             self.path("other"), self.target, self.path("none"), self.path("t2"))), "does not exist")
