@@ -522,7 +522,7 @@ class Planted(Hazards):
             f.write(b"evil")
         for name in (wrong, good):
             self.wait_told("'%s' in the mirror is not saved: its SHA-256 is %s, not what its name says" % (name, sha256(b"evil")))
-        self.running.wait_status("2 not to be saved")
+        self.running.wait_status("2 rejected")
         self.assert_not_on_disk(wrong)
         self.assertEqual(self.read(self.on_disk(good)), b"good")
         self.running.stop()

@@ -179,7 +179,7 @@ class Skip(Room):
         daemon = self.ready(self.config(Size="9M", OnNoRoom="skip", Priority="want/* big-*"))
         # first 4M; the set of 6M does not fit whole; then aaa and small-1, in the order of their names
         self.assertEqual(self.files(), ["aaa", "small-1", "want/first"])
-        daemon.wait_status(r"^Degraded: 3 files, 7M in RAM, verified.*; 3 left out for want of room")
+        daemon.wait_status(r"^Degraded: 3 files, 7M in RAM, verified.*; 3 not in RAM for lack of space")
         for i in (1, 2, 3):
             self.assertIn("'big-0000%d-of-00003.gguf'" % i, daemon.status())
         self.assertEqual(daemon.log().count("Insufficient space"), 1)
@@ -209,7 +209,7 @@ class Skip(Room):
         names = self.files()
         self.assertGreater(len(names), 25)
         self.assertEqual(names, ["f%03d" % i for i in range(len(names))])
-        daemon.wait_status(r"%d left out" % (100 - len(names)))
+        daemon.wait_status(r"%d not in RAM for lack of space" % (100 - len(names)))
         daemon.stop()
         daemon = self.refused(self.config())
         self.assertRegex(daemon.status(), r"the tmpfs is short by \d+ inodes")
@@ -252,7 +252,7 @@ class Link(Room):
         daemon = self.ready(config)
         self.assertEqual(os.stat(self.mirrored("a")).st_ino, inode)
         self.assertTrue(os.path.islink(self.mirrored("b")))
-        daemon.wait_status(r"^Degraded: 1 file, .*; 1 left out for want of room\. .*linked 'b' to the disk")
+        daemon.wait_status(r"^Degraded: 1 file, .*; 1 not in RAM for lack of space\. .*linked 'b' to the disk")
         daemon.stop()
         self.assert_gone()
 
