@@ -96,7 +96,7 @@ static void a_stall_is_noticed_and_ends_with_the_next_move(void **state) {
         (void) state;
         tick(&m, false);
         assert_true(notify_stalled_usec(&notify) < USEC_PER_SEC);
-        notify.moved_usec -= 7 * USEC_PER_SEC; /* as if so much time had passed */
+        notify.progress_usec -= 7 * USEC_PER_SEC; /* as if so much time had passed */
         (void) heard();
         tick(&m, false);
         assert_non_null(strstr(heard(), "no progress for 7."));
@@ -118,12 +118,12 @@ static void the_rate_is_that_of_the_mirrors(void **state) {
         m.life++;
         tick(&m, false);
         assert_non_null(strstr(heard(), "60M of 100M, "));
-        assert_non_null(strstr(notify.said, "5M/s, 8.0s left"));
+        assert_non_null(strstr(notify.status, "5M/s, 8.0s left"));
         assert_int_equal(notify_interval_usec(&notify), USEC_PER_SEC);
         m.rate = 0;
         m.done_bytes = m.todo_bytes = 70 * MIB;
         tick(&m, false);
-        assert_null(strstr(notify.said, "/s"));
+        assert_null(strstr(notify.status, "/s"));
 }
 
 static void ready_and_stopping_are_said_as_they_are(void **state) {
@@ -163,7 +163,7 @@ static void nobody_need_listen(void **state) {
         tick(&m, true);
         notify_ready();
         assert_string_equal(heard(), "");
-        assert_string_equal(notify.said, "Scanning: 0 entries");
+        assert_string_equal(notify.status, "Scanning: 0 entries");
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
