@@ -248,7 +248,7 @@ static unsigned want_reload(void *userdata) {
 static ControlState control_state(void *userdata) {
         const Manager *manager = userdata;
 
-        return (ControlState){ .text = manager->notify.said,
+        return (ControlState){ .text = manager->notify.status,
                                .ready = manager->ready,
                                .reloading = manager->reloading,
                                .stopping = manager->stopping,

@@ -39,7 +39,7 @@ static int print_items(const Ctl *ctl, const PreviewMirror *mirror) {
         for (size_t i = 0; r == 0 && i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
 
-                if (!preview_tells(item))
+                if (!preview_shows(item))
                         continue;
                 ctl_table_row(table);
                 ctl_table_set(table, ITEM_MIRROR, mirror->config->name);
@@ -115,7 +115,7 @@ static json_t *items_json(const Plan *plan) {
                 const PlanItem *item = &plan->items[i];
                 json_t *json = NULL;
 
-                if (!preview_tells(item))
+                if (!preview_shows(item))
                         continue;
                 json = json_pack("{ss,so,so}", "action", plan_action_name(item->action), "size",
                                  is_file(item) ? json_output_number(item->source->size) : json_null(), "path",

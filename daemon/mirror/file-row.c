@@ -351,7 +351,7 @@ static void add_facts(const FileRowWalk *walk, const Item *item, FileRow *row) {
                 set_pending(row, FILE_DAMAGED, "its bytes in RAM have changed: it is staged again");
         if (!row->file.in_ram)
                 row->file.digest = NULL;
-        row->file.method = row->file.in_ram && !item->save ? copy_method_method_name(method) : NULL;
+        row->file.method = row->file.in_ram && !item->save ? copy_method_name(method) : NULL;
 }
 
 bool file_row_walk_next(FileRowWalk *walk, FileRow *ret) {

@@ -175,7 +175,7 @@ MirrorState mirror_state(const Mirror *m) {
 void mirror_measure(Mirror *m) {
         if (!mirror_state_is_attached(m))
                 return;
-        if (m->attachment.mount.answer[MOUNT_NOSWAP] == MOUNT_TAKEN)
+        if (m->attachment.mount.answer[TMPFS_NOSWAP] == TMPFS_ACCEPTED)
                 m->gauges.swapped_bytes = 0;
         else
                 gauges_ask_swap(&m->gauges, m->attachment.mount.fd);

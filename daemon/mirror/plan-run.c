@@ -35,7 +35,7 @@ static void explain_trouble(PlanRun *plan_run, const Task *task) {
         if (is_side_effect(task))
                 return;
         text = explain_task(plan_run->config, task);
-        if (!withheld_is_told(plan_run->withheld, task, text) && plan_run->n_logged++ < LINES_MAX)
+        if (!withheld_is_logged(plan_run->withheld, task, text) && plan_run->n_logged++ < LINES_MAX)
                 mirror_log_withheld(plan_run->config, task, text);
         if (task->item->source && task->item->action != PLAN_RELEASE)
                 (void) withheld_put(plan_run->withheld, task, text ? text : "Out of memory");
@@ -76,7 +76,7 @@ static bool note_altered(PlanRun *plan_run, const Task *task) {
 
 static void count_copied(PlanRun *plan_run, const Task *task) {
         for (size_t i = 0; i < STAGED_WAYS; i++) {
-                const char *name = copy_method_method_name(task->method);
+                const char *name = copy_method_name(task->method);
                 StagedBy *way = &plan_run->ways[i];
 
                 if (way->method && !string_equal(way->method, name))

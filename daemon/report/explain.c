@@ -7,43 +7,30 @@
 #include "base/text.h"
 #include "os/numa.h"
 
-#include <stdarg.h>
-
-static char *sentence(const char *format, ...) _printf_(1, 2);
-
-static char *sentence(const char *format, ...) {
-        char *text;
-        va_list ap;
-        int r;
-
-        va_start(ap, format);
-        r = vasprintf(&text, format, ap);
-        va_end(ap);
-        return r < 0 ? NULL : text;
-}
-
-/* What to do about something that cannot be read. */
+/* What to do about a source that cannot be read. */
 static const char *explain_access(int error) {
         if (error == EACCES || error == EPERM)
                 return "make it readable for the daemon, or leave it out with Exclude=";
-        return "the disk or server behind it needs a look";
+        return "check the disk or server behind it";
 }
 
-static char *explain_failure(const char *source, const char *target, const Task *task) {
-        const char *error = strerror(task->error), *what = task->what ? task->what : "copy it";
+/* The steps of a task say by their wording what they act on: the copy or a temporary file, which are in the tmpfs, or
+ * else the source. Which of them has failed decides what an operator has to check. */
+static char *explain_failure(const MirrorConfig *config, const char *source, const char *target, const Task *task) {
+        const char *error = strerror(task->error), *what = task->what ? task->what : "copy";
+        char at[32] = "", tmpfs[TEXT_PATH_MAX];
 
         if (plan_takes_away(task->item->action))
-                return sentence("Failed to %s, '%s': %s", what, target, error);
-        if ((task->error == EACCES || task->error == EPERM) && strstr(what, "source"))
-                return sentence("Failed to %s, '%s': %s; %s", what, source, error, explain_access(task->error));
-        if (strstr(what, "the copy of"))
-                return sentence(
-                        "Failed to %s '%s' at byte %llu in '%s': %s; it is the tmpfs there that failed, not the disk",
-                        what, source, (unsigned long long) task->offset, target, error);
+                return text_format("Failed to %s '%s': %s", what, target, error);
         if (task->offset > 0 || task->error == EIO)
-                return sentence("Failed to %s '%s' at byte %llu: %s; %s", what, source,
-                                (unsigned long long) task->offset, error, explain_access(task->error));
-        return sentence("Failed to %s, '%s': %s", what, source, error);
+                (void) snprintf(at, sizeof(at), " at byte %llu", (unsigned long long) task->offset);
+        if (strstr(what, "copy of") || strstr(what, "temporary"))
+                return text_format("Failed to %s '%s'%s: %s; the tmpfs at '%s' failed, not the disk", what, source, at,
+                                   error, text_path(tmpfs, config->target));
+        if (task->offset > 0 || task->error == EIO || task->error == EACCES || task->error == EPERM)
+                return text_format("Failed to %s '%s'%s: %s; %s", what, source, at, error,
+                                   explain_access(task->error));
+        return text_format("Failed to %s '%s': %s", what, source, error);
 }
 
 char *explain_task(const MirrorConfig *config, const Task *task) {
@@ -52,8 +39,8 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
         _cleanup_(freep) char *source_path = NULL, *target_path = NULL;
         const char *path = plan_item_path(task->item);
 
-        source_path = sentence("%s/%s", config->source, path);
-        target_path = sentence("%s/%s", config->target, path);
+        source_path = text_format("%s/%s", config->source, path);
+        target_path = text_format("%s/%s", config->target, path);
         if (!source_path || !target_path)
                 return NULL;
         (void) text_path(source, source_path);
@@ -62,48 +49,44 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
         (void) digest_to_hex(&task->found, found);
         switch (task->outcome) {
         case TASK_CHANGED:
-                return sentence(
-                        "'%s' keeps changing while it is copied: it is withheld and staged when it holds still",
-                        source);
+                return text_format("'%s' keeps changing while it is copied and is withheld; it is staged once it "
+                                   "stays unchanged",
+                                   source);
         case TASK_CORRUPT:
-                return sentence("'%s' is corrupt and withheld: size and time are as they were, but its XXH3-128 is "
-                                "%s and was %s; restore "
-                                "it, or touch it if the change was meant",
-                                source, found, expected);
+                return text_format("'%s' is corrupt and withheld: its size and time are unchanged, but its XXH3-128 "
+                                   "is %s and was %s; restore it, or touch it if the change was intended",
+                                   source, found, expected);
         case TASK_MISNAMED:
-                return sentence(
-                        "'%s' is withheld: its bytes have the %s %s, which is not what its name says; fetch it again",
-                        source, task->claimed.kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
-                        claim_to_hex(&task->claim_found, claim));
+                return text_format("'%s' is withheld: its %s is %s, which is not the one in its name; download it "
+                                   "again",
+                                   source, task->claimed.kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
+                                   claim_to_hex(&task->claim_found, claim));
         case TASK_GARBLED:
-                return sentence("'%s' is withheld: read with XXH3-128 %s, it arrived in RAM as %s, again and again; "
-                                "check the "
-                                "machine's memory",
-                                source, expected, found);
+                return text_format("'%s' is withheld: it was read with XXH3-128 %s and arrived in RAM with %s, "
+                                   "repeatedly; test the machine's memory",
+                                   source, expected, found);
         case TASK_DIFFERS:
-                return sentence("'%s' has the size and time of the source's file, but XXH3-128 %s instead of %s: it "
-                                "was left as it is; "
-                                "remove it from the mirror to have it staged",
-                                target, found, expected);
+                return text_format("'%s' has the size and time of the source's file, but XXH3-128 %s instead of %s, "
+                                   "and was left alone; remove it from the mirror to have it staged",
+                                   target, found, expected);
         case TASK_NO_ROOM:
-                return sentence(
-                        "'%s' is withheld: there is no room for it in the tmpfs any more; raise Size= or stage less",
-                        source);
+                return text_format("'%s' is withheld: the tmpfs has no room left for it; raise Size= or stage less",
+                                   source);
         case TASK_OCCUPIED:
-                return sentence("'%s' is not what was put there: it was left alone", target);
+                return text_format("'%s' is not what the daemon put there, and was left alone", target);
         case TASK_FAILED:
-                return explain_failure(source, target, task);
+                return explain_failure(config, source, target, task);
         case TASK_AGREED:
         case TASK_REMOVED:
         case TASK_GONE:
         case TASK_CANCELLED:
                 break;
         }
-        return sentence("'%s' is as it should be", target);
+        return text_format("Nothing is wrong with '%s'", target);
 }
 
 char *explain_omission(const MirrorConfig *config, const Omission *omission) {
-        _cleanup_(freep) char *full = sentence("%s/%s", config->source, omission->path);
+        _cleanup_(freep) char *full = text_format("%s/%s", config->source, omission->path);
         char path[TEXT_PATH_MAX];
 
         if (!full)
@@ -111,19 +94,19 @@ char *explain_omission(const MirrorConfig *config, const Omission *omission) {
         (void) text_path(path, full);
         switch (omission->reason) {
         case OMIT_SPECIAL:
-                return sentence("Skipped '%s': it is a device, fifo or socket", path);
+                return text_format("Skipped '%s': it is a device, fifo or socket", path);
         case OMIT_LINK_OUT:
-                return sentence(
-                        "Skipped '%s': it is a symbolic link that leads out of the tree, which is never followed",
-                        path);
+                return text_format("Skipped '%s': it is a symbolic link that leads out of the tree, and such links "
+                                   "are never followed",
+                                   path);
         case OMIT_UNREADABLE:
-                return sentence("'%s' cannot be read: %s; %s. Until then nothing is staged from there, and nothing "
-                                "in the mirror removed",
-                                path, strerror(omission->error), explain_access(omission->error));
+                return text_format("Failed to read '%s': %s; %s (until then nothing is staged from there, and nothing "
+                                   "is removed from the mirror)",
+                                   path, strerror(omission->error), explain_access(omission->error));
         case OMIT_CHANGED:
-                break; /* the next look sees what it has become */
+                break; /* the next scan sees what it has become */
         case OMIT_IN_PROGRESS:
-                return sentence("Skipped '%s': its name says that it is still being written", path);
+                return text_format("Skipped '%s': by its name, it is still being written", path);
         }
         return NULL;
 }
@@ -139,36 +122,30 @@ char *explain_unreadable(const MirrorConfig *config, const Manifest *source, siz
 char *explain_mirror_kept(const MirrorConfig *config, const char *left) {
         char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
 
-        if (config->write_back)
-                return sentence("In '%s' there are files that could not be saved ('%s' is one): they were kept, and "
-                                "so was the mirror. The next start "
-                                "saves them, if what was told of them is mended",
-                                text_path(target, config->target), text_path(path, left ? left : "?"));
-        return sentence("In '%s' there are files that are not from the source ('%s' is one): they were kept, and so "
-                        "was the mirror. Copy what "
-                        "is wanted to the disk, then remove them",
-                        text_path(target, config->target), text_path(path, left ? left : "?"));
+        return text_format(config->write_back
+                                   ? "Kept the mirror in '%s' because files in it could not be saved ('%s' is one); "
+                                     "fix what the preceding messages report, and the next start saves them"
+                                   : "Kept the mirror in '%s' because it has files that are not from the source "
+                                     "('%s' is one); copy what you want to keep to the disk, then remove them",
+                           text_path(target, config->target), text_path(path, left ? left : "?"));
 }
 
 char *explain_unsaved(const MirrorConfig *config, const PlanItem *item) {
-        _cleanup_(freep) char *full = sentence("%s/%s", config->target, plan_item_path(item));
+        _cleanup_(freep) char *full = text_format("%s/%s", config->target, plan_item_path(item));
         char path[TEXT_PATH_MAX];
 
         if (!full)
                 return NULL;
-        (void) text_path(path, full);
-        if (item->action == PLAN_CONFLICT)
-                return sentence("'%s' was changed in the mirror and in the source: both were left as they are; copy "
-                                "the one in the mirror "
-                                "to the source under another name if it is wanted, then remove it",
-                                path);
-        return sentence("'%s' is new or changed in the mirror only: it was left alone, and is lost with the mirror "
-                        "unless it is copied to "
-                        "the source",
-                        path);
+        return text_format(item->action == PLAN_CONFLICT
+                                   ? "'%s' was changed in the mirror and in the source, and both were left alone; copy "
+                                     "the mirror's version to the source under another name if it is wanted, then "
+                                     "remove it from the mirror"
+                                   : "'%s' is new or changed in the mirror only and was left alone; copy it to the "
+                                     "source, or it is lost with the mirror",
+                           text_path(path, full));
 }
 
-/* The first few names of what was left out, for a sentence. */
+/* The first few names of what was skipped or linked, for a sentence. */
 static char *list_skipped(const Plan *plan) {
         enum { NAMES_MAX = 5 };
         _cleanup_(freep) char *list = NULL;
@@ -176,9 +153,7 @@ static char *list_skipped(const Plan *plan) {
         size_t n = 0;
 
         for (size_t i = 0; i < plan->n_items; i++) {
-                if (!plan_is_skipped(&plan->items[i]))
-                        continue;
-                if (n++ >= NAMES_MAX)
+                if (!plan_is_skipped(&plan->items[i]) || n++ >= NAMES_MAX)
                         continue;
                 if (text_append(&list, "%s'%s'", n > 1 ? ", " : "",
                                 text_path(path, plan_item_path(&plan->items[i]))) < 0)
@@ -199,7 +174,7 @@ static const char *explain_remedy(const Fit *fit) {
         case FIT_SIZE:
                 return "raise Size=";
         case FIT_MEMORY:
-                return "lower ReserveMemory=, end what takes the memory";
+                return "lower ReserveMemory=, stop what uses the memory";
         case FIT_CGROUP:
                 return "raise the limit of the control group (MemoryMax=)";
         case _FIT_LIMIT_MAX:
@@ -209,27 +184,28 @@ static const char *explain_remedy(const Fit *fit) {
 }
 
 char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
-        char missing[TEXT_BYTES_MAX], need[TEXT_BYTES_MAX], room[TEXT_BYTES_MAX];
+        char need[TEXT_BYTES_MAX], room[TEXT_BYTES_MAX];
         _cleanup_(freep) char *list = list_skipped(plan), *shortage = NULL;
 
         if (!list)
                 return NULL;
         if (fit->short_bytes > 0)
-                shortage = sentence("%llu bytes (%s) are missing: %s are needed and %s are there (%s)",
-                                    (unsigned long long) fit->short_bytes, text_bytes(missing, fit->short_bytes),
-                                    text_bytes(need, fit->need_bytes), text_bytes(room, fit->room_bytes),
-                                    fit_limit_name(fit->limit));
+                shortage = text_format("need %s, available %s (short by %llu bytes, limited by %s)",
+                                       text_bytes(need, fit->need_bytes), text_bytes(room, fit->room_bytes),
+                                       (unsigned long long) fit->short_bytes, fit_limit_name(fit->limit));
         else
-                shortage = sentence("%llu inodes of the tmpfs are missing", (unsigned long long) fit->short_inodes);
+                shortage = text_format("the tmpfs is short by %llu inodes", (unsigned long long) fit->short_inodes);
         if (!shortage)
                 return NULL;
         if (refused)
-                return sentence("It does not fit: %s; nothing is staged. Without %s it would fit: %s, leave "
-                                "something out with "
-                                "Exclude=, or choose OnNoRoom=skip or link",
-                                shortage, list, explain_remedy(fit));
-        return sentence("It does not fit: %s; %s: %s", shortage,
-                        config->on_no_room == NO_ROOM_LINK ? "linked to the disk" : "left out", list);
+                return text_format("Insufficient space for mirror '%s': %s; nothing is staged until you %s, leave "
+                                   "something out with Exclude=, or set OnNoRoom=skip or link (it would fit without "
+                                   "%s)",
+                                   config->name, shortage, explain_remedy(fit), list);
+        return text_format(config->on_no_room == NO_ROOM_LINK
+                                   ? "Insufficient space for mirror '%s': %s; linked %s to the disk"
+                                   : "Insufficient space for mirror '%s': %s; skipped %s",
+                           config->name, shortage, list);
 }
 
 char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, const char *what) {
@@ -237,30 +213,30 @@ char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, c
 
         (void) text_path(path, config->source);
         if (emptied)
-                return sentence(
-                        "The source '%s' is empty and was not before: the disk behind it may not be mounted. Nothing "
-                        "was changed; "
-                        "if it is meant to be empty, remove %s.xxh128 from the state directory and start again",
-                        path, config->name);
+                return text_format("The source '%s' is empty and was not before, so nothing was changed; mount its "
+                                   "disk or, if it is meant to be empty, remove %s.xxh128 from the state directory "
+                                   "and start again",
+                                   path, config->name);
         if (error == -ESTALE)
-                return sentence("The source '%s' is gone, or another filesystem is in its place: nothing is changed "
-                                "until it is back",
-                                path);
-        return sentence("Failed to %s, '%s': %s; nothing is changed until that works", what, path, strerror(-error));
+                return text_format("The source '%s' is gone, or another filesystem is in its place; nothing is "
+                                   "changed until it is back",
+                                   path);
+        return text_format("Failed to %s for mirror '%s' (source '%s'): %s; nothing is changed until that works", what,
+                           config->name, path, strerror(-error));
 }
 
 static const char *answer_word(TmpfsAnswer answer) {
         switch (answer) {
-        case MOUNT_TAKEN:
+        case TMPFS_ACCEPTED:
                 return "yes";
-        case MOUNT_REFUSED:
+        case TMPFS_REFUSED:
                 return "no";
-        case MOUNT_UNKNOWN:
+        case TMPFS_UNKNOWN:
                 return "unknown";
-        case MOUNT_NOT_ASKED:
+        case TMPFS_NOT_REQUESTED:
                 break;
         }
-        return "not asked for";
+        return "not requested";
 }
 
 /* Which policy is in force, and why. */
@@ -270,21 +246,20 @@ static char *explain_numa(const MirrorConfig *config, const Mount *mount) {
         bool automatic = string_equal(config->numa_policy, "auto");
 
         if (!wanted && mount->mpol[0])
-                return sentence("%s, with which it was mounted (NUMAPolicy=%s asks for none)", in_force,
-                                config->numa_policy);
+                return text_format("%s, as mounted (NUMAPolicy=%s requests none)", in_force, config->numa_policy);
         if (!wanted)
-                return sentence("%s", automatic ? "one node" : "not asked for");
-        if (mount->answer[MOUNT_MPOL] != MOUNT_TAKEN)
-                return sentence("%s, and not %s (NUMAPolicy=%s)", in_force, wanted, config->numa_policy);
+                return text_format("%s", automatic ? "one node" : "not requested");
+        if (mount->answer[TMPFS_MPOL] != TMPFS_ACCEPTED)
+                return text_format("%s instead of %s (NUMAPolicy=%s)", in_force, wanted, config->numa_policy);
         if (automatic)
-                return sentence("%s over %u nodes (NUMAPolicy=auto)", wanted, mount->n_nodes);
-        return sentence("%s (NUMAPolicy=%s)", in_force, config->numa_policy);
+                return text_format("%s over %u nodes (NUMAPolicy=auto)", wanted, mount->n_nodes);
+        return text_format("%s (NUMAPolicy=%s)", in_force, config->numa_policy);
 }
 
 char *explain_mount(const MirrorConfig *config, const Mount *mount) {
         static const char *const kinds[] = {
                 [MOUNT_FOUND] = "the tmpfs mounted on",
-                [MOUNT_MADE] = "a tmpfs that we mounted on",
+                [MOUNT_MADE] = "a tmpfs that the daemon mounted on",
                 [MOUNT_DIRECTORY] = "a directory of a shared tmpfs,",
         };
         _cleanup_(freep) char *numa = explain_numa(config, mount);
@@ -292,7 +267,7 @@ char *explain_mount(const MirrorConfig *config, const Mount *mount) {
 
         if (!numa)
                 return NULL;
-        return sentence("Using %s '%s', size %s; huge pages: %s, kept out of swap: %s, NUMA policy: %s",
-                        kinds[mount->kind], text_path(path, config->target), text_bytes(size, mount->budget),
-                        answer_word(mount->answer[MOUNT_HUGE]), answer_word(mount->answer[MOUNT_NOSWAP]), numa);
+        return text_format("Using %s '%s', size %s; huge pages: %s, kept out of swap: %s, NUMA policy: %s",
+                           kinds[mount->kind], text_path(path, config->target), text_bytes(size, mount->budget),
+                           answer_word(mount->answer[TMPFS_HUGE]), answer_word(mount->answer[TMPFS_NOSWAP]), numa);
 }

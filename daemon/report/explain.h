@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Facts -> sentences: what was being done, to which path, what happened, and what to do. Pure. Each returns a new
- * string, NULL on ENOMEM, without a full stop. */
+/* Facts -> sentences: what was being done, to which path, what happened, and what to do about it. The log, the status
+ * and D-Bus all use these sentences, so each problem reads the same everywhere. Pure. Each function returns a new
+ * string without a full stop and without line breaks, or NULL on ENOMEM. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -10,27 +11,28 @@
 #include "stage/mount.h"
 #include "stage/task.h"
 
-/* Why a file is not, or not as it should be, in the mirror. */
+/* Why a file is not in the mirror, or not as it should be. */
 char *explain_task(const MirrorConfig *config, const Task *task);
 
+/* Why the scan left something of the source out; NULL also where that needs no message. */
 char *explain_omission(const MirrorConfig *config, const Omission *omission);
 
-/* About the first of what could not be read, NULL if there is none. How many there are is in *ret_n. */
+/* The first thing in the source that cannot be read, NULL if there is none; *ret_n is how many there are. */
 char *explain_unreadable(const MirrorConfig *config, const Manifest *source, size_t *ret_n);
 
-/* Why the mirror was not taken down at the end; @left is one of the files in it. */
+/* Why a stop has kept the mirror. @left is a file that is in it; NULL if not known. */
 char *explain_mirror_kept(const MirrorConfig *config, const char *left);
 
-/* Something that the mirror has and the source has not, or otherwise: PLAN_SAVE or PLAN_CONFLICT. */
+/* Why a change in the mirror does not reach the disk under WriteBack=no. @item: PLAN_SAVE or PLAN_CONFLICT. */
 char *explain_unsaved(const MirrorConfig *config, const PlanItem *item);
 
-/* "It does not fit: so many bytes are missing ...": with the first names of what was left out. @refused: nothing at
- * all is staged for it, not even what would fit. */
+/* How much space is missing, and the first few names of what was skipped or linked for it. @refused: nothing at all is
+ * staged, not even what would fit (OnNoRoom=fail). */
 char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused);
 
 /* Why nothing is taken over from the source: it is empty and was not before (@emptied), it is not the directory that
- * it was (-ESTALE), or the step @what failed with @error. */
+ * it was (@error -ESTALE), or the step @what, a verb and its object, has failed with the negative errno @error. */
 char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, const char *what);
 
-/* The kind of the mount, and what became of the options that were asked for. */
+/* Which kind of tmpfs the mirror is on, and which of its options are in effect. */
 char *explain_mount(const MirrorConfig *config, const Mount *mount);

@@ -10,25 +10,18 @@
 
 #include <fcntl.h>
 
+/* Between two writes. */
 #define PAUSE_USEC (10 * USEC_PER_SEC)
-/* What has not changed is compared again after this, if something asks for it. */
-#define SURVEY_AGAIN_USEC (USEC_PER_SEC)
-/* A disk that does not answer holds up the end of the daemon for so long. */
+/* Metrics that have not changed are not rendered again before this has passed, however often something asks for it. */
+#define UNCHANGED_PAUSE_USEC (USEC_PER_SEC)
+/* For so long a disk that does not answer may hold up the end of the daemon. */
 #define LAST_USEC (5 * USEC_PER_SEC)
-#define ACCURACY_USEC (USEC_PER_SEC / 4)
 
 static void write_file(MetricsFile *file);
 
-static uint64_t now_usec(const MetricsFile *file) {
-        uint64_t now = 0;
-
-        (void) sd_event_now(file->event, CLOCK_MONOTONIC, &now); /* at worst it is written at once */
-        return now;
-}
-
 void metrics_file_done(MetricsFile *file) {
         assert(!file->running);
-        file->timer = sd_event_source_unref(file->timer);
+        clock_timer_done(&file->timer);
         free(file->path);
         free(file->obsolete);
         free(file->written);
@@ -44,12 +37,12 @@ int metrics_file_set_path(MetricsFile *file, const char *path) {
                 return 0;
         if (path && !(copy = strdup(path)))
                 return -ENOMEM;
-        free(file->obsolete); /* of two changes before one write nothing was written in between */
+        free(file->obsolete); /* set only if the path changes twice without a write between: that file is not there */
         file->obsolete = TAKE_PTR(file->path);
         file->path = copy;
         free(file->written);
         file->written = NULL;
-        file->log_once = 0;
+        file->reported_error = 0;
         file->due_usec = 0;
         metrics_file_touch(file);
         return 0;
@@ -75,11 +68,11 @@ static void run(Job *job) {
         MetricsFile *file = (MetricsFile *) job;
 
         if (file->job_obsolete)
-                (void) unlink(file->job_obsolete); /* it is no longer ours to say anything about */
+                (void) unlink(file->job_obsolete); /* at worst it stays, with metrics that are old */
         file->result = file->job_path ? put(file->job_path, file->text) : 0;
 }
 
-/* --- when --- */
+/* --- the times at which it is written --- */
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         MetricsFile *file = userdata;
@@ -96,41 +89,35 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void wake_at(MetricsFile *file, uint64_t usec) {
-        if (!file->timer) {
-                (void) sd_event_add_time(file->event, &file->timer, CLOCK_MONOTONIC, usec, ACCURACY_USEC, on_timer,
-                                         file);
-                return;
-        }
-        (void) sd_event_source_set_time(file->timer, usec);
-        (void) sd_event_source_set_enabled(file->timer, SD_EVENT_ONESHOT);
+        if (!file->timer.handler)
+                file->timer = (ClockTimer){ .event = file->event, .handler = on_timer, .userdata = file };
+        (void) clock_timer_set(&file->timer, usec);
 }
 
-static void tell(MetricsFile *file) {
+static void report_result(MetricsFile *file) {
         LogFields fields = { .path = file->job_path, .error = -file->result };
         char path[TEXT_PATH_MAX];
 
-        if (file->result < 0 && file->result != file->log_once)
-                log_event(LOG_WARNING, &fields,
-                          "Failed to write the metrics to '%s' (MetricsFile=): %s. It is tried again when they "
-                          "change%s",
-                          text_path(path, file->job_path), strerror(-file->result),
-                          file->result == -EROFS ? "; the unit may write where a directory is named in the "
-                                                   "configuration when the service is started"
-                                                 : "");
-        else if (file->result == 0 && file->log_once < 0)
-                log_event(LOG_NOTICE, &fields, "The metrics are written to '%s' again",
-                          text_path(path, file->job_path));
-        file->log_once = file->result;
+        (void) text_path(path, file->job_path);
+        if (file->result < 0 && file->result != file->reported_error)
+                log_event(LOG_WARNING, &fields, "Failed to write metrics to '%s': %s; %s", path,
+                          strerror(-file->result),
+                          file->result == -EROFS ? "run 'systemctl daemon-reload' and restart the service to let it "
+                                                   "write where MetricsFile= says"
+                                                 : "will retry when they change");
+        else if (file->result == 0 && file->reported_error < 0)
+                log_event(LOG_NOTICE, &fields, "Writing metrics to '%s' works again", path);
+        file->reported_error = file->result;
 }
 
-static void came_back(Job *job) {
+static void on_written(Job *job) {
         MetricsFile *file = (MetricsFile *) job;
         bool is_current = string_equal(file->job_path, file->path);
 
         file->running = false;
         if (is_current) {
                 if (file->path)
-                        tell(file);
+                        report_result(file);
                 free(file->written);
                 file->written = file->result == 0 ? TAKE_PTR(file->text) : NULL;
         }
@@ -143,9 +130,9 @@ static void came_back(Job *job) {
                         write_file(file);
                 if (!file->running)
                         file->ended(file->userdata);
-        } else if (file->again)
+        } else if (file->changed)
                 metrics_file_touch(file);
-        file->again = false;
+        file->changed = false;
 }
 
 static void submit(MetricsFile *file) {
@@ -157,8 +144,8 @@ static void submit(MetricsFile *file) {
                 return;
         }
         file->running = true;
-        file->due_usec = now_usec(file) + PAUSE_USEC;
-        file->job = (Job){ .run = run, .done = came_back };
+        file->due_usec = clock_now(file->event) + PAUSE_USEC;
+        file->job = (Job){ .run = run, .done = on_written };
         pool_submit(file->pool, &file->job);
 }
 
@@ -170,7 +157,7 @@ static void write_file(MetricsFile *file) {
         if (!file->obsolete && string_equal(file->text, file->written)) {
                 free(file->text);
                 file->text = NULL;
-                file->due_usec = now_usec(file) + SURVEY_AGAIN_USEC;
+                file->due_usec = clock_now(file->event) + UNCHANGED_PAUSE_USEC;
                 return;
         }
         submit(file);
@@ -179,10 +166,10 @@ static void write_file(MetricsFile *file) {
 void metrics_file_touch(MetricsFile *file) {
         if ((!file->path && !file->obsolete) || file->ending)
                 return;
-        file->again = file->running;
+        file->changed = file->running;
         if (file->running)
                 return;
-        if (now_usec(file) >= file->due_usec)
+        if (clock_now(file->event) >= file->due_usec)
                 write_file(file);
         else
                 wake_at(file, file->due_usec);
@@ -191,7 +178,7 @@ void metrics_file_touch(MetricsFile *file) {
 bool metrics_file_end(MetricsFile *file) {
         if (!file->ending && (file->path || file->obsolete)) {
                 file->ending = true;
-                wake_at(file, now_usec(file) + LAST_USEC);
+                wake_at(file, clock_now(file->event) + LAST_USEC);
                 if (!file->running)
                         write_file(file);
         }

@@ -1,52 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* MetricsFile=: the metrics as a file, for the node exporter's textfile collector. Written by a job, whole (a
- * rename), when something in them has changed, at most every ten seconds, and once more at the end; so nothing wakes
- * up for it while nothing changes. What cannot be written is told once, and tried again with the next change.
+/* MetricsFile=: the metrics as a file, for the node exporter's textfile collector. A job writes it as a whole (by a
+ * rename) when something in it has changed, at most every ten seconds, and once more at the end; so nothing wakes up
+ * for it while nothing changes. A failure is logged once, and the next change is another attempt.
  *
- * Loop thread only, but for what the job has while it is out. */
+ * Loop thread only, except for what the job has while it runs. */
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "base/pool.h"
 
-#include <systemd/sd-event.h>
-
 typedef struct MetricsFile {
-        Job job;                        /* first */
-        sd_event *event;                /* borrowed */
-        Pool *pool;                     /* borrowed */
+        Job job;                         /* first */
+        sd_event *event;                 /* borrowed */
+        Pool *pool;                      /* borrowed */
         char *(*render)(void *userdata); /* the metrics as they are now: a new string, NULL on ENOMEM */
-        void (*ended)(void *userdata);  /* see metrics_file_end() */
+        void (*ended)(void *userdata);   /* see metrics_file_end() */
         void *userdata;
 
-        char *path;                     /* NULL: none */
-        char *obsolete;                 /* a path of before, where the file has to go; NULL: none */
-        char *written;                  /* what it has; NULL: not known */
-        sd_event_source *timer;
-        uint64_t due_usec;              /* not before */
-        bool running, again;            /* a job is out; something has changed since */
-        bool ending, last, late;        /* the end; its job was begun; it did not come back in time */
-        int log_once;                       /* the error that was told, negative; 0: all is well */
+        char *path;           /* NULL: none */
+        char *obsolete;       /* an earlier path, where the file has to be removed; NULL: none */
+        char *written;        /* what the file contains; NULL: not known */
+        ClockTimer timer;     /* until due_usec; after metrics_file_end() until the last write is too late */
+        uint64_t due_usec;    /* it is not written before; CLOCK_MONOTONIC */
+        bool running;         /* a job runs */
+        bool changed;         /* something has changed since it was begun */
+        bool ending;          /* metrics_file_end() was called, */
+        bool last, late;      /* the last job was begun, and did not end in time */
+        int reported_error;   /* the failure that was logged, a negative errno; 0: the last write succeeded */
 
-        /* The job has these while it is out. */
+        /* The job has these while it runs. */
         char *text, *job_path, *job_obsolete;
         int result;
 } MetricsFile;
 
-/* The fields above, up to userdata, are set by the caller; the rest is zeros. Not while a job is out. */
+/* The caller sets the fields up to userdata; the rest begins as zeros. metrics_file_done() not while a job runs. */
 void metrics_file_done(MetricsFile *file);
 
-/* Absolute; NULL or "" for none. A file that was written elsewhere before is removed: nobody would ever correct it.
- * 0 or -ENOMEM. */
+/* An absolute path; NULL or "" for none. A file at an earlier path is removed, because its metrics would never change
+ * again. 0 or -ENOMEM. */
 int metrics_file_set_path(MetricsFile *file, const char *path);
 
 /* Something may have changed. */
 void metrics_file_touch(MetricsFile *file);
 
-/* Writes for the last time. True when that is over, or it has not come to an end within a few seconds; else ended()
- * is called when this is to be asked again. */
+/* Writes for the last time. True when that is done, or has not ended within a few seconds; else ended() is called when
+ * it is time to ask again. */
 bool metrics_file_end(MetricsFile *file);
 
-/* A job hangs on its disk: the process can only end without it. */
+/* A job still waits for its disk: the process has to end without it. */
 bool metrics_file_is_stuck(const MetricsFile *file);

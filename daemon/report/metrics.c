@@ -6,19 +6,20 @@
 
 #include <inttypes.h>
 
+/* The value for which a number is not known, and has no sample. */
 typedef enum Unknown { NEVER, IF_ZERO, IF_MAX } Unknown;
 
-/* One family: its samples are numbers of the status, or something that needs a function of its own. */
+/* One family of samples, one or more for each mirror. */
 typedef struct Family {
         const char *name, *type, *help;
-        size_t offset, size; /* of the number in MirrorStatus */
-        Unknown unknown;     /* then it has no sample */
-        void (*write)(const MirrorStatus *mirror, FILE *out, const char *name); /* NULL: it is that number */
+        size_t offset, size; /* of a number in MirrorStatus, which is the sample */
+        Unknown unknown;
+        void (*write)(const MirrorStatus *mirror, FILE *out, const char *name); /* instead of that number; else NULL */
 } Family;
 
 /* --- samples --- */
 
-/* Between the quotes of a label. */
+/* The value of a label, as it stands between its quotes. */
 static void write_escaped(FILE *out, const char *text) {
         for (; *text; text++)
                 if (*text == '\n')
@@ -41,14 +42,14 @@ static void write_number(FILE *out, const char *name, const MirrorStatus *mirror
         (void) fprintf(out, "} %" PRIu64 "\n", value);
 }
 
-/* One of several samples of the mirror, told apart by a further label. */
+/* One of several samples of a mirror, which differ in a further label. */
 static void write_part(FILE *out, const char *name, const MirrorStatus *mirror, const char *label, const char *part,
                        uint64_t value) {
         begin_sample(out, name, mirror);
         (void) fprintf(out, ",%s=\"%s\"} %" PRIu64 "\n", label, part, value);
 }
 
-/* A mirror that is on its way down keeps the fact that it was ready once, but nobody can count on it any more. */
+/* MirrorStatus.ready stays set while a mirror is being stopped, but engines cannot rely on it any more. */
 static bool is_up(const MirrorStatus *mirror) {
         return mirror->ready && !mirror->failing && mirror->state != MIRROR_SAVING &&
                mirror->state != MIRROR_REMOVING && mirror->state != MIRROR_STOPPED && mirror->state != MIRROR_FAILED;
@@ -71,7 +72,7 @@ static void write_source_up(const MirrorStatus *mirror, FILE *out, const char *n
         write_number(out, name, mirror, mirror->source_state != SOURCE_LOST);
 }
 
-/* The time, not the age: who reads it later than it was written still knows how old it is. */
+/* The time and not the age, which would be wrong as soon as the file is read later than it was written. */
 static void write_unsaved_since(const MirrorStatus *mirror, FILE *out, const char *name) {
         if (mirror->unsaved_since_usec > 0)
                 write_number(out, name, mirror, mirror->unsaved_since_usec / USEC_PER_SEC);
@@ -84,7 +85,8 @@ static void write_huge_ratio(const MirrorStatus *mirror, FILE *out, const char *
         (void) fprintf(out, "} %.4f\n", (double) mirror->huge_bytes / (double) mirror->measured_bytes);
 }
 
-/* What an alert looks at has to be there before it happens: each way from the start. */
+/* Every method has a sample from the start: rate() and increase() miss the first event of a series that begins with
+ * it. */
 static void write_staged(const MirrorStatus *mirror, FILE *out, const char *name, bool bytes) {
         static const char *const methods[STAGED_WAYS] = { "buffered", "direct", "sendfile" };
 
@@ -128,55 +130,55 @@ static void write_mismatches(const MirrorStatus *mirror, FILE *out, const char *
 
 static const Family families[] = {
         OWN("ready", "gauge", write_ready,
-            "1 while all that was chosen is in RAM, verified, or is missing in a way that the configuration allows"),
-        OWN("degraded", "gauge", write_degraded, "1 while the mirror is ready, but something is missing or fails"),
+            "1 while engines can rely on the mirror: all that was selected is in RAM and verified, or is missing in a "
+            "way that the configuration allows"),
+        OWN("degraded", "gauge", write_degraded, "1 while the mirror is ready but something is missing or failing"),
         OWN("state", "gauge", write_states, "1 for the state that the mirror is in, 0 for all others"),
-        OWN("source_up", "gauge", write_source_up,
-            "0 while the source is not there, or something else is in its place"),
+        OWN("source_up", "gauge", write_source_up, "0 while the source is gone or another filesystem is in its place"),
         GAUGE("watching", watching,
-              "1 while every change of the mirror is reported; else it is looked at from time to time"),
-        GAUGE("files", files, "Files in RAM, verified"),
-        GAUGE("ram_bytes", bytes, "Bytes of these files"),
-        GAUGE("models", n_models, "Models of which everything is in RAM, verified"),
-        MAYBE("tmpfs_size_bytes", tmpfs_size, IF_ZERO, "Size of the tmpfs that the mirror is on"),
-        MAYBE("tmpfs_free_bytes", tmpfs_free, IF_ZERO, "Free bytes of the tmpfs that the mirror is on"),
-        MAYBE("swapped_bytes", swapped_bytes, IF_MAX, "Bytes of the mirror that are on swap"),
-        OWN("huge_pages_ratio", "gauge", write_huge_ratio, "Share of the staged bytes that lies in pages of 2 MiB"),
-        GAUGE("staging_todo_bytes", todo_bytes, "Bytes that the staging at hand is about; 0 if there is none"),
-        GAUGE("staging_done_bytes", done_bytes, "Bytes of the last or present staging that were copied"),
-        GAUGE("withheld_files", n_withheld, "Files that could not be brought into RAM verified"),
+              "1 while the kernel reports every change in the mirror, 0 while it is scanned periodically instead"),
+        GAUGE("files", files, "Verified files in RAM"),
+        GAUGE("ram_bytes", bytes, "Bytes of the verified files in RAM"),
+        GAUGE("models", n_models, "Models that are completely in RAM and verified"),
+        MAYBE("tmpfs_size_bytes", tmpfs_size, IF_ZERO, "Size of the tmpfs that holds the mirror"),
+        MAYBE("tmpfs_free_bytes", tmpfs_free, IF_ZERO, "Free space in the tmpfs that holds the mirror"),
+        MAYBE("swapped_bytes", swapped_bytes, IF_MAX, "Bytes of the mirror that are swapped out"),
+        OWN("huge_pages_ratio", "gauge", write_huge_ratio,
+            "Share of the staged bytes that is in pages of 2 MiB, from 0 to 1"),
+        GAUGE("staging_todo_bytes", todo_bytes, "Bytes that the current staging copies; 0 if there is none"),
+        GAUGE("staging_done_bytes", done_bytes, "Bytes that the current or last staging has copied"),
+        GAUGE("withheld_files", n_withheld, "Files that are not in RAM because they could not be read or verified"),
         GAUGE("unreadable_directories", n_unreadable, "Directories of the source that cannot be read"),
-        GAUGE("skipped_files", n_skipped, "Files that are not in RAM for want of room"),
-        GAUGE("linked_files", n_linked, "Files for which a link to the disk stands in the mirror"),
-        GAUGE("released_files", n_released, "Files whose RAM an operator freed"),
+        GAUGE("skipped_files", n_skipped, "Files that are not in RAM for lack of space"),
+        GAUGE("linked_files", n_linked, "Files that are links to the disk in the mirror"),
+        GAUGE("released_files", n_released, "Files whose RAM an operator has freed"),
         GAUGE("changed_only_files", n_held,
-              "Files that were changed in the mirror and are not to be saved (WriteBack=no)"),
+              "Files that were changed in the mirror only and are not to be saved (WriteBack=no)"),
         GAUGE("unsaved_files", n_unsaved, "Changes in the mirror that are not on disk yet"),
-        GAUGE("unsaved_bytes", unsaved_bytes, "Bytes of the files that are not on disk yet"),
+        GAUGE("unsaved_bytes", unsaved_bytes, "Bytes of the changes that are not on disk yet"),
         OWN("unsaved_since_timestamp_seconds", "gauge", write_unsaved_since,
-            "Since when the oldest of these waits; no sample while there is none"),
-        GAUGE("saving_files", n_saving, "Changes that are being put on disk now"),
-        GAUGE("save_failing", save_fails, "1 while something could not be put on disk and is tried again"),
-        GAUGE("refused_files", n_refused, "Things in the mirror that are never put on disk as they are"),
+            "When the oldest change that is not on disk yet was first seen; no sample if there is none"),
+        GAUGE("saving_files", n_saving, "Changes that are being written to disk now"),
+        GAUGE("save_failing", save_fails, "1 while a change could not be written to disk and is tried again"),
+        GAUGE("refused_files", n_refused, "Entries of the mirror that are rejected and never saved as they are"),
         GAUGE("deletions_held", n_deletions_held,
-              "Names of the last wave of deletions that was held back and not acknowledged"),
-        GAUGE("open_conflicts", n_conflicts, "Versions that were put into conflicts/ and not acknowledged"),
+              "Deletions that the mass-deletion guard holds back and that no operator has acknowledged"),
+        GAUGE("open_conflicts", n_conflicts,
+              "Versions kept aside in conflicts/ that no operator has acknowledged"),
         MAYBE("trash_files", trash_files, IF_MAX, "Files in the trash on the disk"),
         MAYBE("trash_bytes", trash_bytes, IF_MAX, "Bytes of the files in the trash on the disk"),
-        GAUGE("damaged_files", n_damaged, "Files in RAM whose bytes have changed and that are not repaired yet"),
-        OWN("staged_files_total", "counter", write_staged_files, "Files that were copied into RAM and verified"),
-        OWN("staged_bytes_total", "counter", write_staged_bytes, "Bytes that were copied into RAM and verified"),
-        COUNTER("saved_files_total", saved_files, "Files that were put on disk and read back"),
-        COUNTER("saved_bytes_total", saved_bytes, "Bytes that were put on disk and read back"),
-        COUNTER("save_failures_total", save_failures, "Attempts to put something on disk that failed"),
+        GAUGE("damaged_files", n_damaged, "Files whose bytes in RAM have changed and that are not repaired yet"),
+        OWN("staged_files_total", "counter", write_staged_files, "Files copied into RAM and verified"),
+        OWN("staged_bytes_total", "counter", write_staged_bytes, "Bytes copied into RAM and verified"),
+        COUNTER("saved_files_total", saved_files, "Files written to disk and verified by reading them back"),
+        COUNTER("saved_bytes_total", saved_bytes, "Bytes written to disk and verified by reading them back"),
+        COUNTER("save_failures_total", save_failures, "Failed attempts to write a change to disk"),
         COUNTER("deletions_total", deletions,
-                "Names that were removed from the disk because they were deleted in the mirror"),
-        COUNTER("conflicts_total", conflicts, "Versions that were put into conflicts/"),
-        OWN("mismatches_total", "counter", write_mismatches,
-            "Files whose bytes did not have the digest that they should have"),
-        COUNTER("repairs_total", scrub_repairs,
-                "Files that were staged again because their bytes in RAM had changed"),
-        COUNTER("scrubbed_bytes_total", scrubbed_bytes, "Bytes in RAM that were read again, in complete passes"),
+                "Names removed from the disk because they were deleted in the mirror"),
+        COUNTER("conflicts_total", conflicts, "Versions kept aside in conflicts/"),
+        OWN("mismatches_total", "counter", write_mismatches, "Files whose bytes did not have the expected digest"),
+        COUNTER("repairs_total", scrub_repairs, "Files staged again because their bytes in RAM had changed"),
+        COUNTER("scrubbed_bytes_total", scrubbed_bytes, "Bytes in RAM that complete scrub passes have read again"),
 };
 
 static uint64_t number_of(const Family *family, const MirrorStatus *mirror) {
@@ -208,8 +210,9 @@ char *metrics_text(const MirrorStatus *mirrors, size_t n, const char *version) {
 
         if (!out)
                 return NULL;
-        (void) fputs("# HELP shmstaged_build_info The version that runs\n# TYPE shmstaged_build_info "
-                     "gauge\nshmstaged_build_info{version=\"",
+        (void) fputs("# HELP shmstaged_build_info The running version\n"
+                     "# TYPE shmstaged_build_info gauge\n"
+                     "shmstaged_build_info{version=\"",
                      out);
         write_escaped(out, version);
         (void) fputs("\"} 1\n", out);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One snapshot of the state -> Prometheus' text exposition format, version 0.0.4: base units, HELP and TYPE of each
- * family once, one sample for each mirror. What is not known, or does not apply, has no sample. Pure. */
+/* One snapshot of all mirrors -> Prometheus' text exposition format, version 0.0.4: base units, HELP and TYPE once for
+ * each family, and samples with the label mirror=. What is not known, or does not apply, has no sample. Pure.
+ * docs/monitoring.md lists the families. */
 
 #include "base/base.h"
 #include "report/mirror-status.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What a mirror says in the journal. See report/mirror-log.h. */
+/* The log messages of a mirror. See report/mirror-log.h. */
 
 #include "report/mirror-log.h"
 
@@ -10,7 +10,7 @@
 #include "report/explain.h"
 #include "tree/scan.h"
 
-/* What every event of a mirror has that the message catalog has a text for. */
+/* The fields that the texts of the message catalog refer to. */
 static LogFields event_of(const MirrorConfig *config, const char *message_id) {
         return (LogFields){
                 .message_id = message_id, .mirror = config->name, .source = config->source, .target = config->target
@@ -26,18 +26,17 @@ void mirror_log_attached(const MirrorConfig *config, const Attachment *attachmen
                 log_event(LOG_INFO, &fields, "Mirror '%s': %s", config->name, mount);
         if (attachment->base_damaged)
                 log_event(LOG_WARNING, &fields,
-                          "What was remembered of mirror '%s' is damaged (line %u of %s.xxh128 in the state "
-                          "directory) and was forgotten: whether bytes changed since the last run cannot be told",
-                          config->name, attachment->damaged_line, config->name);
+                          "Discarded the digests of mirror '%s' because '%s.xxh128' in the state directory is damaged "
+                          "at line %u; bytes that have changed silently since the last run cannot be detected",
+                          config->name, config->name, attachment->damaged_line);
         if (attachment->n_unknown > 0)
                 log_event(LOG_WARNING, &fields,
-                          "In '%s/" SCAN_PRIVATE_DIR
-                          "' files that nobody knows were found (%d): look at them, then remove "
-                          "them; until then the mirror is kept at a stop",
-                          text_path(path, config->target), attachment->n_unknown);
+                          "Found %d unrecognized %s in '%s/" SCAN_PRIVATE_DIR
+                          "'; inspect and remove them, because until then a stop keeps the mirror",
+                          attachment->n_unknown, attachment->n_unknown == 1 ? "file" : "files",
+                          text_path(path, config->target));
         if (attachment->eventless && config->watch_source && config->poll_usec > 0)
-                log_event(LOG_INFO, &fields,
-                          "The filesystem of '%s' does not report changes made elsewhere: it is looked at every %s",
+                log_event(LOG_INFO, &fields, "No change notifications on '%s'; polling every %s",
                           text_path(path, config->source), text_span(span, config->poll_usec));
 }
 
@@ -50,11 +49,10 @@ void mirror_log_failed(const MirrorConfig *config, const char *text) {
 void mirror_log_mount_stays(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
-        log_event(
-                LOG_NOTICE, &fields,
-                "Mirror '%s' stays on the tmpfs that is there: Size=, HugePages=, Swap= and NUMAPolicy= take effect "
-                "when it is mounted anew",
-                config->name);
+        log_event(LOG_NOTICE, &fields,
+                  "Mirror '%s' keeps its tmpfs; Size=, HugePages=, Swap= and NUMAPolicy= take effect when it is "
+                  "mounted again",
+                  config->name);
 }
 
 void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
@@ -65,16 +63,15 @@ void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool who
         fields.bytes = manifest_bytes(base);
         fields.count = n;
         log_event(whole ? LOG_NOTICE : LOG_WARNING, &fields, "Mirror '%s' is %s: %zu %s, %s, in '%s'%s", config->name,
-                  whole ? "ready" : "ready but degraded", n, n == 1 ? "file" : "files",
+                  whole ? "ready" : "ready (degraded)", n, n == 1 ? "file" : "files",
                   text_bytes(bytes, manifest_bytes(base)), text_path(path, config->target),
-                  whole ? "" : "; what is missing was told above");
+                  whole ? "" : "; see the preceding messages");
 }
 
 void mirror_log_degraded(const MirrorConfig *config) {
         LogFields fields = event_of(config, MESSAGE_DEGRADED);
 
-        log_event(LOG_WARNING, &fields, "Mirror '%s' is degraded: what is missing or fails was told above",
-                  config->name);
+        log_event(LOG_WARNING, &fields, "Mirror '%s' is degraded; see the preceding messages", config->name);
 }
 
 void mirror_log_complete_again(const MirrorConfig *config, size_t files, uint64_t bytes) {
@@ -83,14 +80,14 @@ void mirror_log_complete_again(const MirrorConfig *config, size_t files, uint64_
 
         fields.bytes = bytes;
         fields.count = files;
-        log_event(LOG_NOTICE, &fields, "Mirror '%s' is whole again: %zu %s, %s, in '%s'", config->name, files,
+        log_event(LOG_NOTICE, &fields, "Mirror '%s' is complete again: %zu %s, %s, in '%s'", config->name, files,
                   files == 1 ? "file" : "files", text_bytes(size, bytes), text_path(path, config->target));
 }
 
 void mirror_log_source_lost(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_SOURCE_LOST);
 
-        log_event(LOG_WARNING, &fields, "%s", text ? text : "The source is lost");
+        log_event(LOG_WARNING, &fields, "%s", text ? text : "The source is gone");
 }
 
 void mirror_log_source_found(const MirrorConfig *config) {
@@ -108,13 +105,13 @@ void mirror_log_copied(const MirrorConfig *config, const Task *task) {
                 (void) snprintf(pages, sizeof(pages), ", 2 MiB pages: %u%%",
                                 (unsigned) (task->huge_bytes * 100 / task->measured_bytes));
         log_event(LOG_DEBUG, &fields, "Staged '%s': %s, %s%s", text_path(path, plan_item_path(task->item)),
-                  text_bytes(bytes, task->copied_bytes), copy_method_method_name(task->method), pages);
+                  text_bytes(bytes, task->copied_bytes), copy_method_name(task->method), pages);
 }
 
 void mirror_log_shortage(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_NO_ROOM);
 
-        log_event(LOG_WARNING, &fields, "Mirror '%s': %s", config->name, text);
+        log_event(LOG_WARNING, &fields, "%s", text);
 }
 
 static const char *reason_of(TaskOutcome outcome) {
@@ -164,8 +161,7 @@ void mirror_log_withheld(const MirrorConfig *config, const Task *task, const cha
 void mirror_log_more(const MirrorConfig *config, size_t n) {
         LogFields fields = { .mirror = config->name };
 
-        log_event(LOG_WARNING, &fields, "Mirror '%s': %zu further files met the like, and are not listed",
-                  config->name, n);
+        log_event(LOG_WARNING, &fields, "Mirror '%s': %zu similar messages suppressed", config->name, n);
 }
 
 void mirror_log_unrecognized(const MirrorConfig *config, int n) {
@@ -174,16 +170,16 @@ void mirror_log_unrecognized(const MirrorConfig *config, int n) {
 
         fields.count = (uint64_t) n;
         log_event(LOG_WARNING, &fields,
-                  "%d %s that somebody had put in place of what was being saved %s moved to '%s/" SCAN_PRIVATE_DIR
-                  "/conflicts'",
-                  n, n == 1 ? "file" : "files", n == 1 ? "was" : "were", text_path(path, config->source));
+                  "Kept aside %d unrecognized %s in '%s/" SCAN_PRIVATE_DIR
+                  "/conflicts'; another process had put %s in place of a file that was being saved",
+                  n, n == 1 ? "file" : "files", text_path(path, config->source), n == 1 ? "it" : "each");
 }
 
 void mirror_log_unmatched(const MirrorConfig *config, const char *model) {
         LogFields fields = { .mirror = config->name };
         char path[TEXT_PATH_MAX], name[TEXT_PATH_MAX];
 
-        log_event(LOG_WARNING, &fields, "Models=%s chooses nothing in '%s'", text_path(name, model),
+        log_event(LOG_WARNING, &fields, "Models=%s matches nothing in '%s'", text_path(name, model),
                   text_path(path, config->source));
 }
 
@@ -192,7 +188,7 @@ void mirror_log_mass_deletion(const MirrorConfig *config, const char *text) {
 
         log_event(LOG_WARNING, &fields, "%s",
                   text ? text
-                       : "Many files were deleted in the mirror at once: the disk keeps them, and they are staged "
+                       : "Many files were deleted in the mirror at once; the disk keeps them, and they are staged "
                          "again");
 }
 
@@ -200,7 +196,7 @@ void mirror_log_events_lost(const MirrorConfig *config, bool of_mirror) {
         LogFields fields = { .mirror = config->name };
         char path[TEXT_PATH_MAX];
 
-        log_event(LOG_DEBUG, &fields, "Some events of '%s' were lost: it is looked at as a whole",
+        log_event(LOG_DEBUG, &fields, "Some change notifications of '%s' were lost; scanning all of it",
                   text_path(path, of_mirror ? config->target : config->source));
 }
 
@@ -209,8 +205,7 @@ void mirror_log_wiped(const MirrorConfig *config) {
         char path[TEXT_PATH_MAX];
 
         log_event(LOG_WARNING, &fields,
-                  "'%s' was wiped, our own directory in it included: the disk is left as it is, and the files are "
-                  "staged again",
+                  "'%s' was wiped, the private directory included; the disk keeps all files, and they are staged again",
                   text_path(path, config->target));
 }
 
@@ -219,7 +214,7 @@ void mirror_log_mirror_lost(const MirrorConfig *config) {
         char path[TEXT_PATH_MAX];
 
         log_event(LOG_ERR, &fields,
-                  "'%s' was unmounted, moved or replaced: the disk is left as it is, and the mirror is made anew",
+                  "'%s' was unmounted, moved or replaced; the disk keeps all files, recreating the mirror",
                   text_path(path, config->target));
 }
 
@@ -227,8 +222,12 @@ void mirror_log_xattrs_lost(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_NOTICE, &fields,
-                  "The tmpfs of mirror '%s' takes no user xattrs (Linux 6.6 and later do): they are left out",
+                  "The tmpfs of mirror '%s' does not support user xattrs (Linux 6.6 and later do); staging without them",
                   config->name);
+}
+
+static const char *watch_problem(int error) {
+        return error < 0 ? strerror(-error) : "no inotify watches are left (raise fs.inotify.max_user_watches)";
 }
 
 void mirror_log_unwatched(const MirrorConfig *config, int error) {
@@ -236,14 +235,8 @@ void mirror_log_unwatched(const MirrorConfig *config, int error) {
         char path[TEXT_PATH_MAX];
 
         fields.error = -error;
-        if (error < 0)
-                log_event(LOG_WARNING, &fields, "Failed to watch '%s': %s; it is looked at every PollInterval= instead",
-                          text_path(path, config->source), strerror(-error));
-        else
-                log_event(LOG_WARNING, &fields,
-                          "The kernel allows no more watches for '%s': it is looked at every PollInterval= "
-                          "instead; raise fs.inotify.max_user_watches",
-                          text_path(path, config->source));
+        log_event(LOG_WARNING, &fields, "Failed to watch '%s': %s; scanning it every PollInterval= instead",
+                  text_path(path, config->source), watch_problem(error));
 }
 
 void mirror_log_unguarded(const MirrorConfig *config, int error) {
@@ -252,20 +245,16 @@ void mirror_log_unguarded(const MirrorConfig *config, int error) {
 
         fields.error = -error;
         log_event(LOG_WARNING, &fields,
-                  "%s '%s'%s%s: it is looked at every PollInterval= instead, and what is deleted in it stays on the "
-                  "disk and is "
-                  "staged again%s",
-                  error < 0 ? "Failed to watch the mirror" : "The kernel allows no more watches for the mirror",
-                  text_path(path, config->target), error < 0 ? ": " : "", error < 0 ? strerror(-error) : "",
-                  error < 0 ? "" : "; raise fs.inotify.max_user_watches");
+                  "Failed to watch the mirror '%s': %s; scanning it every PollInterval= instead, and files that are "
+                  "deleted in it stay on the disk and are staged again",
+                  text_path(path, config->target), watch_problem(error));
 }
 
 void mirror_log_not_saved(const MirrorConfig *config, int error) {
         LogFields fields = { .mirror = config->name, .error = -error };
 
         log_event(LOG_WARNING, &fields,
-                  "Failed to write %s.xxh128 in the state directory: %s; the digests of this run will be "
-                  "forgotten",
+                  "Failed to write '%s.xxh128' in the state directory: %s; the digests of this run are lost",
                   config->name, strerror(-error));
 }
 
@@ -274,9 +263,9 @@ void mirror_log_not_unmounted(const MirrorConfig *config, int error) {
         char path[TEXT_PATH_MAX];
 
         log_event(LOG_WARNING, &fields,
-                  "Mirror '%s' was removed, but its empty tmpfs stays on '%s', for it cannot be unmounted: %s",
-                  config->name, text_path(path, config->target),
-                  error == -EBUSY ? "something else is mounted over it" : strerror(-error));
+                  "Failed to unmount '%s': %s; mirror '%s' was removed, but its empty tmpfs stays",
+                  text_path(path, config->target),
+                  error == -EBUSY ? "something else is mounted over it" : strerror(-error), config->name);
 }
 
 void mirror_log_removed(const MirrorConfig *config, const char *left) {

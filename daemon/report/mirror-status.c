@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One snapshot of the state -> sentences. See report/mirror-status.h. */
+/* One snapshot of the mirrors -> the status line. See report/mirror-status.h. */
 
 #include "report/mirror-status.h"
 
 #include "base/text.h"
 
-/* Nothing moved for so long: say it instead of a rate. */
+#include <inttypes.h>
+
+/* After so long without progress the line says that, instead of a rate. */
 #define STALLED_USEC (5 * USEC_PER_SEC)
 
+/* All mirrors together: the line is about the daemon. */
 typedef struct Sum {
-        uint64_t files, bytes, todo, done, seen, huge, measured, copied, direct;
-        size_t unsaved, saving, refused, deletions, conflicts, saving_last;
-        const char *conflict;
-        uint64_t unsaved_bytes, scrubbed;
-        size_t repaired, damaged;
-        const char *unsaved_text;
+        uint64_t files, bytes, todo, done, seen, huge, measured, copied, direct, unsaved_bytes, scrubbed;
+        size_t withheld, unreadable, skipped, damaged, repaired, released, models;     /* files, models */
+        size_t unsaved, rejected, changed_only, deletions, conflicts;                  /* changes in the mirror */
+        size_t starting, scanning, busy, shutting_down, removing, stopped;             /* mirrors in these states */
         bool save_fails, saves, all_saved;
-        size_t models, released;
-        size_t withheld, unreadable, left_out, held, looking, at_work, removing, starting, gone;
-        const char *path, *problem, *failed;
+        const char *path, *conflict, *unsaved_text, *problem, *failed;
 } Sum;
 
 static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
@@ -42,12 +41,11 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.scrubbed += m->scrubbed_bytes;
                 sum.repaired += m->n_repaired;
                 sum.damaged += m->n_damaged;
-                sum.left_out += m->n_skipped;
-                sum.held += m->n_held;
+                sum.skipped += m->n_skipped;
+                sum.changed_only += m->n_held;
                 sum.unsaved += m->n_unsaved;
                 sum.unsaved_bytes += m->unsaved_bytes;
-                sum.saving += m->n_saving;
-                sum.refused += m->n_refused;
+                sum.rejected += m->n_refused;
                 sum.deletions += m->n_deletions_held;
                 sum.conflicts += m->n_conflicts;
                 if (m->conflict)
@@ -57,13 +55,13 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
                 sum.save_fails = sum.save_fails || m->save_fails;
                 sum.saves = sum.saves || m->saves;
                 sum.all_saved = sum.all_saved && (m->all_saved || !m->saves);
-                sum.saving_last += m->state == MIRROR_SAVING;
+                sum.shutting_down += m->state == MIRROR_SAVING;
                 if (!sum.unsaved_text)
                         sum.unsaved_text = m->unsaved;
                 sum.starting += m->state == MIRROR_STARTING;
-                sum.gone += m->state == MIRROR_STOPPED;
-                sum.looking += !m->ready && (m->state == MIRROR_SCANNING || m->state == MIRROR_PLANNED);
-                sum.at_work += m->state == MIRROR_SCANNING || m->state == MIRROR_STAGING;
+                sum.stopped += m->state == MIRROR_STOPPED;
+                sum.scanning += !m->ready && (m->state == MIRROR_SCANNING || m->state == MIRROR_PLANNED);
+                sum.busy += m->state == MIRROR_SCANNING || m->state == MIRROR_STAGING;
                 sum.removing += m->state == MIRROR_REMOVING;
                 if (m->path && m->state == MIRROR_STAGING)
                         sum.path = m->path;
@@ -75,7 +73,7 @@ static Sum sum_up(const MirrorStatus *mirrors, size_t n) {
         return sum;
 }
 
-/* Not when it only looks whether all is as it was: who is ready stays so. */
+/* A mirror that is ready and only checks whether everything is as it was stays "Ready". */
 static bool is_staging(const MirrorStatus *mirrors, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (mirrors[i].state == MIRROR_STAGING && (!mirrors[i].ready || mirrors[i].todo_bytes > 0))
@@ -123,138 +121,135 @@ unsigned mirror_status_percent(const MirrorStatus *mirrors, size_t n) {
         return (unsigned) (MIN(sum.done, sum.todo) * 100 / sum.todo);
 }
 
-static int append_staging(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum, const StatusRate *rate) {
+/* --- parts of the line; what fails to be written is seen when the stream is closed --- */
+
+static void write_stalled(FILE *line, const char *before, const StatusRate *rate) {
+        char span[TEXT_SPAN_MAX];
+
+        if (rate->stalled_usec >= STALLED_USEC)
+                (void) fprintf(line, "%sno progress for %s", before, text_span(span, rate->stalled_usec));
+}
+
+static void write_staging(FILE *line, const MirrorStatus *mirrors, size_t n, const Sum *sum, const StatusRate *rate) {
         char done[TEXT_BYTES_MAX], todo[TEXT_BYTES_MAX], speed[TEXT_BYTES_MAX], left[TEXT_SPAN_MAX],
                 path[TEXT_PATH_MAX];
-        uint64_t rest = sum->todo > sum->done ? sum->todo - sum->done : 0;
-        int r;
+        double rest = sum->todo > sum->done ? (double) (sum->todo - sum->done) : 0;
 
-        r = text_append(line, "Staging: %u%% (%s of %s", mirror_status_percent(mirrors, n),
-                        text_bytes(done, MIN(sum->done, sum->todo)), text_bytes(todo, sum->todo));
-        if (r == 0 && rate->stalled_usec >= STALLED_USEC)
-                r = text_append(line, ", nothing has moved for %s", text_span(left, rate->stalled_usec));
-        else if (r == 0 && rate->bytes_per_sec > 0)
-                r = text_append(line, ", %s/s, %s left", text_bytes(speed, rate->bytes_per_sec),
-                                text_span(left,
-                                          (uint64_t) ((double) rest / (double) rate->bytes_per_sec * USEC_PER_SEC)));
-        if (r == 0)
-                r = text_append(line, ")");
-        if (r == 0 && sum->path)
-                r = text_append(line, ": %s", text_path(path, sum->path));
-        return r;
+        (void) fprintf(line, "Staging: %u%% (%s of %s", mirror_status_percent(mirrors, n),
+                       text_bytes(done, MIN(sum->done, sum->todo)), text_bytes(todo, sum->todo));
+        if (rate->stalled_usec < STALLED_USEC && rate->bytes_per_sec > 0)
+                (void) fprintf(line, ", %s/s, %s left", text_bytes(speed, rate->bytes_per_sec),
+                               text_span(left, (uint64_t) (rest * USEC_PER_SEC / (double) rate->bytes_per_sec)));
+        write_stalled(line, ", ", rate);
+        (void) fputc(')', line);
+        if (sum->path)
+                (void) fprintf(line, ": %s", text_path(path, sum->path));
 }
 
-static int append_trouble(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
+static void write_count(FILE *line, size_t n, const char *what) {
+        if (n > 0)
+                (void) fprintf(line, "; %zu %s", n, what);
+}
+
+/* What is missing, changed or failing, and then the sentences of the first of these. */
+static void write_trouble(FILE *line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
         char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
-        int r = 0;
 
-        if (sum->withheld > 0)
-                r = text_append(line, "; %zu withheld", sum->withheld);
-        if (r == 0 && sum->unreadable > 0)
-                r = text_append(line, "; %zu unreadable", sum->unreadable);
-        if (r == 0 && sum->damaged > 0)
-                r = text_append(line, "; %zu damaged in RAM", sum->damaged);
-        if (r == 0 && sum->left_out > 0)
-                r = text_append(line, "; %zu left out for want of room", sum->left_out);
-        if (r == 0 && sum->released > 0)
-                r = text_append(line, "; %zu released", sum->released);
-        if (r == 0 && sum->held > 0)
-                r = text_append(line, "; %zu changed in the mirror only", sum->held);
-        if (r == 0 && sum->unsaved > 0)
-                r = text_append(line, "; %zu not on disk yet (%s)%s", sum->unsaved,
-                                text_bytes(bytes, sum->unsaved_bytes), sum->save_fails ? ", saving fails" : "");
-        if (r == 0 && sum->refused > 0)
-                r = text_append(line, "; %zu not to be saved", sum->refused);
-        if (r == 0 && sum->deletions > 0)
-                r = text_append(line, "; %zu deletions held back", sum->deletions);
-        if (r == 0 && sum->conflicts > 0 && sum->conflict)
-                r = text_append(line, "; %zu changed on both sides, the other version is kept as '%s'",
-                                sum->conflicts, text_path(path, sum->conflict));
-        if (r == 0 && sum->unsaved_text && (sum->save_fails || sum->deletions > 0))
-                r = text_append(line, ". %s", sum->unsaved_text);
-        if (r == 0 && !mirror_status_is_complete(mirrors, n) && sum->problem)
-                r = text_append(line, ". %s", sum->problem);
-        return r;
+        write_count(line, sum->withheld, "withheld");
+        write_count(line, sum->unreadable, "unreadable");
+        write_count(line, sum->damaged, "damaged in RAM");
+        write_count(line, sum->skipped, "not in RAM for lack of space");
+        write_count(line, sum->released, "released");
+        write_count(line, sum->changed_only, "changed in the mirror only");
+        if (sum->unsaved > 0)
+                (void) fprintf(line, "; %zu not on disk yet (%s)%s", sum->unsaved,
+                               text_bytes(bytes, sum->unsaved_bytes), sum->save_fails ? ", saving fails" : "");
+        write_count(line, sum->rejected, "rejected (not saved)");
+        write_count(line, sum->deletions, "deletions held back");
+        if (sum->conflicts > 0 && sum->conflict)
+                (void) fprintf(line, "; %zu changed on both sides, the other version is kept as '%s'", sum->conflicts,
+                               text_path(path, sum->conflict));
+        if (sum->unsaved_text && (sum->save_fails || sum->deletions > 0))
+                (void) fprintf(line, ". %s", sum->unsaved_text);
+        if (!mirror_status_is_complete(mirrors, n) && sum->problem)
+                (void) fprintf(line, ". %s", sum->problem);
 }
 
-static int append_scrub(char **line, const Sum *sum) {
+static void write_ready(FILE *line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
         char bytes[TEXT_BYTES_MAX];
-        int r;
 
-        if (sum->scrubbed == 0 && sum->repaired == 0)
-                return 0;
-        r = text_append(line, "; scrubbed: %s", text_bytes(bytes, sum->scrubbed));
-        return r == 0 && sum->repaired > 0 ? text_append(line, ", %zu repaired", sum->repaired) : r;
+        (void) fprintf(line, "%s: %" PRIu64 " %s", mirror_status_is_complete(mirrors, n) ? "Ready" : "Degraded",
+                       sum->files, sum->files == 1 ? "file" : "files");
+        if (sum->models > 0)
+                (void) fprintf(line, " (%zu %s)", sum->models, sum->models == 1 ? "model" : "models");
+        (void) fprintf(line, ", %s in RAM, verified", text_bytes(bytes, sum->bytes));
+        if (sum->saves && sum->all_saved)
+                (void) fputs("; all saved", line);
+        if (sum->measured > 0)
+                (void) fprintf(line, "; 2 MiB pages: %" PRIu64 "%%", sum->huge * 100 / sum->measured);
+        if (sum->direct > 0)
+                (void) fprintf(line, "; direct reads: %" PRIu64 "%%",
+                               sum->direct * 100 / MAX(sum->copied, sum->direct));
+        if (sum->scrubbed > 0 || sum->repaired > 0)
+                (void) fprintf(line, "; scrubbed: %s", text_bytes(bytes, sum->scrubbed));
+        if (sum->repaired > 0)
+                (void) fprintf(line, ", %zu repaired", sum->repaired);
 }
 
-static int append_ready(char **line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
+static void write_last_saves(FILE *line, const Sum *sum, const StatusRate *rate) {
         char bytes[TEXT_BYTES_MAX];
-        int r;
 
-        r = text_append(line, "%s: %llu %s", mirror_status_is_complete(mirrors, n) ? "Ready" : "Degraded",
-                        (unsigned long long) sum->files, sum->files == 1 ? "file" : "files");
-        if (r == 0 && sum->models > 0)
-                r = text_append(line, " (%zu %s)", sum->models, sum->models == 1 ? "model" : "models");
-        if (r == 0)
-                r = text_append(line, ", %s in RAM, verified", text_bytes(bytes, sum->bytes));
-        if (r == 0 && sum->saves && sum->all_saved)
-                r = text_append(line, "; all saved");
-        if (r == 0 && sum->measured > 0)
-                r = text_append(line, "; 2 MiB pages: %llu%%", (unsigned long long) (sum->huge * 100 / sum->measured));
-        if (r == 0 && sum->direct > 0)
-                r = text_append(line, "; direct reads: %llu%%",
-                                (unsigned long long) (sum->direct * 100 / MAX(sum->copied, sum->direct)));
-        if (r == 0)
-                r = append_scrub(line, sum);
-        return r;
+        if (sum->unsaved == 0)
+                (void) fputs("Checking for unsaved changes", line);
+        else
+                (void) fprintf(line, "Saving before shutdown: %zu remaining (%s)", sum->unsaved,
+                               text_bytes(bytes, sum->unsaved_bytes));
+        write_stalled(line, ", ", rate);
+        if (sum->unsaved_text)
+                (void) fprintf(line, ". %s", sum->unsaved_text);
 }
 
-static int append_saving(char **line, const Sum *sum, const StatusRate *rate) {
-        char bytes[TEXT_BYTES_MAX], span[TEXT_SPAN_MAX];
-        int r = sum->unsaved == 0 ? text_append(line, "Looking for what is not on disk yet")
-                                  : text_append(line, "Saving before the end: %zu left (%s)", sum->unsaved,
-                                                text_bytes(bytes, sum->unsaved_bytes));
+static void write_line(FILE *line, const MirrorStatus *mirrors, size_t n, const Sum *sum, const StatusRate *rate) {
+        char bytes[TEXT_BYTES_MAX];
 
-        if (r == 0 && rate->stalled_usec >= STALLED_USEC)
-                r = text_append(line, ", nothing has moved for %s", text_span(span, rate->stalled_usec));
-        if (r == 0 && sum->unsaved_text)
-                r = text_append(line, ". %s", sum->unsaved_text);
-        return r;
+        if (sum->failed)
+                (void) fprintf(line, "Failed: %s", sum->failed);
+        else if (n > 0 && sum->stopped == n)
+                (void) fputs("Stopped", line);
+        else if (sum->shutting_down > 0)
+                write_last_saves(line, sum, rate);
+        else if (sum->removing > 0)
+                (void) fprintf(line, "Removing the mirror: %s remaining", text_bytes(bytes, sum->bytes));
+        else if (is_staging(mirrors, n)) {
+                write_staging(line, mirrors, n, sum, rate);
+                write_trouble(line, mirrors, n, sum);
+        } else if (sum->starting > 0) {
+                (void) fputs("Opening source and target", line);
+                write_stalled(line, "; ", rate);
+        } else if (sum->scanning > 0) {
+                (void) fprintf(line, "Scanning: %" PRIu64 " %s", sum->seen, sum->seen == 1 ? "entry" : "entries");
+                write_stalled(line, "; ", rate);
+        } else {
+                write_ready(line, mirrors, n, sum);
+                if (sum->busy > 0)
+                        write_stalled(line, "; scanning, ", rate);
+                write_trouble(line, mirrors, n, sum);
+        }
 }
 
 char *mirror_status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate) {
-        _cleanup_(freep) char *line = NULL;
         Sum sum = sum_up(mirrors, n);
-        char span[TEXT_SPAN_MAX], bytes[TEXT_BYTES_MAX];
-        int r;
+        char *text = NULL;
+        size_t length;
+        FILE *line = open_memstream(&text, &length);
+        bool failed;
 
-        if (sum.failed)
-                r = text_append(&line, "Failed: %s", sum.failed);
-        else if (n > 0 && sum.gone == n)
-                r = text_append(&line, "Stopped");
-        else if (sum.saving_last > 0)
-                r = append_saving(&line, &sum, rate);
-        else if (sum.removing > 0)
-                r = text_append(&line, "Removing the mirror: %s left", text_bytes(bytes, sum.bytes));
-        else if (is_staging(mirrors, n)) {
-                r = append_staging(&line, mirrors, n, &sum, rate);
-                if (r == 0)
-                        r = append_trouble(&line, mirrors, n, &sum);
-        } else if (sum.starting + sum.looking > 0) {
-                if (sum.starting > 0)
-                        r = text_append(&line, "Opening source and target");
-                else
-                        r = text_append(&line, "Looking at the source: %llu %s", (unsigned long long) sum.seen,
-                                        sum.seen == 1 ? "entry" : "entries");
-                if (r == 0 && rate->stalled_usec >= STALLED_USEC)
-                        r = text_append(&line, "; nothing has moved for %s", text_span(span, rate->stalled_usec));
-        } else {
-                r = append_ready(&line, mirrors, n, &sum);
-                if (r == 0 && sum.at_work > 0 && rate->stalled_usec >= STALLED_USEC)
-                        r = text_append(&line, "; looking at the source, nothing has moved for %s",
-                                        text_span(span, rate->stalled_usec));
-                if (r == 0)
-                        r = append_trouble(&line, mirrors, n, &sum);
-        }
-        return r < 0 ? NULL : TAKE_PTR(line);
+        if (!line)
+                return NULL;
+        write_line(line, mirrors, n, &sum, rate);
+        failed = ferror(line) != 0;
+        if (fclose(line) == 0 && !failed)
+                return text;
+        free(text);
+        return NULL;
 }

@@ -1,114 +1,121 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One snapshot of the state -> sentences. Pure. */
+/* What is known of a mirror at one moment (MirrorStatus, with the states that it can be in), and the one line about all
+ * mirrors that `systemctl status` shows. D-Bus, metrics and that line are made from the same snapshot. Pure. */
 
 #include "base/base.h"
 
 typedef enum MirrorState {
         MIRROR_STARTING, /* source and tmpfs are being opened */
-        MIRROR_SCANNING,  /* source and mirror are being read */
-        MIRROR_PLANNED,  /* waiting for the word to begin */
-        MIRROR_STAGING,
-        MIRROR_IDLE,  /* nothing to do */
-        MIRROR_SAVING,   /* what is not on disk yet, before it is taken down */
-        MIRROR_REMOVING,
-        MIRROR_STOPPED,     /* stopped */
+        MIRROR_SCANNING, /* source and mirror are being read */
+        MIRROR_PLANNED,  /* waits until it may begin, because what fits is decided for all mirrors at once */
+        MIRROR_STAGING,  /* the plan is being carried out */
+        MIRROR_IDLE,     /* nothing to do */
+        MIRROR_SAVING,   /* a stop saves what is not on disk yet */
+        MIRROR_REMOVING, /* a stop removes the mirror */
+        MIRROR_STOPPED,
         MIRROR_FAILED,   /* stopped by a failure */
 } MirrorState;
+enum { MIRROR_STATES = MIRROR_FAILED + 1 };
 
-/* What was staged in one way. */
+/* "starting", "scanning", "planned", "staging", "idle", "saving", "removing", "stopped", "failed": a literal, as it is
+ * on D-Bus and in the metrics. */
+const char *mirror_status_state_name(MirrorState state);
+
+typedef enum SourceState {
+        SOURCE_HEALTHY,
+        SOURCE_LOST,       /* it is gone, or another filesystem is in its place */
+        SOURCE_UNREADABLE, /* something in it cannot be read */
+} SourceState;
+
+/* What was staged by one of the copy methods. */
 typedef struct StagedBy {
-        const char *method; /* as CopyMethod= has it, a literal; NULL: nothing yet */
+        const char *method; /* copy_method_name(), a literal; NULL: slot not in use */
         uint64_t files, bytes;
 } StagedBy;
 enum { STAGED_WAYS = 3 };
 
-/* These only grow, for as long as the mirror is the same object: a failed one that is begun anew counts from zero. */
+/* These only grow for as long as the mirror is the same object; one that is started again after a failure begins at
+ * zero. */
 typedef struct MirrorCounters {
         StagedBy staged[STAGED_WAYS];
-        /* bytes that were not those on record or in a name, or differed from what was read */
+        /* files whose bytes were not those on record or in their name, or not those that had been read */
         uint64_t staging_mismatches;
-        uint64_t saved_files, saved_bytes, save_failures; /* failures: attempts that are made again */
-        uint64_t deletions;            /* names that are gone from the disk because they went from the mirror */
-        uint64_t conflicts;
+        uint64_t saved_files, saved_bytes;
+        uint64_t save_failures; /* attempts; each is repeated */
+        uint64_t deletions;     /* names removed from the disk because they were deleted in the mirror */
+        uint64_t conflicts;     /* versions put into conflicts/ */
         uint64_t scrubbed_bytes, scrub_mismatches, scrub_repairs;
 } MirrorCounters;
 
-typedef enum SourceState {
-        SOURCE_HEALTHY,
-        SOURCE_LOST,       /* it is not there, or another filesystem is in its place */
-        SOURCE_UNREADABLE, /* something in it cannot be read */
-} SourceState;
-
-/* Strings are borrowed from the mirror, for as long as it does not run. */
+/* Sentences are those of report/explain.h and are about the first of several. Strings are borrowed from the mirror,
+ * until it runs next. */
 typedef struct MirrorStatus {
         const char *name;
         const char *source, *target; /* as configured */
-        const char *layout;      /* of the tree, "ollama" for example; NULL before it was looked at */
+        const char *layout;          /* of the tree, "ollama" for example; NULL before the first scan */
         MirrorState state;
-        bool ready;              /* has been complete once */
-        bool failing;            /* on its way to MIRROR_FAILED */
-        uint64_t files, bytes;   /* in RAM, verified */
-        uint64_t todo_bytes, done_bytes; /* of the staging that runs */
-        uint64_t seen;           /* entries looked at so far */
-        uint64_t life;           /* changes whenever anything moves */
-        const char *path;        /* begun last; NULL */
-        size_t n_withheld;
-        const char *withheld;    /* the sentence of one of them */
-        size_t n_unreadable;     /* directories of the source: what is in them is not known */
-        const char *unreadable;  /* the sentence of one of them */
-        size_t n_skipped;       /* for want of room */
-        size_t n_held;           /* changed in the mirror, not in the source, and not to be saved */
-        /* in the mirror and not on disk yet; of these, under way; never to be saved as it is */
-        size_t n_unsaved, n_saving, n_refused;
-        uint64_t unsaved_bytes;
-        size_t n_deletions_held; /* names of a wave of deletions that was held back */
-        size_t n_conflicts;      /* files that were changed on both sides: of two versions one is kept aside */
-        const char *conflict;    /* where, from the source's root; NULL */
-        const char *unsaved;     /* a sentence about what is not saved, or held back; NULL */
-        bool save_fails;         /* something could not be saved, and is tried again */
-        const char *held;        /* path of one of them */
-        uint64_t scrubbed_bytes; /* read again in the last complete pass; 0: there was none */
-        size_t n_repaired, n_damaged; /* files whose bytes in RAM had changed: staged again; still there */
-        const char *problem;     /* a sentence: why it is degraded or failed; NULL */
+        bool ready;                  /* has been complete once */
+        bool failing;                /* on its way to MIRROR_FAILED */
+        const char *problem;         /* a sentence: why it is degraded or failed; NULL */
         SourceState source_state;
-        size_t n_models;         /* of which everything is in RAM, verified */
-        size_t n_linked;         /* files for which a link to the disk stands in the mirror */
-        size_t n_released;       /* files whose RAM an operator freed */
-        bool saves;              /* WriteBack=yes */
-        /* nothing that was reported of the mirror, and nothing that the last look found, is missing on the disk */
-        bool all_saved;
-        bool watching;           /* every change of the mirror is reported */
-        /* when the oldest of what is not on disk was first seen as it is; CLOCK_REALTIME; 0: nothing is */
-        uint64_t unsaved_since_usec;
-        uint64_t trash_bytes, trash_files; /* what clients deleted or replaced, on disk; UINT64_MAX: not counted yet */
-        /* of the filesystem that the mirror is on, as it was asked last; 0: not known */
-        uint64_t tmpfs_size, tmpfs_free;
-        uint64_t swapped_bytes;  /* of the mirror's pages, on swap; UINT64_MAX: not known */
-        uint64_t rate;           /* bytes per second of the staging that runs; 0: not known yet, or none does */
-        uint64_t left_usec;      /* until it ends at that rate; 0: not known */
-        uint64_t huge_bytes, measured_bytes;   /* in pages of 2 MiB, of those that were looked at */
-        uint64_t copied_bytes, direct_bytes;   /* staged by this process; of these, past the source's page cache */
+        bool watching;               /* every change in the mirror is reported by the kernel */
+
+        /* progress */
+        uint64_t todo_bytes, done_bytes; /* of the plan that is being staged */
+        uint64_t rate;               /* bytes per second of it; 0: not known yet, or nothing is staged */
+        uint64_t left_usec;          /* until it ends at that rate; 0: not known */
+        uint64_t seen;               /* entries scanned so far */
+        uint64_t life;               /* changes whenever anything makes progress */
+        const char *path;            /* begun last; NULL */
+
+        /* in RAM */
+        uint64_t files, bytes;       /* verified */
+        size_t n_models;             /* of which everything is */
+        size_t n_linked;             /* files that are links to the disk in the mirror */
+        size_t n_released;           /* files whose RAM an operator freed */
+        size_t n_skipped;            /* files for which there is no space, linked or left out */
+        size_t n_withheld;           /* files that could not be verified */
+        const char *withheld;        /* a sentence; NULL */
+        size_t n_unreadable;         /* directories and files of the source that cannot be read */
+        const char *unreadable;      /* a sentence; NULL */
+        uint64_t tmpfs_size, tmpfs_free; /* of the filesystem that the mirror is on, bytes; 0: not known */
+        uint64_t swapped_bytes;      /* of the mirror's pages, on swap; UINT64_MAX: not known */
+        uint64_t huge_bytes, measured_bytes; /* in pages of 2 MiB, of those that were measured */
+        uint64_t copied_bytes, direct_bytes; /* staged by this process; of these, past the source's page cache */
+        uint64_t scrubbed_bytes;     /* read again in the last complete pass; 0: there was none */
+        size_t n_repaired, n_damaged; /* files whose bytes in RAM had changed: staged again; not yet */
+
+        /* to the disk */
+        bool saves;                  /* WriteBack=yes */
+        bool all_saved;              /* no change in the mirror that is known is missing on the disk */
+        size_t n_held;               /* changed in the mirror only, and not to be saved (WriteBack=no) */
+        size_t n_unsaved, n_saving;  /* changes that are not on disk yet; of these, being written */
+        uint64_t unsaved_bytes;
+        uint64_t unsaved_since_usec; /* when the oldest of them was first seen; CLOCK_REALTIME; 0: there is none */
+        size_t n_refused;            /* rejected: in the mirror, and never saved as it is */
+        bool save_fails;             /* something could not be saved, and is tried again */
+        const char *unsaved;         /* a sentence about what is not saved, or held back; NULL */
+        size_t n_deletions_held;     /* names that the mass-deletion guard has held back */
+        size_t n_conflicts;          /* versions kept aside in conflicts/ that no operator has acknowledged */
+        const char *conflict;        /* the last of them, from the source's root; NULL */
+        uint64_t trash_bytes, trash_files; /* deleted or replaced by clients, on disk; UINT64_MAX: not counted yet */
+
         MirrorCounters counters;
 } MirrorStatus;
 
-/* How fast it goes, measured by the caller. */
+/* Measured by the caller, from one snapshot to the next. */
 typedef struct StatusRate {
         uint64_t bytes_per_sec; /* 0: not known yet */
-        uint64_t stalled_usec;  /* for how long nothing has moved */
+        uint64_t stalled_usec;  /* since the last progress */
 } StatusRate;
 
-/* The line for STATUS= and for the terminal, a new string or NULL on ENOMEM. */
+/* The line for STATUS= and for the terminal: a new string, NULL on ENOMEM. */
 char *mirror_status_line(const MirrorStatus *mirrors, size_t n, const StatusRate *rate);
 
-/* "starting", "scanning", "planned", "staging", "idle", "saving", "removing", "stopped", "failed": a literal, for
- * programs. */
-const char *mirror_status_state_name(MirrorState state);
-enum { MIRROR_STATES = MIRROR_FAILED + 1 };
-
-/* True if all of them are ready, and nothing is missing. */
+/* True if all of them are ready, and nothing is missing or failing. */
 bool mirror_status_is_complete(const MirrorStatus *mirrors, size_t n);
 
-/* Percent of the bytes of all mirrors' running stagings. */
+/* How much of what all mirrors stage now is staged, 0 to 100. */
 unsigned mirror_status_percent(const MirrorStatus *mirrors, size_t n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What the service manager hears. See report/notify.h. */
+/* Messages to the service manager. See report/notify.h. */
 
 #include "report/notify.h"
 
@@ -10,17 +10,17 @@
 
 #include <systemd/sd-daemon.h>
 
-/* By this much a timeout is moved with each sign of life: more than the longest pause between two of them on a slow
- * server, less than anyone would wait for a dead one. */
+/* With each progress the timeout of a start or stop is extended by so much: more than the longest pause that a slow
+ * server makes, less than an operator would wait for a dead one. */
 #define EXTENSION_USEC (30 * USEC_PER_SEC)
-/* The same while something is only in RAM yet. */
+/* The same while a stop still has to save something that is in RAM only. */
 #define EXTENSION_UNSAVED_USEC (120 * USEC_PER_SEC)
 
-/* For so long after a beginning the progress is looked at often. */
+/* For so long after a staging or a stop begins, the status is updated often: short ones are over by then. */
 #define QUICK_USEC (2 * USEC_PER_SEC)
 
 void notify_init(Notify *notify) {
-        *notify = (Notify){ .moved_usec = clock_usec(CLOCK_MONOTONIC), .terminal = progress_bar_is_possible() };
+        *notify = (Notify){ .progress_usec = clock_usec(CLOCK_MONOTONIC), .terminal = progress_bar_is_possible() };
         if (notify->terminal)
                 log_set_before_line(progress_bar_clear);
 }
@@ -29,34 +29,34 @@ void notify_done(Notify *notify) {
         if (notify->terminal)
                 progress_bar_clear();
         log_set_before_line(NULL);
-        free(notify->said);
-        notify->said = NULL;
+        free(notify->status);
+        notify->status = NULL;
 }
 
 static StatusRate measure(Notify *notify, const MirrorStatus *mirrors, size_t n) {
-        uint64_t life = 0, now = clock_usec(CLOCK_MONOTONIC);
-        bool private_dir = false, busy = false;
+        uint64_t progress = 0, now = clock_usec(CLOCK_MONOTONIC);
+        bool staging = false, busy = false;
         StatusRate rate = {};
 
         for (size_t i = 0; i < n; i++) {
-                life += mirrors[i].life;
+                progress += mirrors[i].life;
                 rate.bytes_per_sec += mirrors[i].rate;
-                private_dir = private_dir || mirrors[i].state == MIRROR_STAGING;
+                staging = staging || mirrors[i].state == MIRROR_STAGING;
                 busy = busy || (mirrors[i].state != MIRROR_IDLE && mirrors[i].state != MIRROR_STOPPED &&
                                 mirrors[i].state != MIRROR_FAILED);
         }
-        /* who has rested for an hour has not stood still for an hour when the work begins */
-        if (life != notify->life || (busy && !notify->busy)) {
-                notify->life = life;
-                notify->moved_usec = now;
+        /* a mirror that was idle for an hour is not stalled when its work begins */
+        if (progress != notify->progress || (busy && !notify->busy)) {
+                notify->progress = progress;
+                notify->progress_usec = now;
         }
         notify->busy = busy;
-        if (private_dir && !notify->private_dir) {
-                notify->moved_usec = now;
+        if (staging && !notify->staging) {
+                notify->progress_usec = now;
                 notify->quick_usec = now + QUICK_USEC;
         }
-        notify->private_dir = private_dir;
-        rate.stalled_usec = now - notify->moved_usec;
+        notify->staging = staging;
+        rate.stalled_usec = now - notify->progress_usec;
         return rate;
 }
 
@@ -68,23 +68,23 @@ static uint64_t extension_usec(const MirrorStatus *mirrors, size_t n) {
 }
 
 void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool waited) {
-        uint64_t before = notify->life;
+        uint64_t before = notify->progress;
         StatusRate rate = measure(notify, mirrors, n);
         _cleanup_(freep) char *line = mirror_status_line(mirrors, n, &rate);
 
-        if (waited && notify->life != before)
+        if (waited && notify->progress != before)
                 (void) sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long) extension_usec(mirrors, n));
-        if (!line || string_equal(line, notify->said))
+        if (!line || string_equal(line, notify->status))
                 return;
-        (void) sd_notifyf(0, "STATUS=%s", line); /* nobody listens: nothing is lost */
+        (void) sd_notifyf(0, "STATUS=%s", line); /* without a service manager nothing is lost */
         if (notify->terminal)
-                progress_bar_draw(notify->private_dir, mirror_status_percent(mirrors, n), line);
-        free(notify->said);
-        notify->said = TAKE_PTR(line);
+                progress_bar_draw(notify->staging, mirror_status_percent(mirrors, n), line);
+        free(notify->status);
+        notify->status = TAKE_PTR(line);
 }
 
 uint64_t notify_stalled_usec(const Notify *notify) {
-        return clock_usec(CLOCK_MONOTONIC) - notify->moved_usec;
+        return clock_usec(CLOCK_MONOTONIC) - notify->progress_usec;
 }
 
 uint64_t notify_interval_usec(const Notify *notify) {
@@ -109,6 +109,6 @@ void notify_failure(Notify *notify, const char *text, int error) {
                 (void) sd_notifyf(0, "STATUS=Failed: %s\nERRNO=%d", text, error);
         else
                 (void) sd_notifyf(0, "STATUS=Failed: %s", text);
-        free(notify->said);
-        notify->said = NULL;
+        free(notify->status);
+        notify->status = NULL;
 }

@@ -1,37 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the service manager hears: sd_notify(3), and the terminal in its place. Knows for how long nothing has moved,
- * says a thing only when it has changed, and extends a timeout only while something moves. */
+/* Messages to the service manager (sd_notify(3)), and in its place the status line on the terminal. Remembers when
+ * there was progress last, sends a status only when it has changed, and extends a timeout only while there is
+ * progress. Loop thread only; what cannot be sent is dropped. */
 
 #include "base/base.h"
 #include "report/mirror-status.h"
 
 typedef struct Notify {
-        char *said;            /* last STATUS= */
-        uint64_t life;         /* of all mirrors at the last tick */
-        uint64_t moved_usec;   /* when life last changed; CLOCK_MONOTONIC */
-        uint64_t quick_usec;   /* until then the progress is looked at often */
-        bool private_dir, busy;
-        bool terminal;
+        char *status;           /* the last STATUS=, owned; NULL: none yet */
+        uint64_t progress;      /* the sum of MirrorStatus.life at the last call */
+        uint64_t progress_usec; /* when that last changed; CLOCK_MONOTONIC */
+        uint64_t quick_usec;    /* until then notify_interval_usec() is short; CLOCK_MONOTONIC */
+        bool staging, busy;     /* some mirror was, at the last call */
+        bool terminal;          /* stderr is a terminal that shows the progress */
 } Notify;
 
 void notify_init(Notify *notify);
 void notify_done(Notify *notify);
 
-/* The state as it is now. @waited: someone waits with a timeout for the end of this (start, stop, reload). */
+/* Sends the status of all mirrors. @waited: the service manager waits with a timeout for the end of what is being done
+ * (start, stop, reload). */
 void notify_status(Notify *notify, const MirrorStatus *mirrors, size_t n, bool waited);
 
-/* For how long nothing has moved. */
+/* How long there has been no progress. */
 uint64_t notify_stalled_usec(const Notify *notify);
 
-/* When to look at the progress next: often at first and on a terminal, then once a second. */
+/* How long to wait before the next notify_status(): short at the beginning and on a terminal, then a second. */
 uint64_t notify_interval_usec(const Notify *notify);
 
 void notify_ready(void);
 void notify_reloading(void);
-/* Asks for time, because the first sign of progress may come later than a short TimeoutStopSec=. */
+/* Also extends the timeout, because TimeoutStopSec= may be shorter than the time to the first progress. */
 void notify_stopping(Notify *notify);
 
-/* A last sentence before a failure ends the daemon. */
+/* The last status before a failure ends the daemon; @error is an errno value, 0 for none. */
 void notify_failure(Notify *notify, const char *text, int error);

@@ -140,7 +140,7 @@ int preview_make(const Config *config, const char *state_directory, Preview *ret
         return 0;
 }
 
-bool preview_tells(const PlanItem *item) {
+bool preview_shows(const PlanItem *item) {
         return item->action != PLAN_KEEP && !(item->source && item->source->type == ENTRY_DIRECTORY);
 }
 
@@ -161,7 +161,7 @@ static void print_items(const Plan *plan, FILE *out) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
 
-                if (preview_tells(item))
+                if (preview_shows(item))
                         (void) fprintf(out, "  %-14s %8s  %s\n", plan_action_name(item->action),
                                        item->source && item->source->type == ENTRY_FILE
                                                ? text_bytes(bytes, item->source->size)

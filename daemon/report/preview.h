@@ -30,7 +30,7 @@ int preview_make(const Config *config, const char *state_directory, Preview *ret
 void preview_done(Preview *preview);
 
 /* True if there is something to say about an item to somebody who wants to know what will happen. */
-bool preview_tells(const PlanItem *item);
+bool preview_shows(const PlanItem *item);
 
 /* As text to @out; problems to the log. Returns the exit status: 0 it fits, 1 it does not or cannot be told. */
 int preview_print(const Preview *preview, FILE *out);

@@ -23,7 +23,7 @@ static WithheldFile *find(const Withheld *withheld, const char *path) {
         return NULL;
 }
 
-bool withheld_is_told(const Withheld *withheld, const Task *task, const char *text) {
+bool withheld_is_logged(const Withheld *withheld, const Task *task, const char *text) {
         const WithheldFile *file = find(withheld, plan_item_path(task->item));
 
         if (!file || file->outcome != task->outcome)

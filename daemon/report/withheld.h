@@ -29,7 +29,7 @@ int withheld_put(Withheld *withheld, const Task *task, const char *text);
 
 /* True if this was told of the file before: the same sentence, or the same error at another byte, because how far
  * the kernel reads ahead decides where it meets a bad one. */
-bool withheld_is_told(const Withheld *withheld, const Task *task, const char *text);
+bool withheld_is_logged(const Withheld *withheld, const Task *task, const char *text);
 
 /* Forgets a file that is all right now. */
 void withheld_drop(Withheld *withheld, const char *path);

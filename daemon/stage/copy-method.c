@@ -54,7 +54,7 @@ CopyMethod copy_method_used(const CopyMover *route) {
         return atomic_load(&route->direct_bytes) > route->data / 2 ? COPY_METHOD_DIRECT : COPY_METHOD_BUFFERED;
 }
 
-const char *copy_method_method_name(CopyMethod method) {
+const char *copy_method_name(CopyMethod method) {
         switch (method) {
         case COPY_METHOD_SENDFILE:
                 return "sendfile";

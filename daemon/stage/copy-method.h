@@ -53,7 +53,7 @@ void copy_method_init(CopyMover *ret, CopyMethod method, bool on_record, int sou
 /* The way that most of the file came, once it has. */
 CopyMethod copy_method_used(const CopyMover *route);
 /* As CopyMethod= has it: a literal, NULL for COPY_METHOD_AUTO. */
-const char *copy_method_method_name(CopyMethod method);
+const char *copy_method_name(CopyMethod method);
 
 void copy_method_done(CopyMover *route);
 

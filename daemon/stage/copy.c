@@ -62,11 +62,11 @@ static int open_source(Copy *copy, const char **reterr_what) {
             copy->sourcefd == -EXDEV)
                 return COPY_SOURCE_CHANGED;
         if (copy->sourcefd < 0) {
-                *reterr_what = "open the source";
+                *reterr_what = "open";
                 return copy->sourcefd;
         }
         if (fstat(copy->sourcefd, &st) < 0) {
-                *reterr_what = "look at the source";
+                *reterr_what = "stat";
                 return -errno;
         }
         if (!is_as_scanned(&st, copy->source))
@@ -108,7 +108,7 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         _cleanup_(copy_freep) Copy *copy = calloc(1, sizeof(*copy));
         int r;
 
-        *reterr_what = "get memory";
+        *reterr_what = "allocate memory to copy";
         if (!copy)
                 return -ENOMEM;
         copy->options = *options;
@@ -124,7 +124,7 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
                 return r;
         r = chunks_init(&copy->chunks, copy->sourcefd, source->size, source->room, choose_chunk_size(options));
         if (r < 0) {
-                *reterr_what = "find the data in it";
+                *reterr_what = "find the data in";
                 return r;
         }
         r = reserve_file(stagingfd, source->size, &copy->chunks, &copy->mirrorfd, reterr_what);
@@ -257,7 +257,7 @@ static void run_lane(Copy *copy, CopyLane *lane) {
         r = digest(copy, lane, chunk, &offset);
         if (r < 0)
                 (void) fail(copy, r,
-                            r == -ENOMEM                             ? "get memory"
+                            r == -ENOMEM                             ? "allocate memory to copy"
                             : lane == &copy->lanes[COPY_LANE_SOURCE] ? COPY_MOVER_READ
                                                                      : "read back the copy of",
                             offset);
@@ -333,13 +333,13 @@ static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
                 return 0;
         worker->outfd = open_for_writing(copy, ret_own);
         if (worker->outfd < 0) {
-                copy->what = "open the temporary";
+                copy->what = "open the temporary file for";
                 return worker->outfd;
         }
         if (copy->route.way != COPY_MOVER_BUFFER)
                 return 0;
         worker->buffer = allocate_buffer(&copy->route);
-        copy->what = worker->buffer ? NULL : "get memory";
+        copy->what = worker->buffer ? NULL : "allocate memory to copy";
         return worker->buffer ? 0 : -ENOMEM;
 }
 

@@ -321,7 +321,7 @@ static void fill(Execution *execution) {
                         init_task(execution, &task, item);
                         task.outcome = TASK_FAILED;
                         task.error = ENOMEM;
-                        task.what = "get memory";
+                        task.what = "allocate memory to stage";
                         execution->next++;
                         report(execution, &task);
                 }

@@ -193,7 +193,7 @@ static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, c
         mount->fd = TAKE_FD(root);
         mount->kind = MOUNT_MADE;
         memcpy(mount->answer, options.answer, sizeof(mount->answer));
-        if (options.answer[MOUNT_MPOL] == MOUNT_TAKEN)
+        if (options.answer[TMPFS_MPOL] == TMPFS_ACCEPTED)
                 (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s",
                                 numa_wanted(mirror->numa_policy, mount->n_nodes));
         return 0;
@@ -208,7 +208,7 @@ static int read_options(const MirrorConfig *mirror, struct libmnt_fs *fs, Mount 
         if (!mpol)
                 return -ENOMEM;
         (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s", mpol);
-        return tmpfs_answers(text, mirror, mount->n_nodes, mount->answer);
+        return tmpfs_read_answers(text, mirror, mount->n_nodes, mount->answer);
 }
 
 /* Target= is a mount point already. */

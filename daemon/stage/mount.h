@@ -24,7 +24,7 @@ typedef struct Mount {
         bool made_directory;       /* the root directory itself is ours to rmdir */
         uint64_t budget;           /* bytes the mirror may use at most */
         /* what holds for the tmpfs in use: for one that was there, read from the mount table */
-        TmpfsAnswer answer[_MOUNT_OPTION_MAX];
+        TmpfsAnswer answer[_TMPFS_OPTION_MAX];
         unsigned n_nodes;          /* of the machine, with memory */
         char mpol[64]; /* the NUMA policy of the tmpfs, as the kernel shows it, perhaps cut off; "" for none */
 } Mount;

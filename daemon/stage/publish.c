@@ -38,13 +38,13 @@ static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const 
         int r = idle ? mirror_private_dir_publish_idle(private_dir, name, source->path, expected)
                      : mirror_private_dir_publish(private_dir, name, source->path, expected);
 
-        *reterr_what = "rename the copy into place";
+        *reterr_what = "put in place the copy of";
         if (r != 0) {
                 if (unlinkat(private_dir->fd, name, 0) < 0)
                         (void) unlinkat(private_dir->fd, name, AT_REMOVEDIR);
                 return r;
         }
-        *reterr_what = "look at the copy";
+        *reterr_what = "stat the copy of";
         return describe(private_dir, fd, source, ret);
 }
 
@@ -71,7 +71,7 @@ int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, cons
         struct stat st;
         int r;
 
-        *reterr_what = "set owner, mode, time and xattrs of the copy";
+        *reterr_what = "set owner, mode, time and xattrs on the copy of";
         if (fstat(mirrorfd, &st) < 0)
                 return -errno;
         r = attributes_copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
@@ -83,7 +83,7 @@ int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, cons
                 r = attributes_set_mtime(mirrorfd, "", AT_EMPTY_PATH, source->mtime_nsec);
         if (r < 0)
                 return r;
-        *reterr_what = "give the copy a name";
+        *reterr_what = "link the temporary file of";
         r = name_temporary(mirrorfd, private_dir->fd, mirror_private_dir_name_for(private_dir, st.st_ino, name));
         if (r < 0)
                 return r;
@@ -109,7 +109,7 @@ int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const E
         const char *last;
         int r;
 
-        *reterr_what = "link it to its other name";
+        *reterr_what = "hard-link the copy of";
         parent = fs_open_parent(private_dir->mirrorfd, source->target, &last);
         if (parent < 0)
                 return parent;
@@ -133,7 +133,7 @@ int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const ch
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         int r;
 
-        *reterr_what = "make the link";
+        *reterr_what = "create the copy of the symbolic link";
         if (symlinkat(target, private_dir->fd, mirror_private_dir_name(private_dir, name)) < 0)
                 return -errno;
         r = set_owner(private_dir->fd, name, AT_SYMLINK_NOFOLLOW, source);
@@ -151,7 +151,7 @@ int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const 
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         int r;
 
-        *reterr_what = "make the directory";
+        *reterr_what = "create the copy of the directory";
         if (expected && expected->type == ENTRY_DIRECTORY)
                 return describe(private_dir, -1, source, ret);
         if (mkdirat(private_dir->fd, mirror_private_dir_name(private_dir, name), 0700) < 0)
@@ -176,7 +176,7 @@ int publish_attributes(MirrorPrivateDir *private_dir, const Entry *source, Entry
         char path[64];
         int r;
 
-        *reterr_what = "set owner, mode and time of the copy";
+        *reterr_what = "set owner, mode and time on the copy of";
         fd = fs_open_beneath(private_dir->mirrorfd, source->path, O_PATH | O_NOFOLLOW, 0);
         if (fd < 0)
                 return fd;

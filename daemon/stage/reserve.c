@@ -46,10 +46,10 @@ int reserve_file(int dirfd, uint64_t size, const Chunks *chunks, int *ret_fd, co
         int r;
 
         if (fd < 0) {
-                *reterr_what = "make a temporary in the mirror";
+                *reterr_what = "create a temporary file for";
                 return errno == ENOSPC ? RESERVE_NO_ROOM : -errno;
         }
-        *reterr_what = "reserve room for it";
+        *reterr_what = "reserve space for the copy of";
         r = reserve_chunks(fd, size, chunks);
         if (r < 0)
                 return r == -ENOSPC ? RESERVE_NO_ROOM : r;

@@ -229,12 +229,12 @@ static void adopt_file(Task *task) {
         FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
         int r;
 
-        task->what = "read the copy in the mirror";
+        task->what = "read the copy of";
         r = file_digest_at(task->context->private_dir->mirrorfd, task->current.path, &options, &task->found);
         if (r == 0 && record)
                 task->expected = *record;
         else if (r == 0) {
-                task->what = "read the source";
+                task->what = "read";
                 options.limit = task->context->limit;
                 r = file_digest_at(task->context->sourcefd, task->current.path, &options, &task->expected);
         }
@@ -300,7 +300,7 @@ static bool is_what_it_was(Task *task) {
                 return true;
         r = file_digest_at(task->context->private_dir->mirrorfd, mirror->path, &options, &task->found);
         if (r < 0) {
-                failed(task, r, "read the copy in the mirror");
+                failed(task, r, "read the copy of");
                 return false;
         }
         task->expected = base->digest;
@@ -323,7 +323,7 @@ static void link_to_disk(Task *task) {
                 return;
         if (asprintf(&target, "%s/%s", task->context->source_path, task->current.path) < 0) {
                 target = NULL;
-                failed(task, -ENOMEM, "get memory");
+                failed(task, -ENOMEM, "allocate memory for");
                 return;
         }
         r = publish_symlink(task->context->private_dir, task->item->source, target, task->item->mirror, &task->entry,
@@ -362,7 +362,7 @@ static void take_away(Task *task) {
                                               task->item->mirror);
 
         if (r < 0)
-                failed(task, r, "remove it from the mirror");
+                failed(task, r, "remove");
         else
                 task->outcome = r == MIRROR_PRIVATE_DIR_OCCUPIED ? TASK_OCCUPIED : TASK_REMOVED;
 }

@@ -28,13 +28,13 @@ static Option option_wanted(const MirrorConfig *mirror, unsigned n_nodes, TmpfsO
         Option none = { NULL, NULL };
 
         switch (which) {
-        case MOUNT_HUGE:
+        case TMPFS_HUGE:
                 return mirror->huge_pages == HUGE_NEVER ? none : (Option){ "huge", huge[mirror->huge_pages] };
-        case MOUNT_NOSWAP:
+        case TMPFS_NOSWAP:
                 return mirror->swap ? none : (Option){ "noswap", NULL };
-        case MOUNT_MPOL:
+        case TMPFS_MPOL:
                 return (Option){ policy ? "mpol" : NULL, policy };
-        case _MOUNT_OPTION_MAX:
+        case _TMPFS_OPTION_MAX:
                 break;
         }
         return none;
@@ -58,7 +58,7 @@ static int probe_option(Option option, TmpfsAnswer *ret) {
         int r;
 
         if (fs == -EPERM || fs == -ENOSYS) {
-                *ret = MOUNT_UNKNOWN;
+                *ret = TMPFS_UNKNOWN;
                 return 0;
         }
         if (fs < 0)
@@ -66,7 +66,7 @@ static int probe_option(Option option, TmpfsAnswer *ret) {
         r = set_option(fs, option);
         if (r < 0 && r != -EINVAL)
                 return r;
-        *ret = r == 0 ? MOUNT_TAKEN : MOUNT_REFUSED;
+        *ret = r == 0 ? TMPFS_ACCEPTED : TMPFS_REFUSED;
         return 0;
 }
 
@@ -74,11 +74,11 @@ int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret)
         TmpfsOptions options = { .n_nodes = n_nodes };
 
         assert(mirror && ret);
-        for (TmpfsOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+        for (TmpfsOption i = 0; i < _TMPFS_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, n_nodes, i);
                 int r;
 
-                options.answer[i] = MOUNT_NOT_ASKED;
+                options.answer[i] = TMPFS_NOT_REQUESTED;
                 if (!option.key)
                         continue;
                 r = probe_option(option, &options.answer[i]);
@@ -98,11 +98,11 @@ char *tmpfs_option_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOp
                 return NULL;
         }
         /* mpol= comes last: its list of nodes may hold commas, which mount(8) passes on only as they stand */
-        for (TmpfsOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+        for (TmpfsOption i = 0; i < _TMPFS_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, options->n_nodes, i);
                 char *longer;
 
-                if (!option.key || options->answer[i] != MOUNT_TAKEN)
+                if (!option.key || options->answer[i] != TMPFS_ACCEPTED)
                         continue;
                 if (asprintf(&longer, "%s,%s%s%s", text, option.key, option.value ? "=" : "",
                              option.value ? option.value : "") < 0)
@@ -118,26 +118,26 @@ static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, T
         char *value = NULL;
         size_t length = 0;
 
-        if (which == MOUNT_MPOL)
+        if (which == TMPFS_MPOL)
                 return numa_is_same(wanted.value, mpol, n_nodes);
         if (!text || mnt_optstr_get_option(text, wanted.key, &value, &length) != 0)
                 return false;
-        if (which != MOUNT_HUGE || (length == strlen(wanted.value) && memcmp(value, wanted.value, length) == 0))
+        if (which != TMPFS_HUGE || (length == strlen(wanted.value) && memcmp(value, wanted.value, length) == 0))
                 return true;
         /* another policy will do, but not one that gives a file that is written none at all */
         return !(length == 5 && memcmp(value, "never", 5) == 0) && !(length == 6 && memcmp(value, "advise", 6) == 0);
 }
 
-int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret) {
+int tmpfs_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret) {
         _cleanup_(freep) char *mpol = numa_in_force(text);
 
         if (!mpol)
                 return -ENOMEM;
-        for (TmpfsOption i = 0; i < _MOUNT_OPTION_MAX; i++) {
+        for (TmpfsOption i = 0; i < _TMPFS_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, n_nodes, i);
 
-                ret[i] = !option.key ? MOUNT_NOT_ASKED
-                       : option_holds(text, mpol, n_nodes, i, option) ? MOUNT_TAKEN : MOUNT_REFUSED;
+                ret[i] = !option.key ? TMPFS_NOT_REQUESTED
+                       : option_holds(text, mpol, n_nodes, i, option) ? TMPFS_ACCEPTED : TMPFS_REFUSED;
         }
         return 0;
 }
@@ -156,8 +156,8 @@ int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *op
                 r = set_option(fs, (Option){ "size", bytes });
         if (r == 0)
                 r = set_option(fs, (Option){ "mode", "0755" });
-        for (TmpfsOption i = 0; r == 0 && i < _MOUNT_OPTION_MAX; i++)
-                if (options->answer[i] == MOUNT_TAKEN)
+        for (TmpfsOption i = 0; r == 0 && i < _TMPFS_OPTION_MAX; i++)
+                if (options->answer[i] == TMPFS_ACCEPTED)
                         r = set_option(fs, option_wanted(mirror, options->n_nodes, i));
         if (r < 0)
                 return r;

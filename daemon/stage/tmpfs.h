@@ -11,23 +11,23 @@
 #define TMPFS_SOURCE "shmstaged"
 
 typedef enum TmpfsOption {
-        MOUNT_HUGE,   /* huge=    since Linux 4.8, needs CONFIG_TRANSPARENT_HUGEPAGE */
-        MOUNT_NOSWAP, /* noswap   since Linux 6.4 */
-        MOUNT_MPOL,   /* mpol=    needs CONFIG_NUMA and nodes that are online */
-        _MOUNT_OPTION_MAX,
+        TMPFS_HUGE,   /* huge=    since Linux 4.8, needs CONFIG_TRANSPARENT_HUGEPAGE */
+        TMPFS_NOSWAP, /* noswap   since Linux 6.4 */
+        TMPFS_MPOL,   /* mpol=    needs CONFIG_NUMA and nodes that are online */
+        _TMPFS_OPTION_MAX,
 } TmpfsOption;
 
 typedef enum TmpfsAnswer {
-        MOUNT_NOT_ASKED,
-        MOUNT_TAKEN,
-        MOUNT_REFUSED, /* the kernel does not take it: the mirror goes without */
-        MOUNT_UNKNOWN, /* could not be asked (no CAP_SYS_ADMIN) */
+        TMPFS_NOT_REQUESTED,
+        TMPFS_ACCEPTED,
+        TMPFS_REFUSED, /* the kernel does not take it: the mirror goes without */
+        TMPFS_UNKNOWN, /* could not be asked (no CAP_SYS_ADMIN) */
 } TmpfsAnswer;
 
 /* What the running kernel says to the options this mirror asks for. Asked with fsopen()/fsconfig() one by one,
  * without mounting anything. */
 typedef struct TmpfsOptions {
-        TmpfsAnswer answer[_MOUNT_OPTION_MAX];
+        TmpfsAnswer answer[_TMPFS_OPTION_MAX];
         unsigned n_nodes; /* of the machine, with memory, on which NUMAPolicy=auto depends: numa_read_nodes() */
 } TmpfsOptions;
 int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret);
@@ -44,5 +44,5 @@ int tmpfs_context(void);
 int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options, const char **reterr_what);
 
 /* What a mounted tmpfs with this option text (NULL: none) does about each thing that is asked for on a machine with
- * so many memory nodes; @ret has _MOUNT_OPTION_MAX elements. 0 or -ENOMEM. */
-int tmpfs_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret);
+ * so many memory nodes; @ret has _TMPFS_OPTION_MAX elements. 0 or -ENOMEM. */
+int tmpfs_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret);

@@ -274,11 +274,11 @@ class HuggingFace(Clients):
             self.assert_not_on_disk(hub.blob(etag), hub.snapshot("model.bin"), hub.ref)
             late.write(b"and goes on")
         self.wait_told(r"'%s' in the mirror is not saved: its SHA-256 is [0-9a-f]{64}, not what its name says" % hub.blob(etag))
-        self.running.wait_status(r"; \d not to be saved")
+        self.running.wait_status(r"; \d rejected")
         self.assert_not_on_disk(hub.blob(etag), hub.snapshot("model.bin"), hub.ref)
         hub.fetch("model.bin", content)  # --force-download
         self.wait_saved(hub.blob(etag), hub.snapshot("model.bin"), hub.ref)
-        self.running.wait_status(r"^Ready: (?!.*not to be saved)")
+        self.running.wait_status(r"^Ready: (?!.*rejected)")
         self.end()
 
     def test_a_late_writer_that_writes_nothing_more_only_delays(self):
@@ -789,12 +789,12 @@ class InPlace(Clients):
                     if at > 100 * KIB:
                         break  # killed
                 self.wait_told(r"'%s' in the mirror is not saved: it ends \d+ bytes before its last tensor does. It is incomplete or damaged" % name)
-                self.running.wait_status("1 not to be saved")
+                self.running.wait_status("1 rejected")
                 self.assert_not_on_disk(name)
                 for _ in self.pieces(self.mirrored(name), content, 0):
                     pass
                 self.wait_saved(name)
-                self.running.wait_status("^Ready: (?!.*not to be saved)")
+                self.running.wait_status("^Ready: (?!.*rejected)")
         self.end()
 
     def test_the_good_one_on_disk_outlives_one_that_was_cut_off(self):
@@ -818,10 +818,10 @@ class InPlace(Clients):
         for name in bad:
             self.wait_told(r"'%s' in the mirror is not saved: " % name)
         self.assert_not_on_disk(*bad)
-        self.running.wait_status("%d not to be saved" % len(bad))
+        self.running.wait_status("%d rejected" % len(bad))
         for name in bad:
             os.unlink(self.mirrored(name))
-        self.running.wait_status("^Ready: (?!.*not to be saved)")
+        self.running.wait_status("^Ready: (?!.*rejected)")
         self.end()
 
     def test_at_a_stop_what_only_a_header_speaks_against_is_saved_as_it_is(self):

@@ -529,7 +529,7 @@ class Files(Case):
     def test_a_plan_that_does_not_fit_is_1_and_says_how_much_is_missing(self):
         self.files("a.gguf", size=3 * MIB)
         config = self.config(Size="1M")
-        self.assertIn("does not fit", self.ctl("plan", "--config=" + config, expect=1).stdout)
+        self.assertIn("Insufficient space", self.ctl("plan", "--config=" + config, expect=1).stdout)
         mirror = self.json("plan", "--config=" + config, expect=1)[0]
         self.assertFalse(mirror["fits"])
         self.assertGreaterEqual(mirror["short_bytes"], 2 * MIB)

@@ -371,7 +371,7 @@ class Full(Engine):
         daemon.wait(lambda: os.path.exists(reads) and self.read(reads).count(b"= 1048576") >= 2, "the first to be on its way")
         self.write("filler", size=30 * MIB, root=self.target)
         daemon.wait_ready()
-        daemon.wait_status(r"^Degraded: .*left out for want of room")
+        daemon.wait_status(r"^Degraded: .*not in RAM for lack of space")
         self.assertEqual(self.names(), {"a", "b", "filler"})
         for name in ("a", "b"):
             self.assert_same_file(name)

@@ -53,7 +53,7 @@ class MirrorFull(Saving):
         self.assertEqual(os.path.getsize(self.mirrored(MANIFEST % "new")), 0)
         daemon.wait_log(r"%s' in the mirror is not saved: its SHA-256 is \w+, not what its name says" % name)
         daemon.wait_log(r"%s' in the mirror is not saved: " % (MANIFEST % "new"))
-        daemon.wait_status(r"; 2 not to be saved")
+        daemon.wait_status(r"; 2 rejected")
         daemon.listen(1.5)
         self.assertEqual(self.snapshot(), before)
         self.assertEqual(self.times_told(daemon, r"^.*%s' in the mirror is not saved" % name), 1)
@@ -71,7 +71,7 @@ class MirrorFull(Saving):
             with self.assertRaises(OSError):
                 manifest.write(manifest_of(b"new"))
         daemon.wait_log(r"%s' in the mirror is not saved: " % (MANIFEST % "good"))
-        daemon.wait_status(r"; 1 not to be saved")
+        daemon.wait_status(r"; 1 rejected")
         daemon.listen(1)
         self.assertEqual(self.snapshot(), before)
         daemon.stop()
@@ -95,7 +95,7 @@ class MirrorFull(Saving):
         self.assertEqual(self.put(MANIFEST % "new", manifest_of(content)), 0)
         self.wait_saved(daemon, MANIFEST % "new")
         self.assert_same_file(name)
-        daemon.wait_status(r"^Ready: 4 files .2 models., 12.*verified(?!.*not to be saved)")
+        daemon.wait_status(r"^Ready: 4 files .2 models., 12.*verified(?!.*rejected)")
         daemon.stop()
         self.assert_gone()
         self.assertEqual(self.read(self.original(name)), content)
@@ -190,7 +190,7 @@ class DiskFull(Saving):
         self.assertEqual(self.read(self.original("small")), b"fits")
         self.assertRegex(daemon.status(), r"^Failed: .*big\.bin")
         self.assertRegex(daemon.log(), r"(?m)^Error: .*big\.bin")
-        self.assertTrue([s for s in daemon.statuses() if re.search(r"^Saving before the end: 1 left \(12M\)\. '" + self.FULL % self.source, s)])
+        self.assertTrue([s for s in daemon.statuses() if re.search(r"^Saving before shutdown: 1 remaining \(12M\)\. '" + self.FULL % self.source, s)])
         self.assertEqual(self.temporaries(), [])
 
         daemon = self.ready()  # the disk is still full

@@ -136,7 +136,7 @@ class Wiped(Hazards):
         self.tree()
         self.begin()
         self.assert_survives(lambda: subprocess.run(["sh", "-c", "rm -rf %s/* %s/.shmstaged" % (self.target, self.target)], check=True),
-                             r"'%s' was wiped, our own directory in it included" % self.target)
+                             r"'%s' was wiped, the private directory included" % self.target)
         self.end()
 
     def test_rm_of_a_single_file_with_our_own_directory_is_no_deletion_either(self):
@@ -144,7 +144,7 @@ class Wiped(Hazards):
         self.begin()
         before = self.picture()
         subprocess.run(["sh", "-c", "rm -rf %s/.shmstaged %s/model" % (self.target, self.target)], check=True)
-        self.wait_told("was wiped, our own directory")
+        self.wait_told("was wiped, the private directory")
         self.wait_equal()
         self.running.stop()
         self.assert_gone()
@@ -173,7 +173,7 @@ class Wiped(Hazards):
 
 
 class MirrorLost(Hazards):
-    TOLD = "was unmounted, moved or replaced: the disk is left as it is, and the mirror is made anew"
+    TOLD = "was unmounted, moved or replaced; the disk keeps all files, recreating the mirror"
 
     def assert_anew(self, before, *saved):
         self.wait_told(self.TOLD)
@@ -522,7 +522,7 @@ class Planted(Hazards):
             f.write(b"evil")
         for name in (wrong, good):
             self.wait_told("'%s' in the mirror is not saved: its SHA-256 is %s, not what its name says" % (name, sha256(b"evil")))
-        self.running.wait_status("2 not to be saved")
+        self.running.wait_status("2 rejected")
         self.assert_not_on_disk(wrong)
         self.assertEqual(self.read(self.on_disk(good)), b"good")
         self.running.stop()
@@ -594,7 +594,7 @@ class Rewritten(Hazards):
             self.running.stop(expect=1)
             loop.stop()
         self.assertTrue(os.path.ismount(self.target))
-        self.assertRegex(self.running.log(), r"Error: In '.*' there are files that could not be saved \('f' is one\)")
+        self.assertRegex(self.running.log(), r"Error: Kept the mirror in '.*' because files in it could not be saved \('f' is one\)")
         self.assertRegex(self.running.status(), "^Failed: ")
         self.assertEqual(self.read(self.on_disk("f")), b"old")
         content = self.read(self.mirrored("f"))

@@ -120,7 +120,7 @@ class Journal(harness.Case):
         # now it counts as changed
         os.utime(bad)
         entry = self.wait_event(daemon, "READY")
-        self.assertRegex(entry["MESSAGE"], r"^Mirror 'm' is whole again: 2 files")
+        self.assertRegex(entry["MESSAGE"], r"^Mirror 'm' is complete again: 2 files")
         daemon.stop()
         self.assertEqual([len(self.events(name)) for name in ("READY", "DEGRADED", "WITHHELD", "FAILED", "MIRROR_KEPT")], [1, 1, 1, 0, 0])
 
@@ -209,7 +209,7 @@ class Journal(harness.Case):
         daemon = self.journaled().wait_ready()
         for i in range(1000):
             os.symlink("/etc/passwd", self.mirrored("out-%d" % i))
-        daemon.wait_status("1000 not to be saved", 60)
+        daemon.wait_status("1000 rejected", 60)
         self.assertEqual(len(self.events("REFUSED")), 20)
         daemon.stop()
         self.assertLess(len(self.lines()), 40, "\n".join(self.lines()))

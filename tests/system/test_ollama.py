@@ -132,7 +132,7 @@ class Store(harness.Case):
                 self.assert_same_file(name)
 
     def wait_quiet(self, daemon):
-        daemon.wait_status(r"^Ready: (?!.*(not on disk|not to be saved))")
+        daemon.wait_status(r"^Ready: (?!.*(not on disk|rejected))")
 
     def stop_clean(self, daemon):
         daemon.stop()
@@ -251,7 +251,7 @@ class Pull(Store):
             bad, digest(self.client.spoiled[bad])[7:]))
         self.wait_until(lambda: self.on_disk(*model.blobs[1:]), "the good blobs on disk", daemon)
         self.assertFalse(self.on_disk(bad))
-        daemon.wait_status("; 1 not to be saved")
+        daemon.wait_status("; 1 rejected")
         self.client.spoiled = {}
         return steps
 
@@ -263,7 +263,7 @@ class Pull(Store):
         with self.assertRaises(ollama.DigestMismatch):
             list(steps)
         self.assertFalse(os.path.exists(self.client.blob(model.blobs[0])))
-        daemon.wait_status("^(?!.*not to be saved)")
+        daemon.wait_status("^(?!.*rejected)")
         self.client.pull("m", model)
         self.wait_saved(daemon, "m", model)
         self.wait_quiet(daemon)
@@ -526,7 +526,7 @@ class Interruption(Store):
         self.wait_until(lambda: self.on_disk(*(set(new.blobs) - set(truncated))), "the whole ones", daemon)
         self.assertFalse(any(map(self.on_disk, truncated)))
         self.assert_model(self.store, "m", old)
-        daemon.wait_status("; %d not to be saved" % (len(truncated) + 1))
+        daemon.wait_status("; %d rejected" % (len(truncated) + 1))
         self.assertEqual(self.client.start(), manifest_bytes == len(new.manifest))  # nothing is pruned while a manifest cannot be read
         self.stop_clean(daemon)
         self.assert_model(self.store, "m", old)
@@ -871,8 +871,8 @@ class Choice(Store):
                 self.assertEqual(found, {name})
                 self.stop_clean(daemon)
         daemon = self.ready(self.config(Models="nobody phi4"))
-        daemon.wait_log("Models=nobody chooses nothing")
-        self.assertNotRegex(daemon.log(), "Models=phi4 chooses nothing")
+        daemon.wait_log("Models=nobody matches nothing")
+        self.assertNotRegex(daemon.log(), "Models=phi4 matches nothing")
         self.stop_clean(daemon)
 
     def test_rm_of_a_chosen_model_does_no_harm_to_one_on_disk_that_shares_a_layer(self):

@@ -73,7 +73,7 @@ class Ready(harness.Case):
     def test_ready_is_never_sent_when_the_start_fails(self):
         self.write("f", size=3 << 20)
         self.failing(self.config(Source=self.path("none")), "does not exist")
-        self.failing(self.config(Size="1M"), "does not fit")
+        self.failing(self.config(Size="1M"), "Insufficient space")
         self.write("g", b"1", root=self.path("other"))
         self.failing(self.config("[Mirror good]\nSource=%s\nTarget=%s\nSize=10M\n[Mirror bad]\nSource=%s\nTarget=%s\n" % (
             self.path("other"), self.target, self.path("none"), self.path("t2"))), "does not exist")
@@ -95,7 +95,7 @@ class Ready(harness.Case):
         frozen = time.monotonic()
         daemon.listen(6)
         self.assertEqual(self.extensions(daemon, frozen), [])
-        self.assertRegex(daemon.status(), r"nothing has moved for \d")
+        self.assertRegex(daemon.status(), r"no progress for \d")
         process.send_signal(signal.SIGCONT)
         daemon.wait(lambda: self.extensions(daemon, time.monotonic() - 1), "extensions when bytes move again", 10)
         self.assertFalse(daemon.said("READY"))
@@ -111,7 +111,7 @@ class Ready(harness.Case):
         stopping = time.monotonic()
         self.assertEqual(daemon.join(), 0, daemon.log())
         self.assertGreaterEqual(len(self.extensions(daemon, stopping)), 2)
-        self.assertTrue(any(re.match("Removing the mirror: .* left", s) for s in daemon.statuses()), daemon.statuses())
+        self.assertTrue(any(re.match("Removing the mirror: .* remaining", s) for s in daemon.statuses()), daemon.statuses())
         self.assert_gone()
 
     def test_a_removal_that_hangs_gets_no_more_time(self):

@@ -70,7 +70,7 @@ class Reload(harness.Case):
         daemon = self.ready(self.file)
         self.write("pulled", b"precious", root=self.path("t-two"))
         self.reload(daemon, self.section("one"))
-        daemon.wait_log("there are files that are not from the source")
+        daemon.wait_log("files that are not from the source")
         self.assertEqual(self.read(self.path("t-two/pulled")), b"precious")
         self.assert_whole("one")
         self.assertIsNone(daemon.process.poll())

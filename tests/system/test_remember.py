@@ -185,7 +185,7 @@ class Manifest(harness.Case):
                 with open(path, "wb") as f:
                     f.write(content)
                 daemon = self.ready()
-                self.assertRegex(daemon.log(), r"(?m)^Warning: What was remembered of mirror 'm' is damaged \(line \d+ of m\.xxh128")
+                self.assertRegex(daemon.log(), r"(?m)^Warning: Discarded the digests of mirror 'm' because 'm\.xxh128' in the state directory is damaged at line \d+")
                 self.assertRegex(daemon.status(), "^Ready: 4 files")
                 for name in ("a.gguf", "d/b.gguf", "d/e/c.gguf", "empty"):
                     self.assert_same_file(name)

@@ -56,7 +56,7 @@ class Room(harness.Case):
         return daemon
 
     def shortage(self, text):
-        found = re.search(r"(\d+) bytes \([^)]*\) are missing", text)
+        found = re.search(r"short by (\d+) bytes", text)
         self.assertTrue(found, text)
         return int(found[1])
 
@@ -122,7 +122,7 @@ class Plan(Room):
         self.assertEqual(self.plan(self.config(text % "8M"), 0).count("It fits"), 2)
         planned = self.plan(self.config(text % "1M"), 1)
         self.assertEqual(planned.count("It fits"), 1)
-        self.assertIn("It does not fit", planned)
+        self.assertIn("Insufficient space", planned)
         # the one that would fit is not begun either: it is known before the first byte
         daemon = self.refused(self.config(text % "1M"))
         self.assertNotIn("is ready", daemon.log())
@@ -150,21 +150,21 @@ class Fail(Room):
         self.assertEqual(daemon.join(), 1)
         self.assertLessEqual(seen, {".shmstaged"})
         self.assertEqual(os.listdir(self.target), [])
-        self.assertRegex(daemon.status(), r"^Failed: It does not fit: \d+ bytes .* are missing: 9M are needed and .*; nothing is staged")
+        self.assertRegex(daemon.status(), r"^Failed: Insufficient space for mirror 'm': need 9M, available \S+ \(short by \d+ bytes, .*; nothing is staged")
         self.assertIn("Without 'c' it would fit", daemon.status())
-        self.assertEqual(daemon.log().count("It does not fit"), 1)
+        self.assertEqual(daemon.log().count("Insufficient space"), 1)
 
     def test_what_grows_out_of_its_room_later_is_told_and_the_rest_stays(self):
         self.write("a", size=3 * MIB)
         daemon = self.ready(self.config(Size="8M"))
         self.write("big", size=9 * MIB)
-        daemon.wait_status(r"^Degraded: .*It does not fit: \d+ bytes")
+        daemon.wait_status(r"^Degraded: .*Insufficient space .* \(short by \d+ bytes")
         self.assertNotIn("nothing is staged", daemon.status())
         self.assertIn("'big'", daemon.status())
         self.assertEqual(self.files(), ["a"])
         os.unlink(os.path.join(self.source, "big"))
         daemon.wait_status(r"^Ready: 1 file")
-        self.assertEqual(daemon.log().count("It does not fit"), 1)
+        self.assertEqual(daemon.log().count("Insufficient space"), 1)
         daemon.stop()
         self.assert_gone()
 
@@ -179,10 +179,10 @@ class Skip(Room):
         daemon = self.ready(self.config(Size="9M", OnNoRoom="skip", Priority="want/* big-*"))
         # first 4M; the set of 6M does not fit whole; then aaa and small-1, in the order of their names
         self.assertEqual(self.files(), ["aaa", "small-1", "want/first"])
-        daemon.wait_status(r"^Degraded: 3 files, 7M in RAM, verified.*; 3 left out for want of room")
+        daemon.wait_status(r"^Degraded: 3 files, 7M in RAM, verified.*; 3 not in RAM for lack of space")
         for i in (1, 2, 3):
             self.assertIn("'big-0000%d-of-00003.gguf'" % i, daemon.status())
-        self.assertEqual(daemon.log().count("It does not fit"), 1)
+        self.assertEqual(daemon.log().count("Insufficient space"), 1)
         self.assertEqual(self.xxh128sum().returncode, 0)
         daemon.stop()
         self.assert_gone()
@@ -205,14 +205,14 @@ class Skip(Room):
         os.mkdir(self.target)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M,nr_inodes=40", "none", self.target], check=True)
         daemon = self.ready(self.config(OnNoRoom="skip"))
-        self.assertRegex(daemon.log(), r"It does not fit: \d+ inodes of the tmpfs are missing")
+        self.assertRegex(daemon.log(), r"Insufficient space for mirror 'm': the tmpfs is short by \d+ inodes")
         names = self.files()
         self.assertGreater(len(names), 25)
         self.assertEqual(names, ["f%03d" % i for i in range(len(names))])
-        daemon.wait_status(r"%d left out" % (100 - len(names)))
+        daemon.wait_status(r"%d not in RAM for lack of space" % (100 - len(names)))
         daemon.stop()
         daemon = self.refused(self.config())
-        self.assertRegex(daemon.status(), r"\d+ inodes of the tmpfs are missing")
+        self.assertRegex(daemon.status(), r"the tmpfs is short by \d+ inodes")
         self.assertEqual(os.listdir(self.target), [])
 
 
@@ -225,7 +225,7 @@ class Link(Room):
         self.assertFalse(os.path.islink(self.mirrored("small")))
         self.assertEqual(self.files(), self.files(self.source))
         self.assertEqual(self.read(self.mirrored("sub/big")), self.read(os.path.join(self.source, "sub/big")))
-        daemon.wait_status(r"^Degraded: .*linked to the disk: 'sub/big'")
+        daemon.wait_status(r"^Degraded: .*linked 'sub/big' to the disk")
         self.assertEqual(self.xxh128sum().returncode, 0)
         daemon.stop()
         self.assert_gone()
@@ -252,7 +252,7 @@ class Link(Room):
         daemon = self.ready(config)
         self.assertEqual(os.stat(self.mirrored("a")).st_ino, inode)
         self.assertTrue(os.path.islink(self.mirrored("b")))
-        daemon.wait_status(r"^Degraded: 1 file, .*; 1 left out for want of room\. .*linked to the disk: 'b'")
+        daemon.wait_status(r"^Degraded: 1 file, .*; 1 not in RAM for lack of space\. .*linked 'b' to the disk")
         daemon.stop()
         self.assert_gone()
 
@@ -267,7 +267,7 @@ class Memory(Room):
         planned = self.plan(config, 1)
         self.assertRegex(planned, r"room: +0 bytes .* by available memory less ReserveMemory=  <- decides")
         daemon = self.refused(config)
-        self.assertRegex(daemon.status(), r"It does not fit: %d bytes .*\(available memory less ReserveMemory=\)" % (3 * MIB))
+        self.assertRegex(daemon.status(), r"\(short by %d bytes, limited by available memory less ReserveMemory=\)" % (3 * MIB))
         self.assertEqual(self.shortage(planned), 3 * MIB)
         self.assertIn("lower ReserveMemory=", daemon.status())
         self.assertNotIn("raise Size=", daemon.status())
@@ -283,7 +283,7 @@ class Memory(Room):
         config = self.config()
         self.assertRegex(self.plan(config, 1, group.wrapper()), r"by the control group's memory limit  <- decides")
         daemon = self.refused(config, wrapper=group.wrapper())
-        self.assertRegex(daemon.status(), r"It does not fit: \d+ bytes .*\(the control group's memory limit\)")
+        self.assertRegex(daemon.status(), r"\(short by \d+ bytes, limited by the control group's memory limit\)")
         self.assertGreater(self.shortage(daemon.status()), 20 * MIB)
         self.assertLess(self.shortage(daemon.status()), 100 * MIB)
         self.assertFalse(os.path.exists(self.target))
@@ -359,7 +359,7 @@ class InBetween(Room):
         daemon = self.fill("skip")
         daemon.wait_ready()
         daemon.wait_status(r"^Degraded")
-        self.assertIn("there is no room for it in the tmpfs any more", daemon.log())
+        self.assertIn("the tmpfs has no room left for it", daemon.log())
         for name in self.files():
             if name != "stranger":
                 self.assert_same_file(name)

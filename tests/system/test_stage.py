@@ -67,7 +67,7 @@ class Stage(harness.Case):
             self.assertEqual(sorted(os.listxattr(self.mirrored("f"))), ["user.checksum", "user.empty"])
             self.assertEqual(os.getxattr(self.mirrored("f"), "user.checksum"), b"a\0b")
         else:
-            self.assertIn("takes no user xattrs", daemon.log())
+            self.assertIn("does not support user xattrs", daemon.log())
         daemon.stop()
 
     def test_names_that_share_an_inode_share_one_in_the_mirror(self):

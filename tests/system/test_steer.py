@@ -310,7 +310,7 @@ class Stage(SteerCase):
         self.write("small", size=1 << 20)
         self.write("large", size=30 << 20)
         daemon = self.ready(self.config(Models="small", Size="8M"))
-        self.assertIn("does not fit", self.ask("stage", self.mirrored("large"), expect=1))
+        self.assertIn("Insufficient space", self.ask("stage", self.mirrored("large"), expect=1))
         self.assertEqual(self.data(), {"small"})
         daemon.wait_status("^Ready")
 
@@ -378,7 +378,7 @@ class Accept(SteerCase):
             f.write(b"something else")
         with open(self.mirrored("bad.gguf"), "wb") as f:
             f.write(b"GGUF" + bytes(2))
-        daemon.wait_status("2 not to be saved")
+        daemon.wait_status("2 rejected")
         self.assertRegex(self.ask("sync", expect=1), "not saved")
         self.ask("accept", name)
         self.assertEqual(self.read(os.path.join(self.source, name)), b"something else")

@@ -46,7 +46,7 @@ class Mounted(Target):
         self.assertEqual((fstype, source), ("tmpfs", "shmstaged"))
         for option in ("nosuid", "nodev", "noexec", "size=65536k", "mode=755"):
             self.assertIn(option, options)
-        told = re.search(r"Using a tmpfs that we mounted on '%s', size 64M; huge pages: (\w+), kept out of swap: (\w+), NUMA policy: (.*)"
+        told = re.search(r"Using a tmpfs that the daemon mounted on '%s', size 64M; huge pages: (\w+), kept out of swap: (\w+), NUMA policy: (.*)"
                          % self.target, daemon.log())
         self.assertTrue(told, daemon.log())
         self.assertEqual("huge=within_size" in options, told[1] == "yes")
@@ -67,7 +67,7 @@ class Mounted(Target):
         options = mount_options(self.target)[2]
         self.assertNotIn("huge=", options)
         self.assertNotIn("noswap", options)
-        self.assertIn("huge pages: not asked for, kept out of swap: not asked for", daemon.log())
+        self.assertIn("huge pages: not requested, kept out of swap: not requested", daemon.log())
         daemon.stop()
 
     def test_a_numa_policy_is_set_or_its_refusal_is_told(self):
@@ -75,13 +75,13 @@ class Mounted(Target):
         daemon = self.ready(self.config(Size="64M", NUMAPolicy="interleave"))
         told = re.search(r"NUMA policy: (.*)", daemon.log())[1]
         self.assertEqual(told, "interleave (NUMAPolicy=interleave)" if "mpol=interleave" in mount_options(self.target)[2]
-                         else "none, and not interleave (NUMAPolicy=interleave)")
+                         else "none instead of interleave (NUMAPolicy=interleave)")
         daemon.stop()
 
     def test_without_a_numa_policy_nothing_is_asked_for(self):
         self.write("a", b"x")
         daemon = self.ready(self.config(Size="64M", NUMAPolicy="default"))
-        self.assertRegex(daemon.log(), "NUMA policy: not asked for\n")
+        self.assertRegex(daemon.log(), "NUMA policy: not requested\n")
         self.assertNotIn("mpol=", mount_options(self.target)[2])
         daemon.stop()
 
@@ -92,8 +92,8 @@ class Mounted(Target):
             self.assertFalse(os.path.exists("/sys/devices/system/node/has_memory"), "this kernel has NUMA, and must take it")
             return
         self.write("a", b"x")
-        for policy, told in (("prefer:0", "bind:0, and not prefer:0 (NUMAPolicy=prefer:0)"), ("bind:0", "bind:0 (NUMAPolicy=bind:0)"),
-                             ("default", "bind:0, with which it was mounted (NUMAPolicy=default asks for none)")):
+        for policy, told in (("prefer:0", "bind:0 instead of prefer:0 (NUMAPolicy=prefer:0)"), ("bind:0", "bind:0 (NUMAPolicy=bind:0)"),
+                             ("default", "bind:0, as mounted (NUMAPolicy=default requests none)")):
             daemon = self.ready(self.config(NUMAPolicy=policy))
             self.assertIn("NUMA policy: %s\n" % told, daemon.log())
             daemon.stop()
@@ -125,7 +125,7 @@ class Mounted(Target):
         with open(self.mirrored("precious"), "w") as f:
             f.write("not yours")
         daemon.stop()
-        self.assertIn("its empty tmpfs stays on '%s', for it cannot be unmounted: something else is mounted over it" % self.target,
+        self.assertIn("Failed to unmount '%s': something else is mounted over it; mirror 'm' was removed" % self.target,
                       daemon.log())
         self.assertEqual(mount_options(self.target)[1], "other")
         with open(self.mirrored("precious")) as f:
@@ -154,7 +154,7 @@ class ByAUser(Target):
     def test_the_budget_is_kept(self):
         self.write("a", size=4 << 20)
         self.write("b", size=5 << 20)
-        self.assertRegex(self.refused(self.config(Size="8M"), user=NOBODY), r"^It does not fit: \d+ bytes .*Size=")
+        self.assertRegex(self.refused(self.config(Size="8M"), user=NOBODY), r"^Insufficient space for mirror 'm': .*\(short by \d+ bytes, .*Size=")
         self.assert_gone()
 
     def test_files_of_others_in_the_directory_are_refused(self):
@@ -281,7 +281,7 @@ class Refused(Target):
     def test_a_state_file_that_is_none_is_told_and_done_without(self):
         os.mkdir(os.path.join(self.state, "m.xxh128"))
         daemon = self.ready()
-        self.assertRegex(daemon.log(), r"Failed to write m\.xxh128 in the state directory: Is a directory")
+        self.assertRegex(daemon.log(), r"Failed to write 'm\.xxh128' in the state directory: Is a directory")
         daemon.stop()
         self.assert_gone()
 
@@ -351,7 +351,7 @@ class Strangers(Target):
         self.assertEqual(self.read(self.mirrored("own/stranger")), b"theirs")
         self.assertFalse(os.path.exists(self.mirrored("dir/a")))
         self.assertEqual(len(re.findall(r"files that are not from the source", daemon.log())), 1)
-        self.assertRegex(daemon.status(), r"^Failed: In '%s' there are files .* \('\w+/stranger' is one\)" % self.target)
+        self.assertRegex(daemon.status(), r"^Failed: Kept the mirror in '%s' .* \('\w+/stranger' is one\)" % self.target)
         # and the next run neither removes nor is stopped by them
         daemon = self.ready(self.config(Size="64M", WriteBack="no"))
         self.assert_same_file("dir/a")

@@ -260,7 +260,7 @@ class Unreadable(Trouble):
         os.chmod(self.original("dir"), 0)
         daemon = self.ready(user=NOBODY)
         daemon.wait_status(r"^Degraded: .*'%s'" % self.original("dir"))
-        self.assertIn("ready but degraded", daemon.log())
+        self.assertIn("is ready (degraded)", daemon.log())
         os.chmod(self.original("dir"), 0o755)
         daemon.wait_status(r"^Ready: 2 files")
         daemon.stop()

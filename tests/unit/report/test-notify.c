@@ -49,12 +49,12 @@ static void a_status_is_said_when_it_changes(void **state) {
 
         (void) state;
         tick(&m, false);
-        assert_string_equal(heard(), "STATUS=Looking at the source: 5 entries");
+        assert_string_equal(heard(), "STATUS=Scanning: 5 entries");
         tick(&m, false);
         assert_string_equal(heard(), "");
         m.seen = 6;
         tick(&m, false);
-        assert_string_equal(heard(), "STATUS=Looking at the source: 6 entries");
+        assert_string_equal(heard(), "STATUS=Scanning: 6 entries");
         assert_string_equal(heard(), "");
 }
 
@@ -63,7 +63,7 @@ static void more_time_is_asked_for_only_while_something_moves(void **state) {
 
         (void) state;
         tick(&m, true);
-        assert_string_equal(heard(), "STATUS=Looking at the source: 0 entries"); /* nothing has moved yet */
+        assert_string_equal(heard(), "STATUS=Scanning: 0 entries"); /* no progress yet */
         m.life = 1;
         tick(&m, true);
         assert_string_equal(heard(), "EXTEND_TIMEOUT_USEC=30000000");
@@ -82,7 +82,7 @@ static void more_of_it_is_asked_for_while_something_is_only_in_ram(void **state)
 
         (void) state;
         tick(&m, true);
-        assert_string_equal(heard(), "STATUS=Saving before the end: 1 left (5B)");
+        assert_string_equal(heard(), "STATUS=Saving before shutdown: 1 remaining (5B)");
         m.life = 1;
         tick(&m, true);
         assert_string_equal(heard(), "EXTEND_TIMEOUT_USEC=120000000");
@@ -96,13 +96,13 @@ static void a_stall_is_noticed_and_ends_with_the_next_move(void **state) {
         (void) state;
         tick(&m, false);
         assert_true(notify_stalled_usec(&notify) < USEC_PER_SEC);
-        notify.moved_usec -= 7 * USEC_PER_SEC; /* as if so much time had passed */
+        notify.progress_usec -= 7 * USEC_PER_SEC; /* as if so much time had passed */
         (void) heard();
         tick(&m, false);
-        assert_non_null(strstr(heard(), "nothing has moved for 7."));
+        assert_non_null(strstr(heard(), "no progress for 7."));
         m.life = 2;
         tick(&m, false);
-        assert_string_equal(heard(), "STATUS=Looking at the source: 0 entries");
+        assert_string_equal(heard(), "STATUS=Scanning: 0 entries");
 }
 
 static void the_rate_is_that_of_the_mirrors(void **state) {
@@ -118,12 +118,12 @@ static void the_rate_is_that_of_the_mirrors(void **state) {
         m.life++;
         tick(&m, false);
         assert_non_null(strstr(heard(), "60M of 100M, "));
-        assert_non_null(strstr(notify.said, "5M/s, 8.0s left"));
+        assert_non_null(strstr(notify.status, "5M/s, 8.0s left"));
         assert_int_equal(notify_interval_usec(&notify), USEC_PER_SEC);
         m.rate = 0;
         m.done_bytes = m.todo_bytes = 70 * MIB;
         tick(&m, false);
-        assert_null(strstr(notify.said, "/s"));
+        assert_null(strstr(notify.status, "/s"));
 }
 
 static void ready_and_stopping_are_said_as_they_are(void **state) {
@@ -151,8 +151,8 @@ static void a_failure_is_the_last_word(void **state) {
         (void) heard();
         notify_failure(&notify, "The source is gone", ENOENT);
         assert_string_equal(heard(), "STATUS=Failed: The source is gone\nERRNO=2");
-        notify_failure(&notify, "It does not fit", 0);
-        assert_string_equal(heard(), "STATUS=Failed: It does not fit");
+        notify_failure(&notify, "Out of memory", 0);
+        assert_string_equal(heard(), "STATUS=Failed: Out of memory");
 }
 
 static void nobody_need_listen(void **state) {
@@ -163,7 +163,7 @@ static void nobody_need_listen(void **state) {
         tick(&m, true);
         notify_ready();
         assert_string_equal(heard(), "");
-        assert_string_equal(notify.said, "Looking at the source: 0 entries");
+        assert_string_equal(notify.status, "Scanning: 0 entries");
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

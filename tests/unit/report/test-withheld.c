@@ -18,7 +18,7 @@ static bool is_told(const Withheld *withheld, TaskOutcome outcome, int error, co
         PlanItem item = { .action = PLAN_STAGE, .source = &file };
         Task task = { .item = &item, .current = file, .outcome = outcome, .error = error };
 
-        return withheld_is_told(withheld, &task, text);
+        return withheld_is_logged(withheld, &task, text);
 }
 
 /* What becomes of an item about @source. */

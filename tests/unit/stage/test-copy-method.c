@@ -330,7 +330,7 @@ static void many_threads_make_one_file(void **state) {
 /* --- which way --- */
 
 static void assert_way(const Ride *r, const char *way, uint64_t direct) {
-        assert_string_equal(copy_method_method_name(copy_method_used(&r->route)), way);
+        assert_string_equal(copy_method_name(copy_method_used(&r->route)), way);
         assert_int_equal(r->route.direct_bytes, direct);
 }
 
@@ -353,7 +353,7 @@ static void what_nothing_is_known_of_is_seen_on_its_way(void **state) {
                 ride_start(&r, method, false);
                 ride_run(&r, 2);
                 assert_arrived(&r, data);
-                assert_string_equal(copy_method_method_name(copy_method_used(&r.route)), ways[k / 2]);
+                assert_string_equal(copy_method_name(copy_method_used(&r.route)), ways[k / 2]);
                 if (method == COPY_METHOD_SENDFILE)
                         assert_int_equal(r.n_seen, 0);
                 else {

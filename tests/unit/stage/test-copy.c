@@ -489,7 +489,7 @@ static void a_source_that_cannot_be_opened_is_an_error(void **state) {
         t.sourcefd = -1;
         trial_open(&t);
         assert_int_equal(t.r, -EBADF);
-        assert_string_equal(t.what, "open the source");
+        assert_string_equal(t.what, "open");
         trial_done(&t);
 }
 

@@ -147,10 +147,10 @@ static void the_answers_are_those_of_a_real_mount(void **state) {
         f->mirror.swap = false;
         f->mirror.numa_policy = mpol;
         assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
-        assert_int_equal(options.answer[MOUNT_HUGE],
-                         kernel_takes(f, "huge=within_size") ? MOUNT_TAKEN : MOUNT_REFUSED);
-        assert_int_equal(options.answer[MOUNT_NOSWAP], kernel_takes(f, "noswap") ? MOUNT_TAKEN : MOUNT_REFUSED);
-        assert_int_equal(options.answer[MOUNT_MPOL], kernel_takes(f, "mpol=bind:0") ? MOUNT_TAKEN : MOUNT_REFUSED);
+        assert_int_equal(options.answer[TMPFS_HUGE],
+                         kernel_takes(f, "huge=within_size") ? TMPFS_ACCEPTED : TMPFS_REFUSED);
+        assert_int_equal(options.answer[TMPFS_NOSWAP], kernel_takes(f, "noswap") ? TMPFS_ACCEPTED : TMPFS_REFUSED);
+        assert_int_equal(options.answer[TMPFS_MPOL], kernel_takes(f, "mpol=bind:0") ? TMPFS_ACCEPTED : TMPFS_REFUSED);
 }
 
 static void what_is_not_asked_for_is_not_probed(void **state) {
@@ -160,8 +160,8 @@ static void what_is_not_asked_for_is_not_probed(void **state) {
 
         f->mirror.numa_policy = mpol;
         assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
-        for (size_t i = 0; i < _MOUNT_OPTION_MAX; i++)
-                assert_int_equal(options.answer[i], MOUNT_NOT_ASKED);
+        for (size_t i = 0; i < _TMPFS_OPTION_MAX; i++)
+                assert_int_equal(options.answer[i], TMPFS_NOT_REQUESTED);
 }
 
 static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
@@ -175,10 +175,10 @@ static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
                 (void) snprintf(policy, sizeof(policy), "%s", policies[i]);
                 f->mirror.numa_policy = policy;
                 assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
-                assert_int_equal(options.answer[MOUNT_MPOL], MOUNT_REFUSED);
+                assert_int_equal(options.answer[TMPFS_MPOL], TMPFS_REFUSED);
                 assert_int_equal(open_sized(f, MIB), 0);
                 assert_int_equal(f->mount.kind, MOUNT_MADE);
-                assert_int_equal(f->mount.answer[MOUNT_MPOL], MOUNT_REFUSED);
+                assert_int_equal(f->mount.answer[TMPFS_MPOL], TMPFS_REFUSED);
                 assert_int_equal(mount_close(&f->mount, f->target, true), 0);
         }
 }
@@ -186,7 +186,7 @@ static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
 static void the_option_text_names_what_was_taken(void **state) {
         Fixture *f = *state;
         char mpol[] = "interleave:0,2";
-        TmpfsOptions options = { { MOUNT_TAKEN, MOUNT_TAKEN, MOUNT_TAKEN }, .n_nodes = 1 };
+        TmpfsOptions options = { { TMPFS_ACCEPTED, TMPFS_ACCEPTED, TMPFS_ACCEPTED }, .n_nodes = 1 };
         char *text;
 
         f->mirror.huge_pages = HUGE_ALWAYS;
@@ -195,8 +195,8 @@ static void the_option_text_names_what_was_taken(void **state) {
         text = tmpfs_option_text(&f->mirror, 12 * GIB, &options);
         assert_string_equal(text, "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=always,noswap,mpol=interleave:0,2");
         free(text);
-        options.answer[MOUNT_HUGE] = MOUNT_REFUSED;
-        options.answer[MOUNT_MPOL] = MOUNT_UNKNOWN;
+        options.answer[TMPFS_HUGE] = TMPFS_REFUSED;
+        options.answer[TMPFS_MPOL] = TMPFS_UNKNOWN;
         text = tmpfs_option_text(&f->mirror, 1, &options);
         assert_string_equal(text, "size=4096,mode=0755,nosuid,nodev,noexec,noswap");
         free(text);
@@ -213,9 +213,9 @@ static void the_automatic_policy_asks_for_what_the_machine_has(void **state) {
         f->mirror.swap = true;
         f->mirror.numa_policy = mpol;
         assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
-        assert_int_equal(options.answer[MOUNT_MPOL], MOUNT_NOT_ASKED);
+        assert_int_equal(options.answer[TMPFS_MPOL], TMPFS_NOT_REQUESTED);
         assert_int_equal(tmpfs_probe(&f->mirror, 2, &options), 0);
-        assert_int_equal(options.answer[MOUNT_MPOL], taken ? MOUNT_TAKEN : MOUNT_REFUSED);
+        assert_int_equal(options.answer[TMPFS_MPOL], taken ? TMPFS_ACCEPTED : TMPFS_REFUSED);
         text = tmpfs_option_text(&f->mirror, MIB, &options);
         assert_string_equal(text, taken ? "size=1048576,mode=0755,nosuid,nodev,noexec,mpol=interleave"
                                         : "size=1048576,mode=0755,nosuid,nodev,noexec");
@@ -227,8 +227,8 @@ static int check_unknown(Fixture *f) {
 
         f->mirror.huge_pages = HUGE_WITHIN_SIZE;
         HOLDS(tmpfs_probe(&f->mirror, 1, &options) == 0);
-        HOLDS(options.answer[MOUNT_HUGE] == MOUNT_UNKNOWN);
-        HOLDS(options.answer[MOUNT_NOSWAP] == MOUNT_NOT_ASKED);
+        HOLDS(options.answer[TMPFS_HUGE] == TMPFS_UNKNOWN);
+        HOLDS(options.answer[TMPFS_NOSWAP] == TMPFS_NOT_REQUESTED);
         return 0;
 }
 
@@ -330,12 +330,12 @@ static void the_options_of_a_found_tmpfs_are_read_from_the_table(void **state) {
                 HugePages wanted;
                 TmpfsAnswer huge, noswap, mpol;
         } cases[] = {
-                { "size=1m", HUGE_WITHIN_SIZE, MOUNT_REFUSED, MOUNT_REFUSED, MOUNT_REFUSED },
-                { "size=1m,noswap", HUGE_NEVER, MOUNT_NOT_ASKED, MOUNT_TAKEN, MOUNT_REFUSED },
-                { "huge=always,mpol=bind:0", HUGE_WITHIN_SIZE, MOUNT_TAKEN, MOUNT_REFUSED, MOUNT_TAKEN },
-                { "huge=advise", HUGE_WITHIN_SIZE, MOUNT_REFUSED, MOUNT_REFUSED, MOUNT_REFUSED },
-                { "huge=advise", HUGE_ADVISE, MOUNT_TAKEN, MOUNT_REFUSED, MOUNT_REFUSED },
-                { "huge=within_size", HUGE_ALWAYS, MOUNT_TAKEN, MOUNT_REFUSED, MOUNT_REFUSED },
+                { "size=1m", HUGE_WITHIN_SIZE, TMPFS_REFUSED, TMPFS_REFUSED, TMPFS_REFUSED },
+                { "size=1m,noswap", HUGE_NEVER, TMPFS_NOT_REQUESTED, TMPFS_ACCEPTED, TMPFS_REFUSED },
+                { "huge=always,mpol=bind:0", HUGE_WITHIN_SIZE, TMPFS_ACCEPTED, TMPFS_REFUSED, TMPFS_ACCEPTED },
+                { "huge=advise", HUGE_WITHIN_SIZE, TMPFS_REFUSED, TMPFS_REFUSED, TMPFS_REFUSED },
+                { "huge=advise", HUGE_ADVISE, TMPFS_ACCEPTED, TMPFS_REFUSED, TMPFS_REFUSED },
+                { "huge=within_size", HUGE_ALWAYS, TMPFS_ACCEPTED, TMPFS_REFUSED, TMPFS_REFUSED },
         };
         Fixture *f = *state;
         char mpol[] = "bind:0";
@@ -351,9 +351,9 @@ static void the_options_of_a_found_tmpfs_are_read_from_the_table(void **state) {
                 f->mirror.huge_pages = cases[i].wanted;
                 assert_int_equal(open_sized(f, MIB), 0);
                 assert_int_equal(f->mount.kind, MOUNT_FOUND);
-                assert_int_equal(f->mount.answer[MOUNT_HUGE], cases[i].huge);
-                assert_int_equal(f->mount.answer[MOUNT_NOSWAP], cases[i].noswap);
-                assert_int_equal(f->mount.answer[MOUNT_MPOL], cases[i].mpol);
+                assert_int_equal(f->mount.answer[TMPFS_HUGE], cases[i].huge);
+                assert_int_equal(f->mount.answer[TMPFS_NOSWAP], cases[i].noswap);
+                assert_int_equal(f->mount.answer[TMPFS_MPOL], cases[i].mpol);
                 assert_int_equal(mount_close(&f->mount, f->target, false), 0);
                 assert_int_equal(umount(f->target), 0);
         }
@@ -368,28 +368,28 @@ static void a_found_tmpfs_has_the_policy_that_is_wanted_or_another(void **state)
                 const char *policy;
                 TmpfsAnswer answer;
         } cases[] = {
-                { "rw,size=1m", 1, "auto", MOUNT_NOT_ASKED },
-                { "rw,size=1m", 2, "auto", MOUNT_REFUSED },
-                { NULL, 2, "auto", MOUNT_REFUSED },
-                { "rw,size=1m,mpol=interleave:0-1", 2, "auto", MOUNT_TAKEN },
-                { "rw,size=1m,mpol=interleave:0,2", 2, "auto", MOUNT_TAKEN },
-                { "rw,size=1m,mpol=interleave:0,2,noswap", 3, "auto", MOUNT_REFUSED },
-                { "rw,mpol=bind:0", 2, "auto", MOUNT_REFUSED },
-                { "rw,mpol=bind:0", 1, "auto", MOUNT_NOT_ASKED },
-                { "rw,mpol=bind:0", 1, "default", MOUNT_NOT_ASKED },
-                { "rw,mpol=local", 2, "local", MOUNT_TAKEN },
-                { "rw,mpol=prefer:1", 2, "prefer:0", MOUNT_REFUSED },
+                { "rw,size=1m", 1, "auto", TMPFS_NOT_REQUESTED },
+                { "rw,size=1m", 2, "auto", TMPFS_REFUSED },
+                { NULL, 2, "auto", TMPFS_REFUSED },
+                { "rw,size=1m,mpol=interleave:0-1", 2, "auto", TMPFS_ACCEPTED },
+                { "rw,size=1m,mpol=interleave:0,2", 2, "auto", TMPFS_ACCEPTED },
+                { "rw,size=1m,mpol=interleave:0,2,noswap", 3, "auto", TMPFS_REFUSED },
+                { "rw,mpol=bind:0", 2, "auto", TMPFS_REFUSED },
+                { "rw,mpol=bind:0", 1, "auto", TMPFS_NOT_REQUESTED },
+                { "rw,mpol=bind:0", 1, "default", TMPFS_NOT_REQUESTED },
+                { "rw,mpol=local", 2, "local", TMPFS_ACCEPTED },
+                { "rw,mpol=prefer:1", 2, "prefer:0", TMPFS_REFUSED },
         };
         Fixture *f = *state;
-        TmpfsAnswer answers[_MOUNT_OPTION_MAX];
+        TmpfsAnswer answers[_TMPFS_OPTION_MAX];
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 char policy[32];
 
                 (void) snprintf(policy, sizeof(policy), "%s", cases[i].policy);
                 f->mirror.numa_policy = policy;
-                assert_int_equal(tmpfs_answers(cases[i].options, &f->mirror, cases[i].n_nodes, answers), 0);
-                assert_int_equal(answers[MOUNT_MPOL], cases[i].answer);
+                assert_int_equal(tmpfs_read_answers(cases[i].options, &f->mirror, cases[i].n_nodes, answers), 0);
+                assert_int_equal(answers[TMPFS_MPOL], cases[i].answer);
         }
 }
 
