@@ -37,6 +37,19 @@ void disk_init(Disk *disk, int rootfd, const char *mirror) {
         atomic_init(&disk->last, 0);
 }
 
+int disk_open(Disk *disk, int sourcefd, const char *mirror) {
+        int fd = fcntl(sourcefd, F_DUPFD_CLOEXEC, 0);
+
+        if (fd < 0)
+                return -errno;
+        disk_init(disk, fd, mirror);
+        return 0;
+}
+
+void disk_close(Disk *disk) {
+        disk->rootfd = close_fd(disk->rootfd);
+}
+
 /* --- temporaries --- */
 
 /* Positive if somebody's file was found there. */

@@ -30,6 +30,10 @@ typedef struct Disk {
 /* @mirror: the mirror's name. Touches nothing. */
 void disk_init(Disk *disk, int rootfd, const char *mirror);
 
+/* The same with a descriptor of our own, which disk_close() closes. 0 or a negative errno, also if @sourcefd is -1. */
+int disk_open(Disk *disk, int sourcefd, const char *mirror);
+void disk_close(Disk *disk);
+
 /* A number that no temporary of ours has. */
 static inline uint64_t disk_number(Disk *disk) {
         return atomic_fetch_add(&disk->last, 1) + 1;
