@@ -74,7 +74,7 @@ static int check_place(Work *work) {
         r = check_parent(work);
         if (r != 0)
                 return r;
-        r = disk_look(work->disk, work->save->mirror->path, work->save->expected);
+        r = disk_check_expected(work->disk, work->save->mirror->path, work->save->expected);
         return r == DISK_OCCUPIED ? explain_occupied(work) : r;
 }
 
