@@ -1,94 +1,76 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What has to be counted before it can be told. See mirror/gauges.h. */
+/* Figures for the status that take some counting. See mirror/gauges.h. */
 
 #include "mirror/gauges.h"
 
-#include "base/clock.h"
 #include "os/memory.h"
 #include "os/swapped.h"
-#include "save/disk.h"
 
 #include <fcntl.h>
 
-/* Whoever asks in a loop gets a new number so often. */
+/* Requests that come in quick succession get the same figure. */
 #define SWAP_PAUSE_USEC (10 * USEC_PER_SEC)
 
-void gauges_init(Gauges *gauges) {
-        gauges->sourcefd = gauges->mirrorfd = -1;
-        gauges->trash_bytes = gauges->trash_files = gauges->swapped_bytes = UINT64_MAX;
-}
+static void count(void *userdata) {
+        Gauges *gauges = userdata;
 
-void gauges_done(Gauges *gauges) {
-        gauges->sourcefd = close_fd(gauges->sourcefd);
-        gauges->mirrorfd = close_fd(gauges->mirrorfd);
-        free(gauges->name);
-        gauges->name = NULL;
-}
-
-static void run(Job *job) {
-        Gauges *gauges = (Gauges *) job;
-        Disk disk;
-
-        if (gauges->sourcefd >= 0) {
-                disk_init(&disk, gauges->sourcefd, gauges->name);
-                gauges->trash_result = disk_count_trash(&disk, &gauges->bytes, &gauges->files);
-        }
+        if (gauges->disk.rootfd >= 0)
+                gauges->trash_result = disk_count_trash(&gauges->disk, &gauges->bytes, &gauges->files);
         if (gauges->mirrorfd >= 0)
-                gauges->swap_result = swapped_bytes(gauges->mirrorfd, &gauges->cancel, &gauges->swapped);
+                gauges->swap_result = swapped_bytes(gauges->mirrorfd, &gauges->job.stop, &gauges->swapped);
 }
 
-static void came_back(Job *job) {
-        Gauges *gauges = (Gauges *) job;
+static void finish(void *userdata) {
+        Gauges *gauges = userdata;
 
-        if (gauges->sourcefd >= 0 && gauges->trash_result == 0) {
+        if (gauges->disk.rootfd >= 0 && gauges->trash_result == 0) {
                 gauges->trash_bytes = gauges->bytes;
                 gauges->trash_files = gauges->files;
         }
         if (gauges->mirrorfd >= 0)
                 gauges->swapped_bytes = gauges->swap_result == 0 ? gauges->swapped : UINT64_MAX;
         gauges_done(gauges);
-        gauges->running = false;
         gauges->ended(gauges->userdata);
 }
 
-/* Takes the descriptor of its own that the job looks through. False if there is none to be had. */
-static bool prepare(Gauges *gauges, int fd, int *ret) {
-        gauges->name = strdup(gauges->config->name);
-        *ret = fd < 0 || !gauges->name ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (*ret < 0)
-                gauges_done(gauges);
-        return *ret >= 0;
+void gauges_init(Gauges *gauges) {
+        gauges->job.work = count;
+        gauges->job.finish = finish;
+        gauges->job.userdata = gauges;
+        gauges->disk.rootfd = gauges->mirrorfd = -1;
+        gauges->trash_bytes = gauges->trash_files = gauges->swapped_bytes = UINT64_MAX;
 }
 
-static void start(Gauges *gauges) {
-        atomic_store(&gauges->cancel, false);
-        gauges->running = true;
-        gauges->job = (Job){ .run = run, .done = came_back };
-        pool_submit(gauges->pool, &gauges->job);
+void gauges_done(Gauges *gauges) {
+        disk_close(&gauges->disk);
+        gauges->mirrorfd = close_fd(gauges->mirrorfd);
 }
 
 void gauges_count_trash(Gauges *gauges, int sourcefd, uint64_t key) {
-        if (gauges->running || (gauges->trash_counted && gauges->trash_key == key) ||
-            !prepare(gauges, sourcefd, &gauges->sourcefd))
+        if (gauges->job.running || (gauges->trash_counted && gauges->trash_key == key) ||
+            disk_open(&gauges->disk, sourcefd, gauges->config->name) < 0)
                 return;
         gauges->trash_counted = true;
         gauges->trash_key = key;
-        start(gauges);
+        (void) periodic_job_start(&gauges->job);
 }
 
-void gauges_ask_swap(Gauges *gauges, int mirrorfd) {
+void gauges_count_swap(Gauges *gauges, int mirrorfd) {
         uint64_t now = clock_usec(CLOCK_MONOTONIC);
 
-        if (gauges->running || (gauges->swap_usec > 0 && now - gauges->swap_usec < SWAP_PAUSE_USEC))
+        if (gauges->job.running || (gauges->swap_usec > 0 && now - gauges->swap_usec < SWAP_PAUSE_USEC))
                 return;
         gauges->swap_usec = now;
-        if (!memory_swap_is_used("/proc"))
+        if (!memory_swap_is_used("/proc")) {
                 gauges->swapped_bytes = 0;
-        else if (prepare(gauges, mirrorfd, &gauges->mirrorfd))
-                start(gauges);
+                return;
+        }
+        gauges->mirrorfd = fcntl(mirrorfd, F_DUPFD_CLOEXEC, 0);
+        if (gauges->mirrorfd >= 0)
+                (void) periodic_job_start(&gauges->job);
 }
 
 void gauges_stop(Gauges *gauges) {
-        atomic_store(&gauges->cancel, true);
+        periodic_job_stop(&gauges->job);
 }

@@ -36,18 +36,18 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
                                     .moved_on = mirror_shutdown_on_saved,
                                     .userdata = m };
         writeback_init(&m->writeback);
-        m->pruner = (BlobPruner){ .event = context->event,
-                                  .pool = context->savers,
+        m->pruner = (BlobPruner){ .job = { .event = context->event, .pool = context->savers },
                                   .config = &m->config,
                                   .may_run = mirror_cycle_may_sweep,
                                   .ended = mirror_shutdown_on_saved,
                                   .userdata = m };
-        m->trash = (TrashExpiry){ .event = context->event,
-                                  .pool = context->savers,
+        prune_blobs_init(&m->pruner);
+        m->trash = (TrashExpiry){ .job = { .event = context->event, .pool = context->savers },
                                   .config = &m->config,
                                   .sourcefd = &m->writeback.sourcefd,
                                   .ended = mirror_shutdown_on_saved,
                                   .userdata = m };
+        trash_expiry_init(&m->trash);
         m->scrub = (Scrub){ .event = context->event,
                             .pool = context->savers,
                             .config = &m->config,
@@ -57,9 +57,10 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
                             .survey = mirror_cycle_on_unknown_file,
                             .ended = mirror_shutdown_on_saved,
                             .userdata = m };
-        m->gauges = (Gauges){
-                .pool = context->savers, .config = &m->config, .ended = mirror_shutdown_on_saved, .userdata = m
-        };
+        m->gauges = (Gauges){ .job = { .pool = context->savers },
+                              .config = &m->config,
+                              .ended = mirror_shutdown_on_saved,
+                              .userdata = m };
         gauges_init(&m->gauges);
         m->schedule = (ScanSchedule){ .event = context->event,
                                       .watch = context->watch,
@@ -178,7 +179,7 @@ void mirror_measure(Mirror *m) {
         if (m->attachment.mount.answer[TMPFS_NOSWAP] == TMPFS_ACCEPTED)
                 m->gauges.swapped_bytes = 0;
         else
-                gauges_ask_swap(&m->gauges, m->attachment.mount.fd);
+                gauges_count_swap(&m->gauges, m->attachment.mount.fd);
 }
 
 bool mirror_is_settled(const Mirror *m) {

@@ -6,7 +6,7 @@
 
 #include "os/file-digest.h"
 #include "os/fs.h"
-#include "save/candidate.h"
+#include "save/mirror-file.h"
 
 #include <fcntl.h>
 
@@ -110,13 +110,13 @@ static int open_next(ScrubPass *pass, int mirrorfd) {
 /* The bytes are not what they were, or cannot be had. It counts only if the file was neither changed nor replaced,
  * and if nobody can write to it now: a store through a mapping may move no time, see witness.h. */
 static int judge(const Entry *entry, int mirrorfd, ScrubFinding *ret, bool *ret_changed) {
-        Candidate candidate = { .fd = -1 };
-        int r = candidate_open(&candidate, mirrorfd, entry);
+        MirrorFile candidate = { .fd = -1 };
+        int r = mirror_file_open(&candidate, mirrorfd, entry);
 
         if (r == 0) {
                 ret->has_links = candidate.st.st_nlink > 1;
                 r = manifest_entry_copy(entry, &ret->entry);
-                candidate_done(&candidate);
+                mirror_file_done(&candidate);
                 return r < 0 ? r : SCRUB_PASS_FOUND;
         }
         *ret_changed = *ret_changed || r == SAVE_CHANGED || r == SAVE_GONE;
@@ -128,7 +128,7 @@ static int compare(ScrubPass *pass, int mirrorfd, ScrubFinding *ret, bool *ret_c
         const Entry *entry = &pass->files->entries[pass->next];
         struct stat st;
 
-        if (fstat(pass->fd, &st) < 0 || !candidate_is_same(&st, entry)) {
+        if (fstat(pass->fd, &st) < 0 || !mirror_file_is_same(&st, entry)) {
                 *ret_changed = true;
                 return 0;
         }

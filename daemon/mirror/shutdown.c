@@ -69,8 +69,8 @@ static bool shall_remove(const Mirror *m) {
 void mirror_shutdown_drain(Mirror *m) {
         scrub_stop(&m->scrub);
         gauges_stop(&m->gauges);
-        m->winding = m->writeback.n_running > 0 || m->pruner.running || m->trash.running || m->scrub.running ||
-                     m->gauges.running || m->n_rechecks > 0;
+        m->winding = m->writeback.n_running > 0 || m->pruner.job.running || m->trash.job.running || m->scrub.running ||
+                     m->gauges.job.running || m->n_rechecks > 0;
         if (m->winding)
                 return; /* mirror_shutdown_on_saved() comes back to this */
         mirror_state_absorb(m);

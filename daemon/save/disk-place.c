@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is being saved, on its way into place. See save/disk.h. */
+/* What is being saved, from tmp/ into place, with the order of syncs and renames that loses nothing in a crash. See
+ * save/disk.h. */
 
 #include "save/disk.h"
 
@@ -11,7 +12,7 @@
 #include <fcntl.h>
 
 /* One temporary on its way to one place. */
-typedef struct Placement {
+typedef struct Move {
         Disk *disk;
         int tmpfd, parent;
         const char *name;            /* in tmp/ */
@@ -19,26 +20,26 @@ typedef struct Placement {
         const char *path, *last;
         const Entry *expected;
         DiskSlot kept; /* for what is replaced; .path is NULL if it is not kept */
-} Placement;
+} Move;
 
-enum { MOVE_NOTHING_THERE = 2 };
+enum { NOTHING_THERE = 2 };
 
-static int sync_both(const Placement *move) {
+static int sync_both(const Move *move) {
         int r = fs_sync_directory(move->parent);
 
         return r < 0 ? r : fs_sync_directory(move->tmpfd);
 }
 
-static bool is_expected_at(const Placement *move, int dirfd, const char *name) {
+static bool is_expected_at(const Move *move, int dirfd, const char *name) {
         struct stat st;
 
         return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) &&
                disk_private_dir_is_expected(dirfd, name, &st, move->expected);
 }
 
-/* Something else came out than what was looked at a moment before. If something newer stands there by now, that
- * stays, and neither of the two may get lost. */
-static void undo(Placement *move, ino_t placed) {
+/* The exchange brought out something else than what was checked a moment before. If something newer has the name by
+ * now, that keeps it, and neither of the other two may get lost. */
+static void undo(Move *move, ino_t placed) {
         char spare[DISK_NAME_MAX];
         const char *left = NULL;
 
@@ -47,14 +48,13 @@ static void undo(Placement *move, ino_t placed) {
                 left = spare;
         else if (rename_inode(move->tmpfd, move->exchanged) != placed)
                 left = move->exchanged;
-        if (left)
-                /* else the next start does */
+        if (left) /* what cannot be moved now is moved at the next start */
                 (void) disk_private_dir_slot_put(move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path,
                                                  move->tmpfd, left, NULL);
 }
 
-/* The two have changed places, and nothing is lost yet. Only when that is on disk the old one goes. */
-static int finish_exchange(Placement *move, ino_t placed) {
+/* The two have been exchanged. Only when that has been synced may the old one go. */
+static int finish_exchange(Move *move, ino_t placed) {
         int r;
 
         if (!is_expected_at(move, move->tmpfd, move->exchanged)) {
@@ -76,8 +76,8 @@ static int finish_exchange(Placement *move, ino_t placed) {
         return disk_private_dir_slot_sync(&move->kept, move->disk->rootfd);
 }
 
-/* A second name for what is replaced, among what is kept; where there are no links, its only one for a moment. */
-static int keep_plainly(Placement *move, bool *ret_moved) {
+/* Gives what is replaced a second name in conflicts/; where there are no hard links, it is moved there. */
+static int keep_plainly(Move *move, bool *ret_moved) {
         int r = 0;
 
         if (linkat(move->parent, move->last, move->kept.fd, move->kept.name, 0) < 0) {
@@ -90,8 +90,8 @@ static int keep_plainly(Placement *move, bool *ret_moved) {
         return r != 0 ? r : disk_private_dir_slot_sync(&move->kept, move->disk->rootfd);
 }
 
-/* Back to where it was, if it is not there. With something newer in its place it stays among the conflicts. */
-static void unkeep_plainly(Placement *move) {
+/* Undoes that. If something newer has the name by now, it stays in conflicts/. */
+static void unkeep_plainly(Move *move) {
         if (rename_new(move->kept.fd, move->kept.name, move->parent, move->last) == 0)
                 return;
         if (rename_inode(move->kept.fd, move->kept.name) == rename_inode(move->parent, move->last))
@@ -100,7 +100,7 @@ static void unkeep_plainly(Placement *move) {
                 (void) disk_private_dir_slot_sync(&move->kept, move->disk->rootfd);
 }
 
-static int rename_over(Placement *move) {
+static int rename_over(Move *move) {
         int r;
 
         if (!is_expected_at(move, move->parent, move->last))
@@ -111,8 +111,8 @@ static int rename_over(Placement *move) {
         return r;
 }
 
-/* Where names cannot be exchanged. A moment remains between the last look and the rename. */
-static int replace_plainly(Placement *move) {
+/* Where names cannot be exchanged. There is a short gap between the last check and the rename. */
+static int replace_plainly(Move *move) {
         bool moved = false;
         int r = move->kept.path ? keep_plainly(move, &moved) : 0;
 
@@ -125,11 +125,11 @@ static int replace_plainly(Placement *move) {
         return r;
 }
 
-static int exchange(Placement *move, const struct stat *there) {
+static int exchange(Move *move, const struct stat *there) {
         ino_t placed = rename_inode(move->tmpfd, move->name);
         int r;
 
-        /* what is to be kept is nothing that the next start may remove, should this one end before it is in conflicts/ */
+        /* the name must not allow the next start to remove what is to be kept, if we end before it is in conflicts/ */
         (void) disk_private_dir_exchange_name(move->exchanged, move->disk->prefix, disk_number(move->disk), placed,
                                               move->kept.path ? NULL : there);
         r = rename_with_flags(move->tmpfd, move->name, move->tmpfd, move->exchanged, 0);
@@ -145,15 +145,15 @@ static int exchange(Placement *move, const struct stat *there) {
         (void) rename_with_flags(move->tmpfd, move->exchanged, move->tmpfd, move->name, 0);
         if (rename_is_unsupported(-r))
                 return replace_plainly(move);
-        return r == -ENOENT ? MOVE_NOTHING_THERE : r;
+        return r == -ENOENT ? NOTHING_THERE : r;
 }
 
-static int replace(Placement *move, bool keep, char **ret_kept) {
+static int replace(Move *move, bool keep, char **ret_kept) {
         struct stat there;
         int r;
 
         if (fstatat(move->parent, move->last, &there, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? MOVE_NOTHING_THERE : -errno;
+                return errno == ENOENT ? NOTHING_THERE : -errno;
         if (!is_expected_at(move, move->parent, move->last))
                 return DISK_OCCUPIED;
         r = keep ? disk_private_dir_slot_make(&move->kept, move->disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, move->path)
@@ -168,7 +168,7 @@ static int replace(Placement *move, bool keep, char **ret_kept) {
         return r;
 }
 
-static int place_new(Placement *move) {
+static int place_new(Move *move) {
         int r = rename_new(move->tmpfd, move->name, move->parent, move->last);
 
         return r != 0 ? r : sync_both(move);
@@ -176,8 +176,8 @@ static int place_new(Placement *move) {
 
 int disk_place(Disk *disk, const char *name, const char *path, const Entry *expected, bool keep, char **ret_kept) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false), parent = -1;
-        Placement move = { .disk = disk, .name = name, .path = path, .expected = expected, .kept = DISK_SLOT_EMPTY };
-        int r = MOVE_NOTHING_THERE;
+        Move move = { .disk = disk, .name = name, .path = path, .expected = expected, .kept = DISK_SLOT_EMPTY };
+        int r = NOTHING_THERE;
 
         if (tmpfd < 0)
                 return tmpfd;
@@ -189,7 +189,7 @@ int disk_place(Disk *disk, const char *name, const char *path, const Entry *expe
         if (expected)
                 r = replace(&move, keep, ret_kept);
         disk_private_dir_slot_done(&move.kept);
-        return r == MOVE_NOTHING_THERE ? place_new(&move) : r;
+        return r == NOTHING_THERE ? place_new(&move) : r;
 }
 
 int disk_place_conflict(Disk *disk, const char *name, const char *path, char **ret_kept) {
@@ -217,10 +217,10 @@ static int make_temporary_directory(Disk *disk, int tmpfd, const Entry *entry, c
         return r < 0 ? r : 0;
 }
 
-/* Made aside like everything else, so that it never stands there with an owner and a mode that nobody gave it. */
+/* Made in tmp/ like everything else, so that it never appears with an owner and a mode that are not its own. */
 int disk_make_directory(Disk *disk, const Entry *entry) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true), parent = -1;
-        Placement move = { .disk = disk, .path = entry->path, .kept = DISK_SLOT_EMPTY };
+        Move move = { .disk = disk, .path = entry->path, .kept = DISK_SLOT_EMPTY };
         char name[DISK_NAME_MAX];
         struct stat st;
         int r;

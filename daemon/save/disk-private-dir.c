@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What our corner of the disk consists of. See save/disk-private-dir.h. */
+/* The private directory on the disk. See save/disk-private-dir.h. */
 
 #include "save/disk-private-dir.h"
 
+#include "base/clock.h"
+#include "base/text.h"
 #include "os/fs.h"
 #include "os/rename.h"
 #include "tree/scan.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <time.h>
 
 static int open_directory(int dirfd, const char *name) {
         return fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -35,8 +36,8 @@ int disk_private_dir_open(int rootfd, const char *directory, bool make) {
         return r < 0 ? r : open_directory(private_dir, directory);
 }
 
-/* A link that says the same is the same. An absolute one into the tree is known to the scan as a relative one,
- * hence by its inode. */
+/* A link with the same text is the same. The scan turns an absolute link into the tree into a relative one, so that
+ * one is known by its inode. */
 static bool is_expected_link(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
         char target[PATH_MAX];
         ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
@@ -97,15 +98,9 @@ DiskNameOwner disk_private_dir_owner(const char *prefix, const char *name, const
                                                                                              : DISK_NAME_CLIENTS;
 }
 
-/* --- places --- */
+/* --- slots --- */
 
-static uint64_t uptime_usec(void) {
-        struct timespec now;
-
-        return clock_gettime(CLOCK_BOOTTIME, &now) < 0 ? 0 : (uint64_t) (fs_nsec(&now) / 1000);
-}
-
-/* YYYYMMDDTHHMMSS.NNNNNNNNNZ-UPTIME: names are in the order of time. */
+/* YYYYMMDDTHHMMSS.NNNNNNNNNZ-UPTIME, so that names sort by time. */
 static int time_name(char buffer[static 64]) {
         struct timespec now;
         struct tm tm;
@@ -114,7 +109,7 @@ static int time_name(char buffer[static 64]) {
         if (clock_gettime(CLOCK_REALTIME, &now) < 0 || !gmtime_r(&now.tv_sec, &tm))
                 return -errno;
         n = strftime(buffer, 64, "%Y%m%dT%H%M%S", &tm);
-        (void) snprintf(buffer + n, 64 - n, ".%09ldZ-%llu", now.tv_nsec, (unsigned long long) uptime_usec());
+        (void) snprintf(buffer + n, 64 - n, ".%09ldZ-%llu", now.tv_nsec, (unsigned long long) clock_usec(CLOCK_BOOTTIME));
         return 0;
 }
 
@@ -132,40 +127,39 @@ static int make_time(int fd, char buffer[static 64]) {
         return -errno;
 }
 
-/* Makes the directories of the path and moves place->fd and place->name down to the last. */
-static int make_parents(DiskSlot *place) {
-        char *name = (char *) place->name;
+/* Makes the directories of the path, and moves slot->fd and slot->name down to the last one. */
+static int make_parents(DiskSlot *slot) {
+        char *name = (char *) slot->name;
 
         for (char *slash; (slash = strchr(name, '/')); name = slash + 1) {
                 int fd, r = 0;
 
                 *slash = '\0';
-                if (mkdirat(place->fd, name, 0700) < 0)
+                if (mkdirat(slot->fd, name, 0700) < 0)
                         r = -errno;
-                fd = r < 0 ? r : open_directory(place->fd, name);
+                fd = r < 0 ? r : open_directory(slot->fd, name);
                 *slash = '/';
                 if (fd < 0)
                         return fd;
-                (void) close_fd(place->fd);
-                place->fd = fd;
+                (void) close_fd(slot->fd);
+                slot->fd = fd;
         }
-        place->name = name;
+        slot->name = name;
         return 0;
 }
 
-static int make_path(DiskSlot *place, const char *directory, const char *time, const char *path) {
-        if (asprintf(&place->path, SCAN_PRIVATE_DIR "/%s/%s/%s", directory, time, path) < 0) {
-                place->path = NULL;
+static int make_path(DiskSlot *slot, const char *directory, const char *time, const char *path) {
+        slot->path = text_format(SCAN_PRIVATE_DIR "/%s/%s/%s", directory, time, path);
+        if (!slot->path)
                 return -ENOMEM;
-        }
-        place->name = place->path + strlen(place->path) - strlen(path);
-        place->top = strlen(SCAN_PRIVATE_DIR "/") + strlen(directory);
+        slot->name = slot->path + strlen(slot->path) - strlen(path);
+        slot->top = strlen(SCAN_PRIVATE_DIR "/") + strlen(directory);
         return 0;
 }
 
 int disk_private_dir_slot_make(DiskSlot *ret, int rootfd, const char *directory, const char *path) {
         _cleanup_(close_fdp) int fd = disk_private_dir_open(rootfd, directory, true);
-        _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
+        _cleanup_(disk_private_dir_slot_done) DiskSlot slot = DISK_SLOT_EMPTY;
         const char *slash = strrchr(path, '/');
         char time[64];
         int r;
@@ -176,20 +170,20 @@ int disk_private_dir_slot_make(DiskSlot *ret, int rootfd, const char *directory,
         if (r < 0)
                 return r;
         if (strlen(path) + 128 > PATH_MAX && slash)
-                path = slash + 1; /* the name of the place would be too long */
-        r = make_path(&place, directory, time, path);
+                path = slash + 1; /* the whole path would be too long */
+        r = make_path(&slot, directory, time, path);
         if (r < 0) {
                 (void) unlinkat(fd, time, AT_REMOVEDIR);
                 return r;
         }
-        place.fd = open_directory(fd, time);
-        r = place.fd < 0 ? place.fd : make_parents(&place);
+        slot.fd = open_directory(fd, time);
+        r = slot.fd < 0 ? slot.fd : make_parents(&slot);
         if (r < 0) {
-                disk_private_dir_slot_unmake(&place, rootfd);
+                disk_private_dir_slot_unmake(&slot, rootfd);
                 return r;
         }
-        *ret = place;
-        place = (DiskSlot) DISK_SLOT_EMPTY;
+        *ret = slot;
+        slot = (DiskSlot) DISK_SLOT_EMPTY;
         return 0;
 }
 
@@ -203,12 +197,12 @@ static bool go_up(char *path, size_t top) {
         return true;
 }
 
-int disk_private_dir_slot_sync(const DiskSlot *place, int rootfd) {
-        _cleanup_(freep) char *path = strdup(place->path);
+int disk_private_dir_slot_sync(const DiskSlot *slot, int rootfd) {
+        _cleanup_(freep) char *path = strdup(slot->path);
 
         if (!path)
                 return -ENOMEM;
-        while (go_up(path, place->top)) {
+        while (go_up(path, slot->top)) {
                 _cleanup_(close_fdp) int fd = fs_open_beneath(rootfd, path, O_PATH | O_DIRECTORY, 0);
                 int r = fd < 0 ? fd : fs_sync_directory(fd);
 
@@ -218,39 +212,38 @@ int disk_private_dir_slot_sync(const DiskSlot *place, int rootfd) {
         return 0;
 }
 
-void disk_private_dir_slot_unmake(const DiskSlot *place, int rootfd) {
-        _cleanup_(freep) char *path = strdup(place->path);
+void disk_private_dir_slot_unmake(const DiskSlot *slot, int rootfd) {
+        _cleanup_(freep) char *path = strdup(slot->path);
 
-        while (path && go_up(path, place->top + 1)) {
+        while (path && go_up(path, slot->top + 1)) {
                 const char *last;
                 _cleanup_(close_fdp) int parent = fs_open_parent(rootfd, path, &last);
 
-                if (parent >= 0)
-                        /* of what is not empty, everything above stays too */
+                if (parent >= 0) /* where one is not empty, everything above it stays too */
                         (void) unlinkat(parent, last, AT_REMOVEDIR);
         }
 }
 
-void disk_private_dir_slot_done(DiskSlot *place) {
-        place->fd = close_fd(place->fd);
-        free(place->path);
-        place->path = NULL;
+void disk_private_dir_slot_done(DiskSlot *slot) {
+        slot->fd = close_fd(slot->fd);
+        free(slot->path);
+        slot->path = NULL;
 }
 
 int disk_private_dir_slot_put(int rootfd, const char *directory, const char *path, int fd, const char *name,
                               char **ret_kept) {
-        _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
-        int r = disk_private_dir_slot_make(&place, rootfd, directory, path);
+        _cleanup_(disk_private_dir_slot_done) DiskSlot slot = DISK_SLOT_EMPTY;
+        int r = disk_private_dir_slot_make(&slot, rootfd, directory, path);
 
         if (r < 0)
                 return r;
-        r = rename_with_flags(fd, name, place.fd, place.name, 0);
+        r = rename_with_flags(fd, name, slot.fd, slot.name, 0);
         if (r < 0)
-                disk_private_dir_slot_unmake(&place, rootfd);
+                disk_private_dir_slot_unmake(&slot, rootfd);
         else
-                r = disk_private_dir_slot_sync(&place, rootfd);
+                r = disk_private_dir_slot_sync(&slot, rootfd);
         if (r == 0 && ret_kept)
-                *ret_kept = TAKE_PTR(place.path);
+                *ret_kept = TAKE_PTR(slot.path);
         return r;
 }
 
@@ -282,7 +275,7 @@ int disk_private_dir_slot_age(const char *name, const struct stat *st, uint64_t 
         if (clock_gettime(CLOCK_REALTIME, &now) < 0)
                 return -errno;
         age = MIN(fs_nsec(&now) - made, fs_nsec(&now) - fs_nsec(&st->st_ctim));
-        up = uptime_usec();
+        up = clock_usec(CLOCK_BOOTTIME);
         if (up >= then)
                 age = MIN(age, (int64_t) (up - then) * 1000);
         *ret_usec = age < 0 ? 0 : (uint64_t) (age / 1000);
@@ -321,7 +314,7 @@ static int remove_one(int dirfd, const char *name, void *userdata) {
                         return r == -ENOENT ? 0 : r;
                 if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
                         return 0;
-                /* something is just being put there */
+                /* something is being put there at this moment */
                 if ((errno != ENOTEMPTY && errno != EEXIST) || attempt >= 10)
                         return -errno;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is taken away, and the trash. See save/disk.h. */
+/* What is taken away from the disk, and the trash: what is put there, what expires, and what makes room for new files.
+ * See save/disk.h. */
 
 #include "save/disk.h"
 
@@ -9,8 +10,8 @@
 
 #include <fcntl.h>
 
-/* Somebody put something else there between the look and the rename: it goes back, or where there is something
- * newer by now, to the conflicts. */
+/* Another process put something else there between the check and the rename. It goes back, or to conflicts/ if
+ * something newer has the name by now. */
 static int give_back(Disk *disk, int fd, const char *name, int parent, const char *last, const char *path) {
         int r = rename_new(fd, name, parent, last) == 0
                         ? 0
@@ -26,27 +27,27 @@ static bool is_expected_at(int dirfd, const char *name, const Entry *expected) {
                disk_private_dir_is_expected(dirfd, name, &st, expected);
 }
 
-/* To the trash, or to the conflicts. */
-static int take_to(Disk *disk, const char *directory, int parent, const char *last, const char *path,
+/* To trash/ or conflicts/. */
+static int move_to(Disk *disk, const char *directory, int parent, const char *last, const char *path,
                    const Entry *expected, char **ret_kept) {
-        _cleanup_(disk_private_dir_slot_done) DiskSlot place = DISK_SLOT_EMPTY;
-        int r = disk_private_dir_slot_make(&place, disk->rootfd, directory, path);
+        _cleanup_(disk_private_dir_slot_done) DiskSlot slot = DISK_SLOT_EMPTY;
+        int r = disk_private_dir_slot_make(&slot, disk->rootfd, directory, path);
 
         if (r < 0)
                 return r;
-        r = rename_with_flags(parent, last, place.fd, place.name, 0);
-        if (r == 0 && !is_expected_at(place.fd, place.name, expected))
-                r = give_back(disk, place.fd, place.name, parent, last, path);
+        r = rename_with_flags(parent, last, slot.fd, slot.name, 0);
+        if (r == 0 && !is_expected_at(slot.fd, slot.name, expected))
+                r = give_back(disk, slot.fd, slot.name, parent, last, path);
         if (r != 0)
-                disk_private_dir_slot_unmake(&place, disk->rootfd);
+                disk_private_dir_slot_unmake(&slot, disk->rootfd);
         else
-                r = disk_private_dir_slot_sync(&place, disk->rootfd);
+                r = disk_private_dir_slot_sync(&slot, disk->rootfd);
         if (r == 0 && ret_kept)
-                *ret_kept = TAKE_PTR(place.path);
+                *ret_kept = TAKE_PTR(slot.path);
         return r;
 }
 
-static int take_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen,
+static int remove_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen,
                          const Entry *expected) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true);
         char name[DISK_PRIVATE_DIR_NAME_MAX];
@@ -63,7 +64,7 @@ static int take_for_good(Disk *disk, int parent, const char *last, const char *p
         return unlinkat(tmpfd, name, 0) < 0 ? -errno : 0;
 }
 
-static int take(Disk *disk, int parent, const char *last, const char *path, const Entry *expected, bool trash) {
+static int take_away(Disk *disk, int parent, const char *last, const char *path, const Entry *expected, bool trash) {
         struct stat st;
 
         if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -75,8 +76,8 @@ static int take(Disk *disk, int parent, const char *last, const char *path, cons
                         return 0;
                 return errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? DISK_OCCUPIED : -errno;
         }
-        return trash ? take_to(disk, DISK_PRIVATE_DIR_TRASH, parent, last, path, expected, NULL) :
-                       take_for_good(disk, parent, last, path, &st, expected);
+        return trash ? move_to(disk, DISK_PRIVATE_DIR_TRASH, parent, last, path, expected, NULL)
+                     : remove_for_good(disk, parent, last, path, &st, expected);
 }
 
 int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash) {
@@ -91,9 +92,9 @@ int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash)
                 return DISK_OCCUPIED; /* a directory on the way is a link now */
         if (parent < 0)
                 return parent;
-        /* while the trash is emptied, the place may be gone before it is used */
+        /* if the trash is being emptied, the directory that was made for it may be gone before it is used */
         for (unsigned attempt = 0; r == -ENOENT && attempt < 10; attempt++)
-                r = take(disk, parent, last, path, expected, trash);
+                r = take_away(disk, parent, last, path, expected, trash);
         return r != 0 ? r : fs_sync_directory(parent);
 }
 
@@ -112,26 +113,32 @@ int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **r
                 return errno == ENOENT ? 0 : -errno;
         if (S_ISDIR(st.st_mode) || !disk_private_dir_is_expected(parent, last, &st, expected))
                 return DISK_OCCUPIED;
-        r = take_to(disk, DISK_PRIVATE_DIR_CONFLICTS, parent, last, path, expected, ret_kept);
+        r = move_to(disk, DISK_PRIVATE_DIR_CONFLICTS, parent, last, path, expected, ret_kept);
         return r != 0 ? r : fs_sync_directory(parent);
 }
 
 /* --- the trash --- */
 
-/* What of the trash may go: all that is older than @keep_usec, or the oldest. */
+/* Which part of the trash may go: all that is older than @keep_usec, or the oldest. */
 typedef struct Emptying {
         uint64_t keep_usec;
         bool oldest;
         char found[NAME_MAX + 1]; /* the oldest so far: names are in the order of time */
 } Emptying;
 
-static int consider(Emptying *emptying, int fd, const char *name) {
-        uint64_t age;
+/* True for a slot of ours. */
+static bool get_age(int fd, const char *name, uint64_t *ret_usec) {
         struct stat st;
 
-        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
-            disk_private_dir_slot_age(name, &st, &age) < 0)
-                return 0; /* nothing that we put there */
+        return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+               disk_private_dir_slot_age(name, &st, ret_usec) == 0;
+}
+
+static int consider(Emptying *emptying, int fd, const char *name) {
+        uint64_t age;
+
+        if (!get_age(fd, name, &age))
+                return 0;
         if (!emptying->oldest)
                 return age > emptying->keep_usec ? disk_private_dir_remove_tree(fd, name) : 0;
         if (!*emptying->found || strcmp(name, emptying->found) < 0)
@@ -162,10 +169,6 @@ int disk_empty_trash(Disk *disk, uint64_t keep_usec) {
         return empty(disk, &(Emptying){ .keep_usec = keep_usec });
 }
 
-int disk_empty_oldest(Disk *disk) {
-        return empty(disk, &(Emptying){ .oldest = true });
-}
-
 int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
         _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
         uint64_t bytes = 0, files = 0;
@@ -185,7 +188,6 @@ int disk_has_trash(Disk *disk) {
         _cleanup_(closedirp) DIR *dir = NULL;
         int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
         uint64_t age;
-        struct stat st;
 
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
@@ -193,17 +195,21 @@ int disk_has_trash(Disk *disk) {
         if (!dir)
                 return -errno;
         for (struct dirent *d; (d = readdir(dir));)
-                if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
-                    disk_private_dir_slot_age(d->d_name, &st, &age) == 0)
+                if (get_age(fd, d->d_name, &age))
                         return 1;
         return 0;
 }
 
-bool disk_fits_without_trash(Disk *disk, uint64_t bytes) {
+/* True also where it cannot be known. */
+static bool fits_without_trash(Disk *disk, uint64_t bytes) {
         uint64_t trash, files;
         FsRoom room;
 
         if (fs_room(disk->rootfd, &room) < 0 || room.total == 0 || disk_count_trash(disk, &trash, &files) < 0)
                 return true;
         return room.free + trash >= bytes;
+}
+
+int disk_make_room(Disk *disk, uint64_t bytes) {
+        return fits_without_trash(disk, bytes) ? empty(disk, &(Emptying){ .oldest = true }) : 0;
 }

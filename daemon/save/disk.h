@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Our corner of the disk: .shmstaged at the top of the source, on its filesystem, mode 0700, made when it is
- * first needed.
+/* What saves write to the disk and take from it, always by way of the private directory: .shmstaged at the top of the
+ * source, on its filesystem, mode 0700, made when it is first needed.
  *
- *      tmp/        what is being saved, under names that tell whose it is and which inode it must be
- *      trash/      what was deleted, as TIME/PATH, for as long as TrashKeep= says
- *      conflicts/  of two versions of a file the older one, as TIME/PATH; never removed by us
+ *      tmp/        what is being saved, under names that say whose it is and which inode it must be
+ *      trash/      what clients deleted, as TIME/PATH, for as long as TrashKeep= allows
+ *      conflicts/  the older of two versions of a file, as TIME/PATH; never removed by us
  *
- * Nothing is ever overwritten or removed here that was not seen before: what stands at a place is compared with
- * what the plan expected, by the rename itself where the filesystem can exchange names (renameat2(2):
- * RENAME_EXCHANGE, RENAME_NOREPLACE), and right before it where it cannot (NFS, FUSE, vfat: there a moment
- * remains). Every path is reached beneath the root, through no symbolic link. Functions block, are for workers,
- * and may run on several at once. */
+ * disk-temporary.c makes what is in tmp/, disk-place.c puts it in place and syncs it, disk-trash.c takes away.
+ *
+ * Nothing is overwritten or removed that was not seen before. What has a name on disk is compared with what the plan
+ * expected: by the rename itself where the filesystem can exchange names (renameat2(2): RENAME_EXCHANGE,
+ * RENAME_NOREPLACE), and right before the rename where it cannot (NFS, FUSE, vfat), which leaves a short gap. Every
+ * path is reached beneath the root and through no symbolic link. Functions block, are meant for workers, and may run
+ * on several at once. */
 
 #include "base/base.h"
 #include "os/rename.h"
@@ -22,82 +24,100 @@
 #include <stdatomic.h>
 
 typedef struct Disk {
-        int rootfd;                /* of the source, borrowed */
+        int rootfd; /* of the source, borrowed unless disk_open() made it */
         char prefix[DISK_PRIVATE_DIR_PREFIX_MAX]; /* of our temporaries: no other machine's or mirror's daemon has it */
-        atomic_uint_fast64_t last; /* of the numbers given out */
+        atomic_uint_fast64_t last;                /* of the numbers given out */
 } Disk;
 
 /* @mirror: the mirror's name. Touches nothing. */
 void disk_init(Disk *disk, int rootfd, const char *mirror);
+
+/* The same with a descriptor of our own, which disk_close() closes. 0 or a negative errno, also if @sourcefd is -1. */
+int disk_open(Disk *disk, int sourcefd, const char *mirror);
+void disk_close(Disk *disk);
 
 /* A number that no temporary of ours has. */
 static inline uint64_t disk_number(Disk *disk) {
         return atomic_fetch_add(&disk->last, 1) + 1;
 }
 
-/* What a killed daemon left in tmp/ under our prefix: removed if it is ours, moved to conflicts/ if an exchange
- * had put somebody's file there. Returns how many of the latter there were, or a negative errno. A source
- * without our corner has none. */
-int disk_clean(Disk *disk);
-
 enum { DISK_NAME_MAX = DISK_PRIVATE_DIR_NAME_MAX };
 
+/* Positive outcomes. */
 enum {
-        DISK_OCCUPIED = RENAME_OCCUPIED, /* something else stands there than was expected, and is left alone */
-        DISK_NO_LINKS,     /* the filesystem has no hard links, or not that many to one file */
-        DISK_LEADS_OUT,
+        DISK_OCCUPIED = RENAME_OCCUPIED, /* the name is taken by something that was not expected; it is left alone */
+        DISK_NO_LINKS,  /* the filesystem has no hard links, or not that many to one file */
+        DISK_LEADS_OUT, /* a symbolic link that leads out of the tree */
 };
 
-/* 0 if at @path stands what is @expected (NULL: nothing), or nothing, else DISK_OCCUPIED. A look only: it may
- * be otherwise right after. */
-int disk_look(Disk *disk, const char *path, const Entry *expected);
+/* 0 if nothing is at @path, or what is @expected there (NULL: nothing); else DISK_OCCUPIED. This may change at any
+ * time. */
+int disk_check_expected(Disk *disk, const char *path, const Entry *expected);
 
-/* A new regular file in tmp/, opened O_RDWR, mode 0600; its name (within tmp/) in @name. */
-int disk_new_file(Disk *disk, char name[static DISK_NAME_MAX]);
-/* The same for a symbolic link with the owner and mtime of @entry and the text @target, and for a hard link to
- * @path, which must be what is @expected: else DISK_OCCUPIED, or DISK_NO_LINKS. */
-int disk_new_symlink(Disk *disk, const Entry *entry, const char *target, char name[static DISK_NAME_MAX]);
-int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name[static DISK_NAME_MAX]);
-/* What a symbolic link @entry of the mirror at @mirror_path has to say on the disk: 0 and a new string, or NULL
- * if what it says already. DISK_LEADS_OUT of the tree, by itself or by links of the disk on its way; those of
- * the mirror do not count, because one may stand for what did not fit. */
-int disk_link_target(Disk *disk, const char *mirror_path, const Entry *entry, char **ret);
-void disk_drop(Disk *disk, const char *name);
-
-/* Renames tmp/@name to @path, whose parent directories exist, and syncs both directories. @expected is what the
- * plan saw there (type, size, mtime, inode; a directory is never replaced), NULL for nothing. If it has gone
- * since, that is no hindrance. What is replaced is removed, or with @keep moved to conflicts/ first (then
- * *ret_kept, if wanted, is its path from the root, a new string). Else DISK_OCCUPIED: something else is there,
- * all is as it was, but tmp/@name stays for the caller to drop. */
-int disk_place(Disk *disk, const char *name, const char *path, const Entry *expected, bool keep, char **ret_kept);
-
-/* Puts tmp/@name into conflicts/ as a version of @path. */
-int disk_place_conflict(Disk *disk, const char *name, const char *path, char **ret_kept);
-
-/* Makes a directory with owner and mode of @entry, and syncs its parent; one that is there already is left as
- * it is. DISK_OCCUPIED: something else is there. */
-int disk_make_directory(Disk *disk, const Entry *entry);
-
-/* Gives what stands at @entry's path owner (but for @own_owner), mode and mtime of @entry if it is still what
- * was @expected, a file or a directory, and syncs it: *ret is what it is then. Else DISK_OCCUPIED; -ENOENT
- * where nothing stands. */
+/* Gives what is at @entry's path the owner (unless @own_owner), mode and mtime of @entry, and syncs it, if it is
+ * still the file or directory that was @expected: *ret is its state then. Else DISK_OCCUPIED; -ENOENT if there is
+ * nothing. */
 int disk_set_attributes(Disk *disk, const Entry *entry, const Entry *expected, bool own_owner, struct stat *ret);
 
-/* Takes what stands at @path away if it is still @expected: to the trash, or for good without @trash. A
- * directory goes if it is empty (never to the trash). Else DISK_OCCUPIED. 0 also where nothing stands. Syncs. */
+/* --- temporaries, in tmp/ --- */
+
+/* Clears tmp/ of what a daemon that was killed left there under our prefix: removed if it is ours, moved to conflicts/
+ * if an exchange of names had put a client's file there. Returns how many of the latter there were, or a negative
+ * errno. A source without a private directory has none. */
+int disk_clean(Disk *disk);
+
+/* A new regular file, opened O_RDWR, mode 0600; its name within tmp/ goes to @name. */
+int disk_new_file(Disk *disk, char name[static DISK_NAME_MAX]);
+
+/* A new symbolic link with the text @target and the owner and mtime of @entry. */
+int disk_new_symlink(Disk *disk, const Entry *entry, const char *target, char name[static DISK_NAME_MAX]);
+
+/* A new hard link to @path, which must be what is @expected: else DISK_OCCUPIED, or DISK_NO_LINKS. */
+int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name[static DISK_NAME_MAX]);
+
+/* The text that the symbolic link @entry of the mirror at @mirror_path needs on the disk: 0 and a new string in *ret,
+ * or NULL if it can stay as it is. DISK_LEADS_OUT if it leads out of the tree, by itself or by links that are on disk;
+ * links in the mirror do not count, because one may be there for a file that did not fit. */
+int disk_link_target(Disk *disk, const char *mirror_path, const Entry *entry, char **ret);
+
+/* Removes a temporary that is not needed. */
+void disk_drop(Disk *disk, const char *name);
+
+/* --- into place --- */
+
+/* Renames tmp/@name to @path, whose parent directory exists, and syncs both directories. @expected is what the plan
+ * saw there (type, size, mtime, inode; a directory is never replaced), NULL for nothing; it may be gone by now. What
+ * is replaced is removed, or with @keep moved to conflicts/ first (then *ret_kept, if wanted, is its path from the
+ * root, a new string). DISK_OCCUPIED if something else is there: then nothing has changed, and tmp/@name is left for
+ * the caller to drop. */
+int disk_place(Disk *disk, const char *name, const char *path, const Entry *expected, bool keep, char **ret_kept);
+
+/* Moves tmp/@name to conflicts/ as a version of @path. */
+int disk_place_conflict(Disk *disk, const char *name, const char *path, char **ret_kept);
+
+/* Makes a directory with owner and mode of @entry, and syncs its parent. One that exists stays as it is.
+ * DISK_OCCUPIED if something else is there. */
+int disk_make_directory(Disk *disk, const Entry *entry);
+
+/* --- away, and the trash --- */
+
+/* Takes away what is at @path if it is still what was @expected, and syncs: to the trash, or for good without @trash.
+ * A directory goes if it is empty, and never to the trash. Else DISK_OCCUPIED. 0 also if there is nothing. */
 int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash);
 
-/* The same, to conflicts/ (then *ret_kept is its path from the root, a new string): of files and links. */
+/* Moves a file or link to conflicts/ in the same way; *ret_kept is its path from the root, a new string. */
 int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **ret_kept);
 
-/* Removes from the trash what was put there more than @keep_usec ago by the realtime clock, and with a clock
- * that jumps rather too late than too early. Returns a negative errno or 0. */
+/* Removes from the trash what was put there more than @keep_usec ago. The realtime clock says so, and if that jumps,
+ * things go rather too late than too early. 0 or a negative errno. */
 int disk_empty_trash(Disk *disk, uint64_t keep_usec);
-/* Removes what was put there first. Positive if something was, 0 if the trash is empty. */
-int disk_empty_oldest(Disk *disk);
-/* What is in the trash: files, and bytes on disk of those that have no other name. */
+
+/* Makes room on a full disk for a file of @bytes by removing what was put into the trash first. Positive if something
+ * was removed: try again. 0 if the trash is empty, or so small that the file would not fit without it either. */
+int disk_make_room(Disk *disk, uint64_t bytes);
+
+/* What is in the trash: files, and the bytes on disk of those that have no other name. */
 int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files);
-/* Positive if something is in it. */
+
+/* Positive if anything is in it. */
 int disk_has_trash(Disk *disk);
-/* True if so many bytes may fit on the disk when the trash is empty, as far as that can be known. */
-bool disk_fits_without_trash(Disk *disk, uint64_t bytes);

@@ -7,8 +7,8 @@
 #include "layout/structure.h"
 #include "os/file-digest.h"
 #include "os/fs.h"
-#include "save/candidate.h"
-#include "save/transfer.h"
+#include "save/copy-to-disk.h"
+#include "save/mirror-file.h"
 
 #include <fcntl.h>
 
@@ -20,7 +20,7 @@ typedef struct Work {
         Disk *disk;                /* of the options */
         atomic_uint_fast64_t none; /* progress that nobody wants to know */
         atomic_uint_fast64_t *progress;
-        Candidate candidate;         /* of files; .fd is -1 */
+        MirrorFile file;           /* of files; .fd is -1 */
         int fd;                    /* of the temporary of a file, -1 */
         char name[DISK_NAME_MAX];  /* of the temporary; empty: there is none */
         Digest digest;
@@ -74,7 +74,7 @@ static int check_place(Work *work) {
         r = check_parent(work);
         if (r != 0)
                 return r;
-        r = disk_look(work->disk, work->save->mirror->path, work->save->expected);
+        r = disk_check_expected(work->disk, work->save->mirror->path, work->save->expected);
         return r == DISK_OCCUPIED ? explain_occupied(work) : r;
 }
 
@@ -162,14 +162,14 @@ static int set_results_by_path(Work *work) {
 
 static int open_original(Work *work) {
         work->save->what = "open it in the mirror";
-        return candidate_open(&work->candidate, work->options->mirrorfd, work->save->mirror);
+        return mirror_file_open(&work->file, work->options->mirrorfd, work->save->mirror);
 }
 
 static int check_original(Work *work) {
-        int r = candidate_check(&work->candidate);
+        int r = mirror_file_check(&work->file);
 
         work->save->what = "look at it in the mirror";
-        work->save->gone = work->candidate.st.st_nlink == 0;
+        work->save->gone = work->file.st.st_nlink == 0;
         return r;
 }
 
@@ -180,7 +180,7 @@ static int check_structure(Work *work) {
         if (save->anyway || save->claim.kind != CLAIM_NONE)
                 return 0;
         save->what = "read its header";
-        r = structure_check(work->candidate.fd, save->mirror->path, save->mirror->size, &save->text);
+        r = structure_check(work->file.fd, save->mirror->path, save->mirror->size, &save->text);
         if (r != STRUCTURE_BAD)
                 return r;
         r = check_original(work); /* of what changes under our eyes nothing is said */
@@ -189,11 +189,11 @@ static int check_structure(Work *work) {
 
 static int copy_file(Work *work) {
         Save *save = work->save;
-        TransferOptions options = { .disk = work->disk, .claim = &save->claim, .own_owner = work->options->own_owner,
+        CopyToDiskOptions options = { .disk = work->disk, .claim = &save->claim, .own_owner = work->options->own_owner,
                                     .cancel = work->options->cancel, .progress = work->progress };
-        TransferResult result = { .fd = -1 };
+        CopyToDiskResult result = { .fd = -1 };
         struct stat disk;
-        int r = transfer_file(&work->candidate, &options, &result, &save->bytes, &save->text, &save->what);
+        int r = copy_to_disk(&work->file, &options, &result, &save->bytes, &save->text, &save->what);
 
         if (r != 0)
                 return r;
@@ -233,7 +233,7 @@ static int check_bytes(Work *work, const Digest *agreed) {
         int r;
 
         work->save->what = "read it";
-        r = file_digest_of(work->candidate.fd, &options, &work->digest);
+        r = file_digest_of(work->file.fd, &options, &work->digest);
         if (r == -ECANCELED)
                 return SAVE_CANCELLED;
         if (r == 0 || r == -ESTALE)
@@ -320,7 +320,7 @@ static int check_mirror(Work *work) {
                 return S_ISLNK(st.st_mode) && st.st_ino == m->ino && fs_nsec(&st.st_ctim) == m->ctime_nsec
                                ? 0
                                : SAVE_CHANGED;
-        return candidate_is_same(&st, m) ? 0 : SAVE_CHANGED;
+        return mirror_file_is_same(&st, m) ? 0 : SAVE_CHANGED;
 }
 
 /* A hard link on disk to @from, which must be @expected there. */
@@ -455,7 +455,7 @@ void save_run(Save *save, const SaveOptions *options) {
                       .options = options,
                       .disk = options->disk,
                       .progress = options->progress,
-                      .candidate.fd = -1,
+                      .file.fd = -1,
                       .fd = -1 };
         int r;
 
@@ -467,7 +467,7 @@ void save_run(Save *save, const SaveOptions *options) {
                 work.progress = &work.none;
         r = options->cancel && atomic_load(options->cancel) ? SAVE_CANCELLED : run(&work);
         drop(&work);
-        candidate_done(&work.candidate);
+        mirror_file_done(&work.file);
         save->outcome = r >= 0 ? (SaveOutcome) r : r == -ENOSPC || r == -EDQUOT ? SAVE_NO_ROOM : SAVE_FAILED;
         save->error = r < 0 ? -r : 0;
 }

@@ -1,102 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The trash is emptied in time. See save/trash-expiry.h. */
+/* What has been in the trash for too long. See save/trash-expiry.h. */
 
 #include "save/trash-expiry.h"
 
-#include "save/disk.h"
+/* The trash is checked about as often as its content is meant to stay, within these bounds: nobody waits for it, and
+ * an idle daemon should sleep. */
+#define PAUSE_MIN_USEC (USEC_PER_SEC)
+#define PAUSE_MAX_USEC (60 * 60 * USEC_PER_SEC)
 
-#include <fcntl.h>
-
-/* Nobody waits for it, and an idle daemon shall sleep. */
-#define OFTEN_USEC (USEC_PER_SEC)
-#define SELDOM_USEC (60 * 60 * USEC_PER_SEC)
-
-typedef struct TrashJob {
-        Job job;
-        TrashExpiry *trash;
-        int fd;
-        Disk disk;
-        uint64_t keep_usec;
-        bool again;
-} TrashJob;
-
-static void plan_run(TrashExpiry *trash);
-
-void trash_expiry_done(TrashExpiry *trash) {
-        trash->timer = sd_event_source_unref(trash->timer);
+static uint64_t pause_usec(const TrashExpiry *expiry) {
+        return MIN(MAX(expiry->config->trash_keep_usec, PAUSE_MIN_USEC), PAUSE_MAX_USEC);
 }
 
-static void trash_run(Job *job) {
-        TrashJob *emptying = (TrashJob *) job;
+static bool prepare(void *userdata) {
+        TrashExpiry *expiry = userdata;
 
-        /* what could not go now is there the next time */
-        (void) disk_empty_trash(&emptying->disk, emptying->keep_usec);
-        emptying->again = disk_has_trash(&emptying->disk) != 0;
+        expiry->keep_usec = expiry->config->trash_keep_usec;
+        return disk_open(&expiry->disk, *expiry->sourcefd, expiry->config->name) == 0;
 }
 
-static void trash_came_back(Job *job) {
-        TrashJob *done = (TrashJob *) job;
-        TrashExpiry *trash = done->trash;
+static void remove_expired(void *userdata) {
+        TrashExpiry *expiry = userdata;
 
-        trash->running = false;
-        trash->n_runs++;
-        if (done->again)
-                plan_run(trash);
-        (void) close_fd(done->fd);
-        free(done);
-        trash->ended(trash->userdata);
+        (void) disk_empty_trash(&expiry->disk, expiry->keep_usec); /* what cannot go now may go next time */
+        expiry->left = disk_has_trash(&expiry->disk) != 0;
 }
 
-static int start(TrashExpiry *trash) {
-        TrashJob *job = calloc(1, sizeof(*job));
+static void finish(void *userdata) {
+        TrashExpiry *expiry = userdata;
 
-        if (!job)
-                return -ENOMEM;
-        job->fd = fcntl(*trash->sourcefd, F_DUPFD_CLOEXEC, 0);
-        if (job->fd < 0) {
-                free(job);
-                return -errno;
-        }
-        disk_init(&job->disk, job->fd, trash->config->name);
-        job->job = (Job){ .run = trash_run, .done = trash_came_back };
-        job->trash = trash;
-        job->keep_usec = trash->config->trash_keep_usec;
-        trash->running = true;
-        pool_submit(trash->pool, &job->job);
-        return 0;
+        disk_close(&expiry->disk);
+        expiry->n_runs++;
+        if (expiry->left)
+                periodic_job_plan(&expiry->job, pause_usec(expiry));
+        expiry->ended(expiry->userdata);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        TrashExpiry *trash = userdata;
-
-        (void) source;
-        (void) usec;
-        if (start(trash) < 0)
-                plan_run(trash);
-        return 0;
+void trash_expiry_init(TrashExpiry *expiry) {
+        expiry->job.prepare = prepare;
+        expiry->job.work = remove_expired;
+        expiry->job.finish = finish;
+        expiry->job.userdata = expiry;
 }
 
-static void plan_run(TrashExpiry *trash) {
-        uint64_t now, pause = MIN(MAX(trash->config->trash_keep_usec, OFTEN_USEC), SELDOM_USEC);
+void trash_expiry_done(TrashExpiry *expiry) {
+        periodic_job_done(&expiry->job);
+}
 
-        if (sd_event_now(trash->event, CLOCK_MONOTONIC, &now) < 0)
+void trash_expiry_update(TrashExpiry *expiry) {
+        if (expiry->job.running || expiry->config->trash_keep_usec == UINT64_MAX ||
+            periodic_job_is_planned(&expiry->job))
                 return;
-        if (!trash->timer) {
-                (void) sd_event_add_time(trash->event, &trash->timer, CLOCK_MONOTONIC, now + pause, OFTEN_USEC,
-                                         on_timer, trash);
-                return;
-        }
-        (void) sd_event_source_set_time(trash->timer, now + pause);
-        (void) sd_event_source_set_enabled(trash->timer, SD_EVENT_ONESHOT);
-}
-
-void trash_expiry_update(TrashExpiry *trash) {
-        int enabled = SD_EVENT_OFF;
-
-        if (trash->running || trash->config->trash_keep_usec == UINT64_MAX)
-                return;
-        if (trash->timer && sd_event_source_get_enabled(trash->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF)
-                return;
-        plan_run(trash);
+        expiry->job.retry_usec = pause_usec(expiry);
+        periodic_job_plan(&expiry->job, pause_usec(expiry));
 }

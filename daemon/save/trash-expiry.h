@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What has been in the trash on disk for longer than TrashKeep= leaves it, also of a daemon that is never stopped.
- * That the trash makes way for what is new when the disk is full is not decided here: see save/writeback.c. Loop
- * thread only; the work is a job. */
+/* Removes from the trash on disk what has been there for longer than TrashKeep= allows, also while the daemon runs
+ * for months. That the trash makes room for new files on a full disk is another matter: see disk_make_room(). Loop
+ * thread only, except for what the job has. */
 
 #include "base/base.h"
-#include "base/pool.h"
+#include "base/periodic-job.h"
 #include "config/config.h"
+#include "save/disk.h"
 
-#include <systemd/sd-event.h>
-
+/* The caller fills in what is above the line, and of .job the .event and the .pool. */
 typedef struct TrashExpiry {
-        sd_event *event;            /* borrowed */
-        Pool *pool;                 /* borrowed */
-        const MirrorConfig *config; /* borrowed; what the job reads is copied */
-        void (*ended)(void *userdata); /* a job came back */
+        PeriodicJob job;
+        const MirrorConfig *config;    /* borrowed */
+        const int *sourcefd;           /* borrowed; -1 while there is no source */
+        void (*ended)(void *userdata); /* a run is over */
         void *userdata;
-        const int *sourcefd;        /* borrowed; -1 while there is no source */
-
-        sd_event_source *timer;
-        bool running;
-        uint64_t n_runs;            /* that came to their end */
+        /* --- */
+        uint64_t n_runs;               /* that are over */
+        /* The job has these while it runs. */
+        Disk disk;
+        uint64_t keep_usec;
+        bool left;                     /* result: something is still in the trash */
 } TrashExpiry;
 
-void trash_expiry_done(TrashExpiry *trash);
+void trash_expiry_init(TrashExpiry *expiry);
+/* Not while a worker has the job. */
+void trash_expiry_done(TrashExpiry *expiry);
 
-/* Something may have been put there: plans the next emptying, if none is planned. After that it goes on by itself
- * until the trash is empty. */
-void trash_expiry_update(TrashExpiry *trash);
+/* Something may have been put into the trash: plans a run, if none is planned. From then on it goes on by itself until
+ * the trash is empty. */
+void trash_expiry_update(TrashExpiry *expiry);

@@ -82,16 +82,14 @@ static void set_io_class(bool idle) {
                        idle ? CLASS_IDLE << CLASS_SHIFT : CLASS_BEST_EFFORT << CLASS_SHIFT | 4);
 }
 
-/* The trash is not to go for what would not fit without it either. */
-static bool trash_is_in_the_way(const SaveItem *item) {
+/* The bytes that it needs on disk: holes take no room. */
+static uint64_t needed_bytes(const SaveItem *item) {
         uint64_t bytes = save_item_bytes(item);
         struct stat st;
 
-        if (item->save.outcome != SAVE_NO_ROOM)
-                return false;
-        if (bytes > 0 && fs_stat_beneath(item->options.mirrorfd, item->path, &st) == 0)
-                bytes = MIN(bytes, (uint64_t) st.st_blocks * 512); /* holes take no room */
-        return disk_fits_without_trash(item->options.disk, bytes);
+        if (bytes == 0 || fs_stat_beneath(item->options.mirrorfd, item->path, &st) < 0)
+                return bytes;
+        return MIN(bytes, (uint64_t) st.st_blocks * 512);
 }
 
 static void save_item_run(Job *job) {
@@ -100,9 +98,8 @@ static void save_item_run(Job *job) {
         set_io_class(item->idle_io);
         do
                 save_run(&item->save, &item->options);
-        /* what was deleted long ago makes way for what is new */
-        while (trash_is_in_the_way(item) && disk_empty_oldest(item->options.disk) > 0);
-        /* if it stays, the file has two names on disk, and the next look sees that */
+        while (item->save.outcome == SAVE_NO_ROOM && disk_make_room(item->options.disk, needed_bytes(item)) > 0);
+        /* if it stays, the file has two names on disk, and the next scan sees that */
         if (item->save.outcome == SAVE_DONE && item->origin.path)
                 (void) disk_remove(item->options.disk, item->origin.path, &item->origin, false);
 }

@@ -136,7 +136,7 @@ static void a_corner_that_is_no_directory_is_refused(void **state) {
         assert_int_equal(disk_new_file(&disk, name), -ENOTDIR);
         assert_int_equal(disk_remove(&disk, "file", &expected, true), -ENOTDIR);
         assert_int_equal(disk_clean(&disk), -ENOTDIR);
-        assert_int_equal(disk_empty_oldest(&disk), -ENOTDIR);
+        assert_int_equal(disk_make_room(&disk, 1), -ENOTDIR);
         assert_int_equal(unlink("disk/" SCAN_PRIVATE_DIR), 0);
         put_text("disk/" SCAN_PRIVATE_DIR, "a file");
         assert_int_equal(disk_new_file(&disk, name), -ENOTDIR);
@@ -363,14 +363,14 @@ static void a_look_tells_whether_the_place_is_as_expected(void **state) {
         Entry expected;
 
         (void) state;
-        assert_int_equal(disk_look(&disk, "file", NULL), 0);
-        assert_int_equal(disk_look(&disk, "absent/file", NULL), 0);
+        assert_int_equal(disk_check_expected(&disk, "file", NULL), 0);
+        assert_int_equal(disk_check_expected(&disk, "absent/file", NULL), 0);
         put_text("disk/file", "x");
-        assert_int_equal(disk_look(&disk, "file", NULL), DISK_OCCUPIED);
+        assert_int_equal(disk_check_expected(&disk, "file", NULL), DISK_OCCUPIED);
         expected = entry_of("file");
-        assert_int_equal(disk_look(&disk, "file", &expected), 0);
+        assert_int_equal(disk_check_expected(&disk, "file", &expected), 0);
         expected.mtime_nsec++;
-        assert_int_equal(disk_look(&disk, "file", &expected), DISK_OCCUPIED);
+        assert_int_equal(disk_check_expected(&disk, "file", &expected), DISK_OCCUPIED);
 }
 
 /* --- directories and attributes --- */
@@ -539,7 +539,7 @@ static void a_clock_that_was_set_does_not_empty_the_trash(void **state) {
         assert_int_equal(count_in("trash", found), 1);
         rename_time("somebody's");
         assert_int_equal(disk_empty_trash(&disk, 0), 0);
-        assert_int_equal(disk_empty_oldest(&disk), 0);
+        assert_int_equal(disk_make_room(&disk, 1), 0);
         assert_int_equal(count_in("trash", found), 1);
 }
 
@@ -561,22 +561,22 @@ static void how_long_ago_is_what_can_be_sure_of_it(void **state) {
         assert_int_equal(disk_private_dir_slot_age("19700101T000100.000000000Z-1x", &st, &age), -EINVAL);
 }
 
-static void of_the_trash_the_oldest_goes_first(void **state) {
+static void the_oldest_of_the_trash_makes_room_first(void **state) {
         char found[1024];
 
         (void) state;
-        assert_int_equal(disk_empty_oldest(&disk), 0);
+        assert_int_equal(disk_make_room(&disk, 1), 0);
         throw_away("one");
         throw_away("two");
-        assert_int_equal(disk_empty_oldest(&disk), 1);
+        assert_int_equal(disk_make_room(&disk, 1), 1);
         assert_int_equal(count_in("trash", found), 1);
         assert_string_equal(strrchr(found, '/'), "/two");
-        assert_int_equal(disk_empty_oldest(&disk), 1);
-        assert_int_equal(disk_empty_oldest(&disk), 0);
+        assert_int_equal(disk_make_room(&disk, 1), 1);
+        assert_int_equal(disk_make_room(&disk, 1), 0);
         assert_nothing_in("trash");
 }
 
-static void what_would_not_fit_without_the_trash_either_is_known(void **state) {
+static void the_trash_stays_for_what_would_not_fit_without_it_either(void **state) {
         FsRoom room;
 
         (void) state;
@@ -584,9 +584,9 @@ static void what_would_not_fit_without_the_trash_either_is_known(void **state) {
         throw_away("one");
         assert_int_equal(disk_has_trash(&disk), 1);
         assert_int_equal(fs_room(disk.rootfd, &room), 0);
-        assert_true(disk_fits_without_trash(&disk, 1));
-        assert_false(disk_fits_without_trash(&disk, room.total * 2));
-        assert_int_equal(disk_empty_oldest(&disk), 1);
+        assert_int_equal(disk_make_room(&disk, room.total * 2), 0);
+        assert_int_equal(disk_has_trash(&disk), 1);
+        assert_int_equal(disk_make_room(&disk, 1), 1);
         assert_int_equal(disk_has_trash(&disk), 0);
 }
 
@@ -595,7 +595,7 @@ static void *empty_for_ever(void *userdata) {
         int r = 0;
 
         while (!atomic_load(end) && r >= 0)
-                r = disk_empty_oldest(&disk);
+                r = disk_make_room(&disk, 1);
         return r < 0 ? userdata : NULL;
 }
 
@@ -809,8 +809,8 @@ int main(void) {
                 BOTH(the_trash_is_emptied_after_its_time),
                 CASE(a_clock_that_was_set_does_not_empty_the_trash),
                 CASE(how_long_ago_is_what_can_be_sure_of_it),
-                BOTH(of_the_trash_the_oldest_goes_first),
-                BOTH(what_would_not_fit_without_the_trash_either_is_known),
+                BOTH(the_oldest_of_the_trash_makes_room_first),
+                BOTH(the_trash_stays_for_what_would_not_fit_without_it_either),
                 CASE(the_trash_can_be_emptied_while_it_is_filled),
                 CASE(the_old_version_goes_after_a_crash),
                 CASE(what_was_not_expected_is_kept_after_a_crash),

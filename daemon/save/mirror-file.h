@@ -10,19 +10,19 @@
 
 #include <sys/stat.h>
 
-typedef struct Candidate {
+typedef struct MirrorFile {
         int fd;
         const Entry *seen; /* borrowed */
         struct stat st;    /* of the last check */
-} Candidate;
+} MirrorFile;
 
 /* True if a file found in the mirror is the one that was seen, its name or names included but for the last one. */
-bool candidate_is_same(const struct stat *st, const Entry *seen);
+bool mirror_file_is_same(const struct stat *st, const Entry *seen);
 
 /* 0, SAVE_CHANGED, SAVE_GONE, SAVE_BUSY or a negative errno. */
-int candidate_open(Candidate *ret, int mirrorfd, const Entry *seen);
-void candidate_done(Candidate *candidate);
+int mirror_file_open(MirrorFile *ret, int mirrorfd, const Entry *seen);
+void mirror_file_done(MirrorFile *file);
 
 /* 0 if it is still what was seen, but for its name: that may be gone (.st.st_nlink is 0 then). Else
  * SAVE_CHANGED. */
-int candidate_check(Candidate *candidate);
+int mirror_file_check(MirrorFile *file);

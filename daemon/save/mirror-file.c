@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* A file of the mirror that is to be saved. See save/mirror-file.h. */
+
+#include "save/mirror-file.h"
+
+#include "os/fs.h"
+
+#include <fcntl.h>
+
+/* A change of any kind moves the ctime. So does unlink(), but who could still write then would have had it open
+ * before. */
+bool mirror_file_is_same(const struct stat *st, const Entry *seen) {
+        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == seen->size &&
+               fs_nsec(&st->st_mtim) == seen->mtime_nsec && st->st_ino == seen->ino &&
+               (fs_nsec(&st->st_ctim) == seen->ctime_nsec || st->st_nlink == 0);
+}
+
+int mirror_file_check(MirrorFile *file) {
+        if (fstat(file->fd, &file->st) < 0)
+                return -errno;
+        return mirror_file_is_same(&file->st, file->seen) ? 0 : SAVE_CHANGED;
+}
+
+int mirror_file_open(MirrorFile *ret, int mirrorfd, const Entry *seen) {
+        MirrorFile file = { .seen = seen };
+        int r;
+
+        file.fd = fs_open_beneath(mirrorfd, seen->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+        if (file.fd == -ENOENT)
+                return SAVE_GONE;
+        if (file.fd == -ENOTDIR || file.fd == -ELOOP || file.fd == -EXDEV || file.fd == -ENXIO)
+                return SAVE_CHANGED;
+        if (file.fd < 0)
+                return file.fd;
+        r = mirror_file_check(&file);
+        if (r == 0 && fs_is_being_written(file.fd))
+                r = SAVE_BUSY;
+        if (r == 0)
+                *ret = file;
+        else
+                mirror_file_done(&file);
+        return r;
+}
+
+void mirror_file_done(MirrorFile *file) {
+        file->fd = close_fd(file->fd);
+}
