@@ -318,7 +318,7 @@ class Steer(Case):
     def test_without_names_nothing_is_done_to_everything(self):
         for command in ("stage", "accept"):
             self.assertIn("--all", self.ctl(command, expect=2).stderr)
-            self.assertIn("exclude", self.ctl(command, "--all", "x", expect=2).stderr)
+            self.assertIn("mutually exclusive", self.ctl(command, "--all", "x", expect=2).stderr)
         self.assertIn("arguments", self.ctl("release", expect=2).stderr)
 
     def test_the_configuration_is_read_again(self):
