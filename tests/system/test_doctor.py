@@ -365,7 +365,7 @@ class Good(Case):
     def test_this_machine_is_looked_at_as_an_ordinary_user(self):
         done = subprocess.run([CTL, "doctor"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, timeout=60, check=False)
         self.assertIn(done.returncode, (0, 1), done.stderr)
-        self.assertIn("only your own", done.stdout)
+        self.assertIn("Only your own", done.stdout)
         self.assertEqual(done.stderr, "")
 
 
