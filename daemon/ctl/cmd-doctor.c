@@ -144,7 +144,7 @@ static int print_json(const Ctl *ctl, const DoctorReport *report) {
 
 int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {
         _cleanup_(doctor_facts_done) DoctorFacts facts = { .machine = ROOT_VIEW_NONE };
-        _cleanup_(doctor_report_done) DoctorReport report = { 0 };
+        _cleanup_(finding_report_done) DoctorReport report = { 0 };
         int r = doctor_facts_read(ctl->root, ctl->config, &facts);
 
         if (r < 0) {
