@@ -8,7 +8,7 @@
 #include "base/text.h"
 
 /* Ollama decides itself how its llama-server loads a model; without a GPU, it makes a copy. */
-static void check_ollama_copies(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
+static void check_ollama_copies(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         bool runs = false;
 
         for (size_t i = 0; i < engine->n_runs; i++)
@@ -28,9 +28,9 @@ static void check_ollama_copies(const DoctorFacts *facts, const FactsEngine *eng
                         "do not count as free memory");
 }
 
-static void check_copies_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
+static void check_copies_of(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         for (size_t i = 0; i < engine->n_runs; i++) {
-                const FactsRun *run = &engine->runs[i];
+                const EngineRun *run = &engine->runs[i];
                 _cleanup_(freep) char *setting = NULL;
 
                 if (engine_copies(run->kind, run->arguments, run->environment, &setting) < 0)
@@ -57,18 +57,18 @@ static void check_copies_of(const DoctorFacts *facts, const FactsEngine *engine,
 }
 
 void doctor_check_copies(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++)
-                if (facts_engine_mirror(facts, &facts->engines[i]))
-                        check_copies_of(facts, &facts->engines[i], report);
+        for (size_t i = 0; i < facts->engines.n; i++)
+                if (facts_engine_mirror(facts, &facts->engines.items[i]))
+                        check_copies_of(facts, &facts->engines.items[i], report);
 }
 
 void doctor_check_memlock(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
+        for (size_t i = 0; i < facts->engines.n; i++) {
+                const EngineFacts *engine = &facts->engines.items[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
 
-                for (size_t k = 0; mirror && mirror->looked && k < engine->n_runs; k++) {
-                        const FactsRun *run = &engine->runs[k];
+                for (size_t k = 0; mirror && mirror->scanned && k < engine->n_runs; k++) {
+                        const EngineRun *run = &engine->runs[k];
                         _cleanup_(freep) char *setting = NULL;
                         char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
 
@@ -105,11 +105,11 @@ static bool version_is_below(const char *version, unsigned major, unsigned minor
 typedef enum LlamaServer { LLAMA_SERVER_UNKNOWN, LLAMA_SERVER_ABSENT, LLAMA_SERVER_THERE } LlamaServer;
 
 /* From 0.30 on, Ollama comes with a llama-server in ../lib/ollama, relative to its program, and runs it. */
-static LlamaServer find_llama_server(const DoctorFacts *facts, const FactsEngine *engine) {
+static LlamaServer find_llama_server(const DoctorFacts *facts, const EngineFacts *engine) {
         LlamaServer found = LLAMA_SERVER_UNKNOWN;
 
         for (size_t i = 0; i < engine->n_runs && found != LLAMA_SERVER_THERE; i++) {
-                const FactsRun *run = &engine->runs[i];
+                const EngineRun *run = &engine->runs[i];
                 const char *program = run->arguments[0], *slash = program ? strrchr(program, '/') : NULL;
                 _cleanup_(freep) char *path = NULL;
 
@@ -127,7 +127,7 @@ static LlamaServer find_llama_server(const DoctorFacts *facts, const FactsEngine
         return found;
 }
 
-static void check_llama_server(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
+static void check_llama_server(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         switch (find_llama_server(facts, engine)) {
         case LLAMA_SERVER_THERE:
                 finding_add(report, DOCTOR_OK, engine->name, "Ollama 0.30 or newer, which comes with llama-server");
@@ -147,7 +147,7 @@ static void check_llama_server(const DoctorFacts *facts, const FactsEngine *engi
         }
 }
 
-static void check_version_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
+static void check_version_of(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         const char *experiment = NULL, *version = engine->version;
 
         for (size_t i = 0; i < engine->n_runs && !experiment; i++)
@@ -178,7 +178,7 @@ static void check_version_of(const DoctorFacts *facts, const FactsEngine *engine
 }
 
 void doctor_check_version(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++)
-                if (facts->engines[i].kind == ENGINE_OLLAMA)
-                        check_version_of(facts, &facts->engines[i], report);
+        for (size_t i = 0; i < facts->engines.n; i++)
+                if (facts->engines.items[i].kind == ENGINE_OLLAMA)
+                        check_version_of(facts, &facts->engines.items[i], report);
 }

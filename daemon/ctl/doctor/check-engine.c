@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 
 void doctor_check_unit(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
+        for (size_t i = 0; i < facts->engines.n; i++) {
+                const EngineFacts *engine = &facts->engines.items[i];
                 const UnitView *unit = engine->unit;
 
                 if (!unit && engine->configured) {
@@ -42,8 +42,8 @@ void doctor_check_unit(const DoctorFacts *facts, DoctorReport *report) {
 void doctor_check_order(const DoctorFacts *facts, DoctorReport *report) {
         static const char ours[] = "shmstaged.service";
 
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
+        for (size_t i = 0; i < facts->engines.n; i++) {
+                const EngineFacts *engine = &facts->engines.items[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
                 bool requires = unit_view_refers_to(engine->unit, "Requires", ours) ||
                                 unit_view_refers_to(engine->unit, "BindsTo", ours);
@@ -83,7 +83,7 @@ void doctor_check_order(const DoctorFacts *facts, DoctorReport *report) {
 }
 
 /* True if a run is llama-swap and its configuration file, which has the command lines of engines, names the source. */
-static bool file_names_source(const DoctorFacts *facts, const FactsRun *run, const FactsMirror *mirror,
+static bool file_names_source(const DoctorFacts *facts, const EngineRun *run, const FactsMirror *mirror,
                               const char **ret_file) {
         for (size_t i = 0; run->kind == ENGINE_LLAMA_SWAP && i < run->n_locations; i++) {
                 _cleanup_(freep) char *text = NULL, *wanted = NULL;
@@ -103,9 +103,9 @@ static bool file_names_source(const DoctorFacts *facts, const FactsRun *run, con
 }
 
 /* Reports a run that reads the disk although there is a mirror of it: true if it does. */
-static bool report_disk(const DoctorFacts *facts, const FactsEngine *engine, const FactsRun *run,
+static bool report_disk(const DoctorFacts *facts, const EngineFacts *engine, const EngineRun *run,
                         const FactsMirror *mirror, DoctorReport *report) {
-        const EngineLocation *location = facts_run_location(run, mirror->source);
+        const EngineLocation *location = engine_facts_location(run, mirror->source);
         _cleanup_(freep) char *better = NULL, *advice = NULL;
         const char *file = NULL;
         char who[64] = "";
@@ -134,7 +134,7 @@ static bool report_disk(const DoctorFacts *facts, const FactsEngine *engine, con
         return true;
 }
 
-static void check_place_of(const DoctorFacts *facts, const FactsEngine *engine, DoctorReport *report) {
+static void check_place_of(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         const FactsMirror *mirror = facts_engine_mirror(facts, engine);
         bool reported = false, hidden = false;
 
@@ -146,7 +146,7 @@ static void check_place_of(const DoctorFacts *facts, const FactsEngine *engine, 
                 hidden = hidden || engine->runs[i].hidden;
         if (reported || facts->n_mirrors == 0)
                 return;
-        if (mirror && facts_engine_reads(engine, mirror->target))
+        if (mirror && engine_facts_reads(engine, mirror->target))
                 finding_add(report, DOCTOR_OK, engine->name, "The engine reads the mirror %s",
                             mirror->config->target);
         else if (!mirror) {
@@ -173,8 +173,8 @@ static void check_place_of(const DoctorFacts *facts, const FactsEngine *engine, 
 }
 
 void doctor_check_place(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++)
-                check_place_of(facts, &facts->engines[i], report);
+        for (size_t i = 0; i < facts->engines.n; i++)
+                check_place_of(facts, &facts->engines.items[i], report);
 }
 
 /* Whether a list of mounts covers a path, as "/dev/shm:size=1M" or "-/a:/b:rbind" do; of a pair, @second takes the
@@ -225,8 +225,8 @@ static const char *find_blind(const UnitView *unit, const char *path) {
 }
 
 void doctor_check_sight(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
+        for (size_t i = 0; i < facts->engines.n; i++) {
+                const EngineFacts *engine = &facts->engines.items[i];
 
                 for (size_t k = 0; engine->unit && k < facts->n_mirrors; k++) {
                         const FactsMirror *mirror = &facts->mirrors[k];
@@ -256,8 +256,8 @@ void doctor_check_sight(const DoctorFacts *facts, DoctorReport *report) {
 }
 
 void doctor_check_dynamic_user(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
+        for (size_t i = 0; i < facts->engines.n; i++) {
+                const EngineFacts *engine = &facts->engines.items[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
                 bool dynamic = unit_view_is_on(engine->unit, "Service", "DynamicUser"),
                      shm = mirror && path_is_below(mirror->target, "/dev/shm");
@@ -282,12 +282,12 @@ void doctor_check_dynamic_user(const DoctorFacts *facts, DoctorReport *report) {
         }
 }
 
-static bool owner_matters(const FactsEngine *engine) {
+static bool owner_matters(const EngineFacts *engine) {
         return engine->kind == ENGINE_OLLAMA; /* it sets times and makes hard links, which only the owner may */
 }
 
 /* By the permissions of owner and others: the groups of the user are unknown. */
-static bool may_read(const FactsEngine *engine, const FactsMirror *mirror) {
+static bool may_read(const EngineFacts *engine, const FactsMirror *mirror) {
         mode_t wanted = S_IROTH | S_IXOTH;
 
         return engine->user.uid == 0 || !mirror->target_there || engine->user.uid == mirror->target_uid ||
@@ -295,8 +295,8 @@ static bool may_read(const FactsEngine *engine, const FactsMirror *mirror) {
 }
 
 void doctor_check_owner(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
+        for (size_t i = 0; i < facts->engines.n; i++) {
+                const EngineFacts *engine = &facts->engines.items[i];
                 const FactsMirror *mirror = facts_engine_mirror(facts, engine);
                 _cleanup_(root_view_user_done) RootViewUser owner = { 0 };
                 bool readable;
@@ -327,8 +327,8 @@ void doctor_check_owner(const DoctorFacts *facts, DoctorReport *report) {
 }
 
 void doctor_check_home(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                const FactsEngine *engine = &facts->engines[i];
+        for (size_t i = 0; i < facts->engines.n; i++) {
+                const EngineFacts *engine = &facts->engines.items[i];
 
                 for (size_t k = 0; k < engine->n_runs; k++) {
                         const char *home = engine_variable(engine->runs[k].environment, "HF_HOME");

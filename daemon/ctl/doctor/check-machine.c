@@ -45,7 +45,7 @@ static bool sum_needs(const DoctorFacts *facts, uint64_t *ret) {
 
         *ret = 0;
         for (size_t i = 0; i < facts->n_mirrors; i++) {
-                known = known && facts->mirrors[i].looked;
+                known = known && facts->mirrors[i].scanned;
                 *ret += facts->mirrors[i].need;
         }
         return known;

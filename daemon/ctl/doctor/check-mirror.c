@@ -58,15 +58,15 @@ void doctor_check_source(const DoctorFacts *facts, DoctorReport *report) {
 
                 if (!mirror->source_there) {
                         finding_add(report, DOCTOR_PROBLEM, config->name, "The source %s is missing: %s",
-                                    config->source, strerror(mirror->look_error));
+                                    config->source, strerror(mirror->scan_error));
                         finding_fix(report, "mount the disk, or correct Source= in [Mirror %s]", config->name);
-                } else if (mirror->look_error != 0) {
+                } else if (mirror->scan_error != 0) {
                         finding_add(report, facts->all_processes ? DOCTOR_PROBLEM : DOCTOR_NOTE, config->name,
                                     "The source %s cannot be read%s: %s", config->source,
-                                    facts->all_processes ? "" : " by you", strerror(mirror->look_error));
+                                    facts->all_processes ? "" : " by you", strerror(mirror->scan_error));
                         if (facts->all_processes)
                                 finding_fix(report, "correct its permissions: ls -la %s", config->source);
-                } else if (mirror->looked && mirror->need == 0) {
+                } else if (mirror->scanned && mirror->need == 0) {
                         finding_add(report, DOCTOR_WARNING, config->name,
                                     "The source %s has nothing to stage; its disk may not be mounted",
                                     config->source);
@@ -134,7 +134,7 @@ void doctor_check_room(const DoctorFacts *facts, DoctorReport *report) {
                         return;
                 /* in a tmpfs that other programs use, too, Size= is a budget */
                 size = mirror->own_mount && mounted ? mirror->total : mounted ? MIN(size, mirror->total) : size;
-                if (mirror->looked && mirror->need > size)
+                if (mirror->scanned && mirror->need > size)
                         say_too_small(mirror, size, report);
                 else if (mounted && mirror->config->write_back && mirror->left < mirror->total / 20) {
                         finding_add(report, DOCTOR_WARNING, mirror->config->name,
@@ -271,7 +271,7 @@ void doctor_check_disk_room(const DoctorFacts *facts, DoctorReport *report) {
                                 "saved");
                         finding_fix(report, "mount -o remount,rw %s, or set WriteBack=no in [Mirror %s]",
                                     mirror->source_mount.directory, name);
-                } else if (mirror->disk_left == UINT64_MAX || !mirror->looked)
+                } else if (mirror->disk_left == UINT64_MAX || !mirror->scanned)
                         continue;
                 else if (mirror->disk_left < mirror->biggest) {
                         finding_add(report, DOCTOR_WARNING, name,
@@ -291,7 +291,7 @@ void doctor_check_token(const DoctorFacts *facts, DoctorReport *report) {
                 const FactsMirror *mirror = &facts->mirrors[i];
                 const char *name = mirror->config->name, *source = mirror->config->source;
 
-                if (!mirror->looked)
+                if (!mirror->scanned)
                         continue;
                 if (mirror->has_token) {
                         finding_add(report, DOCTOR_WARNING, name,
