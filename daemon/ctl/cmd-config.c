@@ -33,7 +33,7 @@ static int print_files(const Ctl *ctl) {
         int r = config_files_find(ctl->root, &files), failed = 0;
 
         if (r < 0) {
-                screen_error("Failed to look up the configuration%s%s: %s", ctl->root ? " below " : "",
+                screen_error("Failed to find the configuration%s%s: %s", ctl->root ? " below " : "",
                              ctl->root ? ctl->root : "", strerror(-r));
                 return CTL_FAILED;
         }
@@ -41,7 +41,7 @@ static int print_files(const Ctl *ctl) {
                 if (print_file(&screen, files[i], i == 0) < 0)
                         failed++;
         if (!files[0])
-                (void) fputs("# There are no files: every setting has its default, see shmstaged.conf(5)\n", stdout);
+                (void) fputs("# No configuration files; every setting has its default, see shmstaged.conf(5)\n", stdout);
         return failed > 0 ? CTL_FAILED : CTL_DONE;
 }
 

@@ -101,7 +101,7 @@ static int print_text(const DoctorFacts *facts, const DoctorReport *report) {
                       count[DOCTOR_WARNING] == 1 ? "" : "s", count[DOCTOR_NOTE], count[DOCTOR_NOTE] == 1 ? "" : "s",
                       count[DOCTOR_OK]);
         if (!facts->all_processes)
-                (void) printf("Of processes only your own were looked into; root sees all of them.\n");
+                (void) printf("Only your own processes were inspected; run as root to include the others.\n");
         return fflush(stdout) == 0 ? 0 : -errno;
 }
 
@@ -144,11 +144,11 @@ static int print_json(const Ctl *ctl, const DoctorReport *report) {
 
 int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {
         _cleanup_(doctor_facts_done) DoctorFacts facts = { .machine = ROOT_VIEW_NONE };
-        _cleanup_(doctor_report_done) DoctorReport report = { 0 };
+        _cleanup_(finding_report_done) DoctorReport report = { 0 };
         int r = doctor_facts_read(ctl->root, ctl->config, &facts);
 
         if (r < 0) {
-                screen_error("Failed to look at the machine%s%s: %s", ctl->root ? " below " : "",
+                screen_error("Failed to inspect the machine%s%s: %s", ctl->root ? " below " : "",
                              ctl->root ? ctl->root : "", strerror(-r));
                 return CTL_FAILED;
         }
@@ -156,7 +156,7 @@ int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {
         if (r == 0)
                 r = ctl->json != CTL_JSON_OFF ? print_json(ctl, &report) : print_text(&facts, &report);
         if (r < 0) {
-                screen_error("Failed to tell what was found: %s", strerror(-r));
+                screen_error("Failed to print the findings: %s", strerror(-r));
                 return CTL_FAILED;
         }
         return doctor_worst(&report) > DOCTOR_NOTE ? CTL_FAILED : CTL_DONE;

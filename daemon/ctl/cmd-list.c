@@ -22,27 +22,27 @@ enum {
         FILE_USERS
 };
 static const CtlColumn file_columns[] = {
-        [FILE_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror that it belongs to" },
-        [FILE_STATE] = { "state", CELL_TEXT, 0, "staged, waiting, linked, withheld, ...: see shmstagectl(1)" },
-        [FILE_SIZE] = { "size", CELL_BYTES, 0, "its length" },
-        [FILE_ROOM] = { "room", CELL_BYTES, COLUMN_EXTRA, "the RAM that it takes" },
-        [FILE_WHERE] = { "where", CELL_TEXT, 0, "ram, disk, both or none" },
-        [FILE_METHOD] = { "method", CELL_TEXT, 0, "how its bytes came from the disk" },
-        [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA | COLUMN_CUT, "XXH3-128, as xxh128sum prints it" },
-        [FILE_PATH] = { "path", CELL_PATH, COLUMN_CUT, "relative to the mirror's root" },
+        [FILE_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the file" },
+        [FILE_STATE] = { "state", CELL_TEXT, 0, "staged, waiting, linked, ...; see shmstagectl(1)" },
+        [FILE_SIZE] = { "size", CELL_BYTES, 0, "the length of the file" },
+        [FILE_ROOM] = { "room", CELL_BYTES, COLUMN_EXTRA, "the RAM that it occupies, or would occupy" },
+        [FILE_WHERE] = { "where", CELL_TEXT, 0, "where the file is: ram, disk, both or none" },
+        [FILE_METHOD] = { "method", CELL_TEXT, 0, "how it was copied from the disk" },
+        [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA | COLUMN_CUT, "XXH3-128 in the form of xxh128sum" },
+        [FILE_PATH] = { "path", CELL_PATH, COLUMN_CUT, "the path relative to the root of the mirror" },
         [FILE_REASON] = { "reason", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "why it is in this state" },
-        [FILE_USERS] = { "users", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "processes that have it open" },
+        [FILE_USERS] = { "users", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "processes that have the copy in RAM open or mapped" },
 };
 
 enum { MODEL_MIRROR, MODEL_NAME, MODEL_STATE, MODEL_SIZE, MODEL_RAM, MODEL_FILES, MODEL_READY, MODEL_REASON };
 static const CtlColumn model_columns[] = {
-        [MODEL_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror that it belongs to" },
-        [MODEL_NAME] = { "name", CELL_TEXT, COLUMN_CUT, "as its client calls it" },
-        [MODEL_STATE] = { "state", CELL_TEXT, 0, "that of its least ready file" },
-        [MODEL_SIZE] = { "size", CELL_BYTES, 0, "of its files" },
-        [MODEL_RAM] = { "ram", CELL_BYTES, 0, "what of it is in RAM" },
-        [MODEL_FILES] = { "files", CELL_NUMBER, 0, "that it consists of" },
-        [MODEL_READY] = { "ready", CELL_NUMBER, 0, "of these, in RAM and verified" },
+        [MODEL_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the model" },
+        [MODEL_NAME] = { "name", CELL_TEXT, COLUMN_CUT, "the name that its client uses" },
+        [MODEL_STATE] = { "state", CELL_TEXT, 0, "the state of its least ready file" },
+        [MODEL_SIZE] = { "size", CELL_BYTES, 0, "the total size of its files" },
+        [MODEL_RAM] = { "ram", CELL_BYTES, 0, "how much of it is in RAM" },
+        [MODEL_FILES] = { "files", CELL_NUMBER, 0, "the number of its files" },
+        [MODEL_READY] = { "ready", CELL_NUMBER, 0, "how many of these can be used" },
         [MODEL_REASON] = { "reason", CELL_TEXT, COLUMN_CUT, "why it is in this state" },
 };
 
@@ -82,7 +82,7 @@ static bool check_states(const Ctl *ctl) {
                        (strlen(file_state_name(i)) != length || strncmp(file_state_name(i), s, length) != 0))
                         i++;
                 if (i == _FILE_STATE_MAX) {
-                        screen_error("--state=: there is no state '%.*s'", (int) length, s);
+                        screen_error("Unknown state '%.*s' in --state=", (int) length, s);
                         (void) fputs("States:", stderr);
                         for (i = FILE_STAGED; i < _FILE_STATE_MAX; i++)
                                 (void) fprintf(stderr, " %s", file_state_name(i));

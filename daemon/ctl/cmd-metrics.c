@@ -11,7 +11,7 @@ static int print_text(sd_bus_message *reply) {
         const char *text;
 
         if (sd_bus_message_read(reply, "s", &text) < 0) {
-                screen_error("Failed to read what the daemon has answered");
+                screen_error("Failed to read the reply of the daemon");
                 return CTL_FAILED;
         }
         if (fputs(text, stdout) == EOF || fflush(stdout) != 0) {

@@ -15,10 +15,10 @@
 
 enum { ITEM_MIRROR, ITEM_ACTION, ITEM_SIZE, ITEM_PATH };
 static const CtlColumn columns[] = {
-        [ITEM_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror that it belongs to" },
-        [ITEM_ACTION] = { "action", CELL_TEXT, 0, "what would be done" },
-        [ITEM_SIZE] = { "size", CELL_BYTES, 0, "of the file on disk" },
-        [ITEM_PATH] = { "path", CELL_PATH, COLUMN_CUT, "relative to the mirror's root" },
+        [ITEM_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the file" },
+        [ITEM_ACTION] = { "action", CELL_TEXT, 0, "what would be done with the file" },
+        [ITEM_SIZE] = { "size", CELL_BYTES, 0, "the size of the file on disk" },
+        [ITEM_PATH] = { "path", CELL_PATH, COLUMN_CUT, "the path relative to the root of the mirror" },
 };
 
 static bool is_file(const PlanItem *item) {
@@ -82,7 +82,7 @@ static void print_room(const Ctl *ctl, const PreviewMirror *mirror) {
                         continue;
                 text = NULL;
                 (void) text_append(&text, "Room:   %s by %s%s", amount(ctl, bytes, mirror->input.room[l]),
-                                   fit_limit_name(l), l == mirror->fit.limit ? " (decides)" : "");
+                                   fit_limit_name(l), l == mirror->fit.limit ? " (the limit)" : "");
                 print_safe(SCREEN_PLAIN, text);
         }
 }
@@ -208,7 +208,7 @@ static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names
 static int check_names(const Config *config, char *const *names) {
         for (; *names; names++)
                 if (!config_find_mirror(config, *names)) {
-                        screen_error("There is no mirror '%s' in the configuration", *names);
+                        screen_error("No mirror '%s' in the configuration", *names);
                         return CTL_BAD_ARGUMENTS;
                 }
         return CTL_DONE;

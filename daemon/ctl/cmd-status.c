@@ -4,19 +4,18 @@
 
 #include "ctl/commands.h"
 
+#include "base/array.h"
+#include "base/clock.h"
 #include "base/strv.h"
 #include "ctl/fetch.h"
 #include "ctl/live-status.h"
 #include "ctl/reply.h"
 #include "ctl/status-view.h"
 
-#include <time.h>
-
-/* A few of the files of each mirror that somebody may want to know of. */
+/* The files that need attention, a few for each state of each mirror. */
 typedef struct Collection {
         ViewFile *files;
-        size_t *mirrors; /* which mirror each belongs to */
-        size_t n, mirror;
+        size_t n, mirror; /* the mirror that is being listed */
 } Collection;
 
 static void collection_done(Collection *collection) {
@@ -26,7 +25,6 @@ static void collection_done(Collection *collection) {
                 free(collection->files[i].reason);
         }
         free(collection->files);
-        free(collection->mirrors);
 }
 
 static bool is_of_interest(const Collection *collection, const char *state) {
@@ -35,7 +33,8 @@ static bool is_of_interest(const Collection *collection, const char *state) {
         size_t n = 0;
 
         for (size_t i = 0; i < collection->n; i++)
-                n += collection->mirrors[i] == collection->mirror && strcmp(collection->files[i].state, state) == 0;
+                n += collection->files[i].mirror == collection->mirror &&
+                     strcmp(collection->files[i].state, state) == 0;
         for (size_t i = 0; i < ELEMENTSOF(states); i++)
                 if (strcmp(states[i], state) == 0)
                         return n < VIEW_FILES_MAX;
@@ -44,27 +43,19 @@ static bool is_of_interest(const Collection *collection, const char *state) {
 
 static int collect(const FetchedFile *file, void *userdata) {
         Collection *collection = userdata;
-        ViewFile *files, *added;
-        size_t *mirrors;
+        ViewFile *added;
 
         if (!is_of_interest(collection, file->state))
                 return 0;
-        files = reallocarray(collection->files, collection->n + 1, sizeof(*files));
-        if (!files)
+        if (ARRAY_ROOM(collection->files, collection->n) < 0)
                 return -ENOMEM;
-        collection->files = files;
-        mirrors = reallocarray(collection->mirrors, collection->n + 1, sizeof(*mirrors));
-        if (!mirrors)
-                return -ENOMEM;
-        collection->mirrors = mirrors;
-        added = &files[collection->n];
+        added = &collection->files[collection->n++];
         *added = (ViewFile){ .state = strdup(file->state), .path = strdup(file->path),
-                             .reason = *file->reason ? strdup(file->reason) : NULL };
-        mirrors[collection->n++] = collection->mirror;
+                             .reason = *file->reason ? strdup(file->reason) : NULL, .mirror = collection->mirror };
         return added->state && added->path && (added->reason || !*file->reason) ? 0 : -ENOMEM;
 }
 
-/* Only of mirrors that have such files: a list may be long. */
+/* Mirrors without such files are not listed: a list may be long. */
 static void collect_files(CtlConnection *bus, const json_t *status, Collection *collection) {
         static const char *const keys[] = { "withheld", "damaged",      "skipped", "linked",
                                             "released", "changed_only", "rejected" };
@@ -78,7 +69,7 @@ static void collect_files(CtlConnection *bus, const json_t *status, Collection *
                 for (size_t k = 0; k < ELEMENTSOF(keys); k++)
                         any = any || ctl_reply_number(mirror, keys[k]) > 0;
                 collection->mirror = i;
-                if (any) /* the counts are shown all the same if this fails */
+                if (any) /* if it fails, the status shows the counts only */
                         (void) ctl_fetch_files(bus, ctl_reply_text(mirror, "name"), collect, collection, &reason);
         }
 }
@@ -90,7 +81,7 @@ static bool is_named(const json_t *mirror, char *const *names) {
         return false;
 }
 
-/* Leaves the mirrors that were named, which all have to be there. */
+/* Removes the mirrors that were not named; all that were named have to exist. */
 static int keep_named(json_t *status, void *userdata) {
         json_t *mirrors = json_object_get(status, "mirrors");
         char *const *names = userdata;
@@ -106,14 +97,14 @@ static int keep_named(json_t *status, void *userdata) {
                 for (size_t i = 0; i < json_array_size(mirrors); i++)
                         found = found || string_equal(ctl_reply_text(json_array_get(mirrors, i), "name"), *names);
                 if (!found) {
-                        screen_error("There is no mirror '%s'", *names);
+                        screen_error("No mirror '%s'", *names);
                         return CTL_UNKNOWN;
                 }
         }
         return 0;
 }
 
-/* Of mirrors that were named their own readiness counts. */
+/* The exit status. If mirrors were named, their readiness counts instead of the daemon's. */
 static int judge(const json_t *status, void *userdata) {
         const json_t *mirrors = json_object_get(status, "mirrors");
         char *const *names = userdata;
@@ -131,12 +122,10 @@ static int judge(const json_t *status, void *userdata) {
 static int print_view(const Ctl *ctl, ViewInput *input) {
         Screen screen = screen_of(STDOUT_FILENO);
         _cleanup_(strv_freep) char **lines = NULL;
-        struct timespec now;
         int r;
 
-        (void) clock_gettime(CLOCK_REALTIME, &now);
         input->bytes = ctl->bytes;
-        input->now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC;
+        input->now_usec = clock_usec(CLOCK_REALTIME);
         r = status_view_print(input, &screen, &lines);
         for (size_t i = 0; r == 0 && lines[i]; i++)
                 (void) printf("%s\n", lines[i]);
@@ -149,7 +138,6 @@ static int print_present(const Ctl *ctl, CtlConnection *bus, const json_t *statu
 
         collect_files(bus, status, &collection);
         input.files = collection.files;
-        input.files_mirror = collection.mirrors;
         input.n_files = collection.n;
         return print_view(ctl, &input);
 }
@@ -167,7 +155,7 @@ static int print_status(const Ctl *ctl, CtlConnection *bus, json_t *status, char
         return judge(status, (void *) names);
 }
 
-/* What a program reads is JSON in this case as well. */
+/* A program that asked for JSON gets JSON in this case, too. */
 static int print_absent(const Ctl *ctl, const char *reason) {
         ViewInput input = { .reason = reason };
         json_t *status = ctl_fetch_absent();

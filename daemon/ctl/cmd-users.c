@@ -12,15 +12,15 @@
 
 enum { USERS_READS, USERS_PID, USERS_USER, USERS_COMMAND, USERS_UNIT, USERS_HOW, USERS_MIRROR, USERS_PATH, USERS_FIX };
 static const CtlColumn columns[] = {
-        [USERS_READS] = { "reads", CELL_TEXT, 0, "ram, old, disk or told-disk: see shmstagectl(1)" },
-        [USERS_PID] = { "pid", CELL_NUMBER, 0, "of the process" },
-        [USERS_USER] = { "user", CELL_TEXT, 0, "whom it belongs to" },
-        [USERS_COMMAND] = { "command", CELL_TEXT, 0, "its name" },
-        [USERS_UNIT] = { "unit", CELL_TEXT, COLUMN_EXTRA, "the service that it belongs to" },
-        [USERS_HOW] = { "how", CELL_TEXT, 0, "open, mapped, writing" },
-        [USERS_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "whose file it is" },
-        [USERS_PATH] = { "path", CELL_PATH, COLUMN_CUT, "relative to the roots of mirror and source" },
-        [USERS_FIX] = { "fix", CELL_TEXT, COLUMN_EXTRA | COLUMN_WRAP, "what makes it read the copy in RAM" },
+        [USERS_READS] = { "reads", CELL_TEXT, 0, "ram, old, disk or configured-disk; see shmstagectl(1)" },
+        [USERS_PID] = { "pid", CELL_NUMBER, 0, "the process" },
+        [USERS_USER] = { "user", CELL_TEXT, 0, "the user that runs it" },
+        [USERS_COMMAND] = { "command", CELL_TEXT, 0, "the name of the process" },
+        [USERS_UNIT] = { "unit", CELL_TEXT, COLUMN_EXTRA, "the service or scope of the process" },
+        [USERS_HOW] = { "how", CELL_TEXT, 0, "how it holds the file: open, mapped, writing" },
+        [USERS_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the file" },
+        [USERS_PATH] = { "path", CELL_PATH, COLUMN_CUT, "the path relative to the roots of mirror and source" },
+        [USERS_FIX] = { "fix", CELL_TEXT, COLUMN_EXTRA | COLUMN_WRAP, "how to make it read the copy in RAM" },
 };
 
 /* The mirrors, whoever knows them. */
@@ -91,7 +91,7 @@ static bool check_names(const MirrorList *mirrors, char *const *names) {
                 while (i < mirrors->n && !string_equal(mirrors->items[i].name, *names))
                         i++;
                 if (i == mirrors->n) {
-                        screen_error("There is no mirror '%s'", *names);
+                        screen_error("No mirror '%s'", *names);
                         return false;
                 }
         }
@@ -136,8 +136,8 @@ static void print_fixes(const Users *users) {
                                    (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
                 if (!fix || !command || log_once)
                         continue;
-                (void) printf("\n%s (%d) %s the disk, though the copy is in RAM.\n  Fix: %s\n", command, use->pid,
-                              use->kind == USE_NAMED ? "is told to read" : "reads", fix);
+                (void) printf("\n%s (%d) %s the disk although a copy is in RAM.\n  Fix: %s\n", command, use->pid,
+                              use->kind == USE_NAMED ? "is configured to read" : "reads", fix);
         }
 }
 
@@ -151,11 +151,11 @@ static int print_users(const Ctl *ctl, CtlTable *table, const RootView *machine,
                 return r;
         if (!ctl->output && !ctl->no_headings) {
                 if (users->n == 0)
-                        (void) printf("No process has a file of a mirror open, or reads the disk instead.\n");
+                        (void) printf("No process uses a mirror, or reads its files from disk.\n");
                 print_fixes(users);
                 if (users->n_denied > 0)
-                        (void) printf("\n%zu process%s of others could not be looked into%s.\n", users->n_denied,
-                                      users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; root can");
+                        (void) printf("\n%zu process%s of other users could not be inspected%s.\n", users->n_denied,
+                                      users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; run as root to include them");
         }
         return fflush(stdout) == 0 ? CTL_DONE : CTL_FAILED;
 }
@@ -194,7 +194,7 @@ int commands_users(const Ctl *ctl, char *const *arguments) {
         if (r == 0)
                 r = users_find(&machine, mirrors.items, mirrors.n, &users);
         if (r < 0) {
-                screen_error("Failed to look at the processes: %s", strerror(-r));
+                screen_error("Failed to inspect the processes: %s", strerror(-r));
                 return CTL_FAILED;
         }
         return print_users(ctl, table, &machine, &users);

@@ -70,7 +70,7 @@ int commands_wait(const Ctl *ctl, char *const *arguments) {
                 now = now_usec();
                 if (now >= end || trouble == CTL_TROUBLE_TIMEOUT) {
                         if (trouble == CTL_TROUBLE_TIMEOUT)
-                                screen_error("Not ready in the time that was given: shmstagectl status says why");
+                                screen_error("Not ready before the timeout; see shmstagectl status");
                         else
                                 screen_error("%s", reason ? reason : strerror(ENOMEM));
                         return CTL_TIMEOUT;

@@ -52,12 +52,12 @@ static CtlTrouble explain_unconnected(const char *path, int error, char **ret_re
         (void) text_path(shown, path);
         if (error == -ENOENT || error == -ECONNREFUSED || error == -ENOTDIR) {
                 (void) text_append(ret_reason,
-                                   "There is no daemon at '%s'; to start it: systemctl start shmstaged.service",
+                                   "No daemon at '%s'; start it with: systemctl start shmstaged.service",
                                    shown);
                 return CTL_TROUBLE_ABSENT;
         }
         (void) text_append(ret_reason, "Failed to connect to '%s': %s", shown,
-                           error == -EAGAIN ? "nobody has answered, as if what listens there were stopped"
+                           error == -EAGAIN ? "timed out; the process that listens there may be stopped"
                                             : strerror(-error));
         return error == -EACCES || error == -EPERM ? CTL_TROUBLE_DENIED : CTL_TROUBLE_STRANGE;
 }
@@ -121,7 +121,7 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlConnection *bus, char **ret_rea
                 r = greet(bus->bus);
         if (r >= 0)
                 return CTL_TROUBLE_NONE;
-        (void) text_append(ret_reason, "What listens %s is not shmstaged, or does not answer: %s", bus->place,
+        (void) text_append(ret_reason, "The process that listens %s is not shmstaged, or does not answer: %s", bus->place,
                            strerror(-r));
         /* it may just have ended */
         return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? CTL_TROUBLE_LOST : CTL_TROUBLE_STRANGE;
@@ -276,11 +276,11 @@ static CtlTrouble explain_strange(const CtlConnection *bus, const char *member, 
         if (version)
                 (void) text_append(
                         ret_reason,
-                        "The daemon (version %s) does not know '%s': this shmstagectl is version %s. Restart the "
+                        "The daemon has version %s and does not support '%s' of this shmstagectl, version %s; restart the "
                         "daemon after an upgrade",
                         version, member, SHMSTAGED_VERSION);
         else
-                (void) text_append(ret_reason, "What answers %s is not shmstaged: it does not know '%s'", bus->place,
+                (void) text_append(ret_reason, "The service %s is not shmstaged; it does not support '%s'", bus->place,
                                    member);
         return CTL_TROUBLE_STRANGE;
 }
@@ -288,8 +288,8 @@ static CtlTrouble explain_strange(const CtlConnection *bus, const char *member, 
 static CtlTrouble explain_denied(const CtlConnection *bus, char **ret_reason) {
         (void) text_append(
                 ret_reason,
-                "User %u may not change what the daemon %s does: be root (sudo), or the user that it runs as, "
-                "or have the polkit action io.shmstaged.manage allowed",
+                "User %u may not control the daemon %s; run as root or as the daemon's user, or allow the polkit action "
+                "io.shmstaged.manage",
                 (unsigned) getuid(), bus->place);
         return CTL_TROUBLE_DENIED;
 }
@@ -318,7 +318,7 @@ static CtlTrouble explain_error(const CtlConnection *bus, const char *member, co
         if (is_error(error, absent)) {
                 (void) text_append(
                         ret_reason,
-                        "There is no daemon on the system bus; to start it: systemctl start shmstaged.service");
+                        "No daemon on the system bus; start it with: systemctl start shmstaged.service");
                 return CTL_TROUBLE_ABSENT;
         }
         (void) text_append(ret_reason, "%s", error->message && *error->message ? error->message : error->name);
@@ -329,7 +329,7 @@ static CtlTrouble explain_error(const CtlConnection *bus, const char *member, co
 
 CtlTrouble ctl_connection_broken(const CtlConnection *bus, int error, char **ret_reason) {
         (void) text_append(ret_reason,
-                           "The connection to the daemon %s broke off (%s): it has ended, or was restarted",
+                           "Lost the connection to the daemon %s: %s; it stopped or was restarted",
                            bus->place, strerror(-error));
         return CTL_TROUBLE_LOST;
 }
@@ -349,7 +349,7 @@ CtlTrouble ctl_connection_call(CtlConnection *bus, sd_bus_message *message, uint
                 return CTL_TROUBLE_NONE;
         if (r == -ETIMEDOUT || sd_bus_error_has_name(&error, SD_BUS_ERROR_NO_REPLY) ||
             sd_bus_error_has_name(&error, SD_BUS_ERROR_TIMEOUT)) {
-                (void) text_append(ret_reason, "The daemon %s has not answered", bus->place);
+                (void) text_append(ret_reason, "The daemon %s did not answer in time", bus->place);
                 return CTL_TROUBLE_TIMEOUT;
         }
         if (r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE)

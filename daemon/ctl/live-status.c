@@ -198,8 +198,8 @@ static int on_status(sd_bus_message *reply, void *userdata, sd_bus_error *error 
         free(watcher->reason);
         watcher->reason = NULL;
         if (failure || ctl_fetch_read_status(reply, &status) < 0) {
-                (void) text_append(&watcher->reason, "The daemon cannot tell its status: %s",
-                                   failure && failure->message ? failure->message : "it is of another version");
+                (void) text_append(&watcher->reason, "Failed to get the status: %s",
+                                   failure && failure->message ? failure->message : "the daemon has an incompatible version");
                 status = NULL;
         } else
                 watcher->status_code = watcher->prepare(status, watcher->userdata);
@@ -355,7 +355,7 @@ int live_status_run(const Ctl *ctl, int (*prepare)(json_t *status, void *userdat
         (void) sigprocmask(SIG_BLOCK, &set, &before);
         signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (signals < 0) {
-                screen_error("Failed to watch: %m");
+                screen_error("Failed to receive signals: %m");
                 return CTL_UNKNOWN;
         }
         if (ctl->json == CTL_JSON_OFF)

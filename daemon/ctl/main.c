@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The program shmstagectl: its command line. A command is a row of the table below and a function (ctl/commands.h);
- * an option is a row too. Manual page and completions are held against what --help prints. */
+/* The program shmstagectl: its command line. A command is a row of the table below and a function of ctl/commands.h;
+ * an option is a row, too. tests/unit/ctldocs.py checks manual page and completions against what --help prints. */
 
 #include "ctl/commands.h"
 
@@ -24,26 +24,23 @@ typedef struct Verb {
 } Verb;
 
 static const Verb verbs[] = {
-        { "status", 0, ANY, commands_status, "[MIRROR...]",
-          "Is it ready, what is it doing, what is missing and why" },
-        { "list", 0, ANY, commands_list, "[MIRROR...]",
-          "The files, or with --models the models, and the state of each" },
-        { "wait", 0, ANY, commands_wait, "[NAME...]", "Until these, or everything, can be used from RAM" },
-        { "stage", 0, ANY, commands_stage, "NAME...", "Bring files or models into RAM, back or for another try" },
-        { "release", 1, ANY, commands_release, "NAME...", "Free the RAM of files or models that are on disk too" },
-        { "accept", 0, ANY, commands_accept, "NAME...",
-          "Pass a guard: what was withheld or held back is right as it is" },
-        { "sync", 0, 0, commands_sync, "", "Save what is not on disk yet, and wait for it" },
-        { "verify", 0, ANY, commands_verify, "[NAME...]", "Read the copies in RAM again and compare their digests" },
-        { "reload", 0, 0, commands_reload, "", "Read the configuration again and plan anew" },
+        { "status", 0, ANY, commands_status, "[MIRROR...]", "Show readiness, progress, and what is missing and why" },
+        { "list", 0, ANY, commands_list, "[MIRROR...]", "List files, or with --models models, and their states" },
+        { "wait", 0, ANY, commands_wait, "[NAME...]", "Wait until NAMEs (default: all) are ready" },
+        { "stage", 0, ANY, commands_stage, "NAME...", "Bring NAMEs into RAM: again, or for another try" },
+        { "release", 1, ANY, commands_release, "NAME...", "Free the RAM of NAMEs that are also on disk" },
+        { "accept", 0, ANY, commands_accept, "NAME...", "Override a safety check for NAMEs" },
+        { "sync", 0, 0, commands_sync, "", "Save unsaved files immediately" },
+        { "verify", 0, ANY, commands_verify, "[NAME...]", "Read copies in RAM again and compare their digests" },
+        { "reload", 0, 0, commands_reload, "", "Read the configuration again and apply it" },
         { "plan", 0, ANY, commands_plan, "[MIRROR...]",
-          "What would be staged now, and whether it fits; without a daemon" },
+          "Show what would be staged and whether it fits; needs no daemon" },
         { "users", 0, ANY, commands_users, "[MIRROR...]",
-          "Who uses the copies in RAM, and who the disk though he need not" },
-        { "doctor", 0, 0, commands_doctor, "", "Are this machine and its engines set up well, and what mends them" },
+          "List processes that use the mirror, or still read from disk" },
+        { "doctor", 0, 0, commands_doctor, "", "Check this machine and its engines, and suggest fixes" },
         { "cat-config", 0, 0, commands_cat_config, "",
-          "The files of the configuration, or with --effective what they amount to" },
-        { "metrics", 0, 0, commands_metrics, "", "Numbers for Prometheus" },
+          "Print the configuration files, or with --effective all settings" },
+        { "metrics", 0, 0, commands_metrics, "", "Print metrics for Prometheus" },
 };
 
 typedef enum OptionKind {
@@ -60,7 +57,7 @@ typedef struct Option {
         const char *name, *alias; /* the alias may be NULL */
         OptionKind kind;
         size_t offset;            /* of the field in Ctl */
-        const char *verbs;        /* that take it; after "!": that do not; NULL: all take it */
+        const char *verbs;        /* that accept it; after "!": that do not; NULL: all accept it */
         const char *argument;     /* as --help shows it */
         const char *help;
 } Option;
@@ -70,43 +67,40 @@ typedef struct Option {
 static const Option options[] = {
         { "help", NULL, OPTION_HELP, 0, NULL, "", "Show this help" },
         { "version", NULL, OPTION_VERSION, 0, NULL, "", "Show the version" },
-        { "socket", NULL, OPTION_TEXT, FIELD(socket), NULL, "=PATH", "Talk to the daemon whose socket this is" },
-        { "system-bus", NULL, OPTION_FLAG, FIELD(system_bus), NULL, "", "Talk to the daemon through the system bus" },
+        { "socket", NULL, OPTION_TEXT, FIELD(socket), NULL, "=PATH", "Connect to the daemon that has this socket" },
+        { "system-bus", NULL, OPTION_FLAG, FIELD(system_bus), NULL, "",
+          "Connect to the daemon through the system bus" },
         { "json", NULL, OPTION_JSON, FIELD(json), "!wait cat-config metrics", "[=pretty|short|off]", "Print JSON" },
-        { "noheadings", "no-legend", OPTION_FLAG, FIELD(no_headings), "list users plan", "",
-          "Tables without headings" },
+        { "noheadings", "no-legend", OPTION_FLAG, FIELD(no_headings), "list users plan", "", "Omit table headings" },
         { "output", NULL, OPTION_TEXT, FIELD(output), "list users plan", "=COLUMNS",
-          "Which columns; +COLUMNS: these too" },
-        { "bytes", NULL, OPTION_FLAG, FIELD(bytes), "status list plan", "", "Amounts in bytes, exactly" },
-        { "no-pager", NULL, OPTION_IGNORED, 0, NULL, "", "Nothing: output is never paged" },
-        { "watch", NULL, OPTION_FLAG, FIELD(watch), "status", "", "Go on showing it until interrupted" },
-        { "models", NULL, OPTION_FLAG, FIELD(models), "list", "", "A row for each model" },
-        { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]",
-          "Only what is in one of these states" },
+          "Print these columns; +COLUMNS adds them" },
+        { "bytes", NULL, OPTION_FLAG, FIELD(bytes), "status list plan", "", "Print exact numbers of bytes" },
+        { "no-pager", NULL, OPTION_IGNORED, 0, NULL, "", "Do nothing; output is never paged" },
+        { "watch", NULL, OPTION_FLAG, FIELD(watch), "status", "", "Keep the status up to date until interrupted" },
+        { "models", NULL, OPTION_FLAG, FIELD(models), "list", "", "List models instead of files" },
+        { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]", "List only what is in these states" },
         { "timeout", NULL, OPTION_SPAN, FIELD(timeout_usec), "wait", "=SPAN",
-          "Give up after this time, with status 124" },
-        { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "", "Not some by name, but all that there is to it" },
+          "Give up after SPAN with exit status 124" },
+        { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "", "Apply to all that is pending, instead of NAMEs" },
         { "no-block", "no-wait", OPTION_FLAG, FIELD(no_block), "stage release accept sync verify reload", "",
-          "Do not wait until it is done" },
+          "Do not wait for completion" },
         { "config", NULL, OPTION_TEXT, FIELD(config), "plan users doctor cat-config", "=FILE",
-          "Read FILE alone, and no drop-ins" },
+          "Read FILE only, without drop-ins" },
         { "root", NULL, OPTION_TEXT, FIELD(root), "plan users doctor cat-config", "=DIR",
-          "Look things up below DIR" },
-        { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "",
-          "Every setting with the value that it has" },
+          "Inspect the system below DIR" },
+        { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "", "Print every setting with its value" },
 };
 
 static void print_help(void) {
-        (void) printf("%s [OPTIONS...] [COMMAND] [ARGUMENTS...]\n\nSee and steer the daemon that keeps model files "
-                      "in RAM.\n\n"
-                      "Commands:\n",
+        (void) printf("%s [OPTIONS...] [COMMAND] [ARGUMENTS...]\n\n"
+                      "Inspect and control the daemon that keeps model files in RAM.\n\nCommands:\n",
                       program_invocation_short_name);
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 (void) printf("  %s %-*s %s\n", verbs[i].name, (int) (24 - strlen(verbs[i].name)), verbs[i].arguments,
                               verbs[i].help);
         (void) printf("\nA NAME is a path below a mirror or its source, a path relative to the root of a mirror, or a\n"
-                      "model by its client's name (\"llama3.1:70b\", \"org/name\"); any of them after \"MIRROR:\".\n"
-                      "Without a command: status.\n\nOptions:\n");
+                      "model by its client's name (\"llama3.1:70b\", \"org/name\"). \"MIRROR:\" before it selects one\n"
+                      "mirror. The default command is status.\n\nOptions:\n");
         for (size_t i = 0; i < ELEMENTSOF(options); i++) {
                 const Option *o = &options[i];
                 int used = printf("  %s--%s%s%s%s", o->kind == OPTION_HELP ? "-h " : "", o->name, o->alias ? " --" : "",
@@ -145,7 +139,7 @@ static bool parse_span(const char *value, uint64_t *ret) {
         return quantity_parse_span(value, ret);
 }
 
-/* True if the value was right. */
+/* False for an invalid value. */
 static bool take_option(Ctl *ctl, const Option *option, const char *value) {
         void *field = (char *) ctl + option->offset;
 
@@ -168,7 +162,7 @@ static bool take_option(Ctl *ctl, const Option *option, const char *value) {
         return false;
 }
 
-/* The rows as getopt_long() wants them: first all names, then all aliases. */
+/* The rows in the form of getopt_long(): first all names, then all aliases. */
 static void list_options(struct option ret[static 2 * ELEMENTSOF(options) + 1]) {
         size_t n = 0;
 
@@ -194,7 +188,7 @@ typedef struct Line {
         Ctl ctl;
         const Verb *verb;
         bool given[ELEMENTSOF(options)];
-        bool over; /* all that was asked for has been printed */
+        bool over; /* --help or --version has been printed: there is nothing left to do */
 } Line;
 
 static int parse_options(int argc, char **argv, Line *line) {
@@ -206,7 +200,7 @@ static int parse_options(int argc, char **argv, Line *line) {
                 size_t i = value == 'h' ? 0 : (size_t) (value - FIRST_VALUE);
 
                 if (value == '?')
-                        return CTL_BAD_ARGUMENTS; /* getopt_long() has said what is wrong */
+                        return CTL_BAD_ARGUMENTS; /* getopt_long() has printed the reason */
                 if (options[i].kind == OPTION_HELP || options[i].kind == OPTION_VERSION) {
                         line->over = true;
                         if (options[i].kind == OPTION_HELP)
@@ -216,7 +210,7 @@ static int parse_options(int argc, char **argv, Line *line) {
                         return CTL_DONE;
                 }
                 if (!take_option(&line->ctl, &options[i], optarg)) {
-                        screen_error("--%s=%s: not understood, see --help", options[i].name, optarg ? optarg : "");
+                        screen_error("Invalid value '%s' for --%s=; see --help", optarg ? optarg : "", options[i].name);
                         return CTL_BAD_ARGUMENTS;
                 }
                 line->given[i] = true;
@@ -244,25 +238,25 @@ static int choose_verb(const char *name, unsigned n_arguments, Line *line) {
                 if (string_equal(verbs[i].name, name))
                         line->verb = &verbs[i];
         if (!line->verb) {
-                screen_error("There is no command '%s', see --help", name);
+                screen_error("Unknown command '%s'; see --help", name);
                 return CTL_BAD_ARGUMENTS;
         }
         if (n_arguments < line->verb->min || n_arguments > line->verb->max) {
-                screen_error("Too %s arguments for %s%s%s", n_arguments < line->verb->min ? "few" : "many", name,
-                          *line->verb->arguments ? ", which takes " : ", which takes none", line->verb->arguments);
+                screen_error("Too %s arguments; %s takes %s", n_arguments < line->verb->min ? "few" : "many", name,
+                             *line->verb->arguments ? line->verb->arguments : "none");
                 return CTL_BAD_ARGUMENTS;
         }
         for (size_t i = 0; i < ELEMENTSOF(options); i++)
                 if (line->given[i] && !goes_with(&options[i], name)) {
-                        screen_error("--%s does not go with %s, see --help", options[i].name, name);
+                        screen_error("Option --%s cannot be used with %s; see --help", options[i].name, name);
                         return CTL_BAD_ARGUMENTS;
                 }
         if (line->ctl.socket && line->ctl.system_bus) {
-                screen_error("--socket= and --system-bus exclude each other");
+                screen_error("--socket= and --system-bus are mutually exclusive");
                 return CTL_BAD_ARGUMENTS;
         }
         if (line->ctl.config && line->ctl.root) {
-                screen_error("--config= and --root= exclude each other");
+                screen_error("--config= and --root= are mutually exclusive");
                 return CTL_BAD_ARGUMENTS;
         }
         return CTL_DONE;
@@ -273,7 +267,7 @@ int main(int argc, char **argv) {
         Line line = { .ctl.timeout_usec = UINT64_MAX };
         int r;
 
-        /* of the locale only the letters: numbers are the same for everybody, also in what other programs read */
+        /* Only the character set follows the locale: other programs parse the numbers that we print. */
         (void) setlocale(LC_CTYPE, "");
         log_setup(LOG_TARGET_CONSOLE, LOG_WARNING);
         r = parse_options(argc, argv, &line);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What the daemon says of itself -> lines for people. See ctl/status-view.h. */
+/* The status of the daemon as lines for people. See ctl/status-view.h. */
 
 #include "ctl/status-view.h"
 
@@ -12,7 +12,7 @@
 
 enum { LABEL_WIDTH = 10, INDENT = LABEL_WIDTH + 2, BAR_MAX = 30 };
 
-/* Lines as they grow. If memory runs out, all that follows does nothing. */
+/* The lines made so far. After a failed allocation, adding more does nothing. */
 typedef struct View {
         const ViewInput *input;
         const Screen *screen;
@@ -25,8 +25,8 @@ static void take_line(View *view, char *line) {
         view->failed = view->failed || !line || strv_take(&view->lines, line) < 0;
 }
 
-/* How many bytes of @text go into the first line of @width columns: up to a blank, or, in a word that is longer, as
- * many as fit. */
+/* How many bytes of @text go into a line of @width columns: up to a blank, or as many as fit of a word that is longer
+ * than the line. */
 static size_t break_line(const char *text, size_t width) {
         size_t blank = 0, at = 0, used = 0;
 
@@ -48,8 +48,8 @@ static size_t break_line(const char *text, size_t width) {
         return at;
 }
 
-/* "   Label: text", and what does not fit below it. Without a label it goes on below what came before. The text is
- * safe to print; NULL is for want of memory. */
+/* "   Label: text", and the rest of a long text below it. Without a label, the text continues what came before. It is
+ * safe to print, or NULL if memory ran out. */
 static void add_safe(View *view, const char *label, ScreenColour colour, const char *text) {
         size_t room = view->width == SIZE_MAX ? SIZE_MAX : view->width - MIN(view->width - 1, INDENT);
         bool is_first = true;
@@ -77,7 +77,7 @@ static void add(View *view, const char *label, ScreenColour colour, const char *
         add_safe(view, label, colour, safe);
 }
 
-/* Takes the text. */
+/* Frees the text. */
 static void add_taken(View *view, const char *label, ScreenColour colour, char *text) {
         add(view, label, colour, text);
         free(text);
@@ -100,7 +100,7 @@ static ScreenColour state_colour(const char *state) {
         return SCREEN_YELLOW;
 }
 
-/* The first line: how it is. */
+/* The first line: the state. */
 static void add_head(View *view, const char *state) {
         const Screen *screen = view->screen;
         bool failed = string_equal(state, "failed"), absent = string_equal(state, "not running");
@@ -124,7 +124,7 @@ static void add_daemon(View *view, const json_t *daemon) {
                            (unsigned long long) ctl_reply_number(daemon, "pid"),
                            text_span(span, ctl_reply_number(daemon, "uptime_usec")));
         if (jobs > 0)
-                (void) text_append(&text, ", %llu %s under way", (unsigned long long) jobs, jobs == 1 ? "job" : "jobs");
+                (void) text_append(&text, ", %llu %s running", (unsigned long long) jobs, jobs == 1 ? "job" : "jobs");
         add_taken(view, "Daemon", SCREEN_PLAIN, text);
         if (status)
                 add(view, "Status", SCREEN_PLAIN, status);
@@ -160,8 +160,8 @@ static void add_state(View *view, const json_t *mirror) {
         bool ready = ctl_reply_flag(mirror, "ready"), degraded = ctl_reply_flag(mirror, "degraded");
         char *text = NULL;
 
-        /* "idle" says nothing to somebody who wants to use it */
-        (void) text_append(&text, "%s", degraded ? "degraded" : ready ? "ready" : "not ready yet");
+        /* "idle" would add nothing to "ready" for someone who wants to use the mirror. */
+        (void) text_append(&text, "%s", degraded ? "degraded" : ready ? "ready" : "not ready");
         if (state && strcmp(state, "idle") != 0)
                 (void) text_append(&text, ", %s", state);
         if (layout)
@@ -197,7 +197,7 @@ static void add_ram(View *view, const json_t *mirror) {
         add_taken(view, "In RAM", SCREEN_PLAIN, text);
 }
 
-/* The amounts of what is being staged, without the bar. */
+/* The progress of staging, without the bar. */
 static char *progress_text(const json_t *mirror, const View *view) {
         uint64_t todo = ctl_reply_number(mirror, "todo_bytes"),
                  done = MIN(ctl_reply_number(mirror, "done_bytes"), todo);
@@ -243,36 +243,43 @@ static void add_unsaved(View *view, const json_t *mirror) {
         (void) text_append(&text, "%llu %s, %s, not on disk yet", (unsigned long long) n, n == 1 ? "file" : "files",
                            amount(view, bytes, ctl_reply_number(mirror, "unsaved_bytes")));
         if (since > 0 && since <= view->input->now_usec)
-                (void) text_append(&text, "; the oldest for %s", text_span(span, view->input->now_usec - since));
+                (void) text_append(&text, "; oldest for %s", text_span(span, view->input->now_usec - since));
         if (saving > 0)
                 (void) text_append(&text, "; %llu being saved", (unsigned long long) saving);
         if (fails)
-                (void) text_append(&text, "; saving fails");
+                (void) text_append(&text, "; saving is failing");
         add_taken(view, "Unsaved", fails ? SCREEN_RED : SCREEN_YELLOW, text);
         if (ctl_reply_text(mirror, "save_problem"))
                 add(view, NULL, SCREEN_PLAIN, ctl_reply_text(mirror, "save_problem"));
 }
 
-/* Files that are not as one would think: how many, and of some which and why. */
+/* Files that need attention: how many there are, and some of them with their reasons. */
 typedef struct Trouble {
-        const char *key, *state, *label, *what; /* of the reply; of ListFiles(); of our line */
-        const char *text_key;                   /* the sentence of one of them, for where no files are listed */
+        const char *key;      /* of the count in the reply */
+        const char *state;    /* of these files in ListFiles(); NULL: it does not list them */
+        const char *label, *one, *many;
+        const char *text_key; /* a sentence about one of them, shown when no files are listed; NULL */
         ScreenColour colour;
 } Trouble;
 
 static const Trouble troubles[] = {
-        { "withheld", "withheld", "Withheld", "not in the mirror, because they could not be verified",
+        { "withheld", "withheld", "Withheld", "file that failed verification", "files that failed verification",
           "withheld_text", SCREEN_RED },
-        { "unreadable", NULL, "Unreadable", "directories of the source that cannot be read", "unreadable_text",
+        { "unreadable", NULL, "Unreadable", "directory of the source", "directories of the source", "unreadable_text",
           SCREEN_RED },
-        { "damaged", "damaged", "Damaged", "whose bytes in RAM are not what they were", NULL, SCREEN_RED },
-        { "skipped", "skipped", "Skipped", "for want of room", NULL, SCREEN_YELLOW },
-        { "linked", "linked", "Linked", "to the disk, for want of room or released", NULL, SCREEN_PLAIN },
-        { "released", "released", "Released", "on request", NULL, SCREEN_PLAIN },
-        { "changed_only", "changed", "Changed", "in the mirror only, and not to be saved", NULL, SCREEN_PLAIN },
-        { "rejected", "rejected", "Rejected", "never saved as they are", NULL, SCREEN_YELLOW },
-        { "deletions_held", NULL, "Deletions", "held back", "deletions_held_text", SCREEN_YELLOW },
-        { "conflicts", NULL, "Conflicts", "changed on both sides", NULL, SCREEN_YELLOW },
+        { "damaged", "damaged", "Damaged", "file with corrupted bytes in RAM", "files with corrupted bytes in RAM", NULL,
+          SCREEN_RED },
+        { "skipped", "skipped", "Skipped", "file for lack of space", "files for lack of space", NULL, SCREEN_YELLOW },
+        { "linked", "linked", "Linked", "file to the disk, released or for lack of space",
+          "files to the disk, released or for lack of space", NULL, SCREEN_PLAIN },
+        { "released", "released", "Released", "file on request", "files on request", NULL, SCREEN_PLAIN },
+        { "changed_only", "changed", "Changed", "file in the mirror only, which is not saved",
+          "files in the mirror only, which are not saved", NULL, SCREEN_PLAIN },
+        { "rejected", "rejected", "Rejected", "file that cannot be saved as it is", "files that cannot be saved as they are",
+          NULL, SCREEN_YELLOW },
+        { "deletions_held", NULL, "Deletions", "held back", "held back", "deletions_held_text", SCREEN_YELLOW },
+        { "conflicts", NULL, "Conflicts", "file that changed on both sides", "files that changed on both sides", NULL,
+          SCREEN_YELLOW },
 };
 
 static size_t add_files(View *view, size_t mirror, const char *state) {
@@ -282,7 +289,7 @@ static size_t add_files(View *view, size_t mirror, const char *state) {
                 const ViewFile *file = &view->input->files[i];
                 _cleanup_(freep) char *path = NULL, *reason = NULL, *line = NULL;
 
-                if (view->input->files_mirror[i] != mirror || !state || strcmp(file->state, state) != 0)
+                if (file->mirror != mirror || !state || strcmp(file->state, state) != 0)
                         continue;
                 path = screen_path(file->path);
                 reason = file->reason ? screen_text(file->reason) : NULL;
@@ -303,7 +310,7 @@ static void add_trouble(View *view, const json_t *mirror, size_t i, const Troubl
 
         if (n == 0)
                 return;
-        (void) text_append(&line, "%llu %s", (unsigned long long) n, trouble->what);
+        (void) text_append(&line, "%llu %s", (unsigned long long) n, n == 1 ? trouble->one : trouble->many);
         add_taken(view, trouble->label, trouble->colour, line);
         shown = add_files(view, i, trouble->state);
         if (shown == 0 && text)
@@ -315,7 +322,7 @@ static void add_trouble(View *view, const json_t *mirror, size_t i, const Troubl
                 add_taken(view, NULL, SCREEN_GREY, line);
         if (string_equal(trouble->key, "conflicts") && ctl_reply_text(mirror, "conflict")) {
                 line = NULL;
-                (void) text_append(&line, "the last other version is kept as '%s'", ctl_reply_text(mirror, "conflict"));
+                (void) text_append(&line, "the other version of the latest is kept as '%s'", ctl_reply_text(mirror, "conflict"));
                 add_taken(view, NULL, SCREEN_PLAIN, line);
         }
 }
@@ -341,7 +348,7 @@ static void add_rest(View *view, const json_t *mirror) {
         }
         if (health)
                 add(view, "Source", string_equal(health, "healthy") ? SCREEN_PLAIN : SCREEN_RED, health);
-        if (problem && !(status && strstr(status, problem))) /* not twice */
+        if (problem && !(status && strstr(status, problem))) /* the status line may quote it already */
                 add(view, "Problem", SCREEN_RED, problem);
 }
 

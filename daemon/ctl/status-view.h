@@ -1,33 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the daemon says of itself -> lines for people. Pure, but for the clock: "3min ago". */
+/* The status of the daemon as lines for people. Pure: the current time is an input. */
 
 #include "base/base.h"
 #include "ctl/json-output.h"
 #include "ctl/screen.h"
 
-/* One file that somebody may want to know of, and why. */
+/* A file that needs attention. */
 typedef struct ViewFile {
         char *state, *path, *reason; /* owned; the reason may be NULL */
+        size_t mirror;               /* index into the mirrors of the status */
 } ViewFile;
 
-/* All that is shown. */
 typedef struct ViewInput {
-        const json_t
-                *status; /* { "daemon": {}, "mirrors": [ {} ] }, as GetStatus() has it; NULL: there is no daemon */
-        const char *reason;      /* why there is none, or why this is not news; NULL */
-        const ViewFile *files;   /* of mirror @files_mirror[i]; NULL for none */
-        const size_t *files_mirror;
+        /* { "daemon": {}, "mirrors": [ {} ] }, as ctl_fetch_status() has it; NULL: there is no daemon */
+        const json_t *status;
+        const char *reason;      /* why there is no daemon, or why the status is out of date; NULL */
+        const ViewFile *files;   /* NULL for none */
         size_t n_files;
-        bool bytes;              /* amounts exactly */
+        bool bytes;              /* exact amounts */
         uint64_t now_usec;       /* CLOCK_REALTIME */
 } ViewInput;
 
-enum { VIEW_FILES_MAX = 5 }; /* of one state of a mirror, so that a thousand do not hide the rest */
+enum { VIEW_FILES_MAX = 5 }; /* files shown for each state of a mirror: a thousand would hide all else */
 
-/* The lines, NULL-terminated: a new array; on a terminal none is wider than it is. 0 or -ENOMEM. */
+/* The lines, NULL-terminated, a new array; none is wider than the terminal, if @screen is one. 0 or -ENOMEM. */
 int status_view_print(const ViewInput *input, const Screen *screen, char ***ret);
 
-/* One line of plain text about a mirror, for where lines go one after the other: a new string, NULL on ENOMEM. */
+/* One line of plain text about a mirror, for output that scrolls: a new string, NULL on ENOMEM. */
 char *status_view_line(const json_t *mirror, bool bytes);

@@ -33,7 +33,7 @@ static void print_columns(const CtlColumn *columns, size_t n) {
         (void) fprintf(stderr, "Columns:\n");
         for (size_t i = 0; i < n; i++)
                 (void) fprintf(stderr, "  %-16s %s%s\n", columns[i].name, columns[i].help,
-                               columns[i].flags & (COLUMN_EXTRA | COLUMN_COSTLY) ? " (only if asked for)" : "");
+                               columns[i].flags & (COLUMN_EXTRA | COLUMN_COSTLY) ? " (only on request)" : "");
 }
 
 static int show_column(CtlTable *table, const char *name, size_t length) {
@@ -48,7 +48,7 @@ static int show_column(CtlTable *table, const char *name, size_t length) {
                         table->shown[table->n_shown++] = i;
                         return 0;
                 }
-        screen_error("--output=: there is no column '%.*s'", (int) length, name);
+        screen_error("Unknown column '%.*s' in --output=", (int) length, name);
         print_columns(table->columns, table->n_columns);
         return CTL_BAD_ARGUMENTS;
 }

@@ -107,20 +107,20 @@ class Users(UsersCase):
         row = self.row(process)
         self.assertEqual((row["reads"], row["path"], row["fix"]), ("disk", "sub/b.gguf", "let it read %s/sub/b.gguf" % self.target))
         text = self.ctl()
-        self.assertIn("(%d) reads the disk, though the copy is in RAM.\n  Fix: let it read %s/sub/b.gguf\n" % (process.pid, self.target), text)
+        self.assertIn("(%d) reads the disk although a copy is in RAM.\n  Fix: let it read %s/sub/b.gguf\n" % (process.pid, self.target), text)
 
     def test_an_engine_is_told_what_to_change_of_its_command_line(self):
         row = self.row(self.hold("open", os.path.join(self.source, "a.gguf"), name="llama-server"))
-        self.assertEqual((row["reads"], row["fix"]), ("disk", "start it anew: --model %s/a.gguf" % self.target))
+        self.assertEqual((row["reads"], row["fix"]), ("disk", "restart it with --model %s/a.gguf" % self.target))
 
     def test_an_engine_is_told_what_to_change_of_its_environment(self):
         row = self.row(self.hold("open", os.path.join(self.source, "a.gguf"), name="ollama", env={"OLLAMA_MODELS": self.source}))
-        self.assertEqual((row["reads"], row["fix"]), ("disk", "start it anew: OLLAMA_MODELS=%s" % self.target))
+        self.assertEqual((row["reads"], row["fix"]), ("disk", "restart it with OLLAMA_MODELS=%s" % self.target))
 
     def test_an_engine_that_has_only_been_told_of_the_disk(self):
         row = self.row(self.hold("nothing", os.path.join(self.source, "a.gguf"), name="llama-server"))
-        self.assertEqual((row["reads"], row["how"], row["path"]), ("told-disk", None, "a.gguf"))
-        self.assertEqual(row["fix"], "start it anew: --model %s/a.gguf" % self.target)
+        self.assertEqual((row["reads"], row["how"], row["path"]), ("configured-disk", None, "a.gguf"))
+        self.assertEqual(row["fix"], "restart it with --model %s/a.gguf" % self.target)
 
     def test_others_may_name_the_disk(self):
         self.assertEqual(self.rows(self.hold("nothing", os.path.join(self.source, "a.gguf"), name="backup")), [])
@@ -164,19 +164,19 @@ class Users(UsersCase):
         self.assertEqual(self.rows(self.hold("nothing", self.source + "/a.gguf", name=PYTHON, user=0, wrapper=wrapper), user=0), [])
         row = self.row(self.hold("map", "/models/a.gguf", name=PYTHON, user=0, wrapper=wrapper), user=0)
         self.assertEqual((row["reads"], row["path"]), ("disk", "a.gguf"))
-        self.assertEqual(row["fix"], "let it read %s/a.gguf, given to its container" % self.target)
+        self.assertEqual(row["fix"], "mount the mirror into its container and let it read %s/a.gguf" % self.target)
 
     def test_of_engines_of_others_the_command_lines_are_seen(self):
         row = self.row(self.hold("open", os.path.join(self.source, "a.gguf"), name="llama-server", user=0))
-        self.assertEqual((row["reads"], row["user"], row["fix"]), ("told-disk", "root", "start it anew: --model %s/a.gguf" % self.target))
+        self.assertEqual((row["reads"], row["user"], row["fix"]), ("configured-disk", "root", "restart it with --model %s/a.gguf" % self.target))
 
     def test_an_ordinary_user_sees_his_own_and_is_told_so(self):
         other = self.hold("map", self.mirrored("a.gguf"), user=0)
         mine = self.hold("map", self.mirrored("a.gguf"))
         self.assertEqual((self.rows(other), len(self.rows(mine))), ([], 1))
-        self.assertRegex(self.ctl(), r"\n\d+ process(es)? of others could not be looked into; root can\.\n$")
+        self.assertRegex(self.ctl(), r"\n\d+ process(es)? of other users could not be inspected; run as root to include them\.\n$")
         self.assertEqual(len(self.rows(other, user=0)), 1)
-        self.assertNotIn("root can", self.ctl(user=0))
+        self.assertNotIn("run as root", self.ctl(user=0))
 
     def test_processes_that_end_meanwhile_do_no_harm(self):
         spawner = subprocess.Popen(["sh", "-c", 'while :; do cat "$0" >/dev/null; done', self.mirrored("a.gguf")], stdin=subprocess.DEVNULL)

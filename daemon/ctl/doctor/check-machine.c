@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The checks of a machine and of our own service. See ctl/doctor/doctor.h. */
+/* The checks of a machine and of our own service. See ctl/doctor/checks.h. */
 
-#include "ctl/doctor/doctor.h"
+#include "ctl/doctor/checks.h"
 
 #include "base/text.h"
 
@@ -12,37 +12,40 @@ static bool kernel_is_below(const DoctorFacts *facts, unsigned major, unsigned m
 
 void doctor_check_config(const DoctorFacts *facts, DoctorReport *report) {
         if (facts->config_problem) {
-                doctor_say(report, DOCTOR_PROBLEM, NULL, "The configuration cannot be used: %s", facts->config_problem);
-                doctor_fix(report, "shmstaged --check-config");
+                finding_add(report, DOCTOR_PROBLEM, NULL, "The configuration has errors: %s", facts->config_problem);
+                finding_fix(report, "shmstaged --check-config");
         } else
-                doctor_say(report, DOCTOR_OK, NULL, "%zu mirror%s", facts->n_mirrors, facts->n_mirrors == 1 ? "" : "s");
+                finding_add(report, DOCTOR_OK, NULL, "%zu mirror%s configured", facts->n_mirrors,
+                            facts->n_mirrors == 1 ? "" : "s");
 }
 
 void doctor_check_kernel(const DoctorFacts *facts, DoctorReport *report) {
         if (facts->kernel_major == 0)
-                doctor_say(report, DOCTOR_NOTE, NULL, "Which Linux this is is not known");
+                finding_add(report, DOCTOR_NOTE, NULL, "The kernel version is unknown");
         else if (kernel_is_below(facts, 5, 8)) {
-                doctor_say(report, DOCTOR_PROBLEM, NULL, "Linux %s is too old: shmstaged needs 5.8", facts->kernel);
-                doctor_fix(report, "boot a newer kernel");
+                finding_add(report, DOCTOR_PROBLEM, NULL, "Linux %s is too old; shmstaged needs 5.8 or newer",
+                            facts->kernel);
+                finding_fix(report, "boot Linux 5.8 or newer");
         } else if (kernel_is_below(facts, 6, 4))
-                doctor_say(report, DOCTOR_NOTE, NULL,
-                           "Linux %s knows no noswap for tmpfs (6.4) and no user attributes on it (6.6)",
-                           facts->kernel);
+                finding_add(report, DOCTOR_NOTE, NULL,
+                            "Linux %s supports neither noswap (6.4) nor user attributes (6.6) on tmpfs",
+                            facts->kernel);
         else if (kernel_is_below(facts, 6, 6))
-                doctor_say(report, DOCTOR_NOTE, NULL,
-                           "Linux %s has no user attributes on tmpfs (6.6): those of models are not mirrored",
-                           facts->kernel);
+                finding_add(report, DOCTOR_NOTE, NULL,
+                            "Linux %s does not support user attributes on tmpfs (6.6); those of models are not "
+                            "mirrored",
+                            facts->kernel);
         else
-                doctor_say(report, DOCTOR_OK, NULL, "Linux %s", facts->kernel);
+                finding_add(report, DOCTOR_OK, NULL, "Linux %s", facts->kernel);
 }
 
-/* What all mirrors need. False if that of any is not known. */
+/* The bytes that all mirrors need. False if those of any are unknown. */
 static bool sum_needs(const DoctorFacts *facts, uint64_t *ret) {
         bool known = facts->n_mirrors > 0;
 
         *ret = 0;
         for (size_t i = 0; i < facts->n_mirrors; i++) {
-                known = known && facts->mirrors[i].looked;
+                known = known && facts->mirrors[i].scanned;
                 *ret += facts->mirrors[i].need;
         }
         return known;
@@ -63,21 +66,22 @@ void doctor_check_memory(const DoctorFacts *facts, DoctorReport *report) {
         (void) text_bytes(b, total);
         (void) text_bytes(c, reserve);
         if (need > total - MIN(total, reserve)) {
-                doctor_say(report, DOCTOR_PROBLEM, NULL,
-                           "%s are selected, but of %s of RAM all but %s (ReserveMemory=) can be used", a, b, c);
-                doctor_fix(report,
-                           "select less with Models=, Include= or Exclude=, or set OnNoRoom=link in shmstaged.conf");
+                finding_add(report, DOCTOR_PROBLEM, NULL,
+                            "The mirrors select %s, more than the %s of RAM less %s (ReserveMemory=)", a, b, c);
+                finding_fix(report,
+                            "select less with Models=, Include= or Exclude=, or set OnNoRoom=link in shmstaged.conf");
         } else if (sizes > total) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "The mirrors together may grow to %s, more than the %s of RAM: filled, the machine hangs",
-                           text_bytes(a, sizes), b);
-                doctor_fix(report, "give each mirror a Size= in shmstaged.conf, together at most %s",
-                           text_bytes(a, total - MIN(total, reserve)));
+                finding_add(report, DOCTOR_WARNING, NULL,
+                            "The mirrors may grow to %s in total, more than the %s of RAM; the machine would hang "
+                            "when they are full",
+                            text_bytes(a, sizes), b);
+                finding_fix(report, "set Size= of each mirror in shmstaged.conf, in total at most %s",
+                            text_bytes(a, total - MIN(total, reserve)));
         } else if (!known)
-                doctor_say(report, DOCTOR_NOTE, NULL,
-                           "%s of RAM; how much is selected is not known, because a source cannot be read", b);
+                finding_add(report, DOCTOR_NOTE, NULL,
+                            "%s of RAM; the amount selected is unknown because a source cannot be read", b);
         else
-                doctor_say(report, DOCTOR_OK, NULL, "%s of %s are selected, %s stay free (ReserveMemory=)", a, b, c);
+                finding_add(report, DOCTOR_OK, NULL, "%s of %s selected; %s stay free (ReserveMemory=)", a, b, c);
 }
 
 void doctor_check_huge_pages(const DoctorFacts *facts, DoctorReport *report) {
@@ -89,20 +93,21 @@ void doctor_check_huge_pages(const DoctorFacts *facts, DoctorReport *report) {
         if (!wanted)
                 return;
         if (!setting) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "This kernel has no huge pages for tmpfs: the mirrors have pages of 4 KiB, which engines "
-                           "load more slowly");
-                doctor_fix(report, "boot a kernel with CONFIG_TRANSPARENT_HUGEPAGE");
+                finding_add(
+                        report, DOCTOR_WARNING, NULL,
+                        "This kernel has no huge pages for tmpfs; engines load models more slowly from pages of 4 "
+                        "KiB");
+                finding_fix(report, "boot a kernel with CONFIG_TRANSPARENT_HUGEPAGE");
         } else if (string_equal(setting, "deny")) {
-                doctor_say(report, DOCTOR_PROBLEM, NULL,
-                           "shmem_enabled is \"deny\": no tmpfs gets huge pages, whatever its mount options are");
-                doctor_fix(report, "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+                finding_add(report, DOCTOR_PROBLEM, NULL,
+                            "shmem_enabled is \"deny\"; no tmpfs gets huge pages, whatever its mount options are");
+                finding_fix(report, "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled");
         } else if (string_equal(setting, "force")) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "shmem_enabled is \"force\": each small file of a mirror takes 2 MiB");
-                doctor_fix(report, "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+                finding_add(report, DOCTOR_WARNING, NULL,
+                            "shmem_enabled is \"force\"; each small file of a mirror occupies 2 MiB");
+                finding_fix(report, "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled");
         } else
-                doctor_say(report, DOCTOR_OK, NULL, "The mount options decide (shmem_enabled is \"%s\")", setting);
+                finding_add(report, DOCTOR_OK, NULL, "The mount options decide (shmem_enabled is \"%s\")", setting);
 }
 
 void doctor_check_swap(const DoctorFacts *facts, DoctorReport *report) {
@@ -121,24 +126,25 @@ void doctor_check_swap(const DoctorFacts *facts, DoctorReport *report) {
                         continue;
                 found++;
                 if (!mirror->own_mount || !kernel_is_below(facts, 6, 4)) {
-                        doctor_say(report, DOCTOR_WARNING, NULL,
-                                   "There is %s of swap and %s is mounted without noswap: models can leave RAM",
-                                   bytes, mirror->config->target);
-                        doctor_fix(report, "let the mount be made anew: systemctl stop shmstaged.service && "
-                                           "systemctl start shmstaged.service");
+                        finding_add(report, DOCTOR_WARNING, NULL,
+                                    "There is %s of swap and %s is mounted without noswap; models can be swapped out",
+                                    bytes, mirror->config->target);
+                        finding_fix(report, "recreate the mount: systemctl stop shmstaged.service && systemctl start "
+                                            "shmstaged.service");
                 } else {
-                        doctor_say(report, DOCTOR_WARNING, NULL,
-                                   "There is %s of swap and Linux %s has no noswap (6.4 has it): under pressure the "
-                                   "models in %s leave RAM",
-                                   bytes, facts->kernel, mirror->config->target);
-                        doctor_fix(report,
-                                   "swapoff -a, or boot Linux 6.4, or keep MemorySwapMax=0 of shmstaged.service");
+                        finding_add(report, DOCTOR_WARNING, NULL,
+                                    "There is %s of swap and Linux %s has no noswap (6.4); models in %s can be "
+                                    "swapped out",
+                                    bytes, facts->kernel, mirror->config->target);
+                        finding_fix(report, "swapoff -a, or boot Linux 6.4 or newer, or keep MemorySwapMax=0 in "
+                                            "shmstaged.service");
                 }
         }
         if (found == 0 && facts->memory.swap_total == 0)
-                doctor_say(report, DOCTOR_OK, NULL, "There is no swap");
+                finding_add(report, DOCTOR_OK, NULL, "No swap");
         else if (found == 0)
-                doctor_say(report, DOCTOR_OK, NULL, "%s of swap, which no mirror uses that should not", bytes);
+                finding_add(report, DOCTOR_OK, NULL, "%s of swap; no mirror uses it against its configuration",
+                            bytes);
 }
 
 void doctor_check_inotify(const DoctorFacts *facts, DoctorReport *report) {
@@ -146,65 +152,71 @@ void doctor_check_inotify(const DoctorFacts *facts, DoctorReport *report) {
 
         if (facts->watches == 0)
                 return;
-        /* the mirror has the same directories */
+        /* each directory is watched in the mirror and, with WatchSource=, in the source */
         for (size_t i = 0; i < facts->n_mirrors; i++)
                 directories += facts->mirrors[i].directories * (facts->mirrors[i].config->watch_source ? 2 : 1);
         if (directories > facts->watches) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "%llu directories are to be watched, but one user may watch %llu: the rest is polled",
-                           (unsigned long long) directories, (unsigned long long) facts->watches);
-                doctor_fix(report, "sysctl -w fs.inotify.max_user_watches=%llu, and the same in /etc/sysctl.d/",
-                           (unsigned long long) (directories * 2));
+                finding_add(report, DOCTOR_WARNING, NULL,
+                            "The mirrors need to watch %llu directories, but a user may have only %llu inotify "
+                            "watches; the rest is polled",
+                            (unsigned long long) directories, (unsigned long long) facts->watches);
+                finding_fix(report, "sysctl -w fs.inotify.max_user_watches=%llu, and set the same in /etc/sysctl.d/",
+                            (unsigned long long) (directories * 2));
         } else if (facts->instances > 0 && facts->instances < 8) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "One user may have %llu inotify instances: other programs may leave none for shmstaged",
-                           (unsigned long long) facts->instances);
-                doctor_fix(report, "sysctl -w fs.inotify.max_user_instances=128, and the same in /etc/sysctl.d/");
+                finding_add(
+                        report, DOCTOR_WARNING, NULL,
+                        "A user may have only %llu inotify instances; other programs may leave none for shmstaged",
+                        (unsigned long long) facts->instances);
+                finding_fix(report,
+                            "sysctl -w fs.inotify.max_user_instances=128, and set the same in /etc/sysctl.d/");
         } else if (facts->queue > 0 && facts->queue < 4096) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "The queue of inotify holds %llu events: it overflows when a model of many files is "
-                           "pulled, and all is looked through again",
-                           (unsigned long long) facts->queue);
-                doctor_fix(report, "sysctl -w fs.inotify.max_queued_events=16384, and the same in /etc/sysctl.d/");
+                finding_add(
+                        report, DOCTOR_WARNING, NULL,
+                        "The inotify queue holds only %llu events; a pull of many files overflows it and causes a "
+                        "full scan",
+                        (unsigned long long) facts->queue);
+                finding_fix(report,
+                            "sysctl -w fs.inotify.max_queued_events=16384, and set the same in /etc/sysctl.d/");
         } else
-                doctor_say(report, DOCTOR_OK, NULL, "%llu of %llu watches are needed",
-                           (unsigned long long) directories, (unsigned long long) facts->watches);
+                finding_add(report, DOCTOR_OK, NULL, "%llu of %llu inotify watches needed",
+                            (unsigned long long) directories, (unsigned long long) facts->watches);
 }
 
 void doctor_check_service(const DoctorFacts *facts, DoctorReport *report) {
         if (!facts->service) {
-                doctor_say(report, DOCTOR_NOTE, NULL, "shmstaged.service is not installed here");
+                finding_add(report, DOCTOR_NOTE, NULL, "shmstaged.service is not installed");
                 return;
         }
         if (facts->service->masked) {
-                doctor_say(report, DOCTOR_PROBLEM, NULL, "shmstaged.service is masked: it cannot be started");
-                doctor_fix(report, "systemctl unmask shmstaged.service");
+                finding_add(report, DOCTOR_PROBLEM, NULL, "shmstaged.service is masked and cannot be started");
+                finding_fix(report, "systemctl unmask shmstaged.service");
         } else if (!facts->enabled) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "shmstaged.service is not enabled: after the next boot the mirrors are empty until an "
-                           "engine asks for them");
-                doctor_fix(report, "systemctl enable shmstaged.service");
+                finding_add(report, DOCTOR_WARNING, NULL,
+                            "shmstaged.service is not enabled; after a boot the mirrors stay empty until an engine "
+                            "starts it");
+                finding_fix(report, "systemctl enable shmstaged.service");
         } else
-                doctor_say(report, DOCTOR_OK, NULL, "shmstaged.service is enabled");
+                finding_add(report, DOCTOR_OK, NULL, "shmstaged.service is enabled");
 }
 
-/* The generator makes units of the configuration at boot and at daemon-reload. */
+/* The generator turns the configuration into units at boot and at daemon-reload. */
 void doctor_check_reload(const DoctorFacts *facts, DoctorReport *report) {
         if (!facts->service || facts->config_mtime_nsec == 0)
                 return;
         if (facts->generated_mtime_nsec == 0) {
-                doctor_say(report, DOCTOR_PROBLEM, NULL,
-                           "systemd has no units of the configuration: no mount, no order of the engines");
-                doctor_fix(report, "systemctl daemon-reload");
+                finding_add(report, DOCTOR_PROBLEM, NULL,
+                            "systemd has no units generated from the configuration; mounts and the order of engines "
+                            "are missing");
+                finding_fix(report, "systemctl daemon-reload");
         } else if (facts->config_mtime_nsec > facts->generated_mtime_nsec) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "The configuration is newer than the units that were made of it");
-                doctor_fix(report, "systemctl daemon-reload && systemctl restart shmstaged.service");
+                finding_add(report, DOCTOR_WARNING, NULL,
+                            "The configuration is newer than the units generated from it");
+                finding_fix(report, "systemctl daemon-reload && systemctl restart shmstaged.service");
         } else
-                doctor_say(report, DOCTOR_OK, NULL, "The units were made of the configuration as it is");
+                finding_add(report, DOCTOR_OK, NULL, "The generated units are up to date");
 }
 
-/* Of the service and its slice, with the slices around it. Pages of a mirror are charged to whoever stages them. */
+/* The memory limits of one unit. The pages of a mirror are charged to the service that stages them and to its slice. */
 static void check_limit(const DoctorFacts *facts, DoctorReport *report, const UnitView *unit, const char *section,
                         uint64_t need, size_t *n_found) {
         static const char *const keys[] = { "MemoryMax", "MemoryHigh", "MemoryLimit" };
@@ -217,13 +229,13 @@ static void check_limit(const DoctorFacts *facts, DoctorReport *report, const Un
                 if (!setting || !unit_view_parse_bytes(setting->value, facts->memory.total, &limit) || limit > need)
                         continue;
                 ++*n_found;
-                doctor_say(report, DOCTOR_PROBLEM, NULL,
-                           "%s=%s of %s is below the %s that the mirrors need: the pages of a mirror are charged to "
-                           "it, and shmstaged %s",
-                           keys[i], limit == UINT64_MAX ? "infinity" : text_bytes(a, limit), unit->name,
-                           text_bytes(b, need), i == 1 ? "slows down to a crawl" : "is killed while it stages");
-                doctor_fix(report, "set %s= to more than %s in %s, then systemctl daemon-reload", keys[i], b,
-                           setting->file);
+                finding_add(report, DOCTOR_PROBLEM, NULL,
+                            "%s=%s of %s is below the %s that the mirrors need; their pages are charged to it, and "
+                            "shmstaged %s",
+                            keys[i], text_bytes(a, limit), unit->name, text_bytes(b, need),
+                            i == 1 ? "is throttled to a crawl" : "is killed while staging");
+                finding_fix(report, "set %s= to more than %s in %s, then systemctl daemon-reload", keys[i], b,
+                            setting->file);
         }
 }
 
@@ -239,7 +251,8 @@ void doctor_check_limits(const DoctorFacts *facts, DoctorReport *report) {
         if (unit_view_load(&facts->machine, slice && strrchr(slice, '.') ? slice : "system.slice", &around, NULL) >= 0)
                 check_limit(facts, report, around, "Slice", need, &found);
         if (found == 0)
-                doctor_say(report, DOCTOR_OK, NULL, "No limit of shmstaged.service or its slice is in the way");
+                finding_add(report, DOCTOR_OK, NULL,
+                            "No limit of shmstaged.service or its slice is below what the mirrors need");
 }
 
 void doctor_check_stop(const DoctorFacts *facts, DoctorReport *report) {
@@ -254,12 +267,12 @@ void doctor_check_stop(const DoctorFacts *facts, DoctorReport *report) {
                 setting = both;
         if (setting && !string_equal(setting->value, "infinity") && quantity_parse_span(setting->value, &usec) &&
             usec > 0 && usec < 30 * USEC_PER_SEC) {
-                doctor_say(report, DOCTOR_WARNING, NULL,
-                           "systemd kills shmstaged %s after a stop if nothing moves: what is not saved by then "
-                           "stays in RAM, and is lost at a shutdown",
-                           text_span(span, usec));
-                doctor_fix(report, "remove %s= from %s, then systemctl daemon-reload", setting->key, setting->file);
+                finding_add(report, DOCTOR_WARNING, NULL,
+                            "systemd kills shmstaged after %s without progress while stopping; files not saved by "
+                            "then stay in RAM and are lost at shutdown",
+                            text_span(span, usec));
+                finding_fix(report, "remove %s= from %s, then systemctl daemon-reload", setting->key, setting->file);
         } else
-                doctor_say(report, DOCTOR_OK, NULL, "%s, and longer while files are saved",
-                           setting ? setting->value : "1min 30s");
+                finding_add(report, DOCTOR_OK, NULL, "%s, and longer while files are saved",
+                            setting ? setting->value : "1min 30s");
 }

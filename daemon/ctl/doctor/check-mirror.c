@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The checks of each mirror: its source, its memory, the way between them. See ctl/doctor/doctor.h. */
+/* The checks of each mirror: its source, its memory, the way between them. See ctl/doctor/checks.h. */
 
-#include "ctl/doctor/doctor.h"
+#include "ctl/doctor/checks.h"
 
 #include "base/path.h"
 #include "base/strv.h"
@@ -11,7 +11,7 @@
 
 #include <sys/stat.h>
 
-/* As the kernel names them in the mount table; of FUSE and of NFS only how the name begins. */
+/* By the types in the mount table, of which these are the beginnings: "nfs4", "fuse.sshfs". */
 static bool is_remote(const char *type) {
         static const char *const names[] = { "nfs",  "cifs", "smb",    "fuse.",     "9p",     "ceph",     "lustre",
                                              "gpfs", "afs",  "beegfs", "glusterfs", "vboxsf", "virtiofs", "vmhgfs" };
@@ -29,25 +29,26 @@ static void check_source_mount(const FactsMirror *mirror, DoctorReport *report) 
 
         (void) text_bytes(need, mirror->need);
         if (string_equal(type, "tmpfs") || string_equal(type, "ramfs")) {
-                doctor_say(report, DOCTOR_WARNING, config->name,
-                           "The source %s is in RAM itself (%s): each model takes it twice, and nothing is saved on "
-                           "a disk",
-                           config->source, type);
-                doctor_fix(report, "set Source= to a directory on a disk");
+                finding_add(
+                        report, DOCTOR_WARNING, config->name,
+                        "The source %s is itself in RAM (%s); each model occupies RAM twice, and nothing is saved "
+                        "to disk",
+                        config->source, type);
+                finding_fix(report, "set Source= in [Mirror %s] to a directory on a disk", config->name);
         } else if (is_remote(type) && config->poll_usec == 0) {
-                doctor_say(report, DOCTOR_WARNING, config->name,
-                           "The source is on %s, which reports no changes, and it is never looked through for them "
-                           "(PollInterval=0)",
-                           type);
-                doctor_fix(report, "set PollInterval=5min in [Mirror %s]", config->name);
+                finding_add(report, DOCTOR_WARNING, config->name,
+                            "The source is on %s, which reports no changes, and is never scanned for them "
+                            "(PollInterval=0)",
+                            type);
+                finding_fix(report, "set PollInterval=5min in [Mirror %s]", config->name);
         } else if (is_remote(type))
-                doctor_say(report, DOCTOR_NOTE, config->name,
-                           "%s in %s, which is on %s: changes are seen within %s (PollInterval=), and engines that "
-                           "map models there stall or fail",
-                           need, config->source, type, text_span(span, config->poll_usec));
+                finding_add(report, DOCTOR_NOTE, config->name,
+                            "%s in %s on %s; changes are noticed within %s (PollInterval=), and engines that map "
+                            "models there can stall or fail",
+                            need, config->source, type, text_span(span, config->poll_usec));
         else
-                doctor_say(report, DOCTOR_OK, config->name, "%s in %s%s%s", need, config->source, type ? " on " : "",
-                           type ? type : "");
+                finding_add(report, DOCTOR_OK, config->name, "%s in %s%s%s", need, config->source, type ? " on " : "",
+                            type ? type : "");
 }
 
 void doctor_check_source(const DoctorFacts *facts, DoctorReport *report) {
@@ -56,32 +57,35 @@ void doctor_check_source(const DoctorFacts *facts, DoctorReport *report) {
                 const MirrorConfig *config = mirror->config;
 
                 if (!mirror->source_there) {
-                        doctor_say(report, DOCTOR_PROBLEM, config->name, "The source %s is not there: %s",
-                                   config->source, strerror(mirror->look_error));
-                        doctor_fix(report, "mount the disk, or set Source= in [Mirror %s]", config->name);
-                } else if (mirror->look_error != 0) {
-                        doctor_say(report, facts->all_processes ? DOCTOR_PROBLEM : DOCTOR_NOTE, config->name,
-                                   "The source %s cannot be read%s: %s", config->source,
-                                   facts->all_processes ? "" : " by you", strerror(mirror->look_error));
+                        finding_add(report, DOCTOR_PROBLEM, config->name, "The source %s is missing: %s",
+                                    config->source, strerror(mirror->scan_error));
+                        finding_fix(report, "mount the disk, or correct Source= in [Mirror %s]", config->name);
+                } else if (mirror->scan_error != 0) {
+                        finding_add(report, facts->all_processes ? DOCTOR_PROBLEM : DOCTOR_NOTE, config->name,
+                                    "The source %s cannot be read%s: %s", config->source,
+                                    facts->all_processes ? "" : " by you", strerror(mirror->scan_error));
                         if (facts->all_processes)
-                                doctor_fix(report, "ls -la %s", config->source);
-                } else if (mirror->looked && mirror->need == 0) {
-                        doctor_say(report, DOCTOR_WARNING, config->name,
-                                   "There is nothing to stage in %s: is the disk mounted?", config->source);
-                        doctor_fix(report, "findmnt --target %s; shmstagectl plan", config->source);
+                                finding_fix(report, "correct its permissions: ls -la %s", config->source);
+                } else if (mirror->scanned && mirror->need == 0) {
+                        finding_add(report, DOCTOR_WARNING, config->name,
+                                    "The source %s has nothing to stage; its disk may not be mounted",
+                                    config->source);
+                        finding_fix(report, "findmnt --target %s; shmstagectl plan %s", config->source, config->name);
                 } else if (mirror->unreadable) {
-                        doctor_say(report, facts->all_processes ? DOCTOR_WARNING : DOCTOR_NOTE, config->name,
-                                   "Parts of the source %s cannot be read%s", config->source,
-                                   facts->all_processes ? "" : " by you");
+                        finding_add(report, facts->all_processes ? DOCTOR_WARNING : DOCTOR_NOTE, config->name,
+                                    "Parts of the source %s cannot be read%s", config->source,
+                                    facts->all_processes ? "" : " by you");
                         if (facts->all_processes)
-                                doctor_fix(report, "shmstagectl plan");
+                                finding_fix(report,
+                                            "list them with shmstagectl plan %s, and correct their permissions",
+                                            config->name);
                 } else
                         check_source_mount(mirror, report);
         }
 }
 
-/* Where reads cannot go past the page cache the kernel reads ahead, and over a network so little of it that the line
- * is not filled. */
+/* Reads that go through the page cache depend on the kernel's read-ahead, whose default is too small to use the
+ * bandwidth of a network. */
 void doctor_check_read_ahead(const DoctorFacts *facts, DoctorReport *report) {
         enum { ENOUGH_KB = 1024 };
 
@@ -97,12 +101,12 @@ void doctor_check_read_ahead(const DoctorFacts *facts, DoctorReport *report) {
                 if (root_view_read_number(&facts->machine, path, &kb) < 0)
                         continue;
                 if (kb < ENOUGH_KB) {
-                        doctor_say(report, DOCTOR_WARNING, mirror->config->name,
-                                   "The kernel reads %llu KiB ahead on %s: over a network staging is slow then",
-                                   (unsigned long long) kb, mirror->source_mount.directory);
-                        doctor_fix(report, "echo 4096 >%s", path);
+                        finding_add(report, DOCTOR_WARNING, mirror->config->name,
+                                    "The kernel reads only %llu KiB ahead on %s; staging over the network is slow",
+                                    (unsigned long long) kb, mirror->source_mount.directory);
+                        finding_fix(report, "echo 4096 >%s", path);
                 } else
-                        doctor_say(report, DOCTOR_OK, mirror->config->name, "%llu KiB", (unsigned long long) kb);
+                        finding_add(report, DOCTOR_OK, mirror->config->name, "%llu KiB", (unsigned long long) kb);
         }
 }
 
@@ -110,12 +114,12 @@ static void say_too_small(const FactsMirror *mirror, uint64_t size, DoctorReport
         _cleanup_(freep) char *unit = unit_name_from_path(mirror->config->target, "mount");
         char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
 
-        doctor_say(report, mirror->config->on_no_room == NO_ROOM_FAIL ? DOCTOR_PROBLEM : DOCTOR_WARNING,
-                   mirror->config->name, "%s are selected, but %s holds %s", text_bytes(a, mirror->need),
-                   mirror->config->target, text_bytes(b, size));
-        doctor_fix(report,
-                   "set Size= in [Mirror %s] to more than %s, then systemctl daemon-reload && systemctl reload %s",
-                   mirror->config->name, a, unit ? unit : "its mount unit");
+        finding_add(report, mirror->config->on_no_room == NO_ROOM_FAIL ? DOCTOR_PROBLEM : DOCTOR_WARNING,
+                    mirror->config->name, "The mirror selects %s, but %s holds %s", text_bytes(a, mirror->need),
+                    mirror->config->target, text_bytes(b, size));
+        finding_fix(report,
+                    "set Size= in [Mirror %s] to more than %s, then systemctl daemon-reload && systemctl reload %s",
+                    mirror->config->name, a, unit ? unit : "its mount unit");
 }
 
 void doctor_check_room(const DoctorFacts *facts, DoctorReport *report) {
@@ -128,23 +132,24 @@ void doctor_check_room(const DoctorFacts *facts, DoctorReport *report) {
 
                 if (facts->memory.total == 0)
                         return;
-                /* in a tmpfs that others use too, Size= is a budget */
+                /* in a tmpfs that other programs use, too, Size= is a budget */
                 size = mirror->own_mount && mounted ? mirror->total : mounted ? MIN(size, mirror->total) : size;
-                if (mirror->looked && mirror->need > size)
+                if (mirror->scanned && mirror->need > size)
                         say_too_small(mirror, size, report);
                 else if (mounted && mirror->config->write_back && mirror->left < mirror->total / 20) {
-                        doctor_say(report, DOCTOR_WARNING, mirror->config->name,
-                                   "Only %s of %s are free in %s: what clients pull or create will not fit, and some "
-                                   "clients do not notice",
-                                   text_bytes(a, mirror->left), text_bytes(b, mirror->total), mirror->config->target);
-                        doctor_fix(report, "shmstagectl release MODEL, or raise Size= in [Mirror %s]",
-                                   mirror->config->name);
+                        finding_add(report, DOCTOR_WARNING, mirror->config->name,
+                                    "Only %s of %s are free in %s; models that clients pull or create will not fit, "
+                                    "and some clients do not notice",
+                                    text_bytes(a, mirror->left), text_bytes(b, mirror->total),
+                                    mirror->config->target);
+                        finding_fix(report, "shmstagectl release MODEL, or raise Size= in [Mirror %s]",
+                                    mirror->config->name);
                 } else if (!mounted)
-                        doctor_say(report, DOCTOR_OK, mirror->config->name, "%s by Size=; it is not mounted now",
-                                   text_bytes(a, size));
+                        finding_add(report, DOCTOR_OK, mirror->config->name, "%s by Size=; not mounted",
+                                    text_bytes(a, size));
                 else
-                        doctor_say(report, DOCTOR_OK, mirror->config->name, "%s, of which %s are free",
-                                   text_bytes(a, size), text_bytes(b, mirror->left));
+                        finding_add(report, DOCTOR_OK, mirror->config->name, "%s, %s free", text_bytes(a, size),
+                                    text_bytes(b, mirror->left));
         }
 }
 
@@ -172,19 +177,19 @@ void doctor_check_mount_options(const DoctorFacts *facts, DoctorReport *report) 
                 if (!mirror->target_there || !string_equal(mirror->target_mount.type, "tmpfs"))
                         continue;
                 if (ro) {
-                        doctor_say(report, DOCTOR_PROBLEM, name, "%s is mounted read-only",
-                                   mirror->target_mount.directory);
-                        doctor_fix(report, "mount -o remount,rw %s", mirror->target_mount.directory);
+                        finding_add(report, DOCTOR_PROBLEM, name, "%s is mounted read-only",
+                                    mirror->target_mount.directory);
+                        finding_fix(report, "mount -o remount,rw %s", mirror->target_mount.directory);
                 } else if (facts->shmem_huge && !string_equal(huge ? huge : "never", wanted)) {
-                        doctor_say(report, DOCTOR_WARNING, name,
-                                   "%s is mounted with huge=%s, not with huge=%s as HugePages= says: engines load "
-                                   "from pages of 4 KiB more slowly",
-                                   mirror->target_mount.directory, huge ? huge : "never", wanted);
-                        if (string_equal(wanted, "never"))
-                                report->findings[report->n_findings - 1].verdict = DOCTOR_NOTE;
-                        doctor_fix(report, "mount -o remount,huge=%s %s", wanted, mirror->target_mount.directory);
+                        bool wants_none = string_equal(wanted, "never");
+
+                        finding_add(report, wants_none ? DOCTOR_NOTE : DOCTOR_WARNING, name,
+                                    "%s is mounted with huge=%s, not with huge=%s as HugePages= says%s",
+                                    mirror->target_mount.directory, huge ? huge : "never", wanted,
+                                    wants_none ? "" : "; engines load models more slowly from pages of 4 KiB");
+                        finding_fix(report, "mount -o remount,huge=%s %s", wanted, mirror->target_mount.directory);
                 } else
-                        doctor_say(report, DOCTOR_OK, name, "huge=%s", huge ? huge : "never");
+                        finding_add(report, DOCTOR_OK, name, "huge=%s", huge ? huge : "never");
         }
 }
 
@@ -198,52 +203,55 @@ void doctor_check_shm(const DoctorFacts *facts, DoctorReport *report) {
                 if (!mirror->target_there)
                         continue;
                 if (mirror->own_mount && !string_equal(type, "tmpfs")) {
-                        doctor_say(report, DOCTOR_PROBLEM, name, "On %s a %s is mounted, no tmpfs",
-                                   mirror->config->target, type);
-                        doctor_fix(report, "umount %s, or set another Target= in [Mirror %s]", mirror->config->target,
-                                   name);
+                        finding_add(report, DOCTOR_PROBLEM, name, "The file system on %s is %s, not tmpfs",
+                                    mirror->config->target, type);
+                        finding_fix(report, "umount %s, or set another Target= in [Mirror %s]",
+                                    mirror->config->target, name);
                 } else if (!mirror->own_mount && string_equal(type, "tmpfs")) {
-                        doctor_say(report, DOCTOR_WARNING, name,
-                                   "%s is a directory of the tmpfs %s (%s), which all programs share: it has no size "
-                                   "and no huge pages of its own",
-                                   mirror->config->target, mirror->target_mount.directory,
-                                   mirror->total > 0 ? text_bytes(a, mirror->total) : "size not known");
-                        doctor_fix(report,
-                                   "systemctl stop shmstaged.service; systemctl daemon-reload; systemctl start %s "
-                                   "shmstaged.service",
-                                   unit ? unit : "its mount unit");
+                        finding_add(
+                                report, DOCTOR_WARNING, name,
+                                "%s is a directory in the tmpfs %s (%s), which all programs share; it has no size "
+                                "and no huge pages of its own",
+                                mirror->config->target, mirror->target_mount.directory,
+                                mirror->total > 0 ? text_bytes(a, mirror->total) : "size unknown");
+                        finding_fix(report,
+                                    "systemctl stop shmstaged.service; systemctl daemon-reload; systemctl start %s "
+                                    "shmstaged.service",
+                                    unit ? unit : "its mount unit");
                 } else if (mirror->own_mount)
-                        doctor_say(report, DOCTOR_OK, name, "A tmpfs of its own");
+                        finding_add(report, DOCTOR_OK, name, "A tmpfs of its own");
         }
 }
 
-/* At the last log-out of a user logind removes what belongs to him below /dev/shm (clean-ipc.c of systemd), which
- * looks like a deletion of models. The versions that were read go only into directories of his; which ones go
- * further is not known, so a root directory of somebody else is no more than a help. */
+/* When the last session of a user ends, logind removes the files of that user below /dev/shm (clean-ipc.c of systemd),
+ * which looks like a deletion of models. The versions of systemd that were read descend only into directories of
+ * that user; others may not, so a root directory of another user lessens the danger but does not rule it out. */
 void doctor_check_remove_ipc(const DoctorFacts *facts, DoctorReport *report) {
         for (size_t i = 0; i < facts->n_mirrors; i++) {
                 const FactsMirror *mirror = &facts->mirrors[i];
                 _cleanup_(root_view_user_done) RootViewUser user = { 0 };
                 const char *name = mirror->config->name;
+                bool one = mirror->n_login_files == 1;
 
                 if (!facts->has_logind || !path_is_below(mirror->target, "/dev/shm"))
                         continue;
                 if (!facts->remove_ipc || mirror->n_login_files == 0) {
-                        doctor_say(report, DOCTOR_OK, name,
-                                   facts->remove_ipc ? "Nothing in the mirror belongs to a login user"
-                                                     : "logind leaves /dev/shm alone");
+                        finding_add(report, DOCTOR_OK, name,
+                                    facts->remove_ipc ? "No file of the mirror belongs to a login user"
+                                                      : "logind leaves /dev/shm alone");
                         continue;
                 }
                 (void) root_view_user(&facts->machine, NULL, mirror->login_uid, &user);
-                doctor_say(report, mirror->target_uid == mirror->login_uid ? DOCTOR_PROBLEM : DOCTOR_WARNING, name,
-                           "%zu files of the mirror belong to the login user %s (%s is one): when that user logs "
-                           "out, logind may remove them from /dev/shm",
-                           mirror->n_login_files, user.name ? user.name : "with a number that nobody has",
-                           mirror->login_file);
-                doctor_fix(report,
-                           "set RemoveIPC=no in /etc/systemd/logind.conf.d/50-shmstaged.conf ([Login]) and restart "
-                           "systemd-logind, or set Target=/run/shmstaged-%s",
-                           name);
+                finding_add(report, mirror->target_uid == mirror->login_uid ? DOCTOR_PROBLEM : DOCTOR_WARNING, name,
+                            "%zu file%s of the mirror belong%s to login user %s (%s%s); logind may remove %s from "
+                            "/dev/shm when that user logs out",
+                            mirror->n_login_files, one ? "" : "s", one ? "s" : "",
+                            user.name ? user.name : "without a name", one ? "" : "such as ", mirror->login_file,
+                            one ? "it" : "them");
+                finding_fix(report,
+                            "set RemoveIPC=no in [Login] of /etc/systemd/logind.conf.d/50-shmstaged.conf and restart "
+                            "systemd-logind, or set Target=/run/shmstaged-%s",
+                            name);
         }
 }
 
@@ -257,23 +265,24 @@ void doctor_check_disk_room(const DoctorFacts *facts, DoctorReport *report) {
                 if (!mirror->config->write_back || !mirror->source_there)
                         continue;
                 if (ro) {
-                        doctor_say(
+                        finding_add(
                                 report, DOCTOR_PROBLEM, name,
-                                "The source is mounted read-only: what clients change in the mirror cannot be saved");
-                        doctor_fix(report, "mount -o remount,rw %s, or set WriteBack=no in [Mirror %s]",
-                                   mirror->source_mount.directory, name);
-                } else if (mirror->disk_left == UINT64_MAX || !mirror->looked)
+                                "The source is mounted read-only; changes that clients make in the mirror cannot be "
+                                "saved");
+                        finding_fix(report, "mount -o remount,rw %s, or set WriteBack=no in [Mirror %s]",
+                                    mirror->source_mount.directory, name);
+                } else if (mirror->disk_left == UINT64_MAX || !mirror->scanned)
                         continue;
                 else if (mirror->disk_left < mirror->biggest) {
-                        doctor_say(report, DOCTOR_WARNING, name,
-                                   "%s are free on the disk of the source, less than its largest file has (%s, %s): "
-                                   "a model of that size that is pulled into RAM cannot be saved",
-                                   text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest),
-                                   mirror->biggest_path);
-                        doctor_fix(report, "free at least %s on the disk of %s", b, mirror->config->source);
+                        finding_add(report, DOCTOR_WARNING, name,
+                                    "The disk of the source has %s free, less than its largest file (%s, %s); a "
+                                    "pulled model of that size cannot be saved",
+                                    text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest),
+                                    mirror->biggest_path);
+                        finding_fix(report, "free at least %s on the disk of %s", b, mirror->config->source);
                 } else
-                        doctor_say(report, DOCTOR_OK, name, "%s are free on the disk; the largest file has %s",
-                                   text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest));
+                        finding_add(report, DOCTOR_OK, name, "%s free on the disk; the largest file has %s",
+                                    text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest));
         }
 }
 
@@ -282,14 +291,13 @@ void doctor_check_token(const DoctorFacts *facts, DoctorReport *report) {
                 const FactsMirror *mirror = &facts->mirrors[i];
                 const char *name = mirror->config->name, *source = mirror->config->source;
 
-                if (!mirror->looked)
+                if (!mirror->scanned)
                         continue;
                 if (mirror->has_token) {
-                        doctor_say(report, DOCTOR_WARNING, name,
-                                   "%s is a HF_HOME: the login token and the cache of chunks in it are mirrored too",
-                                   source);
-                        doctor_fix(report, "set Source=%s/hub in [Mirror %s]", source, name);
+                        finding_add(report, DOCTOR_WARNING, name,
+                                    "%s is an HF_HOME; its login token and chunk cache are mirrored, too", source);
+                        finding_fix(report, "set Source=%s/hub in [Mirror %s]", source, name);
                 } else
-                        doctor_say(report, DOCTOR_OK, name, "No login token lies in the source");
+                        finding_add(report, DOCTOR_OK, name, "No login token in the source");
         }
 }

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The table of checks, and what they have found. See ctl/doctor/doctor.h; the checks are in
- * ctl/doctor/check-machine.c, ctl/doctor/check-mirror.c, ctl/doctor/check-engine.c and ctl/doctor/check-copy.c. */
+/* The table of the checks, and a run of all of them. See ctl/doctor/doctor.h. */
 
 #include "ctl/doctor/doctor.h"
-
-#include <stdarg.h>
 
 static const DoctorCheck checks[] = {
         { "config", "configuration", DOCTOR_MACHINE, doctor_check_config },
@@ -52,7 +49,7 @@ const char *doctor_verdict_name(DoctorVerdict verdict) {
 }
 
 int doctor_run(const DoctorFacts *facts, DoctorReport *ret) {
-        _cleanup_(doctor_report_done) DoctorReport report = { 0 };
+        _cleanup_(finding_report_done) DoctorReport report = { 0 };
 
         for (size_t i = 0; i < ELEMENTSOF(checks) && !report.failed; i++) {
                 report.check = &checks[i];
@@ -65,58 +62,10 @@ int doctor_run(const DoctorFacts *facts, DoctorReport *ret) {
         return 0;
 }
 
-void doctor_report_done(DoctorReport *report) {
-        for (size_t i = 0; i < report->n_findings; i++) {
-                free(report->findings[i].subject);
-                free(report->findings[i].reason);
-                free(report->findings[i].fix);
-        }
-        free(report->findings);
-        *report = (DoctorReport){ 0 };
-}
-
 DoctorVerdict doctor_worst(const DoctorReport *report) {
         DoctorVerdict worst = DOCTOR_OK;
 
         for (size_t i = 0; i < report->n_findings; i++)
                 worst = MAX(worst, report->findings[i].verdict);
         return worst;
-}
-
-void doctor_say(DoctorReport *report, DoctorVerdict verdict, const char *subject, const char *format, ...) {
-        DoctorFinding *grown = reallocarray(report->findings, report->n_findings + 1, sizeof(*grown)), *finding;
-        va_list arguments;
-
-        if (!grown) {
-                report->failed = true;
-                return;
-        }
-        report->findings = grown;
-        finding = &grown[report->n_findings++];
-        *finding = (DoctorFinding){ .check = report->check, .verdict = verdict, .subject = subject ? strdup(subject) : NULL };
-        va_start(arguments, format);
-        if (vasprintf(&finding->reason, format, arguments) < 0)
-                finding->reason = NULL;
-        va_end(arguments);
-        report->failed = report->failed || !finding->reason || (subject && !finding->subject);
-}
-
-void doctor_fix(DoctorReport *report, const char *format, ...) {
-        va_list arguments;
-
-        if (report->failed || report->n_findings == 0)
-                return;
-        va_start(arguments, format);
-        if (vasprintf(&report->findings[report->n_findings - 1].fix, format, arguments) < 0) {
-                report->findings[report->n_findings - 1].fix = NULL;
-                report->failed = true;
-        }
-        va_end(arguments);
-}
-
-void doctor_fix_setting(DoctorReport *report, const FactsEngine *engine, const char *text) {
-        if (engine->unit)
-                doctor_fix(report, "systemctl edit %s: %s", engine->name, text);
-        else
-                doctor_fix(report, "start it anew: %s", text);
 }

@@ -1,53 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The engines of a machine: units and processes. See ctl/doctor/facts.h. */
+/* The engines of a machine. See ctl/doctor/engine-facts.h. */
 
-#include "ctl/doctor/facts.h"
+#include "ctl/doctor/engine-facts.h"
 
+#include "base/array.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "base/text.h"
+#include "ctl/doctor/procfs.h"
 
-static FactsEngine *find_engine(const DoctorFacts *facts, const char *name) {
-        for (size_t i = 0; i < facts->n_engines; i++)
-                if (string_equal(facts->engines[i].name, name))
-                        return &facts->engines[i];
+/* What to read, and the engines found so far. */
+typedef struct Gathering {
+        const RootView *machine;
+        const Config *config;
+        EngineFactsList *list;
+} Gathering;
+
+static EngineFacts *find_engine(const EngineFactsList *list, const char *name) {
+        for (size_t i = 0; i < list->n; i++)
+                if (string_equal(list->items[i].name, name))
+                        return &list->items[i];
         return NULL;
 }
 
 /* Takes @name. */
-static int add_engine(DoctorFacts *facts, char *name, FactsEngine **ret) {
-        FactsEngine *grown = name ? reallocarray(facts->engines, facts->n_engines + 1, sizeof(*grown)) : NULL;
-
-        if (!grown) {
+static int add_engine(EngineFactsList *list, char *name, EngineFacts **ret) {
+        if (!name || ARRAY_ROOM(list->items, list->n) < 0) {
                 free(name);
                 return -ENOMEM;
         }
-        facts->engines = grown;
-        *ret = &grown[facts->n_engines++];
-        **ret = (FactsEngine){ .name = name };
+        *ret = &list->items[list->n++];
+        **ret = (EngineFacts){ .name = name };
         return 0;
 }
 
 /* An empty run, whose lists the caller fills. */
-static int add_run(FactsEngine *engine, FactsRun **ret) {
-        FactsRun *grown = reallocarray(engine->runs, engine->n_runs + 1, sizeof(*grown));
-
-        if (!grown)
+static int add_run(EngineFacts *engine, EngineRun **ret) {
+        if (ARRAY_ROOM(engine->runs, engine->n_runs) < 0)
                 return -ENOMEM;
-        engine->runs = grown;
-        *ret = &grown[engine->n_runs++];
-        **ret = (FactsRun){ .memlock = UINT64_MAX };
+        *ret = &engine->runs[engine->n_runs++];
+        **ret = (EngineRun){ .memlock = UINT64_MAX };
         return 0;
 }
 
-static int finish_run(const DoctorFacts *facts, FactsRun *run, const char *home) {
+static int finish_run(const RootView *machine, EngineRun *run, const char *home) {
         int r = engine_locations(run->kind, run->arguments, run->environment, home, &run->locations, &run->n_locations);
 
         for (size_t i = 0; r == 0 && i < run->n_locations; i++) {
                 char *resolved;
 
-                /* what is not there stays as it is written */
-                r = root_view_resolve(&facts->machine, run->locations[i].path, &resolved);
+                /* a path that does not exist stays as it is written */
+                r = root_view_resolve(machine, run->locations[i].path, &resolved);
                 if (r < 0) {
                         r = r == -ENOMEM ? r : 0;
                         continue;
@@ -58,24 +62,24 @@ static int finish_run(const DoctorFacts *facts, FactsRun *run, const char *home)
         return r;
 }
 
-static int read_user(const DoctorFacts *facts, FactsEngine *engine) {
+static int read_user(const RootView *machine, EngineFacts *engine) {
         const char *name = unit_view_value(engine->unit, "Service", "User");
         int r;
 
         if (unit_view_is_on(engine->unit, "Service", "DynamicUser"))
-                return 0; /* nobody knows before it starts */
+                return 0; /* the user does not exist before the start */
         r = name && name[strspn(name, "0123456789")] == '\0'
-                    ? root_view_user(&facts->machine, NULL, (uid_t) strtoul(name, NULL, 10), &engine->user)
-                    : root_view_user(&facts->machine, name ? name : "root", 0, &engine->user);
+                    ? root_view_user(machine, NULL, (uid_t) strtoul(name, NULL, 10), &engine->user)
+                    : root_view_user(machine, name ? name : "root", 0, &engine->user);
         return r == -ENOMEM ? r : 0;
 }
 
-/* "soft:hard", of which the soft one counts; what is no number of bytes is not known. */
-static void read_unit_memlock(const UnitView *unit, FactsRun *run) {
+/* "soft:hard", of which the soft limit counts. What is not a number of bytes counts as unlimited. */
+static void read_unit_memlock(const UnitView *unit, EngineRun *run) {
         const char *value = unit_view_value(unit, "Service", "LimitMEMLOCK");
         char soft[64];
 
-        run->memlock = 8 * MIB; /* of systemd, DefaultLimitMEMLOCK= */
+        run->memlock = 8 * MIB; /* systemd's default, DefaultLimitMEMLOCK= */
         run->memlock_known = true;
         if (!value)
                 return;
@@ -84,13 +88,13 @@ static void read_unit_memlock(const UnitView *unit, FactsRun *run) {
                 run->memlock = UINT64_MAX;
 }
 
-static int read_unit_run(DoctorFacts *facts, FactsEngine *engine) {
+static int read_unit_run(const RootView *machine, EngineFacts *engine) {
         const char *home;
-        FactsRun *run;
+        EngineRun *run;
         int r = add_run(engine, &run);
 
         if (r == 0)
-                r = unit_view_environment(&facts->machine, engine->unit, &run->environment);
+                r = unit_view_environment(machine, engine->unit, &run->environment);
         if (r == 0)
                 r = unit_view_command(engine->unit, run->environment, &run->arguments);
         if (r < 0)
@@ -102,52 +106,54 @@ static int read_unit_run(DoctorFacts *facts, FactsEngine *engine) {
                 engine->kind = run->kind;
         read_unit_memlock(engine->unit, run);
         home = engine_variable(run->environment, "HOME");
-        return finish_run(facts, run, home ? home : engine->user.home);
+        return finish_run(machine, run, home ? home : engine->user.home);
 }
 
-static int add_unit(DoctorFacts *facts, const char *name, bool configured) {
-        FactsEngine *engine = find_engine(facts, name);
+static int add_unit(const Gathering *gathering, const char *name, bool configured) {
+        EngineFacts *engine = find_engine(gathering->list, name);
         int r = 0;
 
         if (engine) {
                 engine->configured = engine->configured || configured;
                 return 0;
         }
-        r = add_engine(facts, strdup(name), &engine);
+        r = add_engine(gathering->list, strdup(name), &engine);
         if (r < 0)
                 return r;
         engine->configured = configured;
         engine->kind = engine_of_unit(name);
-        r = unit_view_load(&facts->machine, name, &engine->unit, &engine->unread);
+        r = unit_view_load(gathering->machine, name, &engine->unit, &engine->unread);
         if (r > 0) {
                 engine->unit = unit_view_free(engine->unit);
                 return 0;
         }
         if (r == 0)
-                r = read_user(facts, engine);
-        return r == 0 ? read_unit_run(facts, engine) : r;
+                r = read_user(gathering->machine, engine);
+        return r == 0 ? read_unit_run(gathering->machine, engine) : r;
 }
 
-/* Units that the configuration names, and those whose names are known. Of a template only its instances run. */
-static int add_units(DoctorFacts *facts) {
+/* Units that the configuration names, and those with the name of an engine. A template is not a unit: only its
+ * instances run. */
+static int add_units(const Gathering *gathering) {
+        const Config *config = gathering->config;
         _cleanup_(strv_freep) char **names = NULL;
         int r = 0;
 
-        for (size_t i = 0; facts->config && i < facts->config->n_mirrors; i++)
-                for (char **engine = facts->config->mirrors[i].engines; r == 0 && *engine; engine++)
-                        r = add_unit(facts, *engine, true);
+        for (size_t i = 0; config && i < config->n_mirrors; i++)
+                for (char **engine = config->mirrors[i].engines; r == 0 && *engine; engine++)
+                        r = add_unit(gathering, *engine, true);
         if (r == 0)
-                r = unit_view_names(&facts->machine, ".service", &names);
+                r = unit_view_names(gathering->machine, ".service", &names);
         for (char **name = names; r == 0 && name && *name; name++)
                 if (engine_of_unit(*name) != ENGINE_OTHER && !strstr(*name, "@."))
-                        r = add_unit(facts, *name, false);
+                        r = add_unit(gathering, *name, false);
         return r;
 }
 
-static int read_process_run(DoctorFacts *facts, FactsEngine *engine, const Process *process, EngineKind kind) {
+static int read_process_run(const RootView *machine, EngineFacts *engine, const Process *process, EngineKind kind) {
         _cleanup_(root_view_user_done) RootViewUser user = { 0 };
         const char *home;
-        FactsRun *run;
+        EngineRun *run;
         int r = add_run(engine, &run);
 
         if (r < 0)
@@ -156,62 +162,59 @@ static int read_process_run(DoctorFacts *facts, FactsEngine *engine, const Proce
         run->kind = kind;
         r = strv_copy(process->arguments, &run->arguments);
         if (r == 0)
-                r = procfs_environment(&facts->machine, process->pid, &run->environment);
+                r = procfs_environment(machine, process->pid, &run->environment);
         run->hidden = r > 0 || process->contained;
         if (r > 0)
                 r = (run->environment = calloc(1, sizeof(char *))) ? 0 : -ENOMEM;
         if (r < 0)
                 return r;
-        run->memlock_known = procfs_memlock(&facts->machine, process->pid, &run->memlock) == 0;
-        if (root_view_user(&facts->machine, NULL, process->uid, &user) == -ENOMEM)
+        run->memlock_known = procfs_memlock(machine, process->pid, &run->memlock) == 0;
+        if (root_view_user(machine, NULL, process->uid, &user) == -ENOMEM)
                 return -ENOMEM;
         if (process->contained)
-                return 0; /* of its paths nothing is known here */
+                return 0; /* its paths mean nothing outside of the container */
         home = engine_variable(run->environment, "HOME");
-        /* where it looks by itself is known only if it is seen that it was told nothing */
-        return finish_run(facts, run, run->hidden ? NULL : home ? home : user.home);
+        /* its default location counts only if its environment shows that it is not configured otherwise */
+        return finish_run(machine, run, run->hidden ? NULL : home ? home : user.home);
 }
 
-static int add_process(DoctorFacts *facts, const Process *process) {
-        FactsEngine *engine = process->unit ? find_engine(facts, process->unit) : NULL;
+static int add_process(const Gathering *gathering, const Process *process) {
+        EngineFacts *engine = process->unit ? find_engine(gathering->list, process->unit) : NULL;
         EngineKind kind = engine_of_command(process->arguments);
-        char *name;
         int r;
 
         if (kind == ENGINE_OTHER && engine)
-                kind = engine->kind; /* its helpers are looked at too */
+                kind = engine->kind; /* a helper process of the engine */
         else if (kind == ENGINE_OTHER)
                 return 0;
         if (!engine && process->unit && strstr(process->unit, ".service") && strncmp(process->unit, "user@", 5) != 0) {
-                r = add_unit(facts, process->unit, false);
+                r = add_unit(gathering, process->unit, false);
                 if (r < 0)
                         return r;
-                engine = find_engine(facts, process->unit);
+                engine = find_engine(gathering->list, process->unit);
         }
         if (!engine) {
-                if (asprintf(&name, "PID %d (%s)", process->pid, process->command) < 0)
-                        return -ENOMEM;
-                r = add_engine(facts, name, &engine);
+                r = add_engine(gathering->list, text_format("PID %d (%s)", process->pid, process->command), &engine);
                 if (r < 0)
                         return r;
         }
         if (engine->kind == ENGINE_OTHER)
                 engine->kind = kind;
         if (!engine->unit && !engine->user.name &&
-            root_view_user(&facts->machine, NULL, process->uid, &engine->user) == -ENOMEM)
+            root_view_user(gathering->machine, NULL, process->uid, &engine->user) == -ENOMEM)
                 return -ENOMEM;
-        return read_process_run(facts, engine, process, kind);
+        return read_process_run(gathering->machine, engine, process, kind);
 }
 
-/* "Package: ollama" in the list of dpkg, or the directory in that of pacman. */
-static int read_version(const DoctorFacts *facts, FactsEngine *engine) {
+/* The version of Ollama, if dpkg installed it. */
+static int read_version(const RootView *machine, EngineFacts *engine) {
         _cleanup_(freep) char *text = NULL;
         const char *entry, *version;
         int r;
 
         if (engine->kind != ENGINE_OLLAMA)
                 return 0;
-        r = root_view_read(&facts->machine, "/var/lib/dpkg/status", 64 * MIB, &text);
+        r = root_view_read(machine, "/var/lib/dpkg/status", 64 * MIB, &text);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         entry = strncmp(text, "Package: ollama\n", 16) == 0 ? text : strstr(text, "\nPackage: ollama\n");
@@ -223,30 +226,31 @@ static int read_version(const DoctorFacts *facts, FactsEngine *engine) {
         return engine->version ? 0 : -ENOMEM;
 }
 
-int facts_read_engines(DoctorFacts *facts) {
+int engine_facts_read(const RootView *machine, const Config *config, EngineFactsList *list) {
         _cleanup_(procfs_list_done) ProcessList processes = { 0 };
-        int r = add_units(facts);
+        Gathering gathering = { .machine = machine, .config = config, .list = list };
+        int r = add_units(&gathering);
 
         if (r == 0)
-                r = procfs_list(&facts->machine, &processes);
+                r = procfs_list(machine, &processes);
         if (r < 0 && r != -ENOMEM)
                 r = 0; /* a tree without /proc */
         for (size_t i = 0; r == 0 && i < processes.n; i++)
-                r = add_process(facts, &processes.items[i]);
-        for (size_t i = 0; r == 0 && i < facts->n_engines; i++)
-                r = read_version(facts, &facts->engines[i]);
+                r = add_process(&gathering, &processes.items[i]);
+        for (size_t i = 0; r == 0 && i < list->n; i++)
+                r = read_version(machine, &list->items[i]);
         return r;
 }
 
-static void run_done(FactsRun *run) {
+static void run_done(EngineRun *run) {
         (void) strv_free(run->arguments);
         (void) strv_free(run->environment);
         engine_locations_free(run->locations, run->n_locations);
 }
 
-void facts_engines_done(DoctorFacts *facts) {
-        for (size_t i = 0; i < facts->n_engines; i++) {
-                FactsEngine *engine = &facts->engines[i];
+void engine_facts_done(EngineFactsList *list) {
+        for (size_t i = 0; i < list->n; i++) {
+                EngineFacts *engine = &list->items[i];
 
                 for (size_t k = 0; k < engine->n_runs; k++)
                         run_done(&engine->runs[k]);
@@ -257,40 +261,20 @@ void facts_engines_done(DoctorFacts *facts) {
                 root_view_user_done(&engine->user);
                 (void) unit_view_free(engine->unit);
         }
-        free(facts->engines);
-        facts->engines = NULL;
-        facts->n_engines = 0;
+        free(list->items);
+        *list = (EngineFactsList){ 0 };
 }
 
-bool facts_engine_is_wired(const FactsEngine *engine, const FactsMirror *mirror) {
-        for (char **name = mirror->config->engines; *name; name++)
-                if (string_equal(*name, engine->name))
-                        return true;
-        return false;
-}
-
-const EngineLocation *facts_run_location(const FactsRun *run, const char *directory) {
+const EngineLocation *engine_facts_location(const EngineRun *run, const char *directory) {
         for (size_t i = 0; i < run->n_locations; i++)
                 if (path_is_below(run->locations[i].path, directory))
                         return &run->locations[i];
         return NULL;
 }
 
-bool facts_engine_reads(const FactsEngine *engine, const char *directory) {
+bool engine_facts_reads(const EngineFacts *engine, const char *directory) {
         for (size_t i = 0; i < engine->n_runs; i++)
-                if (facts_run_location(&engine->runs[i], directory))
+                if (engine_facts_location(&engine->runs[i], directory))
                         return true;
         return false;
-}
-
-bool facts_engine_uses(const FactsEngine *engine, const FactsMirror *mirror) {
-        return facts_engine_is_wired(engine, mirror) || facts_engine_reads(engine, mirror->target) ||
-               facts_engine_reads(engine, mirror->source);
-}
-
-const FactsMirror *facts_engine_mirror(const DoctorFacts *facts, const FactsEngine *engine) {
-        for (size_t i = 0; i < facts->n_mirrors; i++)
-                if (facts_engine_uses(engine, &facts->mirrors[i]))
-                        return &facts->mirrors[i];
-        return NULL;
 }

@@ -282,6 +282,6 @@ char *engine_advice(const EngineLocation *location, const char *path, const char
                              location->variable ? "[Service] Environment=" : "", location->setting,
                              location->variable ? "=" : " ", path);
         else
-                n = asprintf(&text, "start it anew: %s%s%s", location->setting, location->variable ? "=" : " ", path);
+                n = asprintf(&text, "restart it with %s%s%s", location->setting, location->variable ? "=" : " ", path);
         return n < 0 ? NULL : text;
 }

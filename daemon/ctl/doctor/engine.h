@@ -49,6 +49,6 @@ int engine_locks(char *const *arguments, char *const *environment, char **ret);
 const char *engine_variable(char *const *environment, const char *name);
 
 /* What somebody has to do so that the engine reads @path there: "systemctl edit ollama.service: [Service]
- * Environment=OLLAMA_MODELS=/dev/shm/models" for a @unit that is a service, "start it anew: -m
+ * Environment=OLLAMA_MODELS=/dev/shm/models" for a @unit that is a service, "restart it with -m
  * /dev/shm/models/a.gguf" else. A new string, NULL on ENOMEM. */
 char *engine_advice(const EngineLocation *location, const char *path, const char *unit);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is known of a machine and its mirrors. See ctl/doctor/facts.h; the engines are in ctl/doctor/engine-facts.c. */
+/* The facts about a machine and its mirrors. See ctl/doctor/facts.h. */
 
 #include "ctl/doctor/facts.h"
 
@@ -55,7 +55,7 @@ FactsMount facts_find_mount(const DoctorFacts *facts, const char *path) {
         struct libmnt_fs *fs = NULL;
         dev_t number;
 
-        /* not mnt_table_find_mountpoint(), which asks for the path on this machine */
+        /* mnt_table_find_mountpoint() would look the path up on this machine, not below the root of the facts */
         while (prefix && !(fs = mnt_table_find_target(facts->mounts, *prefix ? prefix : "/", MNT_ITER_BACKWARD)) &&
                *prefix)
                 *strrchr(prefix, '/') = '\0';
@@ -93,13 +93,13 @@ static int read_choice(const RootView *machine, const char *path, char **ret) {
         return 0;
 }
 
-/* logind.conf with its drop-ins, the last one counting. */
+/* RemoveIPC= of logind.conf and its drop-ins; the last one wins. */
 static int read_logind(DoctorFacts *facts) {
         static const char *const directories[] = { "/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd",
                                                    "/etc/systemd" };
         int r = 0;
 
-        facts->remove_ipc = true; /* what it is without a setting */
+        facts->remove_ipc = true; /* the default */
         facts->has_logind = root_view_exists(&facts->machine, "/usr/lib/systemd/systemd-logind") ||
                             root_view_exists(&facts->machine, "/lib/systemd/systemd-logind") ||
                             root_view_exists(&facts->machine, "/usr/lib/systemd/system/systemd-logind.service");
@@ -169,7 +169,7 @@ static int read_memory(DoctorFacts *facts) {
         int r;
 
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d/proc", facts->machine.fd);
-        /* the groups that this program is in say nothing about those of the service */
+        /* the control group of this program has other limits than that of the service */
         r = memory_read(path, "/nonexistent", &facts->memory);
         return r == -ENOMEM ? r : 0;
 }
@@ -218,8 +218,8 @@ static int read_service(DoctorFacts *facts) {
         return r < 0 ? r : 0;
 }
 
-/* What is selected, by the same arithmetic as the daemon's, and the shape of the source. */
-static int survey_at_source(const MirrorConfig *config, int sourcefd, FactsMirror *mirror) {
+/* What the source has, and what of it is selected, by the same arithmetic as the daemon's. */
+static int scan_source(const MirrorConfig *config, int sourcefd, FactsMirror *mirror) {
         _cleanup_(manifest_freep) Manifest *base = NULL;
         FitInput input = { .inodes = UINT64_MAX };
         atomic_uint_fast64_t progress = 0;
@@ -239,7 +239,7 @@ static int survey_at_source(const MirrorConfig *config, int sourcefd, FactsMirro
                                    .progress = &progress };
         r = survey_run(&options, &survey, &what);
         if (r != 0) {
-                mirror->look_error = r < 0 ? -r : ECANCELED;
+                mirror->scan_error = r < 0 ? -r : ECANCELED;
                 return r == -ENOMEM ? r : 0;
         }
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
@@ -248,7 +248,7 @@ static int survey_at_source(const MirrorConfig *config, int sourcefd, FactsMirro
         input.source_path = config->source;
         r = fit_plan(survey.plan, &input, &fit);
         mirror->need = fit.need_bytes;
-        mirror->looked = r == 0;
+        mirror->scanned = r == 0;
         mirror->directories = 1;
         for (size_t i = 0; r == 0 && i < survey.source->n_entries; i++) {
                 const Entry *entry = &survey.source->entries[i];
@@ -267,7 +267,7 @@ static int survey_at_source(const MirrorConfig *config, int sourcefd, FactsMirro
         return r < 0 ? r : 0;
 }
 
-static int survey_at_mirror(int targetfd, FactsMirror *mirror) {
+static int scan_mirror(int targetfd, FactsMirror *mirror) {
         _cleanup_(manifest_freep) Manifest *found = NULL;
         ScanOptions options = { .mirror = true, .layout = LAYOUT_PLAIN, .root = mirror->target };
         int r = scan_tree(targetfd, &options, &found);
@@ -298,7 +298,7 @@ static int read_source(DoctorFacts *facts, FactsMirror *mirror) {
                 mirror->disk_left = UINT64_MAX;
         if (fd < 0) {
                 mirror->source_there = fd == -EACCES;
-                mirror->look_error = -fd;
+                mirror->scan_error = -fd;
                 return 0;
         }
         mirror->source_there = true;
@@ -306,7 +306,7 @@ static int read_source(DoctorFacts *facts, FactsMirror *mirror) {
                 mirror->source_uid = st.st_uid;
         mirror->has_token = faccessat(fd, "token", F_OK, 0) == 0 || faccessat(fd, "xet", F_OK, 0) == 0;
         mirror->has_token = mirror->has_token && faccessat(fd, "hub", F_OK, 0) == 0;
-        return survey_at_source(mirror->config, fd, mirror);
+        return scan_source(mirror->config, fd, mirror);
 }
 
 static int read_target(DoctorFacts *facts, FactsMirror *mirror) {
@@ -322,10 +322,10 @@ static int read_target(DoctorFacts *facts, FactsMirror *mirror) {
         mirror->target_there = true;
         mirror->target_uid = st.st_uid;
         mirror->target_mode = st.st_mode;
-        return survey_at_mirror(fd, mirror);
+        return scan_mirror(fd, mirror);
 }
 
-/* A path that is not there stays as it is written. */
+/* A path that does not exist stays as it is written. */
 static int resolve(const RootView *machine, const char *path, char **ret) {
         int r = root_view_resolve(machine, path, ret);
 
@@ -374,7 +374,7 @@ int doctor_facts_read(const char *root, const char *config_file, DoctorFacts *re
         if (r == 0)
                 r = read_mirrors(&facts);
         if (r == 0)
-                r = facts_read_engines(&facts);
+                r = engine_facts_read(&facts.machine, facts.config, &facts.engines);
         if (r < 0)
                 return r;
         *ret = facts;
@@ -383,7 +383,7 @@ int doctor_facts_read(const char *root, const char *config_file, DoctorFacts *re
 }
 
 void doctor_facts_done(DoctorFacts *facts) {
-        facts_engines_done(facts);
+        engine_facts_done(&facts->engines);
         for (size_t i = 0; i < facts->n_mirrors; i++) {
                 free(facts->mirrors[i].source);
                 free(facts->mirrors[i].target);
@@ -400,4 +400,23 @@ void doctor_facts_done(DoctorFacts *facts) {
         (void) config_free(facts->config);
         root_view_done(&facts->machine);
         *facts = (DoctorFacts){ .machine = ROOT_VIEW_NONE };
+}
+
+bool facts_engine_is_wired(const EngineFacts *engine, const FactsMirror *mirror) {
+        for (char **name = mirror->config->engines; *name; name++)
+                if (string_equal(*name, engine->name))
+                        return true;
+        return false;
+}
+
+bool facts_engine_uses(const EngineFacts *engine, const FactsMirror *mirror) {
+        return facts_engine_is_wired(engine, mirror) || engine_facts_reads(engine, mirror->target) ||
+               engine_facts_reads(engine, mirror->source);
+}
+
+const FactsMirror *facts_engine_mirror(const DoctorFacts *facts, const EngineFacts *engine) {
+        for (size_t i = 0; i < facts->n_mirrors; i++)
+                if (facts_engine_uses(engine, &facts->mirrors[i]))
+                        return &facts->mirrors[i];
+        return NULL;
 }

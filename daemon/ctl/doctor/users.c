@@ -49,7 +49,7 @@ typedef struct Search {
 
 const char *users_kind_name(UseKind kind) {
         static const char *const names[] = {
-                [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "told-disk"
+                [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "configured-disk"
         };
 
         return names[kind];
@@ -206,8 +206,8 @@ static int make_fix(const Search *search, const Tree *tree, const EngineLocation
                         return -ENOMEM;
                 }
                 use->fix = engine_advice(location, better, search->process->unit);
-        } else if (asprintf(&use->fix, "let it read %s/%s%s", tree->mirror->target, use->path,
-                            search->process->contained ? ", given to its container" : "") < 0)
+        } else if (asprintf(&use->fix, "%slet it read %s/%s", search->process->contained ? "mount the mirror into its container and " : "",
+                            tree->mirror->target, use->path) < 0)
                 use->fix = NULL;
         return use->fix ? 0 : -ENOMEM;
 }

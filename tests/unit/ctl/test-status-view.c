@@ -66,15 +66,15 @@ static void a_ready_mirror_in_few_lines(void **state) {
                                    "* m: /s -> /t\n     State: ready\n    In RAM: 3 files, 3G\n");
 }
 
-static void no_daemon_is_told_with_the_reason(void **state) {
-        ViewInput input = { .reason = "nobody is there" };
+static void no_daemon_is_shown_with_the_reason(void **state) {
+        ViewInput input = { .reason = "it is stopped" };
         _cleanup_(freep) char *shown = view(NULL, &input, (Screen){ .unicode = true });
 
         (void) state;
-        assert_string_equal(shown, "○ shmstaged: not running\n    Reason: nobody is there\n");
+        assert_string_equal(shown, "○ shmstaged: not running\n    Reason: it is stopped\n");
 }
 
-static void degraded_and_failed_stand_in_the_first_line(void **state) {
+static void degraded_and_failed_are_in_the_first_line(void **state) {
         _cleanup_(freep) char *degraded = view("{'daemon': {'state': 'staging', 'degraded': true}}", NULL, (Screen){ .colours = true });
         _cleanup_(freep) char *failed = view("{'daemon': {'state': 'failed'}}", NULL, (Screen){ .unicode = true });
 
@@ -85,15 +85,15 @@ static void degraded_and_failed_stand_in_the_first_line(void **state) {
 
 static void every_trouble_is_shown(void **state) {
         static const struct { const char *mirror, *shown; } cases[] = {
-                { ", 'withheld': 2, 'withheld_text': 'a is corrupt'", "  Withheld: 2 not in the mirror, because they could not be verified\n            a is corrupt\n" },
-                { ", 'unreadable': 1, 'unreadable_text': 'b: denied'", "Unreadable: 1 directories of the source that cannot be read\n            b: denied\n" },
-                { ", 'damaged': 1", "   Damaged: 1 " }, { ", 'skipped': 4", "   Skipped: 4 for want of room\n" }, { ", 'linked': 1", "    Linked: 1 " },
-                { ", 'released': 1", "  Released: 1 on request\n" }, { ", 'changed_only': 1", "   Changed: 1 in the mirror only" }, { ", 'rejected': 3", "  Rejected: 3 " },
+                { ", 'withheld': 2, 'withheld_text': 'a is corrupt'", "  Withheld: 2 files that failed verification\n            a is corrupt\n" },
+                { ", 'unreadable': 1, 'unreadable_text': 'b: denied'", "Unreadable: 1 directory of the source\n            b: denied\n" },
+                { ", 'damaged': 1", "   Damaged: 1 " }, { ", 'skipped': 4", "   Skipped: 4 files for lack of space\n" }, { ", 'linked': 1", "    Linked: 1 " },
+                { ", 'released': 1", "  Released: 1 file on request\n" }, { ", 'changed_only': 1", "   Changed: 1 file in the mirror only" }, { ", 'rejected': 3", "  Rejected: 3 " },
                 { ", 'deletions_held': 9, 'deletions_held_text': 'too many'", " Deletions: 9 held back\n            too many\n" },
-                { ", 'conflicts': 1, 'conflict': 'c/d'", "Conflicts: 1 changed on both sides\n            the last other version is kept as 'c/d'\n" },
+                { ", 'conflicts': 1, 'conflict': 'c/d'", "Conflicts: 1 file that changed on both sides\n            the other version of the latest is kept as 'c/d'\n" },
                 { ", 'unsaved': 2, 'unsaved_bytes': 2048, 'unsaved_since_usec': 70000000, 'saving': 1",
-                  "   Unsaved: 2 files, 2K, not on disk yet; the oldest for 30s; 1 being saved\n" },
-                { ", 'unsaved': 1, 'save_fails': true, 'save_problem': 'no room'", "   Unsaved: 1 file, 0B, not on disk yet; saving fails\n            no room\n" },
+                  "   Unsaved: 2 files, 2K, not on disk yet; oldest for 30s; 1 being saved\n" },
+                { ", 'unsaved': 1, 'save_fails': true, 'save_problem': 'no room'", "   Unsaved: 1 file, 0B, not on disk yet; saving is failing\n            no room\n" },
                 { ", 'trash_files': 1, 'trash_bytes': 1024", "     Trash: 1 file, 1K\n" }, { ", 'source_state': 'lost'", "    Source: lost\n" },
                 { ", 'problem': 'no room at all'", "   Problem: no room at all\n" }, { ", 'swapped_bytes': 4096", "; swapped out: 4K\n" },
                 { ", 'huge_bytes': 99, 'measured_bytes': 100", "; 2 MiB pages: 99%\n" }, { ", 'scrubbed_bytes': 1024, 'repaired': 2", "  Scrubbed: 1K, 2 repaired\n" },
@@ -107,15 +107,14 @@ static void every_trouble_is_shown(void **state) {
                 assert_shows(cases[i].mirror, cases[i].shown);
 }
 
-static void files_are_named_with_their_reasons_and_more_are_said_to_be_there(void **state) {
+static void files_are_named_with_their_reasons_and_the_rest_is_counted(void **state) {
         ViewFile files[VIEW_FILES_MAX];
-        size_t mirrors[VIEW_FILES_MAX] = {};
-        ViewInput input = { .files = files, .files_mirror = mirrors, .n_files = VIEW_FILES_MAX };
+        ViewInput input = { .files = files, .n_files = VIEW_FILES_MAX };
         _cleanup_(freep) char *shown = NULL, *few = NULL, *other = NULL;
 
         (void) state;
         for (size_t i = 0; i < VIEW_FILES_MAX; i++)
-                files[i] = (ViewFile){ (char *) "withheld", (char *) "a\xff", (char *) "why" };
+                files[i] = (ViewFile){ (char *) "withheld", (char *) "a\xff", (char *) "why", 0 };
         shown = view("{" DAEMON ", 'mirrors': [{" MIRROR ", 'withheld': 9, 'withheld_text': 'one'}]}", &input, (Screen){});
         assert_non_null(strstr(shown, "            a\\xff: why\n"));
         assert_non_null(strstr(shown, "            and 4 more: shmstagectl list --state=withheld\n"));
@@ -123,7 +122,7 @@ static void files_are_named_with_their_reasons_and_more_are_said_to_be_there(voi
         input.n_files = 2; /* all that are in this state: the others that are counted have another */
         few = view("{" DAEMON ", 'mirrors': [{" MIRROR ", 'withheld': 9}]}", &input, (Screen){});
         assert_null(strstr(few, "more"));
-        mirrors[0] = mirrors[1] = 1;
+        files[0].mirror = files[1].mirror = 1;
         other = view("{" DAEMON ", 'mirrors': [{" MIRROR ", 'withheld': 9}]}", &input, (Screen){});
         assert_null(strstr(other, "why"));
 }
@@ -147,7 +146,7 @@ static void control_characters_are_not_sent_to_a_terminal(void **state) {
         assert_null(strstr(shown, "\xc2\x9b"));
 }
 
-/* view() looks at each line. */
+/* view() checks each line. */
 static void no_line_is_wider_than_the_terminal(void **state) {
         static const char busy[] =
                 "{'daemon': {'state': 'staging', 'version': '1', 'pid': 4194304, 'status_text': 'Staging: 42% (1G of 2G): 模型模型模型模型/a-very-long-name-without-any-blank-in-it-whatsoever.gguf'},"
@@ -188,10 +187,10 @@ static void a_line_for_where_lines_follow_each_other(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_ready_mirror_in_few_lines),
-                cmocka_unit_test(no_daemon_is_told_with_the_reason),
-                cmocka_unit_test(degraded_and_failed_stand_in_the_first_line),
+                cmocka_unit_test(no_daemon_is_shown_with_the_reason),
+                cmocka_unit_test(degraded_and_failed_are_in_the_first_line),
                 cmocka_unit_test(every_trouble_is_shown),
-                cmocka_unit_test(files_are_named_with_their_reasons_and_more_are_said_to_be_there),
+                cmocka_unit_test(files_are_named_with_their_reasons_and_the_rest_is_counted),
                 cmocka_unit_test(what_is_not_known_of_a_later_version_does_no_harm),
                 cmocka_unit_test(control_characters_are_not_sent_to_a_terminal),
                 cmocka_unit_test(no_line_is_wider_than_the_terminal),

@@ -145,7 +145,7 @@ static CtlTrouble call_job(Job *job, const char *member, char *const *names, cha
         if (trouble != CTL_TROUBLE_NONE)
                 return trouble;
         if (sd_bus_message_read(reply, "o", &path) < 0 || !(job->path = strdup(path))) {
-                (void) text_append(ret_reason, "Failed to read which job it is");
+                (void) text_append(ret_reason, "Failed to read the reply of the daemon");
                 return CTL_TROUBLE_STRANGE;
         }
         return CTL_TROUBLE_NONE;
@@ -156,7 +156,7 @@ static CtlTrouble begin(Job *job, const char *member, char *const *names, char *
                                     on_removed, job);
 
         if (r < 0) {
-                (void) text_append(ret_reason, "Failed to listen to the daemon: %s", strerror(-r));
+                (void) text_append(ret_reason, "Failed to subscribe to signals of the daemon: %s", strerror(-r));
                 return CTL_TROUBLE_REFUSED;
         }
         return call_job(job, member, names, ret_reason);
@@ -199,7 +199,7 @@ static int print_end(const Job *job) {
                         (void) printf("%s\n", safe);
         }
         if (job->ctl->json == CTL_JSON_OFF && job->failed && json_array_size(job->report) == 0)
-                screen_error("%s failed; the log says why: journalctl -u shmstaged.service", job->doing);
+                screen_error("%s failed; see journalctl -u shmstaged.service", job->doing);
         if (job->ctl->json != CTL_JSON_OFF) {
                 result = json_pack("{ssss?sO?}", "job", job->path, "result",
                                    job->over ? job->failed ? "failed" : "done" : NULL, "report", job->report);
@@ -238,14 +238,14 @@ static int run_job(const Ctl *ctl, const char *member, const char *doing, char *
         return r;
 }
 
-/* What changes something is not done to everything because a name was forgotten. */
+/* A forgotten name must not turn into a change of everything. */
 static int run_named(const Ctl *ctl, const char *member, const char *doing, char *const *names) {
         if (!names[0] && !ctl->all) {
-                screen_error("What is to be done is not said: give names, or --all");
+                screen_error("Specify NAMEs or --all");
                 return CTL_BAD_ARGUMENTS;
         }
         if (names[0] && ctl->all) {
-                screen_error("--all and names exclude each other");
+                screen_error("--all and NAMEs are mutually exclusive");
                 return CTL_BAD_ARGUMENTS;
         }
         return run_job(ctl, member, doing, names);
