@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One source/target pair, as others see it. See mirror/mirror.h; mirror/cycle.h and mirror/shutdown.h have the order
+/* One source/target pair, as others see it. See mirror/mirror.h; mirror/lifecycle.h and mirror/shutdown.h have the order
  * of the steps. */
 
 #include "mirror/mirror.h"
 
-#include "mirror/cycle.h"
+#include "mirror/lifecycle.h"
 #include "mirror/shutdown.h"
 #include "report/mirror-log.h"
 
@@ -20,7 +20,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         m->journalfd = -1;
         m->number = number;
         m->context = context;
-        m->begin = mirror_cycle_begin;
+        m->begin = mirror_lifecycle_begin;
         m->plan_run = (PlanRun){ .config = &m->config,
                                  .pool = context->pool,
                                  .withheld = &m->withheld,
@@ -39,7 +39,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         m->pruner = (BlobPruner){ .event = context->event,
                                   .pool = context->savers,
                                   .config = &m->config,
-                                  .may_run = mirror_cycle_may_sweep,
+                                  .may_run = mirror_lifecycle_may_prune,
                                   .ended = mirror_shutdown_on_saved,
                                   .userdata = m };
         m->trash = (TrashExpiry){ .event = context->event,
@@ -52,9 +52,9 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
                             .pool = context->savers,
                             .config = &m->config,
                             .attachment = &m->attachment,
-                            .may_run = mirror_cycle_may_scrub,
-                            .is_watched = mirror_cycle_is_watched,
-                            .survey = mirror_cycle_on_unknown_file,
+                            .may_run = mirror_lifecycle_may_scrub,
+                            .is_watched = mirror_lifecycle_is_watched,
+                            .survey = mirror_lifecycle_on_unknown_file,
                             .ended = mirror_shutdown_on_saved,
                             .userdata = m };
         m->gauges = (Gauges){
@@ -64,7 +64,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         m->schedule = (ScanSchedule){ .event = context->event,
                                       .watch = context->watch,
                                       .number = number,
-                                      .survey = mirror_cycle_scan,
+                                      .survey = mirror_lifecycle_scan,
                                       .userdata = m };
         r = config_mirror_copy(config, &m->config);
         if (r == 0)
@@ -115,7 +115,7 @@ Mirror *mirror_free(Mirror *m) {
 }
 
 void mirror_start(Mirror *m) {
-        mirror_cycle_begin(m);
+        mirror_lifecycle_begin(m);
 }
 
 void mirror_notice(Mirror *m, const WatchReport *report) {
@@ -136,7 +136,7 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
                         mirror_log_unwatched(&m->config, 0);
         }
         if (m->waiting && scan_schedule_is_guarding(&m->schedule))
-                mirror_cycle_finish_start(m);
+                mirror_lifecycle_finish_start(m);
 }
 
 void mirror_set_limit(Mirror *m, uint64_t bytes_per_sec) {
@@ -199,11 +199,11 @@ void mirror_tell(Mirror *m) {
 }
 
 bool mirror_fits(Mirror *m) {
-        return mirror_cycle_fits(m);
+        return mirror_lifecycle_fits(m);
 }
 
 void mirror_proceed(Mirror *m) {
-        mirror_cycle_proceed(m);
+        mirror_lifecycle_proceed(m);
 }
 
 void mirror_stop(Mirror *m) {

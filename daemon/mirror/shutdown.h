@@ -3,7 +3,7 @@
 
 /* The end of a mirror: cancel -> the farewell (a last look, and what is not on disk is saved) -> remove what the
  * manifest lists -> detach. A mirror that was lost goes the same way, without the removal, and begins anew. For
- * mirror/mirror.c and mirror/cycle.c. */
+ * mirror/mirror.c and mirror/lifecycle.c. */
 
 #include "mirror/state.h"
 

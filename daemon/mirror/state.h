@@ -2,7 +2,7 @@
 #pragma once
 
 /* What the parts of a mirror share: the Mirror itself, and the few steps that several of them take. For
- * mirror/mirror.c, mirror/cycle.c, mirror/shutdown.c and what answers for a mirror only. Loop thread only, but for
+ * mirror/mirror.c, mirror/lifecycle.c, mirror/shutdown.c and what answers for a mirror only. Loop thread only, but for
  * what a job has while it is out. */
 
 #include "mirror/gauges.h"

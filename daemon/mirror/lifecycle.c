@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The life of a mirror: attach, look, stage, record, and again. See mirror/cycle.h. */
+/* The life of a mirror: attach, look, stage, record, and again. See mirror/lifecycle.h. */
 
-#include "mirror/cycle.h"
+#include "mirror/lifecycle.h"
 
 #include "base/text.h"
 #include "mirror/inventory.h"
@@ -219,8 +219,8 @@ static void survey_done_job(Job *job) {
         mirror_state_set(m, MIRROR_PLANNED);
         /* what a run before this one could not save comes first */
         writeback_go_on(&m->writeback, mirror_state_is_armed(m), !m->schedule.mirror_dirty);
-        if (m->complete && mirror_cycle_fits(m))
-                mirror_cycle_proceed(m);
+        if (m->complete && mirror_lifecycle_fits(m))
+                mirror_lifecycle_proceed(m);
 }
 
 /* Between two looks nobody reads the configuration, so this is where a new one takes its place. */
@@ -248,7 +248,7 @@ static void take_wishes(Mirror *m) {
         m->looking = copy;
 }
 
-void mirror_cycle_scan(void *userdata) {
+void mirror_lifecycle_scan(void *userdata) {
         Mirror *m = userdata;
 
         if (m->failing || m->winding ||
@@ -311,7 +311,7 @@ static void become_ready(Mirror *m) {
 }
 
 /* From here on every change of the mirror is seen; what has changed before that, the next look finds. */
-void mirror_cycle_finish_start(Mirror *m) {
+void mirror_lifecycle_finish_start(Mirror *m) {
         m->waiting = false;
         m->complete = m->writeback.polite = true;
         if (!m->ready)
@@ -327,7 +327,7 @@ static void guard(Mirror *m) {
                 mirror_log_unguarded(&m->config, r);
         m->waiting = true;
         if (scan_schedule_is_guarding(&m->schedule))
-                mirror_cycle_finish_start(m);
+                mirror_lifecycle_finish_start(m);
 }
 
 static void record_done(Job *job) {
@@ -382,7 +382,7 @@ static void explain_shortage_once(Mirror *m, bool fits) {
         mirror_state_set_problem(m, TAKE_PTR(text));
 }
 
-bool mirror_cycle_fits(Mirror *m) {
+bool mirror_lifecycle_fits(Mirror *m) {
         int r;
 
         assert(m->state == MIRROR_PLANNED);
@@ -400,7 +400,7 @@ bool mirror_cycle_fits(Mirror *m) {
         return true;
 }
 
-void mirror_cycle_proceed(Mirror *m) {
+void mirror_lifecycle_proceed(Mirror *m) {
         assert(m->state == MIRROR_PLANNED);
         m->n_held = m->survey.plan->n_held;
         atomic_store(&m->progress, 0);
@@ -412,29 +412,29 @@ void mirror_cycle_proceed(Mirror *m) {
         mirror_state_set(m, MIRROR_STAGING);
 }
 
-bool mirror_cycle_may_sweep(void *userdata) {
+bool mirror_lifecycle_may_prune(void *userdata) {
         Mirror *m = userdata;
 
         return m->state == MIRROR_IDLE && !m->lost && save_queue_status(&m->writeback.queue).n_unsaved == 0;
 }
 
-bool mirror_cycle_may_scrub(void *userdata) {
+bool mirror_lifecycle_may_scrub(void *userdata) {
         Mirror *m = userdata;
 
         return m->state == MIRROR_IDLE && m->complete && !m->lost && !m->stopping && !m->failing;
 }
 
-bool mirror_cycle_is_watched(void *userdata) {
+bool mirror_lifecycle_is_watched(void *userdata) {
         return mirror_state_is_armed(userdata);
 }
 
-void mirror_cycle_on_unknown_file(void *userdata) {
+void mirror_lifecycle_on_unknown_file(void *userdata) {
         Mirror *m = userdata;
 
         scan_schedule_request(&m->schedule, m->state == MIRROR_IDLE);
 }
 
-void mirror_cycle_begin(Mirror *m) {
+void mirror_lifecycle_begin(Mirror *m) {
         m->started = true;
         mirror_state_submit(m, attach_run, attach_done);
 }

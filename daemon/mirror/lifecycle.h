@@ -6,17 +6,17 @@
 
 #include "mirror/state.h"
 
-void mirror_cycle_begin(Mirror *m);
+void mirror_lifecycle_begin(Mirror *m);
 /* It is time to look; @userdata is the mirror. */
-void mirror_cycle_scan(void *userdata);
+void mirror_lifecycle_scan(void *userdata);
 /* The disk is as the mirror wants it, and nothing is on its way. */
-bool mirror_cycle_may_sweep(void *userdata);
+bool mirror_lifecycle_may_prune(void *userdata);
 /* For scrub.h: the mirror is at rest; every change of it is reported; something is to be looked at. */
-bool mirror_cycle_may_scrub(void *userdata);
-bool mirror_cycle_is_watched(void *userdata);
-void mirror_cycle_on_unknown_file(void *userdata);
+bool mirror_lifecycle_may_scrub(void *userdata);
+bool mirror_lifecycle_is_watched(void *userdata);
+void mirror_lifecycle_on_unknown_file(void *userdata);
 /* The mirror is watched now. */
-void mirror_cycle_finish_start(Mirror *m);
+void mirror_lifecycle_finish_start(Mirror *m);
 /* See mirror.h. */
-bool mirror_cycle_fits(Mirror *m);
-void mirror_cycle_proceed(Mirror *m);
+bool mirror_lifecycle_fits(Mirror *m);
+void mirror_lifecycle_proceed(Mirror *m);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is told of a mirror: a snapshot. See mirror/mirror.h. */
+/* Fills in the MirrorStatus of a mirror. See mirror/mirror.h. */
 
 #include "mirror/mirror.h"
 
