@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The life of a mirror: attach -> watch -> look -> plan -> fit -> stage -> save the manifest -> watch the mirror ->
- * settled, and again when something has changed. The way back to the disk goes on beside it. For mirror/mirror.c. */
+/* The life of a mirror: attach -> watch the source -> scan -> plan -> fit -> stage -> save the manifest -> watch the
+ * mirror -> idle, and again when something has changed. Saves go on beside it. Loop thread only. */
 
 #include "mirror/state.h"
 
+/* Submits the job that attaches it. */
 void mirror_lifecycle_begin(Mirror *m);
-/* It is time to look; @userdata is the mirror. */
-void mirror_lifecycle_scan(void *userdata);
-/* The disk is as the mirror wants it, and nothing is on its way. */
-bool mirror_lifecycle_may_prune(void *userdata);
-/* For scrub.h: the mirror is at rest; every change of it is reported; something is to be looked at. */
-bool mirror_lifecycle_may_scrub(void *userdata);
-bool mirror_lifecycle_is_watched(void *userdata);
-void mirror_lifecycle_on_unknown_file(void *userdata);
-/* The mirror is watched now. */
+
+/* The watch on the mirror is decided: the first staging is over. */
 void mirror_lifecycle_finish_start(Mirror *m);
-/* See mirror.h. */
+
+/* See mirror_fits() and mirror_proceed(). */
 bool mirror_lifecycle_fits(Mirror *m);
 void mirror_lifecycle_proceed(Mirror *m);
+
+/* Callbacks of what goes on beside; @userdata is the mirror. */
+void mirror_lifecycle_scan(void *userdata);            /* it is time for a scan */
+void mirror_lifecycle_want_scan(void *userdata);       /* something is not as the last scan saw it */
+bool mirror_lifecycle_may_prune(void *userdata);       /* the disk is as the mirror wants it, and no save is waiting */
+bool mirror_lifecycle_may_scrub(void *userdata);       /* nothing else reads or changes the mirror */
+bool mirror_lifecycle_is_watched(void *userdata);      /* every change of the mirror is reported */
