@@ -310,7 +310,7 @@ static void check_stage(Operation *operation, Mirror *m) {
                 if (source && is_data(source) && !(source->flags & ENTRY_ORPHAN) && !find_in_ram(m, path))
                         note_missing(operation, m, path, &missing);
         }
-        if (missing.unsettled && missing.n_withheld == missing.n && m->unsettled && operation->n_tries++ < TRIES_MAX)
+        if (missing.unsettled && missing.n_withheld == missing.n && m->scan.wanted.unsettled && operation->n_tries++ < TRIES_MAX)
                 return;
         in_ram = sum_in_ram(m, &operation->concerned, &n);
         operation->done = operation->total;

@@ -102,7 +102,7 @@ int control_operation_sync(Operation *operation, Mirror *m) {
                 control_operation_end(operation, false);
                 return 0;
         }
-        if (m->state != MIRROR_SCANNING)
+        if (m->phase != PHASE_SCANNING)
                 operation->phase = OPERATION_GRANTED;
         mirror_state_want_scan(m);
         return 0;

@@ -23,9 +23,9 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
         case MIRROR_ENDS:
         case MIRROR_FREED:
                 control_operation_report(operation, "Mirror '%s' %s", m->config.name,
-                                         m->failing  ? "has failed"
-                                         : m->moving ? "was lost, and is made anew"
-                                                     : "is stopping");
+                                         mirror_state_is_failing(m)           ? "has failed"
+                                         : mirror_state_is_being_recreated(m) ? "was lost, and is made anew"
+                                                                              : "is stopping");
                 control_operation_end(operation, true);
                 break;
         }
@@ -33,11 +33,11 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
 
 /* A sentence, or NULL if it takes wishes. */
 static const char *why_not(const Mirror *m, OperationKind kind) {
-        if (m->failing || m->state == MIRROR_FAILED)
+        if (mirror_state_is_failing(m) || m->phase == PHASE_FAILED)
                 return "it has failed";
-        if (m->stopping || m->state == MIRROR_STOPPED || m->state == MIRROR_REMOVING)
+        if (mirror_state_is_stopping(m) || m->phase >= PHASE_REMOVING)
                 return "it is stopping";
-        if (!m->attached || m->moving)
+        if (!m->attached || mirror_state_is_being_recreated(m))
                 return "it is only starting: source and tmpfs are being opened";
         if (m->lost && kind != OPERATION_VERIFY)
                 return m->problem ? m->problem : "its source is lost";
@@ -117,7 +117,7 @@ OperationStatus control_operation_status(Operation *operation, Mirror *m) {
                                     .done = operation->done,
                                     .total = operation->total,
                                     .report = operation->report };
-        if (operation->stages && operation->phase == OPERATION_PLANNED && m && m->state == MIRROR_STAGING)
+        if (operation->stages && operation->phase == OPERATION_PLANNED && m && mirror_state(m) == MIRROR_STAGING)
                 status.done = MIN(operation->total, (uint64_t) atomic_load(&m->progress));
         return status;
 }

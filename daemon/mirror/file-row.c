@@ -10,7 +10,7 @@
 
 static void choose_lists(FileRowWalk *walk) {
         const Mirror *m = walk->mirror;
-        bool planned = (m->state == MIRROR_PLANNED || m->state == MIRROR_STAGING) && m->survey.source;
+        bool planned = mirror_state_has_plan(m) && m->survey.source;
         const Outcomes *outcomes = planned ? &m->planned : &m->outcomes;
 
         walk->base = mirror_state_is_attached(m) ? m->attachment.base : NULL;

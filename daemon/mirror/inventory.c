@@ -258,9 +258,9 @@ static void say(char **ret, const char *text, ...) {
 static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
         const Mirror *m = walk->mirror;
 
-        if (m->state == MIRROR_STOPPED || m->state == MIRROR_FAILED || m->state == MIRROR_REMOVING) {
+        if (m->phase >= PHASE_REMOVING) {
                 say(ret_reason, "the mirror '%s' %s%s%s", m->config.name,
-                    m->state == MIRROR_FAILED ? "has failed" : "is being removed", m->problem ? ": " : "",
+                    m->phase == PHASE_FAILED ? "has failed" : "is being removed", m->problem ? ": " : "",
                     m->problem ? m->problem : "");
                 return READINESS_NEVER;
         }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One source/target pair, as others see it. See mirror/mirror.h; mirror/cycle.h and mirror/shutdown.h have the order
+/* One source/target pair, as others see it. See mirror/mirror.h; mirror/lifecycle.h and mirror/shutdown.h have the order
  * of the steps. */
 
 #include "mirror/mirror.h"
 
-#include "mirror/cycle.h"
+#include "mirror/lifecycle.h"
 #include "mirror/shutdown.h"
 #include "report/mirror-log.h"
 
-int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const MirrorContext *context) {
+int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, const MirrorContext *context) {
         _cleanup_(mirror_freep) Mirror *m = calloc(1, sizeof(*m));
         int r;
 
@@ -18,9 +18,9 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         attachment_init(&m->attachment);
         directio_refusals_init(&m->refusals);
         m->journalfd = -1;
-        m->number = number;
+        m->ids = *ids;
         m->context = context;
-        m->begin = mirror_cycle_begin;
+        m->begin = mirror_lifecycle_begin;
         m->plan_run = (PlanRun){ .config = &m->config,
                                  .pool = context->pool,
                                  .withheld = &m->withheld,
@@ -38,7 +38,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
         writeback_init(&m->writeback);
         m->pruner = (BlobPruner){ .job = { .event = context->event, .pool = context->savers },
                                   .config = &m->config,
-                                  .may_run = mirror_cycle_may_sweep,
+                                  .may_run = mirror_lifecycle_may_prune,
                                   .ended = mirror_shutdown_on_saved,
                                   .userdata = m };
         prune_blobs_init(&m->pruner);
@@ -52,9 +52,9 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
                             .pool = context->savers,
                             .config = &m->config,
                             .attachment = &m->attachment,
-                            .may_run = mirror_cycle_may_scrub,
-                            .is_watched = mirror_cycle_is_watched,
-                            .survey = mirror_cycle_on_unknown_file,
+                            .may_run = mirror_lifecycle_may_scrub,
+                            .is_watched = mirror_lifecycle_is_watched,
+                            .survey = mirror_lifecycle_want_scan,
                             .ended = mirror_shutdown_on_saved,
                             .userdata = m };
         m->gauges = (Gauges){ .job = { .pool = context->savers },
@@ -62,11 +62,8 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const 
                               .ended = mirror_shutdown_on_saved,
                               .userdata = m };
         gauges_init(&m->gauges);
-        m->schedule = (ScanSchedule){ .event = context->event,
-                                      .watch = context->watch,
-                                      .number = number,
-                                      .survey = mirror_cycle_scan,
-                                      .userdata = m };
+        scan_schedule_init(&m->schedule, context->event, context->watch, ids->source_watch, ids->mirror_watch,
+                           mirror_lifecycle_scan, m);
         r = config_mirror_copy(config, &m->config);
         if (r == 0)
                 r = ratelimit_new(config->bandwidth_limit, &m->limit);
@@ -83,7 +80,7 @@ Mirror *mirror_free(Mirror *m) {
         scan_schedule_end(&m->schedule);
         plan_run_done(&m->plan_run);
         survey_done(&m->survey);
-        m->removal = plan_free(m->removal);
+        m->end.removal = plan_free(m->end.removal);
         writeback_done(&m->writeback);
         prune_blobs_done(&m->pruner);
         trash_expiry_done(&m->trash);
@@ -91,10 +88,10 @@ Mirror *mirror_free(Mirror *m) {
         gauges_done(&m->gauges);
         deletions_done(&m->deletions);
         overrides_done(&m->overrides);
-        overrides_done(&m->looking);
+        overrides_done(&m->scan.overrides);
         pathset_done(&m->missing);
         pathset_done(&m->unmatched);
-        m->dropped = manifest_free(m->dropped);
+        m->end.dropped = manifest_free(m->end.dropped);
         m->source = manifest_free(m->source);
         m->models = models_free(m->models);
         outcomes_done(&m->outcomes);
@@ -108,7 +105,7 @@ Mirror *mirror_free(Mirror *m) {
         free(m->problem);
         free(m->unreadable);
         free(m->refusal);
-        free(m->end.left);
+        free(m->end.detached.left);
         config_mirror_done(&m->config);
         config_mirror_done(&m->next);
         free(m);
@@ -116,28 +113,30 @@ Mirror *mirror_free(Mirror *m) {
 }
 
 void mirror_start(Mirror *m) {
-        mirror_cycle_begin(m);
+        mirror_lifecycle_begin(m);
 }
 
 void mirror_notice(Mirror *m, const WatchReport *report) {
-        if (m->failing)
+        bool about_mirror = report->root == m->ids.mirror_watch;
+
+        if (mirror_state_is_failing(m) || (!about_mirror && report->root != m->ids.source_watch))
                 return;
         if (report->flags & WATCH_RESYNC)
-                mirror_log_events_lost(&m->config, report->root % 2 == 1);
-        if (report->root % 2 == 1) {
+                mirror_log_events_lost(&m->config, about_mirror);
+        if (about_mirror) {
                 scrub_note(&m->scrub, report);
-                if (m->config.write_back && mirror_state_is_armed(m))
+                if (m->config.write_back && mirror_state_is_watched(m))
                         deletions_note(&m->deletions, report);
                 m->writeback.sure = false;
         }
-        if (scan_schedule_event(&m->schedule, &m->config, report, m->state == MIRROR_IDLE) > 0) {
-                if (report->root % 2 == 1)
+        if (scan_schedule_event(&m->schedule, &m->config, report, m->phase == PHASE_IDLE) > 0) {
+                if (about_mirror)
                         mirror_log_unguarded(&m->config, 0);
                 else
                         mirror_log_unwatched(&m->config, 0);
         }
-        if (m->waiting && scan_schedule_is_guarding(&m->schedule))
-                mirror_cycle_finish_start(m);
+        if (m->phase == PHASE_GUARDING && scan_schedule_mirror_is_decided(&m->schedule))
+                mirror_lifecycle_finish_start(m);
 }
 
 void mirror_set_limit(Mirror *m, uint64_t bytes_per_sec) {
@@ -152,25 +151,25 @@ int mirror_reconfigure(Mirror *m, const MirrorConfig *config) {
                 return r;
         config_mirror_done(&m->next);
         m->next = copy;
-        m->has_next = m->retry_all = true;
+        m->scan.wanted.retry_all = true;
         mirror_set_limit(m, config->bandwidth_limit);
         deletions_acknowledge(&m->deletions);
         writeback_acknowledge(&m->writeback);
-        if (m->state == MIRROR_IDLE)
+        if (m->phase == PHASE_IDLE)
                 scan_schedule_idle(&m->schedule, &m->config, SCAN_REASON_NOW);
         return 0;
 }
 
 const MirrorConfig *mirror_config(const Mirror *m) {
-        return m->has_next ? &m->next : &m->config;
+        return m->next.name ? &m->next : &m->config;
 }
 
 unsigned mirror_number(const Mirror *m) {
-        return m->number;
+        return m->ids.mirror;
 }
 
 MirrorState mirror_state(const Mirror *m) {
-        return m->state;
+        return mirror_phase_state(m->phase);
 }
 
 void mirror_measure(Mirror *m) {
@@ -183,16 +182,16 @@ void mirror_measure(Mirror *m) {
 }
 
 bool mirror_is_settled(const Mirror *m) {
-        return m->state == MIRROR_IDLE && !m->has_next && !m->retry_all;
+        return m->phase == PHASE_IDLE && !m->next.name && !m->scan.wanted.retry_all;
 }
 
 void mirror_tell(Mirror *m) {
         MirrorStatus status = mirror_status(m);
         bool whole = mirror_status_is_complete(&status, 1);
 
-        if (m->state != MIRROR_IDLE || !m->ready || whole == m->told_whole)
+        if (m->phase != PHASE_IDLE || !m->ready || whole == m->logged_complete)
                 return;
-        m->told_whole = whole;
+        m->logged_complete = whole;
         if (whole)
                 mirror_log_complete_again(&m->config, status.files, status.bytes);
         else
@@ -200,11 +199,11 @@ void mirror_tell(Mirror *m) {
 }
 
 bool mirror_fits(Mirror *m) {
-        return mirror_cycle_fits(m);
+        return mirror_lifecycle_fits(m);
 }
 
 void mirror_proceed(Mirror *m) {
-        mirror_cycle_proceed(m);
+        mirror_lifecycle_proceed(m);
 }
 
 void mirror_stop(Mirror *m) {

@@ -15,9 +15,8 @@
 #include "base/base.h"
 #include "mirror/state.h"
 
-/* @number is the mirror's for watch. The configuration is copied, the context is borrowed for as
- * long as the mirror lives. */
-int mirror_new(Mirror **ret, const MirrorConfig *config, unsigned number, const MirrorContext *context);
+/* The configuration is copied; the context is borrowed for as long as the mirror lives. */
+int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, const MirrorContext *context);
 /* Only when it is gone or failed, or was never started. */
 Mirror *mirror_free(Mirror *mirror);
 DEFINE_CLEANUP(Mirror, mirror_free)
@@ -29,7 +28,7 @@ void mirror_start(Mirror *mirror);
 bool mirror_fits(Mirror *mirror);
 void mirror_proceed(Mirror *mirror);
 
-/* Something was reported about its source. */
+/* Something was reported by the watch: taken if it is about this mirror's source or target. */
 void mirror_notice(Mirror *mirror, const WatchReport *report);
 
 /* Another BandwidthLimit=, at once: all else of a configuration waits until nothing is under way. */

@@ -4,6 +4,7 @@
 
 #include "mirror/mirrors.h"
 
+#include "base/array.h"
 #include "base/log.h"
 
 static MirrorState state_of(const Mirrors *mirrors, size_t index) {
@@ -31,17 +32,16 @@ static bool has(const Mirrors *mirrors, const char *name) {
 }
 
 static int add(Mirrors *mirrors, const MirrorConfig *config) {
-        Mirror **grown = reallocarray(mirrors->mirrors, mirrors->n + 1, sizeof(Mirror *));
-        int r;
+        MirrorIds ids = { .mirror = ++mirrors->last_id,
+                          .source_watch = ++mirrors->last_id,
+                          .mirror_watch = ++mirrors->last_id };
+        int r = ARRAY_ROOM(mirrors->mirrors, mirrors->n);
 
-        if (!grown)
-                return -ENOMEM;
-        mirrors->mirrors = grown;
-        r = mirror_new(&grown[mirrors->n], config, mirrors->last_number + 1, mirrors->context);
+        if (r == 0)
+                r = mirror_new(&mirrors->mirrors[mirrors->n], config, &ids, mirrors->context);
         if (r < 0)
                 return r;
-        mirrors->last_number++;
-        mirror_start(grown[mirrors->n++]);
+        mirror_start(mirrors->mirrors[mirrors->n++]);
         return 0;
 }
 
@@ -151,8 +151,7 @@ void mirrors_abandon(Mirrors *mirrors) {
 
 void mirrors_notice(Mirrors *mirrors, const WatchReport *report) {
         for (size_t i = 0; i < mirrors->n; i++)
-                if (mirror_number(mirrors->mirrors[i]) == report->root / 2)
-                        mirror_notice(mirrors->mirrors[i], report);
+                mirror_notice(mirrors->mirrors[i], report);
 }
 
 MirrorsState mirrors_state(const Mirrors *mirrors) {

@@ -13,7 +13,7 @@ typedef struct Mirrors {
         const Config *config;         /* borrowed: what the mirrors are to be */
         Mirror **mirrors;             /* owned; in the order of the first configuration, new ones at the end */
         size_t n;
-        unsigned last_number;
+        unsigned last_id;             /* see MirrorIds */
 } Mirrors;
 
 /* Only when all are gone or failed. */

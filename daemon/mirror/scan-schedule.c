@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* When a source is looked at again. See mirror/scan-schedule.h. */
+/* When a mirror is scanned. See mirror/scan-schedule.h. */
 
 #include "mirror/scan-schedule.h"
 
 #include "tree/scan.h"
 
-/* After the first sign of a change, more may be on their way. */
+/* After the first sign of a change in the source, more may be on their way. */
 #define DEBOUNCE_USEC (USEC_PER_SEC / 4)
 /* The same for the mirror. */
 #define QUICK_USEC (USEC_PER_SEC / 20)
@@ -14,197 +14,198 @@
  * shorter. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
-static bool wants_watch(const ScanSchedule *schedule, const MirrorConfig *config) {
-        return config->watch_source && !schedule->eventless && !schedule->exhausted;
-}
-
-static int start_watch(ScanSchedule *schedule, const MirrorConfig *config) {
-        int r = watch_add(schedule->watch, schedule->number * 2, config->source, SCAN_PRIVATE_DIR);
-
-        schedule->watched = r >= 0;
-        schedule->exhausted = r < 0;
-        schedule->broken = false;
-        return r < 0 ? r : 0;
-}
-
-static void stop_watch(ScanSchedule *schedule) {
-        if (schedule->watched)
-                (void) watch_remove(schedule->watch, schedule->number * 2); /* it was there */
-        schedule->watched = false;
-}
-
-/* The watch comes before the first look, so that no change falls between the two. */
-int scan_schedule_begin(ScanSchedule *schedule, const MirrorConfig *config, bool eventless) {
-        int r = 0;
-
-        schedule->eventless = eventless;
-        if (wants_watch(schedule, config))
-                r = start_watch(schedule, config);
-        if (!schedule->watched) {
-                schedule->armed = true;
-                schedule->survey(schedule->userdata);
-        }
-        return r;
-}
-
-int scan_schedule_adjust(ScanSchedule *schedule, const MirrorConfig *config, bool anew) {
-        if (anew || !wants_watch(schedule, config))
-                stop_watch(schedule);
-        if (schedule->watched || !wants_watch(schedule, config))
-                return 0;
-        return start_watch(schedule, config);
-}
-
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         ScanSchedule *schedule = userdata;
 
         (void) source;
         (void) usec;
-        schedule->survey(schedule->userdata);
+        schedule->scan(schedule->userdata);
         return 0;
 }
 
-/* A look that is planned for an earlier time stays: a source that never rests cannot put it off for ever. */
-static void plan_look(ScanSchedule *schedule, uint64_t usec) {
-        /* left to sd-event, it would be a quarter of a second for every pause */
-        uint64_t now, planned, accuracy = usec / 16 + 1;
-        int enabled = SD_EVENT_OFF;
+void scan_schedule_init(ScanSchedule *schedule, sd_event *event, Watch *watch, unsigned source_root,
+                        unsigned mirror_root, void (*scan)(void *userdata), void *userdata) {
+        *schedule = (ScanSchedule){ .event = event,
+                                    .watch = watch,
+                                    .scan = scan,
+                                    .userdata = userdata,
+                                    .source = { .root = source_root },
+                                    .mirror = { .root = mirror_root },
+                                    .timer = { .event = event, .handler = on_timer, .userdata = schedule } };
+}
 
-        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) < 0)
-                return;
-        if (!schedule->timer) {
-                (void) sd_event_add_time(schedule->event, &schedule->timer, CLOCK_MONOTONIC, now + usec, accuracy,
-                                         on_timer, schedule);
-                return;
+/* --- the two watches --- */
+
+static int start_watch(ScanSchedule *schedule, Watched *watched, const char *path) {
+        int r = watch_add(schedule->watch, watched->root, path, SCAN_PRIVATE_DIR);
+
+        watched->added = r >= 0;
+        watched->exhausted = r < 0;
+        watched->armed = watched->lost = false;
+        return MIN(r, 0);
+}
+
+static void stop_watch(ScanSchedule *schedule, Watched *watched) {
+        if (watched->added)
+                (void) watch_remove(schedule->watch, watched->root); /* it was there */
+        watched->added = watched->armed = false;
+}
+
+static bool wants_source_watch(const ScanSchedule *schedule, const MirrorConfig *config) {
+        return config->watch_source && !schedule->eventless && !schedule->source.exhausted;
+}
+
+/* The watch comes before the first scan, so that no change falls between the two. */
+int scan_schedule_begin(ScanSchedule *schedule, const MirrorConfig *config, bool eventless) {
+        int r = 0;
+
+        schedule->eventless = eventless;
+        if (wants_source_watch(schedule, config))
+                r = start_watch(schedule, &schedule->source, config->source);
+        if (!schedule->source.added) {
+                schedule->started = true;
+                schedule->scan(schedule->userdata);
         }
-        if (sd_event_source_get_enabled(schedule->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF &&
-            sd_event_source_get_time(schedule->timer, &planned) >= 0 && planned <= now + usec)
-                return;
-        (void) sd_event_source_set_time_accuracy(schedule->timer, accuracy);
-        (void) sd_event_source_set_time(schedule->timer, now + usec);
-        (void) sd_event_source_set_enabled(schedule->timer, SD_EVENT_ONESHOT);
+        return r;
 }
 
-/* What changed is acted upon when two looks agree, so looks are SettleTime= apart; only the first one after a quiet
- * time comes soon. */
-static uint64_t until_settled(const ScanSchedule *schedule, const MirrorConfig *config) {
-        uint64_t now, next = schedule->looked_usec + config->settle_usec;
-
-        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) < 0 || next < now + DEBOUNCE_USEC)
-                return DEBOUNCE_USEC;
-        return next - now;
-}
-
-/* What clients put into the mirror is to be on disk soon; but looks may not take all there is of the processor. */
-static uint64_t until_quick(const ScanSchedule *schedule) {
-        uint64_t now, next = schedule->looked_usec + 3 * schedule->effort_usec;
-
-        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) < 0 || next < now + QUICK_USEC)
-                return QUICK_USEC;
-        return next - now;
-}
-
-int scan_schedule_guard(ScanSchedule *schedule, const MirrorConfig *config) {
-        int r;
-
-        if (schedule->guarded)
+int scan_schedule_adjust(ScanSchedule *schedule, const MirrorConfig *config, bool restart) {
+        if (restart || !wants_source_watch(schedule, config))
+                stop_watch(schedule, &schedule->source);
+        if (schedule->source.added || !wants_source_watch(schedule, config))
                 return 0;
-        schedule->guard_armed = schedule->guard_lost = false;
-        r = watch_add(schedule->watch, schedule->number * 2 + 1, config->target, SCAN_PRIVATE_DIR);
-        schedule->guarded = r >= 0;
-        schedule->guard_blind = r < 0;
-        return r < 0 ? r : 0;
+        return start_watch(schedule, &schedule->source, config->source);
 }
 
-bool scan_schedule_is_guarding(const ScanSchedule *schedule) {
-        return schedule->guard_armed || schedule->guard_blind || schedule->guard_lost;
+int scan_schedule_watch_mirror(ScanSchedule *schedule, const MirrorConfig *config) {
+        return schedule->mirror.added ? 0 : start_watch(schedule, &schedule->mirror, config->target);
 }
 
-void scan_schedule_request(ScanSchedule *schedule, bool resting) {
-        schedule->mirror_dirty = true;
-        if (resting)
-                plan_look(schedule, until_quick(schedule));
+bool scan_schedule_mirror_is_decided(const ScanSchedule *schedule) {
+        return schedule->mirror.armed || schedule->mirror.exhausted || schedule->mirror.lost;
 }
 
-void scan_schedule_end_guard(ScanSchedule *schedule) {
-        if (schedule->guarded)
-                (void) watch_remove(schedule->watch, schedule->number * 2 + 1); /* it was there */
-        schedule->guarded = schedule->guard_armed = schedule->guard_blind = schedule->guard_lost = false;
+bool scan_schedule_mirror_is_watched(const ScanSchedule *schedule) {
+        return schedule->mirror.armed && !schedule->mirror.exhausted && !schedule->mirror.lost;
 }
 
-static int notice_mirror(ScanSchedule *schedule, const WatchReport *report, bool resting) {
-        bool first = report->flags & WATCH_EXHAUSTED && !schedule->guard_blind;
+void scan_schedule_end(ScanSchedule *schedule) {
+        stop_watch(schedule, &schedule->source);
+        stop_watch(schedule, &schedule->mirror);
+        clock_timer_done(&schedule->timer);
+}
 
-        schedule->guard_blind = schedule->guard_blind || first;
-        schedule->guard_lost = schedule->guard_lost || (report->flags & WATCH_LOST) != 0;
-        schedule->guard_armed = schedule->guard_armed || (report->flags & WATCH_ARMED) != 0;
-        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST))
-                schedule->mirror_dirty = true;
-        if (schedule->mirror_dirty && resting)
-                plan_look(schedule, until_quick(schedule));
+/* --- the next scan --- */
+
+/* A scan that is planned for an earlier time stays: a source that never rests cannot put it off for ever. */
+static void plan_scan(ScanSchedule *schedule, uint64_t usec) {
+        uint64_t next = clock_now(schedule->event) + usec, planned;
+
+        if (clock_timer_is_set(&schedule->timer, &planned) && planned <= next)
+                return;
+        /* left to sd-event, it would be a quarter of a second for every pause */
+        schedule->timer.accuracy_usec = usec / 16 + 1;
+        if (schedule->timer.source)
+                (void) sd_event_source_set_time_accuracy(schedule->timer.source, schedule->timer.accuracy_usec);
+        (void) clock_timer_set(&schedule->timer, next);
+}
+
+/* How long until @pause has passed since the last scan began, but at least @least. */
+static uint64_t until(const ScanSchedule *schedule, uint64_t pause, uint64_t least) {
+        uint64_t now = clock_now(schedule->event), next = schedule->begun_usec + pause;
+
+        return next < now + least ? least : next - now;
+}
+
+/* A change is acted upon when two scans agree, so scans are SettleTime= apart; only the first one after a quiet time
+ * comes soon. */
+static uint64_t until_settled(const ScanSchedule *schedule, const MirrorConfig *config) {
+        return until(schedule, config->settle_usec, DEBOUNCE_USEC);
+}
+
+/* What clients put into the mirror is to be on disk soon; but scans may not take all there is of the processor. */
+static uint64_t until_quick(const ScanSchedule *schedule) {
+        return until(schedule, 3 * schedule->effort_usec, QUICK_USEC);
+}
+
+void scan_schedule_request(ScanSchedule *schedule, bool idle) {
+        schedule->mirror.dirty = true;
+        if (idle)
+                plan_scan(schedule, until_quick(schedule));
+}
+
+/* True if it is the first report to say that there are no more watches. */
+static bool note(Watched *watched, const WatchReport *report) {
+        bool first = report->flags & WATCH_EXHAUSTED && !watched->exhausted;
+
+        watched->exhausted = watched->exhausted || first;
+        watched->lost = watched->lost || report->flags & WATCH_LOST;
+        watched->armed = watched->armed || report->flags & WATCH_ARMED;
+        watched->dirty = watched->dirty || report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST);
         return first;
 }
 
-int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool resting) {
-        bool first = report->flags & WATCH_EXHAUSTED && !schedule->exhausted;
+static bool note_source(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool idle) {
+        bool first = note(&schedule->source, report);
 
-        if (report->root % 2 == 1)
-                return notice_mirror(schedule, report, resting);
-        schedule->exhausted = schedule->exhausted || first;
-        schedule->broken = schedule->broken || (report->flags & WATCH_LOST) != 0;
-        /* armed again: what happened before that was not seen */
-        if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST) ||
-            (report->flags & WATCH_ARMED && schedule->armed))
-                schedule->dirty = true;
-        if (!schedule->armed && report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST)) {
-                schedule->armed = true;
-                schedule->survey(schedule->userdata);
-        } else if (schedule->dirty && resting && !schedule->lost)
-                plan_look(schedule, until_settled(schedule, config));
+        /* watched again: what happened before that was not seen */
+        if (report->flags & WATCH_ARMED && schedule->started)
+                schedule->source.dirty = true;
+        if (!schedule->started && report->flags & (WATCH_ARMED | WATCH_EXHAUSTED | WATCH_LOST)) {
+                schedule->started = true;
+                schedule->scan(schedule->userdata);
+        } else if (schedule->source.dirty && idle && schedule->n_source_lost == 0)
+                plan_scan(schedule, until_settled(schedule, config));
         return first;
 }
 
-void scan_schedule_begun(ScanSchedule *schedule) {
-        schedule->dirty = schedule->mirror_dirty = false;
-        if (schedule->timer)
-                (void) sd_event_source_set_enabled(schedule->timer, SD_EVENT_OFF);
-        /* if not, the next comes sooner */
-        (void) sd_event_now(schedule->event, CLOCK_MONOTONIC, &schedule->looked_usec);
+int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool idle) {
+        bool first;
+
+        if (report->root == schedule->source.root)
+                return note_source(schedule, config, report, idle);
+        first = note(&schedule->mirror, report);
+        if (schedule->mirror.dirty && idle)
+                plan_scan(schedule, until_quick(schedule));
+        return first;
 }
 
-void scan_schedule_source_returned(ScanSchedule *schedule) {
-        uint64_t now;
+void scan_schedule_scan_began(ScanSchedule *schedule) {
+        schedule->source.dirty = schedule->mirror.dirty = false;
+        clock_timer_stop(&schedule->timer);
+        schedule->begun_usec = clock_now(schedule->event);
+}
 
-        if (sd_event_now(schedule->event, CLOCK_MONOTONIC, &now) >= 0)
-                schedule->effort_usec = now - schedule->looked_usec;
+void scan_schedule_scan_ended(ScanSchedule *schedule) {
+        schedule->effort_usec = clock_now(schedule->event) - schedule->begun_usec;
 }
 
 static bool is_polling(const ScanSchedule *schedule, const MirrorConfig *config) {
         return config->poll_usec > 0 &&
-               (schedule->guard_blind || (config->watch_source && (schedule->eventless || schedule->exhausted)));
+               (schedule->mirror.exhausted ||
+                (config->watch_source && (schedule->eventless || schedule->source.exhausted)));
+}
+
+/* It may have been away for a moment only: 1, 2, 4, ... seconds, up to what other failures wait. */
+static uint64_t until_source_retry(const ScanSchedule *schedule, uint64_t retry_usec) {
+        return MIN(retry_usec, USEC_PER_SEC << MIN(schedule->n_source_lost - 1, 5U));
 }
 
 void scan_schedule_idle(ScanSchedule *schedule, const MirrorConfig *config, ScanReason reason) {
-        uint64_t poll_usec = config->poll_usec > 0 ? config->poll_usec : RETRY_USEC;
+        uint64_t retry_usec = config->poll_usec > 0 ? MIN(config->poll_usec, RETRY_USEC) : RETRY_USEC;
+        bool lost = reason == SCAN_REASON_SOURCE_LOST;
 
-        schedule->lost = reason == SCAN_REASON_LOST;
-        schedule->n_lost = schedule->lost ? schedule->n_lost + 1 : 0;
+        schedule->n_source_lost = lost ? schedule->n_source_lost + 1 : 0;
         if (reason == SCAN_REASON_NOW)
-                plan_look(schedule, 0);
-        else if (schedule->mirror_dirty)
-                plan_look(schedule, until_quick(schedule));
-        else if (reason == SCAN_REASON_UNSETTLED || (schedule->dirty && !schedule->lost))
-                plan_look(schedule, until_settled(schedule, config));
-        else if (reason == SCAN_REASON_LOST) /* it may have been away for a moment only */
-                plan_look(schedule, MIN(MIN(poll_usec, RETRY_USEC), USEC_PER_SEC << MIN(schedule->n_lost - 1, 5U)));
+                plan_scan(schedule, 0);
+        else if (schedule->mirror.dirty)
+                plan_scan(schedule, until_quick(schedule));
+        else if (reason == SCAN_REASON_UNSETTLED || (schedule->source.dirty && !lost))
+                plan_scan(schedule, until_settled(schedule, config));
+        else if (lost)
+                plan_scan(schedule, until_source_retry(schedule, retry_usec));
         else if (reason == SCAN_REASON_HURT)
-                plan_look(schedule, MIN(poll_usec, RETRY_USEC));
+                plan_scan(schedule, retry_usec);
         else if (is_polling(schedule, config))
-                plan_look(schedule, poll_usec);
-}
-
-void scan_schedule_end(ScanSchedule *schedule) {
-        stop_watch(schedule);
-        scan_schedule_end_guard(schedule);
-        schedule->timer = sd_event_source_unref(schedule->timer);
+                plan_scan(schedule, config->poll_usec);
 }

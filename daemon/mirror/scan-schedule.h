@@ -1,73 +1,82 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* When a source is looked at again: at once after a change, then not before it can have held still; from time to
- * time where no change is reported; and never where the configuration says so. Loop thread only. */
+/* When a mirror is scanned: soon after the first sign of a change, and then not before the change can have held still;
+ * from time to time where changes are not reported; and never where the configuration says so. Holds what is known of
+ * the two watches, on the source and on the mirror. Loop thread only. */
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "config/config.h"
 #include "tree/watch.h"
 
-#include <systemd/sd-event.h>
+/* One of the two directories of a mirror, and what is known of the watch on it. */
+typedef struct Watched {
+        unsigned root;   /* its number for the watch, unique among all directories that are watched */
+        bool added;      /* watch_add() has been called */
+        bool armed;      /* every change is reported from now on, but see .exhausted and .lost */
+        bool exhausted;  /* the kernel allows no more watches: it has to be polled */
+        bool lost;       /* the directory was deleted, moved or unmounted, and the watch ended with it */
+        bool dirty;      /* something was reported since the last scan began */
+} Watched;
 
 typedef struct ScanSchedule {
-        sd_event *event;           /* borrowed */
-        Watch *watch;              /* borrowed */
-        unsigned number;           /* of the mirror: its source is root 2n for the watch, its target 2n + 1 */
-        void (*survey)(void *userdata); /* it is time; not called again before scan_schedule_idle() */
+        sd_event *event;              /* borrowed */
+        Watch *watch;                 /* borrowed */
+        void (*scan)(void *userdata); /* it is time; not called again before scan_schedule_idle() */
         void *userdata;
-        sd_event_source *timer;    /* owned */
-        uint64_t looked_usec;      /* when the last look began */
-        bool eventless;            /* the filesystem reports nothing: poll */
-        bool watched;              /* watch_add() has been called */
-        bool armed;                /* a look misses nothing from now on */
-        bool broken;               /* the watch has ended with the directory that it was on */
-        bool exhausted;            /* the kernel allows no more watches: poll */
-        bool dirty;                /* something was reported of the source since the last look began */
-        bool mirror_dirty;         /* likewise of the mirror */
-        bool lost;                 /* the source */
-        unsigned n_lost;           /* so many looks in a row did not find it */
-        uint64_t effort_usec;      /* what the last look took: looks leave so much time, and more, to others */
 
-        /* The watch on the mirror, from when it is complete. */
-        bool guarded;              /* watch_add() has been called */
-        bool guard_armed;          /* every change of the mirror is reported from now on */
-        /* the kernel allows no more watches: the mirror is polled, and deletions in it are not seen */
-        bool guard_blind;
-        bool guard_lost;           /* the mirror was unmounted, moved or removed */
+        Watched source; /* from the beginning, if the configuration wants it */
+        Watched mirror; /* from when it is complete */
+        bool eventless; /* the source's filesystem reports no changes made elsewhere: poll */
+        bool started;   /* the first scan was begun: before, it waits until the source is watched */
+
+        ClockTimer timer;        /* of the next scan */
+        uint64_t begun_usec;     /* when the last scan began */
+        uint64_t effort_usec;    /* how long it took: scans leave so much time, and more, to others */
+        unsigned n_source_lost;  /* so many scans in a row did not find the source */
 } ScanSchedule;
 
-/* Starts to watch, if that is wanted and possible. The first look() comes when all is watched; or from within, where
- * nothing is. Returns a negative errno if the watch could not be had, which is survived by polling. */
+/* @source_root and @mirror_root: numbers for the watch that nothing else has. */
+void scan_schedule_init(ScanSchedule *schedule, sd_event *event, Watch *watch, unsigned source_root,
+                        unsigned mirror_root, void (*scan)(void *userdata), void *userdata);
+
+/* Starts to watch the source, if that is wanted and possible. The first scan() comes when all of it is watched; or
+ * from within, where nothing is. Returns a negative errno if the watch failed; the source is then polled. */
 int scan_schedule_begin(ScanSchedule *schedule, const MirrorConfig *config, bool eventless);
 
-/* The watch goes by what the configuration says now. Restarts it with @anew, after the source was replaced. */
-int scan_schedule_adjust(ScanSchedule *schedule, const MirrorConfig *config, bool anew);
+/* Starts or stops watching the source as the configuration now says. @restart: the source was replaced, so the watch
+ * is on a directory that is gone. The result as above. */
+int scan_schedule_adjust(ScanSchedule *schedule, const MirrorConfig *config, bool restart);
 
-/* Takes a report. Positive if it is the first to say that there are no more watches. */
-int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool resting);
+/* Takes a report about one of the two. Positive if it is the first to say that there are no more watches. */
+int scan_schedule_event(ScanSchedule *schedule, const MirrorConfig *config, const WatchReport *report, bool idle);
 
-/* Starts to watch the mirror. scan_schedule_is_guarding() when that is settled, one way or another; it is told by a
- * report. A negative errno if the watch could not be had, which is survived by polling. */
-int scan_schedule_guard(ScanSchedule *schedule, const MirrorConfig *config);
-bool scan_schedule_is_guarding(const ScanSchedule *schedule);
-void scan_schedule_end_guard(ScanSchedule *schedule);
+/* Starts to watch the mirror. scan_schedule_mirror_is_decided() when it is known whether that worked: at once, or by a
+ * later report. Returns a negative errno if the watch failed; the mirror is then polled, and deletions in it are not
+ * noticed. */
+int scan_schedule_watch_mirror(ScanSchedule *schedule, const MirrorConfig *config);
+bool scan_schedule_mirror_is_decided(const ScanSchedule *schedule);
 
-/* Somebody knows that something is not as it was seen. */
-void scan_schedule_request(ScanSchedule *schedule, bool resting);
+/* Every change of the mirror is reported. */
+bool scan_schedule_mirror_is_watched(const ScanSchedule *schedule);
 
-/* A look begins now, or has come back. */
-void scan_schedule_begun(ScanSchedule *schedule);
-void scan_schedule_source_returned(ScanSchedule *schedule);
+/* Something in the mirror is not as the last scan saw it. */
+void scan_schedule_request(ScanSchedule *schedule, bool idle);
 
-/* Nothing is being done: plans the next look, if there is to be one. */
+/* A scan begins now, or has come back. */
+void scan_schedule_scan_began(ScanSchedule *schedule);
+void scan_schedule_scan_ended(ScanSchedule *schedule);
+
+/* Nothing is being done: plans the next scan, if there is to be one. */
 typedef enum ScanReason {
-        SCAN_REASON_AT_REST,
-        SCAN_REASON_UNSETTLED, /* something did not hold still */
-        SCAN_REASON_HURT,      /* something may come right by itself */
-        SCAN_REASON_LOST,      /* the source is not there: what is reported of it means nothing */
-        SCAN_REASON_NOW,       /* somebody asked */
+        SCAN_REASON_NONE,
+        SCAN_REASON_UNSETTLED,   /* something did not hold still */
+        SCAN_REASON_HURT,        /* something failed that may work the next time */
+        SCAN_REASON_SOURCE_LOST, /* what is reported of the source means nothing */
+        SCAN_REASON_NOW,         /* an operator or a new configuration asks for it */
 } ScanReason;
 void scan_schedule_idle(ScanSchedule *schedule, const MirrorConfig *config, ScanReason reason);
 
+/* Stops both watches and the timer. */
 void scan_schedule_end(ScanSchedule *schedule);

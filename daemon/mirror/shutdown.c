@@ -4,18 +4,10 @@
 
 #include "mirror/shutdown.h"
 
+#include "base/text.h"
 #include "report/explain.h"
 #include "report/mirror-log.h"
 #include "save/amend-plan.h"
-
-void mirror_shutdown_fail(Mirror *m, char *text) {
-        mirror_log_failed(&m->config, text);
-        mirror_state_set_problem(m, text);
-        m->failing = true;
-        m->moving = false;
-        mirror_state_notify(m, MIRROR_ENDS);
-        mirror_shutdown_drain(m);
-}
 
 /* --- the end --- */
 
@@ -23,97 +15,141 @@ static void detach_run(Job *job) {
         Mirror *m = (Mirror *) job;
 
         m->journalfd = close_fd(m->journalfd);
-        attachment_end(&m->attachment, &m->config, m->context->statefd, m->removed, m->plan_run.staged, &m->end);
+        attachment_end(&m->attachment, &m->config, m->context->statefd, m->end.removed, m->plan_run.staged,
+                       &m->end.detached);
 }
 
-static void move(Mirror *m);
+/* The mirror that was lost is attached again, and staged from the disk. */
+static void recreate(Mirror *m) {
+        m->complete = m->attached = m->writeback.polite = false;
+        writeback_hurry(&m->writeback, false);
+        m->source = manifest_free(m->source);
+        m->models = models_free(m->models);
+        outcomes_done(&m->outcomes);
+        (void) manifest_free(m->end.dropped);
+        free(m->end.detached.left);
+        m->end = (MirrorEnd){};
+        scan_schedule_init(&m->schedule, m->context->event, m->context->watch, m->ids.source_watch,
+                           m->ids.mirror_watch, m->schedule.scan, m);
+        attachment_init(&m->attachment);
+        mirror_state_set(m, PHASE_ATTACHING);
+        m->begin(m);
+}
+
+static void log_detached(Mirror *m, bool kept) {
+        const AttachmentEnd *end = &m->end.detached;
+
+        if (end->save < 0)
+                mirror_log_not_saved(&m->config, end->save);
+        if (end->unmount < 0)
+                mirror_log_not_unmounted(&m->config, end->unmount);
+        else if (m->end.removed)
+                mirror_log_removed(&m->config, kept ? (end->left ? end->left : "?") : NULL);
+}
 
 static void detach_done(Job *job) {
         Mirror *m = (Mirror *) job;
-        bool kept = m->removed && !m->end.empty;
+        bool kept = m->end.removed && !m->end.detached.empty;
 
-        if (m->end.save < 0)
-                mirror_log_not_saved(&m->config, m->end.save);
-        if (m->end.unmount < 0)
-                mirror_log_not_unmounted(&m->config, m->end.unmount);
-        else if (m->removed)
-                mirror_log_removed(&m->config, kept ? (m->end.left ? m->end.left : "?") : NULL);
-        if (kept && !m->failing)
-                mirror_state_set_problem(m, explain_mirror_kept(&m->config, m->end.left));
-        m->failing = m->failing || kept;
-        if (m->moving)
-                move(m);
+        log_detached(m, kept);
+        if (kept && m->end.reason != END_FAILURE)
+                mirror_state_set_problem(m, explain_mirror_kept(&m->config, m->end.detached.left));
+        if (kept)
+                m->end.reason = END_FAILURE;
+        if (m->end.reason == END_RECREATION)
+                recreate(m);
         else
-                mirror_state_set(m, m->failing ? MIRROR_FAILED : MIRROR_STOPPED);
+                mirror_state_set(m, m->end.reason == END_FAILURE ? PHASE_FAILED : PHASE_STOPPED);
 }
 
 static void detach(Mirror *m) {
+        mirror_state_set(m, PHASE_DETACHING);
         mirror_state_submit(m, detach_run, detach_done);
 }
 
 static void on_removed(void *userdata) {
         Mirror *m = userdata;
 
-        (void) mirror_state_end_round(m);
+        (void) mirror_state_end_plan(m);
         detach(m);
 }
 
-/* What was not put there in this run, after a start that did not come so far, is left for the next one. */
+/* A start that failed before it staged anything leaves for the next one what the previous process put there. */
 static bool shall_remove(const Mirror *m) {
-        if (!m->attached || !m->config.remove_on_stop || m->moving)
+        if (!m->attached || !m->config.remove_on_stop || m->end.reason == END_RECREATION)
                 return false;
-        return m->complete || m->plan_run.staged || !m->failing;
+        return m->complete || m->plan_run.staged || m->end.reason != END_FAILURE;
 }
 
-/* Called when no job of ours is out. */
-void mirror_shutdown_drain(Mirror *m) {
-        scrub_stop(&m->scrub);
-        gauges_stop(&m->gauges);
-        m->winding = m->writeback.n_running > 0 || m->pruner.job.running || m->trash.job.running || m->scrub.running ||
-                     m->gauges.job.running || m->n_rechecks > 0;
-        if (m->winding)
-                return; /* mirror_shutdown_on_saved() comes back to this */
-        mirror_state_absorb(m);
-        m->last_scan = false;
-        scan_schedule_end(&m->schedule);
-        plan_run_promise(&m->plan_run, 0);
-        survey_done(&m->survey);
-        mirror_state_set(m, MIRROR_REMOVING);
-        m->removed = shall_remove(m);
-        atomic_store(&m->cancel, false);
-        if (!m->removed || plan_new_removal(m->attachment.base, m->dropped, &m->removal) < 0) {
-                detach(m);
-                return;
-        }
+static int start_removal(Mirror *m) {
+        int r = plan_new_removal(m->attachment.base, m->end.dropped, &m->end.removal);
+
+        if (r < 0)
+                return r;
         if (m->journalfd < 0)
                 (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation,
                                              &m->journalfd);
-        if (mirror_state_start_round(m, m->removal, 0, on_removed) < 0)
+        return mirror_state_start_plan(m, m->end.removal, 0, on_removed);
+}
+
+static bool is_busy_beside(const Mirror *m) {
+        return m->writeback.n_running > 0 || m->pruner.job.running || m->trash.job.running || m->scrub.running ||
+               m->gauges.job.running || m->n_rechecks > 0;
+}
+
+/* When nothing runs beside the mirror any more: mirror_shutdown_on_saved() comes back to this. */
+static void finish_draining(Mirror *m) {
+        if (is_busy_beside(m))
+                return;
+        mirror_state_absorb(m);
+        scan_schedule_end(&m->schedule);
+        plan_run_promise(&m->plan_run, 0);
+        survey_done(&m->survey);
+        m->end.removed = shall_remove(m);
+        atomic_store(&m->cancel, false);
+        if (m->end.removed)
+                mirror_state_set(m, PHASE_REMOVING);
+        if (!m->end.removed || start_removal(m) < 0)
                 detach(m);
 }
 
-/* --- the farewell: a last look, and what is not on disk is saved before anything goes --- */
-
-/* Looks that a save asked for, because something was not as it was seen; whoever still writes now will not stop for us. */
-enum { FAREWELLS_MAX = 5 };
-
-static void end_farewell(Mirror *m) {
-        writeback_log_remaining(&m->writeback);
-        if (save_queue_collect_refused(&m->writeback.queue, m->dropped) == 0)
-                manifest_sort(m->dropped);
-        mirror_shutdown_drain(m);
+static void drain(Mirror *m) {
+        scrub_stop(&m->scrub);
+        gauges_stop(&m->gauges);
+        mirror_state_set(m, PHASE_DRAINING);
+        finish_draining(m);
 }
 
-/* A look, or a save, has come back. */
-static void check_farewell(Mirror *m) {
-        if (m->farewell_due || m->farewell_out || m->winding || m->writeback.n_running > 0)
+void mirror_shutdown_fail(Mirror *m, char *text) {
+        mirror_log_failed(&m->config, text);
+        mirror_state_set_problem(m, text);
+        m->end.reason = END_FAILURE;
+        mirror_state_notify(m, MIRROR_ENDS);
+        drain(m);
+}
+
+/* --- the last scan, and what is not on disk is saved before the mirror goes --- */
+
+/* Last scans that a save may ask for because something was not as it was seen. A client that still writes after so
+ * many will not stop for us. */
+enum { LAST_SCANS_MAX = 5 };
+
+static void end_saving(Mirror *m) {
+        writeback_log_remaining(&m->writeback);
+        if (save_queue_collect_refused(&m->writeback.queue, m->end.dropped) == 0)
+                manifest_sort(m->end.dropped);
+        drain(m);
+}
+
+/* The last scan, or a save, has come back. */
+static void check_saved(Mirror *m) {
+        if (m->writeback.n_running > 0)
                 return;
-        if (m->survey_again && m->n_farewells < FAREWELLS_MAX) {
-                m->survey_again = false;
-                m->n_farewells++;
-                m->schedule.survey(m);
+        if (m->scan.wanted.outdated && m->end.n_scans < LAST_SCANS_MAX) {
+                m->end.n_scans++;
+                m->schedule.scan(m);
         } else if (writeback_is_over(&m->writeback))
-                end_farewell(m);
+                end_saving(m);
 }
 
 static int collect_unfinished(Mirror *m) {
@@ -125,7 +161,7 @@ static int collect_unfinished(Mirror *m) {
                 if (item->mirror &&
                     (item->action == PLAN_IGNORE ||
                      (item->action == PLAN_STAGE && amend_plan_has_yielded(m->writeback.yielded, item))))
-                        r = manifest_put(m->dropped, item->mirror);
+                        r = manifest_put(m->end.dropped, item->mirror);
         }
         return r;
 }
@@ -133,140 +169,114 @@ static int collect_unfinished(Mirror *m) {
 static void explain_lost_once(Mirror *m) {
         _cleanup_(freep) char *text = NULL;
 
-        if (m->where == ATTACH_LOST || m->lost)
+        if (m->scan.mirror_check == ATTACH_LOST || m->lost)
                 return;
         text = explain_source_lost(&m->config, m->result == SURVEY_EMPTIED, m->result, m->what);
         mirror_log_source_lost(&m->config, text);
 }
 
 void mirror_shutdown_continue(Mirror *m) {
-        m->farewell_out = false;
-        if (m->where == ATTACH_LOST || m->result != 0) {
+        if (m->scan.mirror_check == ATTACH_LOST || m->result != 0) {
                 explain_lost_once(m);
-                mirror_shutdown_drain(m); /* what is not on disk stays in the mirror, and is told as that */
+                drain(m); /* what is not on disk stays in the mirror, and that is reported */
                 return;
         }
         mirror_state_queue_saves(m);
-        m->dropped = manifest_free(m->dropped);
-        if (manifest_new(&m->dropped) < 0 || collect_unfinished(m) < 0) {
-                mirror_shutdown_drain(m);
+        m->end.dropped = manifest_free(m->end.dropped);
+        if (manifest_new(&m->end.dropped) < 0 || collect_unfinished(m) < 0) {
+                drain(m);
                 return;
         }
         survey_done(&m->survey);
-        mirror_state_set(m, MIRROR_SAVING);
-        writeback_go_on(&m->writeback, m->schedule.guard_armed, !m->schedule.mirror_dirty);
-        check_farewell(m);
+        mirror_state_set(m, PHASE_SAVING_REST);
+        writeback_go_on(&m->writeback, m->schedule.mirror.armed, !m->schedule.mirror.dirty);
+        check_saved(m);
 }
 
-/* A moment later, so that what was done to the mirror right before has been reported. */
+/* The scan comes a moment later, so that what was done to the mirror right before has been reported. */
 void mirror_shutdown_last_scan(Mirror *m) {
         scrub_stop(&m->scrub);
-        if (!m->config.write_back || m->failing || !m->attached) {
-                mirror_shutdown_drain(m);
+        if (!m->config.write_back || m->end.reason == END_FAILURE || !m->attached) {
+                drain(m);
                 return;
         }
         atomic_store(&m->cancel, false);
-        m->waiting = false;
-        m->last_scan = true;
-        m->farewell_due = true;
-        m->farewell_out = m->survey_again = false;
-        m->n_farewells = 0;
+        m->end.n_scans = 0;
         writeback_hurry(&m->writeback, true);
-        mirror_state_set(m, MIRROR_SAVING);
+        mirror_state_set(m, PHASE_LAST_SCAN_DUE);
         scan_schedule_request(&m->schedule, true);
+}
+
+static void save_manifest_soon(Mirror *m) {
+        mirror_state_absorb(m);
+        if (m->base_moved) /* the scan will find nothing, and then the manifest is saved */
+                scan_schedule_request(&m->schedule, true);
 }
 
 void mirror_shutdown_on_saved(void *userdata) {
         Mirror *m = userdata;
 
-        if (m->winding)
-                mirror_shutdown_drain(m);
-        else if (m->last_scan)
-                check_farewell(m);
-        else if (m->state == MIRROR_IDLE && m->writeback.n_running == 0) {
-                mirror_state_absorb(m);
-                if (m->base_moved)
-                        /* it will find nothing, and then the manifest is saved */
-                        scan_schedule_request(&m->schedule, true);
-        }
+        if (m->phase == PHASE_DRAINING)
+                finish_draining(m);
+        else if (m->phase == PHASE_SAVING_REST)
+                check_saved(m);
+        else if (m->phase == PHASE_IDLE && m->writeback.n_running == 0)
+                save_manifest_soon(m);
         mirror_state_measure(m);
-        if (m->writeback.n_running == 0)
-                mirror_state_notify(m, MIRROR_SAVED);
-        if (m->writeback.n_running == 0) /* while many are saved, the status is counted once in a while only */
-                m->context->changed(m, m->context->userdata);
+        if (m->writeback.n_running > 0)
+                return; /* while many are saved, the status is counted now and then only */
+        mirror_state_notify(m, MIRROR_SAVED);
+        m->context->changed(m, m->context->userdata);
 }
 
 void mirror_shutdown_on_scan_wanted(void *userdata) {
         Mirror *m = userdata;
 
-        m->survey_again = true;
-        scan_schedule_request(&m->schedule, m->state == MIRROR_IDLE);
+        m->scan.wanted.outdated = true;
+        scan_schedule_request(&m->schedule, m->phase == PHASE_IDLE);
 }
 
-/* The mirror that was lost is made anew, from the disk. */
-static void move(Mirror *m) {
-        m->moving = m->complete = m->attached = m->writeback.polite = false;
-        writeback_hurry(&m->writeback, false);
-        m->source = manifest_free(m->source);
-        m->models = models_free(m->models);
-        outcomes_done(&m->outcomes);
-        m->dropped = manifest_free(m->dropped);
-        free(m->end.left);
-        m->end = (AttachmentEnd){};
-        m->schedule = (ScanSchedule){ .event = m->context->event,
-                                      .watch = m->context->watch,
-                                      .number = m->number,
-                                      .survey = m->schedule.survey,
-                                      .userdata = m };
-        attachment_init(&m->attachment);
-        mirror_state_set(m, MIRROR_STARTING);
-        m->begin(m);
-}
+/* --- stop --- */
 
 void mirror_shutdown_stop(Mirror *m) {
-        if (m->stopping)
+        if (m->end.reason >= END_STOP)
                 return;
-        m->stopping = true;
+        m->end.reason = END_STOP;
         mirror_state_notify(m, MIRROR_ENDS);
         scrub_stop(&m->scrub);
-        switch (m->state) {
-        case MIRROR_PLANNED:
-        case MIRROR_IDLE:
+        switch (m->phase) {
+        case PHASE_ARMING:
+        case PHASE_PLANNED:
+        case PHASE_GUARDING:
+        case PHASE_IDLE:
                 survey_done(&m->survey);
                 mirror_shutdown_last_scan(m);
                 break;
-        case MIRROR_STARTING:
-                if (!m->started)
-                        mirror_state_set(m, MIRROR_STOPPED);
-                else if (m->attached) /* waiting for the watch */
-                        mirror_shutdown_last_scan(m);
+        case PHASE_SCANNING:
+        case PHASE_STAGING:
+                atomic_store(&m->cancel, true); /* what is out comes back soon, and goes on with the end */
                 break;
-        case MIRROR_SCANNING:
-        case MIRROR_STAGING:
-                if (m->waiting)
-                        mirror_shutdown_last_scan(m);
-                else
-                        atomic_store(&m->cancel, true); /* what is out comes back, and then it goes on with the end */
-                break;
-        case MIRROR_SAVING: /* of a mirror that was lost */
-                m->moving = false;
-                break;
-        case MIRROR_REMOVING:
-        case MIRROR_STOPPED:
-        case MIRROR_FAILED:
+        case PHASE_ATTACHING: /* the job goes on with the end when it is back */
+        case PHASE_RECORDING:
+        case PHASE_LAST_SCAN_DUE: /* it was to be recreated, and ends now */
+        case PHASE_LAST_SCAN:
+        case PHASE_SAVING_REST:
+        case PHASE_DRAINING:
+        case PHASE_REMOVING:
+        case PHASE_DETACHING:
+        case PHASE_STOPPED:
+        case PHASE_FAILED:
                 break;
         }
 }
 
 void mirror_shutdown_abandon(Mirror *m) {
-        char *text = NULL;
+        char *text = text_format("The source '%s' does not answer; the daemon exits without waiting for it",
+                                 m->config.source);
 
-        if (asprintf(&text, "The source '%s' does not answer: the daemon ends without waiting for it",
-                     m->config.source) < 0)
-                text = NULL;
         mirror_log_failed(&m->config, text);
         mirror_state_set_problem(m, text);
         if (m->attached && m->config.remove_on_stop)
                 attachment_abandon(&m->attachment, &m->config, m->plan_run.changes);
-        mirror_state_set(m, MIRROR_FAILED);
+        mirror_state_set(m, PHASE_FAILED);
 }

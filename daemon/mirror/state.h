@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the parts of a mirror share: the Mirror itself, and the few steps that several of them take. For
- * mirror/mirror.c, mirror/cycle.c, mirror/shutdown.c and what answers for a mirror only. Loop thread only, but for
- * what a job has while it is out. */
+/* The Mirror itself, and the few steps that several of its parts take. For the files of this folder, and for
+ * control/operation-internal.h. Loop thread only, but for what a job has while it is out. */
 
 #include "mirror/gauges.h"
 #include "mirror/outcomes.h"
+#include "mirror/phase.h"
 #include "mirror/plan-run.h"
 #include "mirror/scan-schedule.h"
 #include "mirror/scrub.h"
@@ -30,7 +30,7 @@ typedef struct Mirror Mirror;
 typedef struct MirrorContext {
         sd_event *event;
         Pool *pool;
-        Pool *savers;            /* of the way back */
+        Pool *savers;            /* the workers that save, and do what else goes on beside */
         Watch *watch;
         int statefd;
         Amount reserve;          /* ReserveMemory= */
@@ -40,149 +40,190 @@ typedef struct MirrorContext {
         void *userdata;
 } MirrorContext;
 
-/* What happens to a mirror, for who waits for something of it. */
+/* Numbers that the set of mirrors gives out, each once. */
+typedef struct MirrorIds {
+        unsigned mirror;                    /* for who refers to it without keeping it alive */
+        unsigned source_watch, mirror_watch; /* roots of the watch */
+} MirrorIds;
+
+/* What happens to a mirror, for those who wait for it. */
 typedef enum MirrorEvent {
-        /* .look has a plan, which is about to be carried out, and what the saves know of it has been taken in */
+        /* .survey has a plan, which is about to be carried out; what the saves need of it has been taken over */
         MIRROR_SCANNED,
         MIRROR_RESTED, /* all of a plan was carried out */
         MIRROR_SAVED,  /* no save is under way any more */
         MIRROR_BLIND,  /* the source is lost: there was no plan */
-        MIRROR_ENDS,   /* it stops, fails, or is made anew; no more looks but the last ones */
+        MIRROR_ENDS,   /* it stops, fails or is recreated: no more scans but the last ones */
         MIRROR_FREED,  /* the listener has been taken out */
 } MirrorEvent;
 
-/* Belongs to who listens; may take itself out while it hears, and no other. */
+/* Belongs to the one who listens; may take itself out while it is called, and no other. */
 typedef struct MirrorListener {
         void (*hear)(struct MirrorListener *listener, Mirror *mirror, MirrorEvent event);
         struct MirrorListener *next; /* Mirror.listeners */
 } MirrorListener;
 
+/* What is asked of a scan. One of these is gathered for the next scan while another is what the scan at hand serves. */
+typedef struct ScanRequest {
+        bool retry_all;  /* read the whole source again, and give withheld files another try */
+        bool overrides;  /* what operators ask for has changed */
+        bool unsettled;  /* something did not hold still */
+        bool outdated;   /* a save found something that is not as the last scan saw it; counts at the end only */
+        /* Of the scan at hand only, known when it begins. */
+        bool source;     /* act upon changes of the source too; else it is not watched, and they wait to be asked for */
+        bool mirror;     /* something was reported of the mirror, and no scan since has brought it into the queue of saves */
+} ScanRequest;
+
+/* The scan at hand, or the last one. Written by the loop before the job begins, and read by it; .reopened and
+ * .mirror_check are the job's while it is out. */
+typedef struct MirrorScan {
+        ScanRequest wanted, serves; /* the loop's: of the next scan, and of this one */
+        Overrides overrides;        /* those that this scan, and the plan run that follows it, apply */
+        const PathSet *deleted, *damaged;
+        bool mirror_is_watched;     /* every change of the mirror was reported when it began */
+        bool mirror_is_lost;        /* known before: it is read through the descriptor that we still have */
+        bool reopened;              /* another directory was found to be the source */
+        int mirror_check;           /* what attachment_check_mirror() returned */
+} MirrorScan;
+
+/* The end of a mirror, from when it is wanted. */
+typedef struct MirrorEnd {
+        EndReason reason;
+        unsigned n_scans;       /* last scans that a save asked for */
+        Manifest *dropped;      /* unfinished or refused files in the mirror, which go with it; NULL */
+        Plan *removal;          /* NULL: nothing is being removed */
+        bool removed;           /* what the manifest lists was removed, or is about to be */
+        AttachmentEnd detached;
+} MirrorEnd;
+
+/* Counted once and kept, because the base may be out on a job when somebody asks. */
+typedef struct MirrorTotals {
+        uint64_t files, bytes; /* in RAM, verified */
+        size_t linked;         /* files for which a link to the disk stands in the mirror */
+        size_t models;         /* in RAM as a whole */
+        bool models_changed;   /* .models has to be counted again */
+} MirrorTotals;
+
 struct Mirror {
-        Job job; /* attach, look, save or detach: one at a time */
-        MirrorConfig config;
-        MirrorConfig next;         /* waits until no job reads the present one */
-        bool has_next;
-        unsigned number;
+        Job job; /* attach, scan, save the manifest or detach: one at a time */
         const MirrorContext *context;
+        MirrorIds ids;
         void (*begin)(Mirror *mirror); /* attaches, at first and after the mirror was lost */
-        MirrorState state;
+        MirrorListener *listeners;
+
+        /* How far it is. */
+        MirrorPhase phase; /* changed by mirror_state_set() only */
+        MirrorEnd end;
+        bool attached;   /* source and tmpfs are open; not again false at the end */
+        bool complete;   /* the first staging is over: since it was attached */
+        bool ready;      /* and since it is a mirror */
         ScanSchedule schedule;
+        MirrorScan scan;
+
+        /* What it is to be. */
+        MirrorConfig config;
+        MirrorConfig next;     /* takes its place when no job reads it; .name NULL: none waits */
+        Overrides overrides;   /* of operators */
+        RateLimit *limit;      /* BandwidthLimit=: all workers of the mirror share it, and it has a lock */
 
         /* A job has these while one is out, else the loop. */
         Attachment attachment;
-        Survey survey;                 /* what the plan at hand borrows from */
+        Survey survey;         /* what the plan at hand borrows from */
         int result;
-        const char *what;
+        const char *what;      /* the step that failed */
         char *refusal;
         int journalfd;
-        bool reopened;
-        RateLimit *limit;          /* BandwidthLimit=: all workers of the mirror share it, and it has a lock */
-        DirectioRefusals refusals;   /* shared by the workers of a round; it has a lock */
-        AttachmentEnd end;
-        int where;                 /* what attachment_check_mirror() returned */
-        int n_strangers;           /* what disk_clean() returned */
-        const PathSet *deleted, *damaged; /* of the look that is out */
-        bool armed;                /* when that look began */
-        Overrides looking;            /* the wishes that the look, and the round that follows it, go by */
+        int n_unrecognized;    /* what disk_clean() returned */
 
+        /* The plan at hand. */
         PlanRun plan_run;
-        Plan *removal;
         Fit fit;
-        Manifest *source;          /* as last seen, NULL before the first look */
-        Models *models;            /* likewise */
-        LayoutKind layout;         /* likewise; LAYOUT_AUTO: not known yet */
-        Outcomes outcomes, planned;      /* of what is in .source, and in the look at hand */
+        DirectioRefusals refusals; /* shared by the workers of a plan run; it has a lock */
+        Outcomes planned;
+        uint64_t begun_usec;   /* when the plan run began; monotonic */
+
+        /* What was last seen. */
+        Manifest *source;      /* NULL before the first scan */
+        Models *models;        /* likewise */
+        LayoutKind layout;     /* likewise; LAYOUT_AUTO: not known yet */
+        Outcomes outcomes;     /* of what is in .source */
+        bool lost;             /* the source */
+        bool savers_outdated;  /* the source was opened again, and the savers still have the old descriptor */
+        PathSet missing;       /* in the base, and not in the mirror */
+        PathSet unmatched;     /* names of Models= that were reported to match nothing */
+        MirrorTotals totals;
+
+        /* What is wrong with it. */
         Withheld withheld;
         LogOnce log_once;
+        char *problem;         /* why it is degraded or failed; NULL */
+        char *unreadable;      /* the sentence about the first directory that could not be read; NULL */
+        size_t n_unreadable, n_skipped, n_held;
+        bool logged_complete;  /* what was logged last: ready, or degraded */
+
+        /* What goes on beside. */
         Writeback writeback;
         Deletions deletions;
         BlobPruner pruner;
         TrashExpiry trash;
         Gauges gauges;
         Scrub scrub;
-        Overrides overrides;             /* of operators */
-        MirrorListener *listeners;
-        PathSet missing;           /* at the last look: in the base, and not in the mirror */
-        PathSet unmatched;         /* names of Models= that were told to choose nothing */
-        Manifest *dropped;         /* at the end: unfinished or refused things in the mirror, which go with it */
-        char *problem;             /* why it is degraded or failed; NULL */
-        char *unreadable;          /* the sentence about the first directory that could not be read; NULL */
-        size_t n_unreadable, n_skipped, n_held;
-        uint64_t n_files, n_bytes; /* in RAM, verified */
-        size_t n_linked;           /* files for which a link to the disk stands in the mirror */
-        size_t n_models;           /* in RAM as a whole */
-        bool recount;              /* .n_models is not true any more */
+        size_t n_rechecks;     /* jobs of operators that read the mirror and are out */
+        bool base_moved;       /* since the manifest was saved */
 
-        uint64_t begun_usec;       /* when the round at hand was begun; monotonic */
-        size_t n_rechecks;         /* jobs of operators that read the mirror and are out */
-
-        bool attached;
-        bool complete;             /* the first staging is over */
-        bool ready;
-        bool told_whole;           /* what was logged last: ready, or degraded */
-        bool lost;                 /* the source */
-        bool reattach;             /* the source was opened anew, the savers still have the old one */
-        bool in_doubt;             /* something was reported of the mirror, and the look at hand goes by it */
-        bool unsettled;            /* something did not hold still, and is to be looked at again */
-        bool retry_all;            /* look again, and give withheld files another try */
-        bool trying_all;           /* the look at hand does */
-        bool look_wanted;          /* a wish has changed: look again, at once */
-        /* the look at hand is for the mirror only: the source is not watched, and its changes are nobody's wish */
-        bool aside;
-        bool stopping, failing;
-        bool waiting;              /* complete, but the watch on it is not armed yet */
-        bool base_moved;           /* since the manifest was saved */
-        bool last_scan;             /* the last look and the last saves */
-        bool survey_again;           /* asked for in the farewell */
-        bool farewell_due;         /* its look is about to begin */
-        bool farewell_out;         /* its look is out */
-        unsigned n_farewells;
-        bool winding;              /* waits for the savers before it goes on to the end */
-        bool moving;               /* the mirror was lost: it is attached anew instead of ending */
-        bool started;
-        bool removed;              /* at the end: the mirror was taken down */
         atomic_bool cancel;
         /* bytes copied; entries seen and bytes read; bytes read to be saved */
         atomic_uint_fast64_t progress, steps, saved;
 };
 
-void mirror_state_set(Mirror *m, MirrorState state);
-/* One job at a time. */
+/* The only way from one phase to the next; asserts that the table in phase.c has it. A mirror that was abandoned stays
+ * failed, whatever comes back after that. */
+void mirror_state_set(Mirror *m, MirrorPhase phase);
+
+/* Submits the mirror's job: one at a time. */
 void mirror_state_submit(Mirror *m, void (*run)(Job *job), void (*done)(Job *job));
+
+/* Takes @text; NULL: there is no problem. */
 void mirror_state_set_problem(Mirror *m, char *text);
-/* Counted once and kept, because the base may be out on a job when somebody asks. */
+
+/* Counts what the base has. */
 void mirror_state_count(Mirror *m);
 
-/* The models as they were last seen; NULL before the first look. They are borrowed until the loop goes on. */
-const Models *mirror_state_models(const Mirror *m);
+/* It ends, or is about to as soon as a job has come back. */
+bool mirror_state_is_failing(const Mirror *m);
+bool mirror_state_is_stopping(const Mirror *m);
+bool mirror_state_is_being_recreated(const Mirror *m);
 
-/* True while base and mirror are there to be looked at from the loop: attached, and not being let go of. */
+/* A plan is waiting or being carried out: .survey is what it was made from. */
+bool mirror_state_has_plan(const Mirror *m);
+
+/* Base and mirror may be read by the loop: it is attached, and not being detached. */
 bool mirror_state_is_attached(const Mirror *m);
 
-/* What has to be counted is counted, if it may have changed. */
+/* Every change of the mirror has been reported since it was complete. */
+bool mirror_state_is_watched(const Mirror *m);
+
+/* The models as they were last seen; NULL before the first scan. They are borrowed until the loop goes on. */
+const Models *mirror_state_models(const Mirror *m);
+
+/* Counts the trash in the background, if it may have changed. */
 void mirror_state_measure(Mirror *m);
 
-/* Every change of the mirror has been seen since it was complete. */
-bool mirror_state_is_armed(const Mirror *m);
-
-/* What was saved meanwhile becomes part of the base. Only while nobody reads the base: no job and no round is out. */
+/* What was saved meanwhile becomes part of the base. Only while nothing else reads the base: no job of the mirror and
+ * no plan run is out. */
 void mirror_state_absorb(Mirror *m);
 
-/* What of the plan at hand is for the disk. */
+/* Gives to the saves what the plan at hand has for the disk. */
 void mirror_state_queue_saves(Mirror *m);
 
-/* A plan is carried out; when it is over, the base moves on, and what was seen of the source is what the next look
- * compares with. True if anything has changed. */
-int mirror_state_start_round(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata));
-bool mirror_state_end_round(Mirror *m);
+/* Carries out a plan; @need: bytes that it will take. When it is over, the base moves on, and what was seen of the
+ * source is what the next scan compares with. mirror_state_end_plan() returns true if anything has changed. */
+int mirror_state_start_plan(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata));
+bool mirror_state_end_plan(Mirror *m);
 
 void mirror_state_listen(Mirror *m, MirrorListener *listener);
 void mirror_state_unlisten(Mirror *m, MirrorListener *listener);
 void mirror_state_notify(Mirror *m, MirrorEvent event);
 
-/* A wish has changed: the next look follows at once. */
+/* What operators ask for has changed: the next scan follows immediately. */
 void mirror_state_want_scan(Mirror *m);
-
-/* A look is there: what of the wishes has taken effect; and what a client has put into the mirror again is released
- * no more. */
-void mirror_state_note_overrides(Mirror *m);

@@ -36,7 +36,7 @@ static int live_on_watch(sd_event_source *source, int fd, uint32_t events, void 
         (void) events;
         (void) userdata;
         while (watch_next(live_watch, &report) > 0) {
-                if (live_mirror && mirror_number(live_mirror) == report->root / 2)
+                if (live_mirror)
                         mirror_notice(live_mirror, report);
                 report = watch_report_free(report);
         }
@@ -104,7 +104,7 @@ static inline void live_start(const char *lines) {
         live_promised = 0;
         live_context = (MirrorContext){ .event = live_event, .pool = live_pool, .savers = live_savers, .watch = live_watch, .statefd = open_directory("state"),
                                         .reserve = live_config->reserve, .ram = 4 * GIB, .promised = &live_promised, .changed = live_changed };
-        assert_int_equal(mirror_new(&live_mirror, &live_config->mirrors[0], 1, &live_context), 0);
+        assert_int_equal(mirror_new(&live_mirror, &live_config->mirrors[0], &(MirrorIds){ 1, 2, 3 }, &live_context), 0);
         mirror_start(live_mirror);
 }
 

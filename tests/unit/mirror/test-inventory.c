@@ -615,7 +615,7 @@ static void what_was_reported_and_not_looked_at_is_not_said_to_be_saved(void **s
         put_file("mirror/new", 11);
         for (unsigned i = 0; i < 300 && status()->n_unsaved == 0; i++) {
                 assert_true(sd_event_run(live_event, 10 * 1000) >= 0);
-                if (live_mirror->schedule.mirror_dirty || mirror_state(live_mirror) == MIRROR_SCANNING)
+                if (live_mirror->schedule.mirror.dirty || mirror_state(live_mirror) == MIRROR_SCANNING)
                         assert_false(status()->all_saved);
         }
         assert_int_equal(status()->n_unsaved, 1);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The life of a mirror: attach, look, stage, record, and again. See mirror/cycle.h. */
+/* The life of a mirror: attach, scan, stage, record, and again. See mirror/lifecycle.h. */
 
-#include "mirror/cycle.h"
+#include "mirror/lifecycle.h"
 
 #include "base/text.h"
 #include "mirror/inventory.h"
+#include "mirror/override-effects.h"
 #include "mirror/shutdown.h"
+#include "os/memory.h"
 #include "report/explain.h"
 #include "report/mirror-log.h"
-
-#include <malloc.h>
 
 /* --- attach and watch --- */
 
@@ -25,8 +25,8 @@ static void attach_run(Job *job) {
                 Disk disk;
 
                 disk_init(&disk, m->attachment.sourcefd, m->config.name);
-                m->n_strangers = disk_clean(&disk);
-                /* if not, it is emptied when the disk is full */
+                m->n_unrecognized = disk_clean(&disk);
+                /* if that fails, it is emptied when the disk is full */
                 (void) disk_empty_trash(&disk, m->config.trash_keep_usec);
         }
 }
@@ -41,49 +41,49 @@ static void attach_done(Job *job) {
         }
         m->attached = true;
         mirror_log_attached(&m->config, &m->attachment);
-        if (m->n_strangers > 0)
-                mirror_log_unrecognized(&m->config, m->n_strangers);
+        if (m->n_unrecognized > 0)
+                mirror_log_unrecognized(&m->config, m->n_unrecognized);
         mirror_state_count(m);
-        m->recount = true;
+        m->totals.models_changed = true;
         m->writeback.eventless = m->attachment.eventless;
         r = writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd);
         if (r < 0) {
                 mirror_shutdown_fail(m, NULL);
                 return;
         }
-        if (m->stopping) {
+        if (m->end.reason != END_NONE) {
                 mirror_shutdown_last_scan(m);
                 return;
         }
+        mirror_state_set(m, PHASE_ARMING);
         r = scan_schedule_begin(&m->schedule, &m->config, m->attachment.eventless);
         if (r < 0)
                 mirror_log_unwatched(&m->config, r);
 }
 
-/* --- look --- */
+/* --- scan --- */
 
-static void survey_run_job(Job *job) {
+static void scan_run(Job *job) {
         Mirror *m = (Mirror *) job;
         SurveyOptions options = {
                 .config = &m->config,
                 .base = m->attachment.base,
-                .previous = m->trying_all ? NULL : m->source,
-                .sourcefd = m->attachment.sourcefd,
+                .previous = m->scan.serves.retry_all ? NULL : m->source,
                 .mirrorfd = m->attachment.mount.fd,
                 .budget = m->attachment.mount.budget,
                 .cancel = &m->cancel,
                 .progress = &m->steps,
-                .deleted = m->deleted,
-                .damaged = m->damaged,
-                .armed = m->armed,
-                .overrides = &m->looking,
+                .deleted = m->scan.deleted,
+                .damaged = m->scan.damaged,
+                .armed = m->scan.mirror_is_watched,
+                .overrides = &m->scan.overrides,
         };
 
-        m->where = m->moving ? 0 : attachment_check_mirror(&m->attachment, &m->config);
-        if (m->where == ATTACH_LOST)
+        m->scan.mirror_check = m->scan.mirror_is_lost ? 0 : attachment_check_mirror(&m->attachment, &m->config);
+        if (m->scan.mirror_check == ATTACH_LOST)
                 return;
         m->what = "read the source";
-        m->result = attachment_check_source(&m->attachment, &m->config, &m->reopened) == 0 ? 0 : -ESTALE;
+        m->result = attachment_check_source(&m->attachment, &m->config, &m->scan.reopened) == 0 ? 0 : -ESTALE;
         options.sourcefd = m->attachment.sourcefd;
         if (m->result == 0)
                 m->result = survey_run(&options, &m->survey, &m->what);
@@ -92,34 +92,29 @@ static void survey_run_job(Job *job) {
                                              &m->journalfd);
 }
 
-/* Something may come right by itself. */
+/* Something failed that may work the next time. */
 static bool is_hurt(const Mirror *m) {
         return m->n_unreadable > 0 || withheld_is_retryable(&m->withheld);
 }
 
-/* What a look took, each time on another worker's heap, is kept by the library for a look of the same worker. */
-static void give_back_memory(void) {
-#ifdef __GLIBC__
-        (void) malloc_trim(0);
-#endif
-}
-
 /* It walks over all files, so only when something has changed. */
 static void count_models(Mirror *m) {
-        if (m->recount)
-                m->n_models = inventory_count_models(m);
-        m->recount = false;
+        if (m->totals.models_changed)
+                m->totals.models = inventory_count_models(m);
+        m->totals.models_changed = false;
 }
 
-static ScanReason reason_to_look(const Mirror *m) {
-        return m->has_next || m->retry_all || m->look_wanted ? SCAN_REASON_NOW
-               : m->lost                                     ? SCAN_REASON_LOST
-               : m->unsettled                                ? SCAN_REASON_UNSETTLED
-               : is_hurt(m)                                  ? SCAN_REASON_HURT
-                                                             : SCAN_REASON_AT_REST;
+static ScanReason reason_to_scan(const Mirror *m) {
+        const ScanRequest *wanted = &m->scan.wanted;
+
+        return m->next.name || wanted->retry_all || wanted->overrides ? SCAN_REASON_NOW
+               : m->lost                                              ? SCAN_REASON_SOURCE_LOST
+               : wanted->unsettled                                    ? SCAN_REASON_UNSETTLED
+               : is_hurt(m)                                           ? SCAN_REASON_HURT
+                                                                      : SCAN_REASON_NONE;
 }
 
-static void settled(Mirror *m) {
+static void become_idle(Mirror *m) {
         mirror_state_absorb(m);
         mirror_state_notify(m, m->lost ? MIRROR_BLIND : MIRROR_RESTED);
         if (m->config.write_back) {
@@ -127,15 +122,15 @@ static void settled(Mirror *m) {
                 trash_expiry_update(&m->trash);
         }
         count_models(m);
-        mirror_state_set(m, MIRROR_IDLE);
+        mirror_state_set(m, PHASE_IDLE);
         mirror_state_measure(m);
-        give_back_memory();
+        memory_trim();
         scrub_update(&m->scrub, m->plan_run.tasks.layout);
-        scan_schedule_idle(&m->schedule, &m->config, reason_to_look(m));
-        writeback_go_on(&m->writeback, mirror_state_is_armed(m), !m->schedule.mirror_dirty && !m->lost);
+        scan_schedule_idle(&m->schedule, &m->config, reason_to_scan(m));
+        writeback_go_on(&m->writeback, mirror_state_is_watched(m), !m->schedule.mirror.dirty && !m->lost);
 }
 
-/* Nothing that is missing now was deleted: nothing is propagated until the source is back. */
+/* What is missing now was not deleted: nothing is propagated until the source is back. */
 static void source_lost(Mirror *m, char *text) {
         if (!m->complete) {
                 mirror_shutdown_fail(m, text);
@@ -145,32 +140,33 @@ static void source_lost(Mirror *m, char *text) {
                 mirror_log_source_lost(&m->config, text);
         m->lost = true;
         mirror_state_set_problem(m, text);
-        settled(m);
+        become_idle(m);
 }
 
-/* The watch ends with the directory that it is on, also if that comes back before anybody has looked. */
+/* The watch ends with the directory that it is on, also if that comes back before the next scan. */
 static void source_found(Mirror *m) {
         if (m->lost) {
                 mirror_state_set_problem(m, NULL);
                 mirror_log_source_found(&m->config);
         }
-        if (m->lost || m->reopened || m->schedule.broken)
+        if (m->lost || m->scan.reopened || m->schedule.source.lost)
                 (void) scan_schedule_adjust(&m->schedule, &m->config, true); /* if not, it is polled */
-        m->reattach = m->reattach || m->reopened;
-        if (m->reattach && m->writeback.n_running == 0)
-                m->reattach = writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd) < 0;
+        m->savers_outdated = m->savers_outdated || m->scan.reopened;
+        if (m->savers_outdated && m->writeback.n_running == 0)
+                m->savers_outdated =
+                        writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd) < 0;
         m->lost = false;
 }
 
 static void mirror_lost(Mirror *m) {
         mirror_log_mirror_lost(&m->config);
         writeback_forget_deletions(&m->writeback);
-        m->moving = !m->stopping;
+        m->end.reason = END_RECREATION;
         mirror_state_notify(m, MIRROR_ENDS);
-        mirror_shutdown_last_scan(m); /* what is unsaved can still be read, through the descriptor that we have */
+        mirror_shutdown_last_scan(m); /* unsaved files can still be read, through the descriptor that we have */
 }
 
-/* Each name that chooses nothing, once. */
+/* Each name that matches nothing, once. */
 static void explain_unmatched(Mirror *m) {
         for (char **name = m->survey.unmatched; name && *name; name++)
                 if (!pathset_has(&m->unmatched, *name)) {
@@ -180,20 +176,20 @@ static void explain_unmatched(Mirror *m) {
                 }
 }
 
-static void survey_done_job(Job *job) {
+static void scan_done(Job *job) {
         Mirror *m = (Mirror *) job;
 
-        scan_schedule_source_returned(&m->schedule);
-        if (m->last_scan) {
+        scan_schedule_scan_ended(&m->schedule);
+        if (m->phase == PHASE_LAST_SCAN) {
                 mirror_shutdown_continue(m);
                 return;
         }
-        if (m->stopping) {
+        if (m->end.reason != END_NONE) {
                 survey_done(&m->survey);
                 mirror_shutdown_last_scan(m);
                 return;
         }
-        if (m->where == ATTACH_LOST) {
+        if (m->scan.mirror_check == ATTACH_LOST) {
                 mirror_lost(m);
                 return;
         }
@@ -209,72 +205,77 @@ static void survey_done_job(Job *job) {
                 return;
         }
         log_once_scan(&m->log_once, &m->config, m->survey.source, m->survey.plan);
-        withheld_apply(&m->withheld, m->survey.plan, true, m->trying_all);
+        withheld_apply(&m->withheld, m->survey.plan, true, m->scan.serves.retry_all);
         mirror_state_queue_saves(m);
-        mirror_state_note_overrides(m);
+        override_effects_note(m);
         mirror_state_notify(m, MIRROR_SCANNED);
         explain_unmatched(m);
-        m->unsettled = (m->survey.plan->n_waiting > 0 && !m->aside) ||
-                       manifest_omissions(m->survey.source, OMIT_CHANGED) > 0;
-        mirror_state_set(m, MIRROR_PLANNED);
-        /* what a run before this one could not save comes first */
-        writeback_go_on(&m->writeback, mirror_state_is_armed(m), !m->schedule.mirror_dirty);
-        if (m->complete && mirror_cycle_fits(m))
-                mirror_cycle_proceed(m);
+        m->scan.wanted.unsettled = (m->survey.plan->n_waiting > 0 && m->scan.serves.source) ||
+                                   manifest_omissions(m->survey.source, OMIT_CHANGED) > 0;
+        mirror_state_set(m, PHASE_PLANNED);
+        /* what the previous process could not save comes first */
+        writeback_go_on(&m->writeback, mirror_state_is_watched(m), !m->schedule.mirror.dirty);
+        if (m->complete && mirror_lifecycle_fits(m))
+                mirror_lifecycle_proceed(m);
 }
 
-/* Between two looks nobody reads the configuration, so this is where a new one takes its place. */
+/* Between two scans nothing reads the configuration, so this is where a new one takes its place. */
 static void take_next_config(Mirror *m) {
-        if (!m->has_next)
+        if (!m->next.name)
                 return;
         if (!mount_is_same(&m->config, &m->next))
                 mirror_log_mount_stays(&m->next);
         config_mirror_done(&m->config);
         m->config = m->next;
         m->next = (MirrorConfig){};
-        m->has_next = false;
-        (void) scan_schedule_adjust(&m->schedule, &m->config, false); /* if not, it is polled */
+        (void) scan_schedule_adjust(&m->schedule, &m->config, false); /* on failure it is polled */
 }
 
-/* Without memory the look goes by the old ones, and who waits for an answer asks the next. */
-static void take_wishes(Mirror *m) {
+/* What was wanted is what this scan serves; from here on requests are for the next one. */
+static void take_request(Mirror *m) {
+        ScanRequest *serves = &m->scan.serves;
+        bool mirror = serves->mirror || m->schedule.mirror.dirty;
+
+        *serves = m->scan.wanted;
+        serves->mirror = mirror;
+        serves->source = m->config.watch_source || !m->complete || serves->retry_all || serves->overrides ||
+                         serves->unsettled || is_hurt(m);
+        m->scan.wanted = (ScanRequest){ .unsettled = serves->unsettled }; /* until a scan knows better */
+}
+
+/* Without memory the scan applies the old ones, and the next scan follows immediately. */
+static void take_overrides(Mirror *m) {
         Overrides copy = {};
 
         if (overrides_copy(&m->overrides, &copy) < 0) {
-                m->look_wanted = true;
+                m->scan.wanted.overrides = true;
                 return;
         }
-        overrides_done(&m->looking);
-        m->looking = copy;
+        overrides_done(&m->scan.overrides);
+        m->scan.overrides = copy;
 }
 
-void mirror_cycle_scan(void *userdata) {
+void mirror_lifecycle_scan(void *userdata) {
         Mirror *m = userdata;
+        bool last = !mirror_phase_may_go(m->phase, PHASE_SCANNING);
+        MirrorPhase next = last ? PHASE_LAST_SCAN : PHASE_SCANNING;
 
-        if (m->failing || m->winding ||
-            (m->state != MIRROR_STARTING && m->state != MIRROR_IDLE && m->state != MIRROR_SAVING))
-                return;
-        if (m->state == MIRROR_SAVING && m->farewell_out)
+        if (!mirror_phase_may_go(m->phase, next))
                 return;
         mirror_state_absorb(m);
-        if (!m->last_scan)
+        if (!last)
                 take_next_config(m);
-        m->trying_all = m->retry_all;
-        m->aside = !m->config.watch_source && m->complete && !m->retry_all && !m->look_wanted && !m->unsettled &&
-                   !is_hurt(m);
-        m->retry_all = m->reopened = m->look_wanted = false;
-        take_wishes(m);
-        m->in_doubt = m->in_doubt || m->schedule.mirror_dirty;
-        scan_schedule_begun(&m->schedule);
+        take_request(m);
+        take_overrides(m);
+        scan_schedule_scan_began(&m->schedule);
         m->writeback.sure = false;
-        m->deleted = deletions_begin(&m->deletions);
-        m->damaged = m->last_scan ? NULL : scrub_get_damaged(&m->scrub);
-        m->armed = mirror_state_is_armed(m);
-        m->farewell_out = m->last_scan;
-        m->farewell_due = false;
-        if (!m->last_scan)
-                mirror_state_set(m, MIRROR_SCANNING);
-        mirror_state_submit(m, survey_run_job, survey_done_job);
+        m->scan.reopened = false;
+        m->scan.deleted = deletions_begin(&m->deletions);
+        m->scan.damaged = last ? NULL : scrub_get_damaged(&m->scrub);
+        m->scan.mirror_is_watched = mirror_state_is_watched(m);
+        m->scan.mirror_is_lost = mirror_state_is_being_recreated(m);
+        mirror_state_set(m, next);
+        mirror_state_submit(m, scan_run, scan_done);
 }
 
 /* --- stage --- */
@@ -287,7 +288,7 @@ static int check_fit(Mirror *m) {
         return fit_plan(m->survey.plan, &input, &m->fit);
 }
 
-/* --- save the manifest, and be complete --- */
+/* --- save the manifest, and become complete --- */
 
 static void record_done(Job *job);
 
@@ -301,33 +302,34 @@ static void record_run(Job *job) {
 
 static void record(Mirror *m) {
         m->base_moved = false;
+        mirror_state_set(m, PHASE_RECORDING);
         mirror_state_submit(m, record_run, record_done);
 }
 
 static void become_ready(Mirror *m) {
         m->ready = true;
-        m->told_whole = m->withheld.n + m->n_unreadable + m->n_skipped == 0;
-        mirror_log_ready(&m->config, m->attachment.base, m->told_whole);
+        m->logged_complete = m->withheld.n + m->n_unreadable + m->n_skipped == 0;
+        mirror_log_ready(&m->config, m->attachment.base, m->logged_complete);
 }
 
-/* From here on every change of the mirror is seen; what has changed before that, the next look finds. */
-void mirror_cycle_finish_start(Mirror *m) {
-        m->waiting = false;
+/* From here on every change of the mirror is reported; earlier ones are found by the next scan. */
+void mirror_lifecycle_finish_start(Mirror *m) {
         m->complete = m->writeback.polite = true;
         if (!m->ready)
                 become_ready(m);
         scan_schedule_request(&m->schedule, false);
-        settled(m);
+        become_idle(m);
 }
 
 static void guard(Mirror *m) {
-        int r = scan_schedule_guard(&m->schedule, &m->config);
+        int r;
 
+        mirror_state_set(m, PHASE_GUARDING);
+        r = scan_schedule_watch_mirror(&m->schedule, &m->config);
         if (r < 0)
                 mirror_log_unguarded(&m->config, r);
-        m->waiting = true;
-        if (scan_schedule_is_guarding(&m->schedule))
-                mirror_cycle_finish_start(m);
+        if (scan_schedule_mirror_is_decided(&m->schedule))
+                mirror_lifecycle_finish_start(m);
 }
 
 static void record_done(Job *job) {
@@ -335,22 +337,16 @@ static void record_done(Job *job) {
 
         if (m->result < 0)
                 mirror_log_not_saved(&m->config, m->result);
-        if (m->failing) {
-                mirror_shutdown_drain(m);
-                return;
-        }
-        if (m->stopping) {
+        if (m->end.reason != END_NONE)
                 mirror_shutdown_last_scan(m);
-                return;
-        }
-        if (!m->complete)
+        else if (!m->complete)
                 guard(m);
         else
-                settled(m);
+                become_idle(m);
 }
 
-/* What of the withheld ends the mirror, NULL if nothing: only in the first staging, and only if the configuration
- * says so. */
+/* The sentence about a withheld file that ends the mirror, NULL if none does: only in the first staging, and only if
+ * the configuration says so. */
 static const char *find_fatal(const Mirror *m) {
         for (size_t i = 0; !m->complete && i < m->withheld.n; i++)
                 if (m->withheld.files[i].outcome == TASK_NO_ROOM ? m->config.on_no_room == NO_ROOM_FAIL
@@ -361,16 +357,16 @@ static const char *find_fatal(const Mirror *m) {
 
 static void on_staged(void *userdata) {
         Mirror *m = userdata;
-        bool changed = mirror_state_end_round(m);
+        bool changed = mirror_state_end_plan(m);
 
-        if (m->stopping)
+        if (m->end.reason != END_NONE)
                 mirror_shutdown_last_scan(m);
         else if (find_fatal(m))
                 mirror_shutdown_fail(m, strdup(find_fatal(m)));
         else if (changed || m->base_moved || !m->complete)
                 record(m);
         else
-                settled(m);
+                become_idle(m);
 }
 
 static void explain_shortage_once(Mirror *m, bool fits) {
@@ -382,10 +378,10 @@ static void explain_shortage_once(Mirror *m, bool fits) {
         mirror_state_set_problem(m, TAKE_PTR(text));
 }
 
-bool mirror_cycle_fits(Mirror *m) {
+bool mirror_lifecycle_fits(Mirror *m) {
         int r;
 
-        assert(m->state == MIRROR_PLANNED);
+        assert(m->phase == PHASE_PLANNED);
         r = check_fit(m);
         if (r == FIT_NO_ROOM && m->config.on_no_room == NO_ROOM_FAIL && !m->complete) {
                 mirror_shutdown_fail(m, explain_shortage(&m->config, m->survey.plan, &m->fit, true));
@@ -395,46 +391,43 @@ bool mirror_cycle_fits(Mirror *m) {
                 mirror_shutdown_fail(m, NULL);
                 return false;
         }
-        plan_run_promise(&m->plan_run, m->fit.need_bytes); /* so that the next one knows */
+        plan_run_promise(&m->plan_run, m->fit.need_bytes); /* so that the next mirror takes it into account */
         explain_shortage_once(m, r == 0);
         return true;
 }
 
-void mirror_cycle_proceed(Mirror *m) {
-        assert(m->state == MIRROR_PLANNED);
+void mirror_lifecycle_proceed(Mirror *m) {
+        assert(m->phase == PHASE_PLANNED);
         m->n_held = m->survey.plan->n_held;
         atomic_store(&m->progress, 0);
-        (void) sd_event_now(m->context->event, CLOCK_MONOTONIC, &m->begun_usec);
-        if (mirror_state_start_round(m, m->survey.plan, m->fit.need_bytes, on_staged) < 0) {
+        m->begun_usec = clock_now(m->context->event);
+        mirror_state_set(m, PHASE_STAGING);
+        if (mirror_state_start_plan(m, m->survey.plan, m->fit.need_bytes, on_staged) < 0)
                 mirror_shutdown_fail(m, NULL);
-                return;
-        }
-        mirror_state_set(m, MIRROR_STAGING);
 }
 
-bool mirror_cycle_may_sweep(void *userdata) {
+bool mirror_lifecycle_may_prune(void *userdata) {
         Mirror *m = userdata;
 
-        return m->state == MIRROR_IDLE && !m->lost && save_queue_status(&m->writeback.queue).n_unsaved == 0;
+        return m->phase == PHASE_IDLE && !m->lost && save_queue_status(&m->writeback.queue).n_unsaved == 0;
 }
 
-bool mirror_cycle_may_scrub(void *userdata) {
+bool mirror_lifecycle_may_scrub(void *userdata) {
         Mirror *m = userdata;
 
-        return m->state == MIRROR_IDLE && m->complete && !m->lost && !m->stopping && !m->failing;
+        return m->phase == PHASE_IDLE && !m->lost;
 }
 
-bool mirror_cycle_is_watched(void *userdata) {
-        return mirror_state_is_armed(userdata);
+bool mirror_lifecycle_is_watched(void *userdata) {
+        return mirror_state_is_watched(userdata);
 }
 
-void mirror_cycle_on_unknown_file(void *userdata) {
+void mirror_lifecycle_want_scan(void *userdata) {
         Mirror *m = userdata;
 
-        scan_schedule_request(&m->schedule, m->state == MIRROR_IDLE);
+        scan_schedule_request(&m->schedule, m->phase == PHASE_IDLE);
 }
 
-void mirror_cycle_begin(Mirror *m) {
-        m->started = true;
+void mirror_lifecycle_begin(Mirror *m) {
         mirror_state_submit(m, attach_run, attach_done);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is told of a mirror: a snapshot. See mirror/mirror.h. */
+/* Fills in the MirrorStatus of a mirror. See mirror/mirror.h. */
 
 #include "mirror/mirror.h"
 
@@ -32,8 +32,8 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->save_fails = saves.n_failing > 0;
         status->saves = true;
         status->unsaved_since_usec = saves.since_usec == UINT64_MAX ? 0 : to_realtime(saves.since_usec);
-        status->all_saved = m->complete && status->watching && !m->lost && !m->in_doubt &&
-                            !m->schedule.mirror_dirty && saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
+        status->all_saved = m->complete && status->watching && !m->lost && !m->scan.serves.mirror &&
+                            !m->schedule.mirror.dirty && saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
                             m->deletions.n_held == 0;
         status->trash_bytes = m->gauges.trash_bytes;
         status->trash_files = m->gauges.trash_files;
@@ -43,7 +43,7 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
 static void add_rate(const Mirror *m, MirrorStatus *status) {
         uint64_t spent = clock_usec(CLOCK_MONOTONIC) - m->begun_usec, rest;
 
-        if (m->state != MIRROR_STAGING || !m->survey.plan)
+        if (mirror_phase_state(m->phase) != MIRROR_STAGING || !m->survey.plan)
                 return;
         status->todo_bytes = m->survey.plan->stage_bytes;
         if (spent < USEC_PER_SEC / 5)
@@ -60,7 +60,7 @@ static void add_ends(const Mirror *m, MirrorStatus *status) {
         status->source = m->config.source;
         status->target = m->config.target;
         status->source_state = m->lost ? SOURCE_LOST : m->n_unreadable > 0 ? SOURCE_UNREADABLE : SOURCE_HEALTHY;
-        status->watching = mirror_state_is_armed(m);
+        status->watching = mirror_state_is_watched(m);
         status->swapped_bytes = m->gauges.swapped_bytes;
         if (!mirror_state_is_attached(m))
                 return;
@@ -91,9 +91,9 @@ static MirrorCounters count(const Mirror *m) {
 MirrorStatus mirror_status(const Mirror *m) {
         MirrorStatus status = {
                 .name = m->config.name,
-                .state = m->state,
+                .state = mirror_phase_state(m->phase),
                 .ready = m->ready,
-                .failing = m->failing,
+                .failing = mirror_state_is_failing(m),
                 .done_bytes = atomic_load(&m->progress),
                 .seen = atomic_load(&m->steps),
                 .n_withheld = m->withheld.n,
@@ -107,10 +107,10 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .measured_bytes = m->plan_run.measured_bytes,
                 .copied_bytes = m->plan_run.copied_bytes,
                 .direct_bytes = m->plan_run.direct_bytes,
-                .files = m->n_files,
-                .bytes = m->n_bytes,
-                .n_models = m->n_models,
-                .n_linked = m->n_linked,
+                .files = m->totals.files,
+                .bytes = m->totals.bytes,
+                .n_models = m->totals.models,
+                .n_linked = m->totals.linked,
                 .n_released = overrides_count_released(&m->overrides),
                 .trash_bytes = UINT64_MAX,
                 .trash_files = UINT64_MAX,
@@ -127,7 +127,7 @@ MirrorStatus mirror_status(const Mirror *m) {
         add_rate(m, &status);
         if (m->plan_run.execution)
                 status.path = execute_current_path(m->plan_run.execution);
-        if (m->state == MIRROR_REMOVING)
+        if (status.state == MIRROR_REMOVING)
                 status.bytes -= MIN(status.bytes, m->plan_run.removed_bytes);
         return status;
 }
