@@ -4,6 +4,8 @@
 
 #include "control/clients.h"
 
+#include "base/clock.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/framing.h"
 
@@ -11,276 +13,271 @@
 #include <sys/epoll.h>
 #include <systemd/sd-id128.h>
 
-/* Who has asked for nothing by then is let go of. */
-#define SILENCE_USEC (30 * USEC_PER_SEC)
-/* Who has been quiet for less is in the middle of something. */
-#define QUIET_USEC (USEC_PER_SEC / 10)
-/* Without descriptors for another client it is tried again after this. */
-#define PAUSE_USEC USEC_PER_SEC
+/* A client that has made no call by then is disconnected. */
+#define FIRST_CALL_USEC (30 * USEC_PER_SEC)
+/* A client that made a call less than this ago is not disconnected to make room for another one. */
+#define IDLE_USEC (USEC_PER_SEC / 10)
+/* Without descriptors for another client the next attempt to accept one is made after this. */
+#define ACCEPT_RETRY_USEC USEC_PER_SEC
 
 enum {
-        ACCEPT_AT_ONCE = 8,        /* clients, then others have their turn */
+        ACCEPT_AT_ONCE = 8,        /* new clients, before the loop serves others */
         SIGNALS_WAITING_MAX = 64,
-        SEND_BUFFER = 256 << 10,   /* of the kernel; sd-bus would take 8 MiB */
+        SEND_BUFFER = 256 << 10,   /* of the kernel; sd-bus would set 8 MiB */
 };
 
-typedef struct Peer Peer;
+typedef struct Client Client;
 
-struct Peer {
-        ControlClients *peers;
-        Peer *next; /* ControlPeers.first */
+struct Client {
+        ControlClients *clients;
+        Client *next;              /* ControlClients.first */
         sd_bus *bus;
         int fd;                    /* the client's socket; owned by the bus */
-        int pipefd;                /* what sd-bus reads comes in here */
-        ControlFraming wire;
+        int pipefd;                /* to the pipe that sd-bus reads */
+        ControlFraming framing;
         struct ucred who;
         sd_event_source *source;
-        uint64_t heard_usec;       /* of its last call; of its coming, before the first */
-        bool spoken;               /* it has made a call */
-        bool stale;                /* it has missed something that is told when it has read what it was sent */
-        bool over;                 /* to be let go of */
+        uint64_t active_usec;      /* of its last call; before the first, of its connection */
+        bool has_called;
+        bool behind;               /* it has missed signals, and gets the present state when it has read all */
+        bool closing;              /* to be disconnected */
 };
 
 struct ControlClients {
         ControlClientsOptions options;
         void (*emit)(sd_bus *bus, void *userdata);
-        Peer *first;
+        Client *first;
         size_t n;
         unsigned last_number;
         sd_id128_t id;
-        sd_event_source *door, *timer, *broom;
+        ClockTimer timer;          /* for clients that make no call, and for the next attempt to accept one */
+        sd_event_source *listener, *reaper;
 };
-
-static uint64_t now_of(ControlClients *peers) {
-        uint64_t now = 0;
-
-        /* fails for a loop that is gone, which calls nobody */
-        (void) sd_event_now(peers->options.event, CLOCK_MONOTONIC, &now);
-        return now;
-}
 
 static bool is_trusted(uid_t uid) {
         return uid == 0 || uid == geteuid();
 }
 
-static Peer *peer_free(Peer *peer) {
-        if (!peer)
+static Client *client_free(Client *client) {
+        if (!client)
                 return NULL;
-        (void) sd_event_source_disable_unref(peer->source);
-        peer->pipefd = close_fd(peer->pipefd);
-        (void) sd_bus_close_unref(peer->bus); /* what could not be sent by now is not waited for */
-        free(peer);
+        (void) sd_event_source_disable_unref(client->source);
+        client->pipefd = close_fd(client->pipefd);
+        (void) sd_bus_close_unref(client->bus); /* drops what was not sent yet */
+        free(client);
         return NULL;
 }
 
-static void let_go(ControlClients *peers, Peer *peer) {
-        Peer **link = &peers->first;
+static void disconnect(ControlClients *clients, Client *client) {
+        Client **link = &clients->first;
 
-        while (*link != peer)
+        while (*link != client)
                 link = &(*link)->next;
-        *link = peer->next;
-        peers->n--;
-        peers->options.left(peer->bus, peers->options.userdata);
-        (void) peer_free(peer);
+        *link = client->next;
+        clients->n--;
+        clients->options.disconnected(client->bus, clients->options.userdata);
+        (void) client_free(client);
 }
 
-/* From the middle of something: it is let go of when that is over. */
-static void mark_over(Peer *peer) {
-        peer->over = true;
-        (void) sd_event_source_set_enabled(peer->peers->broom, SD_EVENT_ONESHOT);
+/* For callers that still use the client: it is disconnected when the loop is back. */
+static void disconnect_later(Client *client) {
+        client->closing = true;
+        (void) sd_event_source_set_enabled(client->clients->reaper, SD_EVENT_ONESHOT);
 }
 
-static uint64_t queued(Peer *peer) {
+static uint64_t queued(Client *client) {
         uint64_t n = 0;
 
-        return sd_bus_get_n_queued_write(peer->bus, &n) < 0 ? 0 : n;
+        return sd_bus_get_n_queued_write(client->bus, &n) < 0 ? 0 : n;
 }
 
-/* Nothing more is taken from a client before it has read its last answer. */
-static void listen_to(Peer *peer) {
-        int events = sd_bus_get_events(peer->bus);
-        uint32_t wanted = queued(peer) > 0 ? EPOLLOUT : EPOLLIN;
+/* A client is read from only when it has read its last answer. */
+static void update_events(Client *client) {
+        int events = sd_bus_get_events(client->bus);
+        uint32_t wanted = queued(client) > 0 ? EPOLLOUT : EPOLLIN;
 
-        if (events >= 0 && sd_bus_is_ready(peer->bus) <= 0 && (events & EPOLLOUT))
+        if (events >= 0 && sd_bus_is_ready(client->bus) <= 0 && (events & EPOLLOUT))
                 wanted |= EPOLLOUT;
-        if (sd_event_source_set_io_events(peer->source, wanted) < 0)
-                mark_over(peer);
+        if (sd_event_source_set_io_events(client->source, wanted) < 0)
+                disconnect_later(client);
 }
 
-static void catch_up(Peer *peer) {
-        if (!peer->stale || peer->over || queued(peer) > 0)
+static void catch_up(Client *client) {
+        if (!client->behind || client->closing || queued(client) > 0)
                 return;
-        peer->stale = false;
-        peer->peers->emit(peer->bus, peer->peers->options.userdata);
+        client->behind = false;
+        client->clients->emit(client->bus, client->clients->options.userdata);
 }
 
-/* What is in the pipe is one message at most, so this comes to an end. */
-static int process(Peer *peer) {
+/* The pipe has one message at most, so this ends. */
+static int process(Client *client) {
         int r;
 
         do
-                r = sd_bus_process(peer->bus, NULL);
-        while (r > 0 && !peer->over);
-        return r < 0 ? r : sd_bus_is_open(peer->bus) > 0 ? 0 : -ECONNRESET;
+                r = sd_bus_process(client->bus, NULL);
+        while (r > 0 && !client->closing);
+        return r < 0 ? r : sd_bus_is_open(client->bus) > 0 ? 0 : -ECONNRESET;
 }
 
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Peer *peer = userdata;
+        Client *client = userdata;
         int r = 0;
 
         (void) source;
         if (events & EPOLLOUT)
-                r = process(peer);
-        if (r == 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && queued(peer) == 0) {
-                r = control_framing_pump(&peer->wire, fd, peer->pipefd);
+                r = process(client);
+        if (r == 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && queued(client) == 0) {
+                r = control_framing_pump(&client->framing, fd, client->pipefd);
                 if (r > 0)
-                        r = process(peer);
+                        r = process(client);
         } else if (r == 0 && (events & (EPOLLHUP | EPOLLERR)))
                 r = -ECONNRESET;
-        if (r < 0 || peer->over) {
+        if (r < 0 || client->closing) {
                 if (r < 0 && r != -ECONNRESET && r != -EPIPE)
-                        log_debug("Closing the control connection of uid %u (pid %ld): %s", (unsigned) peer->who.uid,
-                                  (long) peer->who.pid, strerror(-r));
-                let_go(peer->peers, peer);
+                        log_debug("Closing the control connection of uid %u (pid %ld): %s", (unsigned) client->who.uid,
+                                  (long) client->who.pid, strerror(-r));
+                disconnect(client->clients, client);
                 return 0;
         }
-        catch_up(peer);
-        listen_to(peer);
+        catch_up(client);
+        update_events(client);
         return 0;
 }
 
-/* sd-bus has no such thing for a server; clients that take the other end for a bus begin with it. */
-static int on_hello(sd_bus_message *message, Peer *peer) {
+/* Clients that take the other end for a bus begin with Hello(), which sd-bus does not answer on the server's side. */
+static int on_hello(sd_bus_message *message, Client *client) {
         char name[32];
 
-        (void) snprintf(name, sizeof(name), ":1.%u", ++peer->peers->last_number);
+        (void) snprintf(name, sizeof(name), ":1.%u", ++client->clients->last_number);
         return sd_bus_reply_method_return(message, "s", name);
 }
 
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Peer *peer = userdata;
+        Client *client = userdata;
 
         (void) error;
-        peer->heard_usec = now_of(peer->peers);
+        client->active_usec = clock_now(client->clients->options.event);
         if (sd_bus_message_is_method_call(message, "org.freedesktop.DBus", "Hello") > 0)
-                return on_hello(message, peer) < 0 ? -EIO : 1;
+                return on_hello(message, client) < 0 ? -EIO : 1;
         if (sd_bus_message_is_method_call(message, NULL, NULL) > 0)
-                peer->spoken = true;
+                client->has_called = true;
         return 0;
 }
 
-static int peer_new(Peer **ret, ControlClients *peers, int *fd, const struct ucred *who) {
-        Peer *peer = calloc(1, sizeof(*peer));
+static int client_new(Client **ret, ControlClients *clients, int *fd, const struct ucred *who) {
+        Client *client = calloc(1, sizeof(*client));
         int pipefds[2] = { -1, -1 }, size = SEND_BUFFER, r;
 
-        if (!peer)
+        if (!client)
                 return -ENOMEM;
-        *peer = (Peer){ .peers = peers, .fd = *fd, .who = *who, .heard_usec = now_of(peers) };
+        *client = (Client){ .clients = clients,
+                            .fd = *fd,
+                            .who = *who,
+                            .active_usec = clock_now(clients->options.event) };
         r = pipe2(pipefds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
-        peer->pipefd = pipefds[1];
+        client->pipefd = pipefds[1];
         if (r == 0)
-                r = sd_bus_new(&peer->bus);
+                r = sd_bus_new(&client->bus);
         if (r >= 0)
-                r = sd_bus_set_fd(peer->bus, pipefds[0], *fd);
+                r = sd_bus_set_fd(client->bus, pipefds[0], *fd);
         if (r >= 0) {
                 *fd = pipefds[0] = -1; /* the bus closes them */
-                r = sd_bus_set_server(peer->bus, true, peers->id);
+                r = sd_bus_set_server(client->bus, true, clients->id);
         }
-        /* who it is the kernel has told: whatever name it gives itself is taken */
+        /* the kernel has recorded who it is: the name by which it authenticates does not matter */
         if (r >= 0)
-                r = sd_bus_set_anonymous(peer->bus, true);
+                r = sd_bus_set_anonymous(client->bus, true);
         if (r >= 0)
-                r = sd_bus_negotiate_fds(peer->bus, false);
+                r = sd_bus_negotiate_fds(client->bus, false);
         if (r >= 0)
-                r = sd_bus_add_filter(peer->bus, NULL, on_message, peer);
+                r = sd_bus_add_filter(client->bus, NULL, on_message, client);
         if (r >= 0)
-                r = peers->options.dress(peer->bus, peers->options.userdata);
+                r = clients->options.register_objects(client->bus, clients->options.userdata);
         if (r >= 0)
-                r = sd_bus_start(peer->bus);
+                r = sd_bus_start(client->bus);
         if (r >= 0)
-                r = sd_event_add_io(peers->options.event, &peer->source, peer->fd, EPOLLIN, on_client, peer);
+                r = sd_event_add_io(clients->options.event, &client->source, client->fd, EPOLLIN, on_client, client);
         if (r < 0) {
                 (void) close_fd(pipefds[0]);
-                (void) peer_free(peer);
+                (void) client_free(client);
                 return r;
         }
-        /* bounds memory; without it there is more of it */
-        (void) setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-        *ret = peer;
+        /* only bounds memory, so a failure is ignored */
+        (void) setsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        *ret = client;
         return 0;
 }
 
-/* The one that has been quiet the longest: of @uid's own, or of anybody's, but of the trusted ones only for their
- * like, and others before them. */
-static Peer *find_quiet(ControlClients *peers, uid_t uid, bool anybody) {
-        uint64_t now = now_of(peers);
-        Peer *found = NULL;
+/* The client that has been idle the longest: of those of @uid, or with @any_user of all. But only a trusted user can
+ * displace a client of another trusted user, and only if there is no untrusted one. */
+static Client *find_idle(ControlClients *clients, uid_t uid, bool any_user) {
+        uint64_t now = clock_now(clients->options.event);
+        Client *found = NULL;
 
-        for (Peer *peer = peers->first; peer; peer = peer->next) {
-                if (peer->over ||
-                    (peer->who.uid != uid && (!anybody || (is_trusted(peer->who.uid) && !is_trusted(uid)))) ||
-                    now - peer->heard_usec < QUIET_USEC || peers->options.waits(peer->bus, peers->options.userdata))
+        for (Client *client = clients->first; client; client = client->next) {
+                if (client->closing ||
+                    (client->who.uid != uid && (!any_user || (is_trusted(client->who.uid) && !is_trusted(uid)))) ||
+                    now - client->active_usec < IDLE_USEC ||
+                    clients->options.is_waiting(client->bus, clients->options.userdata))
                         continue;
-                if (!found || (is_trusted(found->who.uid) && !is_trusted(peer->who.uid)) ||
-                    (is_trusted(found->who.uid) == is_trusted(peer->who.uid) && peer->heard_usec < found->heard_usec))
-                        found = peer;
+                if (!found || (is_trusted(found->who.uid) && !is_trusted(client->who.uid)) ||
+                    (is_trusted(found->who.uid) == is_trusted(client->who.uid) &&
+                     client->active_usec < found->active_usec))
+                        found = client;
         }
         return found;
 }
 
-/* False if there is no room for another one of @uid. Who has none yet takes the place of a stranger, so a few users
- * cannot keep out the rest. */
-static bool make_room(ControlClients *peers, uid_t uid) {
+/* False if there is no room for another client of @uid. The first client of a user may take the place of another
+ * user's, so that a few users cannot lock out the others. */
+static bool make_room(ControlClients *clients, uid_t uid) {
         bool trusted = is_trusted(uid);
-        size_t own = 0, strangers = 0;
-        Peer *quiet;
+        size_t own = 0, untrusted = 0;
+        Client *idle;
 
-        for (Peer *peer = peers->first; peer; peer = peer->next) {
-                own += peer->who.uid == uid;
-                strangers += !is_trusted(peer->who.uid);
+        for (Client *client = clients->first; client; client = client->next) {
+                own += client->who.uid == uid;
+                untrusted += !is_trusted(client->who.uid);
         }
-        if (peers->n < CONTROL_CLIENTS_MAX &&
+        if (clients->n < CONTROL_CLIENTS_MAX &&
             (trusted ||
-             (own < CONTROL_CLIENTS_PER_USER && strangers < CONTROL_CLIENTS_MAX - CONTROL_CLIENTS_RESERVED)))
+             (own < CONTROL_CLIENTS_PER_USER && untrusted < CONTROL_CLIENTS_MAX - CONTROL_CLIENTS_RESERVED)))
                 return true;
-        quiet = find_quiet(peers, uid, trusted || own == 0);
-        if (quiet)
-                let_go(peers, quiet);
-        return quiet;
+        idle = find_idle(clients, uid, trusted || own == 0);
+        if (idle)
+                disconnect(clients, idle);
+        return idle;
 }
 
-static void set_timer(ControlClients *peers, uint64_t usec) {
+static void set_timer(ControlClients *clients, uint64_t usec) {
         uint64_t due;
 
-        if (sd_event_source_get_time(peers->timer, &due) >= 0 &&
-            sd_event_source_get_enabled(peers->timer, NULL) > 0 && due <= usec)
-                return;
-        (void) sd_event_source_set_time(peers->timer, usec);
-        (void) sd_event_source_set_enabled(peers->timer, SD_EVENT_ONESHOT);
+        if (!clock_timer_is_set(&clients->timer, &due) || due > usec)
+                (void) clock_timer_set(&clients->timer, usec);
 }
 
-static int admit(ControlClients *peers, int *fd) {
+static int admit(ControlClients *clients, int *fd) {
         struct ucred who;
         socklen_t length = sizeof(who);
-        Peer *peer;
+        Client *client;
         int r;
 
         if (getsockopt(*fd, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0)
                 return -errno;
-        if (!make_room(peers, who.uid))
+        if (!make_room(clients, who.uid))
                 return -EUSERS;
-        r = peer_new(&peer, peers, fd, &who);
+        r = client_new(&client, clients, fd, &who);
         if (r < 0)
                 return r;
-        peer->next = peers->first;
-        peers->first = peer;
-        peers->n++;
-        set_timer(peers, peer->heard_usec + SILENCE_USEC);
+        client->next = clients->first;
+        clients->first = client;
+        clients->n++;
+        set_timer(clients, client->active_usec + FIRST_CALL_USEC);
         return 0;
 }
 
-static int on_door(sd_event_source *source, int listenfd, uint32_t events, void *userdata) {
-        ControlClients *peers = userdata;
+static int on_connection(sd_event_source *source, int listenfd, uint32_t events, void *userdata) {
+        ControlClients *clients = userdata;
 
         (void) events;
         for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
@@ -288,93 +285,91 @@ static int on_door(sd_event_source *source, int listenfd, uint32_t events, void 
                 int r;
 
                 if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
-                        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF); /* it would be told again and again */
-                        set_timer(peers, now_of(peers) + PAUSE_USEC);
+                        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF); /* else it fires all the time */
+                        set_timer(clients, clock_now(clients->options.event) + ACCEPT_RETRY_USEC);
                 }
                 if (fd < 0)
                         return 0;
-                r = admit(peers, &fd);
+                r = admit(clients, &fd);
                 if (r < 0)
-                        log_debug("A control connection was not taken: %s", strerror(-r));
+                        log_debug("Failed to accept a control connection: %s", strerror(-r));
         }
         return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        ControlClients *peers = userdata;
-        uint64_t now = now_of(peers), next = UINT64_MAX;
+        ControlClients *clients = userdata;
+        uint64_t now = clock_now(clients->options.event), next = UINT64_MAX;
 
         (void) source;
         (void) usec;
-        for (Peer *peer = peers->first, *following; peer; peer = following) {
-                following = peer->next;
-                if (peer->spoken)
+        for (Client *client = clients->first, *following; client; client = following) {
+                following = client->next;
+                if (client->has_called)
                         continue;
-                if (now - peer->heard_usec >= SILENCE_USEC)
-                        let_go(peers, peer);
+                if (now - client->active_usec >= FIRST_CALL_USEC)
+                        disconnect(clients, client);
                 else
-                        next = MIN(next, peer->heard_usec + SILENCE_USEC);
+                        next = MIN(next, client->active_usec + FIRST_CALL_USEC);
         }
-        (void) sd_event_source_set_enabled(peers->door, SD_EVENT_ON);
+        (void) sd_event_source_set_enabled(clients->listener, SD_EVENT_ON);
         if (next < UINT64_MAX)
-                set_timer(peers, next);
+                set_timer(clients, next);
         return 0;
 }
 
-static int on_broom(sd_event_source *source, void *userdata) {
-        ControlClients *peers = userdata;
+static int on_reap(sd_event_source *source, void *userdata) {
+        ControlClients *clients = userdata;
 
         (void) source;
-        for (Peer *peer = peers->first, *following; peer; peer = following) {
-                following = peer->next;
-                if (peer->over)
-                        let_go(peers, peer);
+        for (Client *client = clients->first, *following; client; client = following) {
+                following = client->next;
+                if (client->closing)
+                        disconnect(clients, client);
         }
         return 0;
 }
 
 int control_clients_new(ControlClients **ret, const ControlClientsOptions *options) {
-        ControlClients *peers = calloc(1, sizeof(*peers));
+        ControlClients *clients = calloc(1, sizeof(*clients));
         int r;
 
-        if (!peers)
+        if (!clients)
                 return -ENOMEM;
-        peers->options = *options;
-        r = sd_id128_randomize(&peers->id);
+        clients->options = *options;
+        clients->timer = (ClockTimer){ .event = options->event, .handler = on_timer, .userdata = clients };
+        r = sd_id128_randomize(&clients->id);
         if (r >= 0)
-                r = sd_event_add_io(options->event, &peers->door, options->listenfd, EPOLLIN, on_door, peers);
+                r = sd_event_add_io(options->event, &clients->listener, options->listenfd, EPOLLIN, on_connection,
+                                    clients);
         if (r >= 0)
-                r = sd_event_add_time(options->event, &peers->timer, CLOCK_MONOTONIC, 0, 0, on_timer, peers);
+                r = sd_event_add_defer(options->event, &clients->reaper, on_reap, clients);
         if (r >= 0)
-                r = sd_event_source_set_enabled(peers->timer, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_add_defer(options->event, &peers->broom, on_broom, peers);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(peers->broom, SD_EVENT_OFF);
+                r = sd_event_source_set_enabled(clients->reaper, SD_EVENT_OFF);
         if (r < 0) {
-                (void) control_clients_free(peers);
+                (void) control_clients_free(clients);
                 return r;
         }
-        *ret = peers;
+        *ret = clients;
         return 0;
 }
 
-ControlClients *control_clients_free(ControlClients *peers) {
-        if (!peers)
+ControlClients *control_clients_free(ControlClients *clients) {
+        if (!clients)
                 return NULL;
-        while (peers->first)
-                let_go(peers, peers->first);
-        (void) sd_event_source_disable_unref(peers->door);
-        (void) sd_event_source_disable_unref(peers->timer);
-        (void) sd_event_source_disable_unref(peers->broom);
-        free(peers);
+        while (clients->first)
+                disconnect(clients, clients->first);
+        (void) sd_event_source_disable_unref(clients->listener);
+        clock_timer_done(&clients->timer);
+        (void) sd_event_source_disable_unref(clients->reaper);
+        free(clients);
         return NULL;
 }
 
-const struct ucred *control_clients_find(const ControlClients *peers, sd_bus *bus) {
-        for (Peer *peer = peers ? peers->first : NULL; peer; peer = peer->next)
-                if (peer->bus == bus)
-                        return &peer->who;
+const struct ucred *control_clients_find(const ControlClients *clients, sd_bus *bus) {
+        for (Client *client = clients ? clients->first : NULL; client; client = client->next)
+                if (client->bus == bus)
+                        return &client->who;
         return NULL;
 }
 
@@ -382,36 +377,36 @@ bool control_clients_is_trusted(const struct ucred *who) {
         return is_trusted(who->uid);
 }
 
-size_t control_clients_count(const ControlClients *peers) {
-        return peers ? peers->n : 0;
+size_t control_clients_count(const ControlClients *clients) {
+        return clients ? clients->n : 0;
 }
 
-void control_clients_emit(ControlClients *peers, void (*emit)(sd_bus *bus, void *userdata)) {
-        if (!peers)
+void control_clients_emit(ControlClients *clients, void (*emit)(sd_bus *bus, void *userdata)) {
+        if (!clients)
                 return;
-        peers->emit = emit;
-        for (Peer *peer = peers->first; peer; peer = peer->next) {
-                if (!peer->spoken || peer->over)
+        clients->emit = emit;
+        for (Client *client = clients->first; client; client = client->next) {
+                if (!client->has_called || client->closing)
                         continue;
-                peer->stale = true;
-                catch_up(peer);
-                listen_to(peer);
+                client->behind = true;
+                catch_up(client);
+                update_events(client);
         }
 }
 
-void control_clients_send(ControlClients *peers, void (*send)(sd_bus *bus, const void *what), const void *what) {
-        for (Peer *peer = peers ? peers->first : NULL; peer; peer = peer->next) {
-                if (!peer->spoken || peer->over)
+void control_clients_send(ControlClients *clients, void (*send)(sd_bus *bus, const void *what), const void *what) {
+        for (Client *client = clients ? clients->first : NULL; client; client = client->next) {
+                if (!client->has_called || client->closing)
                         continue;
-                send(peer->bus, what);
-                if (queued(peer) > SIGNALS_WAITING_MAX)
-                        mark_over(peer);
-                listen_to(peer);
+                send(client->bus, what);
+                if (queued(client) > SIGNALS_WAITING_MAX)
+                        disconnect_later(client);
+                update_events(client);
         }
 }
 
-void control_clients_serve(ControlClients *peers) {
-        for (Peer *peer = peers ? peers->first : NULL; peer; peer = peer->next)
-                if (!peer->over)
-                        listen_to(peer);
+void control_clients_flush(ControlClients *clients) {
+        for (Client *client = clients ? clients->first : NULL; client; client = client->next)
+                if (!client->closing)
+                        update_events(client);
 }

@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The control interface. See control/control.h; control/object.h and control/methods.h have the calls. */
+/* The control interface: what is sent when. See control/control.h; control/object.h and control/begin-job.h have the
+ * calls. */
 
 #include "control/control.h"
 
+#include "base/clock.h"
 #include "base/dirs.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "base/text.h"
-#include "control/methods.h"
+#include "control/begin-job.h"
+#include "control/message.h"
 #include "control/socket.h"
 #include "control/system-bus.h"
 
-#include <time.h>
-
-/* Many changes are told as one. */
-#define PASS_USEC (USEC_PER_SEC / 10)
-/* What waits is looked at so often while something moves: not every step of that is a change. */
+/* Updates are at least so far apart: many changes are sent as one. */
+#define UPDATE_USEC (USEC_PER_SEC / 10)
+/* Jobs and waits are checked so often while something is under way: control_update() is not called for each step. */
 #define PROGRESS_USEC (USEC_PER_SEC / 5)
 
-/* On the system bus a signal is for everybody; what nobody takes is not piled up. */
+/* Signals queued for the system bus; while it does not read these, no more are added. */
 enum { BUS_WAITING_MAX = 64 };
 
-/* What may change, as bits. */
+/* The properties that may change, as bits. */
 enum { STATE, STATUS_TEXT, READY, DEGRADED, MIRRORS, FILES, BYTES, UNSAVED_FILES, UNSAVED_BYTES, PROPERTIES };
 static const char *const property_names[PROPERTIES] = {
         "State", "StatusText", "Ready", "Degraded", "Mirrors", "Files", "BytesInRAM", "UnsavedFiles", "UnsavedBytes",
@@ -30,40 +31,34 @@ static const char *const property_names[PROPERTIES] = {
 enum { ALL_PROPERTIES = (1 << PROPERTIES) - 1 };
 
 struct Control {
-        ControlObject object;  /* first, for again() */
+        ControlObject object;  /* first, for schedule_update() */
         ControlSocket socket;
         ControlSystemBus *bus;
-        sd_event_source *timer;
-        uint64_t passed_usec;  /* when the last pass began */
-        ControlFacts facts;    /* what was told last */
-        char *text;
-        char **mirrors;
-        unsigned changed;      /* what of it is told now; at any other time everything, for clients that catch up */
+        ClockTimer timer;
+        uint64_t updated_usec; /* when the last update began */
+        ControlFacts facts;    /* the properties as they were sent last: these, */
+        char *text;            /* StatusText, */
+        char **mirrors;        /* and Mirrors */
+        unsigned changed;      /* the bits that are being sent; else all, for clients that have missed signals */
 };
 
 static ControlState state_of(const Control *control) {
         return control->object.options.state(control->object.options.userdata);
 }
 
-/* The next pass, if none is due earlier. */
+/* Schedules the next update, @delay after the last one, unless it is due earlier already. */
 static void schedule(Control *control, uint64_t delay) {
-        uint64_t now, due, wanted;
+        uint64_t due, wanted = MAX(clock_now(control->object.options.event), control->updated_usec + delay);
 
-        if (sd_event_now(control->object.options.event, CLOCK_MONOTONIC, &now) < 0)
-                return;
-        wanted = MAX(now, control->passed_usec + delay);
-        if (sd_event_source_get_enabled(control->timer, NULL) > 0 &&
-            sd_event_source_get_time(control->timer, &due) >= 0 && due <= wanted)
-                return;
-        (void) sd_event_source_set_time(control->timer, wanted);
-        (void) sd_event_source_set_enabled(control->timer, SD_EVENT_ONESHOT);
+        if (!clock_timer_is_set(&control->timer, &due) || due > wanted)
+                (void) clock_timer_set(&control->timer, wanted);
 }
 
-static void again(ControlObject *object) {
+static void schedule_update(ControlObject *object) {
         schedule((Control *) object, 0);
 }
 
-/* A signal that cannot be sent is for a client that has gone, which others find out. */
+/* A signal that cannot be sent is ignored: the client is gone, which clients.c and system-bus.c notice themselves. */
 static void emit_to(sd_bus *bus, void *userdata) {
         Control *control = userdata;
         char *names[PROPERTIES + 1] = {};
@@ -71,7 +66,7 @@ static void emit_to(sd_bus *bus, void *userdata) {
 
         for (size_t i = 0; i < PROPERTIES; i++)
                 if (control->changed & (1U << i))
-                        names[n++] = (char *) property_names[i]; /* they are only read */
+                        names[n++] = (char *) property_names[i]; /* sd-bus only reads them */
         if (n > 0)
                 (void) sd_bus_emit_properties_changed_strv(bus, CONTROL_PATH, CONTROL_INTERFACE, names);
         control_jobs_emit(control->object.jobs, bus);
@@ -93,7 +88,7 @@ static void send_removed(sd_bus *bus, const void *what) {
                 r = sd_bus_message_append(message, "uos", control_job_id(job), control_job_path(job),
                                           control_job_result(job));
         if (r >= 0)
-                r = control_status_append_texts(message, control_job_report(job));
+                r = control_message_append_texts(message, control_job_report(job));
         if (r >= 0)
                 (void) sd_bus_send(bus, message, NULL);
 }
@@ -102,7 +97,7 @@ static void on_job_ended(const ControlJob *job, void *userdata) {
         Control *control = userdata;
         sd_bus *bus = bus_for_signals(control);
 
-        control_clients_send(control->object.peers, send_removed, job);
+        control_clients_send(control->object.clients, send_removed, job);
         if (bus)
                 send_removed(bus, job);
 }
@@ -121,11 +116,11 @@ static int list_mirrors(const Mirrors *mirrors, char ***ret) {
         return r;
 }
 
-/* What differs from what was told last, which it becomes. */
+/* Which properties differ from those that were sent last; these become the present ones. */
 static int compare(Control *control, const ControlState *state, unsigned *ret) {
         _cleanup_(strv_freep) char **mirrors = NULL;
         _cleanup_(freep) char *text = state->text ? strdup(state->text) : NULL;
-        const ControlFacts *log_once = &control->facts;
+        const ControlFacts *last = &control->facts;
         ControlFacts now;
         int r = control_object_facts(&control->object, &now);
 
@@ -133,15 +128,15 @@ static int compare(Control *control, const ControlState *state, unsigned *ret) {
                 r = list_mirrors(control->object.options.mirrors, &mirrors);
         if (r < 0)
                 return r;
-        *ret = (unsigned) !string_equal(now.state, log_once->state) << STATE |
+        *ret = (unsigned) !string_equal(now.state, last->state) << STATE |
                (unsigned) !string_equal(text, control->text) << STATUS_TEXT |
-               (unsigned) (now.ready != log_once->ready) << READY |
-               (unsigned) (now.degraded != log_once->degraded) << DEGRADED |
+               (unsigned) (now.ready != last->ready) << READY |
+               (unsigned) (now.degraded != last->degraded) << DEGRADED |
                (unsigned) !strv_equal(mirrors, control->mirrors) << MIRRORS |
-               (unsigned) (now.files != log_once->files) << FILES |
-               (unsigned) (now.bytes != log_once->bytes) << BYTES |
-               (unsigned) (now.unsaved != log_once->unsaved) << UNSAVED_FILES |
-               (unsigned) (now.unsaved_bytes != log_once->unsaved_bytes) << UNSAVED_BYTES;
+               (unsigned) (now.files != last->files) << FILES |
+               (unsigned) (now.bytes != last->bytes) << BYTES |
+               (unsigned) (now.unsaved != last->unsaved) << UNSAVED_FILES |
+               (unsigned) (now.unsaved_bytes != last->unsaved_bytes) << UNSAVED_BYTES;
         control->facts = now;
         free(control->text);
         control->text = TAKE_PTR(text);
@@ -150,18 +145,18 @@ static int compare(Control *control, const ControlState *state, unsigned *ret) {
         return 0;
 }
 
-static void tell(Control *control, unsigned changed) {
+static void emit_changes(Control *control, unsigned changed) {
         sd_bus *bus = bus_for_signals(control);
 
         control->changed = changed;
-        control_clients_emit(control->object.peers, emit_to);
+        control_clients_emit(control->object.clients, emit_to);
         if (bus)
                 emit_to(bus, control);
         control->changed = ALL_PROPERTIES;
 }
 
-/* What has changed is told; what has come about is answered. */
-static void pass(Control *control) {
+/* Sends signals for all that has changed, and answers the waits that are over. */
+static void update(Control *control) {
         ControlState state = state_of(control);
         MirrorsState mirrors = mirrors_state(control->object.options.mirrors);
         unsigned changed = 0, running;
@@ -170,10 +165,10 @@ static void pass(Control *control) {
         running = control_jobs_update(control->object.jobs, &state, mirrors.failed);
         if (compare(control, &state, &changed) == 0 &&
             (changed != 0 || control_jobs_have_changed(control->object.jobs)))
-                tell(control, changed);
+                emit_changes(control, changed);
         control_jobs_collect(control->object.jobs, on_job_ended, control);
         late = control_waits_update(control->object.waits, &state, mirrors.failed);
-        control_clients_serve(control->object.peers);
+        control_clients_flush(control->object.clients);
         if (running > 0 || late || (!mirrors.settled && control_waits_count(control->object.waits) > 0))
                 schedule(control, PROGRESS_USEC);
 }
@@ -183,19 +178,19 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) source;
         (void) usec;
-        (void) sd_event_now(control->object.options.event, CLOCK_MONOTONIC, &control->passed_usec);
-        pass(control);
+        control->updated_usec = clock_now(control->object.options.event);
+        update(control);
         return 0;
 }
 
-static bool is_anybody_there(const Control *control) {
-        return control_clients_count(control->object.peers) > 0 || control_system_bus_get(control->bus) ||
+static bool has_listeners(const Control *control) {
+        return control_clients_count(control->object.clients) > 0 || control_system_bus_get(control->bus) ||
                control_jobs_running(control->object.jobs) > 0;
 }
 
 void control_update(Control *control) {
-        if (control && is_anybody_there(control))
-                schedule(control, PASS_USEC);
+        if (control && has_listeners(control))
+                schedule(control, UPDATE_USEC);
 }
 
 void control_retry(Control *control) {
@@ -203,25 +198,25 @@ void control_retry(Control *control) {
                 control_system_bus_retry(control->bus);
 }
 
-static int dress(sd_bus *bus, void *userdata) {
-        return control_object_add(userdata, bus);
+static int register_objects(sd_bus *bus, void *userdata) {
+        return control_object_register(userdata, bus);
 }
 
-static bool waits(sd_bus *bus, void *userdata) {
+static bool is_waiting(sd_bus *bus, void *userdata) {
         const ControlObject *object = userdata;
 
         return control_waits_count_of(object->waits, bus) > 0;
 }
 
-static void on_left(sd_bus *bus, void *userdata) {
+static void on_disconnected(sd_bus *bus, void *userdata) {
         ControlObject *object = userdata;
 
         control_waits_forget(object->waits, bus);
-        control_authorize_forget(object->rights, bus);
+        control_authorizer_forget(object->authorizer, bus);
 }
 
-/* The daemon does without it; why there is none is told once. */
-static int open_door(Control *control) {
+/* The daemon works without a socket; a warning says why there is none. */
+static int open_socket(Control *control) {
         _cleanup_(freep) char *path = NULL;
         char escaped[TEXT_PATH_MAX];
         const char *what = "find the runtime directory";
@@ -234,64 +229,59 @@ static int open_door(Control *control) {
         if (r == 0)
                 r = control_socket_listen(&control->socket, path, &what);
         if (r == CONTROL_SOCKET_TAKEN)
-                log_warning("Another program answers on the control socket '%s': this daemon goes without one. Is "
-                            "another shmstaged running?",
+                log_warning("Another process is listening on the control socket '%s'; continuing without one, check "
+                            "whether another shmstaged is running",
                             text_path(escaped, path));
-        else if (r == CONTROL_SOCKET_STRANGE)
-                log_warning("'%s' is no socket and is left alone: this daemon goes without a control socket. Remove "
-                            "it and restart",
+        else if (r == CONTROL_SOCKET_NOT_SOCKET)
+                log_warning("'%s' is not a socket; continuing without a control socket, remove it and restart",
                             text_path(escaped, path));
         else if (r < 0 && path)
-                log_warning("Failed to %s '%s': %s. This daemon goes without one", what, text_path(escaped, path),
+                log_warning("Failed to %s '%s': %s; continuing without one", what, text_path(escaped, path),
                             strerror(-r));
         if (r != 0)
                 return r < 0 && !path ? r : 0;
-        return control_clients_new(&control->object.peers,
+        return control_clients_new(&control->object.clients,
                                    &(ControlClientsOptions){ .event = control->object.options.event,
                                                              .listenfd = control->socket.fd,
-                                                             .dress = dress,
-                                                             .waits = waits,
-                                                             .left = on_left,
+                                                             .register_objects = register_objects,
+                                                             .is_waiting = is_waiting,
+                                                             .disconnected = on_disconnected,
                                                              .userdata = &control->object });
 }
 
-/* What a user runs himself is his own affair, and the bus's policy gives the name to root alone. */
+/* A user's own daemon is for that user, and the policy of the bus lets only root own the name. */
 static int open_bus(Control *control) {
         if (geteuid() != 0)
                 return 0;
         return control_system_bus_new(&control->bus,
                                       &(ControlSystemBusOptions){ .event = control->object.options.event,
-                                                                  .dress = dress,
-                                                                  .left = on_left,
+                                                                  .register_objects = register_objects,
+                                                                  .disconnected = on_disconnected,
                                                                   .userdata = &control->object });
 }
 
 int control_new(Control **ret, const ControlOptions *options) {
         _cleanup_(control_freep) Control *control = calloc(1, sizeof(*control));
-        struct timespec now;
         int r;
 
         if (!control)
                 return -ENOMEM;
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        control->object =
-                (ControlObject){ .options = *options,
-                                 .begun_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000,
-                                 .again = again };
+        control->object = (ControlObject){ .options = *options,
+                                           .begun_usec = clock_usec(CLOCK_MONOTONIC),
+                                           .schedule_update = schedule_update };
+        control->timer = (ClockTimer){ .event = options->event,
+                                       .handler = on_timer,
+                                       .userdata = control,
+                                       .accuracy_usec = UPDATE_USEC / 2 };
         control->socket = (ControlSocket) CONTROL_SOCKET_NONE;
         control->changed = ALL_PROPERTIES;
         r = control_jobs_new(&control->object.jobs, options->mirrors);
         if (r == 0)
                 r = control_waits_new(&control->object.waits, options->mirrors);
         if (r == 0)
-                r = control_authorize_new(&control->object.rights, control_methods_allowed, &control->object);
+                r = control_authorizer_new(&control->object.authorizer, control_begin_job, &control->object);
         if (r == 0)
-                r = sd_event_add_time(options->event, &control->timer, CLOCK_MONOTONIC, 0, PASS_USEC / 2, on_timer,
-                                      control);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(control->timer, SD_EVENT_OFF);
-        if (r >= 0)
-                r = open_door(control);
+                r = open_socket(control);
         if (r >= 0)
                 r = open_bus(control);
         if (r < 0)
@@ -303,14 +293,14 @@ int control_new(Control **ret, const ControlOptions *options) {
 Control *control_free(Control *control) {
         if (!control)
                 return NULL;
-        if (control->timer && is_anybody_there(control))
-                pass(control); /* how it ended */
-        control->object.peers = control_clients_free(control->object.peers);
+        if (control->object.authorizer && has_listeners(control))
+                update(control); /* the last signals say how the jobs ended */
+        control->object.clients = control_clients_free(control->object.clients);
         control->bus = control_system_bus_free(control->bus);
         control_socket_done(&control->socket);
-        (void) sd_event_source_disable_unref(control->timer);
+        clock_timer_done(&control->timer);
         control->object.waits = control_waits_free(control->object.waits);
-        control->object.rights = control_authorize_free(control->object.rights);
+        control->object.authorizer = control_authorizer_free(control->object.authorizer);
         control->object.jobs = control_jobs_free(control->object.jobs);
         free(control->text);
         control->mirrors = strv_free(control->mirrors);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What a client sends, in whole pieces. See control/framing.h. */
+/* Splits what a client sends. See control/framing.h. */
 
 #include "control/framing.h"
 
@@ -26,36 +26,36 @@ static int forward(int fd, const void *buffer, size_t size) {
 
         if (n < 0)
                 return -errno;
-        return (size_t) n == size ? 0 : -EIO; /* it is empty, so all of it has room */
+        return (size_t) n == size ? 0 : -EIO; /* an empty pipe has room for all of it */
 }
 
-/* A line may come in pieces, and what follows it may be a message already: it is looked at before it is taken. */
-static int pump_line(ControlFraming *wire, int from, int to) {
+/* A line may come in pieces, and may be followed by a message: the bytes are peeked at before they are taken. */
+static int pump_line(ControlFraming *framing, int from, int to) {
         static const char begin[] = "BEGIN\r\n";
         size_t n;
         char *end;
         int r;
 
-        if (wire->n_held == sizeof(wire->held) || wire->lines == CONTROL_FRAMING_LINES_MAX)
+        if (framing->n_held == sizeof(framing->held) || framing->lines == CONTROL_FRAMING_LINES_MAX)
                 return -EBADMSG;
-        r = receive(from, wire->held + wire->n_held, sizeof(wire->held) - wire->n_held, MSG_PEEK, &n);
+        r = receive(from, framing->held + framing->n_held, sizeof(framing->held) - framing->n_held, MSG_PEEK, &n);
         if (r < 0 || n == 0)
                 return r;
-        end = memchr(wire->held + wire->n_held, '\n', n);
+        end = memchr(framing->held + framing->n_held, '\n', n);
         if (end)
-                n = (size_t) (end - wire->held) + 1 - wire->n_held;
-        r = receive(from, wire->held + wire->n_held, n, 0, &n);
+                n = (size_t) (end - framing->held) + 1 - framing->n_held;
+        r = receive(from, framing->held + framing->n_held, n, 0, &n);
         if (r < 0)
                 return r;
-        wire->n_held += n;
+        framing->n_held += n;
         if (!end)
                 return 0;
-        r = forward(to, wire->held, wire->n_held);
+        r = forward(to, framing->held, framing->n_held);
         if (r < 0)
                 return r;
-        wire->lines++;
-        wire->begun = wire->n_held == sizeof(begin) - 1 && memcmp(wire->held, begin, sizeof(begin) - 1) == 0;
-        wire->n_held = 0;
+        framing->lines++;
+        framing->begun = framing->n_held == sizeof(begin) - 1 && memcmp(framing->held, begin, sizeof(begin) - 1) == 0;
+        framing->n_held = 0;
         return CONTROL_FRAMING_WHOLE;
 }
 
@@ -79,40 +79,40 @@ static int measure(const unsigned char *head, size_t *ret_left) {
         return 0;
 }
 
-static int pump_head(ControlFraming *wire, int from, int to) {
+static int pump_head(ControlFraming *framing, int from, int to) {
         size_t n;
-        int r = receive(from, wire->held + wire->n_held, HEAD_SIZE - wire->n_held, 0, &n);
+        int r = receive(from, framing->held + framing->n_held, HEAD_SIZE - framing->n_held, 0, &n);
 
         if (r < 0)
                 return r;
-        wire->n_held += n;
-        if (wire->n_held < HEAD_SIZE)
+        framing->n_held += n;
+        if (framing->n_held < HEAD_SIZE)
                 return 0;
-        r = measure((const unsigned char *) wire->held, &wire->left);
+        r = measure((const unsigned char *) framing->held, &framing->left);
         if (r == 0)
-                r = forward(to, wire->held, HEAD_SIZE);
+                r = forward(to, framing->held, HEAD_SIZE);
         if (r < 0)
                 return r;
-        wire->n_held = 0;
-        return wire->left == 0 ? CONTROL_FRAMING_WHOLE : CONTROL_FRAMING_MOVED;
+        framing->n_held = 0;
+        return framing->left == 0 ? CONTROL_FRAMING_WHOLE : CONTROL_FRAMING_MOVED;
 }
 
-static int pump_body(ControlFraming *wire, int from, int to) {
+static int pump_body(ControlFraming *framing, int from, int to) {
         char buffer[16 * KIB];
         size_t n;
-        int r = receive(from, buffer, MIN(sizeof(buffer), wire->left), 0, &n);
+        int r = receive(from, buffer, MIN(sizeof(buffer), framing->left), 0, &n);
 
         if (r < 0 || n == 0)
                 return r;
         r = forward(to, buffer, n);
         if (r < 0)
                 return r;
-        wire->left -= n;
-        return wire->left == 0 ? CONTROL_FRAMING_WHOLE : CONTROL_FRAMING_MOVED;
+        framing->left -= n;
+        return framing->left == 0 ? CONTROL_FRAMING_WHOLE : CONTROL_FRAMING_MOVED;
 }
 
-int control_framing_pump(ControlFraming *wire, int from, int to) {
-        if (!wire->begun)
-                return pump_line(wire, from, to);
-        return wire->left > 0 ? pump_body(wire, from, to) : pump_head(wire, from, to);
+int control_framing_pump(ControlFraming *framing, int from, int to) {
+        if (!framing->begun)
+                return pump_line(framing, from, to);
+        return framing->left > 0 ? pump_body(framing, from, to) : pump_head(framing, from, to);
 }

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What was begun over the control interface and goes on for a while. See control/jobs.h. */
+/* Jobs. See control/jobs.h. */
 
 #include "control/jobs.h"
 
 #include "base/strv.h"
 #include "base/text.h"
+#include "control/message.h"
 
 enum {
         RUNNING_MAX = 64,
-        ENDED_KEPT = 16, /* for clients that come late */
+        ENDED_KEPT = 16, /* for clients that ask late */
         PATH_SIZE = sizeof(CONTROL_JOB_PATH) + 12,
 };
 
-/* What one mirror has to do with it. */
+/* The share of one mirror in a job. */
 typedef struct Part {
-        Operation *operation;    /* NULL: it has refused */
-        unsigned mirror; /* number: the mirror may be gone before the job */
+        Operation *operation; /* NULL: the mirror has refused */
+        unsigned mirror;      /* its number: it may be removed before the job ends */
         char *refusal;
 } Part;
 
@@ -32,7 +33,7 @@ struct ControlJob {
         char **report;
         Part *parts;
         size_t n_parts;
-        unsigned reload;   /* 0: it is no reload */
+        unsigned reload;   /* number of reloads that end it; 0: it is an operation */
         bool changed;      /* since the last control_jobs_collect() */
 };
 
@@ -112,14 +113,15 @@ static const char *kind_name(OperationKind kind) {
         return "";
 }
 
-/* The names that are of one mirror; none, if it is named as a whole. @names are borrowed. */
-static int select_names(const ControlName *names, size_t n, size_t place, char ***ret, bool *ret_any) {
+/* The paths of the names in one mirror, borrowed; none if the mirror is named as a whole. *ret_any: it is named at all,
+ * or nothing is. */
+static int select_names(const ParsedName *names, size_t n, size_t mirror, char ***ret, bool *ret_any) {
         char **selected = calloc(n + 1, sizeof(char *));
         size_t count = 0;
 
         *ret_any = n == 0;
         for (size_t i = 0; selected && i < n; i++) {
-                if (names[i].place != place)
+                if (names[i].mirror != mirror)
                         continue;
                 *ret_any = true;
                 if (names[i].path[0] == '\0') {
@@ -144,8 +146,8 @@ static int add_part(ControlJob *job, Mirror *mirror, OperationKind kind, char *c
         return 0;
 }
 
-/* Where nothing is named, a mirror that has nothing of the kind is no failure, as long as another has. */
-static void forgive(ControlJob *job) {
+/* Without names a mirror that refuses is no failure, as long as another one does not. */
+static void drop_refusals(ControlJob *job) {
         size_t n = 0;
 
         for (size_t i = 0; i < job->n_parts; i++) {
@@ -157,8 +159,8 @@ static void forgive(ControlJob *job) {
         job->n_parts = n;
 }
 
-/* All refused: it has not begun. */
-static int refuse(const ControlJob *job, char **ret_refusal) {
+/* If all mirrors have refused the job is not begun. */
+static int check_refusals(const ControlJob *job, char **ret_refusal) {
         int r = 0;
 
         for (size_t i = 0; i < job->n_parts; i++)
@@ -167,11 +169,11 @@ static int refuse(const ControlJob *job, char **ret_refusal) {
         for (size_t i = 0; r == 0 && i < job->n_parts; i++)
                 r = text_append(ret_refusal, "%s%s", i > 0 ? ". " : "", job->parts[i].refusal);
         if (r == 0 && job->n_parts == 0)
-                r = text_append(ret_refusal, "There is no mirror");
+                r = text_append(ret_refusal, "No mirror is configured");
         return r < 0 ? r : CONTROL_JOB_REFUSED;
 }
 
-int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who,
+int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ParsedName *names, size_t n, const char *who,
                          const ControlJob **ret, char **ret_refusal) {
         const Mirrors *mirrors = jobs->mirrors;
         _cleanup_(job_freep) ControlJob *job = NULL;
@@ -191,11 +193,11 @@ int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlNam
                         r = add_part(job, mirrors->mirrors[i], kind, selected, who);
         }
         if (r == 0)
-                r = refuse(job, ret_refusal);
+                r = check_refusals(job, ret_refusal);
         if (r != 0)
                 return r;
         if (n == 0)
-                forgive(job);
+                drop_refusals(job);
         *ret = begin(jobs, TAKE_PTR(job));
         return 0;
 }
@@ -217,8 +219,8 @@ typedef struct Progress {
         char **report;
 } Progress;
 
-/* The sentences of all mirrors, one after the other. */
-static int ask_parts(ControlJobs *jobs, ControlJob *job, Progress *ret) {
+/* The sums of all mirrors, and their sentences one after the other. */
+static int get_progress(ControlJobs *jobs, ControlJob *job, Progress *ret) {
         bool known = true;
         int r = 0;
 
@@ -245,7 +247,7 @@ static int ask_parts(ControlJobs *jobs, ControlJob *job, Progress *ret) {
         return r;
 }
 
-static int ask_reload(const ControlJob *job, const ControlState *state, const char *failure, Progress *ret) {
+static int get_reload_progress(const ControlJob *job, const ControlState *state, const char *failure, Progress *ret) {
         char *text;
 
         ret->over = state->reloads >= job->reload || state->stopping;
@@ -263,9 +265,9 @@ static int ask_reload(const ControlJob *job, const ControlState *state, const ch
 static void update_job(ControlJobs *jobs, ControlJob *job, const ControlState *state, const char *failure) {
         Progress now = {};
 
-        if ((job->reload > 0 ? ask_reload(job, state, failure, &now) : ask_parts(jobs, job, &now)) < 0) {
+        if ((job->reload > 0 ? get_reload_progress(job, state, failure, &now) : get_progress(jobs, job, &now)) < 0) {
                 now.report = strv_free(now.report);
-                return; /* out of memory: it is asked again */
+                return; /* out of memory: the next update tries again */
         }
         job->changed = job->changed || now.over || now.done != job->done || now.total != job->total ||
                        !strv_equal(now.report, job->report);
@@ -294,8 +296,7 @@ bool control_jobs_have_changed(const ControlJobs *jobs) {
         return false;
 }
 
-/* Who missed some of it is told of all that go on. A signal that cannot be sent is for a client that has gone, which
- * others find out. */
+/* A signal that cannot be sent is ignored: the client is gone, which clients.c and system-bus.c notice themselves. */
 void control_jobs_emit(const ControlJobs *jobs, sd_bus *bus) {
         bool changed = control_jobs_have_changed(jobs);
 
@@ -402,7 +403,7 @@ static int get_report(sd_bus *bus, const char *path, const char *interface, cons
         (void) interface;
         (void) property;
         (void) error;
-        return control_status_append_texts(reply, job->report);
+        return control_message_append_texts(reply, job->report);
 }
 
 static const sd_bus_vtable job_vtable[] = {
@@ -416,7 +417,7 @@ static const sd_bus_vtable job_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int control_jobs_add_objects(ControlJobs *jobs, sd_bus *bus) {
+int control_jobs_register(ControlJobs *jobs, sd_bus *bus) {
         int r = sd_bus_add_fallback_vtable(bus, NULL, CONTROL_JOB_PATH, "io.shmstaged.Job1", job_vtable, find_object,
                                            jobs);
 

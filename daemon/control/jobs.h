@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What was begun over the control interface and goes on for a while: its progress, its end, and its objects on every
- * connection. Loop thread only. */
+/* Jobs: the operations and reloads that were begun over the control interface, with their progress, result and report,
+ * and an object for each on every connection. The last jobs that have ended are kept for clients that ask late. Loop
+ * thread only. */
 
 #include "base/base.h"
-#include "control/name.h"
+#include "control/parse-name.h"
 #include "control/operation.h"
 #include "control/status.h"
 #include "mirror/mirrors.h"
@@ -17,33 +18,34 @@
 typedef struct ControlJob ControlJob;
 typedef struct ControlJobs ControlJobs;
 
-/* The roster is borrowed. */
+/* @mirrors is borrowed. */
 int control_jobs_new(ControlJobs **ret, const Mirrors *mirrors);
 ControlJobs *control_jobs_free(ControlJobs *jobs);
 
-/* Gives a connection the objects. */
-int control_jobs_add_objects(ControlJobs *jobs, sd_bus *bus);
+/* Adds the objects of the jobs to a connection. */
+int control_jobs_register(ControlJobs *jobs, sd_bus *bus);
 
-/* Begins what an operator asks for. @names: places are indexes of the roster; none: every mirror. A mirror that
- * refuses while others do not is a failure of the job. 0 and a job, which is not over before the next
- * control_jobs_update(); CONTROL_JOB_REFUSED with a sentence, and nothing was changed; or CONTROL_JOB_TOO_MANY. */
+/* Begins an operation on each mirror that is named; without names on every mirror. A mirror that refuses while others
+ * do not makes the job fail at its end, if it was named. 0 and a job, which ends in a control_jobs_update() at the
+ * earliest; CONTROL_JOB_REFUSED with a sentence, and nothing was changed; CONTROL_JOB_TOO_MANY; or -ENOMEM. */
 enum { CONTROL_JOB_REFUSED = 1, CONTROL_JOB_TOO_MANY };
-int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ControlName *names, size_t n, const char *who,
+int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ParsedName *names, size_t n, const char *who,
                          const ControlJob **ret, char **ret_refusal);
 
-/* One that is over when so many reloads are. */
+/* A job that ends when so many reloads are over. */
 int control_jobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **ret);
 
-/* Asks how far they are. Returns how many go on. */
+/* Updates progress and state of all jobs. Returns how many are running. @failure: of a mirror; NULL. */
 unsigned control_jobs_update(ControlJobs *jobs, const ControlState *state, const char *failure);
 
-/* True if one of them is further, or over, since control_jobs_collect(). */
+/* True if a job has made progress or ended since control_jobs_collect(). */
 bool control_jobs_have_changed(const ControlJobs *jobs);
 
-/* Tells a connection of these. */
+/* Sends PropertiesChanged for the jobs that have changed; if none has, the connection has missed signals and gets them
+ * for all jobs that are running. */
 void control_jobs_emit(const ControlJobs *jobs, sd_bus *bus);
 
-/* Calls @ended once for each that is over. Of those only the last few keep their objects, for clients that come late. */
+/* Calls @ended once for each job that has ended, and frees all but the last of them. */
 void control_jobs_collect(ControlJobs *jobs, void (*ended)(const ControlJob *job, void *userdata), void *userdata);
 
 unsigned control_jobs_running(const ControlJobs *jobs);

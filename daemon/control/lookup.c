@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The names in a call, and what the mirrors know by them. See control/lookup.h. */
+/* Reads and looks up the names in a call. See control/lookup.h. */
 
 #include "control/lookup.h"
 
@@ -18,7 +18,7 @@ static int read_one(sd_bus_message *message, char **ret, sd_bus_error *error) {
                 return r;
         if (size == 0 || size >= PATH_MAX || memchr(bytes, 0, size))
                 return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         "A name has to have 1 to %d bytes, and none of them zero", PATH_MAX - 1);
+                                         "A name must have 1 to %d bytes, none of them zero", PATH_MAX - 1);
         *ret = strndup(bytes, size);
         return *ret ? 0 : -ENOMEM;
 }
@@ -32,7 +32,7 @@ int control_lookup_read(sd_bus_message *message, char ***ret, sd_bus_error *erro
                 char *name = NULL;
 
                 if (++n > CONTROL_LOOKUP_MAX)
-                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "At most %d names at once",
+                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "At most %d names per call",
                                                  CONTROL_LOOKUP_MAX);
                 r = read_one(message, &name, error);
                 if (r >= 0)
@@ -46,52 +46,51 @@ int control_lookup_read(sd_bus_message *message, char ***ret, sd_bus_error *erro
         return 0;
 }
 
-static bool knows(size_t place, const char *path, void *userdata) {
+static bool knows(size_t mirror, const char *path, void *userdata) {
         const Mirrors *mirrors = userdata;
         _cleanup_(freep) char *reason = NULL;
 
-        return inventory_readiness(mirrors->mirrors[place], path, &reason) != READINESS_UNKNOWN;
+        return inventory_readiness(mirrors->mirrors[mirror], path, &reason) != READINESS_UNKNOWN;
 }
 
-static int list_places(const Mirrors *mirrors, ControlPlace **ret) {
-        ControlPlace *places = calloc(mirrors->n + 1, sizeof(ControlPlace));
+static int list_mirrors(const Mirrors *mirrors, ParseNameMirror **ret) {
+        ParseNameMirror *list = calloc(mirrors->n + 1, sizeof(ParseNameMirror));
 
-        for (size_t i = 0; places && i < mirrors->n; i++) {
+        for (size_t i = 0; list && i < mirrors->n; i++) {
                 const MirrorConfig *config = mirror_config(mirrors->mirrors[i]);
 
-                places[i] = (ControlPlace){ config->name, config->source, config->target };
+                list[i] = (ParseNameMirror){ config->name, config->source, config->target };
         }
-        *ret = places;
-        return places ? 0 : -ENOMEM;
+        *ret = list;
+        return list ? 0 : -ENOMEM;
 }
 
-int control_lookup_resolve(const Mirrors *mirrors, const char *raw, ControlName *ret, char **ret_refusal) {
-        _cleanup_(freep) ControlPlace *places = NULL;
-        int r = list_places(mirrors, &places);
+int control_lookup_parse(const Mirrors *mirrors, const char *raw, ParsedName *ret, char **ret_refusal) {
+        _cleanup_(freep) ParseNameMirror *list = NULL;
+        int r = list_mirrors(mirrors, &list);
 
-        return r < 0 ? r : control_name_resolve(places, mirrors->n, raw, knows, (void *) mirrors, ret, ret_refusal);
+        return r < 0 ? r : parse_name(list, mirrors->n, raw, knows, (void *) mirrors, ret, ret_refusal);
 }
 
-int control_lookup_find(const Mirrors *mirrors, const char *raw, ControlName *ret, char **ret_refusal) {
+int control_lookup_find(const Mirrors *mirrors, const char *raw, ParsedName *ret, char **ret_refusal) {
         char escaped[TEXT_PATH_MAX];
-        ControlName name = {};
-        int r = control_lookup_resolve(mirrors, raw, &name, ret_refusal);
+        ParsedName name = {};
+        int r = control_lookup_parse(mirrors, raw, &name, ret_refusal);
 
-        if (r == 0 && name.path[0] != '\0' && !knows(name.place, name.path, (void *) mirrors)) {
-                r = text_append(ret_refusal,
-                                "Neither the source nor the mirror of '%s' has '%s', as far as it was looked at",
-                                mirror_config(mirrors->mirrors[name.place])->name, text_path(escaped, name.path));
-                r = r < 0 ? r : CONTROL_NAME_UNKNOWN;
+        if (r == 0 && name.path[0] != '\0' && !knows(name.mirror, name.path, (void *) mirrors)) {
+                r = text_append(ret_refusal, "Neither source nor mirror of '%s' has '%s', as of the last scan",
+                                mirror_config(mirrors->mirrors[name.mirror])->name, text_path(escaped, name.path));
+                r = r < 0 ? r : PARSE_NAME_UNKNOWN;
         }
         if (r != 0) {
-                control_name_done(&name);
+                parse_name_done(&name);
                 return r;
         }
         *ret = name;
         return 0;
 }
 
-static bool is_complete(const Mirrors *mirrors) {
+static bool were_all_scanned(const Mirrors *mirrors) {
         for (size_t i = 0; i < mirrors->n; i++) {
                 MirrorStatus status = mirror_status(mirrors->mirrors[i]);
 
@@ -101,7 +100,7 @@ static bool is_complete(const Mirrors *mirrors) {
         return true;
 }
 
-static Readiness of_mirror(const Mirror *mirror, char **ret_reason) {
+static Readiness mirror_readiness(const Mirror *mirror, char **ret_reason) {
         MirrorStatus status = mirror_status(mirror);
 
         if (status.state == MIRROR_FAILED || status.failing) {
@@ -112,19 +111,19 @@ static Readiness of_mirror(const Mirror *mirror, char **ret_reason) {
 }
 
 Readiness control_lookup_readiness(const Mirrors *mirrors, const char *raw, char **ret_reason) {
-        ControlName name = {};
+        ParsedName name = {};
         Readiness readiness = READINESS_UNKNOWN;
-        int r = control_lookup_resolve(mirrors, raw, &name, ret_reason);
+        int r = control_lookup_parse(mirrors, raw, &name, ret_reason);
 
         if (r == 0 && name.path[0] == '\0')
-                readiness = of_mirror(mirrors->mirrors[name.place], ret_reason);
+                readiness = mirror_readiness(mirrors->mirrors[name.mirror], ret_reason);
         else if (r == 0)
-                readiness = inventory_readiness(mirrors->mirrors[name.place], name.path, ret_reason);
-        if (readiness == READINESS_UNKNOWN && !is_complete(mirrors)) {
+                readiness = inventory_readiness(mirrors->mirrors[name.mirror], name.path, ret_reason);
+        if (readiness == READINESS_UNKNOWN && !were_all_scanned(mirrors)) {
                 free(*ret_reason);
                 *ret_reason = NULL;
                 readiness = READINESS_PENDING;
         }
-        control_name_done(&name);
+        parse_name_done(&name);
         return readiness;
 }

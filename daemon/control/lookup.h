@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The names in a call, and what the mirrors know by them. Loop thread only; no disk. */
+/* Reads the names in a call, and looks up what the mirrors know by them, without reading a disk.
+ * control/parse-name.h says what a name may be. Loop thread only. */
 
 #include "base/base.h"
-#include "control/name.h"
+#include "control/parse-name.h"
 #include "mirror/inventory.h"
 #include "mirror/mirrors.h"
 
@@ -12,17 +13,16 @@
 
 enum { CONTROL_LOOKUP_MAX = 1000 };
 
-/* Reads "aay". 0 and an array of strings (see strv.h); negative with *error set: too many, too long, empty, or with
- * a zero byte inside. */
+/* Reads "aay". 0 and an array of strings (see base/strv.h); or negative, with *error set if there are too many names,
+ * or one is empty, too long or has a zero byte. */
 int control_lookup_read(sd_bus_message *message, char ***ret, sd_bus_error *error);
 
-/* Like control_name_resolve(), among the mirrors that there are: CONTROL_NAME_UNKNOWN with a sentence, or 0 and a
- * name whose place is an index of the roster. */
-int control_lookup_resolve(const Mirrors *mirrors, const char *raw, ControlName *ret, char **ret_refusal);
+/* parse_name() with the mirrors there are: 0, or PARSE_NAME_UNKNOWN with a sentence. */
+int control_lookup_parse(const Mirrors *mirrors, const char *raw, ParsedName *ret, char **ret_refusal);
 
-/* The same, but what neither source nor mirror has is CONTROL_NAME_UNKNOWN too. */
-int control_lookup_find(const Mirrors *mirrors, const char *raw, ControlName *ret, char **ret_refusal);
+/* The same, but a name that neither source nor mirror has is PARSE_NAME_UNKNOWN too. */
+int control_lookup_find(const Mirrors *mirrors, const char *raw, ParsedName *ret, char **ret_refusal);
 
-/* Whether it is ready, with a sentence about why not (a new string, NULL if there is none). Before the first look at
- * every mirror is over nobody can know that a name is UNKNOWN: it is PENDING. */
+/* Whether what the name stands for is ready, with a sentence why not (a new string, NULL if there is none). As long
+ * as a mirror has not been scanned once, a name that is not known yet is PENDING, not UNKNOWN. */
 Readiness control_lookup_readiness(const Mirrors *mirrors, const char *raw, char **ret_reason);

@@ -4,14 +4,14 @@
 
 #include "control/object.h"
 
+#include "base/clock.h"
 #include "base/strv.h"
 #include "control/lookup.h"
+#include "control/message.h"
 #include "mirror/inventory.h"
 #include "report/metrics.h"
 
-#include <time.h>
-
-/* An answer goes no further than this many rows, or bytes: the next call goes on after its last row. */
+/* Rows and bytes of an answer; the next call continues after its last row. */
 enum { ROWS_MAX = 10000, REPLY_SIZE_MAX = 1 << 20 };
 
 static ControlState state_of(const ControlObject *object) {
@@ -28,10 +28,6 @@ int control_object_facts(const ControlObject *object, ControlFacts *ret) {
         return 0;
 }
 
-const char *control_object_failure(const ControlObject *object) {
-        return mirrors_state(object->options.mirrors).failed;
-}
-
 static const Mirror *find_mirror(const ControlObject *object, const char *name) {
         const Mirrors *mirrors = object->options.mirrors;
 
@@ -43,13 +39,6 @@ static const Mirror *find_mirror(const ControlObject *object, const char *name) 
 
 static int refuse_mirror(sd_bus_error *error, const char *name) {
         return sd_bus_error_setf(error, "io.shmstaged.Error.NoSuchName", "There is no mirror '%s'", name);
-}
-
-static uint64_t uptime(const ControlObject *object) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000 - object->begun_usec;
 }
 
 static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -69,7 +58,8 @@ static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error)
         facts = control_status_facts(&state, statuses, n);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = control_status_append_daemon(reply, &state, &facts, uptime(object),
+                r = control_status_append_daemon(reply, &state, &facts,
+                                                 clock_usec(CLOCK_MONOTONIC) - object->begun_usec,
                                                  control_jobs_running(object->jobs));
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
@@ -82,7 +72,7 @@ static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error)
 
 typedef struct Listing {
         sd_bus_message *reply;
-        size_t size; /* about how many bytes it has */
+        size_t size; /* bytes, roughly */
 } Listing;
 
 static int append_file(const InventoryFile *file, void *userdata) {
@@ -92,13 +82,13 @@ static int append_file(const InventoryFile *file, void *userdata) {
         int r = sd_bus_message_open_container(listing->reply, 'r', "aysttybsss");
 
         if (r >= 0)
-                r = control_status_append_path(listing->reply, file->path);
+                r = control_message_append_path(listing->reply, file->path);
         if (r >= 0)
                 r = sd_bus_message_append(listing->reply, "sttybss", file_state_name(file->state), file->size,
                                           file->room, flags, 0, file->digest ? digest_to_hex(file->digest, hex) : "",
                                           file->method ? file->method : "");
         if (r >= 0)
-                r = control_status_append_text(listing->reply, file->reason);
+                r = control_message_append_text(listing->reply, file->reason);
         if (r >= 0)
                 r = sd_bus_message_close_container(listing->reply);
         listing->size += 128 + strlen(file->path) + (file->reason ? strlen(file->reason) : 0);
@@ -146,13 +136,13 @@ static int append_model(const InventoryModel *model, void *userdata) {
         int r = sd_bus_message_open_container(reply, 'a', "{sv}");
 
         if (r >= 0)
-                r = control_status_append_entry(reply, "name", model->name);
+                r = control_message_append_text_entry(reply, "name", model->name);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}", "state", "s", file_state_name(model->state),
                                           "size", "t", model->size, "ram_bytes", "t", model->ram_bytes, "files", "t",
                                           (uint64_t) model->n_files, "files_ready", "t", (uint64_t) model->n_ready);
         if (r >= 0 && model->reason)
-                r = control_status_append_entry(reply, "reason", model->reason);
+                r = control_message_append_text_entry(reply, "reason", model->reason);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
@@ -200,11 +190,11 @@ static int append_readiness(sd_bus_message *reply, const Mirrors *mirrors, const
         int r = sd_bus_message_open_container(reply, 'r', "ayss");
 
         if (r >= 0)
-                r = control_status_append_path(reply, name);
+                r = control_message_append_path(reply, name);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "s", readiness_name(readiness));
         if (r >= 0)
-                r = control_status_append_text(reply, reason);
+                r = control_message_append_text(reply, reason);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
@@ -227,11 +217,11 @@ static int get_readiness(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 static int wait_for(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
-        const struct ucred *peer = control_clients_find(object->peers, sd_bus_message_get_bus(call));
+        const struct ucred *peer = control_clients_find(object->clients, sd_bus_message_get_bus(call));
         int r = control_waits_add(object->waits, call, peer && control_clients_is_trusted(peer), error);
 
         if (r > 0)
-                object->again(object);
+                object->schedule_update(object);
         return r;
 }
 
@@ -251,7 +241,7 @@ static int get_metrics(sd_bus_message *call, void *userdata, sd_bus_error *error
                 return -ENOMEM;
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = control_status_append_text(reply, text);
+                r = control_message_append_text(reply, text);
         return r >= 0 ? sd_bus_message_send(reply) : r;
 }
 
@@ -277,11 +267,11 @@ static int get_mirrors(sd_bus *bus, const char *path, const char *interface, con
         (void) property;
         (void) error;
         for (size_t i = 0; r >= 0 && i < mirrors->n; i++)
-                r = control_status_append_text(reply, mirror_config(mirrors->mirrors[i])->name);
+                r = control_message_append_text(reply, mirror_config(mirrors->mirrors[i])->name);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
-/* All the others. */
+/* The other properties. */
 static int get_fact(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
                     void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
@@ -297,7 +287,7 @@ static int get_fact(sd_bus *bus, const char *path, const char *interface, const 
         if (string_equal(property, "State"))
                 return sd_bus_message_append(reply, "s", facts.state);
         if (string_equal(property, "StatusText"))
-                return control_status_append_text(reply, state_of(object).text);
+                return control_message_append_text(reply, state_of(object).text);
         if (string_equal(property, "Ready"))
                 return sd_bus_message_append(reply, "b", facts.ready);
         if (string_equal(property, "Degraded"))
@@ -309,14 +299,14 @@ static int get_fact(sd_bus *bus, const char *path, const char *interface, const 
                                                                               : facts.unsaved_bytes);
 }
 
-/* Of all calls that change something: nothing is, before the caller's right is certain. */
+/* All calls that change something: nothing is changed before the caller is authorized. */
 static int change(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
         int r;
 
         (void) error;
-        r = control_authorize_request(object->rights, call,
-                                      control_clients_find(object->peers, sd_bus_message_get_bus(call)));
+        r = control_authorizer_check(object->authorizer, call,
+                                      control_clients_find(object->clients, sd_bus_message_get_bus(call)));
         return r < 0 ? r : 1;
 }
 
@@ -327,7 +317,7 @@ static int change(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         SD_BUS_METHOD_WITH_NAMES(member, signature, names, "o", SD_BUS_PARAM(job), change, SD_BUS_VTABLE_UNPRIVILEGED)
 #define FACT(member, type) SD_BUS_PROPERTY(member, type, get_fact, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
 
-/* Everybody may call: who may change something is asked by the calls themselves, without waiting for an answer. */
+/* Every user may call; calls that change something authorize their caller themselves, without blocking. */
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -357,8 +347,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int control_object_add(ControlObject *object, sd_bus *bus) {
+int control_object_register(ControlObject *object, sd_bus *bus) {
         int r = sd_bus_add_object_vtable(bus, NULL, CONTROL_PATH, CONTROL_INTERFACE, vtable, object);
 
-        return r < 0 ? r : control_jobs_add_objects(object->jobs, bus);
+        return r < 0 ? r : control_jobs_register(object->jobs, bus);
 }

@@ -1,49 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Accept. See control/operation.h.
+/* OPERATION_ACCEPT: overrides a safety check. See control/operation.h.
  *
- * Every name has to have something that can be accepted, or nothing is. What that is, is found out twice: once for
- * each name, before anything is accepted. */
+ * Every name must have something to accept, or nothing at all is accepted. So the walk over all that can be accepted
+ * is made twice: first to count for each name, then to act. */
 
 #include "control/operation-internal.h"
 
-#include "base/strv.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "layout/layout.h"
 
-/* So many single things are logged; the report has all of them. */
-enum { LINES_MAX = 50 };
+enum {
+        LINES_MAX = 50, /* files logged one by one; the report has all of them */
+        TRIES_MAX = 8,  /* scans; a model takes three: its manifest is deleted, then its blobs, then directories */
+};
 
-/* A model goes in three steps: what names it, what it names, the rest of the directories. */
-enum { TRIES_MAX = 8 };
-
-/* What is asked for under one name, or all there is. */
+/* One walk: what one name covers, or all there is without names. */
 typedef struct Scope {
         Operation *operation;
         Mirror *mirror;
-        const char *name;     /* NULL: no names were given */
-        const ResolvedNames *answer; /* NULL likewise, and for what only a conflict has */
-        bool act;             /* false: it is only counted */
-        size_t n;
+        const char *name;            /* NULL: no names were given */
+        const ResolvedNames *answer; /* NULL without names, and if only a conflict has the name */
+        bool act;                    /* false: only count */
+        size_t n;                    /* found so far */
 } Scope;
 
-static bool has(const Scope *scope, const char *path) {
+static bool covers(const Scope *scope, const char *path) {
         if (!scope->name)
                 return true;
         return scope->answer &&
                (pathset_covers(&scope->answer->roots, path) || pathset_has(&scope->answer->concerned, path));
 }
 
-static void tell(Scope *scope, const char *path, const char *what) {
+static void log_accepted(Scope *scope, const char *path, const char *effect) {
         char text[TEXT_PATH_MAX];
 
         if (scope->operation->n_logged++ < LINES_MAX)
-                control_operation_log(scope->operation, path, "'%s' is accepted: %s", text_path(text, path), what);
+                control_operation_log(scope->operation, path, "Accepted '%s': %s", text_path(text, path), effect);
         else
-                control_operation_report(scope->operation, "'%s' is accepted: %s", text_path(text, path), what);
+                control_operation_report(scope->operation, "Accepted '%s': %s", text_path(text, path), effect);
 }
 
-/* ---- what is withheld ---- */
+/* ---- withheld files ---- */
 
 static void accept_withheld(Scope *scope) {
         Mirror *m = scope->mirror;
@@ -57,34 +56,34 @@ static void accept_withheld(Scope *scope) {
                                           .mtime_nsec = file->mtime_nsec,
                                           .ctime_nsec = file->ctime_nsec };
 
-                if ((file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED) || !has(scope, file->path))
+                if ((file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED) || !covers(scope, file->path))
                         continue;
                 scope->n++;
                 if (!scope->act || overrides_accept(&m->overrides, kind, &acceptance) < 0 ||
                     pathset_add(&scope->operation->concerned, file->path) < 0)
                         continue;
-                tell(scope, file->path,
-                     kind == ACCEPT_BYTES ? "what the disk has now is right, whatever is on record"
-                                          : "it is staged although its name states another digest");
+                log_accepted(scope, file->path,
+                             kind == ACCEPT_BYTES ? "its bytes on disk replace the recorded digest"
+                                                  : "it is staged although its name states another digest");
                 withheld_drop(&m->withheld, scope->operation->concerned.items[scope->operation->concerned.n - 1]);
         }
 }
 
-/* ---- what is never saved ---- */
+/* ---- rejected files ---- */
 
 static void accept_saves(Scope *scope) {
         SaveQueue *queue = &scope->mirror->writeback.queue;
-        uint64_t now = control_operation_now(scope->mirror);
+        uint64_t now = clock_now(scope->mirror->context->event);
 
         for (size_t i = 0; i < queue->n; i++) {
                 const char *path = queue->by_path[i]->path;
 
-                if (!has(scope, path) || !save_queue_can_accept(queue, path))
+                if (!covers(scope, path) || !save_queue_can_accept(queue, path))
                         continue;
                 scope->n++;
                 if (scope->act && pathset_add(&scope->operation->saves, path) == 0 &&
                     save_queue_accept(queue, path, now))
-                        tell(scope, path, "it is saved as it is");
+                        log_accepted(scope, path, "it is saved as it is");
         }
 }
 
@@ -98,13 +97,13 @@ static void accept_deletions(Scope *scope) {
         for (size_t i = 0; m->deletions.wave && i < m->deletions.wave->n_entries; i++) {
                 const Entry *entry = &m->deletions.wave->entries[i];
 
-                if (!has(scope, entry->path))
+                if (!covers(scope, entry->path))
                         continue;
                 scope->n++;
                 if (scope->act && overrides_mark_deleted(&m->overrides, entry) == 0 &&
-                    pathset_add(&scope->operation->marked_deleted, entry->path) == 0 &&
+                    pathset_add(&scope->operation->deletions, entry->path) == 0 &&
                     pathset_add(&accepted, entry->path) == 0)
-                        tell(scope, entry->path, "it is deleted after all");
+                        log_accepted(scope, entry->path, "it is deleted");
         }
         overrides_sort(&m->overrides);
         for (size_t i = 0; i < accepted.n; i++)
@@ -120,13 +119,13 @@ static void accept_conflicts(Scope *scope) {
         for (size_t i = conflicts->n; i-- > 0;) {
                 const Conflict *conflict = &conflicts->items[i];
 
-                if (!has(scope, conflict->path) && !string_equal(scope->name, conflict->path) &&
+                if (!covers(scope, conflict->path) && !string_equal(scope->name, conflict->path) &&
                     !string_equal(scope->name, conflict->kept))
                         continue;
                 scope->n++;
                 if (!scope->act)
                         continue;
-                tell(scope, conflict->path, "that it was changed on both sides is seen, and told no more");
+                log_accepted(scope, conflict->path, "its conflict is no longer reported");
                 conflicts_drop(conflicts, i);
         }
 }
@@ -144,23 +143,16 @@ static size_t accept(Scope *scope) {
         return scope->n;
 }
 
-/* ---- how it goes on ---- */
+/* ---- its course ---- */
 
-static const ResolvedNames *find_answer(const Mirror *m, uint64_t id) {
-        for (size_t i = 0; i < m->survey.n_answers; i++)
-                if (m->survey.answers[i].id == id)
-                        return &m->survey.answers[i];
-        return NULL;
-}
-
-/* Of each name. False: it has ended, or the look was an earlier one. */
-static bool has_all(Operation *operation, Mirror *m) {
+/* Whether each name has something to accept. False: the operation has ended, or the scan began before the request. */
+static bool check_names(Operation *operation, Mirror *m) {
         bool empty = false;
 
-        if (!find_answer(m, operation->request))
+        if (!control_operation_answer(m, operation->request))
                 return false;
         for (size_t i = 0; operation->names[i]; i++) {
-                const ResolvedNames *answer = find_answer(m, operation->request + i);
+                const ResolvedNames *answer = control_operation_answer(m, operation->request + i);
                 Scope scope = { .operation = operation, .mirror = m, .name = operation->names[i], .answer = answer };
                 char name[TEXT_PATH_MAX];
 
@@ -168,9 +160,7 @@ static bool has_all(Operation *operation, Mirror *m) {
                         continue;
                 empty = true;
                 if (answer && *answer->unknown)
-                        control_operation_report(
-                                operation, "There is no file, directory or model '%s' in mirror '%s' or its source",
-                                text_path(name, operation->names[i]), m->config.name);
+                        control_operation_report_unknown(operation, m, operation->names[i]);
                 else
                         control_operation_report(operation, "There is nothing to accept under '%s'",
                                                  text_path(name, operation->names[i]));
@@ -183,19 +173,19 @@ static bool has_all(Operation *operation, Mirror *m) {
 static void start(Operation *operation, Mirror *m) {
         pathset_sort(&operation->concerned);
         pathset_sort(&operation->saves);
-        pathset_sort(&operation->marked_deleted);
-        operation->phase = OPERATION_GRANTED;
+        pathset_sort(&operation->deletions);
+        operation->phase = OPERATION_APPLIED;
         mirror_state_want_scan(m);
 }
 
-static void grant(Operation *operation, Mirror *m) {
-        if (!has_all(operation, m))
+static void apply(Operation *operation, Mirror *m) {
+        if (!check_names(operation, m))
                 return;
         for (size_t i = 0; operation->names[i]; i++) {
                 Scope scope = { .operation = operation,
                                 .mirror = m,
                                 .name = operation->names[i],
-                                .answer = find_answer(m, operation->request + i),
+                                .answer = control_operation_answer(m, operation->request + i),
                                 .act = true };
 
                 (void) accept(&scope);
@@ -203,27 +193,20 @@ static void grant(Operation *operation, Mirror *m) {
         start(operation, m);
 }
 
-/* ---- how it ends ---- */
+/* ---- its end ---- */
 
-static const WithheldFile *find_withheld(const Mirror *m, const char *path) {
-        for (size_t i = 0; i < m->withheld.n; i++)
-                if (strcmp(m->withheld.files[i].path, path) == 0)
-                        return &m->withheld.files[i];
-        return NULL;
-}
-
-/* They were tried: the record vouches for what came of it. */
+/* The plan has retried the accepted files: those that are in RAM now have an entry in the base that is no record. */
 static void check_withheld(Operation *operation, Mirror *m) {
         for (size_t i = 0; i < operation->concerned.n; i++) {
                 const char *path = operation->concerned.items[i];
-                const WithheldFile *file = find_withheld(m, path);
+                const WithheldFile *file = control_operation_find_withheld(m, path);
                 const Entry *base = manifest_find(m->attachment.base, path);
 
                 if (file || !base || base->flags & ENTRY_RECORD) {
                         control_operation_report(operation, "%s",
                                                  file         ? file->text
                                                  : m->problem ? m->problem
-                                                              : "It is not in RAM all the same");
+                                                              : "Some accepted files are still not in RAM");
                         operation->failed = true;
                 }
                 overrides_end_acceptance(&m->overrides, path);
@@ -241,7 +224,8 @@ static bool check_saves(Operation *operation, const Mirror *m) {
                         continue;
                 if (item->state == ITEM_REFUSED || item->problem) {
                         control_operation_report(operation, "%s",
-                                                 item->problem ? item->problem : "It is refused once more");
+                                                 item->problem ? item->problem
+                                                               : "Some accepted files were rejected again");
                         operation->failed = true;
                         continue;
                 }
@@ -250,12 +234,13 @@ static bool check_saves(Operation *operation, const Mirror *m) {
         return over;
 }
 
-/* One that is gone from the wishes was deleted, or somebody had changed it, or something else needs it. */
+/* A deletion that is no longer among the overrides was carried out; or it was dropped, because a client changed the
+ * file, or another file needs it. */
 static bool check_deletions(Operation *operation, const Mirror *m) {
         size_t n_deleted = 0, n_kept = 0;
 
-        for (size_t i = 0; i < operation->marked_deleted.n; i++) {
-                const char *path = operation->marked_deleted.items[i];
+        for (size_t i = 0; i < operation->deletions.n; i++) {
+                const char *path = operation->deletions.items[i];
                 const Entry *source = manifest_find(m->survey.source, path),
                             *base = manifest_find(m->attachment.base, path);
 
@@ -271,81 +256,81 @@ static bool check_deletions(Operation *operation, const Mirror *m) {
                         char text[TEXT_PATH_MAX];
 
                         control_operation_report(operation,
-                                                 "'%s' stays: it was changed since, or something that stays needs it",
+                                                 "Kept '%s': it has changed since, or another file needs it",
                                                  text_path(text, path));
                 }
         }
-        if (operation->marked_deleted.n > 0)
-                control_operation_report(operation, "%zu of %zu names were deleted", n_deleted,
-                                         operation->marked_deleted.n);
+        if (operation->deletions.n > 0)
+                control_operation_report(operation, "Deleted %zu of %zu names", n_deleted,
+                                         operation->deletions.n);
         return true;
 }
 
-/* Something of it has to hold still first, or goes from the mirror in this round and from the disk after the next look. */
-static void see_plan(Operation *operation, const Mirror *m) {
+/* A file may have to settle first; a deletion is made in the mirror by this plan, on the disk by the next one. */
+static void read_plan(Operation *operation, const Mirror *m) {
         operation->phase = OPERATION_PLANNED;
-        operation->waiting = operation->look_after = false;
+        operation->waiting = operation->needs_scan = false;
         for (size_t i = 0; i < m->survey.plan->n_items; i++) {
                 const PlanItem *item = &m->survey.plan->items[i];
 
                 if (item->action == PLAN_WAIT && pathset_has(&operation->concerned, plan_item_path(item)))
                         operation->waiting = true;
-                if (item->action == PLAN_RELEASE && pathset_has(&operation->marked_deleted, plan_item_path(item)))
-                        operation->look_after = true;
+                if (item->action == PLAN_RELEASE && pathset_has(&operation->deletions, plan_item_path(item)))
+                        operation->needs_scan = true;
         }
-        operation->deleted = operation->deleted || (!operation->look_after && check_deletions(operation, m));
+        operation->deletions_done =
+                operation->deletions_done || (!operation->needs_scan && check_deletions(operation, m));
 }
 
 static bool is_given_up(const Entry *entry, void *userdata) {
         return pathset_has(userdata, entry->path);
 }
 
-/* Somebody has it open for writing, time and again. */
+/* Scan after scan another process has the file open for writing. */
 static void give_up_deletions(Operation *operation, Mirror *m) {
-        for (size_t i = 0; i < operation->marked_deleted.n; i++) {
-                const Entry *marked_deleted =
-                        m->overrides.marked_deleted
-                                ? manifest_find(m->overrides.marked_deleted, operation->marked_deleted.items[i])
-                                : NULL;
+        for (size_t i = 0; i < operation->deletions.n; i++) {
+                const char *deletion = operation->deletions.items[i];
                 char path[TEXT_PATH_MAX];
 
-                if (marked_deleted && operation->n_logged++ < LINES_MAX)
+                if (!m->overrides.marked_deleted || !manifest_find(m->overrides.marked_deleted, deletion))
+                        continue;
+                if (operation->n_logged++ < LINES_MAX)
                         control_operation_report(operation,
-                                                 "'%s' is not deleted: it cannot be taken out of the mirror, because "
-                                                 "somebody has it open for writing or changes it",
-                                                 text_path(path, marked_deleted->path));
-                operation->failed = operation->failed || marked_deleted;
+                                                 "'%s' was not deleted: another process has it open for writing in "
+                                                 "the mirror, or keeps changing it",
+                                                 text_path(path, deletion));
+                operation->failed = true;
         }
         if (m->overrides.marked_deleted)
-                manifest_filter(m->overrides.marked_deleted, is_given_up, &operation->marked_deleted);
-        operation->deleted = true;
+                manifest_filter(m->overrides.marked_deleted, is_given_up, &operation->deletions);
+        operation->deletions_done = true;
 }
 
-static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
-        if (event == MIRROR_SCANNED && operation->phase == OPERATION_ASKED) {
-                grant(operation, m);
+static void on_event(Operation *operation, Mirror *m, MirrorEvent event) {
+        if (event == MIRROR_SCANNED && operation->phase == OPERATION_REQUESTED) {
+                apply(operation, m);
                 return;
         }
         if (event == MIRROR_SCANNED) {
-                see_plan(operation, m);
+                read_plan(operation, m);
                 return;
         }
         if (operation->phase != OPERATION_PLANNED)
                 return;
-        if (event == MIRROR_RESTED && operation->look_after && operation->n_tries++ < TRIES_MAX)
+        if (event == MIRROR_RESTED && operation->needs_scan && operation->n_tries++ < TRIES_MAX)
                 mirror_state_want_scan(m);
-        else if (event == MIRROR_RESTED && operation->look_after)
+        else if (event == MIRROR_RESTED && operation->needs_scan)
                 give_up_deletions(operation, m);
         if (event == MIRROR_RESTED && !operation->waiting)
                 check_withheld(operation, m);
-        if (operation->deleted && operation->concerned.n == 0 && check_saves(operation, m))
+        if (operation->deletions_done && operation->concerned.n == 0 && check_saves(operation, m))
                 control_operation_end(operation, operation->failed);
 }
 
 int control_operation_accept(Operation *operation, Mirror *m) {
         Scope scope = { .operation = operation, .mirror = m };
 
-        operation->hear = hear;
+        operation->on_event = on_event;
         if (*operation->names) {
                 for (size_t i = 0; operation->names[i]; i++) {
                         char *const name[] = { operation->names[i], NULL };
@@ -362,10 +347,11 @@ int control_operation_accept(Operation *operation, Mirror *m) {
         }
         scope.act = true;
         if (accept(&scope) == 0) {
-                control_operation_report(operation,
-                                         "Mirror '%s' has held back no deletions, and no conflict is unseen. Of what "
-                                         "is withheld or not saved each has to be named",
-                                         m->config.name);
+                control_operation_report(
+                        operation,
+                        "Mirror '%s' has held back no deletions and has no conflicts; specify NAMEs to "
+                        "accept withheld or rejected files",
+                        m->config.name);
                 return 1;
         }
         start(operation, m);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Sync. See control/operation.h. */
+/* OPERATION_SYNC: saves now. See control/operation.h. */
 
 #include "control/operation-internal.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
-enum { REASONS_MAX = 10 };
+enum { REASONS_MAX = 10 }; /* files reported one by one */
 
 static uint64_t left_of(const SaveItem *item) {
         return item && item->state != ITEM_DONE ? save_item_bytes(item) : 0;
 }
 
-/* What waits at this moment is what it is about. */
-static void see_queue(Operation *operation, const Mirror *m) {
+/* What is unsaved at this moment is to be saved; what is changed later is not waited for. */
+static void read_queue(Operation *operation, const Mirror *m) {
         const SaveQueue *queue = &m->writeback.queue;
 
         for (size_t i = 0; i < queue->n; i++)
@@ -24,7 +25,7 @@ static void see_queue(Operation *operation, const Mirror *m) {
         operation->phase = OPERATION_PLANNED;
 }
 
-/* It was tried, and is not going to be on disk soon; who has it open for writing is waited for. */
+/* Saving it was tried, and will not succeed soon. A file that is open for writing is waited for instead. */
 static bool is_failing(const Mirror *m, const SaveItem *item, uint64_t now) {
         if (save_queue_is_refused(&m->writeback.queue, item) || item->state == ITEM_REFUSED)
                 return true;
@@ -37,9 +38,9 @@ typedef struct Rest {
         size_t n_waiting, n_failing;
 } Rest;
 
-static Rest find_rest(const Operation *operation, const Mirror *m, Operation *tell) {
+static Rest find_rest(const Operation *operation, const Mirror *m, Operation *report) {
         Rest rest = {};
-        uint64_t now = control_operation_now(m);
+        uint64_t now = clock_now(m->context->event);
 
         for (size_t i = 0; i < operation->saves.n; i++) {
                 const SaveItem *item = save_queue_find(&m->writeback.queue, operation->saves.items[i]);
@@ -50,16 +51,16 @@ static Rest find_rest(const Operation *operation, const Mirror *m, Operation *te
                         continue;
                 if (!is_failing(m, item, now))
                         rest.n_waiting++;
-                else if (rest.n_failing++ < REASONS_MAX && tell) {
+                else if (rest.n_failing++ < REASONS_MAX && report) {
                         if (item->problem)
-                                control_operation_report(tell, "%s", item->problem);
+                                control_operation_report(report, "%s", item->problem);
                         else
-                                control_operation_report(tell, "'%s' in the mirror is not saved",
+                                control_operation_report(report, "'%s' is not saved",
                                                          text_path(path, item->path));
                 }
         }
-        if (tell && rest.n_failing > REASONS_MAX)
-                control_operation_report(tell, "Nor can %zu more be saved", rest.n_failing - REASONS_MAX);
+        if (report && rest.n_failing > REASONS_MAX)
+                control_operation_report(report, "%zu more files cannot be saved", rest.n_failing - REASONS_MAX);
         return rest;
 }
 
@@ -73,37 +74,43 @@ static void check(Operation *operation, const Mirror *m) {
         if (rest.n_failing > 0)
                 (void) find_rest(operation, m, operation);
         else if (operation->saves.n == 0)
-                control_operation_report(operation, "Mirror '%s': everything was on disk already", m->config.name);
+                control_operation_report(operation, "Mirror '%s': everything is on disk already", m->config.name);
         else
-                control_operation_report(operation, "Mirror '%s': what was changed is on disk (%zu names, %s)",
-                                         m->config.name, operation->saves.n, text_bytes(bytes, operation->total));
+                control_operation_report(operation, "Mirror '%s': saved %zu %s (%s)",
+                                         m->config.name, operation->saves.n,
+                                         operation->saves.n == 1 ? "name" : "names",
+                                         text_bytes(bytes, operation->total));
         control_operation_end(operation, rest.n_failing > 0);
 }
 
-static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
-        if (event == MIRROR_SCANNED && operation->phase == OPERATION_ASKED) {
-                operation->phase = OPERATION_GRANTED;
-                return; /* that look may have begun before */
+static void on_event(Operation *operation, Mirror *m, MirrorEvent event) {
+        if (event == MIRROR_SCANNED && operation->phase == OPERATION_REQUESTED) {
+                operation->phase = OPERATION_APPLIED;
+                return; /* this scan may have begun before the operation */
         }
         if (event == MIRROR_SCANNED) {
-                if (operation->phase == OPERATION_GRANTED)
-                        see_queue(operation, m);
-                save_queue_hurry(&m->writeback.queue, control_operation_now(m));
+                if (operation->phase == OPERATION_APPLIED)
+                        read_queue(operation, m);
+                save_queue_hurry(&m->writeback.queue, clock_now(m->context->event));
         } else if (operation->phase == OPERATION_PLANNED)
                 check(operation, m);
 }
 
 int control_operation_sync(Operation *operation, Mirror *m) {
-        operation->hear = hear;
-        if (!m->config.write_back) { /* no reason to fail, where other mirrors have something to save */
-                control_operation_report(operation,
-                                         "Mirror '%s': nothing of it is ever saved, because of WriteBack=no",
+        operation->on_event = on_event;
+        if (!m->config.write_back) { /* not a failure: "sync" is for all mirrors, and others have something to save */
+                control_operation_report(operation, "Mirror '%s' is never saved, because of WriteBack=no",
                                          m->config.name);
                 control_operation_end(operation, false);
                 return 0;
         }
+<<<<<<< HEAD
         if (m->phase != PHASE_SCANNING)
                 operation->phase = OPERATION_GRANTED;
+=======
+        if (m->state != MIRROR_SCANNING)
+                operation->phase = OPERATION_APPLIED;
+>>>>>>> f
         mirror_state_want_scan(m);
         return 0;
 }

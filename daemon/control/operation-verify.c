@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Verify. See control/operation.h.
+/* OPERATION_VERIFY: reads the copies in RAM again. See control/operation.h.
  *
- * The files are read by a saver, a slice at a time, so that saves can get in between and a stop waits for one slice
- * only. What is found goes to scrub, which judges it. The job belongs to itself: it outlives the wish, and the
- * mirror waits for it (Mirror.n_rechecks). */
+ * A worker of the savers' pool reads them, a slice at a time, so that saves can get in between and a stop waits for
+ * one slice only. What it finds goes to scrub, which decides whether it is damage. The job owns itself: it outlives
+ * the operation if that ends early, and the mirror does not end before it (Mirror.n_rechecks). */
 
 #include "control/operation-internal.h"
 
@@ -15,11 +15,11 @@
 #define SLICE_BYTES (64 * MIB)
 
 struct Recheck {
-        Job job;           /* first */
+        Job job;              /* first */
         Mirror *mirror;
-        Operation *operation;      /* NULL: nobody waits for it any more */
-        ScrubPass *pass;   /* the job has it while it is out */
-        int mirrorfd;      /* borrowed */
+        Operation *operation; /* NULL: it has ended early */
+        ScrubPass *pass;      /* the worker's while the job is out */
+        int mirrorfd;         /* borrowed */
         uint64_t cost;
         int result;
         bool changed;
@@ -28,8 +28,7 @@ struct Recheck {
         atomic_bool cancel;
 };
 
-/* The mirror ends, and does not wait for all of it. */
-static void let_go(Recheck *recheck) {
+void control_operation_detach_recheck(Recheck *recheck) {
         recheck->operation = NULL;
         atomic_store(&recheck->cancel, true);
 }
@@ -48,20 +47,19 @@ static void run(Job *job) {
                                           &recheck->cost, &recheck->finding, &recheck->changed);
 }
 
-/* It has found something: that is told by scrub when it has judged it. */
+/* Scrub logs the finding when it has judged it. */
 static void report(Recheck *recheck) {
         Operation *operation = recheck->operation;
         char path[TEXT_PATH_MAX];
 
         recheck->n_damaged++;
         if (operation && recheck->finding.error != 0)
-                control_operation_report(operation, "'%s' in RAM cannot be read any more: %s",
+                control_operation_report(operation, "Failed to read '%s' in RAM: %s",
                                          text_path(path, recheck->finding.entry.path),
                                          strerror(recheck->finding.error));
         else if (operation)
                 control_operation_report(operation,
-                                         "'%s' in RAM is damaged: its bytes are not those that were verified, though "
-                                         "its size and time are",
+                                         "'%s' in RAM is damaged: its bytes have changed, but not its size and time",
                                          text_path(path, recheck->finding.entry.path));
         scrub_report(&recheck->mirror->scrub, &recheck->finding);
 }
@@ -75,13 +73,13 @@ static void end(Recheck *recheck) {
         if (operation) {
                 operation->recheck = NULL;
                 if (recheck->result < 0)
-                        control_operation_report(operation, "It was given up: %s", strerror(-recheck->result));
+                        control_operation_report(operation, "Verification failed: %s", strerror(-recheck->result));
                 else
                         control_operation_report(operation, "Mirror '%s': %zu %s (%s) read in RAM, %zu damaged%s",
                                                  m->config.name, n, n == 1 ? "file" : "files",
                                                  text_bytes(bytes, scrub_pass_bytes(recheck->pass)),
                                                  recheck->n_damaged,
-                                                 recheck->n_damaged > 0 ? ": see the journal for what becomes of them"
+                                                 recheck->n_damaged > 0 ? "; see the journal for their repair"
                                                                         : "");
                 operation->done = operation->total;
                 control_operation_end(operation, recheck->result < 0 || recheck->n_damaged > 0);
@@ -127,27 +125,18 @@ static int start(Operation *operation, Mirror *m, const PathSet *chosen) {
         return 0;
 }
 
-static void hear(Operation *operation, Mirror *m, MirrorEvent event) {
-        const ResolvedNames *answer;
-
-        if (event != MIRROR_SCANNED || operation->phase != OPERATION_ASKED ||
-            (*operation->names && !control_operation_take_answer(operation, m, &answer)))
+static void on_event(Operation *operation, Mirror *m, MirrorEvent event) {
+        if (event != MIRROR_SCANNED || operation->phase != OPERATION_REQUESTED ||
+            (*operation->names && !control_operation_take_answer(operation, m)))
                 return;
-        if (start(operation, m, *operation->names ? &operation->concerned : NULL) < 0) {
-                control_operation_report(operation, "Memory ran out");
-                control_operation_end(operation, true);
-        }
+        if (start(operation, m, *operation->names ? &operation->concerned : NULL) < 0)
+                control_operation_fail(operation, "Out of memory");
 }
 
 int control_operation_verify(Operation *operation, Mirror *m) {
-        operation->hear = hear;
-        operation->let_go = let_go;
-        if (*operation->names) {
-                operation->request = overrides_request(&m->overrides, operation->names);
-                if (operation->request == 0)
-                        return -ENOMEM;
-                operation->n_requests = 1;
-        }
-        mirror_state_want_scan(m); /* by which what somebody has changed is known */
+        operation->on_event = on_event;
+        if (*operation->names)
+                return control_operation_request(operation, m);
+        mirror_state_want_scan(m); /* so that files which a client has changed are not taken for damaged */
         return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "control/socket.h"
 
+#include "base/text.h"
 #include "os/fs.h"
 
 #include <fcntl.h>
@@ -19,21 +20,21 @@ static int make_address(struct sockaddr_un *address, const char *path) {
         return 0;
 }
 
-/* 0: there is nothing, or only what nobody answers on. */
-static int survey_at(const char *path, const struct sockaddr_un *address) {
+/* 0: there is no file, or a socket without a listener. */
+static int probe(const char *path, const struct sockaddr_un *address) {
         _cleanup_(close_fdp) int fd = -1;
         struct stat st;
 
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (!S_ISSOCK(st.st_mode))
-                return CONTROL_SOCKET_STRANGE;
+                return CONTROL_SOCKET_NOT_SOCKET;
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
         if (connect(fd, (const struct sockaddr *) address, sizeof(*address)) == 0)
                 return CONTROL_SOCKET_TAKEN;
-        /* EAGAIN: busy; EPROTOTYPE: another kind of socket, but somebody's */
+        /* EAGAIN: busy; EPROTOTYPE: another kind of socket, but in use */
         return errno == ECONNREFUSED || errno == ENOENT ? 0 : CONTROL_SOCKET_TAKEN;
 }
 
@@ -43,24 +44,24 @@ static int make_parent(const char *path) {
         return parent ? fs_make_path(parent) : -ENOMEM;
 }
 
-/* Listens under a name of its own, and takes that name away again on failure. */
-static int listen_aside(const char *aside, int *ret) {
+/* Listens under a temporary name, which is removed again on failure. */
+static int listen_at(const char *temporary, int *ret) {
         _cleanup_(close_fdp) int fd = -1;
         struct sockaddr_un address;
-        int r = make_address(&address, aside);
+        int r = make_address(&address, temporary);
 
         if (r < 0)
                 return r;
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        if (unlink(aside) < 0 && errno != ENOENT)
+        if (unlink(temporary) < 0 && errno != ENOENT)
                 return -errno;
         if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
                 return -errno;
-        if (chmod(aside, 0666) < 0 || listen(fd, SOMAXCONN) < 0) { /* who may do what is decided for each connection */
+        if (chmod(temporary, 0666) < 0 || listen(fd, SOMAXCONN) < 0) { /* each call is authorized by itself */
                 r = -errno;
-                (void) unlink(aside);
+                (void) unlink(temporary);
                 return r;
         }
         *ret = TAKE_FD(fd);
@@ -68,33 +69,31 @@ static int listen_aside(const char *aside, int *ret) {
 }
 
 int control_socket_listen(ControlSocket *socket, const char *path, const char **reterr_what) {
-        _cleanup_(freep) char *aside = NULL, *copy = strdup(path);
+        _cleanup_(freep) char *temporary = text_format("%s.%ld", path, (long) getpid()), *copy = strdup(path);
         _cleanup_(close_fdp) int fd = -1;
         struct sockaddr_un address;
         struct stat st;
         int r;
 
-        if (!copy || asprintf(&aside, "%s.%ld", path, (long) getpid()) < 0) {
-                aside = NULL;
+        if (!copy || !temporary)
                 return -ENOMEM;
-        }
-        *reterr_what = "make the directory of the control socket";
+        *reterr_what = "create the directory of the control socket";
         r = make_parent(path);
         if (r < 0)
                 return r;
-        *reterr_what = "look whether somebody has the control socket";
+        *reterr_what = "check for a listener on the control socket";
         r = make_address(&address, path);
         if (r == 0)
-                r = survey_at(path, &address);
+                r = probe(path, &address);
         if (r != 0)
                 return r;
         *reterr_what = "listen on the control socket";
-        r = listen_aside(aside, &fd);
+        r = listen_at(temporary, &fd);
         if (r < 0)
                 return r;
-        if (stat(aside, &st) < 0 || rename(aside, path) < 0) {
+        if (stat(temporary, &st) < 0 || rename(temporary, path) < 0) {
                 r = -errno;
-                (void) unlink(aside);
+                (void) unlink(temporary);
                 return r;
         }
         *socket = (ControlSocket){ .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .dev = st.st_dev, .ino = st.st_ino };
@@ -105,7 +104,7 @@ void control_socket_done(ControlSocket *socket) {
         struct stat st;
 
         if (socket->fd >= 0 && lstat(socket->path, &st) == 0 && st.st_dev == socket->dev && st.st_ino == socket->ino)
-                (void) unlink(socket->path); /* a name that stays is replaced by the next daemon */
+                (void) unlink(socket->path); /* a file that stays is replaced by the next daemon */
         socket->fd = close_fd(socket->fd);
         free(socket->path);
         socket->path = NULL;

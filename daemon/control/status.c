@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* A snapshot of the mirrors -> what the control interface says of them. See control/status.h. */
+/* What GetStatus() answers, and the properties. See control/status.h. */
 
 #include "control/status.h"
 
-#include "base/text.h"
+#include "control/message.h"
 
-/* What a field of MirrorStatus is, and when it is left out. */
+/* The type of a field of MirrorStatus. A text or path that is NULL has no key, nor has a NUMBER of UINT64_MAX (not
+ * known). */
 typedef enum Kind { NUMBER, COUNT, FLAG, TEXT, PATH } Kind;
 
 typedef struct Field {
@@ -80,10 +81,10 @@ static const char *source_name(SourceState state) {
 }
 
 static const char *state_name(const ControlState *state, const MirrorStatus *mirrors, size_t n, bool whole) {
-        bool private_dir = false, saving = false, failed = false, over = true;
+        bool staging = false, saving = false, failed = false, over = true;
 
         for (size_t i = 0; i < n; i++) {
-                private_dir = private_dir || mirrors[i].state == MIRROR_STAGING;
+                staging = staging || mirrors[i].state == MIRROR_STAGING;
                 saving = saving || mirrors[i].state == MIRROR_SAVING;
                 failed = failed || mirrors[i].state == MIRROR_FAILED;
                 over = over && (mirrors[i].state == MIRROR_STOPPED || mirrors[i].state == MIRROR_FAILED);
@@ -95,7 +96,7 @@ static const char *state_name(const ControlState *state, const MirrorStatus *mir
         if (state->reloading)
                 return "reloading";
         if (!state->ready)
-                return private_dir ? "staging" : "starting";
+                return staging ? "staging" : "starting";
         return whole ? "ready" : "degraded";
 }
 
@@ -114,56 +115,6 @@ ControlFacts control_status_facts(const ControlState *state, const MirrorStatus 
         return facts;
 }
 
-int control_status_append_text(sd_bus_message *message, const char *text) {
-        _cleanup_(freep) char *escaped = NULL;
-        int r = sd_bus_message_append_basic(message, 's', text ? text : "");
-
-        if (r != -EINVAL)
-                return r;
-        escaped = text_escape(text, false);
-        return escaped ? sd_bus_message_append_basic(message, 's', escaped) : -ENOMEM;
-}
-
-int control_status_append_texts(sd_bus_message *message, char *const *texts) {
-        int r = sd_bus_message_open_container(message, 'a', "s");
-
-        for (; r >= 0 && texts && *texts; texts++)
-                r = control_status_append_text(message, *texts);
-        return r >= 0 ? sd_bus_message_close_container(message) : r;
-}
-
-int control_status_append_path(sd_bus_message *message, const char *path) {
-        return sd_bus_message_append_array(message, 'y', path, strlen(path));
-}
-
-int control_status_append_entry(sd_bus_message *message, const char *key, const char *text) {
-        int r = sd_bus_message_open_container(message, 'e', "sv");
-
-        if (r >= 0)
-                r = sd_bus_message_append_basic(message, 's', key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'v', "s");
-        if (r >= 0)
-                r = control_status_append_text(message, text);
-        if (r >= 0)
-                r = sd_bus_message_close_container(message);
-        return r >= 0 ? sd_bus_message_close_container(message) : r;
-}
-
-static int append_path(sd_bus_message *message, const char *key, const char *path) {
-        int r = sd_bus_message_open_container(message, 'e', "sv");
-
-        if (r >= 0)
-                r = sd_bus_message_append_basic(message, 's', key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'v', "ay");
-        if (r >= 0)
-                r = control_status_append_path(message, path);
-        if (r >= 0)
-                r = sd_bus_message_close_container(message);
-        return r >= 0 ? sd_bus_message_close_container(message) : r;
-}
-
 static int append_number(sd_bus_message *message, const char *key, uint64_t value) {
         return sd_bus_message_append(message, "{sv}", key, "t", value);
 }
@@ -172,7 +123,6 @@ static int append_flag(sd_bus_message *message, const char *key, bool value) {
         return sd_bus_message_append(message, "{sv}", key, "b", (int) value);
 }
 
-/* A sentence or a path that is not there has no key; nor has a number that is not known. */
 static int append_field(sd_bus_message *message, const Field *field, const MirrorStatus *mirror) {
         const void *value = (const char *) mirror + field->offset;
         const char *const *text = value;
@@ -186,9 +136,9 @@ static int append_field(sd_bus_message *message, const Field *field, const Mirro
         case FLAG:
                 return append_flag(message, field->key, *(const bool *) value);
         case TEXT:
-                return *text ? control_status_append_entry(message, field->key, *text) : 0;
+                return *text ? control_message_append_text_entry(message, field->key, *text) : 0;
         case PATH:
-                return *text ? append_path(message, field->key, *text) : 0;
+                return *text ? control_message_append_path_entry(message, field->key, *text) : 0;
         }
         return -EINVAL;
 }
@@ -198,11 +148,11 @@ int control_status_append_daemon(sd_bus_message *message, const ControlState *st
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = control_status_append_entry(message, "version", SHMSTAGED_VERSION);
+                r = control_message_append_text_entry(message, "version", SHMSTAGED_VERSION);
         if (r >= 0)
-                r = control_status_append_entry(message, "state", facts->state);
+                r = control_message_append_text_entry(message, "state", facts->state);
         if (r >= 0)
-                r = control_status_append_entry(message, "status_text", state->text);
+                r = control_message_append_text_entry(message, "status_text", state->text);
         if (r >= 0)
                 r = append_flag(message, "ready", facts->ready);
         if (r >= 0)
@@ -220,23 +170,14 @@ int control_status_append_mirror(sd_bus_message *message, const MirrorStatus *mi
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = control_status_append_entry(message, "name", mirror->name);
+                r = control_message_append_text_entry(message, "name", mirror->name);
         if (r >= 0)
-                r = control_status_append_entry(message, "state", mirror_status_state_name(mirror->state));
+                r = control_message_append_text_entry(message, "state", mirror_status_state_name(mirror->state));
         if (r >= 0)
                 r = append_flag(message, "degraded", mirror->ready && !mirror_status_is_complete(mirror, 1));
         if (r >= 0)
-                r = control_status_append_entry(message, "source_state", source_name(mirror->source_state));
+                r = control_message_append_text_entry(message, "source_state", source_name(mirror->source_state));
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(fields); i++)
                 r = append_field(message, &fields[i], mirror);
         return r >= 0 ? sd_bus_message_close_container(message) : r;
-}
-
-void control_status_reply_error(sd_bus_message *call, const char *name, const char *text) {
-        _cleanup_(freep) char *escaped = NULL;
-
-        if (sd_bus_reply_method_errorf(call, name, "%s", text) != -EINVAL)
-                return;
-        escaped = text_escape(text, false);
-        (void) sd_bus_reply_method_errorf(call, name, "%s", escaped ? escaped : "");
 }

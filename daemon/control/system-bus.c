@@ -4,64 +4,60 @@
 
 #include "control/system-bus.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define BUS_NAME "io.shmstaged"
 
-/* After a refusal, or when the bus has gone: each time twice as long. */
+/* The pause after a refusal or a lost connection, doubled each time. */
 #define RETRY_USEC (USEC_PER_SEC / 4)
 enum { RETRIES = 10 };
-/* A connection that lasted for so long was no refusal. */
+/* A connection that was lost after this was not refused: the pauses begin again with the shortest. */
 #define LASTED_USEC (60 * USEC_PER_SEC)
 
 struct ControlSystemBus {
         ControlSystemBusOptions options;
         sd_bus *bus;
-        sd_event_source *timer;
-        uint64_t joined_usec;
+        ClockTimer timer;
+        uint64_t connected_usec; /* 0: not connected */
         unsigned retries;
-        bool named; /* the name is ours */
+        bool named;              /* the name is ours */
 };
 
-static int join(ControlSystemBus *bus);
+static int connect_bus(ControlSystemBus *bus);
 
-static void leave(ControlSystemBus *bus) {
+static void disconnect_bus(ControlSystemBus *bus) {
         if (!bus->bus)
                 return;
-        bus->options.left(bus->bus, bus->options.userdata);
+        bus->options.disconnected(bus->bus, bus->options.userdata);
         bus->named = false;
         bus->bus = sd_bus_close_unref(bus->bus);
 }
 
-static void try_later(ControlSystemBus *bus) {
-        uint64_t now;
-
-        if (sd_event_now(bus->options.event, CLOCK_MONOTONIC, &now) < 0)
-                return;
-        if (bus->joined_usec > 0 && now - bus->joined_usec >= LASTED_USEC)
+static void retry_later(ControlSystemBus *bus) {
+        if (bus->connected_usec > 0 && clock_now(bus->options.event) - bus->connected_usec >= LASTED_USEC)
                 bus->retries = 0;
-        bus->joined_usec = 0;
+        bus->connected_usec = 0;
         if (bus->retries >= RETRIES) {
-                log_debug("The system bus is not tried again before the next reload");
+                log_debug("Not retrying the system bus before the next reload");
                 return;
         }
-        (void) sd_event_source_set_time(bus->timer, now + (RETRY_USEC << bus->retries++));
-        (void) sd_event_source_set_enabled(bus->timer, SD_EVENT_ONESHOT);
+        (void) clock_timer_set_in(&bus->timer, RETRY_USEC << bus->retries++);
 }
 
-/* Also from within the bus's own callbacks: it is left from the timer. */
+/* Callbacks of the bus cannot close it, so this does, before it connects again. */
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         ControlSystemBus *bus = userdata;
         int r;
 
         (void) source;
         (void) usec;
-        leave(bus);
-        r = join(bus);
+        disconnect_bus(bus);
+        r = connect_bus(bus);
         if (r < 0) {
-                log_debug("Failed to join the system bus: %s", strerror(-r));
-                leave(bus);
-                try_later(bus);
+                log_debug("Failed to connect to the system bus: %s", strerror(-r));
+                disconnect_bus(bus);
+                retry_later(bus);
         }
         return 0;
 }
@@ -71,9 +67,9 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
 
         (void) message;
         (void) error;
-        log_debug("The system bus has gone");
+        log_debug("Lost the connection to the system bus");
         bus->named = false;
-        try_later(bus);
+        retry_later(bus);
         return 0;
 }
 
@@ -86,14 +82,14 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         /* primary owner, or already so */
         if (!refusal && sd_bus_message_read(reply, "u", &result) >= 0 && (result == 1 || result == 4)) {
                 bus->named = true;
-                log_debug("On the system bus as " BUS_NAME);
+                log_debug("Acquired the name " BUS_NAME " on the system bus");
                 return 0;
         }
-        /* without its D-Bus policy, or beside another daemon: nobody would find us here */
-        log_debug("The name " BUS_NAME " is not to be had on the system bus: %s",
-                  refusal && refusal->message ? refusal->message : "somebody has it");
+        /* the D-Bus policy is not installed, or another daemon is running: retrying soon would not help */
+        log_debug("Failed to acquire the name " BUS_NAME " on the system bus: %s",
+                  refusal && refusal->message ? refusal->message : "another process owns it");
         bus->retries = RETRIES;
-        try_later(bus);
+        retry_later(bus);
         return 0;
 }
 
@@ -103,14 +99,14 @@ static int on_connected(sd_bus_message *message, void *userdata, sd_bus_error *e
 
         (void) message;
         (void) error;
-        (void) sd_event_now(bus->options.event, CLOCK_MONOTONIC, &bus->joined_usec);
+        bus->connected_usec = clock_now(bus->options.event);
         r = sd_bus_request_name_async(bus->bus, NULL, BUS_NAME, 0, on_name, bus);
         if (r < 0)
-                try_later(bus);
+                retry_later(bus);
         return 0;
 }
 
-static int join(ControlSystemBus *bus) {
+static int connect_bus(ControlSystemBus *bus) {
         const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
         int r = sd_bus_new(&bus->bus);
 
@@ -127,7 +123,7 @@ static int join(ControlSystemBus *bus) {
         if (r >= 0)
                 r = sd_bus_set_connected_signal(bus->bus, true);
         if (r >= 0)
-                r = bus->options.dress(bus->bus, bus->options.userdata);
+                r = bus->options.register_objects(bus->bus, bus->options.userdata);
         if (r >= 0)
                 r = sd_bus_match_signal_async(bus->bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                               "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, bus);
@@ -149,7 +145,8 @@ int control_system_bus_new(ControlSystemBus **ret, const ControlSystemBusOptions
         if (!bus)
                 return -ENOMEM;
         bus->options = *options;
-        r = sd_event_add_time(options->event, &bus->timer, CLOCK_MONOTONIC, 0, 0, on_timer, bus); /* at once */
+        bus->timer = (ClockTimer){ .event = options->event, .handler = on_timer, .userdata = bus };
+        r = clock_timer_set(&bus->timer, 0); /* immediately */
         if (r < 0) {
                 (void) control_system_bus_free(bus);
                 return r;
@@ -161,10 +158,10 @@ int control_system_bus_new(ControlSystemBus **ret, const ControlSystemBusOptions
 ControlSystemBus *control_system_bus_free(ControlSystemBus *bus) {
         if (!bus)
                 return NULL;
-        (void) sd_event_source_disable_unref(bus->timer);
+        clock_timer_done(&bus->timer);
         if (bus->named)
                 (void) sd_bus_release_name_async(bus->bus, NULL, BUS_NAME, NULL, NULL);
-        leave(bus);
+        disconnect_bus(bus);
         free(bus);
         return NULL;
 }
@@ -177,5 +174,5 @@ void control_system_bus_retry(ControlSystemBus *bus) {
         if (!bus || bus->named || bus->retries < RETRIES)
                 return;
         bus->retries = 0;
-        try_later(bus);
+        retry_later(bus);
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Calls that are answered later. See control/wait.h. */
+/* Calls of Wait(). See control/wait.h. */
 
 #include "control/wait.h"
 
+#include "base/clock.h"
 #include "base/strv.h"
 #include "base/text.h"
 #include "control/lookup.h"
+#include "control/message.h"
 
-#include <time.h>
-
-/* Of the loop's time at once: names of models and directories are not looked up for nothing. */
-#define BUDGET_NSEC (2 * NSEC_PER_SEC / 1000)
+/* How long one update may take: looking up the names of models and directories is not cheap. */
+#define BUDGET_USEC (2 * USEC_PER_SEC / 1000)
 
 enum {
         WAITS_MAX = 512,
@@ -23,11 +23,12 @@ typedef struct Wait Wait;
 
 struct Wait {
         ControlWaits *waits;
-        Wait *next; /* ControlWaits.first, the longest not looked at first */
+        Wait *next; /* ControlWaits.first: the one not checked for the longest time is the first */
         sd_bus_message *call;
         char **names;
-        size_t next_name, from; /* those between were ready a moment ago */
-        sd_bus_slot *slot; /* the caller leaves the bus */
+        size_t next_name;  /* to be checked */
+        size_t from;       /* the names from here to .next_name were ready when they were checked */
+        sd_bus_slot *slot; /* match: the caller leaves the bus */
 };
 
 struct ControlWaits {
@@ -53,7 +54,7 @@ static void wait_free(Wait *wait) {
         free(wait);
 }
 
-/* On a bus the connection stays when the caller goes. */
+/* The caller has left the bus; the connection to the bus stays. */
 static int on_gone(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Wait *wait = userdata;
         const char *name, *before, *now;
@@ -65,7 +66,7 @@ static int on_gone(sd_bus_message *message, void *userdata, sd_bus_error *error)
 }
 
 static int on_watched(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        (void) reply; /* without it the answer goes to nobody, which harms nobody */
+        (void) reply; /* if it failed, the wait is answered though the caller may be gone, which does no harm */
         (void) userdata;
         (void) error;
         return 0;
@@ -77,13 +78,11 @@ static int watch_sender(Wait *wait) {
 
         if (!sender)
                 return 0;
-        if (asprintf(&rule,
-                     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='"
-                     "NameOwnerChanged',arg0='%s'",
-                     sender) < 0) {
-                rule = NULL;
+        rule = text_format("type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='"
+                           "NameOwnerChanged',arg0='%s'",
+                           sender);
+        if (!rule)
                 return -ENOMEM;
-        }
         return sd_bus_add_match_async(sd_bus_message_get_bus(wait->call), &wait->slot, rule, on_gone, on_watched, wait);
 }
 
@@ -94,7 +93,7 @@ static bool is_same_caller(sd_bus_message *a, sd_bus_message *b) {
 
 int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, sd_bus_error *error) {
         _cleanup_(strv_freep) char **names = NULL;
-        size_t own = 0, share = trusted ? 1 : 2; /* of strangers: half */
+        size_t own = 0, share = trusted ? 1 : 2; /* untrusted callers get half of the places */
         Wait *wait;
         int r = control_lookup_read(call, &names, error);
 
@@ -104,7 +103,8 @@ int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, s
                 own += is_same_caller(wait->call, call);
         if (waits->n >= WAITS_MAX / share || own >= WAITS_PER_CALLER ||
             waits->n_names + strv_length(names) > NAMES_ALL_MAX / share)
-                return sd_bus_error_setf(error, "io.shmstaged.Error.TooMany", "Too many wait already");
+                return sd_bus_error_setf(error, "io.shmstaged.Error.TooMany",
+                                         "Too many calls of Wait() are waiting; try again later");
         wait = calloc(1, sizeof(*wait));
         if (!wait)
                 return -ENOMEM;
@@ -119,7 +119,7 @@ int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, s
         return r < 0 ? r : 1;
 }
 
-/* A reply that cannot be sent has nobody to go to. */
+/* It does not matter if the caller is gone. */
 static void answer(Wait *wait, const char *error, const char *name, const char *reason) {
         _cleanup_(freep) char *text = NULL;
         char escaped[TEXT_PATH_MAX];
@@ -127,33 +127,30 @@ static void answer(Wait *wait, const char *error, const char *name, const char *
         if (!error)
                 (void) sd_bus_reply_method_return(wait->call, "");
         else if (!name)
-                control_status_reply_error(wait->call, error, reason);
+                control_message_reply_error(wait->call, error, reason);
         else {
-                (void) text_append(&text, "'%s' will not be ready as things are. %s", text_path(escaped, name),
+                (void) text_append(&text, "'%s' will not become ready as things are. %s", text_path(escaped, name),
                                    reason ? reason : "");
-                control_status_reply_error(wait->call, error, text ? text : "");
+                control_message_reply_error(wait->call, error, text ? text : "");
         }
         wait_free(wait);
 }
 
-static bool is_late(const struct timespec *since) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        return (now.tv_sec - since->tv_sec) * NSEC_PER_SEC + now.tv_nsec - since->tv_nsec > BUDGET_NSEC;
+static bool is_late(uint64_t since_usec) {
+        return clock_usec(CLOCK_MONOTONIC) - since_usec > BUDGET_USEC;
 }
 
-static void survey_at_daemon(Wait *wait, const ControlState *state, const char *failure) {
+static void check_daemon(Wait *wait, const ControlState *state, const char *failure) {
         if (state->ready)
                 answer(wait, NULL, NULL, NULL);
         else if (failure)
                 answer(wait, "io.shmstaged.Error.NeverReady", NULL, failure);
 }
 
-/* One name after the other, up to the first that is not ready, where it begins next time. When that has changed at
- * last, all are asked once more: the others may have changed meanwhile. */
-static void survey_at(Wait *wait, const struct timespec *since) {
-        while (!is_late(since)) {
+/* Checks one name after the other, up to the first that is not ready, and continues there the next time. When the last
+ * name is ready those before .from are checked once more, because they may have changed meanwhile. */
+static void check_names(Wait *wait, uint64_t since_usec) {
+        while (!is_late(since_usec)) {
                 const char *name = wait->names[wait->next_name];
                 _cleanup_(freep) char *reason = NULL;
                 Readiness readiness;
@@ -179,14 +176,13 @@ static void survey_at(Wait *wait, const struct timespec *since) {
 }
 
 bool control_waits_update(ControlWaits *waits, const ControlState *state, const char *failure) {
-        struct timespec since;
+        uint64_t since_usec = clock_usec(CLOCK_MONOTONIC);
 
-        (void) clock_gettime(CLOCK_MONOTONIC, &since);
         for (size_t i = waits->n; i > 0 && waits->first; i--) {
                 Wait *wait = waits->first;
                 size_t before = waits->n;
 
-                if (is_late(&since))
+                if (is_late(since_usec))
                         return true;
                 if (state->stopping) {
                         answer(wait, failure ? "io.shmstaged.Error.NeverReady" : "io.shmstaged.Error.Stopping", NULL,
@@ -194,17 +190,17 @@ bool control_waits_update(ControlWaits *waits, const ControlState *state, const 
                         continue;
                 }
                 if (!wait->names || !wait->names[0])
-                        survey_at_daemon(wait, state, failure);
+                        check_daemon(wait, state, failure);
                 else
-                        survey_at(wait, &since);
+                        check_names(wait, since_usec);
                 if (waits->n < before || !wait->next)
                         continue;
-                waits->first = wait->next; /* its turn comes again after all others' */
+                waits->first = wait->next; /* to the end of the list */
                 wait->next = NULL;
                 *waits->last = wait;
                 waits->last = &wait->next;
         }
-        return waits->n > 0 && is_late(&since);
+        return waits->n > 0 && is_late(since_usec);
 }
 
 size_t control_waits_count(const ControlWaits *waits) {

@@ -68,7 +68,7 @@ class TestSystemBus(SystemTest):
 
                 # reloads can be counted
                 def reloads():
-                        return sum('A reload is asked for by' in text for text in self.box.messages(SERVICE))
+                        return sum('Reload requested by' in text for text in self.box.messages(SERVICE))
                 refused = self.call('Reload', user=STRANGER, check=False)
                 self.assertNotEqual(refused.status, 0)
                 self.assertRegex(refused.err, '(?i)access denied|authoriz')

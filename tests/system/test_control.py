@@ -166,7 +166,7 @@ class Reading(Control):
                         self.named(member, given)
         self.assertEqual(self.named("GetReadiness", "/etc/passwd", "a", self.target + "/a", "m:a", self.source)[0][0][1], "unknown")
         for bad in ((1, 0), (1, 3, 97, 0, 97), (1, 4096, *[97] * 4096)):
-            with self.assertRaisesRegex(Failed, "A name has to have"):
+            with self.assertRaisesRegex(Failed, "A name must have"):
                 self.call("GetReadiness", "aay", *bad)
         with self.assertRaisesRegex(Failed, "At most 1000 names"):
             self.named("GetReadiness", *["a"] * 1001)
@@ -271,7 +271,7 @@ class Place(Control):
         self.write("a", size=10)
         first = self.ready()
         second = self.ready(self.config(Target=self.path("other")), env={"STATE_DIRECTORY": self.path("state2")})
-        self.assertRegex(second.log(), r"Another program answers on the control socket '.*/run/control'")
+        self.assertRegex(second.log(), r"Another process is listening on the control socket '.*/run/control'")
         self.assertEqual(self.status()[0]["pid"], first.pid)
         second.stop()
         self.assertEqual(self.status()[0]["pid"], first.pid)
@@ -281,7 +281,7 @@ class Place(Control):
             make()
             before = os.lstat(self.path_of_socket)
             daemon = self.ready()
-            self.assertRegex(daemon.log(), "is no socket and is left alone")
+            self.assertRegex(daemon.log(), "is not a socket; continuing without a control socket")
             daemon.stop()
             after = os.lstat(self.path_of_socket)
             self.assertEqual((before.st_ino, before.st_size, before.st_mode), (after.st_ino, after.st_size, after.st_mode))
@@ -298,7 +298,7 @@ class Place(Control):
         self.write("a", size=10)
         for directory in (self.write("file", b"x", root=self.work), self.path("x" * 200)):
             daemon = self.ready(env={"RUNTIME_DIRECTORY": directory})
-            self.assertRegex(daemon.log(), r"Failed to .* control socket '.*': .*\. This daemon goes without one")
+            self.assertRegex(daemon.log(), r"Failed to .* control socket '.*': .*; continuing without one")
             daemon.stop()
 
 

@@ -3,54 +3,12 @@
 /* What is said of single files and models of a real mirror, at each point of its life. */
 
 #include "base/clock.h"
-#include "base/strv.h"
-#include "control/operation.h"
 #include "ground.h"
 #include "live.h"
-#include "mirror/inventory.h"
+#include "live-files.h"
 #include "os/memory.h"
 
-#include <limits.h>
 #include <sys/epoll.h>
-
-#define ZEROS "00000000000000000000000000000000000000000000000000000000000000"
-
-static int setup(void **state) {
-        (void) ground_setup(state);
-        make_directory("source");
-        make_tmpfs("mirror", "size=96m,mode=0755");
-        return 0;
-}
-
-static int teardown(void **state) {
-        if (live_mirror)
-                live_end();
-        assert_int_equal(umount("mirror"), 0);
-        return ground_teardown(state);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-/* ---- what is said, as a text ---- */
-
-static int add_file(const InventoryFile *file, void *userdata) {
-        char *said = userdata;
-
-        (void) snprintf(said + strlen(said), 8192 - strlen(said), "%s%s %s%s%s", said[0] ? ", " : "", file->path, file_state_name(file->state), file->in_ram ? " ram" : "",
-                        file->on_disk ? " disk" : "");
-        return 0;
-}
-
-/* "PATH STATE [ram] [disk], ..." */
-static const char *rows(const char *after, size_t max) {
-        static char said[8192];
-
-        said[0] = '\0';
-        assert_true(inventory_files(live_mirror, after, max, add_file, said) >= 0);
-        return said;
-}
-
-#define assert_rows(text) assert_string_equal(rows(NULL, SIZE_MAX), text)
 
 static int keep_file(const InventoryFile *file, void *userdata) {
         *(InventoryFile *) userdata = *file;
@@ -66,72 +24,6 @@ static InventoryFile row_of(const char *path) {
         assert_true(inventory_files(live_mirror, before, SIZE_MAX, keep_file, &found) >= 0);
         assert_string_equal(found.path, path);
         return found;
-}
-
-static int add_model(const InventoryModel *model, void *userdata) {
-        char *said = userdata;
-
-        (void) snprintf(said + strlen(said), 8192 - strlen(said), "%s%s %s %zu/%zu %llu/%llu", said[0] ? ", " : "", model->name, file_state_name(model->state), model->n_ready,
-                        model->n_files, (unsigned long long) model->ram_bytes, (unsigned long long) model->size);
-        return 0;
-}
-
-/* "NAME STATE READY/FILES RAM/SIZE, ..." */
-static const char *models(void) {
-        static char said[8192];
-
-        said[0] = '\0';
-        assert_true(inventory_models(live_mirror, add_model, said) >= 0);
-        return said;
-}
-
-#define assert_models(text) assert_string_equal(models(), text)
-
-static void assert_ready(const char *name, Readiness readiness, const char *reason) {
-        _cleanup_(freep) char *said = NULL;
-        Readiness found = inventory_readiness(live_mirror, name, &said);
-
-        if (found != readiness || (reason ? !said || !strstr(said, reason) : said != NULL))
-                fail_msg("readiness of '%s' is %d: %s", name, found, said);
-}
-
-typedef struct Awaited {
-        const char *path;
-        FileState state;
-} Awaited;
-
-static int compare_state(const InventoryFile *file, void *userdata) {
-        const Awaited *awaited = userdata;
-
-        return strcmp(file->path, awaited->path) == 0 && file->state == awaited->state ? -ECANCELED : 0;
-}
-
-static bool is_in_state(void *userdata) {
-        return inventory_files(live_mirror, NULL, SIZE_MAX, compare_state, userdata) == -ECANCELED;
-}
-
-static void wait_state(const char *path, FileState state) {
-        Awaited awaited = { .path = path, .state = state };
-
-        live_wait(is_in_state, &awaited, file_state_name(state));
-}
-
-static bool has_no_row(void *userdata) {
-        for (unsigned i = 0; i < _FILE_STATE_MAX; i++)
-                if (is_in_state(&(Awaited){ .path = userdata, .state = i }))
-                        return false;
-        return true;
-}
-
-static void put_file(const char *path, size_t size) {
-        free(put_pattern(path, size, size));
-}
-
-static const MirrorStatus *status(void) {
-        static MirrorStatus now;
-
-        now = mirror_status(live_mirror);
-        return &now;
 }
 
 static bool has_all_saved(void *userdata) {
@@ -393,51 +285,6 @@ static void what_is_never_saved_says_why(void **state) {
         assert_ready("blobs/sha256-1" ZEROS "1", READINESS_NEVER, "1': ");
 }
 
-/* ---- what an operator asks ---- */
-
-static bool is_steered(void *userdata) {
-        return control_operation_status(userdata, live_mirror).over;
-}
-
-static void operation(OperationKind kind, const char *name) {
-        char *names[] = { (char *) name, NULL };
-        _cleanup_(freep) char *refusal = NULL;
-        _cleanup_(control_operation_freep) Operation *override = NULL;
-
-        assert_int_equal(control_operation_new(&override, live_mirror, kind, names, "test", &refusal), 0);
-        live_wait(is_steered, override, "done");
-        assert_false(control_operation_status(override, live_mirror).failed);
-        live_wait(live_is_settled, NULL, "settled");
-}
-
-static void what_an_operator_releases_is_told_until_it_is_back(void **state) {
-        (void) state;
-        put_file("source/a.gguf", 10);
-        put_file("source/b", 10);
-        live_start("");
-        live_settle();
-        operation(OPERATION_RELEASE, "a");
-        assert_rows("a.gguf released disk, b staged ram disk");
-        assert_models("a released 0/1 0/10");
-        assert_ready("a", READINESS_NEVER, "'a.gguf': an operator released it");
-        assert_int_equal(status()->n_released, 1);
-        assert_int_equal(status()->n_models, 0);
-        operation(OPERATION_STAGE, "a");
-        assert_rows("a.gguf staged ram disk, b staged ram disk");
-        assert_int_equal(status()->n_models, 1);
-}
-
-static void what_was_released_is_ready_if_a_link_stands_for_it(void **state) {
-        (void) state;
-        put_file("source/a", 10);
-        put_file("source/b", 10);
-        live_start("OnNoRoom=link");
-        live_settle();
-        operation(OPERATION_RELEASE, "a");
-        assert_rows("a released disk, b staged ram disk");
-        assert_ready("a", READINESS_READY, NULL);
-}
-
 static void links_count_with_what_they_lead_to(void **state) {
         (void) state;
         make_directory("source/links");
@@ -680,8 +527,6 @@ int main(void) {
                 TEST(a_look_at_the_mirror_only_tells_what_changed_there),
                 TEST(what_a_client_deletes_is_told_until_the_disk_has_followed),
                 TEST(what_is_never_saved_says_why),
-                TEST(what_an_operator_releases_is_told_until_it_is_back),
-                TEST(what_was_released_is_ready_if_a_link_stands_for_it),
                 TEST(links_count_with_what_they_lead_to),
                 TEST(further_names_have_rows_of_their_own),
                 TEST(models_of_an_ollama_store_have_their_states),

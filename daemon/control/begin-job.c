@@ -1,37 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The calls that change something. See control/methods.h. */
+/* The calls that change something. See control/begin-job.h. */
 
-#include "control/methods.h"
+#include "control/begin-job.h"
 
 #include "base/log.h"
 #include "base/strv.h"
 #include "control/lookup.h"
+#include "control/message.h"
 #include "control/object.h"
 
 typedef struct Names {
-        ControlName *list;
+        ParsedName *list;
         size_t n;
 } Names;
 
 static void names_done(Names *names) {
         for (size_t i = 0; i < names->n; i++)
-                control_name_done(&names->list[i]);
+                parse_name_done(&names->list[i]);
         free(names->list);
         *names = (Names){};
 }
 
-/* All of them, or none: one that nobody knows is an error before anything is begun. What is to be staged may be
- * something of the source that nobody chose, and only a look at the disk can tell; what is to be accepted may be the
- * name of what was kept aside (@unseen). */
+/* Resolves all names or none: an unknown one is an error before anything is begun. With @unseen a name need not be
+ * known yet: a file to be staged may be on disk though it is not selected, and an accepted one may be a name in
+ * conflicts/. Only the next scan knows. */
 static int resolve(const ControlObject *object, char *const *raw, bool unseen, Names *ret, sd_bus_error *error) {
-        _cleanup_(names_done) Names names = { .list = calloc(strv_length(raw) + 1, sizeof(ControlName)) };
+        _cleanup_(names_done) Names names = { .list = calloc(strv_length(raw) + 1, sizeof(ParsedName)) };
 
         if (!names.list)
                 return -ENOMEM;
         for (; raw && *raw; raw++) {
                 _cleanup_(freep) char *refusal = NULL;
-                int r = (unseen ? control_lookup_resolve : control_lookup_find)(object->options.mirrors, *raw,
+                int r = (unseen ? control_lookup_parse : control_lookup_find)(object->options.mirrors, *raw,
                                                                                 &names.list[names.n], &refusal);
 
                 if (r < 0)
@@ -63,7 +64,7 @@ static int find_kind(const char *member, OperationKind *ret) {
         return -ENOENT;
 }
 
-static int begin_steering(ControlObject *object, sd_bus_message *call, OperationKind kind, const char *who,
+static int begin_operation(ControlObject *object, sd_bus_message *call, OperationKind kind, const char *who,
                           const ControlJob **ret, sd_bus_error *error) {
         _cleanup_(strv_freep) char **raw = NULL;
         _cleanup_(names_done) Names names = {};
@@ -87,30 +88,30 @@ static int begin(ControlObject *object, sd_bus_message *call, const char *who, c
         if (object->options.state(object->options.userdata).stopping)
                 return sd_bus_error_set(error, "io.shmstaged.Error.Stopping", "The daemon is stopping");
         if (find_kind(member, &kind) == 0)
-                r = begin_steering(object, call, kind, who, ret, error);
-        else if (control_jobs_is_full(object->jobs)) /* else there would be a reload without a job */
+                r = begin_operation(object, call, kind, who, ret, error);
+        else if (control_jobs_is_full(object->jobs)) /* before the reload, which cannot be taken back */
                 r = CONTROL_JOB_TOO_MANY;
         else {
-                log_info("A reload is asked for by %s", who);
+                log_info("Reload requested by %s", who);
                 r = control_jobs_reload(object->jobs, object->options.reload(object->options.userdata), ret);
         }
-        return r == CONTROL_JOB_TOO_MANY
-                       ? sd_bus_error_set(error, "io.shmstaged.Error.TooMany", "Too many jobs are under way already")
-                       : r;
+        return r == CONTROL_JOB_TOO_MANY ? sd_bus_error_set(error, "io.shmstaged.Error.TooMany",
+                                                            "Too many jobs are running; try again later")
+                                         : r;
 }
 
-void control_methods_allowed(sd_bus_message *call, const char *who, void *userdata) {
+void control_begin_job(sd_bus_message *call, const char *who, void *userdata) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         ControlObject *object = userdata;
         const ControlJob *job = NULL;
         int r = begin(object, call, who, &job, &error);
 
         if (r < 0 && sd_bus_error_is_set(&error))
-                control_status_reply_error(call, error.name, error.message ? error.message : "");
+                control_message_reply_error(call, error.name, error.message ? error.message : "");
         else if (r < 0)
-                (void) sd_bus_reply_method_errno(call, r, NULL); /* who has gone is not told */
+                (void) sd_bus_reply_method_errno(call, r, NULL); /* it does not matter if the caller is gone */
         if (r < 0)
                 return;
         (void) sd_bus_reply_method_return(call, "o", control_job_path(job));
-        object->again(object);
+        object->schedule_update(object);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an operator asks of the running daemon: release, stage, accept, sync, verify. Asked as he would, with shmstagectl."""
+"""The operations of the running daemon: release, stage, accept, sync, verify, requested with shmstagectl."""
 
 import hashlib
 import mmap
@@ -16,7 +16,7 @@ import ollama
 CTL = os.environ.get("SHMSTAGECTL", os.path.join(os.path.dirname(harness.DAEMON), "shmstagectl"))
 
 
-class SteerCase(harness.Case):
+class OperationCase(harness.Case):
     def asking(self, *words):
         """Begins to ask."""
         return subprocess.Popen([CTL, "--socket=" + os.path.join(self.runtime, "control"), *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -64,14 +64,14 @@ class SteerCase(harness.Case):
         daemon.listen(6)
 
 
-class Release(SteerCase):
+class Release(OperationCase):
     def test_a_released_file_is_absent_and_comes_back(self):
         for name in ("a.gguf", "b.gguf", "c/d.gguf"):
             self.write(name, size=1 << 20)
         daemon = self.ready()
         before = self.disk_now()
         said = self.ask("release", "a.gguf")
-        self.assertIn("1M of RAM were freed", said)
+        self.assertIn("Freed 1M of RAM by releasing 'a.gguf'", said)
         self.assertEqual(self.data(), {"b.gguf", "c/d.gguf"})
         self.let_deletions_show(daemon)
         self.disk_is(before)
@@ -182,7 +182,7 @@ class Release(SteerCase):
         with open(self.mirrored("m/a.gguf"), "ab") as f:
             f.write(b"more")
             said = self.ask("release", "m", expect=1)
-            self.assertRegex(said, "'m/a.gguf' is not released: (somebody has it open|it is not on disk yet)")
+            self.assertRegex(said, "'m/a.gguf' is not released: (another process has it open|it is not on disk yet)")
         said = self.ask("release", "m", expect=1)
         self.assertIn("'m/a.gguf' is not released: it is not on disk yet", said)
         with open(self.mirrored("later"), "r+b"):  # nothing was written yet
@@ -192,7 +192,7 @@ class Release(SteerCase):
         self.assertIn("'m/new'", self.ask("release", "m", expect=1))
         self.assertIn("has 'nothing'", self.ask("release", "m:nothing", expect=1))
         self.assertEqual(self.data(), before | {"m/new"})
-        self.assertIn("named", self.ask("release", "m:", expect=1))
+        self.assertIn("specify NAMEs", self.ask("release", "m:", expect=1))
         daemon.stop()
         self.assertEqual(self.read(os.path.join(self.source, "m/a.gguf"))[-4:], b"more")
 
@@ -278,7 +278,7 @@ class Release(SteerCase):
         self.disk_is(before)
 
 
-class Stage(SteerCase):
+class Stage(OperationCase):
     def test_what_was_not_chosen_is_staged(self):
         self.write("a.gguf", size=10000)
         self.write("b/c.gguf", size=10000)
@@ -306,7 +306,7 @@ class Stage(SteerCase):
         self.assertTrue(all(os.path.islink(self.mirrored("blobs/" + name)) for name in two.blobs))
         daemon.stop()
 
-    def test_what_does_not_fit_is_refused_with_the_shortage_and_the_wish_is_forgotten(self):
+    def test_what_does_not_fit_is_refused_with_the_shortage_and_stays_on_disk(self):
         self.write("small", size=1 << 20)
         self.write("large", size=30 << 20)
         daemon = self.ready(self.config(Models="small", Size="8M"))
@@ -329,7 +329,7 @@ class Stage(SteerCase):
 
 
 
-class Accept(SteerCase):
+class Accept(OperationCase):
     def test_a_corrupt_file_is_what_the_disk_has_from_then_on(self):
         for name in ("a", "b"):
             self.write(name, size=100000)
@@ -340,11 +340,11 @@ class Accept(SteerCase):
         daemon = self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), set())
         self.assertIn("nothing", self.ask("accept", "m:nothing", expect=1))
-        self.assertIn("'a' is accepted", self.ask("accept", "a"))
+        self.assertIn("Accepted 'a'", self.ask("accept", "a"))
         self.assert_same_file("a")
         self.assertEqual(self.data(), {"a"})  # never more than was named
         self.assertIn("nothing to accept under 'a'", self.ask("accept", "a", expect=1))
-        self.assertRegex(daemon.log(), "'a' is accepted: .*, as uid 0 .* asked")
+        self.assertRegex(daemon.log(), r"Accepted 'a': .* \(requested by uid 0 .*\)")
         daemon.stop()
         daemon = self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), {"a"})
@@ -470,7 +470,7 @@ class Accept(SteerCase):
         self.ask("accept", "--all", expect=1)
 
 
-class Sync(SteerCase):
+class Sync(OperationCase):
     def test_nothing_waits_to_hold_still(self):
         self.write("a", size=1000)
         daemon = self.ready(self.config(SettleTime="1h"))
@@ -495,7 +495,7 @@ class Sync(SteerCase):
         self.assertIn("WriteBack=no", self.ask("sync"))
 
 
-class Verify(SteerCase):
+class Verify(OperationCase):
     def test_what_is_damaged_is_told_and_staged_again(self):
         for name in ("a", "b", "c/d"):
             self.write(name, size=300000)
@@ -511,17 +511,17 @@ class Verify(SteerCase):
         daemon.stop()
 
 
-class Many(SteerCase):
-    def test_wishes_at_the_same_time_have_each_its_own_end(self):
+class Many(OperationCase):
+    def test_operations_at_the_same_time_each_have_their_own_end(self):
         for name in ("a", "b", "c", "d"):
             self.write(name, size=500000)
         daemon = self.ready(self.config(SettleTime="1h"))
         self.ask("release", "d")
         with open(self.mirrored("new"), "wb") as f:
             f.write(b"new")
-        wishes = [(("release", "a"), 0), (("verify",), 0), (("release", "b"), 0), (("sync",), 0), (("stage", "d"), 0), (("stage", "nothing"), 1), (("accept", "c"), 1),
+        operations = [(("release", "a"), 0), (("verify",), 0), (("release", "b"), 0), (("sync",), 0), (("stage", "d"), 0), (("stage", "nothing"), 1), (("accept", "c"), 1),
                   (("verify", "c"), 0)]
-        jobs = [(self.asking(*words), expect) for words, expect in wishes]
+        jobs = [(self.asking(*words), expect) for words, expect in operations]
         for job, expect in jobs:
             self.answer(job, expect)
         self.assertEqual(self.data(), {"c", "d", "new"})
@@ -538,7 +538,7 @@ class Many(SteerCase):
         daemon.stop()
 
 
-class End(SteerCase):
+class End(OperationCase):
     def test_a_stop_ends_what_is_under_way_with_a_sentence(self):
         self.write("a", size=1000)
         daemon = self.ready(self.config(SettleTime="1h"))
