@@ -104,13 +104,8 @@ int control_operation_sync(Operation *operation, Mirror *m) {
                 control_operation_end(operation, false);
                 return 0;
         }
-<<<<<<< HEAD
         if (m->phase != PHASE_SCANNING)
-                operation->phase = OPERATION_GRANTED;
-=======
-        if (m->state != MIRROR_SCANNING)
                 operation->phase = OPERATION_APPLIED;
->>>>>>> f
         mirror_state_want_scan(m);
         return 0;
 }

@@ -179,18 +179,10 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
                 break;
         case MIRROR_ENDS:
         case MIRROR_FREED:
-<<<<<<< HEAD
-                control_operation_report(operation, "Mirror '%s' %s", m->config.name,
-                                         mirror_state_is_failing(m)           ? "has failed"
-                                         : mirror_state_is_being_recreated(m) ? "was lost, and is made anew"
-                                                                              : "is stopping");
-                control_operation_end(operation, true);
-=======
                 control_operation_fail(operation, "Mirror '%s' %s", m->config.name,
-                                       m->failing  ? "has failed"
-                                       : m->moving ? "was lost and is being recreated"
-                                                   : "is stopping");
->>>>>>> f
+                                       mirror_state_is_failing(m)           ? "has failed"
+                                       : mirror_state_is_being_recreated(m) ? "was lost and is being recreated"
+                                                                            : "is stopping");
                 break;
         }
 }
@@ -201,13 +193,8 @@ static const char *why_not(const Mirror *m, OperationKind kind) {
                 return "it has failed";
         if (mirror_state_is_stopping(m) || m->phase >= PHASE_REMOVING)
                 return "it is stopping";
-<<<<<<< HEAD
         if (!m->attached || mirror_state_is_being_recreated(m))
-                return "it is only starting: source and tmpfs are being opened";
-=======
-        if (!m->attached || m->moving)
                 return "it is still opening source and tmpfs";
->>>>>>> f
         if (m->lost && kind != OPERATION_VERIFY)
                 return m->problem ? m->problem : "its source is lost";
         return NULL;
@@ -279,11 +266,7 @@ OperationStatus control_operation_status(Operation *operation, Mirror *m) {
                                     .done = operation->done,
                                     .total = operation->total,
                                     .report = operation->report };
-<<<<<<< HEAD
-        if (operation->stages && operation->phase == OPERATION_PLANNED && m && mirror_state(m) == MIRROR_STAGING)
-=======
-        if (operation->shows_staging && operation->phase == OPERATION_PLANNED && m && m->state == MIRROR_STAGING)
->>>>>>> f
+        if (operation->shows_staging && operation->phase == OPERATION_PLANNED && m && mirror_state(m) == MIRROR_STAGING)
                 status.done = MIN(operation->total, (uint64_t) atomic_load(&m->progress));
         return status;
 }
