@@ -242,7 +242,7 @@ static int read_lines(FILE *file, Manifest *manifest, bool *ret_complete,
         for (int number = 1; (n = getline(&line, &allocated, file)) >= 0; number++) {
                 int r;
 
-                if (n == 0 || line[n - 1] != '\n') /* a crash cut it off while it was written: as if it were not there */
+                if (n == 0 || line[n - 1] != '\n') /* a crash cut it off: as if it had not been written */
                         return 0;
                 line[n - 1] = '\0';
                 if (n > LINE_MAX_BYTES || strlen(line) != (size_t) n - 1)

@@ -111,15 +111,15 @@ size_t manifest_omissions(const Manifest *manifest, OmissionReason reason);
 /* True if what is at @path is unknown, because it or a directory above it could not be read. */
 bool manifest_is_blind(const Manifest *manifest, const char *path);
 
-/* Bytes of all files, hard links counted once; and the number of files, hard links included. Neither counts records, nor
- * files that are only linked to the disk. */
+/* Bytes of all files, hard links counted once; and the number of files, hard links included. Neither counts records,
+ * nor files that are only linked to the disk. */
 uint64_t manifest_bytes(const Manifest *manifest);
 size_t manifest_files(const Manifest *manifest);
 /* The number of files that are only linked to the disk. */
 size_t manifest_linked(const Manifest *manifest);
 
-/* Writes NAME.xxh128 in the state directory @dirfd, whole or not at all, and removes the journal beside it. The manifest
- * must be sorted. Blocking. */
+/* Writes NAME.xxh128 in the state directory @dirfd, whole or not at all, and removes the journal beside it. The
+ * manifest must be sorted. Blocking. */
 int manifest_save(const Manifest *manifest, int dirfd, const char *name, const char *source, const char *target);
 
 /* Reads it back with the journal applied. Positive: MANIFEST_ABSENT, or MANIFEST_DAMAGED with the line in *reterr_line,
