@@ -3,10 +3,10 @@
 
 /* What changed below the watched directories. A thread of its own, and one per process.
  *
- * The library keeps one process-wide state without locks, returns events in a static buffer and hides its descriptor,
- * so there is one Watch per process, and watch_new() must come before other threads and before many descriptors are
- * open (its select() cannot take a number of 1024 or more). An event only means that a path has to be checked: the
- * owner compares it with the manifest. Nothing here reads files, hashes or waits for them. */
+ * libinotifytools has one state for the whole process without locks, returns events in a static buffer and hides its
+ * descriptor, so there is one Watch per process, and watch_new() must come before other threads and before many
+ * descriptors are open (its select() cannot take a number of 1024 or more). An event only means that a path has to be
+ * checked: the owner compares it with the manifest. Nothing here reads files, hashes or waits for them. */
 
 #include "base/base.h"
 #include "tree/watch-report.h"

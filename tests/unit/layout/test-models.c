@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Which files form which model by their names, in real directories. The models of an Ollama store are in its manifests: see
- * tests/unit/plan/test-select-models.c. */
+/* Which files form which model by their names, in real directories. The models of an Ollama store are in its
+ * manifests: see tests/unit/plan/test-select-models.c. */
 
 #include "model-trees.h"
 
@@ -34,26 +34,33 @@ static void assert_means(const char *name, const char *text) {
 static void model_files_of_a_plain_tree_are_models_without_their_extension(void **state) {
         (void) state;
         put_files("source", "llama.gguf pub/name/Q4.v1.gguf old.GGML net.onnx README.md notes.txt x/voice.pt .gguf");
-        assert_models("llama: llama.gguf; net: net.onnx; old: old.GGML; pub/name/Q4.v1: pub/name/Q4.v1.gguf; x/voice: x/voice.pt");
+        assert_models("llama: llama.gguf; net: net.onnx; old: old.GGML; pub/name/Q4.v1: pub/name/Q4.v1.gguf; "
+                      "x/voice: x/voice.pt");
 }
 
 static void a_split_model_is_one(void **state) {
         (void) state;
-        put_files("source", "a/m-00001-of-00003.gguf a/m-00002-of-00003.gguf a/m-00003-of-00003.gguf a/m-mmproj.gguf b-00001-of-00002.bin b-00002-of-00002.bin");
-        assert_models("a/m: a/m-00001-of-00003.gguf a/m-00002-of-00003.gguf a/m-00003-of-00003.gguf; a/m-mmproj: a/m-mmproj.gguf; b: b-00001-of-00002.bin b-00002-of-00002.bin");
+        put_files("source", "a/m-00001-of-00003.gguf a/m-00002-of-00003.gguf a/m-00003-of-00003.gguf a/m-mmproj.gguf "
+                            "b-00001-of-00002.bin b-00002-of-00002.bin");
+        assert_models("a/m: a/m-00001-of-00003.gguf a/m-00002-of-00003.gguf a/m-00003-of-00003.gguf; a/m-mmproj: "
+                      "a/m-mmproj.gguf; b: b-00001-of-00002.bin b-00002-of-00002.bin");
 }
 
 static void a_directory_of_transformers_is_one(void **state) {
         (void) state;
-        put_files("source", "org/config/config.json org/config/a.bin org/tensors/w.safetensors org/index/model.safetensors.index.json org/index/x.bin "
-                            "org/diffusers/model_index.json org/diffusers/unet/config.json org/diffusers/unet/d.safetensors org/none/tokenizer.json org/none/a.bin");
-        assert_models("org/config: org/config; org/diffusers: org/diffusers; org/index: org/index; org/none/a: org/none/a.bin; org/tensors: org/tensors");
+        put_files("source", "org/config/config.json org/config/a.bin org/tensors/w.safetensors "
+                            "org/index/model.safetensors.index.json org/index/x.bin "
+                            "org/diffusers/model_index.json org/diffusers/unet/config.json "
+                            "org/diffusers/unet/d.safetensors org/none/tokenizer.json org/none/a.bin");
+        assert_models("org/config: org/config; org/diffusers: org/diffusers; org/index: org/index; org/none/a: "
+                      "org/none/a.bin; org/tensors: org/tensors");
 }
 
 /* The top directory has no name that Models= could give. */
 static void what_is_at_the_top_is_taken_file_by_file(void **state) {
         (void) state;
-        put_files("source", "config.json tokenizer.json model-00001-of-00002.safetensors model-00002-of-00002.safetensors sub/config.json");
+        put_files("source", "config.json tokenizer.json model-00001-of-00002.safetensors "
+                            "model-00002-of-00002.safetensors sub/config.json");
         assert_models("model: model-00001-of-00002.safetensors model-00002-of-00002.safetensors; sub: sub");
 }
 
@@ -113,10 +120,12 @@ static void a_name_with_what_is_a_globs_in_it_means_itself(void **state) {
 static void repositories_of_hugging_face_are_models(void **state) {
         (void) state;
         kind = LAYOUT_HUGGINGFACE;
-        put_files("source", "models--org--name/refs/main models--org--name/snapshots/" COMMIT "/config.json models--bert/refs/main datasets--org--data/refs/main "
+        put_files("source", "models--org--name/refs/main models--org--name/snapshots/" COMMIT
+                            "/config.json models--bert/refs/main datasets--org--data/refs/main "
                             "spaces--org--demo/refs/main .locks/models--org--name/x.lock version.txt");
         put_files("mirror", "models--new--one/refs/main");
-        assert_models("bert: models--bert; datasets/org/data: datasets--org--data; new/one: models--new--one; org/name: models--org--name; spaces/org/demo: spaces--org--demo");
+        assert_models("bert: models--bert; datasets/org/data: datasets--org--data; new/one: models--new--one; "
+                      "org/name: models--org--name; spaces/org/demo: spaces--org--demo");
         shell("rm -r mirror/*");
         assert_means("org/name", "models--org--name");
         assert_means("org/*", "models--org--name");
@@ -125,7 +134,7 @@ static void repositories_of_hugging_face_are_models(void **state) {
         assert_means("org/data", "");
 }
 
-static void names_alone_tell_no_model_of_an_ollama_store(void **state) {
+static void paths_alone_give_no_model_of_an_ollama_store(void **state) {
         (void) state;
         kind = LAYOUT_OLLAMA;
         put_files("source", "manifests/registry.ollama.ai/library/a/latest loose.gguf");
@@ -181,7 +190,7 @@ int main(void) {
                 WITH_TREES(names_mean_in_a_plain_tree_what_they_mean_in_models),
                 WITH_TREES(a_name_with_what_is_a_globs_in_it_means_itself),
                 WITH_TREES(repositories_of_hugging_face_are_models),
-                WITH_TREES(names_alone_tell_no_model_of_an_ollama_store),
+                WITH_TREES(paths_alone_give_no_model_of_an_ollama_store),
                 cmocka_unit_test(an_empty_list_has_nothing),
                 cmocka_unit_test(a_list_is_sorted_and_has_each_part_once),
         };
