@@ -97,6 +97,24 @@ static void what_is_about_to_leave_the_mirror_is_no_model_any_more(void **state)
         assert_models("changed: changed.gguf; stays: stays.gguf");
 }
 
+static void only_what_was_agreed_and_is_gone_from_the_source_is_leaving(void **state) {
+        _cleanup_(manifest_freep) Manifest *source = NULL, *mirror = NULL;
+
+        (void) state;
+        put_files("source", "stays");
+        put_files("mirror", "stays goes new");
+        agree("mirror/stays");
+        agree("mirror/goes");
+        source = scan("source", false);
+        mirror = scan("mirror", true);
+        assert_false(models_is_leaving(base, source, manifest_find(mirror, "stays")));
+        assert_true(models_is_leaving(base, source, manifest_find(mirror, "goes")));
+        assert_false(models_is_leaving(base, source, manifest_find(mirror, "new")));
+        assert_false(models_is_leaving(NULL, source, manifest_find(mirror, "goes")));
+        assert_int_equal(manifest_omit(source, "goes", OMIT_UNREADABLE, EACCES), 0);
+        assert_false(models_is_leaving(base, source, manifest_find(mirror, "goes")));
+}
+
 static void names_mean_in_a_plain_tree_what_they_mean_in_models(void **state) {
         (void) state;
         put_files("source", "top.gguf a/llama-7b.gguf b/llama-7b.gguf b/llama-13b.gguf c/config.json");
@@ -187,6 +205,7 @@ int main(void) {
                 WITH_TREES(what_is_unfinished_is_no_model),
                 WITH_TREES(both_trees_count_together),
                 WITH_TREES(what_is_about_to_leave_the_mirror_is_no_model_any_more),
+                WITH_TREES(only_what_was_agreed_and_is_gone_from_the_source_is_leaving),
                 WITH_TREES(names_mean_in_a_plain_tree_what_they_mean_in_models),
                 WITH_TREES(a_name_with_what_is_a_globs_in_it_means_itself),
                 WITH_TREES(repositories_of_hugging_face_are_models),
