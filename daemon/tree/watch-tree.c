@@ -197,7 +197,7 @@ static void drop_unseen(WatchTree *tree, WatchNode *node) {
         }
 }
 
-/* Lists the node's directory. Owns @dir. */
+/* Lists the directory of the node, and closes it. */
 static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_owned, bool report_contents) {
         _cleanup_(closedirp) DIR *dir = dir_owned;
         const struct dirent *entry;
