@@ -16,32 +16,24 @@ typedef struct Pattern {
 } Pattern;
 
 static const Pattern client_patterns[] = {
-        /* Hugging Face, in Python and JavaScript; then in Rust (".sync.part"), which LM Studio has too */
-        { .ending = ".incomplete" },
-        { .ending = ".part" },
-        /* Ollama, before the name has its digest */
-        { .beginning = "sha256-", .middle = "-partial" },
-        /* llama.cpp */
-        { .ending = ".downloadInProgress" },
-        /* LM Studio */
-        { .beginning = "downloading_" },
-        /* LocalAI */
-        { .ending = ".partial" },
+        { .ending = ".incomplete" },                         /* Hugging Face, in Python and JavaScript */
+        { .ending = ".part" },                               /* the same in Rust (".sync.part"), LM Studio */
+        { .beginning = "sha256-", .middle = "-partial" },    /* Ollama */
+        { .ending = ".downloadInProgress" },                 /* llama.cpp */
+        { .beginning = "downloading_" },                     /* LM Studio */
+        { .ending = ".partial" },                            /* LocalAI, and the next three */
         { .beginning = ".model-config-" },
         { .beginning = ".artifact-binding-" },
         { .beginning = ".", .middle = ".tmp-" },
-        /* BitTorrent: NAME.!qB, NAME.!ut */
-        { .middle = ".!" },
-        /* browsers */
-        { .ending = ".crdownload" },
-        /* several of them */
-        { .ending = ".lock" },
+        { .middle = ".!" },                                  /* BitTorrent: NAME.!qB, NAME.!ut */
+        { .ending = ".crdownload" },                         /* browsers */
+        { .ending = ".lock" },                               /* several clients, and the next one */
         { .ending = ".tmp" },
 };
 
 /* Directories of clients. */
 static const char *const client_places[] = {
-        ".locks", /* Hugging Face, LocalAI (".artifacts/.locks") */
+        ".locks",              /* Hugging Face; LocalAI (".artifacts/.locks") */
         ".artifacts/.partial", /* LocalAI */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Which paths are chosen, and in what order. See tree/filter.h. */
+/* Which paths are selected, and in what order. See tree/filter.h. */
 
 #include "tree/filter.h"
 

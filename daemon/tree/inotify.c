@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The trustworthy part of libinotifytools. See tree/inotify.h.
+/* inotify through libinotifytools. See tree/inotify.h.
  *
- * What the library gets wrong is gone round here: it keeps dead watches for ever and then answers with their
- * numbers, so no name is ever given to it twice; it hides its descriptor, so that is found; it keeps unread events
- * over a restart, so they are thrown away; its select() aborts the process at descriptor 1024, so that is refused. */
+ * The library (as of 3.22.6) has faults that this file works around: it keeps dead watches and later returns their
+ * numbers, so no name is passed to it twice; it hides its descriptor, so this finds that in /proc; it keeps unread
+ * events over a restart, so they are discarded; its select() aborts the process for a descriptor of 1024 or more, so
+ * such a one is refused. */
 
 #include "tree/inotify.h"
 
@@ -18,17 +19,18 @@
 #include <sys/sysmacros.h>
 
 enum {
-        /* Whatever can change what a name stands for. Not IN_MODIFY: it tells of every write and proves nothing. */
+        /* Whatever can change what is found under a name. Not IN_MODIFY, which comes with every write, long
+         * before the writer is done. */
         MASK = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
                IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK | IN_MASK_CREATE,
         FD_PATH_MAX = 64,
         TOKEN_MAX = FD_PATH_MAX + 2 * 64 + 1,
-        FDINFO_MAX = 4096, /* ours has one watch when it is looked for; a longer one is somebody else's */
+        FDINFO_MAX = 4096, /* the library has one watch when its descriptor is searched; a longer one is not its */
 };
 
 static atomic_flag taken = ATOMIC_FLAG_INIT;
 
-/* Does this descriptor of the process watch the marker as number @wd? */
+/* True if the descriptor of this name in /proc/self/fd is an inotify instance that watches the marker as @wd. */
 static bool watches_marker(const char *name, int wd, const struct stat *marker) {
         char path[FD_PATH_MAX], wanted[128];
         _cleanup_(freep) char *info = NULL;
@@ -36,7 +38,7 @@ static bool watches_marker(const char *name, int wd, const struct stat *marker) 
         (void) snprintf(path, sizeof(path), "/proc/self/fdinfo/%.16s", name);
         if (fs_read_text(AT_FDCWD, path, FDINFO_MAX, &info) < 0)
                 return false;
-        /* the kernel prints its own form of a device number, 12 and 20 bits */
+        /* the kernel prints a device number in its internal form, 12 and 20 bits */
         (void) snprintf(wanted, sizeof(wanted), "inotify wd:%x ino:%llx sdev:%x ", (unsigned) wd,
                         (unsigned long long) marker->st_ino, major(marker->st_dev) << 20 | minor(marker->st_dev));
         return strstr(info, wanted);
@@ -54,9 +56,9 @@ static int find_watcher(int wd, const struct stat *marker) {
         return -ENOENT;
 }
 
-/* The library's descriptor. Other threads open and close descriptors meanwhile, and there may be inotify instances
- * that are not ours, so neither the lowest free number nor the kind of file is proof; a watch on a nameless
- * file that only we have is. */
+/* Finds the library's descriptor. Other threads open and close descriptors meanwhile, and the process may have other
+ * inotify instances, so neither the lowest free number nor the type of a descriptor is proof. A watch on a nameless
+ * file that only this function has open is. */
 static int find_fd(void) {
         _cleanup_(close_fdp) int marker = memfd_create("shmstaged-marker", MFD_CLOEXEC);
         char path[FD_PATH_MAX];
@@ -70,7 +72,7 @@ static int find_fd(void) {
                 return inotifytools_error() > 0 ? -inotifytools_error() : -EIO;
         wd = inotifytools_wd_from_filename(path);
         fd = find_watcher(wd, &st);
-        (void) inotifytools_remove_watch_by_wd(wd); /* alive, so this is the one removal that always succeeds */
+        (void) inotifytools_remove_watch_by_wd(wd); /* succeeds, because the watch is alive */
         return fd;
 }
 
@@ -84,7 +86,7 @@ static int prepare_fd(Inotify *inotify) {
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_RDONLY | O_NONBLOCK) < 0)
                 return -errno;
         while (inotifytools_next_events(0, 1))
-                ; /* of the instance before this one, whose watches had the same numbers */
+                ; /* discards what an earlier instance left: its watches had the same numbers */
         *inotify = (Inotify){ .fd = fd };
         return 0;
 }
@@ -119,9 +121,9 @@ void inotify_stop(Inotify *inotify) {
         atomic_flag_clear(&taken);
 }
 
-/* A path of the descriptor that was never given to the library before: @serial is spelt with "./" for one and "/"
- * for zero, which leads nowhere else. The path ends in a slash, so the link in /proc is followed, and what it leads
- * to is the open directory itself, whatever its name leads to by now. */
+/* Makes a path of the descriptor that the library has not seen before: behind it comes @serial in binary, with "./"
+ * for one and "/" for zero, which leads to the same directory. The path ends in a slash, so the kernel follows the
+ * link in /proc to the open directory, whatever is at the directory's own path by now. */
 static void make_token(char token[static TOKEN_MAX], int dirfd, uint64_t serial) {
         char *end = token + snprintf(token, FD_PATH_MAX, "/proc/self/fd/%d/", dirfd);
 
@@ -145,16 +147,16 @@ int inotify_watch(Inotify *inotify, int dirfd, int *ret_wd) {
         inotify->n_added++;
         wd = inotifytools_wd_from_filename(token);
         if (wd < 0)
-                return -ENOMEM; /* the library could not remember it */
+                return -ENOMEM; /* the library had no memory to keep it */
         *ret_wd = wd;
         return 0;
 }
 
-/* Not the library's own removal: of a directory that was just deleted it complains on standard error, and nobody
- * can know that before asking the kernel. */
+/* Not the library's own removal, which prints an error for a directory that was just deleted; only the kernel knows
+ * whether it was. */
 void inotify_unwatch(Inotify *inotify, int wd) {
         if (inotify->fd >= 0)
-                (void) inotify_rm_watch(inotify->fd, wd); /* EINVAL: the kernel was faster */
+                (void) inotify_rm_watch(inotify->fd, wd); /* EINVAL: the directory is gone, and the watch with it */
 }
 
 const struct inotify_event *inotify_next(Inotify *inotify) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The text form of a manifest: NAME.xxh128 and the journal beside it. See tree/manifest.h.
+/* A manifest as a text: NAME.xxh128 and NAME.journal beside it. See tree/manifest.h.
  *
- * A line "# ENTRY ..." holds everything about one entry; a line "DIGEST  PATH" after it is for people and `xxh128sum
- * -c`, which takes lines it does not know for comments (0.8.1 counts them in a remark, and succeeds). Names that
- * such a line cannot carry (with a line feed or a carriage return) have only the "#" line. */
+ * A line "# TYPE ..." holds everything about one entry; a line "DIGEST  PATH" after it is for people and for `xxh128sum
+ * -c`, which takes lines that it does not know for comments (version 0.8.1 counts them in a remark, and succeeds).
+ * Names that such a line cannot carry (with a line feed or a carriage return) have only the "#" line. */
 
 #include "tree/manifest.h"
 
@@ -25,25 +25,23 @@ static const char head_line[] = "# shmstaged manifest 1\n";
 
 enum { LINE_MAX_BYTES = 64 * 1024 };
 
-/* One entry as a "#" line, a new string. */
-static int entry_line(const Entry *entry, char **ret) {
+/* One entry as a "#" line: a new string, NULL on ENOMEM. */
+static char *entry_line(const Entry *entry) {
         _cleanup_(freep) char *path = text_escape(entry->path, true);
         _cleanup_(freep) char *target = entry->target ? text_escape(entry->target, true) : NULL;
         char hex[DIGEST_HEX_MAX] = "-";
 
         if (!path || (entry->target && !target))
-                return -ENOMEM;
+                return NULL;
         if (entry->flags & ENTRY_HAS_DIGEST)
                 (void) digest_to_hex(&entry->digest, hex);
-        if (asprintf(ret, "# %s %u %llu %llu %lld %lld %llu %u %u %o %s %s %s\n", type_names[entry->type],
+        return text_format("# %s %u %llu %llu %lld %lld %llu %u %u %o %s %s %s\n", type_names[entry->type],
                      entry->flags, (unsigned long long) entry->size, (unsigned long long) entry->room,
                      (long long) entry->mtime_nsec, (long long) entry->ctime_nsec, (unsigned long long) entry->ino,
-                     entry->uid, entry->gid, entry->mode, hex, path, target && *target ? target : "-") < 0)
-                return -ENOMEM;
-        return 0;
+                     entry->uid, entry->gid, entry->mode, hex, path, target && *target ? target : "-");
 }
 
-/* No path of a scan is absolute or has an empty, "." or ".." part; another one never came from us. */
+/* No path of a scan is absolute or has an empty, "." or ".." part. A file with another one was not written by us. */
 static bool is_plain_path(const char *path) {
         for (const char *part = path;; part++) {
                 const char *end = strchrnul(part, '/');
@@ -79,8 +77,18 @@ static int parse_entry(const char *line, Entry *ret) {
                 free(target);
                 target = NULL;
         }
-        *ret = (Entry){ .size = size, .room = room, .mtime_nsec = mtime, .ctime_nsec = ctime, .ino = ino, .uid = uid, .gid = gid,
-                        .mode = (uint16_t) mode, .type = (uint8_t) type, .flags = (uint8_t) flags };
+        *ret = (Entry){
+                .size = size,
+                .room = room,
+                .mtime_nsec = mtime,
+                .ctime_nsec = ctime,
+                .ino = ino,
+                .uid = uid,
+                .gid = gid,
+                .mode = (uint16_t) mode,
+                .type = (uint8_t) type,
+                .flags = (uint8_t) flags,
+        };
         if (flags & ENTRY_HAS_DIGEST && (strlen(hex) != DIGEST_HEX_MAX - 1 || digest_from_hex(hex, &ret->digest) < 0))
                 return -EINVAL;
         ret->path = TAKE_PTR(path);
@@ -120,12 +128,11 @@ static bool has_checksum_line(const Entry *entry) {
 static int write_entries(const Manifest *manifest, FILE *file) {
         for (size_t i = 0; i < manifest->n_entries; i++) {
                 const Entry *entry = &manifest->entries[i];
-                _cleanup_(freep) char *line = NULL;
+                _cleanup_(freep) char *line = entry_line(entry);
                 char hex[DIGEST_HEX_MAX];
-                int r = entry_line(entry, &line);
 
-                if (r < 0)
-                        return r;
+                if (!line)
+                        return -ENOMEM;
                 if (fputs(line, file) < 0)
                         return -errno;
                 if (has_checksum_line(entry) &&
@@ -153,33 +160,23 @@ static int write_all(const Manifest *manifest, FILE *file, const char *source, c
         return 0;
 }
 
-static int file_names(const char *name, char **ret_final, char **ret_temporary, char **ret_journal) {
-        _cleanup_(freep) char *final = NULL, *temporary = NULL;
+static char *final_name(const char *name) {
+        return text_format("%s.xxh128", name);
+}
 
-        if (asprintf(&final, "%s.xxh128", name) < 0) {
-                final = NULL;
-                return -ENOMEM;
-        }
-        if (asprintf(&temporary, ".%s.xxh128.new", name) < 0) {
-                temporary = NULL;
-                return -ENOMEM;
-        }
-        if (asprintf(ret_journal, "%s.journal", name) < 0)
-                return -ENOMEM;
-        *ret_final = TAKE_PTR(final);
-        *ret_temporary = TAKE_PTR(temporary);
-        return 0;
+static char *journal_name(const char *name) {
+        return text_format("%s.journal", name);
 }
 
 int manifest_save(const Manifest *manifest, int dirfd, const char *name, const char *source, const char *target) {
-        _cleanup_(freep) char *final = NULL, *temporary = NULL, *journal = NULL;
+        _cleanup_(freep) char *final = final_name(name), *temporary = text_format(".%s.xxh128.new", name),
+                              *journal = journal_name(name);
         _cleanup_(fclosep) FILE *file = NULL;
         int r, fd;
 
         assert(manifest->n_sorted == manifest->n_entries);
-        r = file_names(name, &final, &temporary, &journal);
-        if (r < 0)
-                return r;
+        if (!final || !temporary || !journal)
+                return -ENOMEM;
         fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
         if (fd < 0)
                 return -errno;
@@ -192,7 +189,7 @@ int manifest_save(const Manifest *manifest, int dirfd, const char *name, const c
         if (r == 0 && renameat(dirfd, temporary, dirfd, final) < 0)
                 r = -errno;
         if (r < 0) {
-                (void) unlinkat(dirfd, temporary, 0); /* the failure that is reported came before */
+                (void) unlinkat(dirfd, temporary, 0); /* only the first failure is reported */
                 return r;
         }
         if (unlinkat(dirfd, journal, 0) < 0 && errno != ENOENT)
@@ -200,7 +197,7 @@ int manifest_save(const Manifest *manifest, int dirfd, const char *name, const c
         return fsync(dirfd) < 0 ? -errno : 0;
 }
 
-/* Applies one line to the manifest. Positive at "# end". */
+/* Applies one line to the manifest. 0, positive at "# end", or a negative errno. */
 static int apply_line(Manifest *manifest, char *line) {
         Entry entry = {};
         int r;
@@ -216,8 +213,7 @@ static int apply_line(Manifest *manifest, char *line) {
         r = parse_entry(line, &entry);
         if (r == 0)
                 r = manifest_put(manifest, &entry);
-        free(entry.path);
-        free(entry.target);
+        manifest_entry_done(&entry);
         return r;
 }
 
@@ -235,7 +231,7 @@ static int drop_line(Manifest *manifest, const char *line) {
         return 0;
 }
 
-/* Reads lines until the end. 0, negative, or positive: the number of the line that makes no sense. */
+/* Reads lines until the end of the file. 0, a negative errno, or positive: the number of the line that is invalid. */
 static int read_lines(FILE *file, Manifest *manifest, bool *ret_complete,
                       int (*apply)(Manifest *manifest, char *line)) {
         _cleanup_(freep) char *line = NULL;
@@ -246,7 +242,7 @@ static int read_lines(FILE *file, Manifest *manifest, bool *ret_complete,
         for (int number = 1; (n = getline(&line, &allocated, file)) >= 0; number++) {
                 int r;
 
-                if (n == 0 || line[n - 1] != '\n') /* torn by a crash: what it said did not happen yet */
+                if (n == 0 || line[n - 1] != '\n') /* a crash cut it off: as if it had not been written */
                         return 0;
                 line[n - 1] = '\0';
                 if (n > LINE_MAX_BYTES || strlen(line) != (size_t) n - 1)
@@ -261,7 +257,7 @@ static int read_lines(FILE *file, Manifest *manifest, bool *ret_complete,
         return ferror(file) ? -EIO : 0;
 }
 
-/* A line that makes no sense was torn by a crash: what it speaks of is verified again, so only time is lost. */
+/* An invalid line was cut off by a crash. It is left out: its entry is verified again, which only costs time. */
 static int apply_journal_line(Manifest *manifest, char *line) {
         int r = strncmp(line, "# drop ", 7) == 0 ? drop_line(manifest, line) : apply_line(manifest, line);
 
@@ -281,20 +277,19 @@ static int open_text(int dirfd, const char *name, FILE **ret) {
         return 0;
 }
 
-/* The journal counts only for the generation of its first line; a newer one than the manifest's makes the manifest's
- * entries mere records, because they were made on another mirror. */
+/* The first line of the journal says of which generation it is. If that is not the manifest's, the entries of the
+ * manifest become records, because they describe an earlier mirror. */
 static int load_journal(int dirfd, const char *name, Manifest *manifest) {
+        _cleanup_(freep) char *journal = journal_name(name);
         _cleanup_(fclosep) FILE *file = NULL;
         Generation before = manifest->generation;
         char head[160];
         bool complete;
         int r;
 
-        r = open_text(dirfd, name, &file);
-        if (r == -ENOENT)
-                return 0;
+        r = journal ? open_text(dirfd, journal, &file) : -ENOMEM;
         if (r < 0)
-                return r;
+                return r == -ENOENT ? 0 : r;
         if (!fgets(head, sizeof(head), file) || parse_generation(head, &manifest->generation) < 0)
                 return 0;
         if (!manifest_generation_equal(&before, &manifest->generation))
@@ -305,39 +300,44 @@ static int load_journal(int dirfd, const char *name, Manifest *manifest) {
         return r < 0 ? r : 0;
 }
 
-int manifest_load(int dirfd, const char *name, Manifest **ret, unsigned *reterr_line) {
-        _cleanup_(freep) char *final = NULL, *temporary = NULL, *journal = NULL;
-        _cleanup_(manifest_freep) Manifest *manifest = NULL;
-        _cleanup_(fclosep) FILE *file = NULL;
-        bool complete = false, absent;
+/* 0, MANIFEST_DAMAGED, or a negative errno. */
+static int load_entries(FILE *file, Manifest *manifest, unsigned *reterr_line) {
+        bool complete = false;
         char head[64];
         int r;
 
-        r = file_names(name, &final, &temporary, &journal);
+        if (!fgets(head, sizeof(head), file) || strcmp(head, head_line) != 0) {
+                *reterr_line = 1;
+                return MANIFEST_DAMAGED;
+        }
+        r = read_lines(file, manifest, &complete, apply_line);
         if (r < 0)
                 return r;
-        r = manifest_new(&manifest);
+        if (r > 0 || !complete) {
+                *reterr_line = r > 0 ? (unsigned) r + 1 : 0;
+                return MANIFEST_DAMAGED;
+        }
+        manifest_sort(manifest);
+        return 0;
+}
+
+int manifest_load(int dirfd, const char *name, Manifest **ret, unsigned *reterr_line) {
+        _cleanup_(freep) char *final = final_name(name);
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+        _cleanup_(fclosep) FILE *file = NULL;
+        bool absent;
+        int r;
+
+        r = final ? manifest_new(&manifest) : -ENOMEM;
         if (r < 0)
                 return r;
         r = open_text(dirfd, final, &file);
         absent = r == -ENOENT;
-        if (r < 0 && !absent)
+        if (r == 0)
+                r = load_entries(file, manifest, reterr_line);
+        if (r != 0 && !absent)
                 return r;
-        if (!absent) {
-                if (!fgets(head, sizeof(head), file) || strcmp(head, head_line) != 0) {
-                        *reterr_line = 1;
-                        return MANIFEST_DAMAGED;
-                }
-                r = read_lines(file, manifest, &complete, apply_line);
-                if (r < 0)
-                        return r;
-                if (r > 0 || !complete) {
-                        *reterr_line = r > 0 ? (unsigned) r + 1 : 0;
-                        return MANIFEST_DAMAGED;
-                }
-                manifest_sort(manifest);
-        }
-        r = load_journal(dirfd, journal, manifest);
+        r = load_journal(dirfd, name, manifest);
         if (r < 0)
                 return r;
         if (absent && manifest->n_entries == 0)
@@ -355,15 +355,14 @@ static int append(int fd, const char *text) {
 }
 
 int manifest_journal_open(int dirfd, const char *name, const Generation *generation, int *ret_fd) {
-        _cleanup_(freep) char *final = NULL, *temporary = NULL, *journal = NULL;
+        _cleanup_(freep) char *journal = journal_name(name);
         _cleanup_(close_fdp) int fd = -1;
         char line[160], head[160];
         ssize_t n;
         int r;
 
-        r = file_names(name, &final, &temporary, &journal);
-        if (r < 0)
-                return r;
+        if (!journal)
+                return -ENOMEM;
         fd = openat(dirfd, journal, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
         if (fd < 0)
                 return -errno;
@@ -373,7 +372,7 @@ int manifest_journal_open(int dirfd, const char *name, const Generation *generat
                 return -errno;
         head[n] = '\0';
         if (strncmp(head, line, strlen(line)) == 0)
-                r = append(fd, "\n"); /* ends a line that a crash may have torn */
+                r = append(fd, "\n"); /* ends a line that a crash may have cut off */
         else if (ftruncate(fd, 0) < 0)
                 r = -errno;
         else
@@ -385,20 +384,14 @@ int manifest_journal_open(int dirfd, const char *name, const Generation *generat
 }
 
 int manifest_journal_put(int fd, const Entry *entry) {
-        _cleanup_(freep) char *line = NULL;
-        int r = entry_line(entry, &line);
+        _cleanup_(freep) char *line = entry_line(entry);
 
-        return r < 0 ? r : append(fd, line);
+        return line ? append(fd, line) : -ENOMEM;
 }
 
 int manifest_journal_drop(int fd, const char *path) {
-        _cleanup_(freep) char *escaped = text_escape(path, true), *line = NULL;
+        _cleanup_(freep) char *escaped = text_escape(path, true);
+        _cleanup_(freep) char *line = escaped ? text_format("# drop %s\n", escaped) : NULL;
 
-        if (!escaped)
-                return -ENOMEM;
-        if (asprintf(&line, "# drop %s\n", escaped) < 0) {
-                line = NULL;
-                return -ENOMEM;
-        }
-        return append(fd, line);
+        return line ? append(fd, line) : -ENOMEM;
 }

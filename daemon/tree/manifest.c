@@ -5,6 +5,9 @@
 
 #include "tree/manifest.h"
 
+#include "base/array.h"
+#include "base/path.h"
+
 void manifest_entry_done(Entry *entry) {
         free(entry->path);
         free(entry->target);
@@ -48,19 +51,8 @@ Manifest *manifest_free(Manifest *manifest) {
 int manifest_put(Manifest *manifest, const Entry *entry) {
         Entry copy;
 
-        if (manifest_entry_copy(entry, &copy) < 0)
+        if (ARRAY_ROOM(manifest->entries, manifest->n_entries) < 0 || manifest_entry_copy(entry, &copy) < 0)
                 return -ENOMEM;
-        if (manifest->n_entries == manifest->allocated) {
-                size_t n = MAX(manifest->allocated * 2, (size_t) 64);
-                Entry *grown = reallocarray(manifest->entries, n, sizeof(Entry));
-
-                if (!grown) {
-                        manifest_entry_done(&copy);
-                        return -ENOMEM;
-                }
-                manifest->entries = grown;
-                manifest->allocated = n;
-        }
         manifest->entries[manifest->n_entries++] = copy;
         return 0;
 }
@@ -69,8 +61,8 @@ static int compare_paths(const void *a, const void *b) {
         return strcmp(((const Entry *) a)->path, ((const Entry *) b)->path);
 }
 
-/* Merge sort from the bottom up, because it must be stable: of two entries of one path the later put wins. What is
- * sorted are places in the list, because a second list would be the largest thing in memory. */
+/* Merge sort from the bottom up. It must be stable, because of two entries of one path the later put wins. It sorts
+ * indexes into the list, because a second list of entries would be the largest thing in memory. */
 static void merge_runs(const Entry *entries, const size_t *from, size_t *to, size_t n, size_t width) {
         for (size_t low = 0; low < n; low += 2 * width) {
                 size_t left = low, middle = MIN(low + width, n), right = middle, end = MIN(low + 2 * width, n);
@@ -84,7 +76,7 @@ static void merge_runs(const Entry *entries, const size_t *from, size_t *to, siz
         }
 }
 
-/* Puts at each place what @order says, following one circle of places after the other. Leaves @order used up. */
+/* Moves the entry number order[k] to index k, following one cycle of moves after the other. Destroys @order. */
 static void arrange(Entry *entries, size_t *order, size_t n) {
         for (size_t first = 0; first < n; first++) {
                 Entry entry = entries[first];
@@ -122,7 +114,7 @@ static bool sort_by_merging(Entry *entries, size_t n) {
         return true;
 }
 
-/* Where there is no memory for that, insertion sort is slow but needs none. */
+/* Insertion sort, slow, for when there is no memory for the other. */
 static void sort_in_place(Entry *entries, size_t n) {
         for (size_t i = 1; i < n; i++) {
                 Entry entry = entries[i];
@@ -188,16 +180,13 @@ void manifest_filter(Manifest *manifest, bool (*drop)(const Entry *entry, void *
 }
 
 int manifest_omit(Manifest *manifest, const char *path, OmissionReason reason, int error) {
-        Omission *grown = reallocarray(manifest->omissions, manifest->n_omissions + 1, sizeof(Omission));
-        char *copy;
+        char *copy = strdup(path);
 
-        if (!grown)
+        if (!copy || ARRAY_ROOM(manifest->omissions, manifest->n_omissions) < 0) {
+                free(copy);
                 return -ENOMEM;
-        manifest->omissions = grown;
-        copy = strdup(path);
-        if (!copy)
-                return -ENOMEM;
-        grown[manifest->n_omissions++] = (Omission){ .path = copy, .reason = reason, .error = error };
+        }
+        manifest->omissions[manifest->n_omissions++] = (Omission){ .path = copy, .reason = reason, .error = error };
         return 0;
 }
 
@@ -212,10 +201,8 @@ size_t manifest_omissions(const Manifest *manifest, OmissionReason reason) {
 bool manifest_is_blind(const Manifest *manifest, const char *path) {
         for (size_t i = 0; i < manifest->n_omissions; i++) {
                 const Omission *o = &manifest->omissions[i];
-                size_t n = strlen(o->path);
 
-                if ((o->reason == OMIT_UNREADABLE || o->reason == OMIT_CHANGED) && strncmp(o->path, path, n) == 0 &&
-                    (path[n] == '/' || path[n] == '\0'))
+                if ((o->reason == OMIT_UNREADABLE || o->reason == OMIT_CHANGED) && path_is_below(path, o->path))
                         return true;
         }
         return false;

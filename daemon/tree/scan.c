@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* A directory -> a Manifest of what is in it. See tree/scan.h. */
+/* Reads a directory tree into a Manifest. See tree/scan.h. */
 
 #include "tree/scan.h"
 
+#include "base/array.h"
 #include "base/path.h"
 #include "base/pathset.h"
+#include "base/text.h"
 #include "os/fs.h"
 #include "tree/filter.h"
 
 #include <fcntl.h>
 
-/* A file with several names, remembered until all names are known. */
+/* A name of a file that has several, kept until all names are known. */
 typedef struct Linked {
         uint64_t dev, ino;
-        char *path; /* owned: a name that is listed twice replaces its first entry */
+        char *path; /* a copy: an entry that is listed twice replaces the first one, with its path */
 } Linked;
 
 typedef struct Scan {
@@ -23,14 +25,14 @@ typedef struct Scan {
         Manifest *manifest;
         Linked *linked;
         size_t n_linked;
-        char *path; /* of the entry in hand */
+        char *path; /* of the current entry; "" at the root */
 } Scan;
 
 static int omit(Scan *scan, OmissionReason reason, int error) {
         return manifest_omit(scan->manifest, scan->path, reason, error);
 }
 
-/* Follows the path in the kernel, because a link on the way may lead out too. What leads nowhere stays inside. */
+/* The kernel follows the path, because a link on the way may lead out too. A dangling link does not lead out. */
 static bool leads_out(int rootfd, const char *path) {
         _cleanup_(close_fdp) int fd = -1;
 
@@ -53,7 +55,7 @@ static int add_symlink(Scan *scan, int dirfd, const char *name, Entry *entry) {
         if (n < 0 && errno != EINVAL)
                 return omit(scan, OMIT_UNREADABLE, errno);
         if (n < 0 || (uint64_t) n > entry->size)
-                return omit(scan, OMIT_CHANGED, 0); /* no link any more, or a longer one */
+                return omit(scan, OMIT_CHANGED, 0); /* not a link any more, or a longer one */
         entry->target = target;
         entry->size = 0;
         entry->mode = 0777;
@@ -73,42 +75,32 @@ static int add_symlink(Scan *scan, int dirfd, const char *name, Entry *entry) {
         return manifest_put(scan->manifest, entry);
 }
 
-/* How much of a file is data. Only files with fewer blocks than bytes are opened; a compressed file has those too. */
-static int measure_data(int dirfd, const char *name, const struct stat *st, uint64_t *ret) {
+/* How much of a file is data, in whole pages. Only a file with fewer blocks than bytes is opened; it may be sparse, or
+ * compressed. */
+static uint64_t measure_data(int dirfd, const char *name, const struct stat *st) {
         _cleanup_(close_fdp) int fd = -1;
-        uint64_t size = (uint64_t) st->st_size, room = 0, start, end = 0;
+        uint64_t size = (uint64_t) st->st_size, all = round_up(size, 4096), room = 0, start, end = 0;
         int r;
 
-        *ret = round_up(size, 4096);
         if ((uint64_t) st->st_blocks * 512 >= size)
-                return 0;
+                return all;
         fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
         if (fd < 0)
-                return 0; /* the copy will meet the same error and tell it */
+                return all; /* the copy will fail in the same way, and report it */
         while ((r = fs_next_data(fd, end, size, &start, &end)) > 0)
                 room += round_up(end, 4096) - (start & ~(uint64_t) 4095);
-        if (r == 0)
-                *ret = MIN(room, *ret);
-        return 0;
+        return r == 0 ? MIN(room, all) : all;
 }
 
 static int add_file(Scan *scan, int dirfd, const char *name, const struct stat *st, Entry *entry) {
         char *path;
-        int r = measure_data(dirfd, name, st, &entry->room);
+        int r;
 
-        if (r < 0)
-                return r;
+        entry->room = measure_data(dirfd, name, st);
         r = manifest_put(scan->manifest, entry);
         if (r < 0 || st->st_nlink < 2)
                 return r;
-        if (scan->n_linked % 64 == 0) {
-                Linked *grown = reallocarray(scan->linked, scan->n_linked + 64, sizeof(Linked));
-
-                if (!grown)
-                        return -ENOMEM;
-                scan->linked = grown;
-        }
-        path = strdup(scan->path);
+        path = ARRAY_ROOM(scan->linked, scan->n_linked) == 0 ? strdup(scan->path) : NULL;
         if (!path)
                 return -ENOMEM;
         scan->linked[scan->n_linked++] = (Linked){ .dev = st->st_dev, .ino = st->st_ino, .path = path };
@@ -125,6 +117,7 @@ static int add_directory(Scan *scan, int dirfd, const char *name, Entry *entry) 
         return r < 0 ? r : scan_directory(scan, dirfd, name);
 }
 
+/* A client brought it, and the mirror has it. */
 static bool is_saved(const Scan *scan) {
         const Entry *entry = scan->options->also ? manifest_find(scan->options->also, scan->path) : NULL;
 
@@ -139,7 +132,7 @@ static bool is_chosen(const Scan *scan, bool directory) {
                 return true;
         if (!filter_includes(nothing, options->exclude, scan->path))
                 return false;
-        /* a directory that is not included itself may hold something that is */
+        /* a directory that is not included may still hold something that is */
         return directory || filter_includes(options->include, nothing, scan->path) ||
                (options->is_wanted && options->is_wanted(scan->path, options->userdata));
 }
@@ -195,10 +188,9 @@ static int descend(Scan *scan, int dirfd, const char *name) {
 
         if (scan->options->cancel && atomic_load(scan->options->cancel))
                 return -ECANCELED;
-        if (asprintf(&joined, "%s%s%s", saved, *saved ? "/" : "", name) < 0) {
-                joined = NULL;
+        joined = text_format("%s%s%s", saved, *saved ? "/" : "", name);
+        if (!joined)
                 return -ENOMEM;
-        }
         scan->path = joined;
         r = add_entry(scan, dirfd, name);
         scan->path = saved;
@@ -260,7 +252,7 @@ static int compare_linked(const void *a, const void *b) {
         return strcmp(x->path, y->path);
 }
 
-/* Of the names of one file, the first in path order is the file, the others become hard links to it. */
+/* The first name of a file in path order is the file; its other names become hard links to that. */
 static int tie_links(Scan *scan) {
         const Linked *first = NULL;
 
@@ -271,7 +263,7 @@ static int tie_links(Scan *scan) {
                 Entry *entry = manifest_find(scan->manifest, l->path);
 
                 if (!entry || entry->ino != l->ino)
-                        continue; /* left out since, or listed again as another file */
+                        continue; /* dropped since, or listed again as another file */
                 if (!first || first->dev != l->dev || first->ino != l->ino) {
                         first = l;
                         continue;
@@ -287,15 +279,8 @@ static int tie_links(Scan *scan) {
         return 0;
 }
 
-static bool is_above(const char *directory, const char *path) {
-        size_t n = strlen(directory);
-
-        return strncmp(directory, path, n) == 0 && path[n] == '/';
-}
-
-/* With an Include list a directory is wanted only for what is in it. In path order its first inhabitant may come
- * late ("a", "a b", "a/c"). */
-static bool is_barren(const Entry *entry, void *userdata) {
+/* In path order what is in a directory does not follow it at once: "a", "a b", "a/c". */
+static bool is_empty_directory(const Entry *entry, void *userdata) {
         const Manifest *manifest = userdata;
 
         if (entry->type != ENTRY_DIRECTORY)
@@ -303,21 +288,21 @@ static bool is_barren(const Entry *entry, void *userdata) {
         for (const Entry *e = entry + 1; e < manifest->entries + manifest->n_entries; e++) {
                 if (strncmp(e->path, entry->path, strlen(entry->path)) != 0)
                         break;
-                if (e->type != ENTRY_DIRECTORY && is_above(entry->path, e->path))
+                if (e->type != ENTRY_DIRECTORY && path_is_below(e->path, entry->path))
                         return false;
         }
         return true;
 }
 
 void scan_drop_empty_directories(Manifest *manifest) {
-        manifest_filter(manifest, is_barren, manifest);
+        manifest_filter(manifest, is_empty_directory, manifest);
 }
 
 static bool is_in_set(const Entry *entry, void *userdata) {
         return entry->type == ENTRY_FILE && pathset_has(userdata, entry->path);
 }
 
-/* Drops the files that a marker is beside. The markers themselves are among the omissions. */
+/* Drops the files that have a marker beside them. The markers are among the omissions, by their names. */
 static int drop_marked(const Scan *scan) {
         _cleanup_(pathset_done) PathSet marked = {};
         const Manifest *manifest = scan->manifest;

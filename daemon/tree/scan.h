@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A directory -> a Manifest of what is in it. Nothing is opened but directories (and sparse files, to see how much
- * data they hold), nothing is followed, nothing is changed. */
+/* Reads a directory tree into a Manifest. Opens only directories, and sparse files to learn how much data they hold;
+ * follows no links and changes nothing. Names mean only what the options say that they mean. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -11,29 +11,34 @@
 #include <stdatomic.h>
 
 typedef struct ScanOptions {
-        char *const *include; /* NULL: everything, as for a mirror */
+        const char *root; /* absolute path of the tree: an absolute link into it becomes a relative one */
+        bool mirror;      /* keep links as they are, and leave out nothing but the private directory */
+
+        /* Selection, for a source. */
+        char *const *include; /* NULL: everything is selected, whatever the rest of this block says */
         char *const *exclude;
-        const Manifest *also; /* what has ENTRY_SAVED there is chosen too: clients brought it. NULL for nothing */
-        /* chosen although @include does not have it; NULL: nothing is */
-        bool (*is_wanted)(const char *path, void *userdata);
+        const Manifest *also; /* entries with ENTRY_SAVED are selected too: clients brought them. NULL: none */
+        bool (*is_wanted)(const char *path, void *userdata); /* selects what @include does not; NULL: nothing */
         void *userdata;
-        const char *root;     /* absolute path of the tree: an absolute link into it is kept as a relative one */
-        bool (*is_unfinished)(const char *path, LayoutKind layout); /* left out of a source; NULL: nothing is */
-        LayoutKind layout;    /* for @is_unfinished */
-        const char *const *markers; /* "X" is unfinished too while "X" and one of these endings is; NULL: none are */
-        bool mirror;          /* links are taken as they stand, nothing is left out but our own directory */
-        const atomic_bool *cancel;      /* set by another thread; NULL for none */
-        atomic_uint_fast64_t *progress; /* counts entries, for the status; NULL for none */
+
+        /* What is still being written, which a source is scanned without. */
+        bool (*is_unfinished)(const char *path, LayoutKind layout); /* by its name; NULL: nothing is */
+        LayoutKind layout;          /* for @is_unfinished */
+        const char *const *markers; /* endings, NULL-terminated: a file "X" is unfinished while "X.ENDING" is beside it
+                                     * and itself unfinished; NULL: none */
+
+        const atomic_bool *cancel;      /* set by another thread; NULL: none */
+        atomic_uint_fast64_t *progress; /* counts entries, for the status; NULL: none */
 } ScanOptions;
 
-/* The name at the top of source and mirror that is ours and never scanned; below that too in a source, where another
- * mirror's may be. */
+/* The private directory: never scanned at the top of source and mirror; in a source not further down either, because
+ * it may belong to another mirror, whose source is that directory. */
 #define SCAN_PRIVATE_DIR ".shmstaged"
 
-/* May run on any thread. Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read. Only names
- * that are chosen appear; with an Include list, only directories that lead to one. Owner, mode and times are as
- * found. */
+/* Returns 0, -ECANCELED, or a negative errno if the root itself cannot be read; what else cannot be read is an omission
+ * of the manifest. Only selected names appear; with an Include list, only directories that lead to one. Owner, mode and
+ * times are as found. Blocking; any thread. */
 int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret);
 
-/* Drops the directories that no file and no link is in. */
+/* Drops the directories that have no file and no link in them, at any depth. */
 void scan_drop_empty_directories(Manifest *manifest);

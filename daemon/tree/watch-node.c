@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One directory that is watched, and all of them. See tree/watch-node.h. */
+/* The directories that are watched, as a tree of nodes. See tree/watch-node.h. */
 
 #include "tree/watch-node.h"
 
@@ -56,8 +56,8 @@ bool watch_node_is_below(const WatchNode *node, const WatchNode *other) {
         return node;
 }
 
-void watch_node_queue(WatchNodes *nodes, WatchNode *node, bool aloud) {
-        node->aloud |= aloud;
+void watch_node_queue(WatchNodes *nodes, WatchNode *node, bool report_contents) {
+        node->report_contents |= report_contents;
         if (!node->queued)
                 TAILQ_INSERT_TAIL(&nodes->queue, node, waiting);
         node->queued = true;
@@ -66,9 +66,9 @@ void watch_node_queue(WatchNodes *nodes, WatchNode *node, bool aloud) {
 void watch_node_unqueue(WatchNodes *nodes, WatchNode *node) {
         if (node->queued)
                 TAILQ_REMOVE(&nodes->queue, node, waiting);
-        if (node->fresh)
-                node->root->n_fresh--;
-        node->queued = node->fresh = false;
+        if (node->initial)
+                node->root->n_initial--;
+        node->queued = node->initial = false;
 }
 
 int watch_node_set_wd(WatchNodes *nodes, WatchNode *node, int wd) {
@@ -118,7 +118,6 @@ WatchNode *watch_node_new(WatchNodes *nodes, WatchTreeRoot *root, WatchNode *par
         return node;
 }
 
-/* A leaf. */
 static void free_leaf(WatchNodes *nodes, WatchNode *node) {
         if (node->wd >= 0)
                 inotify_unwatch(nodes->inotify, node->wd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Drafts and reports of the watch. See tree/watch-report.h. */
+/* What the watch reports about a root. See tree/watch-report.h. */
 
 #include "tree/watch-report.h"
 
@@ -47,9 +47,9 @@ static bool draft_put_path(WatchDraft *draft, const char *path) {
         return found;
 }
 
-/* Says what the news come to, given what the draft says already: nothing new in a lost root, no paths where
- * everything is to be looked at. Keeps the path if there is one to keep. */
-static unsigned draft_weigh(WatchDraft *draft, unsigned flags, const char *path) {
+/* Returns what the flags add to the draft: nothing for a lost root, no path where everything is to be scanned anyway.
+ * Keeps the path if it is needed. */
+static unsigned draft_reduce(WatchDraft *draft, unsigned flags, const char *path) {
         if (draft->closed || (draft->flags & WATCH_LOST))
                 return 0;
         if (!(flags & WATCH_DIRTY))
@@ -60,20 +60,20 @@ static unsigned draft_weigh(WatchDraft *draft, unsigned flags, const char *path)
 }
 
 bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags, const char *path) {
-        unsigned before, news;
+        unsigned before, added;
 
         (void) pthread_mutex_lock(&reports->lock);
         before = draft->flags;
-        news = draft_weigh(draft, flags, path);
-        if (news & (WATCH_RESYNC | WATCH_LOST)) {
+        added = draft_reduce(draft, flags, path);
+        if (added & (WATCH_RESYNC | WATCH_LOST)) {
                 draft_clear_paths(draft);
-                draft->flags &= news & WATCH_LOST ? 0 : ~WATCH_DIRTY;
+                draft->flags &= added & WATCH_LOST ? 0 : ~WATCH_DIRTY;
         }
-        draft->flags |= news;
+        draft->flags |= added;
         if (before == 0 && draft->flags != 0 && reports->n_waiting++ == 0)
-                (void) eventfd_write(reports->fd, 1); /* it was 0, so there is room */
+                (void) eventfd_write(reports->fd, 1); /* it was 0, so it does not overflow */
         (void) pthread_mutex_unlock(&reports->lock);
-        return (news & ~flags) & WATCH_RESYNC;
+        return (added & ~flags) & WATCH_RESYNC;
 }
 
 /* Under the lock. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One directory that somebody asked to have watched, with all below it. See tree/watch-root.h. */
+/* A directory that watch_add() was called for, with all below it. See tree/watch-root.h. */
 
 #include "tree/watch-root.h"
 
@@ -27,7 +27,7 @@ WatchRoot *watch_root_new(const WatchRoot *from, const char *path, const char *s
                 (void) watch_root_free(root);
                 return NULL;
         }
-        /* a slash at the end would follow a symbolic link */
+        /* with a slash at the end, the kernel would follow a symbolic link */
         for (n = strlen(root->path); n > 1 && root->path[n - 1] == '/'; n--)
                 root->path[n - 1] = '\0';
         root->tree.path = root->path;
@@ -35,13 +35,13 @@ WatchRoot *watch_root_new(const WatchRoot *from, const char *path, const char *s
         return root;
 }
 
-static void tell(WatchRoot *root, unsigned flags, const char *path) {
+static void report(WatchRoot *root, unsigned flags, const char *path) {
         if (watch_reports_add(root->reports, &root->draft, flags, path))
                 atomic_fetch_add(root->resyncs, 1);
 }
 
 void watch_root_changed(WatchTreeRoot *root, const char *path) {
-        tell((WatchRoot *) root, WATCH_DIRTY, path);
+        report((WatchRoot *) root, WATCH_DIRTY, path);
 }
 
 void watch_root_start(WatchRoot *root) {
@@ -53,7 +53,7 @@ void watch_root_start(WatchRoot *root) {
 void watch_root_exhausted(WatchRoot *root) {
         if (root->state == WATCH_ROOT_LOST || root->incomplete_reported)
                 return;
-        tell(root, WATCH_RESYNC | WATCH_EXHAUSTED, NULL);
+        report(root, WATCH_RESYNC | WATCH_EXHAUSTED, NULL);
         root->incomplete_reported = true;
 }
 
@@ -63,19 +63,19 @@ void watch_root_settle(WatchRoot *root, bool listening) {
         if (root->tree.lost) {
                 watch_tree_remove_root(root->watch_tree, &root->tree);
                 root->state = WATCH_ROOT_LOST;
-                tell(root, WATCH_LOST, NULL);
+                report(root, WATCH_LOST, NULL);
                 return;
         }
         if (root->tree.incomplete && !root->incomplete_reported) {
                 root->incomplete_reported = true;
-                tell(root, WATCH_EXHAUSTED, NULL);
+                report(root, WATCH_EXHAUSTED, NULL);
         }
-        if (root->tree.n_fresh > 0 || !listening)
+        if (root->tree.n_initial > 0 || !listening)
                 return;
         if (root->state == WATCH_ROOT_RESYNCING)
-                tell(root, WATCH_RESYNC, NULL);
+                report(root, WATCH_RESYNC, NULL);
         if (root->state == WATCH_ROOT_ARMING && !root->tree.incomplete)
-                tell(root, WATCH_ARMED, NULL);
+                report(root, WATCH_ARMED, NULL);
         if (root->state != WATCH_ROOT_NEW)
                 root->state = WATCH_ROOT_ARMED;
 }

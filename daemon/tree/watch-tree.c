@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The directories that are watched, kept in step with the disk. See tree/watch-tree.h. */
+/* Keeps the tree of watched directories in step with the disk. See tree/watch-tree.h. */
 
 #include "tree/watch-tree.h"
 
@@ -11,15 +11,15 @@
 
 enum { OPEN_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
 
-/* Which directories are listed aloud after a look at a name. */
-typedef enum Aloud {
-        ALOUD_NEW = 1 << 0,   /* one that was not known */
-        ALOUD_KNOWN = 1 << 1, /* one that was: it may have been away and changed there */
-} Aloud;
+/* Of which directories the contents are reported as changed after a name was checked. */
+typedef enum ReportContents {
+        REPORT_NEW = 1 << 0,   /* of one that was not known */
+        REPORT_KNOWN = 1 << 1, /* of one that was known: it may have been moved away, changed there, and moved back */
+} ReportContents;
 
 void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
-                    void (*changed)(WatchTreeRoot *root, const char *path)) {
-        *tree = (WatchTree){ .inotify = inotify, .stop = stop, .changed = changed };
+                     void (*changed)(WatchTreeRoot *root, const char *path)) {
+        *tree = (WatchTree){ .stop = stop, .changed = changed };
         watch_nodes_init(&tree->nodes, inotify);
 }
 
@@ -27,11 +27,11 @@ void watch_tree_done(WatchTree *tree) {
         watch_nodes_done(&tree->nodes);
 }
 
-/* Remembers when a call failed for want of something, not because of what is on disk: then nothing can be
- * concluded from the failure. */
-static int note(WatchTree *tree, int error) {
+/* Takes note of a call that failed for want of descriptors or memory: then the failure says nothing about what is on
+ * disk. Returns the negative errno. */
+static int note_error(WatchTree *tree, int error) {
         if (error == EMFILE || error == ENFILE || error == ENOMEM)
-                tree->confused = true;
+                tree->out_of_sync = true;
         return -error;
 }
 
@@ -40,9 +40,9 @@ static int root_open(WatchTree *tree, WatchTreeRoot *root, int flags) {
         struct stat st;
 
         if (fd < 0) {
-                int r = note(tree, errno);
+                int r = note_error(tree, errno);
 
-                root->lost = !tree->confused;
+                root->lost = !tree->out_of_sync;
                 return r;
         }
         if (fstat(fd, &st) < 0 || (root->inode != 0 && (root->inode != st.st_ino || root->device != st.st_dev))) {
@@ -54,8 +54,8 @@ static int root_open(WatchTree *tree, WatchTreeRoot *root, int flags) {
         return TAKE_FD(fd);
 }
 
-/* Opens the node's directory by its path, if that still leads there. If not, some directory above was changed after
- * what led here, so an event about it is still to come, and this node will be looked at again, or dropped. */
+/* Opens the node's directory by its path, if that still leads there. If not, some directory above was changed since,
+ * so an event about that is still to come, and this node will be checked again then, or dropped. */
 static int node_open(WatchTree *tree, const WatchNode *node) {
         _cleanup_(close_fdp) int top = root_open(tree, node->root, O_PATH), fd = -1;
         _cleanup_(freep) char *path = watch_node_path(node, "");
@@ -64,10 +64,10 @@ static int node_open(WatchTree *tree, const WatchNode *node) {
         if (top < 0)
                 return top;
         if (!path)
-                return note(tree, ENOMEM);
+                return note_error(tree, ENOMEM);
         fd = fs_open_beneath(top, *path ? path : ".", OPEN_FLAGS, 0);
         if (fd < 0)
-                return note(tree, -fd);
+                return note_error(tree, -fd);
         if (fstat(fd, &st) < 0 || !watch_node_is_at(node, &st))
                 return -ESTALE;
         return TAKE_FD(fd);
@@ -80,18 +80,19 @@ static bool same_mount(int a, int b) {
                statx(b, "", AT_EMPTY_PATH, STATX_MNT_ID, &y) < 0 || x.stx_mnt_id == y.stx_mnt_id;
 }
 
-/* Makes room for the open directory below @parent (NULL: a root), whose inode has a watch already. If that watch's
- * node is not in place any more, the directory was renamed, and seen here before the event was: the old node goes. If
- * it is in place, the directory was renamed back from here, and the events are to come; unless two paths do lead to one
- * directory (a bind mount, a root inside another): the kernel has only one watch to give, so the second counts as
- * unwatchable. False if there is no room, or @parent went too. */
-static bool make_room(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, int dirfd, const struct stat *st,
+/* Drops the node that has the watch of the open directory's inode, if it can be dropped; @parent (NULL: for a root) is
+ * where the directory was found now. If that node is not in place any more, the directory was renamed, and found here
+ * before the event was read: the old node goes. If it is in place, either the directory was renamed back since, and
+ * the events are to come; or two paths lead to one directory (a bind mount, a root inside another), and as the kernel
+ * has only one watch for an inode, the second path counts as unwatchable. False if the inode is not free, or @parent
+ * went too (*ret_gone). */
+static bool free_inode(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, int dirfd, const struct stat *st,
                       bool *ret_gone) {
         WatchNode *rival = watch_node_from_inode(&tree->nodes, st);
         _cleanup_(close_fdp) int fd = -1;
 
         if (!rival) {
-                tree->confused = true;
+                tree->out_of_sync = true;
                 return false;
         }
         fd = node_open(tree, rival);
@@ -109,57 +110,57 @@ static bool make_room(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, i
         return !*ret_gone;
 }
 
-/* Watches the open directory under this name. False if @parent is no more. A directory that cannot be watched is left
- * out; where that matters to more than itself, the flags say so. */
-static bool place(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, const char *name, int fd,
-                  const struct stat *st, bool aloud) {
+/* Watches the open directory under this name, and queues it to be listed. False if @parent was dropped. A directory
+ * that cannot be watched is left out; the flags of the root or the tree say so where it matters. */
+static bool add_watch(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, const char *name, int fd,
+                  const struct stat *st, bool report_contents) {
         bool gone = false;
         WatchNode *node;
         int wd, r;
 
         if (parent && watch_node_path_length(parent, name) >= PATH_MAX)
-                return true; /* nobody could open it by its path */
-        r = inotify_watch(tree->inotify, fd, &wd);
+                return true; /* nothing could open it by its path */
+        r = inotify_watch(tree->nodes.inotify, fd, &wd);
         if (r == INOTIFY_TAKEN) {
-                if (!make_room(tree, root, parent, fd, st, &gone))
+                if (!free_inode(tree, root, parent, fd, st, &gone))
                         return !gone;
-                r = inotify_watch(tree->inotify, fd, &wd);
+                r = inotify_watch(tree->nodes.inotify, fd, &wd);
         }
         if (r == INOTIFY_FULL)
                 root->incomplete = true;
         if (r == INOTIFY_TAKEN)
-                tree->confused = true;
+                tree->out_of_sync = true;
         if (r != 0) {
-                (void) note(tree, -r);
+                (void) note_error(tree, -r);
                 return true;
         }
         node = watch_node_new(&tree->nodes, root, parent, name);
         if (!node || watch_node_set_wd(&tree->nodes, node, wd) < 0) {
-                (void) note(tree, ENOMEM);
-                return true; /* beginning again drops the watch too */
+                (void) note_error(tree, ENOMEM);
+                return true; /* the restart that follows drops the watch too */
         }
         node->inode = st->st_ino;
         node->device = st->st_dev;
-        node->fresh = !aloud;
-        root->n_fresh += node->fresh;
-        watch_node_queue(&tree->nodes, node, aloud);
+        node->initial = !report_contents;
+        root->n_initial += node->initial;
+        watch_node_queue(&tree->nodes, node, report_contents);
         return true;
 }
 
-/* Compares a name in the node's open directory with the tree. False if the node is no more. */
-static bool survey_at(WatchTree *tree, WatchNode *node, int dirfd, const char *name, unsigned aloud) {
+/* Compares a name in the node's open directory with the tree. False if the node was dropped. */
+static bool check_name(WatchTree *tree, WatchNode *node, int dirfd, const char *name, unsigned report_contents) {
         _cleanup_(close_fdp) int fd = openat(dirfd, name, OPEN_FLAGS);
         WatchNode *child = watch_node_child(&tree->nodes, node, name);
         struct stat st;
 
         if (fd < 0 || fstat(fd, &st) < 0) {
-                (void) note(tree, errno);
+                (void) note_error(tree, errno);
                 if (child)
                         watch_node_drop(&tree->nodes, child);
                 return true;
         }
         if (child && watch_node_is_at(child, &st)) {
-                if (aloud & ALOUD_KNOWN)
+                if (report_contents & REPORT_KNOWN)
                         watch_node_queue(&tree->nodes, child, true);
                 return true;
         }
@@ -167,14 +168,14 @@ static bool survey_at(WatchTree *tree, WatchNode *node, int dirfd, const char *n
                 watch_node_drop(&tree->nodes, child);
         if (st.st_dev != node->root->device)
                 return true;
-        return place(tree, node->root, node, name, fd, &st, aloud & ALOUD_NEW);
+        return add_watch(tree, node->root, node, name, fd, &st, report_contents & REPORT_NEW);
 }
 
 static bool is_wanted(const WatchNode *node, const char *name) {
         return node->parent || !string_equal(name, node->root->skip);
 }
 
-static void tell(WatchTree *tree, const WatchNode *node, const char *name) {
+static void report_path(WatchTree *tree, const WatchNode *node, const char *name) {
         _cleanup_(freep) char *path = watch_node_path(node, name);
 
         tree->changed(node->root, path);
@@ -196,9 +197,9 @@ static void drop_unseen(WatchTree *tree, WatchNode *node) {
         }
 }
 
-/* Takes @dir. */
-static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_taken, bool aloud) {
-        _cleanup_(closedirp) DIR *dir = dir_taken;
+/* Lists the directory of the node, and closes it. */
+static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_owned, bool report_contents) {
+        _cleanup_(closedirp) DIR *dir = dir_owned;
         const struct dirent *entry;
         WatchNode *child;
 
@@ -208,19 +209,19 @@ static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_taken, bool alo
 
                 if (string_equal(name, ".") || string_equal(name, "..") || !is_wanted(node, name))
                         continue;
-                if (atomic_load(tree->stop) || tree->confused)
+                if (atomic_load(tree->stop) || tree->out_of_sync)
                         return;
-                if (aloud)
-                        tell(tree, node, name);
+                if (report_contents)
+                        report_path(tree, node, name);
                 if (!entry_is_directory(dirfd(dir), entry))
                         continue;
-                if (!survey_at(tree, node, dirfd(dir), name, aloud ? ALOUD_NEW | ALOUD_KNOWN : 0))
+                if (!check_name(tree, node, dirfd(dir), name, report_contents ? REPORT_NEW | REPORT_KNOWN : 0))
                         return;
                 child = watch_node_child(&tree->nodes, node, name);
                 if (child)
                         child->listing = tree->listing;
         }
-        if (errno == 0) /* a directory that cannot be read to its end proves no absence */
+        if (errno == 0) /* only a directory that was read to its end proves that a name is absent */
                 drop_unseen(tree, node);
 }
 
@@ -230,7 +231,7 @@ void watch_tree_add_root(WatchTree *tree, WatchTreeRoot *root) {
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return;
-        (void) place(tree, root, NULL, "", fd, &st, false);
+        (void) add_watch(tree, root, NULL, "", fd, &st, false);
         if (!root->top)
                 root->incomplete = true;
 }
@@ -243,28 +244,28 @@ void watch_tree_remove_root(WatchTree *tree, WatchTreeRoot *root) {
 bool watch_tree_list_next(WatchTree *tree) {
         WatchNode *node = TAILQ_FIRST(&tree->nodes.queue);
         _cleanup_(close_fdp) int fd = -1;
-        bool aloud;
+        bool report_contents;
         DIR *dir;
 
         if (!node)
                 return false;
-        aloud = node->aloud;
-        node->aloud = false;
+        report_contents = node->report_contents;
+        node->report_contents = false;
         watch_node_unqueue(&tree->nodes, node);
         fd = node_open(tree, node);
         if (fd < 0)
                 return true;
         dir = fdopendir(fd);
         if (!dir) {
-                (void) note(tree, errno);
+                (void) note_error(tree, errno);
                 return true;
         }
         (void) TAKE_FD(fd);
-        node_list(tree, node, dir, aloud);
+        node_list(tree, node, dir, report_contents);
         return true;
 }
 
-/* About the watched directory itself. */
+/* An event about the watched directory itself. */
 static void handle_self(WatchTree *tree, WatchNode *node, uint32_t mask) {
         if ((mask & IN_UNMOUNT) || (!node->parent && (mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))))
                 node->root->lost = true;
@@ -278,14 +279,14 @@ void watch_tree_handle(WatchTree *tree, const struct inotify_event *event) {
         const char *name = inotify_name(event);
         _cleanup_(close_fdp) int fd = -1;
         WatchNode *node;
-        unsigned aloud;
+        unsigned report_contents;
 
         if (event->mask & IN_Q_OVERFLOW) {
-                tree->confused = true;
+                tree->out_of_sync = true;
                 return;
         }
         node = watch_node_from_wd(&tree->nodes, event->wd);
-        if (!node) /* its watch was dropped meanwhile; what it tells of was looked at after that */
+        if (!node) /* the watch was dropped since, and what the event is about was checked after that */
                 return;
         if (*name == '\0') {
                 handle_self(tree, node, event->mask);
@@ -293,13 +294,13 @@ void watch_tree_handle(WatchTree *tree, const struct inotify_event *event) {
         }
         if (!is_wanted(node, name))
                 return;
-        tell(tree, node, name);
+        report_path(tree, node, name);
         if (!(event->mask & IN_ISDIR))
                 return;
         fd = node_open(tree, node);
-        aloud = event->mask & (IN_CREATE | IN_MOVED_TO) ? ALOUD_NEW | ALOUD_KNOWN : ALOUD_NEW;
+        report_contents = event->mask & (IN_CREATE | IN_MOVED_TO) ? REPORT_NEW | REPORT_KNOWN : REPORT_NEW;
         if (fd >= 0)
-                (void) survey_at(tree, node, fd, name, aloud);
+                (void) check_name(tree, node, fd, name, report_contents);
 }
 
 void watch_tree_check(WatchTreeRoot *root) {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The directories that are watched, kept in step with the disk.
+/* Keeps the tree of watched directories in step with the disk.
  *
- * A node is a directory that had this name below its parent and this inode when it was looked at, and has a watch.
- * An event about a name only says "look at that name again": what is on disk then is compared with the node, and the
- * node is made, kept, or dropped with all below it. So a renamed directory is one that went and one that came, no
- * order of events can mislead, and nothing waits for the second half of a rename. A new directory is watched first
- * and listed afterwards, so nothing in it is missed.
+ * A node is a directory that had this name below its parent and this inode when it was last checked, and has a watch.
+ * An event about a name only means that the name has to be checked again: what is on disk then is compared with the
+ * node, and the node is made, kept, or dropped with all below it. A renamed directory is one that went and one that
+ * came, so no order of events can mislead, and nothing waits for the second half of a rename. A new directory is
+ * watched first and listed afterwards, so nothing in it is missed.
  *
- * One thread owns the tree. No directory is reached through a symbolic link or held open between calls, so an
- * unmount is not in the way. */
+ * One thread owns the tree. It reaches no directory through a symbolic link, and holds none open between calls, so
+ * that filesystems can be unmounted. */
 
 #include "base/base.h"
 #include "tree/inotify.h"
@@ -19,32 +19,32 @@
 #include <stdatomic.h>
 
 typedef struct WatchTree {
-        Inotify *inotify;      /* borrowed */
         const atomic_bool *stop; /* borrowed: give up a listing half-way */
 
-        /* Told of each path below a root that may have changed; NULL for one that memory did not suffice to name. */
+        /* Called for each path below a root that may have changed; with NULL for one on ENOMEM. */
         void (*changed)(WatchTreeRoot *root, const char *path);
 
-        bool confused;        /* events were lost or the picture cannot be right: begin again with a new notifier */
+        /* events were lost, or the tree cannot be right: restart inotify and add all roots again */
+        bool out_of_sync;
         WatchNodes nodes;
-        unsigned listing;     /* number of the current listing */
+        unsigned listing; /* number of the current listing */
 } WatchTree;
 
 void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
-                    void (*changed)(WatchTreeRoot *root, const char *path));
+                     void (*changed)(WatchTreeRoot *root, const char *path));
 
-/* All roots must have been felled. */
+/* All roots must have been removed. */
 void watch_tree_done(WatchTree *tree);
 
-/* Watches the root directory and queues it to be listed quietly: what it holds now is not told as changed. The
- * outcome is in the flags. A root that was planted before must be the same directory still. */
+/* Watches the root directory and queues its initial listing, which does not report what it finds as changed. The
+ * outcome is in the flags of the root. A root that was in the tree before must still be the same directory. */
 void watch_tree_add_root(WatchTree *tree, WatchTreeRoot *root);
 void watch_tree_remove_root(WatchTree *tree, WatchTreeRoot *root);
 
-/* Lists one queued directory and watches those in it. False if there was none. */
+/* Lists one queued directory and watches the directories in it. False if none was queued. */
 bool watch_tree_list_next(WatchTree *tree);
 
 void watch_tree_handle(WatchTree *tree, const struct inotify_event *event);
 
-/* Is the path of a planted root still the directory that is watched? Else it is lost. */
+/* Marks the root as lost if its path does not lead to the watched directory any more. */
 void watch_tree_check(WatchTreeRoot *root);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What changed below the watched directories: the thread, and the reports it writes. See tree/watch.h.
+/* The thread that watches, and what its owner calls. See tree/watch.h.
  *
- * The thread alone owns the notifier and the tree. The lock guards the list of roots; the reports have a desk with a
- * lock of its own, which may be taken under the first. The owner puts roots in front of the list and marks them closed;
- * only the thread takes them out, so the thread may walk the list without the lock. */
+ * Fields marked "thread" belong to the thread alone: inotify and the tree. Those marked "lock" are under Watch.lock,
+ * which guards the list of roots; the reports have a lock of their own, which may be taken under the first. The owner
+ * puts roots in front of the list and marks them closed; only the thread takes them out, so the thread may walk the
+ * list without the lock. */
 
 #include "tree/watch.h"
 
+#include "base/clock.h"
 #include "tree/inotify.h"
 #include "tree/watch-root.h"
 #include "tree/watch-tree.h"
@@ -17,44 +19,37 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 enum {
-        STALE_MAX = 10000,    /* watches of directories that are gone, which the library frees only by a new start */
-        EVENTS_AT_ONCE = 256, /* between two directories that are listed, so that no storm keeps those waiting */
+        STALE_MAX = 10000,    /* watches that are gone but take memory in the library, until it is restarted */
+        EVENTS_AT_ONCE = 256, /* after so many a directory is listed, so that no flood of events stops the listing */
 };
 
+/* How long a restart is put off: nothing at first, then twice as long for each one that comes soon after another. */
 #define BACKOFF_MIN_USEC (USEC_PER_SEC / 10)
 #define BACKOFF_MAX_USEC (2 * USEC_PER_SEC)
-#define CALM_USEC (10 * USEC_PER_SEC) /* without trouble, then the next trouble is the first again */
+#define BACKOFF_RESET_USEC (10 * USEC_PER_SEC)
 
 struct Watch {
         pthread_t thread;
         bool started;
         atomic_bool stop;
-        int bell;      /* eventfd: look at stop and the roots */
+        int wakeup;    /* eventfd: read .stop and the roots */
         int mountinfo; /* thread: POLLPRI when something was mounted or unmounted */
 
         pthread_mutex_t lock;
         WatchRoot *roots; /* lock */
         WatchReports reports;
 
-        Inotify inotify;     /* thread */
+        Inotify inotify;       /* thread */
         WatchTree tree;        /* thread */
-        uint64_t restart_usec; /* thread: when to start the stopped notifier */
+        uint64_t restart_usec; /* thread: when to start inotify after it was stopped */
         uint64_t backoff_usec; /* thread */
-        uint64_t trouble_usec; /* thread: when it was last stopped */
+        uint64_t stopped_usec; /* thread: when it was last stopped; 0: never */
 
         atomic_uint_fast64_t resyncs;
         atomic_uint_fast64_t directories;
 };
-
-static uint64_t now_usec(void) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
-}
 
 /* -- the thread -------------------------------------------------------------------------------------------- */
 
@@ -80,8 +75,8 @@ static WatchRoot *watch_unlink_closed(Watch *watch) {
         return root;
 }
 
-/* What the owner ordered since. */
-static void take_orders(Watch *watch) {
+/* Does what the owner has asked for: frees closed roots, starts new ones. */
+static void apply_requests(Watch *watch) {
         WatchRoot *root;
 
         while ((root = watch_unlink_closed(watch))) {
@@ -95,37 +90,32 @@ static void take_orders(Watch *watch) {
                         watch_root_start(root);
 }
 
-/* Stops listening. The next start is put off when the last one was not long ago: whoever makes changes faster than they
- * can be read would otherwise have us do nothing but begin again. */
-static void give_up(Watch *watch) {
-        uint64_t now = now_usec();
+/* Stops inotify. If it was stopped not long ago, the next start is put off: when changes come faster than they can be
+ * read, the thread would otherwise do nothing but restart. */
+static void stop_listening(Watch *watch) {
+        uint64_t now = clock_usec(CLOCK_MONOTONIC);
 
         inotify_stop(&watch->inotify);
         for (WatchRoot *root = watch_first_root(watch); root; root = root->next) {
                 watch_tree_remove_root(&watch->tree, &root->tree);
                 root->tree.incomplete = root->incomplete_reported = false;
         }
-        watch->tree.confused = false;
-        if (watch->trouble_usec != 0 && now - watch->trouble_usec < CALM_USEC)
+        watch->tree.out_of_sync = false;
+        if (watch->stopped_usec != 0 && now - watch->stopped_usec < BACKOFF_RESET_USEC)
                 watch->backoff_usec = MIN(MAX(watch->backoff_usec * 2, BACKOFF_MIN_USEC), BACKOFF_MAX_USEC);
         else
                 watch->backoff_usec = 0;
-        watch->trouble_usec = now;
+        watch->stopped_usec = now;
         watch->restart_usec = now + watch->backoff_usec;
 }
 
-/* Without a notifier each root must be polled, and be looked at now for what was missed. */
-static void begin_failed(Watch *watch) {
-        watch->restart_usec = now_usec() + BACKOFF_MAX_USEC;
-        for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
-                watch_root_exhausted(root);
-}
-
-static void begin_again(Watch *watch) {
+static void start_listening(Watch *watch) {
         const char *what;
 
         if (inotify_start(&watch->inotify, &what) < 0) {
-                begin_failed(watch);
+                watch->restart_usec = clock_usec(CLOCK_MONOTONIC) + BACKOFF_MAX_USEC;
+                for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
+                        watch_root_exhausted(root);
                 return;
         }
         atomic_fetch_add(&watch->resyncs, 1);
@@ -137,10 +127,10 @@ static void begin_again(Watch *watch) {
 }
 
 static void recover(Watch *watch) {
-        if (watch->tree.confused || watch->inotify.n_added - watch->tree.nodes.n > STALE_MAX)
-                give_up(watch);
-        if (watch->inotify.fd < 0 && now_usec() >= watch->restart_usec)
-                begin_again(watch);
+        if (watch->tree.out_of_sync || watch->inotify.n_added - watch->tree.nodes.n > STALE_MAX)
+                stop_listening(watch);
+        if (watch->inotify.fd < 0 && clock_usec(CLOCK_MONOTONIC) >= watch->restart_usec)
+                start_listening(watch);
 }
 
 static void check_roots(Watch *watch) {
@@ -148,27 +138,27 @@ static void check_roots(Watch *watch) {
                 watch_tree_check(&root->tree);
 }
 
-/* Takes what has happened, then lists one directory. False when nothing is left of either. */
+/* Handles the events that are there, then lists one directory. False when neither is left. */
 static bool work(Watch *watch) {
         const struct inotify_event *event = NULL;
         unsigned n = 0;
 
-        while (n < EVENTS_AT_ONCE && !watch->tree.confused && (event = inotify_next(&watch->inotify))) {
+        while (n < EVENTS_AT_ONCE && !watch->tree.out_of_sync && (event = inotify_next(&watch->inotify))) {
                 watch_tree_handle(&watch->tree, event);
                 n++;
         }
-        /* no event tells that a directory above a root was renamed */
+        /* no event comes when a directory above a root is renamed */
         if (n > 0)
                 check_roots(watch);
         return watch_tree_list_next(&watch->tree) || event;
 }
 
-/* Turns what the tree found into reports. A root is armed when nothing is left to be listed for the first time, though
- * events may wait: what they are about will be reported, and that is all an owner who looks now needs. */
+/* Turns what the tree found into reports. A root may be reported as armed while events still wait: what they are about
+ * will be reported, so an owner that scans now misses nothing. */
 static void settle(Watch *watch) {
-        if (watch->tree.confused)
+        if (watch->tree.out_of_sync)
                 return;
-        /* counted first, so that who reads of an armed root finds its directories counted */
+        /* before the reports, so that the count is right for an owner that reads WATCH_ARMED */
         atomic_store(&watch->directories, watch->tree.nodes.n);
         for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
                 watch_root_settle(root, watch->inotify.fd >= 0);
@@ -177,17 +167,17 @@ static void settle(Watch *watch) {
 static int wait_msec(const Watch *watch, bool busy) {
         uint64_t now;
 
-        if (busy || watch->tree.confused)
+        if (busy || watch->tree.out_of_sync)
                 return 0;
         if (watch->inotify.fd >= 0)
                 return -1;
-        now = now_usec();
+        now = clock_usec(CLOCK_MONOTONIC);
         return watch->restart_usec > now ? (int) ((watch->restart_usec - now) / 1000 + 1) : 0;
 }
 
 static void wait_for_more(Watch *watch, bool busy) {
         struct pollfd fds[] = {
-                { .fd = watch->bell, .events = POLLIN },
+                { .fd = watch->wakeup, .events = POLLIN },
                 { .fd = watch->mountinfo, .events = POLLPRI },
                 { .fd = watch->inotify.fd, .events = POLLIN },
         };
@@ -196,8 +186,8 @@ static void wait_for_more(Watch *watch, bool busy) {
         if (poll(fds, ELEMENTSOF(fds), wait_msec(watch, busy)) <= 0)
                 return;
         if (fds[0].revents)
-                (void) eventfd_read(watch->bell, &count);
-        /* a lazy unmount sends no event while anybody holds the filesystem */
+                (void) eventfd_read(watch->wakeup, &count);
+        /* a lazy unmount causes no event while a process still uses the filesystem */
         if (fds[1].revents) {
                 check_roots(watch);
                 settle(watch);
@@ -210,7 +200,7 @@ static void *watch_main(void *userdata) {
         while (!atomic_load(&watch->stop)) {
                 bool busy;
 
-                take_orders(watch);
+                apply_requests(watch);
                 recover(watch);
                 busy = work(watch);
                 settle(watch);
@@ -234,7 +224,7 @@ static int watch_start_thread(Watch *watch) {
         if (r != 0)
                 return -r;
         watch->started = true;
-        (void) pthread_setname_np(watch->thread, "watch"); /* for people only */
+        (void) pthread_setname_np(watch->thread, "watch"); /* only shown to people */
         return 0;
 }
 
@@ -246,8 +236,8 @@ static int watch_open(Watch *watch, const char **reterr_what) {
         r = watch->mountinfo < 0 ? -errno : inotify_start(&watch->inotify, &what);
         if (r >= 0) {
                 what = "create an eventfd";
-                watch->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-                r = watch->bell < 0 ? -errno : watch_reports_init(&watch->reports);
+                watch->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+                r = watch->wakeup < 0 ? -errno : watch_reports_init(&watch->reports);
         }
         if (r >= 0) {
                 what = "start the watch thread";
@@ -266,7 +256,7 @@ int watch_new(Watch **ret, const char **reterr_what) {
                 *reterr_what = "allocate memory";
                 return -ENOMEM;
         }
-        watch->bell = watch->reports.fd = watch->mountinfo = watch->inotify.fd = -1;
+        watch->wakeup = watch->reports.fd = watch->mountinfo = watch->inotify.fd = -1;
         (void) pthread_mutex_init(&watch->lock, NULL); /* cannot fail with default attributes */
         watch_tree_init(&watch->tree, &watch->inotify, &watch->stop, watch_root_changed);
         r = watch_open(watch, reterr_what);
@@ -281,8 +271,8 @@ Watch *watch_free(Watch *watch) {
                 return NULL;
         atomic_store(&watch->stop, true);
         if (watch->started) {
-                (void) eventfd_write(watch->bell, 1);
-                (void) pthread_join(watch->thread, NULL); /* it is ours, and not joined before */
+                (void) eventfd_write(watch->wakeup, 1);
+                (void) pthread_join(watch->thread, NULL); /* it was started here and not joined before */
         }
         inotify_stop(&watch->inotify);
         for (WatchRoot *root = watch->roots, *next; root; root = next) {
@@ -291,7 +281,7 @@ Watch *watch_free(Watch *watch) {
                 watch_root_free(root);
         }
         watch_tree_done(&watch->tree);
-        (void) close_fd(watch->bell);
+        (void) close_fd(watch->wakeup);
         watch_reports_done(&watch->reports);
         (void) close_fd(watch->mountinfo);
         (void) pthread_mutex_destroy(&watch->lock);
@@ -345,7 +335,7 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
                 watch_root_free(new);
                 return -EEXIST;
         }
-        (void) eventfd_write(watch->bell, 1);
+        (void) eventfd_write(watch->wakeup, 1);
         return 0;
 }
 
@@ -361,7 +351,7 @@ int watch_remove(Watch *watch, unsigned root) {
         (void) pthread_mutex_unlock(&watch->lock);
         if (!found)
                 return -ENOENT;
-        (void) eventfd_write(watch->bell, 1);
+        (void) eventfd_write(watch->wakeup, 1);
         return 0;
 }
 

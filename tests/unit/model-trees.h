@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Trees of models for tests: source/ and mirror/ as the working directory has them, the base between them, and lists of models as text. */
+/* Trees of models for tests: source/ and mirror/ as the working directory has them, the base between them, and lists
+ * of models as text. */
 
 #include "base/strv.h"
 #include "ground.h"
@@ -31,7 +32,8 @@ static inline int models_teardown(void **state) {
 static inline void put_files(const char *root, const char *paths) {
         char command[4096];
 
-        (void) snprintf(command, sizeof(command), "cd %s; for p in %s; do mkdir -p $(dirname $p) && printf x >$p; done", root, paths);
+        (void) snprintf(command, sizeof(command),
+                        "cd %s; for p in %s; do mkdir -p $(dirname $p) && printf x >$p; done", root, paths);
         shell(command);
 }
 
@@ -51,7 +53,9 @@ static inline Manifest *scan(const char *root, bool mirror) {
 /* The base has the file of the mirror as it is. */
 static inline void agree(const char *path) {
         struct stat st = survey_at(path);
-        Entry entry = { .path = strchr(path, '/') + 1, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim) };
+        Entry entry = { .path = strchr(path, '/') + 1,
+                        .size = (uint64_t) st.st_size,
+                        .mtime_nsec = fs_nsec(&st.st_mtim) };
 
         assert_int_equal(manifest_put(base, &entry), 0);
         manifest_sort(base);
@@ -63,9 +67,11 @@ static inline const char *models_text(const Models *models) {
 
         text[0] = '\0';
         for (size_t i = 0; i < models_count(models); i++) {
-                (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s:", i > 0 ? "; " : "", models_name(models, i));
+                (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s:", i > 0 ? "; " : "",
+                                models_name(models, i));
                 for (size_t k = 0; k < models_n_paths(models, i); k++)
-                        (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), " %s", models_path(models, i, k));
+                        (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), " %s",
+                                        models_path(models, i, k));
         }
         return text;
 }
@@ -80,6 +86,7 @@ static inline const char *models_meant(const Models *models, const char *name) {
         assert_true(r >= 0);
         assert_int_equal(r > 0, paths != NULL);
         for (char **path = paths; path && *path; path++)
-                (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", path > paths ? " " : "", *path);
+                (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", path > paths ? " " : "",
+                                *path);
         return text;
 }

@@ -182,12 +182,16 @@ static void digests_are_taken_from_the_names_of_blobs_only(void **state) {
                 Claim claim = { .kind = CLAIM_NONE };
                 char hex[CLAIM_HEX_MAX];
 
-                if (layout_claim(rows[i].kind, rows[i].path, &claim) != (rows[i].claim != CLAIM_NONE) || claim.kind != rows[i].claim)
+                if (layout_claim(rows[i].kind, rows[i].path, &claim) != (rows[i].claim != CLAIM_NONE) ||
+                    claim.kind != rows[i].claim)
                         fail_msg("'%s' claims %d", rows[i].path, (int) claim.kind);
                 if (claim.kind != CLAIM_NONE)
-                        assert_string_equal(claim_to_hex(&claim, hex), claim.kind == CLAIM_SHA256 && strstr(rows[i].path, "ABCDEF") ?
-                                            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" :
-                                            claim.kind == CLAIM_SHA256 ? HEX64 : HEX40);
+                        assert_string_equal(
+                                claim_to_hex(&claim, hex),
+                                claim.kind == CLAIM_SHA256 && strstr(rows[i].path, "ABCDEF")
+                                        ? "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+                                : claim.kind == CLAIM_SHA256 ? HEX64
+                                                             : HEX40);
         }
 }
 
@@ -299,7 +303,8 @@ static void shards_belong_together(void **state) {
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                if (layout_same_set(rows[i].a, rows[i].b) != rows[i].same || layout_same_set(rows[i].b, rows[i].a) != rows[i].same)
+                if (layout_same_set(rows[i].a, rows[i].b) != rows[i].same ||
+                    layout_same_set(rows[i].b, rows[i].a) != rows[i].same)
                         fail_msg("'%s' and '%s' are %s", rows[i].a, rows[i].b, rows[i].same ? "apart" : "together");
         }
 }

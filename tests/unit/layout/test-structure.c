@@ -68,8 +68,9 @@ static void put_safetensors(const char *header, size_t n) {
         put_zeros(n);
 }
 
-static const char two_tensors[] = "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]},"
-                                  "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}   ";
+static const char two_tensors[] =
+        "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]},"
+        "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}   ";
 
 static void safetensors_must_be_exactly_as_long_as_they_say(void **state) {
         (void) state;
@@ -92,7 +93,8 @@ static void safetensors_with_holes_or_nonsense_are_bad(void **state) {
         } rows[] = {
                 { "{}", 0, "good" },
                 { "{\"__metadata__\":{\"x\":\"\\u0000\"}}", 0, "good" },
-                { "{\"a\":{\"data_offsets\":[0,0]},\"b\":{\"data_offsets\":[0,8]},\"c\":{\"data_offsets\":[8,8]}}", 8, "good" },
+                { "{\"a\":{\"data_offsets\":[0,0]},\"b\":{\"data_offsets\":[0,8]},\"c\":{\"data_offsets\":[8,8]}}", 8,
+                  "good" },
                 { "{\"a\":{\"data_offsets\":[0,4]},\"b\":{\"data_offsets\":[5,8]}}", 8, "its tensors leave a hole" },
                 { "{\"a\":{\"data_offsets\":[4,8]}}", 8, "its tensors leave a hole" },
                 { "{\"a\":{\"data_offsets\":[0,4]},\"b\":{\"data_offsets\":[3,8]}}", 8, "its tensors overlap" },
@@ -231,11 +233,13 @@ static void every_known_type_has_its_size(void **state) {
                 uint32_t type;
                 uint64_t columns, bytes;
         } rows[] = {
-                { 0, 256, 1024 }, { 1, 256, 512 }, { 2, 256, 144 }, { 3, 256, 160 }, { 6, 256, 176 }, { 7, 256, 192 }, { 8, 256, 272 },
-                { 9, 256, 288 }, { 10, 256, 84 }, { 11, 256, 110 }, { 12, 256, 144 }, { 13, 256, 176 }, { 14, 256, 210 }, { 15, 256, 292 },
-                { 16, 256, 66 }, { 17, 256, 74 }, { 18, 256, 98 }, { 19, 256, 50 }, { 20, 256, 144 }, { 21, 256, 110 }, { 22, 256, 82 },
-                { 23, 256, 136 }, { 24, 256, 256 }, { 25, 256, 512 }, { 26, 256, 1024 }, { 27, 256, 2048 }, { 28, 256, 2048 }, { 29, 256, 56 },
-                { 30, 256, 512 }, { 34, 256, 54 }, { 35, 256, 66 }, { 39, 256, 136 },
+                { 0, 256, 1024 },  { 1, 256, 512 },   { 2, 256, 144 },  { 3, 256, 160 },  { 6, 256, 176 },
+                { 7, 256, 192 },   { 8, 256, 272 },   { 9, 256, 288 },  { 10, 256, 84 },  { 11, 256, 110 },
+                { 12, 256, 144 },  { 13, 256, 176 },  { 14, 256, 210 }, { 15, 256, 292 }, { 16, 256, 66 },
+                { 17, 256, 74 },   { 18, 256, 98 },   { 19, 256, 50 },  { 20, 256, 144 }, { 21, 256, 110 },
+                { 22, 256, 82 },   { 23, 256, 136 },  { 24, 256, 256 }, { 25, 256, 512 }, { 26, 256, 1024 },
+                { 27, 256, 2048 }, { 28, 256, 2048 }, { 29, 256, 56 },  { 30, 256, 512 }, { 34, 256, 54 },
+                { 35, 256, 66 },   { 39, 256, 136 },
         };
 
         (void) state;
@@ -356,7 +360,8 @@ static void random_bytes_and_flipped_bits_do_no_harm(void **state) {
                         put_u32(random_below(&random, 14));
                         put_u64(random_below(&random, 20));
                         put_u64(random_below(&random, 20));
-                        put_tensor("a", random_below(&random, 41), random_next(&random) >> random_below(&random, 64), 3, 0);
+                        put_tensor("a", random_below(&random, 41), random_next(&random) >> random_below(&random, 64),
+                                   3, 0);
                         put_tensor("b", 0, 3, 3, random_next(&random) >> random_below(&random, 64));
                 } else
                         put_safetensors(two_tensors, random_below(&random, 30));

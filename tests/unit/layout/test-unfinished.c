@@ -11,22 +11,26 @@
 
 static const char *const unfinished_anywhere[] = {
         "x/0123abcd.incomplete", "a/model.safetensors.sync.part", "model.gguf.part", "model.gguf.partial",
-        "model.gguf.downloadInProgress", "downloading_model.gguf", "a/downloading_b.part", "model.crdownload", "model.gguf.aria2",
-        ".locks/models--x/abc", "models/.locks/x", "a.lock", "a.tmp", ".nfs000000000123", "sub/.nfs0001",
-        ".model.gguf.swp", ".model.swo", "model.gguf~", "x/sha256-0123-partial", "x/sha256-0123-partial-12",
-        ".model.gguf.aB3xYz", "sub/.model.gguf.abc123", ".~tmp~/model", "D/.cache/huggingface/download/model.gguf.lock",
-        "D/.cache/huggingface/download/ab.0123.89abcdef.incomplete",
-        ".artifacts/.partial/key.writer/model.bin", "sub/.artifacts/.partial", ".artifacts/.locks/key", "x/manifest.json.tmp",
-        ".model-config-12345", ".artifact-binding-12345", ".model.yaml.tmp-99", "model.gguf.!qB", "model.gguf.!ut",
-        "x.tmp/below", "downloading_x/below", "a/b~/c/d", "d/.shmstaged", "d/.shmstaged/trash/x",
+        "model.gguf.downloadInProgress", "downloading_model.gguf", "a/downloading_b.part", "model.crdownload",
+        "model.gguf.aria2", ".locks/models--x/abc", "models/.locks/x", "a.lock", "a.tmp", ".nfs000000000123",
+        "sub/.nfs0001", ".model.gguf.swp", ".model.swo", "model.gguf~", "x/sha256-0123-partial",
+        "x/sha256-0123-partial-12", ".model.gguf.aB3xYz", "sub/.model.gguf.abc123", ".~tmp~/model",
+        "D/.cache/huggingface/download/model.gguf.lock", "D/.cache/huggingface/download/ab.0123.89abcdef.incomplete",
+        ".artifacts/.partial/key.writer/model.bin", "sub/.artifacts/.partial", ".artifacts/.locks/key",
+        "x/manifest.json.tmp", ".model-config-12345", ".artifact-binding-12345", ".model.yaml.tmp-99",
+        "model.gguf.!qB", "model.gguf.!ut", "x.tmp/below", "downloading_x/below", "a/b~/c/d", "d/.shmstaged",
+        "d/.shmstaged/trash/x",
 };
 
 static const char *const finished_anywhere[] = {
-        "model.gguf", "x/sha256-0123", "sha256-partial", "config.json", ".gitattributes", ".config", ".hidden.safetensors",
-        ".a.config", ".model.tokens", "refs/main", "a.part1", "incomplete", "lock", "parts/model", "locks/x", "my.locks/x",
-        "x.cache/huggingface/download/a", ".cache/huggingface/download", "x/.cache/huggingface/download/model.gguf.metadata", ".cache/huggingface/downloads/a", ".cache/huggingface/hub/a", ".swp", "a.aria2.gguf",
-        "downloading/model.gguf", ".model.gguf.abc12", ".model.gguf.abc1234", ".artifacts/huggingface/key/model.gguf", "my.artifacts/.locksmith/x",
-        "model-config-1", ".shmstagedx", ".tmp-1", "a.tmp-1", "what!", "tmp/x", "model.sw", ".a.swq", "x/.artifacts/.partially/y",
+        "model.gguf", "x/sha256-0123", "sha256-partial", "config.json", ".gitattributes", ".config",
+        ".hidden.safetensors", ".a.config", ".model.tokens", "refs/main", "a.part1", "incomplete", "lock",
+        "parts/model", "locks/x", "my.locks/x", "x.cache/huggingface/download/a", ".cache/huggingface/download",
+        "x/.cache/huggingface/download/model.gguf.metadata", ".cache/huggingface/downloads/a",
+        ".cache/huggingface/hub/a", ".swp", "a.aria2.gguf", "downloading/model.gguf", ".model.gguf.abc12",
+        ".model.gguf.abc1234", ".artifacts/huggingface/key/model.gguf", "my.artifacts/.locksmith/x",
+        "model-config-1", ".shmstagedx", ".tmp-1", "a.tmp-1", "what!", "tmp/x", "model.sw", ".a.swq",
+        "x/.artifacts/.partially/y",
 };
 
 static void names_of_unfinished_files_are_known_in_every_layout(void **state) {
@@ -43,15 +47,20 @@ static void names_of_unfinished_files_are_known_in_every_layout(void **state) {
 }
 
 static void only_what_tools_leave_counts_where_others_choose_the_names(void **state) {
-        static const char *const tools[] = { ".nfs0001", "a~", "sub/.model.swp", ".~tmp~/x", ".a.gguf.aB3xYz", ".shmstaged/x" };
-        static const char *const clients[] = { "poetry.lock", "a.part", "x.tmp/y", ".locks/x", "a.aria2", "a.!qB", "downloading_a" };
+        static const char *const tools[] = {
+                ".nfs0001", "a~", "sub/.model.swp", ".~tmp~/x", ".a.gguf.aB3xYz", ".shmstaged/x",
+        };
+        static const char *const clients[] = {
+                "poetry.lock", "a.part", "x.tmp/y", ".locks/x", "a.aria2", "a.!qB", "downloading_a",
+        };
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(tools); i++)
                 if (!unfinished_has_name(tools[i], UNFINISHED_TOOLS))
                         fail_msg("'%s' counts as finished", tools[i]);
         for (size_t i = 0; i < ELEMENTSOF(clients); i++)
-                if (unfinished_has_name(clients[i], UNFINISHED_TOOLS) || !unfinished_has_name(clients[i], UNFINISHED_ALL))
+                if (unfinished_has_name(clients[i], UNFINISHED_TOOLS) ||
+                    !unfinished_has_name(clients[i], UNFINISHED_ALL))
                         fail_msg("'%s' does not count as a client's alone", clients[i]);
 }
 

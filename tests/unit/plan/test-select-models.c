@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Models as a selection finds them: those of an Ollama store, whose manifests it reads; and that each name that is shown for a model is one that
- * chooses it in Models=, in every layout. */
+/* Models as a selection finds them: those of an Ollama store, whose manifests it reads; and that each name that is
+ * shown for a model is one that chooses it in Models=, in every layout. */
 
 #include "model-trees.h"
 #include "plan/select.h"
 
 #define ZEROS "00000000000000000000000000000000000000000000000000000000000000"
 #define BLOB(digit) "blobs/sha256-" digit ZEROS digit
+#define LIBRARY "registry.ollama.ai/library/"
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
 
 static char *none[] = { NULL };
@@ -17,7 +18,8 @@ static void put_manifest(const char *root, const char *place, const char *digits
         char text[2048] = "{\"config\":{},\"layers\":[", path[512], command[600];
 
         for (const char *s = digits; *s; s++)
-                (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s{\"digest\":\"sha256:%c" ZEROS "%c\",\"size\":1}", s > digits ? "," : "", *s, *s);
+                (void) snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                                "%s{\"digest\":\"sha256:%c" ZEROS "%c\",\"size\":1}", s > digits ? "," : "", *s, *s);
         strcat(text, "]}");
         (void) snprintf(path, sizeof(path), "%s/manifests/%s", root, place);
         (void) snprintf(command, sizeof(command), "mkdir -p $(dirname %s)", path);
@@ -32,7 +34,12 @@ static Models *find_models(char *const *names, Manifest **ret_source) {
         _cleanup_(strv_freep) char **unmatched = NULL;
         int sourcefd = open_directory("source"), mirrorfd = open_directory("mirror");
         Models *models = NULL;
-        SelectInput input = { .kind = kind, .models = names, .sourcefd = sourcefd, .mirrorfd = mirrorfd, .mirror = mirror, .base = base };
+        SelectInput input = { .kind = kind,
+                              .models = names,
+                              .sourcefd = sourcefd,
+                              .mirrorfd = mirrorfd,
+                              .mirror = mirror,
+                              .base = base };
 
         assert_int_equal(models_new(&models, kind), 0);
         input.found = models;
@@ -97,27 +104,32 @@ static void names_of_model_files_choose_them(void **state) {
 
 static void the_name_of_a_split_model_chooses_all_of_it(void **state) {
         (void) state;
-        put_files("source", "a/m-00001-of-00003.gguf a/m-00002-of-00003.gguf a/m-00003-of-00003.gguf a/m-mmproj.gguf b-00001-of-00002.bin b-00002-of-00002.bin");
+        put_files("source", "a/m-00001-of-00003.gguf a/m-00002-of-00003.gguf a/m-00003-of-00003.gguf a/m-mmproj.gguf "
+                            "b-00001-of-00002.bin b-00002-of-00002.bin");
         assert_names_choose_their_models();
 }
 
 static void names_of_directories_choose_what_is_in_them(void **state) {
         (void) state;
-        put_files("source", "org/config/config.json org/config/a.bin org/tensors/w.safetensors org/index/model.safetensors.index.json org/index/x.bin "
-                            "org/diffusers/model_index.json org/diffusers/unet/config.json org/diffusers/unet/d.safetensors org/none/tokenizer.json org/none/a.bin");
+        put_files("source", "org/config/config.json org/config/a.bin org/tensors/w.safetensors "
+                            "org/index/model.safetensors.index.json org/index/x.bin "
+                            "org/diffusers/model_index.json org/diffusers/unet/config.json "
+                            "org/diffusers/unet/d.safetensors org/none/tokenizer.json org/none/a.bin");
         assert_names_choose_their_models();
 }
 
 static void names_of_files_at_the_top_choose_them(void **state) {
         (void) state;
-        put_files("source", "config.json tokenizer.json model-00001-of-00002.safetensors model-00002-of-00002.safetensors sub/config.json");
+        put_files("source", "config.json tokenizer.json model-00001-of-00002.safetensors "
+                            "model-00002-of-00002.safetensors sub/config.json");
         assert_names_choose_their_models();
 }
 
 static void names_of_repositories_choose_them(void **state) {
         (void) state;
         kind = LAYOUT_HUGGINGFACE;
-        put_files("source", "models--org--name/refs/main models--org--name/snapshots/" COMMIT "/config.json models--bert/refs/main datasets--org--data/refs/main "
+        put_files("source", "models--org--name/refs/main models--org--name/snapshots/" COMMIT
+                            "/config.json models--bert/refs/main datasets--org--data/refs/main "
                             "spaces--org--demo/refs/main .locks/models--org--name/x.lock version.txt");
         assert_names_choose_their_models();
 }
@@ -134,10 +146,11 @@ static void manifests_are_models_with_their_blobs(void **state) {
         put_manifest("source", "hf.co/org/name/Q4_K_M", "3");
         put_manifest("source", "localhost:5000/library/private/latest", "3");
         assert_models("hf.co/org/name:Q4_K_M: " BLOB("3") " manifests/hf.co/org/name/Q4_K_M; "
-                      "llama3.1:70b: " BLOB("1") " " BLOB("2") " manifests/registry.ollama.ai/library/llama3.1/70b; "
-                      "localhost:5000/library/private:latest: " BLOB("3") " manifests/localhost:5000/library/private/latest; "
+                      "llama3.1:70b: " BLOB("1") " " BLOB("2") " manifests/" LIBRARY "llama3.1/70b; "
+                      "localhost:5000/library/private:latest: " BLOB("3")
+                      " manifests/localhost:5000/library/private/latest; "
                       "me/mine:v1: " BLOB("3") " manifests/registry.ollama.ai/me/mine/v1; "
-                      "tiny:latest: " BLOB("2") " manifests/registry.ollama.ai/library/tiny/latest");
+                      "tiny:latest: " BLOB("2") " manifests/" LIBRARY "tiny/latest");
         assert_names_choose_their_models();
 }
 
@@ -150,7 +163,8 @@ static void names_mean_in_an_ollama_store_what_they_mean_to_ollama(void **state)
         assert_means("tiny", BLOB("1") " manifests/registry.ollama.ai/library/tiny/latest");
         assert_means("Tiny:LATEST", BLOB("1") " manifests/registry.ollama.ai/library/tiny/latest");
         assert_means("library/tiny:7b", BLOB("2") " manifests/registry.ollama.ai/library/tiny/7b");
-        assert_means("tiny:*", BLOB("1") " " BLOB("2") " manifests/registry.ollama.ai/library/tiny/7b manifests/registry.ollama.ai/library/tiny/latest");
+        assert_means("tiny:*",
+                     BLOB("1") " " BLOB("2") " manifests/" LIBRARY "tiny/7b manifests/" LIBRARY "tiny/latest");
         assert_means("tiny:8b", "");
         assert_means("other", "");
 }
@@ -165,7 +179,8 @@ static void of_two_versions_of_a_manifest_the_one_that_will_be_counts(void **sta
         put_manifest("mirror", "registry.ollama.ai/library/a/latest", "1");
         set_mtime("source/manifests/registry.ollama.ai/library/a/latest", 2000, 0);
         assert_models("a:latest: " BLOB("2") " manifests/registry.ollama.ai/library/a/latest");
-        set_mtime("mirror/manifests/registry.ollama.ai/library/a/latest", 2000, 0); /* as agreed: it looks the same on both sides */
+        /* as agreed: it looks the same on both sides */
+        set_mtime("mirror/manifests/registry.ollama.ai/library/a/latest", 2000, 0);
         assert_models("a:latest: " BLOB("1") " manifests/registry.ollama.ai/library/a/latest");
 }
 

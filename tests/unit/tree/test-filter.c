@@ -45,18 +45,20 @@ static void patterns_take_what_they_should(void **state) {
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (filter_matches(rows[i].pattern, rows[i].path) != rows[i].matches)
-                        fail_msg("'%s' %s '%s'", rows[i].pattern, rows[i].matches ? "does not take" : "takes", rows[i].path);
+                        fail_msg("'%s' %s '%s'", rows[i].pattern, rows[i].matches ? "does not take" : "takes",
+                                 rows[i].path);
 }
 
 static char *none[] = { NULL };
 
-static void everything_is_chosen_unless_said_otherwise(void **state) {
+static void everything_is_selected_unless_a_pattern_says_otherwise(void **state) {
         (void) state;
         assert_true(filter_includes(none, none, "a/b"));
 }
 
 static void an_exclusion_outweighs_an_inclusion(void **state) {
-        char *include[] = { (char *) "*.gguf", (char *) "*.json", NULL }, *exclude[] = { (char *) "old", (char *) "*-q2*", NULL };
+        char *include[] = { (char *) "*.gguf", (char *) "*.json", NULL },
+             *exclude[] = { (char *) "old", (char *) "*-q2*", NULL };
 
         (void) state;
         assert_true(filter_includes(include, exclude, "new/a.gguf"));
@@ -82,7 +84,7 @@ static void the_first_pattern_that_matches_gives_the_rank(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(patterns_take_what_they_should),
-                cmocka_unit_test(everything_is_chosen_unless_said_otherwise),
+                cmocka_unit_test(everything_is_selected_unless_a_pattern_says_otherwise),
                 cmocka_unit_test(an_exclusion_outweighs_an_inclusion),
                 cmocka_unit_test(the_first_pattern_that_matches_gives_the_rank),
         };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The list of entries in memory and on disk: what is saved is what is loaded, whatever a crash or an accident does to the files. */
+/* The list of entries in memory and on disk: what is saved is what is loaded, whatever a crash or an accident does
+ * to the files. */
 
 #include "ground.h"
 #include "tree/manifest.h"
@@ -71,7 +72,8 @@ static int compare_strings(const void *a, const void *b) {
         return strcmp(a, b);
 }
 
-/* Every length up to some runs of the merging, in an order that is the same each time; half of the names come again and have to win. */
+/* Every length up to some runs of the merge sort, in an order that is the same each time; half of the names come
+ * twice, and the second has to win. */
 static void lists_of_any_length_are_sorted(void **state) {
         enum { MOST = 70 };
         char names[MOST][16];
@@ -118,14 +120,14 @@ static bool is_odd(const Entry *entry, void *userdata) {
 
 static void a_filter_drops_what_it_names(void **state) {
         _cleanup_(manifest_freep) Manifest *manifest = make();
-        unsigned asked = 0;
+        unsigned n_calls = 0;
 
         (void) state;
         put_path(manifest, "c", 3);
         put_path(manifest, "b", 2);
         put_path(manifest, "a", 1);
-        manifest_filter(manifest, is_odd, &asked);
-        assert_int_equal(asked, 3);
+        manifest_filter(manifest, is_odd, &n_calls);
+        assert_int_equal(n_calls, 3);
         assert_int_equal(manifest->n_entries, 1);
         assert_non_null(manifest_find(manifest, "b"));
         assert_null(manifest_find(manifest, "a"));
@@ -150,7 +152,8 @@ static void bytes_are_counted_once(void **state) {
 
         (void) state;
         put(manifest, (Entry){ .path = (char *) "file", .size = 100 });
-        put(manifest, (Entry){ .path = (char *) "more", .size = 100, .type = ENTRY_HARDLINK, .target = (char *) "file" });
+        put(manifest,
+            (Entry){ .path = (char *) "more", .size = 100, .type = ENTRY_HARDLINK, .target = (char *) "file" });
         put(manifest, (Entry){ .path = (char *) "known", .size = 1000, .flags = ENTRY_RECORD });
         put(manifest, (Entry){ .path = (char *) "linked", .size = 10000, .flags = ENTRY_LINKED });
         put(manifest, (Entry){ .path = (char *) "dir", .type = ENTRY_DIRECTORY });
@@ -219,26 +222,42 @@ static Manifest *load_good(void) {
 /* One of everything, with the names that are hardest to write down. */
 static Manifest *make_odd(void) {
         static const char *const names[] = {
-                "plain.gguf", " leading and trailing ", "line\nfeed", "carriage\rreturn", "tab\there", "back\\slash", "\\x41", "-", "#", "# end",
-                "invalid \xff\xc3 utf-8", "caf\xc3\xa9", "\x01\x1b[31m", "\xc2\x85", "quote\"'", "a/b/c", "%s%n",
+                "plain.gguf", " leading and trailing ", "line\nfeed", "carriage\rreturn", "tab\there", "back\\slash",
+                "\\x41", "-", "#", "# end", "invalid \xff\xc3 utf-8", "caf\xc3\xa9", "\x01\x1b[31m", "\xc2\x85",
+                "quote\"'", "a/b/c", "%s%n",
         };
         Manifest *manifest = make();
         char *longest = malloc(256);
 
         manifest->generation = here;
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                put(manifest, (Entry){ .path = (char *) names[i], .size = i * 1000, .room = i * 4096, .mtime_nsec = 1700000000123456789 + (int64_t) i,
-                                       .ctime_nsec = -1, .ino = i, .uid = UINT32_MAX, .gid = (uint32_t) i, .mode = (uint16_t) (i % 0777),
-                                       .flags = ENTRY_HAS_DIGEST, .digest = some_digest((uint8_t) i) });
+                put(manifest, (Entry){ .path = (char *) names[i],
+                                       .size = i * 1000,
+                                       .room = i * 4096,
+                                       .mtime_nsec = 1700000000123456789 + (int64_t) i,
+                                       .ctime_nsec = -1,
+                                       .ino = i,
+                                       .uid = UINT32_MAX,
+                                       .gid = (uint32_t) i,
+                                       .mode = (uint16_t) (i % 0777),
+                                       .flags = ENTRY_HAS_DIGEST,
+                                       .digest = some_digest((uint8_t) i) });
         assert_non_null(longest);
         memset(longest, '\n', 255);
         longest[255] = '\0';
-        put(manifest, (Entry){ .path = longest, .size = UINT64_MAX, .mtime_nsec = INT64_MIN, .ctime_nsec = INT64_MAX, .mode = 0777 });
+        put(manifest, (Entry){ .path = longest,
+                               .size = UINT64_MAX,
+                               .mtime_nsec = INT64_MIN,
+                               .ctime_nsec = INT64_MAX,
+                               .mode = 0777 });
         put(manifest, (Entry){ .path = (char *) "dir", .type = ENTRY_DIRECTORY, .mode = 0700 });
-        put(manifest, (Entry){ .path = (char *) "dir/link", .type = ENTRY_SYMLINK, .target = (char *) "../odd \n target" });
+        put(manifest,
+            (Entry){ .path = (char *) "dir/link", .type = ENTRY_SYMLINK, .target = (char *) "../odd \n target" });
         put(manifest, (Entry){ .path = (char *) "dash", .type = ENTRY_SYMLINK, .target = (char *) "-" });
         put(manifest, (Entry){ .path = (char *) "twin", .type = ENTRY_HARDLINK, .target = (char *) "line\nfeed" });
-        put(manifest, (Entry){ .path = (char *) "record", .flags = ENTRY_HAS_DIGEST | ENTRY_RECORD, .digest = some_digest(99) });
+        put(manifest, (Entry){ .path = (char *) "record",
+                               .flags = ENTRY_HAS_DIGEST | ENTRY_RECORD,
+                               .digest = some_digest(99) });
         put(manifest, (Entry){ .path = (char *) "linked", .flags = ENTRY_LINKED });
         free(longest);
         manifest_sort(manifest);
@@ -310,13 +329,17 @@ static void put_real(Manifest *manifest, const char *name) {
         data = put_pattern(path, length, length);
         assert_int_equal(digest_stream_new(&stream), 0);
         digest_stream_update(stream, data, length);
-        put(manifest, (Entry){ .path = (char *) name, .size = length, .flags = ENTRY_HAS_DIGEST, .digest = digest_stream_get(stream) });
+        put(manifest, (Entry){ .path = (char *) name,
+                               .size = length,
+                               .flags = ENTRY_HAS_DIGEST,
+                               .digest = digest_stream_get(stream) });
 }
 
 static void xxh128sum_accepts_it_and_finds_a_flipped_bit(void **state) {
         static const char *const names[] = {
-                "plain", " lead", "trail ", "two  blanks", "tab\there", "back\\slash", "caf\xc3\xa9", "invalid \xff", "sub/file", "#hash",
-                "line\nfeed", "carriage\rreturn", "*star", "-dash", "\x1b[31m",
+                "plain",       " lead",        "trail ",   "two  blanks", "tab\there",  "back\\slash",
+                "caf\xc3\xa9", "invalid \xff", "sub/file", "#hash",       "line\nfeed", "carriage\rreturn",
+                "*star",       "-dash",        "\x1b[31m",
         };
         _cleanup_(manifest_freep) Manifest *manifest = make();
         int fd;
@@ -368,7 +391,7 @@ static void assert_damaged_at(const char *text, unsigned expected) {
 #define HEAD "# shmstaged manifest 1\n# source /s\n# target /t\n# generation 00000000000000000000000000000000 1:2 3:4\n"
 #define GOOD "# file 0 1 4096 1 1 1 0 0 644 - good -\n"
 
-static void damage_is_told_with_its_line(void **state) {
+static void damage_is_reported_with_its_line(void **state) {
         static const char *const wrong[] = {
                 "# file 0 1 4096 1 1 1 0 0 644 - good\n",              /* a field is missing */
                 "# pipe 0 1 4096 1 1 1 0 0 644 - good -\n",            /* no such type */
@@ -428,7 +451,9 @@ static void a_manifest_cut_anywhere_is_damaged(void **state) {
 }
 
 static void mutate(char *text, size_t *length, uint64_t *seed) {
-        static const char *const words[] = { "# ", "\n", " ", "18446744073709551616", "-1", "\\x", "%n", "# end\n", "# drop ", "symlink", "/" };
+        static const char *const words[] = { "# ",      "\n",      " ",  "18446744073709551616",
+                                             "-1",      "\\x",     "%n", "# end\n",
+                                             "# drop ", "symlink", "/" };
 
         for (unsigned n = 1 + random_below(seed, 4); n > 0; n--) {
                 size_t at = random_below(seed, (unsigned) *length);
@@ -510,7 +535,8 @@ static void no_mutation_of_the_files_does_harm(void **state) {
                 mutate(copy, &n, &seed);
                 put_bytes(of_journal ? "m.journal" : "m.xxh128", copy, n);
                 load_whatever(counts);
-                put_bytes(of_journal ? "m.journal" : "m.xxh128", of_journal ? journal : text, of_journal ? journal_length : length);
+                put_bytes(of_journal ? "m.journal" : "m.xxh128", of_journal ? journal : text,
+                          of_journal ? journal_length : length);
         }
         /* a broken journal costs only what it says; a broken manifest is noticed more often than not */
         assert_true(counts[0] >= 10000);
@@ -596,7 +622,7 @@ static void odd_names_go_through_the_journal(void **state) {
         assert_same(saved, loaded);
 }
 
-static void a_torn_line_of_the_journal_is_as_if_it_had_not_happened(void **state) {
+static void a_line_of_the_journal_that_was_cut_off_is_left_out(void **state) {
         _cleanup_(manifest_freep) Manifest *loaded = NULL;
         int fd;
 
@@ -609,7 +635,7 @@ static void a_torn_line_of_the_journal_is_as_if_it_had_not_happened(void **state
         loaded = load_good();
         assert_int_equal(loaded->n_entries, 3);
         assert_non_null(manifest_find(loaded, "c"));
-        /* whoever writes on does not write into the torn line */
+        /* what is written next does not become part of the line that was cut off */
         fd = open_journal(&here);
         note(fd, "d", 40);
         (void) close(fd);
@@ -632,7 +658,7 @@ static void a_journal_of_another_generation_makes_records_of_the_rest(void **sta
         (void) close(fd);
         loaded = load_good();
         assert_true(manifest_generation_equal(&loaded->generation, &later));
-        assert_int_equal(manifest_find(loaded, "a")->flags, ENTRY_RECORD); /* made on another mirror */
+        assert_int_equal(manifest_find(loaded, "a")->flags, ENTRY_RECORD); /* of an earlier mirror */
         assert_int_equal(manifest_find(loaded, "b")->flags, 0);
 }
 
@@ -655,7 +681,7 @@ static void opening_for_another_generation_empties_the_journal(void **state) {
         assert_non_null(manifest_find(loaded, "new"));
 }
 
-static void a_journal_whose_first_line_is_torn_says_nothing(void **state) {
+static void a_journal_whose_first_line_was_cut_off_is_left_out(void **state) {
         _cleanup_(manifest_freep) Manifest *saved = make_base(), *loaded = NULL;
         int fd;
 
@@ -721,17 +747,17 @@ int main(void) {
                 ON_GROUND(what_was_never_saved_is_absent),
                 ON_GROUND(a_save_that_fails_leaves_the_old_one),
                 ON_GROUND(xxh128sum_accepts_it_and_finds_a_flipped_bit),
-                ON_GROUND(damage_is_told_with_its_line),
+                ON_GROUND(damage_is_reported_with_its_line),
                 ON_GROUND(paths_that_lead_out_are_refused),
                 ON_GROUND(a_manifest_cut_anywhere_is_damaged),
                 ON_GROUND(no_mutation_of_the_files_does_harm),
                 ON_GROUND(the_journal_is_applied),
                 ON_GROUND(a_dropped_path_may_come_back),
                 ON_GROUND(odd_names_go_through_the_journal),
-                ON_GROUND(a_torn_line_of_the_journal_is_as_if_it_had_not_happened),
+                ON_GROUND(a_line_of_the_journal_that_was_cut_off_is_left_out),
                 ON_GROUND(a_journal_of_another_generation_makes_records_of_the_rest),
                 ON_GROUND(opening_for_another_generation_empties_the_journal),
-                ON_GROUND(a_journal_whose_first_line_is_torn_says_nothing),
+                ON_GROUND(a_journal_whose_first_line_was_cut_off_is_left_out),
                 ON_GROUND(saving_ends_the_journal),
                 cmocka_unit_test(generations_differ_in_each_of_their_parts),
         };

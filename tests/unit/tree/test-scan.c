@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Trees as they are found: what is taken, what is left out and why, and that nothing leads out of them. */
+/* Scans of trees: what is found, what is left out and why, and that no link leads out of them. */
 
 #include "base/path.h"
 #include "ground.h"
@@ -19,7 +19,7 @@ static ScanOptions options;
 
 static const char *const markers[] = { ".marker", ".other", NULL };
 
-/* What the layouts say of names, in small. */
+/* In place of the layouts, which are in a wing above. */
 static bool is_unfinished(const char *path, LayoutKind layout) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *ending = strrchr(name, '.');
 
@@ -31,7 +31,12 @@ static int setup(void **state) {
         (void) ground_setup(state);
         make_directory("tree");
         (void) snprintf(root, sizeof(root), "%s/tree", ground_base);
-        options = (ScanOptions){ .root = root, .is_unfinished = is_unfinished, .layout = LAYOUT_OLLAMA, .markers = markers };
+        options = (ScanOptions){
+                .root = root,
+                .is_unfinished = is_unfinished,
+                .layout = LAYOUT_OLLAMA,
+                .markers = markers,
+        };
         return 0;
 }
 
@@ -139,7 +144,7 @@ static void set_id_bits_are_not_seen(void **state) {
         assert_int_equal(entry(manifest, "dir")->mode, 0777);
 }
 
-static void our_own_directory_is_not_looked_at(void **state) {
+static void the_private_directory_is_not_scanned(void **state) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
 
         (void) state;
@@ -154,7 +159,9 @@ static void our_own_directory_is_not_looked_at(void **state) {
 }
 
 static void odd_names_are_names(void **state) {
-        static const char *const names[] = { "line\nfeed", "invalid \xff\xc3", " ", "-", "\\", "\x01", "#", "caf\xc3\xa9", "..." };
+        static const char *const names[] = {
+                "line\nfeed", "invalid \xff\xc3", " ", "-", "\\", "\x01", "#", "caf\xc3\xa9", "...",
+        };
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         char longest[300] = "tree/", path[300];
 
@@ -342,7 +349,7 @@ static void an_absolute_link_into_the_tree_will_lead_into_the_mirror(void **stat
         assert_relative("sub/deep/link", "/sub/./x/../y", "../../sub/y");
         assert_relative("sub/link", "", "../.");
         assert_relative("link", "/", ".");
-        (void) snprintf(target, sizeof(target), "%s2/file", root); /* begins alike, and is another tree */
+        (void) snprintf(target, sizeof(target), "%s2/file", root); /* another tree whose path begins in the same way */
         assert_int_equal(symlink(target, "tree/beside"), 0);
         (void) snprintf(target, sizeof(target), "%s/../outside", root);
         assert_int_equal(symlink(target, "tree/out"), 0);
@@ -399,7 +406,7 @@ static void a_file_with_a_marker_beside_it_is_not_finished(void **state) {
         assert_int_equal(entry(manifest, "again.gguf")->type, ENTRY_FILE);
 }
 
-static void a_mirror_is_taken_as_it_stands(void **state) {
+static void a_mirror_is_scanned_as_it_is(void **state) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
 
         (void) state;
@@ -414,7 +421,7 @@ static void a_mirror_is_taken_as_it_stands(void **state) {
         assert_omitted(manifest, "fifo", OMIT_SPECIAL);
 }
 
-/* --- what was asked for --- */
+/* --- what is selected --- */
 
 static void make_models(void) {
         make_directory("tree/a");
@@ -480,11 +487,13 @@ static int check_unreadable(void) {
                 return __LINE__;
         if (scan_tree(fd, &options, &manifest) != 0)
                 return __LINE__;
-        if (!manifest_find(manifest, "dark") || manifest_find(manifest, "dark/file") || !manifest_find(manifest, "light/file"))
+        if (!manifest_find(manifest, "dark") || manifest_find(manifest, "dark/file") ||
+            !manifest_find(manifest, "light/file"))
                 return __LINE__;
         if (!manifest_is_blind(manifest, "dark/file") || manifest_is_blind(manifest, "light/file"))
                 return __LINE__;
-        if (!omission(manifest, "dark") || omission(manifest, "dark")->reason != OMIT_UNREADABLE || omission(manifest, "dark")->error != EACCES)
+        if (!omission(manifest, "dark") || omission(manifest, "dark")->reason != OMIT_UNREADABLE ||
+            omission(manifest, "dark")->error != EACCES)
                 return __LINE__;
         /* names can be read there, and nothing else */
         if (!manifest_is_blind(manifest, "listed/file") || manifest_find(manifest, "listed/file"))
@@ -595,7 +604,7 @@ int main(void) {
                 IN_TREE(files_directories_and_links_are_found_as_they_are),
                 IN_TREE(an_empty_tree_is_empty),
                 IN_TREE(set_id_bits_are_not_seen),
-                IN_TREE(our_own_directory_is_not_looked_at),
+                IN_TREE(the_private_directory_is_not_scanned),
                 IN_TREE(odd_names_are_names),
                 IN_TREE(deep_trees_are_walked_to_the_end),
                 IN_TREE(what_has_several_names_is_tied_together),
@@ -607,7 +616,7 @@ int main(void) {
                 IN_TREE(names_that_are_still_being_written_are_left_out),
                 IN_TREE(without_the_callback_no_name_is_unfinished),
                 IN_TREE(a_file_with_a_marker_beside_it_is_not_finished),
-                IN_TREE(a_mirror_is_taken_as_it_stands),
+                IN_TREE(a_mirror_is_scanned_as_it_is),
                 IN_TREE(only_what_is_included_appears_and_the_way_to_it),
                 IN_TREE(what_is_excluded_does_not_appear),
                 IN_TREE(the_first_chosen_name_is_the_file),

@@ -418,8 +418,8 @@ static void prove_paths(Watch *watch) {
 
 /* -- plain claims ------------------------------------------------------------------------------------------ */
 
-/* What was told since the last time is exactly this, and no more than paths. What a new directory holds is told a
- * moment after the events. */
+/* What was reported since the last time is exactly this, and no more than paths. What a new directory holds is reported
+ * a moment after the events. */
 static void see_exactly(Watch *watch, ...) {
         Seen seen = { 0 };
         const char *path;
@@ -485,7 +485,7 @@ static void every_kind_of_change_is_reported_by_its_path(void **state) {
         see_exactly(watch, "a\nb\xff", NULL);
 }
 
-static void reading_is_not_reported_and_wakes_nobody(void **state) {
+static void reading_is_not_reported_and_wakes_no_thread(void **state) {
         Watch *watch = NULL;
         char byte;
         int fd;
@@ -506,7 +506,7 @@ static void what_was_there_before_is_not_reported(void **state) {
         make_directory(at("d"));
         make_directory(at("d/e"));
         make_file(at("d/e/f"));
-        watch = armed_watch(); /* which sees to it that no path is told */
+        watch = armed_watch(); /* which checks that no path is reported */
         must(n_directories(watch) == 3);
         make_file(at("d/e/g"));
         see_exactly(watch, "d/e/g", NULL);
@@ -580,7 +580,7 @@ static void a_moved_out_directory_is_forgotten_and_a_moved_in_one_is_listed(void
         see_exactly(watch, "back", "back/e", "back/e/f", "back/e/at-once", "back/e/later", NULL);
 }
 
-static void orders_are_checked_and_a_removed_root_is_silent(void **state) {
+static void requests_are_checked_and_a_removed_root_is_silent(void **state) {
         Watch *watch = NULL;
         const char *what = NULL;
         WatchReport *report;
@@ -601,14 +601,14 @@ static void orders_are_checked_and_a_removed_root_is_silent(void **state) {
         await_directories(watch, 0);
         find_watched();
         must(watched.n == 0);
-        must(watch_add(watch, ROOT, at("/"), NULL) == 0); /* a slash at the end does no harm */
+        must(watch_add(watch, ROOT, at("/"), NULL) == 0); /* a slash at the end makes no difference */
         see_flags(watch, &seen, WATCH_ARMED);
         seen_clear(&seen);
         make_file(at("h"));
         see_exactly(watch, "h", NULL);
 }
 
-static void several_roots_are_told_apart(void **state) {
+static void reports_of_several_roots_are_kept_apart(void **state) {
         Watch *watch = NULL;
         Seen seen = { 0 };
 
@@ -875,8 +875,8 @@ static void an_overflowing_queue_is_one_resync_and_the_watch_goes_on(void **stat
         must(resyncs == 1);
 }
 
-/* Runs one of the checks at the end of this file in a user namespace, where limits can be lowered for it alone. By
- * executing this program anew: a process with threads (of a sanitizer) may not change its user namespace. */
+/* Runs one of the checks at the end of this file in a user namespace, where limits can be lowered for it alone. It
+ * executes this program again, because a process with threads (of a sanitizer) may not change its user namespace. */
 static void in_user_namespace(const char *check) {
         char self[256];
         int status;
@@ -997,7 +997,7 @@ static void directories_that_come_and_go_do_not_add_up(void **state) {
 
         (void) state;
         churn(watch, 11);
-        must(n_resyncs(watch) == 1); /* the library was started anew, to be rid of the dead */
+        must(n_resyncs(watch) == 1); /* the library was restarted, to free the dead watches */
         see_flags(watch, &seen, WATCH_RESYNC);
         before = resident_kib();
         churn(watch, 11);
@@ -1040,7 +1040,7 @@ static void check_failing_restart(void) {
         stop_watch();
 }
 
-static void a_restart_that_fails_is_told_and_tried_again(void **state) {
+static void a_restart_that_fails_is_reported_and_tried_again(void **state) {
         (void) state;
         in_user_namespace("failing_restart");
 }
@@ -1361,7 +1361,7 @@ static void check_idle(void) {
         Watch *watch;
         unsigned long long before;
 
-        private_mounts(); /* else whoever mounts something on this machine wakes it */
+        private_mounts(); /* else every mount on this machine wakes it */
         watch = armed_watch();
         sleep_msec(100);
         before = thread_value("voluntary_ctxt_switches:", 10);
@@ -1465,13 +1465,13 @@ static int run_check(const char *name, const char *path) {
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 stage_test(every_kind_of_change_is_reported_by_its_path),
-                stage_test(reading_is_not_reported_and_wakes_nobody),
+                stage_test(reading_is_not_reported_and_wakes_no_thread),
                 stage_test(what_was_there_before_is_not_reported),
                 stage_test(an_appearing_directory_is_listed_with_all_it_holds),
                 stage_test(the_skipped_name_is_silent_at_the_top_only),
                 stage_test(a_moved_out_directory_is_forgotten_and_a_moved_in_one_is_listed),
-                stage_test(orders_are_checked_and_a_removed_root_is_silent),
-                stage_test(several_roots_are_told_apart),
+                stage_test(requests_are_checked_and_a_removed_root_is_silent),
+                stage_test(reports_of_several_roots_are_kept_apart),
                 stage_test(a_root_inside_another_is_to_be_polled),
                 stage_test(no_file_of_a_deep_tree_made_at_once_is_missed),
                 stage_test(after_a_storm_of_renames_every_directory_is_watched_by_its_name),
@@ -1483,7 +1483,7 @@ int main(int argc, char **argv) {
                 stage_test(a_descriptor_that_select_cannot_take_is_refused),
                 stage_test(children_inherit_no_descriptor),
                 stage_test(directories_that_come_and_go_do_not_add_up),
-                stage_test(a_restart_that_fails_is_told_and_tried_again),
+                stage_test(a_restart_that_fails_is_reported_and_tried_again),
                 stage_test(events_from_before_a_restart_are_not_taken_for_new_ones),
                 stage_test(a_report_of_too_many_paths_becomes_a_resync),
                 stage_test(a_directory_beyond_the_longest_path_is_left_out),
