@@ -25,12 +25,11 @@ static void read_queue(Operation *operation, const Mirror *m) {
         operation->phase = OPERATION_PLANNED;
 }
 
-/* Saving it was tried, and will not succeed soon. A file that is open for writing is waited for instead. */
+/* Saving it was tried, and will not succeed soon. A file that is open for writing has no problem: it is waited for. */
 static bool is_failing(const Mirror *m, const SaveItem *item, uint64_t now) {
         if (save_queue_is_refused(&m->writeback.queue, item) || item->state == ITEM_REFUSED)
                 return true;
-        return item->state == ITEM_WAITING && item->attempts > 0 && item->problem && item->due_usec > now &&
-               item->save.outcome != SAVE_BUSY;
+        return item->state == ITEM_WAITING && item->attempts > 0 && item->problem && item->due_usec > now;
 }
 
 typedef struct Rest {
