@@ -60,7 +60,7 @@ static size_t root_length(const ParseNameMirror *mirror, const char *path, const
         return rest ? (size_t) (rest - path) + (*rest == '\0') : 0;
 }
 
-int parse_name_append_mirrors(char **text, const ParseNameMirror *mirrors, size_t n) {
+static int append_mirrors(char **text, const ParseNameMirror *mirrors, size_t n) {
         char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
         int r = n == 0 ? text_append(text, "No mirror is configured")
                        : text_append(text, n == 1 ? "The mirror is " : "The mirrors are ");
@@ -85,7 +85,7 @@ static int refuse_unknown(const ParseNameMirror *mirrors, size_t n, const char *
                             text_path(escaped, raw));
 
         if (r == 0)
-                r = parse_name_append_mirrors(ret_refusal, mirrors, n);
+                r = append_mirrors(ret_refusal, mirrors, n);
         return r < 0 ? r : PARSE_NAME_UNKNOWN;
 }
 
