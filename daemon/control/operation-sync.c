@@ -54,8 +54,7 @@ static Rest find_rest(const Operation *operation, const Mirror *m, Operation *re
                         if (item->problem)
                                 control_operation_report(report, "%s", item->problem);
                         else
-                                control_operation_report(report, "'%s' is not saved",
-                                                         text_path(path, item->path));
+                                control_operation_report(report, "'%s' is not saved", text_path(path, item->path));
                 }
         }
         if (report && rest.n_failing > REASONS_MAX)
@@ -75,9 +74,8 @@ static void check(Operation *operation, const Mirror *m) {
         else if (operation->saves.n == 0)
                 control_operation_report(operation, "Mirror '%s': everything is on disk already", m->config.name);
         else
-                control_operation_report(operation, "Mirror '%s': saved %zu %s (%s)",
-                                         m->config.name, operation->saves.n,
-                                         operation->saves.n == 1 ? "name" : "names",
+                control_operation_report(operation, "Mirror '%s': saved %zu %s (%s)", m->config.name,
+                                         operation->saves.n, operation->saves.n == 1 ? "name" : "names",
                                          text_bytes(bytes, operation->total));
         control_operation_end(operation, rest.n_failing > 0);
 }
