@@ -4,11 +4,11 @@
 
 #include "control/jobs.h"
 #include "ground.h"
+#include "bus-pair.h"
 #include "live.h"
 #include "live-files.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 enum { RUNNING_MAX = 64, KEPT = 16 };
 
@@ -181,57 +181,18 @@ static void so_many_jobs_may_run_and_no_more(void **state) {
 
 /* ---- their objects ---- */
 
-typedef struct Ends {
-        sd_bus *server, *client;
-} Ends;
-
-static void connect_ends(Ends *ends) {
-        int fds[2];
-        sd_id128_t id = {};
-
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-        assert_true(sd_bus_new(&ends->server) >= 0 && sd_bus_new(&ends->client) >= 0);
-        assert_true(sd_bus_set_fd(ends->server, fds[0], fds[0]) >= 0 && sd_bus_set_fd(ends->client, fds[1], fds[1]) >= 0);
-        assert_true(sd_bus_set_server(ends->server, true, id) >= 0);
-        assert_true(sd_bus_set_anonymous(ends->server, true) >= 0 && sd_bus_set_anonymous(ends->client, true) >= 0);
-        assert_int_equal(control_jobs_register(jobs, ends->server), 0);
-        assert_true(sd_bus_start(ends->server) >= 0 && sd_bus_start(ends->client) >= 0);
-}
-
-static void disconnect_ends(Ends *ends) {
-        (void) sd_bus_close_unref(ends->client);
-        (void) sd_bus_close_unref(ends->server);
-}
-
-static int keep_message(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        (void) error;
-        *(sd_bus_message **) userdata = sd_bus_message_ref(message);
-        return 0;
-}
-
-static void process(Ends *ends) {
-        int r;
-
-        do {
-                r = sd_bus_process(ends->server, NULL);
-                assert_true(r >= 0);
-                r += sd_bus_process(ends->client, NULL);
-        } while (r > 0);
-}
-
 /* The state of a job as a client reads it; NULL if it has no object. */
-static const char *read_state(Ends *ends, unsigned id) {
+static const char *read_state(BusPair *pair, unsigned id) {
         static char found[16];
         sd_bus_message *reply = NULL;
         char path[64];
-        const char *value;
+        const char *value = NULL;
 
         (void) snprintf(path, sizeof(path), CONTROL_JOB_PATH "/%u", id);
-        assert_true(sd_bus_call_method_async(ends->client, NULL, NULL, path, "org.freedesktop.DBus.Properties", "Get", keep_message, &reply, "ss",
+        assert_true(sd_bus_call_method_async(pair->client, NULL, NULL, path, "org.freedesktop.DBus.Properties", "Get", bus_pair_keep_reply, &reply, "ss",
                                              "io.shmstaged.Job1", "State") >= 0);
-        while (!reply)
-                process(ends);
-        value = NULL;
+        bus_pair_process(pair);
+        assert_non_null(reply);
         if (sd_bus_message_is_method_error(reply, NULL) <= 0)
                 assert_true(sd_bus_message_read(reply, "v", "s", &value) > 0);
         (void) snprintf(found, sizeof(found), "%s", value ? value : "");
@@ -240,23 +201,24 @@ static const char *read_state(Ends *ends, unsigned id) {
 }
 
 static void the_last_that_have_ended_keep_their_objects(void **state) {
-        Ends ends;
+        BusPair pair;
 
         (void) state;
         start_jobs(0);
-        connect_ends(&ends);
+        bus_pair_init(&pair);
+        assert_int_equal(control_jobs_register(jobs, pair.server), 0);
         (void) reload(99);
         for (unsigned i = 0; i < KEPT + 4; i++)
                 (void) reload(1);
         (void) update((ControlState){ .reloads = 1 }, NULL);
-        assert_string_equal(read_state(&ends, 2), "done"); /* until it is collected */
+        assert_string_equal(read_state(&pair, 2), "done"); /* until it is collected */
         control_jobs_collect(jobs, on_ended, NULL);
         assert_int_equal(n_collected, KEPT + 4);
-        assert_string_equal(read_state(&ends, 1), "running"); /* however old it is */
-        assert_null(read_state(&ends, 5));
-        assert_string_equal(read_state(&ends, 6), "done");
-        assert_string_equal(read_state(&ends, KEPT + 5), "done");
-        disconnect_ends(&ends);
+        assert_string_equal(read_state(&pair, 1), "running"); /* however old it is */
+        assert_null(read_state(&pair, 5));
+        assert_string_equal(read_state(&pair, 6), "done");
+        assert_string_equal(read_state(&pair, KEPT + 5), "done");
+        bus_pair_done(&pair);
 }
 
 /* The paths of the jobs whose PropertiesChanged a client gets from control_jobs_emit(). */
@@ -270,29 +232,30 @@ static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *erro
         return 0;
 }
 
-static const char *emit(Ends *ends) {
+static const char *emit(BusPair *pair) {
         emitted[0] = '\0';
-        control_jobs_emit(jobs, ends->server);
-        process(ends);
+        control_jobs_emit(jobs, pair->server);
+        bus_pair_process(pair);
         return emitted;
 }
 
 static void signals_are_for_jobs_that_have_changed_or_if_none_has_for_those_that_run(void **state) {
-        Ends ends;
+        BusPair pair;
 
         (void) state;
         start_jobs(0);
-        connect_ends(&ends);
-        assert_true(sd_bus_add_filter(ends.client, NULL, on_signal, NULL) >= 0);
+        bus_pair_init(&pair);
+        assert_int_equal(control_jobs_register(jobs, pair.server), 0);
+        assert_true(sd_bus_add_filter(pair.client, NULL, on_signal, NULL) >= 0);
         (void) reload(1);
         (void) reload(2);
         (void) reload(3);
-        assert_null(read_state(&ends, 9)); /* it has authenticated */
+        assert_null(read_state(&pair, 9)); /* it has authenticated */
         (void) update((ControlState){ .reloads = 1 }, NULL);
-        assert_string_equal(emit(&ends), "/1");
+        assert_string_equal(emit(&pair), "/1");
         control_jobs_collect(jobs, on_ended, NULL);
-        assert_string_equal(emit(&ends), "/3/2");
-        disconnect_ends(&ends);
+        assert_string_equal(emit(&pair), "/3/2");
+        bus_pair_done(&pair);
 }
 
 /* ---- operations ---- */
@@ -306,7 +269,7 @@ static void without_a_mirror_nothing_begins(void **state) {
 static void a_job_has_the_sums_and_sentences_of_all_mirrors(void **state) {
         const ParsedName names[] = { { 0, (char *) "a" }, { 1, (char *) "b" } };
         const ControlJob *job;
-        Ends ends;
+        BusPair pair;
 
         (void) state;
         put_file("source/a", 100);
@@ -314,13 +277,14 @@ static void a_job_has_the_sums_and_sentences_of_all_mirrors(void **state) {
         live_start("");
         live_settle();
         start_jobs(2);
-        connect_ends(&ends);
+        bus_pair_init(&pair);
+        assert_int_equal(control_jobs_register(jobs, pair.server), 0);
         job = operate(OPERATION_RELEASE, names, 2);
-        assert_string_equal(read_state(&ends, 1), "running");
+        assert_string_equal(read_state(&pair, 1), "running");
         assert_ends(job, "done", "Freed 4K of RAM by releasing 'a'");
         assert_string_equal(control_job_report(job)[1], "Freed 4K of RAM by releasing 'b'");
-        assert_string_equal(read_state(&ends, 1), "done");
-        disconnect_ends(&ends);
+        assert_string_equal(read_state(&pair, 1), "done");
+        bus_pair_done(&pair);
 }
 
 static void a_mirror_that_is_named_and_refuses_makes_the_job_fail(void **state) {
