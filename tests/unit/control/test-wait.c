@@ -25,8 +25,12 @@ static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         return sd_bus_message_is_method_call(call, NULL, "Wait") > 0 ? control_waits_add(waits, call, trusted, error) : 0;
 }
 
+/* With the live mirror, @n_mirrors times. */
 static void start_waits(size_t n_mirrors) {
-        mirrors = (Mirrors){ .mirrors = &live_mirror, .n = n_mirrors };
+        static Mirror *list[2];
+
+        list[0] = list[1] = live_mirror;
+        mirrors = (Mirrors){ .mirrors = list, .n = n_mirrors };
         trusted = true;
         assert_int_equal(control_waits_new(&waits, &mirrors), 0);
         bus_pair_init(&pair);
@@ -179,6 +183,21 @@ static void a_name_that_was_not_found_yet_is_waited_for_until_the_first_scan_is_
         assert_reply(reply, NULL, NULL);
 }
 
+static void a_name_is_not_refused_before_every_mirror_was_scanned(void **state) {
+        sd_bus_message *reply = NULL;
+
+        (void) state;
+        put_file("source/a", 10);
+        live_start("");
+        start_waits(2);
+        wait_as(NULL, "a", NULL, &reply);
+        update((ControlState){}, NULL);
+        assert_null(reply);
+        live_settle();
+        update((ControlState){}, NULL);
+        assert_reply(reply, ERROR "NeverReady", "'a' is in mirror 'm' and in 'm'");
+}
+
 /* ---- how many ---- */
 
 static void a_caller_may_have_so_many_and_others_have_theirs(void **state) {
@@ -232,6 +251,7 @@ int main(void) {
                 ON_MIRROR(it_is_answered_when_all_names_are_ready),
                 ON_MIRROR(a_name_that_will_not_be_ready_is_an_error_with_the_reason),
                 ON_MIRROR(a_name_that_was_not_found_yet_is_waited_for_until_the_first_scan_is_over),
+                ON_MIRROR(a_name_is_not_refused_before_every_mirror_was_scanned),
                 WITHOUT_MIRROR(a_caller_may_have_so_many_and_others_have_theirs),
                 WITHOUT_MIRROR(half_of_the_places_are_kept_for_trusted_callers),
         };
