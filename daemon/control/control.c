@@ -229,8 +229,8 @@ static int open_socket(Control *control) {
         if (r == 0)
                 r = control_socket_listen(&control->socket, path, &what);
         if (r == CONTROL_SOCKET_TAKEN)
-                log_warning("Another process is listening on the control socket '%s'; continuing without one (is another "
-                            "shmstaged running?)",
+                log_warning("Another process is listening on the control socket '%s'; continuing without one (is "
+                            "another shmstaged running?)",
                             text_path(escaped, path));
         else if (r == CONTROL_SOCKET_NOT_SOCKET)
                 log_warning("'%s' is not a socket; remove it and restart to get a control socket",
