@@ -44,7 +44,7 @@ static const char *describe(char buffer[static WHO_MAX], uint32_t uid, long pid)
         return buffer;
 }
 
-static bool is_trusted(uint32_t uid) {
+bool control_authorizer_is_trusted(uid_t uid) {
         return uid == 0 || uid == geteuid();
 }
 
@@ -63,7 +63,7 @@ static void allow(Pending *pending) {
         char who[WHO_MAX];
 
         pending->authorizer->allowed(pending->call, describe(who, pending->uid, pending->pid),
-                                  pending->authorizer->userdata);
+                                     pending->authorizer->userdata);
         pending_free(pending);
 }
 
@@ -149,7 +149,7 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
         (void) error;
         if (sd_bus_message_is_method_error(reply, NULL) > 0 || read_credentials(reply, pending) < 0)
                 deny(pending, "The bus failed to identify the caller");
-        else if (is_trusted(pending->uid))
+        else if (control_authorizer_is_trusted(pending->uid))
                 allow(pending);
         else if (ask_polkit(pending) < 0)
                 deny(pending, "Only root may do this: failed to ask polkit about others");
@@ -190,7 +190,7 @@ int control_authorizer_check(ControlAuthorizer *authorizer, sd_bus_message *call
 
         if (!peer)
                 return ask_bus(authorizer, call);
-        if (!is_trusted(peer->uid))
+        if (!control_authorizer_is_trusted(peer->uid))
                 return sd_bus_reply_method_errorf(
                         call, SD_BUS_ERROR_ACCESS_DENIED,
                         geteuid() == 0 ? "Only root may do this on the private socket, not uid %u; on the system bus "
@@ -210,7 +210,7 @@ void control_authorizer_forget(ControlAuthorizer *authorizer, sd_bus *bus) {
 }
 
 int control_authorizer_new(ControlAuthorizer **ret,
-                          void (*allowed)(sd_bus_message *call, const char *who, void *userdata), void *userdata) {
+                           void (*allowed)(sd_bus_message *call, const char *who, void *userdata), void *userdata) {
         ControlAuthorizer *authorizer = calloc(1, sizeof(*authorizer));
 
         if (!authorizer)

@@ -17,6 +17,9 @@ int control_authorizer_new(ControlAuthorizer **ret,
                           void (*allowed)(sd_bus_message *call, const char *who, void *userdata), void *userdata);
 ControlAuthorizer *control_authorizer_free(ControlAuthorizer *authorizer);
 
+/* True for root and for the daemon's own user. */
+bool control_authorizer_is_trusted(uid_t uid);
+
 /* Authorizes a call, now or later: calls allowed(), or answers with AccessDenied. @peer: the credentials of a client of
  * the private socket; NULL: the call came over the system bus. */
 int control_authorizer_check(ControlAuthorizer *authorizer, sd_bus_message *call, const struct ucred *peer);

@@ -33,7 +33,7 @@ static int resolve(const ControlObject *object, char *const *raw, bool unseen, N
         for (; raw && *raw; raw++) {
                 _cleanup_(freep) char *refusal = NULL;
                 int r = (unseen ? control_lookup_parse : control_lookup_find)(object->options.mirrors, *raw,
-                                                                                &names.list[names.n], &refusal);
+                                                                              &names.list[names.n], &refusal);
 
                 if (r < 0)
                         return r;
@@ -65,7 +65,7 @@ static int find_kind(const char *member, OperationKind *ret) {
 }
 
 static int begin_operation(ControlObject *object, sd_bus_message *call, OperationKind kind, const char *who,
-                          const ControlJob **ret, sd_bus_error *error) {
+                           const ControlJob **ret, sd_bus_error *error) {
         _cleanup_(strv_freep) char **raw = NULL;
         _cleanup_(names_done) Names names = {};
         _cleanup_(freep) char *refusal = NULL;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/authorizer.h"
 #include "control/framing.h"
 
 #include <fcntl.h>
@@ -53,10 +54,6 @@ struct ControlClients {
         ClockTimer timer;          /* for clients that make no call, and for the next attempt to accept one */
         sd_event_source *listener, *reaper;
 };
-
-static bool is_trusted(uid_t uid) {
-        return uid == 0 || uid == geteuid();
-}
 
 static Client *client_free(Client *client) {
         if (!client)
@@ -208,6 +205,10 @@ static int client_new(Client **ret, ControlClients *clients, int *fd, const stru
         return 0;
 }
 
+static bool is_trusted(const Client *client) {
+        return control_authorizer_is_trusted(client->who.uid);
+}
+
 /* The client that has been idle the longest: of those of @uid, or with @any_user of all. But only a trusted user can
  * displace a client of another trusted user, and only if there is no untrusted one. */
 static Client *find_idle(ControlClients *clients, uid_t uid, bool any_user) {
@@ -215,14 +216,14 @@ static Client *find_idle(ControlClients *clients, uid_t uid, bool any_user) {
         Client *found = NULL;
 
         for (Client *client = clients->first; client; client = client->next) {
-                if (client->closing ||
-                    (client->who.uid != uid && (!any_user || (is_trusted(client->who.uid) && !is_trusted(uid)))) ||
-                    now - client->active_usec < IDLE_USEC ||
+                bool eligible = client->who.uid == uid ||
+                                (any_user && (!is_trusted(client) || control_authorizer_is_trusted(uid)));
+
+                if (client->closing || !eligible || now - client->active_usec < IDLE_USEC ||
                     clients->options.is_waiting(client->bus, clients->options.userdata))
                         continue;
-                if (!found || (is_trusted(found->who.uid) && !is_trusted(client->who.uid)) ||
-                    (is_trusted(found->who.uid) == is_trusted(client->who.uid) &&
-                     client->active_usec < found->active_usec))
+                if (!found || (is_trusted(found) && !is_trusted(client)) ||
+                    (is_trusted(found) == is_trusted(client) && client->active_usec < found->active_usec))
                         found = client;
         }
         return found;
@@ -231,13 +232,13 @@ static Client *find_idle(ControlClients *clients, uid_t uid, bool any_user) {
 /* False if there is no room for another client of @uid. The first client of a user may take the place of another
  * user's, so that a few users cannot lock out the others. */
 static bool make_room(ControlClients *clients, uid_t uid) {
-        bool trusted = is_trusted(uid);
+        bool trusted = control_authorizer_is_trusted(uid);
         size_t own = 0, untrusted = 0;
         Client *idle;
 
         for (Client *client = clients->first; client; client = client->next) {
                 own += client->who.uid == uid;
-                untrusted += !is_trusted(client->who.uid);
+                untrusted += !is_trusted(client);
         }
         if (clients->n < CONTROL_CLIENTS_MAX &&
             (trusted ||
@@ -371,10 +372,6 @@ const struct ucred *control_clients_find(const ControlClients *clients, sd_bus *
                 if (client->bus == bus)
                         return &client->who;
         return NULL;
-}
-
-bool control_clients_is_trusted(const struct ucred *who) {
-        return is_trusted(who->uid);
 }
 
 size_t control_clients_count(const ControlClients *clients) {

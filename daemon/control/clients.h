@@ -33,9 +33,6 @@ ControlClients *control_clients_free(ControlClients *clients);
 /* The credentials that the kernel recorded when the client connected; NULL if the connection is none of these. */
 const struct ucred *control_clients_find(const ControlClients *clients, sd_bus *bus);
 
-/* True for root and for the daemon's own user. */
-bool control_clients_is_trusted(const struct ucred *who);
-
 size_t control_clients_count(const ControlClients *clients);
 
 /* Calls @emit for each client that has made a call yet. A client that has not read what it was sent before is skipped,

@@ -229,11 +229,11 @@ static int open_socket(Control *control) {
         if (r == 0)
                 r = control_socket_listen(&control->socket, path, &what);
         if (r == CONTROL_SOCKET_TAKEN)
-                log_warning("Another process is listening on the control socket '%s'; continuing without one, check "
-                            "whether another shmstaged is running",
+                log_warning("Another process is listening on the control socket '%s'; continuing without one (is "
+                            "another shmstaged running?)",
                             text_path(escaped, path));
         else if (r == CONTROL_SOCKET_NOT_SOCKET)
-                log_warning("'%s' is not a socket; continuing without a control socket, remove it and restart",
+                log_warning("'%s' is not a socket; remove it and restart to get a control socket",
                             text_path(escaped, path));
         else if (r < 0 && path)
                 log_warning("Failed to %s '%s': %s; continuing without one", what, text_path(escaped, path),

@@ -384,25 +384,16 @@ static int list_objects(sd_bus *bus, const char *prefix, void *userdata, char **
         return 0;
 }
 
-static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
-                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        (void) bus;
-        (void) path;
-        (void) interface;
-        (void) property;
-        (void) error;
-        return sd_bus_message_append(reply, "s", control_job_result(userdata));
-}
-
-static int get_report(sd_bus *bus, const char *path, const char *interface, const char *property,
-                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const ControlJob *job = userdata;
 
         (void) bus;
         (void) path;
         (void) interface;
-        (void) property;
         (void) error;
+        if (string_equal(property, "State"))
+                return sd_bus_message_append(reply, "s", control_job_result(job));
         return control_message_append_texts(reply, job->report);
 }
 
@@ -410,10 +401,10 @@ static const sd_bus_vtable job_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Id", "u", NULL, offsetof(ControlJob, id), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Kind", "s", NULL, offsetof(ControlJob, kind), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("State", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Done", "t", NULL, offsetof(ControlJob, done), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Total", "t", NULL, offsetof(ControlJob, total), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Report", "as", get_report, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Report", "as", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };
 

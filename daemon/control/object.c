@@ -218,7 +218,7 @@ static int get_readiness(sd_bus_message *call, void *userdata, sd_bus_error *err
 static int wait_for(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
         const struct ucred *peer = control_clients_find(object->clients, sd_bus_message_get_bus(call));
-        int r = control_waits_add(object->waits, call, peer && control_clients_is_trusted(peer), error);
+        int r = control_waits_add(object->waits, call, peer && control_authorizer_is_trusted(peer->uid), error);
 
         if (r > 0)
                 object->schedule_update(object);
@@ -245,35 +245,16 @@ static int get_metrics(sd_bus_message *call, void *userdata, sd_bus_error *error
         return r >= 0 ? sd_bus_message_send(reply) : r;
 }
 
-static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        (void) bus;
-        (void) path;
-        (void) interface;
-        (void) property;
-        (void) userdata;
-        (void) error;
-        return sd_bus_message_append(reply, "s", SHMSTAGED_VERSION);
-}
-
-static int get_mirrors(sd_bus *bus, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const Mirrors *mirrors = ((ControlObject *) userdata)->options.mirrors;
+static int append_mirrors(sd_bus_message *reply, const Mirrors *mirrors) {
         int r = sd_bus_message_open_container(reply, 'a', "s");
 
-        (void) bus;
-        (void) path;
-        (void) interface;
-        (void) property;
-        (void) error;
         for (size_t i = 0; r >= 0 && i < mirrors->n; i++)
                 r = control_message_append_text(reply, mirror_config(mirrors->mirrors[i])->name);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
-/* The other properties. */
-static int get_fact(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                    void *userdata, sd_bus_error *error) {
+static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         ControlObject *object = userdata;
         ControlFacts facts;
         int r = control_object_facts(object, &facts);
@@ -284,6 +265,8 @@ static int get_fact(sd_bus *bus, const char *path, const char *interface, const 
         (void) error;
         if (r < 0)
                 return r;
+        if (string_equal(property, "Version"))
+                return sd_bus_message_append(reply, "s", SHMSTAGED_VERSION);
         if (string_equal(property, "State"))
                 return sd_bus_message_append(reply, "s", facts.state);
         if (string_equal(property, "StatusText"))
@@ -292,6 +275,8 @@ static int get_fact(sd_bus *bus, const char *path, const char *interface, const 
                 return sd_bus_message_append(reply, "b", facts.ready);
         if (string_equal(property, "Degraded"))
                 return sd_bus_message_append(reply, "b", facts.degraded);
+        if (string_equal(property, "Mirrors"))
+                return append_mirrors(reply, object->options.mirrors);
         return sd_bus_message_append(reply, "t",
                                      string_equal(property, "Files")          ? facts.files
                                      : string_equal(property, "BytesInRAM")   ? facts.bytes
@@ -306,7 +291,7 @@ static int change(sd_bus_message *call, void *userdata, sd_bus_error *error) {
 
         (void) error;
         r = control_authorizer_check(object->authorizer, call,
-                                      control_clients_find(object->clients, sd_bus_message_get_bus(call)));
+                                     control_clients_find(object->clients, sd_bus_message_get_bus(call)));
         return r < 0 ? r : 1;
 }
 
@@ -315,21 +300,21 @@ static int change(sd_bus_message *call, void *userdata, sd_bus_error *error) {
                                 SD_BUS_VTABLE_UNPRIVILEGED)
 #define CHANGING(member, signature, names)                                                                           \
         SD_BUS_METHOD_WITH_NAMES(member, signature, names, "o", SD_BUS_PARAM(job), change, SD_BUS_VTABLE_UNPRIVILEGED)
-#define FACT(member, type) SD_BUS_PROPERTY(member, type, get_fact, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+#define PROPERTY(member, type) SD_BUS_PROPERTY(member, type, get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
 
 /* Every user may call; calls that change something authorize their caller themselves, without blocking. */
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        FACT("State", "s"),
-        FACT("StatusText", "s"),
-        FACT("Ready", "b"),
-        FACT("Degraded", "b"),
-        SD_BUS_PROPERTY("Mirrors", "as", get_mirrors, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        FACT("Files", "t"),
-        FACT("BytesInRAM", "t"),
-        FACT("UnsavedFiles", "t"),
-        FACT("UnsavedBytes", "t"),
+        SD_BUS_PROPERTY("Version", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        PROPERTY("State", "s"),
+        PROPERTY("StatusText", "s"),
+        PROPERTY("Ready", "b"),
+        PROPERTY("Degraded", "b"),
+        PROPERTY("Mirrors", "as"),
+        PROPERTY("Files", "t"),
+        PROPERTY("BytesInRAM", "t"),
+        PROPERTY("UnsavedFiles", "t"),
+        PROPERTY("UnsavedBytes", "t"),
         READING("GetStatus", (NULL), ("a{sv}", daemon, "aa{sv}", mirrors), get_status),
         READING("ListFiles", ("s", mirror, "ay", after, "u", max), ("a(aysttybsss)", files), list_files),
         READING("ListModels", ("s", mirror), ("aa{sv}", models), list_models),

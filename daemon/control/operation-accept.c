@@ -261,8 +261,7 @@ static bool check_deletions(Operation *operation, const Mirror *m) {
                 }
         }
         if (operation->deletions.n > 0)
-                control_operation_report(operation, "Deleted %zu of %zu names", n_deleted,
-                                         operation->deletions.n);
+                control_operation_report(operation, "Deleted %zu of %zu names", n_deleted, operation->deletions.n);
         return true;
 }
 

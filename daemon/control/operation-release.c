@@ -120,8 +120,8 @@ static void finish(Operation *operation, Mirror *m) {
         char path[TEXT_PATH_MAX], bytes[TEXT_BYTES_MAX];
         size_t n, n_kept = 0, n_shared = 0;
 
-        operation->done = operation->total -
-                          MIN(operation->total, control_operation_sum_in_ram(m, &operation->concerned, &n));
+        operation->done =
+                operation->total - MIN(operation->total, control_operation_sum_in_ram(m, &operation->concerned, &n));
         for (size_t i = 0; i < operation->concerned.n; i++) {
                 const char *concerned = operation->concerned.items[i];
 
@@ -140,8 +140,9 @@ static void finish(Operation *operation, Mirror *m) {
         }
         if (n_kept > 0)
                 mirror_state_want_scan(m);
-        control_operation_log(operation, NULL, "Freed %s of RAM by releasing %s%s", text_bytes(bytes, operation->done),
-                              names ? names : "?", n_shared > 0 ? "; other models keep some of its files in RAM" : "");
+        control_operation_log(operation, NULL, "Freed %s of RAM by releasing %s%s",
+                              text_bytes(bytes, operation->done), names ? names : "?",
+                              n_shared > 0 ? "; other models keep some of its files in RAM" : "");
         operation->total = operation->done;
         control_operation_end(operation, n_kept > 0);
 }
@@ -159,6 +160,7 @@ int control_operation_release(Operation *operation, Mirror *m) {
         operation->on_event = on_event;
         if (*operation->names)
                 return control_operation_request(operation, m);
-        control_operation_report(operation, "Mirror '%s' cannot be released as a whole; specify NAMEs", m->config.name);
+        control_operation_report(operation, "Mirror '%s' cannot be released as a whole; specify NAMEs",
+                                 m->config.name);
         return 1;
 }

@@ -25,12 +25,11 @@ static void read_queue(Operation *operation, const Mirror *m) {
         operation->phase = OPERATION_PLANNED;
 }
 
-/* Saving it was tried, and will not succeed soon. A file that is open for writing is waited for instead. */
+/* Saving it was tried, and will not succeed soon. A file that is open for writing has no problem: it is waited for. */
 static bool is_failing(const Mirror *m, const SaveItem *item, uint64_t now) {
         if (save_queue_is_refused(&m->writeback.queue, item) || item->state == ITEM_REFUSED)
                 return true;
-        return item->state == ITEM_WAITING && item->attempts > 0 && item->problem && item->due_usec > now &&
-               item->save.outcome != SAVE_BUSY;
+        return item->state == ITEM_WAITING && item->attempts > 0 && item->problem && item->due_usec > now;
 }
 
 typedef struct Rest {
@@ -55,8 +54,7 @@ static Rest find_rest(const Operation *operation, const Mirror *m, Operation *re
                         if (item->problem)
                                 control_operation_report(report, "%s", item->problem);
                         else
-                                control_operation_report(report, "'%s' is not saved",
-                                                         text_path(path, item->path));
+                                control_operation_report(report, "'%s' is not saved", text_path(path, item->path));
                 }
         }
         if (report && rest.n_failing > REASONS_MAX)
@@ -76,9 +74,8 @@ static void check(Operation *operation, const Mirror *m) {
         else if (operation->saves.n == 0)
                 control_operation_report(operation, "Mirror '%s': everything is on disk already", m->config.name);
         else
-                control_operation_report(operation, "Mirror '%s': saved %zu %s (%s)",
-                                         m->config.name, operation->saves.n,
-                                         operation->saves.n == 1 ? "name" : "names",
+                control_operation_report(operation, "Mirror '%s': saved %zu %s (%s)", m->config.name,
+                                         operation->saves.n, operation->saves.n == 1 ? "name" : "names",
                                          text_bytes(bytes, operation->total));
         control_operation_end(operation, rest.n_failing > 0);
 }

@@ -60,7 +60,7 @@ static size_t root_length(const ParseNameMirror *mirror, const char *path, const
         return rest ? (size_t) (rest - path) + (*rest == '\0') : 0;
 }
 
-int parse_name_append_mirrors(char **text, const ParseNameMirror *mirrors, size_t n) {
+static int append_mirrors(char **text, const ParseNameMirror *mirrors, size_t n) {
         char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
         int r = n == 0 ? text_append(text, "No mirror is configured")
                        : text_append(text, n == 1 ? "The mirror is " : "The mirrors are ");
@@ -85,7 +85,7 @@ static int refuse_unknown(const ParseNameMirror *mirrors, size_t n, const char *
                             text_path(escaped, raw));
 
         if (r == 0)
-                r = parse_name_append_mirrors(ret_refusal, mirrors, n);
+                r = append_mirrors(ret_refusal, mirrors, n);
         return r < 0 ? r : PARSE_NAME_UNKNOWN;
 }
 
@@ -94,8 +94,8 @@ static int refuse_ambiguous(const ParseNameMirror *a, const ParseNameMirror *b, 
         int r;
 
         (void) text_path(escaped, raw);
-        r = text_append(ret_refusal, "'%s' is in mirror '%s' and in '%s'; specify '%s:%s' or '%s:%s'", escaped, a->name,
-                        b->name, a->name, escaped, b->name, escaped);
+        r = text_append(ret_refusal, "'%s' is in mirror '%s' and in '%s'; specify '%s:%s' or '%s:%s'", escaped,
+                        a->name, b->name, a->name, escaped, b->name, escaped);
         return r < 0 ? r : PARSE_NAME_UNKNOWN;
 }
 
@@ -110,7 +110,7 @@ static int found_at(size_t mirror, const char *path, ParsedName *ret) {
 
 /* The mirror whose root is the deepest above the path; of several with that root the one that knows the path. */
 static int parse_absolute(const ParseNameMirror *mirrors, size_t n, const char *path, const char *raw,
-                            ParseNameKnows knows, void *userdata, ParsedName *ret, char **ret_refusal) {
+                          ParseNameKnows knows, void *userdata, ParsedName *ret, char **ret_refusal) {
         size_t best = n, deepest = 0;
         const char *rest;
 
@@ -140,7 +140,7 @@ static int parse_absolute(const ParseNameMirror *mirrors, size_t n, const char *
 }
 
 static int parse_relative(const ParseNameMirror *mirrors, size_t n, const char *path, const char *raw,
-                            ParseNameKnows knows, void *userdata, ParsedName *ret, char **ret_refusal) {
+                          ParseNameKnows knows, void *userdata, ParsedName *ret, char **ret_refusal) {
         size_t found = n;
 
         for (size_t i = 0; i < n; i++) {
@@ -183,7 +183,7 @@ static int parse_in(const ParseNameMirror *mirror, size_t index, const char *raw
 }
 
 int parse_name(const ParseNameMirror *mirrors, size_t n, const char *raw, ParseNameKnows knows, void *userdata,
-                         ParsedName *ret, char **ret_refusal) {
+               ParsedName *ret, char **ret_refusal) {
         _cleanup_(freep) char *path = NULL;
         size_t mirror = find_prefix(mirrors, n, raw);
         int r = normalise(raw, &path);

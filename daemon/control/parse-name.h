@@ -30,6 +30,3 @@ typedef bool (*ParseNameKnows)(size_t mirror, const char *path, void *userdata);
 enum { PARSE_NAME_UNKNOWN = 1 };
 int parse_name(const ParseNameMirror *mirrors, size_t n, const char *raw, ParseNameKnows knows, void *userdata,
                          ParsedName *ret, char **ret_refusal);
-
-/* Appends a sentence that lists the mirrors. */
-int parse_name_append_mirrors(char **text, const ParseNameMirror *mirrors, size_t n);

@@ -281,7 +281,7 @@ class Place(Control):
             make()
             before = os.lstat(self.path_of_socket)
             daemon = self.ready()
-            self.assertRegex(daemon.log(), "is not a socket; continuing without a control socket")
+            self.assertRegex(daemon.log(), "is not a socket; remove it and restart")
             daemon.stop()
             after = os.lstat(self.path_of_socket)
             self.assertEqual((before.st_ino, before.st_size, before.st_mode), (after.st_ino, after.st_size, after.st_mode))
