@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 #include "ctl/connection.h"
-#include "ctl/doctor/users.h"
+#include "ctl/users.h"
 #include "ctl/json-output.h"
 
 /* GetStatus(): { "daemon": {}, "mirrors": [ {} ] }, a new reference. */
