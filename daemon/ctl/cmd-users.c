@@ -155,7 +155,8 @@ static int print_users(const Ctl *ctl, CtlTable *table, const RootView *machine,
                 print_fixes(users);
                 if (users->n_denied > 0)
                         (void) printf("\n%zu process%s of other users could not be inspected%s.\n", users->n_denied,
-                                      users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; run as root to include them");
+                                      users->n_denied == 1 ? "" : "es",
+                                      geteuid() == 0 ? "" : "; run as root to include them");
         }
         return fflush(stdout) == 0 ? CTL_DONE : CTL_FAILED;
 }
