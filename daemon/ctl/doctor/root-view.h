@@ -47,7 +47,7 @@ typedef struct RootViewUser {
         char *name, *home;
 } RootViewUser;
 
-/* A user by name or, with @name NULL, by UID. On the machine we run on from NSS, else from /etc/passwd. -ENOENT if there
- * is none. */
+/* A user by name or, with @name NULL, by UID: from NSS on the machine we run on, else from /etc/passwd. -ENOENT if
+ * there is none. */
 int root_view_user(const RootView *machine, const char *name, uid_t uid, RootViewUser *ret);
 void root_view_user_done(RootViewUser *user);
