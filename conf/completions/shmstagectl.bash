@@ -1,7 +1,7 @@
 # bash completion for shmstagectl(1)                      -*- shell-script -*-
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-# Asks the daemon, and gives up where it does not answer at once. What cannot be typed as it is (\xNN) is left out.
+# Asks the daemon, for a second at most. Names with escapes (\xNN) are left out: they cannot be typed as shown.
 __shmstagectl_ask() {
     local word where=()
     for word in "${words[@]}"; do
@@ -19,7 +19,7 @@ __shmstagectl_names() {
     __shmstagectl_ask list --noheadings --output=path
 }
 
-# The last one of several words with commas between; those before it stay.
+# Completes the last word of a list with commas.
 __shmstagectl_list() {
     local before= IFS=' '
     [[ $2 == *,* ]] && before=${2%,*},
@@ -38,7 +38,8 @@ __shmstagectl_columns() {
     esac
 }
 
-# Of the lines that are read those that begin like the word, quoted for the shell. Not through compgen -W, which would carry out what is in the name of a file.
+# Offers the lines of the input that begin with the word, quoted for the shell. compgen -W would execute commands in the
+# names of files.
 __shmstagectl_filter() {
     local line
     COMPREPLY=()
@@ -97,7 +98,7 @@ _shmstagectl() {
         IFS=$'\n'
         COMPREPLY=($(__shmstagectl_values "$cur" "$verb"))
         [[ $cur == *=+* ]] && COMPREPLY=("${COMPREPLY[@]/#/+}")
-        # readline has taken all up to the last = for a word of its own
+        # readline completes only what follows the last =
         [[ $COMP_WORDBREAKS != *=* ]] && COMPREPLY=("${COMPREPLY[@]/#/${cur%%=*}=}")
         [[ $cur == --output=* || $cur == --state=* ]] && compopt -o nospace
         return

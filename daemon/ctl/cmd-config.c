@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl cat-config: which files make up the configuration, and what they amount to. */
+/* shmstagectl cat-config: the files of the configuration, or all settings. */
 
 #include "ctl/commands.h"
 
@@ -26,7 +26,7 @@ static int print_file(const Screen *screen, const char *path, bool is_first) {
         return 0;
 }
 
-/* As `systemd-analyze cat-config shmstaged.conf` shows it, with which the tests compare it. */
+/* In the form of `systemd-analyze cat-config shmstaged.conf`, with which the tests compare it. */
 static int print_files(const Ctl *ctl) {
         Screen screen = screen_of(STDOUT_FILENO);
         _cleanup_(strv_freep) char **files = NULL;
@@ -41,7 +41,8 @@ static int print_files(const Ctl *ctl) {
                 if (print_file(&screen, files[i], i == 0) < 0)
                         failed++;
         if (!files[0])
-                (void) fputs("# No configuration files; every setting has its default, see shmstaged.conf(5)\n", stdout);
+                (void) fputs("# No configuration files; every setting has its default, see shmstaged.conf(5)\n",
+                             stdout);
         return failed > 0 ? CTL_FAILED : CTL_DONE;
 }
 

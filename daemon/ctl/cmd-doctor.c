@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl doctor: what the checks have found, as text by subject or as JSON. */
+/* shmstagectl doctor: the findings as text, grouped by subject, or as JSON. */
 
 #include "ctl/commands.h"
 
@@ -24,8 +24,7 @@ static ScreenColour colour_of(DoctorVerdict verdict) {
         return SCREEN_PLAIN;
 }
 
-/* @text with its words in lines as wide as a terminal is, behind an indent; @used columns of the first line are
- * taken. Elsewhere it is one line. */
+/* Prints @text: on a terminal wrapped and indented, with @used columns of the first line taken; else on one line. */
 static void print_wrapped(const Screen *screen, const char *text, size_t used) {
         _cleanup_(freep) char *safe = screen_text(text);
         size_t column = used;
@@ -105,7 +104,7 @@ static int print_text(const DoctorFacts *facts, const DoctorReport *report) {
         return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-/* Gives both away, also if one is NULL. 0 or -ENOMEM. */
+/* Takes @value, which may be NULL. 0 or -ENOMEM. */
 static int set(json_t *object, const char *key, json_t *value) {
         return value && json_object_set_new(object, key, value) == 0 ? 0 : -ENOMEM;
 }

@@ -31,7 +31,8 @@ static const CtlColumn file_columns[] = {
         [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA | COLUMN_CUT, "XXH3-128 in the form of xxh128sum" },
         [FILE_PATH] = { "path", CELL_PATH, COLUMN_CUT, "the path relative to the root of the mirror" },
         [FILE_REASON] = { "reason", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "why it is in this state" },
-        [FILE_USERS] = { "users", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "processes that have the copy in RAM open or mapped" },
+        [FILE_USERS] = { "users", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA,
+                         "processes that have the copy in RAM open or mapped" },
 };
 
 enum { MODEL_MIRROR, MODEL_NAME, MODEL_STATE, MODEL_SIZE, MODEL_RAM, MODEL_FILES, MODEL_READY, MODEL_REASON };
@@ -57,10 +58,10 @@ static ScreenColour state_colour(const char *state) {
         for (FileState s = FILE_STAGED; s < _FILE_STATE_MAX; s++)
                 if (string_equal(file_state_name(s), state))
                         return colours[s];
-        return SCREEN_PLAIN; /* of a later version */
+        return SCREEN_PLAIN; /* a state of a later version */
 }
 
-/* What --state= names, which may be given with commas between. */
+/* Whether --state=, a list with commas, names the state. */
 static bool wants_state(const Ctl *ctl, const char *state) {
         size_t length = state ? strlen(state) : 0;
 
@@ -98,7 +99,7 @@ typedef struct Listing {
         const Ctl *ctl;
         CtlTable *table;
         const char *mirror;
-        Users users; /* if they are wanted */
+        Users users; /* empty unless their column is shown */
 } Listing;
 
 static int add_file(const FetchedFile *file, void *userdata) {
@@ -158,7 +159,7 @@ static CtlTrouble list_mirror(CtlConnection *bus, Listing *listing, char **ret_r
         return trouble;
 }
 
-/* Who has what open, if that is a column. What cannot be found out leaves it empty. */
+/* Finds the users of all files, if their column is shown. A failure leaves it empty. */
 static void find_users(Listing *listing, const json_t *status) {
         _cleanup_(root_view_done) RootView machine = ROOT_VIEW_NONE;
         _cleanup_(freep) UsersMirror *mirrors = NULL;
@@ -171,7 +172,7 @@ static void find_users(Listing *listing, const json_t *status) {
                 listing->users = (Users){ 0 };
 }
 
-/* Those that are named, or all. */
+/* The mirrors that were named, or all. */
 static CtlTrouble list_mirrors(CtlConnection *bus, Listing *listing, char *const *names, char **ret_reason) {
         json_t *status = NULL;
         CtlTrouble trouble = ctl_fetch_status(bus, &status, ret_reason);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl metrics: the numbers as Prometheus reads them. */
+/* shmstagectl metrics: the metrics in the text format of Prometheus. */
 
 #include "ctl/commands.h"
 

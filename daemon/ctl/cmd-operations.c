@@ -1,31 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl stage, release, accept, sync, verify and reload: what takes its time is a job of the daemon, which
- * goes on also if nobody waits for it. */
+/* shmstagectl stage, release, accept, sync, verify and reload: each starts a job of the daemon, which carries on
+ * even if this program does not wait for it. */
 
 #include "ctl/commands.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "ctl/connection.h"
 #include "ctl/json-output.h"
 #include "ctl/reply.h"
 #include "ctl/screen.h"
 
-#include <time.h>
-
-#define ASK_USEC (USEC_PER_SEC / 2)
+#define PROGRESS_USEC (USEC_PER_SEC / 2) /* between two reads of the progress */
 
 typedef struct Job {
         const Ctl *ctl;
         CtlConnection bus;
         const char *doing;  /* "Staging" */
-        char *path;         /* of the object; NULL before it is known */
+        char *path;         /* of the D-Bus object; NULL before the reply */
         bool over, failed;
         json_t *report;
-        json_t *early;      /* jobs that ended before we knew which is ours: path -> [ result, report ] */
+        json_t *early;      /* jobs that ended before the reply that says which is ours: path -> [ result, report ] */
         Screen screen;
-        uint64_t next_usec; /* progress is asked for */
-        bool drawn;
+        uint64_t next_usec; /* of the next read of the progress */
+        bool drawn;         /* a line of progress is on the terminal */
 } Job;
 
 static void take_end(Job *job, const char *result, json_t *report) {
@@ -34,7 +33,7 @@ static void take_end(Job *job, const char *result, json_t *report) {
         job->report = json_incref(report);
 }
 
-/* The signal that a job has ended. It may come before the reply that says which one is ours. */
+/* JobRemoved: a job has ended. It may come before the reply that says which job is ours. */
 static int on_removed(sd_bus_message *signal, void *userdata, sd_bus_error *error _unused_) {
         Job *job = userdata;
         const char *path, *result;
@@ -78,8 +77,8 @@ static void draw_progress(Job *job, uint64_t done, uint64_t total) {
         job->drawn = true;
 }
 
-/* Where there is a terminal: how far it is. */
-static void ask_progress(Job *job) {
+/* Shows the progress, on a terminal. */
+static void show_progress(Job *job) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
         json_t *facts = NULL;
 
@@ -88,35 +87,28 @@ static void ask_progress(Job *job) {
                                            "org.freedesktop.DBus.Properties", "GetAll") < 0 ||
             sd_bus_message_append(call, "s", "io.shmstaged.Job1") < 0 ||
             sd_bus_call(job->bus.bus, call, CTL_CALL_USEC, NULL, &reply) < 0 || ctl_reply_json(reply, &facts) < 0)
-                return; /* it may just have ended: the signal says so */
+                return; /* the job may just have ended, which the signal reports */
         draw_progress(job, ctl_reply_number(facts, "Done"), ctl_reply_number(facts, "Total"));
         json_decref(facts);
 }
 
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
-
-/* Until something comes, or it is time to ask again. */
+/* Waits for a message, or until the progress is due. */
 static int wait_for_more(Job *job) {
-        uint64_t now = now_usec();
+        uint64_t now = clock_usec(CLOCK_MONOTONIC);
 
         if (!job->screen.terminal)
                 return sd_bus_wait(job->bus.bus, UINT64_MAX);
         if (now < job->next_usec)
                 return sd_bus_wait(job->bus.bus, job->next_usec - now);
-        job->next_usec = now + ASK_USEC;
-        ask_progress(job);
+        job->next_usec = now + PROGRESS_USEC;
+        show_progress(job);
         return 0;
 }
 
 static int wait_for_end(Job *job, char **ret_reason) {
         int r;
 
-        job->next_usec = now_usec() + ASK_USEC / 2; /* most are over by then */
+        job->next_usec = clock_usec(CLOCK_MONOTONIC) + PROGRESS_USEC / 2; /* most jobs have ended by then */
         while (!job->over) {
                 while ((r = sd_bus_process(job->bus.bus, NULL)) > 0)
                         ;
@@ -135,7 +127,7 @@ static int wait_for_end(Job *job, char **ret_reason) {
 static CtlTrouble call_job(Job *job, const char *member, char *const *names, char **ret_reason) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_connection_message(&job->bus, member),
                                                         *reply = NULL;
-        uint64_t usec = job->bus.agent > 0 ? UINT64_MAX : CTL_CALL_USEC; /* somebody types a password */
+        uint64_t usec = job->bus.agent > 0 ? UINT64_MAX : CTL_CALL_USEC; /* a user may be typing a password */
         CtlTrouble trouble;
         const char *path;
 
@@ -162,7 +154,7 @@ static CtlTrouble begin(Job *job, const char *member, char *const *names, char *
         return call_job(job, member, names, ret_reason);
 }
 
-/* Who has no right on the private socket may have it on the system bus, where polkit can ask for a password. */
+/* A user who is denied on the private socket may be allowed on the system bus, where polkit can ask for a password. */
 static CtlTrouble begin_anywhere(Job *job, const char *member, char *const *names, char **ret_reason) {
         CtlTrouble trouble = ctl_connection_open(job->ctl, &job->bus, ret_reason), again;
         _cleanup_(freep) char *second = NULL;
@@ -179,7 +171,7 @@ static CtlTrouble begin_anywhere(Job *job, const char *member, char *const *name
         ctl_connection_close(&job->bus);
         job->bus = bus;
         again = begin(job, member, names, &second);
-        if (again == CTL_TROUBLE_ABSENT) /* no daemon there: what the first said holds */
+        if (again == CTL_TROUBLE_ABSENT) /* not on the bus: the first answer holds */
                 return trouble;
         free(*ret_reason);
         *ret_reason = TAKE_PTR(second);

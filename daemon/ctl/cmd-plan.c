@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl plan: what would be staged now and whether it fits, as shmstaged --plan finds it; no daemon is needed. */
+/* shmstagectl plan: what would be staged now and whether it fits, as shmstaged --plan does; needs no daemon. */
 
 #include "ctl/commands.h"
 
@@ -58,7 +58,7 @@ static const char *amount(const Ctl *ctl, char buffer[static 2 * TEXT_BYTES_MAX]
         return buffer;
 }
 
-/* Takes the text. */
+/* Prints and frees the text. */
 static void print_safe(ScreenColour colour, char *text) {
         Screen screen = screen_of(STDOUT_FILENO);
         _cleanup_(freep) char *safe = text ? screen_text(text) : NULL;
@@ -182,7 +182,7 @@ static bool is_named(const PreviewMirror *mirror, char *const *names) {
         return !any;
 }
 
-/* All are planned, because those before take the room of those that were named; these are printed. */
+/* All mirrors are planned, because earlier ones use up space; those that were named are printed. */
 static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names) {
         json_t *mirrors = ctl->json == CTL_JSON_OFF ? NULL : json_array();
         int r = CTL_DONE;
@@ -220,7 +220,7 @@ int commands_plan(const Ctl *ctl, char *const *arguments) {
         _cleanup_(preview_done) Preview preview = {};
         _cleanup_(freep) char *state = NULL;
         const char *what = "plan";
-        int r = ctl_table_new(&probe, ctl, columns, ELEMENTSOF(columns)); /* whether the columns are there */
+        int r = ctl_table_new(&probe, ctl, columns, ELEMENTSOF(columns)); /* checks --output= before the plan is made */
 
         if (r != 0)
                 return r < 0 ? CTL_FAILED : r;

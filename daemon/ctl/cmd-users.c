@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl users: which processes use the mirrors, and which of them read the disk although they need not. */
+/* shmstagectl users: the processes that use the mirrors, or read from disk although a copy is in RAM. */
 
 #include "ctl/commands.h"
 
 #include "base/text.h"
 #include "config/notes.h"
-#include "ctl/doctor/users.h"
 #include "ctl/fetch.h"
 #include "ctl/table.h"
+#include "ctl/users.h"
 
 enum { USERS_READS, USERS_PID, USERS_USER, USERS_COMMAND, USERS_UNIT, USERS_HOW, USERS_MIRROR, USERS_PATH, USERS_FIX };
 static const CtlColumn columns[] = {
@@ -23,12 +23,12 @@ static const CtlColumn columns[] = {
         [USERS_FIX] = { "fix", CELL_TEXT, COLUMN_EXTRA | COLUMN_WRAP, "how to make it read the copy in RAM" },
 };
 
-/* The mirrors, whoever knows them. */
+/* The mirrors, from the daemon or from the configuration. */
 typedef struct MirrorList {
         UsersMirror *items;
         size_t n;
-        json_t *status; /* that the items borrow from; NULL */
-        Config *config; /* likewise */
+        json_t *status; /* either of these two owns the strings of the items; the other is NULL */
+        Config *config;
 } MirrorList;
 
 static void mirror_list_done(MirrorList *mirrors) {
@@ -44,8 +44,8 @@ static bool is_wanted(const char *name, char *const *names) {
         return !names[0];
 }
 
-/* Leaves only those that are named. */
-static void choose(MirrorList *mirrors, char *const *names) {
+/* Removes the mirrors that were not named. */
+static void keep_named(MirrorList *mirrors, char *const *names) {
         size_t n = 0;
 
         for (size_t i = 0; i < mirrors->n; i++)
@@ -54,7 +54,7 @@ static void choose(MirrorList *mirrors, char *const *names) {
         mirrors->n = n;
 }
 
-/* As the running daemon has them. Not NONE: there is none that says, and *ret_reason is why. */
+/* From the running daemon. Not NONE: *ret_reason says why it did not answer. */
 static CtlTrouble ask_daemon(const Ctl *ctl, MirrorList *ret, char **ret_reason) {
         CtlTrouble trouble;
         CtlConnection bus;
@@ -65,11 +65,11 @@ static CtlTrouble ask_daemon(const Ctl *ctl, MirrorList *ret, char **ret_reason)
         trouble = ctl_fetch_status(&bus, &ret->status, ret_reason);
         ctl_connection_close(&bus);
         if (trouble == CTL_TROUBLE_NONE && !(ret->items = ctl_fetch_mirrors(ret->status, &ret->n)))
-                return CTL_TROUBLE_REFUSED; /* for want of memory */
+                return CTL_TROUBLE_REFUSED; /* out of memory */
         return trouble;
 }
 
-/* Failures have been told. */
+/* From the configuration. Logs its failures. */
 static int read_config(const Ctl *ctl, MirrorList *ret) {
         int r = config_notes_load(ctl->config, ctl->root, &ret->config);
 
@@ -102,7 +102,7 @@ static void add_row(CtlTable *table, const RootView *machine, const Use *use) {
         static const ScreenColour colours[] = { [USE_COPY] = SCREEN_GREEN,
                                                 [USE_OLD] = SCREEN_YELLOW,
                                                 [USE_SOURCE] = SCREEN_RED,
-                                                [USE_NAMED] = SCREEN_RED };
+                                                [USE_CONFIGURED] = SCREEN_RED };
         _cleanup_(root_view_user_done) RootViewUser user = { 0 };
         char how[64], number[16];
 
@@ -123,21 +123,21 @@ static void add_row(CtlTable *table, const RootView *machine, const Use *use) {
         ctl_table_set(table, USERS_FIX, use->fix);
 }
 
-/* For people: what should be done, once for each process and way. */
+/* For people: the fixes, each once for a process. */
 static void print_fixes(const Users *users) {
         for (size_t i = 0; i < users->n; i++) {
                 const Use *use = &users->uses[i];
                 _cleanup_(freep) char *command = screen_text(use->command),
                                       *fix = use->fix ? screen_text(use->fix) : NULL;
-                bool log_once = false;
+                bool printed = false;
 
                 for (size_t k = 0; k < i; k++)
-                        log_once = log_once ||
-                                   (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
-                if (!fix || !command || log_once)
+                        printed = printed ||
+                                  (users->uses[k].pid == use->pid && string_equal(users->uses[k].fix, use->fix));
+                if (!fix || !command || printed)
                         continue;
                 (void) printf("\n%s (%d) %s the disk although a copy is in RAM.\n  Fix: %s\n", command, use->pid,
-                              use->kind == USE_NAMED ? "is configured to read" : "reads", fix);
+                              use->kind == USE_CONFIGURED ? "is configured to read" : "reads", fix);
         }
 }
 
@@ -155,13 +155,14 @@ static int print_users(const Ctl *ctl, CtlTable *table, const RootView *machine,
                 print_fixes(users);
                 if (users->n_denied > 0)
                         (void) printf("\n%zu process%s of other users could not be inspected%s.\n", users->n_denied,
-                                      users->n_denied == 1 ? "" : "es", geteuid() == 0 ? "" : "; run as root to include them");
+                                      users->n_denied == 1 ? "" : "es",
+                                      geteuid() == 0 ? "" : "; run as root to include them");
         }
         return fflush(stdout) == 0 ? CTL_DONE : CTL_FAILED;
 }
 
-/* Of the daemon; of the configuration if that is what is asked for, or nobody said which daemon and there is none.
- * Failures have been told. */
+/* From the daemon; from the configuration if --config= or --root= asks for it, or if there is no daemon and the command
+ * line names none. Prints its failures. */
 static int find_mirrors(const Ctl *ctl, MirrorList *ret) {
         _cleanup_(freep) char *reason = NULL;
 
@@ -190,7 +191,7 @@ int commands_users(const Ctl *ctl, char *const *arguments) {
                 return CTL_FAILED;
         if (r == 0 && !check_names(&mirrors, arguments))
                 return CTL_FAILED;
-        choose(&mirrors, arguments);
+        keep_named(&mirrors, arguments);
         if (r == 0)
                 r = users_find(&machine, mirrors.items, mirrors.n, &users);
         if (r < 0) {

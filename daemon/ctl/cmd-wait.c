@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstagectl wait: until something can be used. Made for ExecStartPre=, where the daemon may not have been started
- * yet, or is started anew meanwhile. */
+/* shmstagectl wait: waits until names are ready. Made for ExecStartPre=, when the daemon may not be running yet, or
+ * may be restarted meanwhile. */
 
 #include "ctl/commands.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "ctl/connection.h"
 #include "ctl/screen.h"
 
-#include <time.h>
-
-/* So often a daemon is looked for that is not there. */
-#define SURVEY_USEC (USEC_PER_SEC / 5)
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
+#define RETRY_USEC (USEC_PER_SEC / 5) /* between two attempts to connect */
 
 static void pause_usec(uint64_t usec) {
         struct timespec ts = { .tv_sec = (time_t) (usec / USEC_PER_SEC),
@@ -36,9 +27,8 @@ static CtlTrouble wait_once(CtlConnection *bus, char *const *names, uint64_t use
         return ctl_connection_call(bus, call, usec, &reply, ret_reason);
 }
 
-/* The daemon is there: until the answer, or the end of the time. A moment is always left for the answer of one that
- * is ready. */
-static CtlTrouble wait_there(const Ctl *ctl, char *const *names, uint64_t rest, char **ret_reason) {
+/* Connects, and waits for the reply. Even without time left, a daemon that is ready gets a moment to say so. */
+static CtlTrouble wait_connected(const Ctl *ctl, char *const *names, uint64_t rest, char **ret_reason) {
         CtlTrouble trouble;
         CtlConnection bus;
 
@@ -51,15 +41,15 @@ static CtlTrouble wait_there(const Ctl *ctl, char *const *names, uint64_t rest, 
 }
 
 int commands_wait(const Ctl *ctl, char *const *arguments) {
-        uint64_t start = now_usec(),
+        uint64_t start = clock_usec(CLOCK_MONOTONIC),
                  end = ctl->timeout_usec > UINT64_MAX - start ? UINT64_MAX : start + ctl->timeout_usec;
-        bool log_once = false;
+        bool announced = false;
 
         for (;;) {
                 _cleanup_(freep) char *reason = NULL;
-                uint64_t now = now_usec();
+                uint64_t now = clock_usec(CLOCK_MONOTONIC);
                 CtlTrouble trouble =
-                        wait_there(ctl, arguments, end == UINT64_MAX ? UINT64_MAX : end - MIN(now, end), &reason);
+                        wait_connected(ctl, arguments, end == UINT64_MAX ? UINT64_MAX : end - MIN(now, end), &reason);
 
                 if (trouble == CTL_TROUBLE_NONE)
                         return CTL_DONE;
@@ -67,7 +57,7 @@ int commands_wait(const Ctl *ctl, char *const *arguments) {
                         screen_error("%s", reason ? reason : strerror(ENOMEM));
                         return CTL_FAILED;
                 }
-                now = now_usec();
+                now = clock_usec(CLOCK_MONOTONIC);
                 if (now >= end || trouble == CTL_TROUBLE_TIMEOUT) {
                         if (trouble == CTL_TROUBLE_TIMEOUT)
                                 screen_error("Not ready before the timeout; see shmstagectl status");
@@ -75,9 +65,9 @@ int commands_wait(const Ctl *ctl, char *const *arguments) {
                                 screen_error("%s", reason ? reason : strerror(ENOMEM));
                         return CTL_TIMEOUT;
                 }
-                if (!log_once && isatty(STDERR_FILENO) == 1 && reason)
+                if (!announced && isatty(STDERR_FILENO) == 1 && reason)
                         (void) fprintf(stderr, "Waiting: %s\n", reason);
-                log_once = true;
-                pause_usec(MIN(SURVEY_USEC, end - now));
+                announced = true;
+                pause_usec(MIN(RETRY_USEC, end - now));
         }
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The commands of shmstagectl, in a file cmd-*.c for each group of them.
+/* The commands of shmstagectl, each in a file cmd-*.c of its name; those that start a job of the daemon are in
+ * cmd-operations.c, and cat-config is in cmd-config.c.
  *
- * A command is a function and a row of the table in ctl/main.c, which also says how many arguments it takes; those
- * that take none of the options in ctl.h ignore them: ctl/main.c has refused them already. A command prints its
- * result to stdout and its own failures to stderr (screen_error()), and returns the exit status. */
+ * The table in ctl/main.c has a row for each command, with the numbers of arguments and the options that it accepts;
+ * other options have been refused before it runs. A command prints its result to stdout and its failures to stderr
+ * (screen_error()), and returns the exit status. */
 
 #include "ctl/ctl.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The way to the daemon. See ctl/connection.h. */
+/* The connection to the daemon. See ctl/connection.h. */
 
 #include "ctl/connection.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <fcntl.h>
@@ -13,33 +14,24 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define BUS_NAME "io.shmstaged"
 #define ERROR_PREFIX "io.shmstaged.Error."
 #define AGENT "/usr/bin/pkttyagent"
-#define GREET_USEC (5 * USEC_PER_SEC)
+#define GREET_USEC (5 * USEC_PER_SEC) /* for connecting and authentication */
 
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* it is always there */
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
-
-/* Where an ordinary user has an instance of his own, if the system's is not there. */
+/* The socket of the system's daemon, or for an ordinary user without one, that of their own. */
 static char *find_socket(const Ctl *ctl) {
         const char *given = ctl->socket ? ctl->socket : getenv("SHMSTAGED_SOCKET"), *xdg = getenv("XDG_RUNTIME_DIR");
         static const char system[] = "/run/shmstaged/control";
-        char *own = NULL;
+        char *own;
 
         if (given && *given)
                 return strdup(given);
         if (geteuid() == 0 || access(system, F_OK) == 0 || !xdg || xdg[0] != '/')
                 return strdup(system);
-        if (asprintf(&own, "%s/shmstaged/control", xdg) < 0)
-                return NULL;
-        if (access(own, F_OK) == 0)
+        own = text_format("%s/shmstaged/control", xdg);
+        if (!own || access(own, F_OK) == 0)
                 return own;
         free(own);
         return strdup(system);
@@ -73,23 +65,23 @@ static int connect_socket(const char *path) {
         if (length >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
         memcpy(address.sun_path, path, length);
-        /* so long connect() waits for a place in the queue of a listener */
+        /* the timeout of connect(), which waits while the queue of the listener is full */
         if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
             connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }
 
-/* Until both sides have said who they are. */
+/* Waits until both sides have authenticated. */
 static int greet(sd_bus *bus) {
-        uint64_t end = now_usec() + GREET_USEC, now;
+        uint64_t end = clock_usec(CLOCK_MONOTONIC) + GREET_USEC, now;
         int r;
 
         while ((r = sd_bus_is_ready(bus)) == 0) {
                 r = sd_bus_process(bus, NULL);
                 if (r < 0)
                         return r;
-                now = now_usec();
+                now = clock_usec(CLOCK_MONOTONIC);
                 if (now >= end)
                         return -ETIMEDOUT;
                 if (r == 0 && (r = sd_bus_wait(bus, end - now)) < 0 && r != -EINTR)
@@ -103,10 +95,9 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlConnection *bus, char **ret_rea
         char shown[TEXT_PATH_MAX];
         int fd, r;
 
-        if (!path || asprintf(&bus->place, "at '%s'", text_path(shown, path)) < 0) {
-                bus->place = NULL;
+        bus->place = path ? text_format("at '%s'", text_path(shown, path)) : NULL;
+        if (!bus->place)
                 return CTL_TROUBLE_REFUSED;
-        }
         fd = connect_socket(path);
         if (fd < 0)
                 return explain_unconnected(path, fd, ret_reason);
@@ -121,9 +112,9 @@ static CtlTrouble open_socket(const Ctl *ctl, CtlConnection *bus, char **ret_rea
                 r = greet(bus->bus);
         if (r >= 0)
                 return CTL_TROUBLE_NONE;
-        (void) text_append(ret_reason, "The process that listens %s is not shmstaged, or does not answer: %s", bus->place,
-                           strerror(-r));
-        /* it may just have ended */
+        (void) text_append(ret_reason, "The process that listens %s is not shmstaged, or does not answer: %s",
+                           bus->place, strerror(-r));
+        /* the daemon may just have ended */
         return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? CTL_TROUBLE_LOST : CTL_TROUBLE_STRANGE;
 }
 
@@ -152,8 +143,8 @@ CtlTrouble ctl_connection_open(const Ctl *ctl, CtlConnection *ret, char **ret_re
         return CTL_TROUBLE_NONE;
 }
 
-/* Starts polkit's agent and waits until it says, by closing its end, that it is there. Without one the daemon says
- * that we may not. */
+/* Starts polkit's agent for this terminal, and waits until it closes its end of the pipe, which means that it is ready.
+ * Without an agent, the call is denied. */
 static pid_t start_agent(void) {
         _cleanup_(close_fdp) int near = -1, far = -1;
         char number[16], process[16], byte;
@@ -190,7 +181,7 @@ CtlTrouble ctl_connection_open_interactive(CtlConnection *ret, char **ret_reason
 }
 
 void ctl_connection_close(CtlConnection *bus) {
-        bus->bus = sd_bus_close_unref(bus->bus); /* to flush would wait for one that does not answer */
+        bus->bus = sd_bus_close_unref(bus->bus); /* flushing would wait for a daemon that does not answer */
         free(bus->place);
         bus->place = NULL;
         if (bus->agent > 0) {
@@ -209,19 +200,17 @@ sd_bus_message *ctl_connection_message(const CtlConnection *bus, const char *mem
                        : message;
 }
 
-/* The daemon does not know where we are. */
+/* The daemon does not know our working directory. */
 static char *absolute_name(const char *name) {
-        char here[PATH_MAX], *path = NULL;
+        char here[PATH_MAX];
 
         if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strncmp(name, "./", 2) != 0 &&
             strncmp(name, "../", 3) != 0)
                 return strdup(name);
-        if (!getcwd(here, sizeof(here)) || asprintf(&path, "%s/%s", here, name) < 0)
-                return NULL;
-        return path;
+        return getcwd(here, sizeof(here)) ? text_format("%s/%s", here, name) : NULL;
 }
 
-/* Without "." and "..", which it would take for names: by the letters alone, as the shell's cd does. */
+/* Removes "." and "..", which the daemon would take for names. Lexically, as the shell's cd does. */
 static void normalise(char *path) {
         char *out = path;
 
@@ -256,7 +245,7 @@ int ctl_connection_append_names(sd_bus_message *message, char *const *names) {
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
-/* The version of what does not know our call; a new string, or NULL: then it is no shmstaged at all. */
+/* The version of a daemon that does not know our call: a new string, or NULL if it is no shmstaged. */
 static char *ask_version(const CtlConnection *bus) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
         const char *version;
@@ -270,15 +259,14 @@ static char *ask_version(const CtlConnection *bus) {
         return strdup(version);
 }
 
-static CtlTrouble explain_strange(const CtlConnection *bus, const char *member, char **ret_reason) {
+static CtlTrouble explain_incompatible(const CtlConnection *bus, const char *member, char **ret_reason) {
         _cleanup_(freep) char *version = ask_version(bus);
 
         if (version)
-                (void) text_append(
-                        ret_reason,
-                        "The daemon has version %s and does not support '%s' of this shmstagectl, version %s; restart the "
-                        "daemon after an upgrade",
-                        version, member, SHMSTAGED_VERSION);
+                (void) text_append(ret_reason,
+                                   "The daemon has version %s and does not support '%s' of this shmstagectl, version "
+                                   "%s; restart the daemon after an upgrade",
+                                   version, member, SHMSTAGED_VERSION);
         else
                 (void) text_append(ret_reason, "The service %s is not shmstaged; it does not support '%s'", bus->place,
                                    member);
@@ -286,11 +274,10 @@ static CtlTrouble explain_strange(const CtlConnection *bus, const char *member, 
 }
 
 static CtlTrouble explain_denied(const CtlConnection *bus, char **ret_reason) {
-        (void) text_append(
-                ret_reason,
-                "User %u may not control the daemon %s; run as root or as the daemon's user, or allow the polkit action "
-                "io.shmstaged.manage",
-                (unsigned) getuid(), bus->place);
+        (void) text_append(ret_reason,
+                           "User %u may not control the daemon %s; run as root or as the daemon's user, or allow the "
+                           "polkit action io.shmstaged.manage",
+                           (unsigned) getuid(), bus->place);
         return CTL_TROUBLE_DENIED;
 }
 
@@ -312,7 +299,7 @@ static CtlTrouble explain_error(const CtlConnection *bus, const char *member, co
         static const char *const lost[] = { ERROR_PREFIX "Stopping", SD_BUS_ERROR_DISCONNECTED, NULL };
 
         if (is_error(error, strange))
-                return explain_strange(bus, member, ret_reason);
+                return explain_incompatible(bus, member, ret_reason);
         if (is_error(error, denied))
                 return explain_denied(bus, ret_reason);
         if (is_error(error, absent)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What can be asked of the daemon. See ctl/fetch.h. */
+/* The calls of the daemon that read something. See ctl/fetch.h. */
 
 #include "ctl/fetch.h"
 
@@ -9,9 +9,9 @@
 
 enum { PAGE = 10000, IN_RAM = 1, ON_DISK = 2 };
 
-/* A reply that cannot be read is one of another version. */
+/* A reply that cannot be read comes from an incompatible version. */
 static CtlTrouble explain_unread(const char *what, int error, char **ret_reason) {
-        (void) text_append(ret_reason, "Failed to read the daemon's %s: %s", what, strerror(-error));
+        (void) text_append(ret_reason, "Failed to read the %s of the daemon: %s", what, strerror(-error));
         return CTL_TROUBLE_STRANGE;
 }
 
@@ -65,7 +65,8 @@ UsersMirror *ctl_fetch_mirrors(const json_t *status, size_t *ret_n) {
                 const json_t *mirror = json_array_get(list, i);
                 UsersMirror *next = &mirrors[*ret_n];
 
-                *next = (UsersMirror){ ctl_reply_text(mirror, "name"), ctl_reply_text(mirror, "source"), ctl_reply_text(mirror, "target") };
+                *next = (UsersMirror){ ctl_reply_text(mirror, "name"), ctl_reply_text(mirror, "source"),
+                                       ctl_reply_text(mirror, "target") };
                 *ret_n += next->name && next->source && next->target;
         }
         return mirrors;
@@ -82,7 +83,7 @@ CtlTrouble ctl_fetch_models(CtlConnection *bus, const char *mirror, json_t **ret
         return r < 0 ? explain_unread("models", r, ret_reason) : CTL_TROUBLE_NONE;
 }
 
-/* One row; 0 at the end. The path is a new string. */
+/* Reads a row: 1, 0 at the end, or a negative errno. The path is a new string. */
 static int read_file(sd_bus_message *reply, FetchedFile *file, char **ret_path) {
         uint8_t flags;
         int reserved, r = sd_bus_message_enter_container(reply, 'r', "aysttybsss");
@@ -102,8 +103,7 @@ static int read_file(sd_bus_message *reply, FetchedFile *file, char **ret_path) 
         return r < 0 ? r : 1;
 }
 
-/* Takes in a page. The number of rows, or a negative errno; *last is the path of the last row, a new string in place
- * of the one before. */
+/* Reads a page: the number of rows, or a negative errno. *last, a string, is replaced by the path of the last row. */
 static int read_page(sd_bus_message *reply, char **last, int (*each)(const FetchedFile *, void *), void *userdata) {
         int n = 0, r = sd_bus_message_enter_container(reply, 'a', "(aysttybsss)");
 

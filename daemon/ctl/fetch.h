@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What can be asked of the daemon, each as one function. Not NONE: *ret_reason is a sentence, a new string. */
+/* The calls of the daemon that read something, a function each. Not NONE: *ret_reason is a sentence, a new string. */
 
 #include "base/base.h"
 #include "ctl/connection.h"
-#include "ctl/doctor/users.h"
+#include "ctl/users.h"
 #include "ctl/json-output.h"
 
 /* GetStatus(): { "daemon": {}, "mirrors": [ {} ] }, a new reference. */
 CtlTrouble ctl_fetch_status(CtlConnection *bus, json_t **ret, char **ret_reason);
 
-/* The same from a reply that is there. 0 or a negative errno. */
+/* The same from a reply of GetStatus(). 0 or a negative errno. */
 int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret);
 
-/* What stands for it where there is no daemon: a new reference, NULL on ENOMEM. */
+/* The status to print without a daemon: a new reference, NULL on ENOMEM. */
 json_t *ctl_fetch_absent(void);
 
-/* The mirrors of such a status with their places: a new array, whose strings are borrowed from @status. NULL for
- * want of memory. */
+/* The mirrors of such a status: a new array, whose strings are borrowed from @status. NULL on ENOMEM. */
 UsersMirror *ctl_fetch_mirrors(const json_t *status, size_t *ret_n);
 
 /* ListModels() of a mirror: [ {} ], a new reference. */
@@ -30,6 +29,6 @@ typedef struct FetchedFile {
         bool in_ram, on_disk;
 } FetchedFile;
 
-/* ListFiles() of a mirror, all pages of it. @each returns 0, or a negative errno that ends it. */
+/* ListFiles() of a mirror, all pages. A negative errno of @each ends it. */
 CtlTrouble ctl_fetch_files(CtlConnection *bus, const char *mirror,
                            int (*each)(const FetchedFile *file, void *userdata), void *userdata, char **ret_reason);

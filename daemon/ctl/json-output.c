@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What shmstagectl prints as JSON. See ctl/json-output.h. */
+/* JSON that shmstagectl prints. See ctl/json-output.h. */
 
 #include "ctl/json-output.h"
 
@@ -13,7 +13,7 @@ json_t *json_output_path(const char *path) {
 }
 
 json_t *json_output_text(const char *text) {
-        json_t *json = json_string(text); /* refuses what is not UTF-8 */
+        json_t *json = json_string(text); /* NULL if it is not UTF-8 */
 
         return json ? json : json_output_path(text);
 }

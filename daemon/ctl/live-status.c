@@ -4,6 +4,7 @@
 
 #include "ctl/live-status.h"
 
+#include "base/clock.h"
 #include "base/strv.h"
 #include "base/text.h"
 #include "ctl/connection.h"
@@ -15,12 +16,11 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <termios.h>
-#include <time.h>
 
-#define PACE_USEC (USEC_PER_SEC / 2)     /* drawn at most so often, and so often asked while something moves */
-#define IDLE_USEC (30 * USEC_PER_SEC)    /* for "up 3h 5min" */
-#define RETRY_USEC USEC_PER_SEC          /* while there is no daemon */
-#define PATIENCE_USEC (3 * USEC_PER_SEC) /* so long an answer may take without being missed */
+#define PACE_USEC (USEC_PER_SEC / 2)     /* between two calls while something changes */
+#define IDLE_USEC (30 * USEC_PER_SEC)    /* added while nothing changes but the uptime */
+#define RETRY_USEC USEC_PER_SEC          /* between two attempts to connect */
+#define PATIENCE_USEC (3 * USEC_PER_SEC) /* before a missing reply is shown */
 
 typedef struct Watcher {
         const Ctl *ctl;
@@ -29,31 +29,27 @@ typedef struct Watcher {
         Screen screen;
         CtlConnection bus;
         sd_bus_slot *signals, *call;
-        json_t *status;      /* the last one; NULL while there is no daemon */
-        char *reason;        /* why there is none */
-        char **lines;        /* that were printed last, where there is no terminal */
-        bool connected, stale, moving, full; /* full: the terminal is ours */
-        uint64_t asked_usec; /* when the call went out */
-        uint64_t next_usec;  /* not before this */
+        json_t *status;      /* the latest; NULL while there is no daemon */
+        char *reason;        /* why there is none, or why it is out of date */
+        char **lines;        /* the latest ones that were printed, if there is no terminal */
+        bool connected;
+        bool stale;          /* the daemon has announced a change */
+        bool moving;         /* something changes without announcements, such as progress */
+        bool full;           /* the terminal shows the status only */
+        uint64_t asked_usec; /* of the call that is pending */
+        uint64_t next_usec;  /* no call or attempt to connect before this */
         struct termios terminal;
-        bool keys;           /* we read the keyboard */
+        bool keys;           /* the keyboard is read */
         int status_code;     /* of @prepare */
-        int over;            /* a signal, or -1: it ends */
+        int over;            /* a signal that ends it, or -1 */
 } Watcher;
-
-static uint64_t clock_usec(clockid_t clock) {
-        struct timespec ts;
-
-        (void) clock_gettime(clock, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
 
 static void take_terminal(Watcher *watcher) {
         struct termios raw;
 
         if (!watcher->screen.terminal)
                 return;
-        /* a program in the background must not touch the settings of the terminal */
+        /* a background process that changes the settings of the terminal is stopped by SIGTTOU */
         watcher->keys = tcgetpgrp(STDIN_FILENO) == getpgrp() && tcgetattr(STDIN_FILENO, &watcher->terminal) == 0;
         if (watcher->keys) {
                 raw = watcher->terminal;
@@ -75,7 +71,7 @@ static void give_back_terminal(Watcher *watcher) {
         watcher->full = watcher->keys = false;
 }
 
-/* What is to be seen on a terminal. */
+/* The lines for a terminal. */
 static int view(const Watcher *watcher, char ***ret) {
         ViewInput input = { .status = watcher->status, .reason = watcher->reason, .bytes = watcher->ctl->bytes,
                             .now_usec = clock_usec(CLOCK_REALTIME) };
@@ -83,8 +79,8 @@ static int view(const Watcher *watcher, char ***ret) {
         return status_view_print(&input, &watcher->screen, ret);
 }
 
-/* As many lines as fit, each cleared to its end, and nothing below. The last row is left free: a newline there would
- * scroll. */
+/* Draws as many lines as fit, each cleared to its end, and clears all below. The last row stays free: a newline there
+ * would scroll. */
 static void draw(Watcher *watcher) {
         _cleanup_(strv_freep) char **lines = NULL;
         size_t n, rows;
@@ -104,7 +100,7 @@ static void draw(Watcher *watcher) {
         (void) fflush(stdout);
 }
 
-/* A line for what has changed, and nothing for what has not. */
+/* Prints the lines that differ from the previous ones. */
 static void print_changes(Watcher *watcher) {
         const json_t *mirrors = json_object_get(watcher->status, "mirrors"),
                      *daemon = json_object_get(watcher->status, "daemon");
@@ -177,7 +173,7 @@ static bool is_moving(const json_t *status) {
         return ctl_reply_number(json_object_get(status, "daemon"), "jobs") > 0;
 }
 
-/* Whether it says the same; that time has passed is nothing new. */
+/* True if only the time has changed. */
 static bool is_same(const json_t *a, const json_t *b) {
         const json_t *da = json_object_get(a, "daemon"), *db = json_object_get(b, "daemon");
 
@@ -194,12 +190,13 @@ static int on_status(sd_bus_message *reply, void *userdata, sd_bus_error *error 
 
         watcher->call = sd_bus_slot_unref(watcher->call);
         if (sd_bus_is_open(watcher->bus.bus) <= 0)
-                return 0; /* the daemon is gone, and work() will say so */
+                return 0; /* the daemon is gone; work() notices that and disconnects */
         free(watcher->reason);
         watcher->reason = NULL;
         if (failure || ctl_fetch_read_status(reply, &status) < 0) {
                 (void) text_append(&watcher->reason, "Failed to get the status: %s",
-                                   failure && failure->message ? failure->message : "the daemon has an incompatible version");
+                                   failure && failure->message ? failure->message
+                                                               : "the daemon has an incompatible version");
                 status = NULL;
         } else
                 watcher->status_code = watcher->prepare(status, watcher->userdata);
@@ -230,12 +227,12 @@ static void connect_daemon(Watcher *watcher) {
         }
         watcher->connected = watcher->stale = true;
         watcher->next_usec = 0;
-        /* without it, the clock would do */
+        /* without the signal, the status is still read twice a minute */
         (void) sd_bus_match_signal(watcher->bus.bus, &watcher->signals, watcher->bus.destination, CTL_OBJECT,
                                    "org.freedesktop.DBus.Properties", "PropertiesChanged", on_change, watcher);
 }
 
-static void ask(Watcher *watcher, uint64_t now) {
+static void call_status(Watcher *watcher, uint64_t now) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = ctl_connection_message(&watcher->bus, "GetStatus");
 
         watcher->stale = false;
@@ -245,7 +242,7 @@ static void ask(Watcher *watcher, uint64_t now) {
                 (void) sd_bus_call_async(watcher->bus.bus, &watcher->call, call, on_status, watcher, UINT64_MAX);
 }
 
-/* Does what there is to do, and returns when there will be more: microseconds from now. */
+/* Does what is due. Returns the microseconds until something is due again. */
 static uint64_t work(Watcher *watcher) {
         uint64_t now, idle;
         int r = 0;
@@ -271,7 +268,7 @@ static uint64_t work(Watcher *watcher) {
         }
         idle = watcher->stale || watcher->moving ? 0 : IDLE_USEC;
         if (now >= watcher->next_usec + idle) {
-                ask(watcher, now);
+                call_status(watcher, now);
                 return 0;
         }
         return watcher->next_usec + idle - now;
@@ -313,7 +310,7 @@ static void run(Watcher *watcher, int signals) {
                         { .fd = watcher->connected ? sd_bus_get_fd(watcher->bus.bus) : -1,
                           .events = watcher->connected ? (short) sd_bus_get_events(watcher->bus.bus) : 0 },
                         { .fd = watcher->keys ? STDIN_FILENO : -1, .events = POLLIN },
-                        { .fd = STDOUT_FILENO }, /* whether somebody still reads */
+                        { .fd = STDOUT_FILENO }, /* POLLERR once the reader has gone */
                 };
 
                 if (watcher->over || poll(fds, ELEMENTSOF(fds),
@@ -328,7 +325,7 @@ static void run(Watcher *watcher, int signals) {
         }
 }
 
-/* What was last to be seen stays on the screen. */
+/* Leaves the latest status on the screen. */
 static void print_last(const Watcher *watcher) {
         _cleanup_(strv_freep) char **lines = NULL;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Replies of the daemon as JSON: whatever it says is kept, also what this version does not know. */
+/* Replies of the daemon as JSON, complete: also members that this version does not know. */
 
 #include "base/base.h"
 #include "ctl/json-output.h"
@@ -9,13 +9,13 @@
 #include <systemd/sd-bus.h>
 
 /* The next value of the message, of any type, as a new reference: dictionaries are objects, "ay" is a path
- * (json_output_path()), variants are what is in them. 0 or a negative errno. */
+ * (json_output_path()), a variant is its content. 0 or a negative errno. */
 int ctl_reply_json(sd_bus_message *message, json_t **ret);
 
-/* Members of such an object; what is not there is 0, NULL, false. */
+/* Members of such an object; 0, NULL or false if they are missing. */
 uint64_t ctl_reply_number(const json_t *object, const char *key);
 const char *ctl_reply_text(const json_t *object, const char *key);
 bool ctl_reply_flag(const json_t *object, const char *key);
 
-/* Reads an "ay" as a new string. 0 or a negative errno: -EBADMSG for what holds a NUL. */
+/* Reads an "ay" as a new string. 0 or a negative errno: -EBADMSG if it contains a NUL. */
 int ctl_reply_path(sd_bus_message *message, char **ret);

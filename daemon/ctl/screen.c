@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What the place that we print to can show. See ctl/screen.h. */
+/* What the output can show. See ctl/screen.h. */
 
 #include "ctl/screen.h"
 
 #include "base/text.h"
 
 #include <langinfo.h>
-#include <stdarg.h>
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <wchar.h>
@@ -22,7 +21,7 @@ static bool is_no(const char *value) {
         return false;
 }
 
-/* As systemd's programs decide it (systemctl(1), ENVIRONMENT), so that one setting serves for all. */
+/* The rules of systemd's programs (systemctl(1), ENVIRONMENT). */
 static bool wants_colours(bool terminal) {
         const char *systemd = getenv("SYSTEMD_COLORS"), *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
@@ -72,13 +71,13 @@ const char *screen_end(const Screen *screen) {
         return screen->colours ? "\033[0m" : "";
 }
 
-/* The marks that turn the direction of writing count as printable, and show a name as something that it is not. */
+/* Marks that turn the direction of writing count as printable, but make a name look like another one. */
 static bool is_turning(wchar_t c) {
         return (c >= 0x200e && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||
                c == 0x61c;
 }
 
-/* The bytes of the character at @s, if it can be printed; else 0. */
+/* The number of bytes of the character at @s if it can be printed, else 0. */
 static size_t printable_length(const char *s) {
         mbstate_t state = {};
         wchar_t c;
@@ -119,7 +118,7 @@ char *screen_path(const char *path) {
         return escaped ? screen_text(escaped) : NULL;
 }
 
-/* The columns of the character at @s and its bytes. */
+/* The columns of the character at @s, and its number of bytes. */
 static size_t character_width(const char *s, size_t *ret_bytes) {
         mbstate_t state = {};
         wchar_t c;
@@ -146,7 +145,6 @@ size_t screen_width(const char *text) {
 char *screen_cut(const Screen *screen, const char *text, size_t width) {
         const char *dots = screen->unicode ? "…" : "...";
         size_t wide = screen_width(dots), at = 0, used = 0, n;
-        char *out = NULL;
 
         if (screen_width(text) <= width)
                 return strdup(text);
@@ -160,13 +158,13 @@ char *screen_cut(const Screen *screen, const char *text, size_t width) {
                 used += w;
                 at += n;
         }
-        return asprintf(&out, "%.*s%s", (int) at, text, dots) < 0 ? NULL : out;
+        return text_format("%.*s%s", (int) at, text, dots);
 }
 
 char *screen_bar(const Screen *screen, size_t width, unsigned percent) {
         static const char *const eighths[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
         size_t steps = screen->unicode ? 8 : 1, done = width * steps * MIN(percent, 100) / 100, cells = done / steps;
-        char *out = malloc(width * 3 + 1), *o = out; /* each of these letters has 3 bytes */
+        char *out = malloc(width * 3 + 1), *o = out; /* each of these characters has 3 bytes */
 
         if (!out)
                 return NULL;
@@ -186,13 +184,10 @@ char *screen_bar(const Screen *screen, size_t width, unsigned percent) {
 void screen_error(const char *format, ...) {
         _cleanup_(freep) char *text = NULL, *safe = NULL;
         va_list ap;
-        int r;
 
         va_start(ap, format);
-        r = vasprintf(&text, format, ap);
+        text = text_vformat(format, ap);
         va_end(ap);
-        if (r < 0)
-                text = NULL;
         safe = text ? screen_text(text) : NULL;
         (void) fprintf(stderr, "Error: %s\n", safe ? safe : strerror(ENOMEM));
 }

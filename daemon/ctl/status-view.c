@@ -8,8 +8,6 @@
 #include "base/text.h"
 #include "ctl/reply.h"
 
-#include <time.h>
-
 enum { LABEL_WIDTH = 10, INDENT = LABEL_WIDTH + 2, BAR_MAX = 30 };
 
 /* The lines made so far. After a failed allocation, adding more does nothing. */
@@ -59,13 +57,11 @@ static void add_safe(View *view, const char *label, ScreenColour colour, const c
         while (text && (is_first || *text)) {
                 size_t n = room == SIZE_MAX ? strlen(text) : break_line(text, room);
                 bool coloured = colour != SCREEN_PLAIN && n > 0;
-                char *line = NULL;
 
-                if (asprintf(&line, "%*s%s %s%.*s%s", LABEL_WIDTH, is_first && label ? label : "",
-                             is_first && label ? ":" : " ", coloured ? screen_colour(view->screen, colour) : "",
-                             (int) n, text, coloured ? screen_end(view->screen) : "") < 0)
-                        line = NULL;
-                take_line(view, line);
+                take_line(view, text_format("%*s%s %s%.*s%s", LABEL_WIDTH, is_first && label ? label : "",
+                                            is_first && label ? ":" : " ",
+                                            coloured ? screen_colour(view->screen, colour) : "", (int) n, text,
+                                            coloured ? screen_end(view->screen) : ""));
                 is_first = false;
                 text += n + strspn(text + n, " ");
         }
@@ -107,11 +103,8 @@ static void add_head(View *view, const char *state) {
         const char *dot = screen->unicode ? absent ? "○" : failed ? "×" : "●" : absent ? "o" : failed ? "x" : "*";
         const char *colour = screen_colour(screen, state_colour(state)), *end = screen_end(screen);
         _cleanup_(freep) char *safe = screen_text(state ? state : "unknown");
-        char *line = NULL;
 
-        if (!safe || asprintf(&line, "%s%s%s shmstaged: %s%s%s", colour, dot, end, colour, safe, end) < 0)
-                line = NULL;
-        take_line(view, line);
+        take_line(view, safe ? text_format("%s%s%s shmstaged: %s%s%s", colour, dot, end, colour, safe, end) : NULL);
 }
 
 static void add_daemon(View *view, const json_t *daemon) {
@@ -140,7 +133,6 @@ static void add_title(View *view, const json_t *mirror) {
                            : ctl_reply_flag(mirror, "degraded") || !ready ? SCREEN_YELLOW
                                                                           : SCREEN_GREEN;
         const char *colour = screen_colour(view->screen, dye);
-        char *line = NULL;
 
         (void) text_append(&text, "%s", ctl_reply_text(mirror, "name"));
         if (source && target)
@@ -150,9 +142,7 @@ static void add_title(View *view, const json_t *mirror) {
                                 view->width == SIZE_MAX ? SIZE_MAX : view->width - MIN(view->width, 2))
                    : NULL;
         take_line(view, strdup(""));
-        if (!cut || asprintf(&line, "%s%s%s %s", colour, dot, screen_end(view->screen), cut) < 0)
-                line = NULL;
-        take_line(view, line);
+        take_line(view, cut ? text_format("%s%s%s %s", colour, dot, screen_end(view->screen), cut) : NULL);
 }
 
 static void add_state(View *view, const json_t *mirror) {
@@ -225,8 +215,7 @@ static void add_progress(View *view, const json_t *mirror) {
         text = progress_text(mirror, view);
         if (width >= BAR_MAX / 3 && view->screen->terminal)
                 bar = screen_bar(view->screen, width, (unsigned) (done * 100 / todo));
-        if (text && asprintf(&line, "%s%s%s", bar ? bar : "", bar ? " " : "", text) < 0)
-                line = NULL;
+        line = text ? text_format("%s%s%s", bar ? bar : "", bar ? " " : "", text) : NULL;
         add_safe(view, "Staging", SCREEN_PLAIN, line);
         if (path)
                 add(view, "At", SCREEN_PLAIN, path);
@@ -267,16 +256,16 @@ static const Trouble troubles[] = {
           "withheld_text", SCREEN_RED },
         { "unreadable", NULL, "Unreadable", "directory of the source", "directories of the source", "unreadable_text",
           SCREEN_RED },
-        { "damaged", "damaged", "Damaged", "file with corrupted bytes in RAM", "files with corrupted bytes in RAM", NULL,
-          SCREEN_RED },
+        { "damaged", "damaged", "Damaged", "file with corrupted bytes in RAM", "files with corrupted bytes in RAM",
+          NULL, SCREEN_RED },
         { "skipped", "skipped", "Skipped", "file for lack of space", "files for lack of space", NULL, SCREEN_YELLOW },
         { "linked", "linked", "Linked", "file to the disk, released or for lack of space",
           "files to the disk, released or for lack of space", NULL, SCREEN_PLAIN },
         { "released", "released", "Released", "file on request", "files on request", NULL, SCREEN_PLAIN },
         { "changed_only", "changed", "Changed", "file in the mirror only, which is not saved",
           "files in the mirror only, which are not saved", NULL, SCREEN_PLAIN },
-        { "rejected", "rejected", "Rejected", "file that cannot be saved as it is", "files that cannot be saved as they are",
-          NULL, SCREEN_YELLOW },
+        { "rejected", "rejected", "Rejected", "file that cannot be saved as it is",
+          "files that cannot be saved as they are", NULL, SCREEN_YELLOW },
         { "deletions_held", NULL, "Deletions", "held back", "held back", "deletions_held_text", SCREEN_YELLOW },
         { "conflicts", NULL, "Conflicts", "file that changed on both sides", "files that changed on both sides", NULL,
           SCREEN_YELLOW },
@@ -293,9 +282,8 @@ static size_t add_files(View *view, size_t mirror, const char *state) {
                         continue;
                 path = screen_path(file->path);
                 reason = file->reason ? screen_text(file->reason) : NULL;
-                if (!path || (file->reason && !reason) ||
-                    asprintf(&line, "%s%s%s", path, reason ? ": " : "", reason ? reason : "") < 0)
-                        line = NULL;
+                if (path && (reason || !file->reason))
+                        line = text_format("%s%s%s", path, reason ? ": " : "", reason ? reason : "");
                 add_safe(view, NULL, SCREEN_PLAIN, line);
                 n++;
         }
@@ -322,7 +310,8 @@ static void add_trouble(View *view, const json_t *mirror, size_t i, const Troubl
                 add_taken(view, NULL, SCREEN_GREY, line);
         if (string_equal(trouble->key, "conflicts") && ctl_reply_text(mirror, "conflict")) {
                 line = NULL;
-                (void) text_append(&line, "the other version of the latest is kept as '%s'", ctl_reply_text(mirror, "conflict"));
+                (void) text_append(&line, "the other version of the latest is kept as '%s'",
+                                   ctl_reply_text(mirror, "conflict"));
                 add_taken(view, NULL, SCREEN_PLAIN, line);
         }
 }

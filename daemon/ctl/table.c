@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Rows of cells -> a table for people, or JSON for programs. See ctl/table.h. */
+/* Rows of cells, printed as a table or as JSON. See ctl/table.h. */
 
 #include "ctl/table.h"
 
+#include "base/array.h"
 #include "base/text.h"
 #include "ctl/json-output.h"
 
@@ -24,8 +25,8 @@ struct CtlTable {
         size_t n_columns;
         size_t *shown; /* columns in the order in which they are printed */
         size_t n_shown;
-        Cell *cells;   /* row by row, n_columns each */
-        size_t n_rows, room;
+        Cell **rows;   /* n_columns cells each */
+        size_t n_rows;
         bool failed;   /* memory ran out */
 };
 
@@ -33,18 +34,15 @@ static void print_columns(const CtlColumn *columns, size_t n) {
         (void) fprintf(stderr, "Columns:\n");
         for (size_t i = 0; i < n; i++)
                 (void) fprintf(stderr, "  %-16s %s%s\n", columns[i].name, columns[i].help,
-                               columns[i].flags & (COLUMN_EXTRA | COLUMN_COSTLY) ? " (only on request)" : "");
+                               columns[i].flags & COLUMN_EXTRA ? " (only on request)" : "");
 }
 
 static int show_column(CtlTable *table, const char *name, size_t length) {
         for (size_t i = 0; i < table->n_columns; i++)
                 if (strlen(table->columns[i].name) == length &&
                     strncasecmp(table->columns[i].name, name, length) == 0) {
-                        size_t *grown = reallocarray(table->shown, table->n_shown + 1, sizeof(size_t));
-
-                        if (!grown)
+                        if (ARRAY_ROOM(table->shown, table->n_shown) < 0)
                                 return -ENOMEM;
-                        table->shown = grown;
                         table->shown[table->n_shown++] = i;
                         return 0;
                 }
@@ -54,7 +52,7 @@ static int show_column(CtlTable *table, const char *name, size_t length) {
 }
 
 static int show_default(CtlTable *table) {
-        unsigned hidden = COLUMN_COSTLY | (table->ctl->json == CTL_JSON_OFF ? COLUMN_EXTRA : 0);
+        unsigned hidden = table->ctl->json == CTL_JSON_OFF ? COLUMN_EXTRA : 0;
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < table->n_columns; i++)
@@ -63,7 +61,7 @@ static int show_default(CtlTable *table) {
         return r;
 }
 
-/* "+" in front adds to what is shown without being asked for. */
+/* "+" in front adds to the default columns. */
 static int choose_columns(CtlTable *table, const char *output) {
         int r = 0;
 
@@ -102,9 +100,12 @@ int ctl_table_new(CtlTable **ret, const Ctl *ctl, const CtlColumn *columns, size
 CtlTable *ctl_table_free(CtlTable *table) {
         if (!table)
                 return NULL;
-        for (size_t i = 0; i < table->n_rows * table->n_columns; i++)
-                free(table->cells[i].text);
-        free(table->cells);
+        for (size_t i = 0; i < table->n_rows; i++) {
+                for (size_t c = 0; c < table->n_columns; c++)
+                        free(table->rows[i][c].text);
+                free(table->rows[i]);
+        }
+        free(table->rows);
         free(table->shown);
         free(table);
         return NULL;
@@ -118,25 +119,19 @@ bool ctl_table_wants(const CtlTable *table, size_t column) {
 }
 
 void ctl_table_row(CtlTable *table) {
-        if (table->n_rows == table->room) {
-                size_t room = MAX(2 * table->room, 16);
-                Cell *grown = reallocarray(table->cells, room * table->n_columns, sizeof(Cell));
+        Cell *cells = calloc(table->n_columns, sizeof(Cell));
 
-                if (!grown) {
-                        table->failed = true;
-                        return;
-                }
-                table->cells = grown;
-                table->room = room;
+        if (!cells || ARRAY_ROOM(table->rows, table->n_rows) < 0) {
+                free(cells);
+                table->failed = true;
+                return;
         }
-        memset(table->cells + table->n_rows * table->n_columns, 0, table->n_columns * sizeof(Cell));
-        table->n_rows++;
+        table->rows[table->n_rows++] = cells;
 }
 
 static Cell *last_cell(CtlTable *table, size_t column) {
         assert(column < table->n_columns);
-        return table->failed || table->n_rows == 0 ? NULL
-                                                   : &table->cells[(table->n_rows - 1) * table->n_columns + column];
+        return table->failed || table->n_rows == 0 ? NULL : &table->rows[table->n_rows - 1][column];
 }
 
 void ctl_table_set(CtlTable *table, size_t column, const char *text) {
@@ -211,7 +206,7 @@ static int print_json(const CtlTable *table) {
         int r = rows ? 0 : -ENOMEM;
 
         for (size_t i = 0; r == 0 && i < table->n_rows; i++)
-                if (json_array_append_new(rows, row_json(table, table->cells + i * table->n_columns)) < 0)
+                if (json_array_append_new(rows, row_json(table, table->rows[i])) < 0)
                         r = -ENOMEM;
         if (r == 0)
                 r = json_output_print(table->ctl, rows, stdout);
@@ -219,9 +214,9 @@ static int print_json(const CtlTable *table) {
         return r;
 }
 
-/* What stands in the cell, safe to print: a new string, NULL on ENOMEM. */
+/* The text of a cell, safe to print: a new string, NULL on ENOMEM. */
 static char *cell_text(const CtlTable *table, const Cell *cell, CtlCell kind) {
-        char bytes[TEXT_BYTES_MAX], *text = NULL;
+        char bytes[TEXT_BYTES_MAX];
 
         if (!cell->set)
                 return strdup("-");
@@ -237,11 +232,11 @@ static char *cell_text(const CtlTable *table, const Cell *cell, CtlCell kind) {
                         return strdup(text_bytes(bytes, cell->number));
                 break;
         case CELL_PERCENT:
-                return asprintf(&text, "%llu%%", (unsigned long long) cell->number) < 0 ? NULL : text;
+                return text_format("%llu%%", (unsigned long long) cell->number);
         case CELL_NUMBER:
                 break;
         }
-        return asprintf(&text, "%llu", (unsigned long long) cell->number) < 0 ? NULL : text;
+        return text_format("%llu", (unsigned long long) cell->number);
 }
 
 static int column_flags(const CtlColumn *column) {
@@ -254,7 +249,7 @@ static int column_flags(const CtlColumn *column) {
 static int make_columns(const CtlTable *table, struct libscols_table *out) {
         for (size_t i = 0; i < table->n_shown; i++) {
                 const CtlColumn *column = &table->columns[table->shown[i]];
-                /* the width of a heading counts also where it is not printed */
+                /* libsmartcols makes a column as wide as its heading, even if it does not print that */
                 _cleanup_(freep) char *heading = strdup(table->ctl->no_headings ? "" : column->name);
 
                 for (char *c = heading; c && *c; c++)
@@ -292,12 +287,12 @@ static int print_rows(const CtlTable *table) {
         if (r == 0) {
                 (void) scols_table_enable_noheadings(out, table->ctl->no_headings);
                 (void) scols_table_enable_colors(out, screen.colours);
-                /* the cells are safe already, and it would escape our escapes */
+                /* the cells are safe already; its encoding would escape our escapes again */
                 (void) scols_table_enable_noencoding(out, 1);
                 r = make_columns(table, out);
         }
         for (size_t i = 0; r == 0 && i < table->n_rows; i++)
-                r = make_row(table, &screen, table->cells + i * table->n_columns, out);
+                r = make_row(table, &screen, table->rows[i], out);
         if (r == 0 && table->n_rows > 0) {
                 r = scols_print_table(out);
                 if (r == 0 && fflush(stdout) != 0)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Rows of cells -> a table for people, or JSON for programs, as --output=, --bytes, --no-legend and --json say. One
- * description of the columns serves for both, for the check of --output= and for what is said when that is wrong.
+/* Rows of cells, printed as a table for people or as JSON for programs: --output=, --bytes, --noheadings and --json
+ * decide. One description of the columns serves for both, and for the check of --output= and its error.
  *
- * As JSON it is an array with an object for each row: the names of the columns, with _ for -, are the keys; a cell
- * that was not set is null; amounts, numbers and yes/no are numbers and booleans. It has all columns, if none are
- * asked for. As a table it is cut at the right edge of a terminal, and not cut anywhere else. */
+ * JSON is an array with an object for each row. Its keys are the names of the columns, with _ for -; a cell that was
+ * not set is null; amounts, numbers and yes/no are numbers and booleans. Without --output=, JSON has all columns. A
+ * table is cut at the right edge of a terminal, and never elsewhere. */
 
 #include "base/base.h"
 #include "ctl/ctl.h"
@@ -14,48 +14,45 @@
 
 typedef enum CtlCell {
         CELL_TEXT,
-        CELL_PATH,    /* bytes: reversible, see text_escape() */
-        CELL_BYTES,   /* "41.3G"; exactly with --bytes and in JSON. To the right */
-        CELL_NUMBER,  /* to the right */
-        CELL_PERCENT, /* to the right */
+        CELL_PATH,    /* escaped so that all bytes can be recovered, see text_escape() */
+        CELL_BYTES,   /* "41.3G"; exact with --bytes and in JSON; right-aligned */
+        CELL_NUMBER,  /* right-aligned */
+        CELL_PERCENT, /* right-aligned */
         CELL_BOOL,    /* "yes", "no" */
 } CtlCell;
 
 enum {
-        COLUMN_EXTRA = 1, /* not in the table unless it is asked for */
-        COLUMN_CUT = 2,   /* shortened where the terminal is narrow; COLUMN_WRAP goes on in the next line instead */
-        COLUMN_WRAP = 4,
-        COLUMN_COSTLY = 8, /* nowhere unless it is asked for: see ctl_table_wants() */
+        COLUMN_EXTRA = 1, /* in a table only on request */
+        COLUMN_CUT = 2,   /* shortened on a narrow terminal */
+        COLUMN_WRAP = 4,  /* continued in the next line instead */
 };
 
 typedef struct CtlColumn {
-        /* in lower case; in capitals it is the heading, and what --output= is told to take. Case does not matter there */
-        const char *name;
+        const char *name; /* in lower case; the heading is in upper case, and --output= takes both */
         CtlCell kind;
         unsigned flags;
-        const char *help; /* a few words for the list of columns */
+        const char *help; /* a few words for the list in the error of --output= */
 } CtlColumn;
 
 typedef struct CtlTable CtlTable;
 
-/* @columns is borrowed. 0, CTL_BAD_ARGUMENTS if --output= names what is not there (that and the columns that there
- * are have been printed), or -ENOMEM. */
+/* @columns is borrowed. 0, -ENOMEM, or CTL_BAD_ARGUMENTS if --output= names an unknown column: it prints that error. */
 int ctl_table_new(CtlTable **ret, const Ctl *ctl, const CtlColumn *columns, size_t n);
 CtlTable *ctl_table_free(CtlTable *table);
 DEFINE_CLEANUP(CtlTable, ctl_table_free)
 
-/* True if the column will be printed; for what is costly to find out. */
+/* True if the column will be printed; for values that are expensive to determine. */
 bool ctl_table_wants(const CtlTable *table, size_t column);
 
-/* Begins a row; the others set cells of the last one. Columns are counted as in @columns. Strings are copied; NULL
- * leaves the cell empty. If memory runs out, printing says so. */
+/* Begins a row, of which the other functions set the cells. @column is an index into the columns. Strings are copied;
+ * NULL leaves the cell empty. If memory runs out, ctl_table_print() fails. */
 void ctl_table_row(CtlTable *table);
 void ctl_table_set(CtlTable *table, size_t column, const char *text);
-/* of all kinds but texts; UINT64_MAX: not known, or no limit */
+/* For all kinds but text and path; UINT64_MAX (unknown, no limit) leaves the cell empty. */
 void ctl_table_set_number(CtlTable *table, size_t column, uint64_t number);
 void ctl_table_set_colour(CtlTable *table, size_t column, ScreenColour colour);
 
 size_t ctl_table_rows(const CtlTable *table);
 
-/* Prints all of it to stdout and flushes. Returns the exit status: failures have been told. */
+/* Prints the table to stdout and flushes. Prints its failures; returns the exit status. */
 int ctl_table_print(CtlTable *table);

@@ -28,6 +28,7 @@ SOURCE_ROOT, ARCHIVES = Path(sys.argv[1]), sys.argv[2:]
 # A library that is used by one file only, its door.
 DOORS = {'xxhash.h': 'base/xxh.c', 'xxh3.h': 'base/xxh.c', 'inotifytools/': 'tree/inotify.c',
          'gcrypt.h': 'base/claim.c', 'jansson.h': 'base/json-input.h', 'libsmartcols': 'ctl/table.c'}
+MEMBER = re.compile(r'\[(?:.*/)?(?:\w+_)?([\w-]+)\.c\.o\]:$') # of an archive, as nm names it
 STRANGERS = [('stage', 'save'), ('save', 'stage'), ('ctl', 'mirror'), ('ctl', 'control'), ('ctl/doctor', 'mirror'), ('ctl/doctor', 'control')]
 
 
@@ -144,6 +145,29 @@ def symbol_complaints(order, archives):
                 yield f'{wing}/ needs {symbol}() of {home[symbol]}/, which stands above it'
 
 
+def module_symbols(directory, wing, archive):
+    """Module -> the symbols that it defines, and those that it needs."""
+    output = subprocess.run(['nm', '--extern-only', '--format=posix', archive], check=True, capture_output=True, text=True).stdout
+    defined, needed, module = {}, {}, None
+    for line in output.splitlines():
+        if member := MEMBER.search(line):
+            module = module_of(directory, f'{wing}/{member[1]}.c')
+        elif line:
+            symbol, kind = line.split()[:2]
+            (needed if kind == 'U' else defined).setdefault(module, set()).add(symbol)
+    return defined, needed
+
+
+def circle_complaints(directory, archives):
+    """A header can hide whose function it declares; the symbols show it."""
+    for wing, archive in archives.items():
+        defined, needed = module_symbols(directory, wing, archive)
+        home = {symbol: module for module, symbols in defined.items() for symbol in symbols}
+        edges = {module: {home[symbol] for symbol in symbols if symbol in home} - {module} for module, symbols in needed.items()}
+        for circle in sorted(circles(edges)):
+            yield f'{", ".join(circle)} need functions of each other'
+
+
 def bears_name(symbol, module):
     """Whether an exported name is one of its module, "wing/stem"."""
     wing, _, stem = module.replace('-', '_').rpartition('/')
@@ -154,13 +178,10 @@ def bears_name(symbol, module):
 
 def name_complaints(directory, archives):
     for wing, archive in archives.items():
-        output = subprocess.run(['nm', '--defined-only', '--extern-only', '--format=posix', archive], check=True, capture_output=True, text=True).stdout
-        module = None
-        for line in output.splitlines():
-            if member := re.search(r'\[(?:.*/)?(?:\w+_)?([\w-]+)\.c\.o\]:$', line):
-                module = module_of(directory, f'{wing}/{member[1]}.c')
-            elif line and not line.startswith(('__odr_asan', '.')) and not bears_name(line.split()[0], module):
-                yield f'{line.split()[0]} of {module} does not bear the name of its module'
+        for module, symbols in module_symbols(directory, wing, archive)[0].items():
+            for symbol in sorted(symbols):
+                if not symbol.startswith(('__odr_asan', '.')) and not bears_name(symbol, module):
+                    yield f'{symbol} of {module} does not bear the name of its module'
 
 
 class Tree(unittest.TestCase):
@@ -179,6 +200,9 @@ class Tree(unittest.TestCase):
     def test_symbols_go_down(self):
         self.assertEqual(set(self.archives), set(self.order))
         self.assertEqual(list(symbol_complaints(self.order, self.archives)), [])
+
+    def test_no_modules_of_a_wing_need_functions_of_each_other(self):
+        self.assertEqual(list(circle_complaints(SOURCE_ROOT / 'daemon', self.archives)), [])
 
     def test_every_exported_function_bears_the_name_of_its_module(self):
         self.assertEqual(list(name_complaints(SOURCE_ROOT / 'daemon', self.archives)), [])
@@ -273,6 +297,19 @@ class Check(unittest.TestCase):
             subprocess.run(['cc', '-c', f'-I{name}', '-o', directory / 'a.c.o', directory / 'low/a.c'], check=True)
             subprocess.run(['ar', 'rc', archive, directory / 'a.c.o'], check=True)
             self.assertEqual(list(name_complaints(directory, {'low': archive})), ['b_do of low/a does not bear the name of its module'])
+
+    def test_modules_that_need_each_other_behind_a_third_header_are_found(self):
+        with tempfile.TemporaryDirectory() as name:
+            directory, archive = Path(name), Path(name, 'liblow.a')
+            (directory / 'low').mkdir()
+            texts = {'a': 'void a_do(void) { b_do(); }\n', 'b': 'void b_do(void) { a_do(); }\n', 'c': 'void c_do(void) { a_do(); }\n'}
+            for stem in texts:
+                (directory / f'low/{stem}.h').write_text('void a_do(void);\nvoid b_do(void);\nvoid c_do(void);\n' if stem == 'c' else '')
+            for stem, text in texts.items():
+                (directory / f'low/{stem}.c').write_text(f'#include "low/{stem}.h"\n#include "low/c.h"\n{text}')
+                subprocess.run(['cc', '-c', f'-I{name}', '-o', directory / f'{stem}.c.o', directory / f'low/{stem}.c'], check=True)
+            subprocess.run(['ar', 'rc', archive, *(directory / f'{stem}.c.o' for stem in texts)], check=True)
+            self.assertEqual(list(circle_complaints(directory, {'low': archive})), ['low/a, low/b need functions of each other'])
 
     def test_a_symbol_from_above_is_found(self):
         with tempfile.TemporaryDirectory() as name:

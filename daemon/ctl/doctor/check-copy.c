@@ -118,11 +118,9 @@ static LlamaServer find_llama_server(const DoctorFacts *facts, const EngineFacts
                 if (run->kind != ENGINE_OLLAMA || !slash || program[0] != '/' ||
                     !root_view_exists(&facts->machine, program))
                         continue;
-                if (asprintf(&path, "%.*s/../lib/ollama/llama-server", (int) (slash - program), program) < 0) {
-                        path = NULL;
-                        continue;
-                }
-                found = root_view_exists(&facts->machine, path) ? LLAMA_SERVER_THERE : LLAMA_SERVER_ABSENT;
+                path = text_format("%.*s/../lib/ollama/llama-server", (int) (slash - program), program);
+                if (path)
+                        found = root_view_exists(&facts->machine, path) ? LLAMA_SERVER_THERE : LLAMA_SERVER_ABSENT;
         }
         return found;
 }

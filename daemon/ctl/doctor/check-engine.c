@@ -91,12 +91,9 @@ static bool file_names_source(const DoctorFacts *facts, const EngineRun *run, co
                 if (!strstr(run->locations[i].setting, "config") ||
                     root_view_read(&facts->machine, run->locations[i].path, MIB, &text) < 0)
                         continue;
-                if (asprintf(&wanted, "%s/", mirror->config->source) < 0) {
-                        wanted = NULL;
-                        continue;
-                }
+                wanted = text_format("%s/", mirror->config->source);
                 *ret_file = run->locations[i].path;
-                if (strstr(text, wanted))
+                if (wanted && strstr(text, wanted))
                         return true;
         }
         return false;

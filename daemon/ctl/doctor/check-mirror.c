@@ -65,7 +65,7 @@ void doctor_check_source(const DoctorFacts *facts, DoctorReport *report) {
                                     "The source %s cannot be read%s: %s", config->source,
                                     facts->all_processes ? "" : " by you", strerror(mirror->scan_error));
                         if (facts->all_processes)
-                                finding_fix(report, "correct its permissions: ls -la %s", config->source);
+                                finding_fix(report, "correct the permissions that ls -la %s shows", config->source);
                 } else if (mirror->scanned && mirror->need == 0) {
                         finding_add(report, DOCTOR_WARNING, config->name,
                                     "The source %s has nothing to stage; its disk may not be mounted",
@@ -110,7 +110,7 @@ void doctor_check_read_ahead(const DoctorFacts *facts, DoctorReport *report) {
         }
 }
 
-static void say_too_small(const FactsMirror *mirror, uint64_t size, DoctorReport *report) {
+static void report_too_small(const FactsMirror *mirror, uint64_t size, DoctorReport *report) {
         _cleanup_(freep) char *unit = unit_name_from_path(mirror->config->target, "mount");
         char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
 
@@ -135,7 +135,7 @@ void doctor_check_room(const DoctorFacts *facts, DoctorReport *report) {
                 /* in a tmpfs that other programs use, too, Size= is a budget */
                 size = mirror->own_mount && mounted ? mirror->total : mounted ? MIN(size, mirror->total) : size;
                 if (mirror->scanned && mirror->need > size)
-                        say_too_small(mirror, size, report);
+                        report_too_small(mirror, size, report);
                 else if (mounted && mirror->config->write_back && mirror->left < mirror->total / 20) {
                         finding_add(report, DOCTOR_WARNING, mirror->config->name,
                                     "Only %s of %s are free in %s; models that clients pull or create will not fit, "
@@ -203,7 +203,7 @@ void doctor_check_shm(const DoctorFacts *facts, DoctorReport *report) {
                 if (!mirror->target_there)
                         continue;
                 if (mirror->own_mount && !string_equal(type, "tmpfs")) {
-                        finding_add(report, DOCTOR_PROBLEM, name, "The file system on %s is %s, not tmpfs",
+                        finding_add(report, DOCTOR_PROBLEM, name, "The filesystem on %s is %s, not tmpfs",
                                     mirror->config->target, type);
                         finding_fix(report, "umount %s, or set another Target= in [Mirror %s]",
                                     mirror->config->target, name);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is known of the engines. See ctl/doctor/engine.h. */
+/* Knowledge about engines. See ctl/doctor/engine.h. */
 
 #include "ctl/doctor/engine.h"
 
+#include "base/array.h"
 #include "base/strv.h"
+#include "base/text.h"
 
 #include <strings.h>
 
 typedef struct EngineName {
         EngineKind kind;
-        const char *name; /* of a program or a unit, or how it begins */
-        bool prefix;
+        const char *name; /* of a program or a unit */
+        bool prefix;      /* or the beginning of it */
 } EngineName;
 
 static const EngineName names[] = {
@@ -26,7 +28,7 @@ static const EngineName names[] = {
         { ENGINE_LM_STUDIO, "lm-studio", true },    { ENGINE_LM_STUDIO, "llmster", false },
 };
 
-/* @name up to where its first part ends. */
+/* By the first @length bytes of @name. */
 static EngineKind find_name(const char *name, size_t length) {
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 size_t n = strlen(names[i].name);
@@ -85,18 +87,16 @@ static void locations_done(Locations *list) {
         engine_locations_free(list->items, list->n);
 }
 
-/* @rest is put behind the path. */
+/* The location is @path followed by @rest. */
 static int add_location(Locations *list, const char *setting, size_t length, const char *path, const char *rest,
                         bool variable, bool automatic) {
-        EngineLocation *grown = reallocarray(list->items, list->n + 1, sizeof(*grown)), *location;
+        EngineLocation *location;
 
-        if (!grown)
+        if (ARRAY_ROOM(list->items, list->n) < 0)
                 return -ENOMEM;
-        list->items = grown;
-        location = &grown[list->n++];
-        *location = (EngineLocation){ .setting = strndup(setting, length), .variable = variable, .automatic = automatic };
-        if (asprintf(&location->path, "%s%s", path, rest) < 0)
-                location->path = NULL;
+        location = &list->items[list->n++];
+        *location = (EngineLocation){ .setting = strndup(setting, length), .path = text_format("%s%s", path, rest),
+                                      .variable = variable, .automatic = automatic };
         if (!location->setting || !location->path)
                 return -ENOMEM;
         for (size_t n = strlen(location->path); n > 1 && location->path[n - 1] == '/'; n--)
@@ -130,7 +130,7 @@ static int add_variables(Locations *list, char *const *environment) {
 
                 if (!equals || equals[1] != '/')
                         continue;
-                /* HF_HUB_CACHE counts before HF_HOME, of which the models are only a part */
+                /* HF_HUB_CACHE takes precedence over HF_HOME, where models are in hub/ */
                 if (hf_home && (engine_variable(environment, "HF_HUB_CACHE") ||
                                 engine_variable(environment, "HUGGINGFACE_HUB_CACHE")))
                         continue;
@@ -140,7 +140,7 @@ static int add_variables(Locations *list, char *const *environment) {
         return r;
 }
 
-/* Where it looks if nobody has told it. */
+/* The default location, unless a variable overrides it. */
 static int add_automatic(Locations *list, EngineKind kind, char *const *environment, const char *home) {
         static const struct {
                 EngineKind kind;
@@ -189,7 +189,7 @@ void engine_locations_free(EngineLocation *locations, size_t n) {
         free(locations);
 }
 
-/* An option without a value (@value NULL) or with this one, or a variable that says the same. */
+/* An option, without a value (@value NULL) or with one of these, and a variable that means the same. */
 typedef struct Switch {
         const char *option, *variable, *value;
 } Switch;
@@ -213,7 +213,7 @@ static bool is_given(const Switch *s, char *const *arguments, char **ret) {
                     is_among(*word + length + 1, s->value))
                         return (*ret = strdup(*word)) || true;
                 if (s->value && string_equal(*word, s->option) && word[1] && is_among(word[1], s->value))
-                        return asprintf(ret, "%s %s", word[0], word[1]) >= 0 || !(*ret = NULL);
+                        return (*ret = text_format("%s %s", word[0], word[1])) || true;
         }
         return false;
 }
@@ -227,10 +227,8 @@ static int find_switch(const Switch *switches, size_t n, char *const *arguments,
                         return *ret ? 0 : -ENOMEM;
                 if (!value || !is_among(value, switches[i].value ? switches[i].value : "1 true on yes enabled"))
                         continue;
-                if (asprintf(ret, "%s=%s", switches[i].variable, value) >= 0)
-                        return 0;
-                *ret = NULL;
-                return -ENOMEM;
+                *ret = text_format("%s=%s", switches[i].variable, value);
+                return *ret ? 0 : -ENOMEM;
         }
         return 0;
 }
@@ -250,8 +248,8 @@ int engine_copies(EngineKind kind, char *const *arguments, char *const *environm
                 { "--load-mode", "LLAMA_ARG_LOAD_MODE", "none dio mlock" },
                 { "-lm", NULL, "none dio mlock" },
                 { NULL, "LLAMA_ARG_MMAP", "0 false off no disabled" },
-                { NULL, "LLAMA_ARG_NO_MMAP", "0 1 true on yes enabled" }, /* that it is there was enough */
-                { "--nommap", NULL, NULL }, /* koboldcpp, in its early form */
+                { NULL, "LLAMA_ARG_NO_MMAP", "0 1 true on yes enabled" }, /* older versions: any value */
+                { "--nommap", NULL, NULL }, /* early versions of koboldcpp */
                 { "--safetensors-load-strategy", NULL, "eager" },
         };
 
@@ -272,16 +270,10 @@ int engine_locks(char *const *arguments, char *const *environment, char **ret) {
 }
 
 char *engine_advice(const EngineLocation *location, const char *path, const char *unit) {
-        const char *dot = unit ? strrchr(unit, '.') : NULL;
-        bool service = string_equal(dot, ".service");
-        char *text;
-        int n;
+        const char *dot = unit ? strrchr(unit, '.') : NULL, *equals = location->variable ? "=" : " ";
 
-        if (service)
-                n = asprintf(&text, "systemctl edit %s: %s%s%s%s", unit,
-                             location->variable ? "[Service] Environment=" : "", location->setting,
-                             location->variable ? "=" : " ", path);
-        else
-                n = asprintf(&text, "restart it with %s%s%s", location->setting, location->variable ? "=" : " ", path);
-        return n < 0 ? NULL : text;
+        if (string_equal(dot, ".service"))
+                return text_format("systemctl edit %s: %s%s%s%s", unit,
+                                   location->variable ? "[Service] Environment=" : "", location->setting, equals, path);
+        return text_format("restart it with %s%s%s", location->setting, equals, path);
 }

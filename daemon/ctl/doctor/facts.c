@@ -22,12 +22,8 @@
 enum { LOGIN_UID_MIN = 1000, NOBODY_UID = 65534 };
 
 char *facts_move_path(const char *path, const char *from, const char *to) {
-        char *moved;
-
         errno = 0;
-        if (!path_is_below(path, from))
-                return NULL;
-        return asprintf(&moved, "%s%s", to, path + strlen(from)) < 0 ? NULL : moved;
+        return path_is_below(path, from) ? text_format("%s%s", to, path + strlen(from)) : NULL;
 }
 
 uint64_t facts_mirror_size(const DoctorFacts *facts, const MirrorConfig *mirror) {
@@ -189,15 +185,15 @@ static int read_config(const char *root, const char *file, DoctorFacts *facts) {
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return asprintf(&facts->config_problem, "cannot %s: %s", what, strerror(-r)) < 0 ? -ENOMEM : 0;
+                return (facts->config_problem = text_format("Failed to %s: %s", what, strerror(-r))) ? 0 : -ENOMEM;
         for (size_t i = 0; i < facts->config->n_notes && !facts->config_problem; i++) {
                 const ConfigNote *note = &facts->config->notes[i];
 
-                if (note->error && asprintf(&facts->config_problem, "%s:%u: %s", note->file ? note->file : "",
-                                            note->line, note->text) < 0) {
-                        facts->config_problem = NULL;
+                if (!note->error)
+                        continue;
+                facts->config_problem = text_format("%s:%u: %s", note->file ? note->file : "", note->line, note->text);
+                if (!facts->config_problem)
                         return -ENOMEM;
-                }
         }
         while (skip > 0 && root[skip - 1] == '/')
                 skip--;

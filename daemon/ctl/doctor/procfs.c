@@ -4,7 +4,9 @@
 
 #include "ctl/doctor/procfs.h"
 
+#include "base/array.h"
 #include "base/strv.h"
+#include "base/text.h"
 #include "os/fs.h"
 
 #include <ctype.h>
@@ -36,7 +38,7 @@ static int open_process(const RootView *machine, int pid) {
         return root_view_open_path(machine, path, O_RDONLY | O_DIRECTORY);
 }
 
-/* Strings that end in NUL, as the kernel has them. What a process has written over them may be anything. */
+/* A file of NUL-terminated strings. A process may have overwritten its own with anything. */
 static int read_strings(int dir, const char *name, char ***ret) {
         _cleanup_(strv_freep) char **list = calloc(1, sizeof(char *));
         _cleanup_(fclosep) FILE *file = NULL;
@@ -77,7 +79,7 @@ static bool is_unit(const char *name, size_t length) {
         return false;
 }
 
-/* The last part of the control group's path that is a service or scope: of a user's own service that one, not
+/* The last part of the control group's path that is a service or scope: a service of a user manager, and not its
  * user@1000.service. */
 static int read_unit(int dir, char **ret) {
         _cleanup_(freep) char *text = NULL;
@@ -156,15 +158,12 @@ static int compare_pids(const void *a, const void *b) {
 }
 
 static int add_process(const RootView *machine, const char *name, ProcessList *list) {
-        Process *grown;
         int r;
 
         if (!isdigit((unsigned char) name[0]))
                 return 0;
-        grown = reallocarray(list->items, list->n + 1, sizeof(*grown));
-        if (!grown)
+        if (ARRAY_ROOM(list->items, list->n) < 0)
                 return -ENOMEM;
-        list->items = grown;
         r = read_process(machine, atoi(name), &list->items[list->n]);
         list->n += r == 0;
         return r < 0 ? r : 0;
@@ -208,7 +207,7 @@ static bool has_own_mounts(const RootView *machine, int dir) {
         return n <= 0 || n != m || memcmp(ours, theirs, (size_t) n) != 0;
 }
 
-/* Cuts off what the kernel puts behind the path of a file that has no name any more. */
+/* Removes the mark that the kernel appends to the path of a deleted file: true if there is one. */
 static bool cut_deleted(char *path) {
         size_t length = strlen(path), n = sizeof(DELETED) - 1;
         bool deleted = length > n && strcmp(path + length - n, DELETED) == 0;
@@ -219,14 +218,10 @@ static bool cut_deleted(char *path) {
 }
 
 static bool is_open_for_writing(int dir, const char *name) {
-        _cleanup_(freep) char *path = NULL, *text = NULL;
+        _cleanup_(freep) char *path = text_format("fdinfo/%s", name), *text = NULL;
         const char *flags;
 
-        if (asprintf(&path, "fdinfo/%s", name) < 0) {
-                path = NULL;
-                return false;
-        }
-        if (fs_read_text(dir, path, 64 * KIB, &text) < 0)
+        if (!path || fs_read_text(dir, path, 64 * KIB, &text) < 0)
                 return false;
         flags = strstr(text, "flags:");
         return flags && (strtoul(flags + 6, NULL, 8) & O_ACCMODE) != O_RDONLY;
@@ -246,7 +241,7 @@ static int visit_descriptor(const Visitor *visitor, int dir, int fd_dir, const c
         ssize_t n = readlinkat(fd_dir, name, path, sizeof(path) - 1);
 
         if (n < 0 || path[0] != '/')
-                return 0; /* closed meanwhile; or a socket, a pipe */
+                return 0; /* closed meanwhile, or a socket or pipe */
         path[n] = '\0';
         if (visitor->machine->live) {
                 if (fstatat(fd_dir, name, &st, 0) < 0 || !S_ISREG(st.st_mode))
@@ -278,7 +273,7 @@ static int visit_descriptors(const Visitor *visitor, int dir) {
         return r;
 }
 
-/* In place: the kernel writes a newline in a path as \012, and leaves all else as it is. */
+/* The kernel escapes a newline in a path as \012, and nothing else. Changes the path in place. */
 static void unescape_newlines(char *path) {
         char *out = path;
 

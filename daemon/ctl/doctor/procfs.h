@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The processes of a machine, as /proc shows them: what they are, and which files they have open or mapped.
+/* The processes of a machine, from /proc: what they are, and which files they have open or mapped.
  *
- * A process may end while it is looked at, and one of somebody else may not be looked into: both are outcomes, not
- * errors. */
+ * That a process ends meanwhile, or belongs to another user and cannot be inspected, is an outcome and not an error. */
 
 #include "ctl/doctor/root-view.h"
 
@@ -13,10 +12,10 @@ typedef struct Process {
         uid_t uid;
         char *command;    /* the kernel's short name of it */
         char **arguments; /* NULL-terminated, never NULL; empty for a thread of the kernel */
-        /* it has another root directory than we, as in a container: its paths mean nothing here. Not known of
-         * processes of others: false */
+        /* it has another root directory than we, as in a container, so its paths mean nothing here; false if
+         * unknown, as for processes of other users */
         bool contained;
-        /* the service or scope of systemd that it belongs to, from its control group; NULL for none */
+        /* the service or scope of its control group; NULL for none */
         char *unit;
 } Process;
 
@@ -25,35 +24,33 @@ typedef struct ProcessList {
         size_t n;
 } ProcessList;
 
-/* Processes that end meanwhile are left out. */
+/* Leaves out processes that end meanwhile. 0 or a negative errno. */
 int procfs_list(const RootView *machine, ProcessList *ret);
 void procfs_list_done(ProcessList *list);
 
-/* What is asked about one process. Positive outcomes. */
+/* Positive outcomes of the functions about one process. */
 enum {
         PROCFS_GONE = 1, /* it has ended */
-        PROCFS_DENIED,   /* it belongs to somebody else, and only root may look into it */
+        PROCFS_DENIED,   /* it belongs to another user, and we are not root */
 };
 
-/* A file that a process holds: one call for each descriptor and each mapping, so one file may come several times. */
+/* A file that a process holds. Each descriptor and each mapping is one, so the same file may come several times. */
 typedef struct ProcessFile {
-        uint64_t dev, ino;  /* 0: not known (descriptors of a machine that we do not run on) */
-        const char *
-                path; /* as the process sees it, which in another mount namespace is not what we see; without " (deleted)" */
-        bool deleted;       /* the name is gone, or another file has it now */
+        uint64_t dev, ino;  /* 0: unknown (a descriptor on a machine that we do not run on) */
+        const char *path;   /* as the process sees it, without " (deleted)" */
+        bool deleted;       /* the file has no name any more, or another file has it */
         bool mapped;        /* else open */
         bool writing;       /* open for writing, or mapped shared and writable */
-        /* the process has a mount namespace of its own, or may have: @path is not to be relied on */
-        bool elsewhere;
+        bool elsewhere;     /* the process may have another mount namespace, where @path may mean another file */
 } ProcessFile;
 
-/* Each call returns 0 to go on; what is not 0 ends it and is returned. Only regular files on filesystems: no pipes,
- * sockets, devices of /dev. */
+/* Calls @each until it returns non-zero, which is returned. Only regular files on filesystems: no pipes, sockets or
+ * devices. */
 int procfs_files(const RootView *machine, int pid, int (*each)(const ProcessFile *file, void *userdata),
                  void *userdata);
 
 /* "NAME=value" strings, a new array. */
 int procfs_environment(const RootView *machine, int pid, char ***ret);
 
-/* RLIMIT_MEMLOCK, the soft one, in bytes; UINT64_MAX: unlimited. */
+/* The soft RLIMIT_MEMLOCK in bytes; UINT64_MAX: unlimited. */
 int procfs_memlock(const RootView *machine, int pid, uint64_t *ret);

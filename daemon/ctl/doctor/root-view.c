@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* A machine as it is seen from a root directory. See ctl/doctor/root-view.h. */
+/* A machine as seen from a root directory. See ctl/doctor/root-view.h. */
 
 #include "ctl/doctor/root-view.h"
 
@@ -29,7 +29,7 @@ int root_view_open_path(const RootView *machine, const char *path, int flags) {
 }
 
 int root_view_read(const RootView *machine, const char *path, size_t max, char **ret) {
-        /* a fifo in a directory of configuration files must not stop us */
+        /* O_NONBLOCK: a FIFO among the files must not block us */
         _cleanup_(close_fdp) int fd = root_view_open_path(machine, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
 
         return fd < 0 ? fd : fs_read_fd(fd, max, ret);
@@ -48,7 +48,7 @@ int root_view_read_number(const RootView *machine, const char *path, uint64_t *r
         return errno != 0 || end == text || text[0] == '-' ? -EBADMSG : 0;
 }
 
-int root_view_exists(const RootView *machine, const char *path) {
+bool root_view_exists(const RootView *machine, const char *path) {
         _cleanup_(close_fdp) int fd = root_view_open_path(machine, path, O_PATH);
 
         return fd >= 0;
@@ -60,7 +60,7 @@ int root_view_resolve(const RootView *machine, const char *path, char **ret) {
         return fd < 0 ? fd : fs_path_in_root(machine->fd, fd, ret);
 }
 
-static int read_told_room(const RootView *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
+static int read_given_room(const RootView *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
         _cleanup_(freep) char *text = NULL;
         size_t best = 0;
         int r;
@@ -91,7 +91,7 @@ int root_view_room(const RootView *machine, const char *path, uint64_t *ret_tota
         int r;
 
         if (!machine->live)
-                return read_told_room(machine, path, ret_total, ret_free);
+                return read_given_room(machine, path, ret_total, ret_free);
         fd = root_view_open_path(machine, path, O_PATH);
         if (fd < 0)
                 return fd;
@@ -104,14 +104,15 @@ int root_view_room(const RootView *machine, const char *path, uint64_t *ret_tota
 }
 
 static int copy_user(const struct passwd *entry, RootViewUser *ret) {
-        *ret = (RootViewUser){ .uid = entry->pw_uid, .gid = entry->pw_gid, .name = strdup(entry->pw_name), .home = strdup(entry->pw_dir) };
+        *ret = (RootViewUser){ .uid = entry->pw_uid, .gid = entry->pw_gid, .name = strdup(entry->pw_name),
+                               .home = strdup(entry->pw_dir) };
         if (ret->name && ret->home)
                 return 0;
         root_view_user_done(ret);
         return -ENOMEM;
 }
 
-static int ask_system(const char *name, uid_t uid, char *buffer, size_t size, RootViewUser *ret) {
+static int find_system_user(const char *name, uid_t uid, char *buffer, size_t size, RootViewUser *ret) {
         struct passwd entry, *found = NULL;
         int r;
 
@@ -129,7 +130,7 @@ int root_view_user(const RootView *machine, const char *name, uid_t uid, RootVie
         if (!buffer)
                 return -ENOMEM;
         if (machine->live)
-                return ask_system(name, uid, buffer, LINE_MAX_BYTES, ret);
+                return find_system_user(name, uid, buffer, LINE_MAX_BYTES, ret);
         fd = root_view_open_path(machine, "/etc/passwd", O_RDONLY | O_NONBLOCK);
         if (fd < 0)
                 return fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What the settings of a unit come to: lists, environment, command line. See ctl/doctor/unit-view.h. */
+/* The values of a unit's settings: lists, environment, command line. See ctl/doctor/unit-view.h. */
 
 #include "ctl/doctor/unit-view.h"
 
@@ -74,7 +74,7 @@ bool unit_view_refers_to(const UnitView *unit, const char *key, const char *othe
         return found;
 }
 
-/* In place: %% is %. */
+/* Replaces %% by %, in place. */
 static void undouble_percent(char *text) {
         char *out = text;
 
@@ -85,7 +85,7 @@ static void undouble_percent(char *text) {
         *out = '\0';
 }
 
-/* Adds "NAME=value", which it takes, over what had that name. */
+/* Sets a variable "NAME=value"; takes the string. */
 static int put_variable(char ***environment, char *variable) {
         const char *equals = variable ? strchr(variable, '=') : NULL;
         size_t length = equals ? (size_t) (equals + 1 - variable) : 0;
@@ -129,7 +129,7 @@ static int read_environment_file(const RootView *machine, const char *path, char
 
         path += path[0] == '-';
         if (path[0] != '/' || root_view_read(machine, path, MIB, &text) < 0)
-                return 0; /* systemd would not start the unit without it; that is told by systemd */
+                return 0; /* systemd does not start the unit without it, and reports that itself */
         r = 0;
         for (char *line = strtok_r(text, "\n", &rest); r == 0 && line; line = strtok_r(NULL, "\n", &rest))
                 r = put_line(environment, line);
@@ -186,7 +186,7 @@ static int expand(const char *word, char *const *environment, char ***list) {
         return r == 0 ? strv_take(list, TAKE_PTR(text)) : r;
 }
 
-/* `sh -c "exec llama-server -m x"`: what is run is in the text. */
+/* `sh -c "exec llama-server -m x"`: replaced by the words of the text. */
 static int open_shell(char ***list) {
         char **words = *list;
         const char *slash = words[0] ? strrchr(words[0], '/') : NULL, *program = slash ? slash + 1 : words[0];
@@ -197,7 +197,7 @@ static int open_shell(char ***list) {
             !strchr(words[1], 'c'))
                 return 0;
         if (words_split(words[2], &inner) != 0)
-                return 0; /* more of a script than of a command line */
+                return 0; /* a script rather than a command line */
         if (string_equal(inner[0], "exec")) {
                 free(inner[0]);
                 memmove(inner, inner + 1, strv_length(inner + 1) * sizeof(char *) + sizeof(char *));

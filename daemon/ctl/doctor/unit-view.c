@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Reading a unit with its drop-ins. See ctl/doctor/unit-view.h; what its settings mean is in ctl/doctor/unit-setting.c. */
+/* Reads a unit with its drop-ins. See ctl/doctor/unit-view.h; ctl/doctor/unit-setting.c interprets the settings. */
 
 #include "ctl/doctor/unit-view.h"
 
+#include "base/array.h"
 #include "base/ini.h"
 #include "base/strv.h"
+#include "base/text.h"
 #include "os/fs.h"
 #include "os/unit-name.h"
 
@@ -14,33 +16,23 @@
 typedef struct Reader {
         const RootView *machine;
         UnitView *unit;
-        char **unread; /* NULL: nobody wants to know */
+        char **unread; /* NULL: not wanted */
 } Reader;
 
-static int join(char **ret, const char *directory, const char *name) {
-        if (asprintf(ret, "%s/%s", directory, name) >= 0)
-                return 0;
-        *ret = NULL;
-        return -ENOMEM;
-}
-
 static int add_setting(UnitView *unit, const char *section, const IniItem *item, const char *file) {
-        UnitSetting *grown = reallocarray(unit->settings, unit->n_settings + 1, sizeof(*grown)), *setting;
+        UnitSetting *setting;
 
-        if (!grown)
+        if (ARRAY_ROOM(unit->settings, unit->n_settings) < 0)
                 return -ENOMEM;
-        unit->settings = grown;
-        setting = &grown[unit->n_settings++];
+        setting = &unit->settings[unit->n_settings++];
         *setting = (UnitSetting){ strdup(section), strdup(item->name), strdup(item->value), strdup(file) };
         return setting->section && setting->key && setting->value && setting->file ? 0 : -ENOMEM;
 }
 
 static int add_wrong(UnitView *unit, const IniItem *item, const char *file) {
-        char *text;
+        char *text = text_format("%s:%u: this line %s", file, item->line, item->wrong);
 
-        if (asprintf(&text, "%s:%u: this line %s", file, item->line, item->wrong) < 0)
-                return -ENOMEM;
-        return strv_take(&unit->wrong, text);
+        return text ? strv_take(&unit->wrong, text) : -ENOMEM;
 }
 
 static int parse(UnitView *unit, char *text, const char *file) {
@@ -60,7 +52,7 @@ static int parse(UnitView *unit, char *text, const char *file) {
         return r;
 }
 
-/* Positive if there is such a file. */
+/* Positive if the file exists. */
 static int read_file(Reader *reader, const char *path) {
         _cleanup_(freep) char *text = NULL;
         int r;
@@ -77,17 +69,15 @@ static int read_file(Reader *reader, const char *path) {
         return r < 0 ? r : 1;
 }
 
-/* The first directory that has the file decides. A link to /dev/null, or an empty file, masks. */
+/* The file in the first directory that has one counts. A link to /dev/null, or an empty file, masks the unit. */
 static int read_own_file(Reader *reader, const char *name) {
         size_t n;
         const UnitDirectory *directories = unit_name_directories(&n);
 
         for (size_t i = 0; i < n; i++) {
-                _cleanup_(freep) char *path = NULL;
-                int r = join(&path, directories[i].path, name);
+                _cleanup_(freep) char *path = text_format("%s/%s", directories[i].path, name);
+                int r = path ? read_file(reader, path) : -ENOMEM;
 
-                if (r == 0)
-                        r = read_file(reader, path);
                 if (r < 0)
                         return r;
                 if (r == 0)
@@ -128,9 +118,8 @@ int unit_view_list_directory(const RootView *machine, const char *directory, con
 
                 if (entry->d_name[0] == '.' || !ends_with(entry->d_name, suffix) || has_name(*files, entry->d_name))
                         continue;
-                r = join(&path, directory, entry->d_name);
-                if (r == 0)
-                        r = strv_take(files, path);
+                path = text_format("%s/%s", directory, entry->d_name);
+                r = path ? strv_take(files, path) : -ENOMEM;
         }
         return r;
 }
@@ -145,19 +134,15 @@ static int list_drop_ins(const RootView *machine, const char *name, char ***file
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < n; i++) {
-                _cleanup_(freep) char *path = NULL;
+                _cleanup_(freep) char *path = text_format("%s/%s.d", directories[i].path, name);
 
-                if (asprintf(&path, "%s/%s.d", directories[i].path, name) < 0) {
-                        path = NULL;
-                        return -ENOMEM;
-                }
-                r = unit_view_list_directory(machine, path, ".conf", files);
+                r = path ? unit_view_list_directory(machine, path, ".conf", files) : -ENOMEM;
         }
         return r;
 }
 
-/* "foo-bar@x.service": foo-bar@x.service.d, foo-bar@.service.d, foo-.service.d, service.d (systemd.unit(5)); of
- * files with one name the most special counts. */
+/* The drop-ins of "foo-bar@x.service" are in foo-bar@x.service.d, foo-bar@.service.d, foo-.service.d and service.d
+ * (systemd.unit(5)); of files with the same name, the one in the most specific directory counts. */
 static int find_drop_ins(const RootView *machine, const char *name, char ***files) {
         const char *at = strchr(name, '@'), *type = strrchr(name, '.');
         _cleanup_(freep) char *wider = strdup(name);
@@ -189,14 +174,11 @@ static int read_own(Reader *reader, const char *name) {
 
         if (r != 0 || !at)
                 return r;
-        if (asprintf(&template, "%.*s%s", (int) (at + 1 - name), name, type) < 0) {
-                template = NULL;
-                return -ENOMEM;
-        }
-        return read_own_file(reader, template);
+        template = text_format("%.*s%s", (int) (at + 1 - name), name, type);
+        return template ? read_own_file(reader, template) : -ENOMEM;
 }
 
-/* What `systemctl enable` and `add-requires` have made of a dependency: links in NAME.requires/ and NAME.wants/. */
+/* Dependencies that are links in NAME.requires/ and NAME.wants/, as `systemctl enable` and `add-requires` make them. */
 static int read_links(Reader *reader) {
         static const char *const kinds[][2] = { { "requires", "Requires" }, { "wants", "Wants" } };
         size_t n;
@@ -206,14 +188,10 @@ static int read_links(Reader *reader) {
         for (size_t i = 0; r == 0 && i < n * ELEMENTSOF(kinds); i++) {
                 const char *const *kind = kinds[i % ELEMENTSOF(kinds)];
                 _cleanup_(strv_freep) char **links = NULL;
-                _cleanup_(freep) char *path = NULL;
+                _cleanup_(freep) char *path = text_format("%s/%s.%s", directories[i / ELEMENTSOF(kinds)].path,
+                                                          reader->unit->name, kind[0]);
 
-                if (asprintf(&path, "%s/%s.%s", directories[i / ELEMENTSOF(kinds)].path, reader->unit->name,
-                             kind[0]) < 0) {
-                        path = NULL;
-                        return -ENOMEM;
-                }
-                r = unit_view_list_directory(reader->machine, path, "", &links);
+                r = path ? unit_view_list_directory(reader->machine, path, "", &links) : -ENOMEM;
                 for (char **link = links; r == 0 && link && *link; link++) {
                         IniItem item = { .name = (char *) kind[1], .value = (char *) base_name(*link) };
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { PATH, STATE, SIZE, DIRECT, SHARE, EXTRA, COSTLY };
+enum { PATH, STATE, SIZE, DIRECT, SHARE, EXTRA };
 
 static const CtlColumn columns[] = {
         [PATH] = { "path", CELL_PATH, COLUMN_CUT, "where" },
@@ -20,7 +20,6 @@ static const CtlColumn columns[] = {
         [DIRECT] = { "is-direct", CELL_BOOL, 0, "whether" },
         [SHARE] = { "share", CELL_PERCENT, 0, "of it" },
         [EXTRA] = { "extra", CELL_NUMBER, COLUMN_EXTRA, "more" },
-        [COSTLY] = { "costly", CELL_TEXT, COLUMN_COSTLY, "dear" },
 };
 
 /* What is printed to @fd while @print runs. */
@@ -91,7 +90,7 @@ static void columns_are_chosen_in_order_without_regard_to_case(void **state) {
         assert_prints((Ctl){ .output = "SIZE,path" }, "a", "x", 17, "SIZE PATH\n 17B a\n");
         assert_prints((Ctl){ .output = "extra", .no_headings = true }, "a", "x", 17, "7\n");
         assert_prints((Ctl){ .output = "+EXTRA", .no_headings = true }, "a", "x", 17, "a x 17B - - 7\n");
-        assert_prints((Ctl){ .output = "+costly,costly", .no_headings = true }, "a", "x", 17, "a x 17B - - - -\n");
+        assert_prints((Ctl){ .output = "+extra,path", .no_headings = true }, "a", "x", 17, "a x 17B - - 7 a\n");
         assert_prints((Ctl){ .output = "is-direct", .json = CTL_JSON_SHORT }, "a", "x", 17, "[{\"is_direct\":null}]\n");
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Who uses what. See ctl/doctor/users.h.
+/* The processes that use the mirrors. See ctl/users.h.
  *
- * A file is known by its path where the process sees the same mounts as we do, and by device and inode where it does
- * not: in a container, or behind a bind mount. Of a mirror all inodes are known from one look at it; those of a
- * source are looked up only when a process of that kind has a file of its device. */
+ * A file is recognised by its path if the process sees the same mounts as we do, and else by device and inode: in a
+ * container, or behind a bind mount. The inodes of a mirror come from one scan of it; those of a source are read only
+ * when such a process has a file of its device. */
 
-#include "ctl/doctor/users.h"
+#include "ctl/users.h"
 
+#include "base/array.h"
 #include "base/path.h"
 #include "base/strv.h"
 #include "base/text.h"
@@ -30,7 +31,7 @@ typedef struct Tree {
         char *source, *target;  /* without links */
         Manifest *copies;       /* what is in the mirror */
         uint64_t target_dev, source_dev;
-        bool own_device;        /* the whole device is the mirror's */
+        bool own_device;        /* the device holds nothing but the mirror */
         Inode *copy_inodes, *source_inodes; /* sorted */
         size_t n_copy_inodes, n_source_inodes;
         bool source_listed;
@@ -41,26 +42,25 @@ typedef struct Search {
         Tree *trees;
         size_t n_trees;
         Users users;
-        const Process *process; /* whose turn it is */
+        const Process *process; /* the one being inspected */
         EngineLocation *locations;
         size_t n_locations;
-        size_t first;           /* of its uses */
+        size_t first;           /* its first use */
 } Search;
 
 const char *users_kind_name(UseKind kind) {
         static const char *const names[] = {
-                [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_NAMED] = "configured-disk"
+                [USE_COPY] = "ram", [USE_OLD] = "old", [USE_SOURCE] = "disk", [USE_CONFIGURED] = "configured-disk"
         };
 
         return names[kind];
 }
 
-/* @path below @directory from there on, "." for the directory itself. */
+/* @path relative to @directory, "." for the directory itself; NULL if it is not below. */
 static const char *relative(const char *path, const char *directory) {
-        const char *rest = path + strlen(directory);
+        const char *rest = path_below(path, directory);
 
-        rest += *rest == '/';
-        return *rest ? rest : ".";
+        return rest && !*rest ? "." : rest;
 }
 
 static int compare_inodes(const void *a, const void *b) {
@@ -128,7 +128,7 @@ static int read_tree(const RootView *machine, const UsersMirror *mirror, Tree *t
         target = root_view_open_path(machine, tree->target, O_RDONLY | O_DIRECTORY);
         r = target < 0 ? target : list_copies(tree, target);
         if (r < 0 && r != -ENOMEM && !tree->copies)
-                return manifest_new(&tree->copies); /* there is no mirror, or it is not for us: nothing in it */
+                return manifest_new(&tree->copies); /* no mirror, or an unreadable one, counts as empty */
         return r;
 }
 
@@ -158,20 +158,18 @@ static void tree_done(Tree *tree) {
         (void) manifest_free(tree->copies);
 }
 
-/* The use of this process, found again or new. NULL on ENOMEM. */
-static Use *take_use(Search *search, UseKind kind, const Tree *tree, const char *path) {
+/* The use of a file by the current process, which is added if it is new. NULL on ENOMEM. */
+static Use *find_use(Search *search, UseKind kind, const Tree *tree, const char *path) {
         Users *users = &search->users;
-        Use *grown, *use;
+        Use *use;
 
         for (size_t i = search->first; i < users->n; i++)
                 if (users->uses[i].kind == kind && users->uses[i].mirror == tree->mirror->name &&
                     string_equal(users->uses[i].path, path))
                         return &users->uses[i];
-        grown = reallocarray(users->uses, users->n + 1, sizeof(*grown));
-        if (!grown)
+        if (ARRAY_ROOM(users->uses, users->n) < 0)
                 return NULL;
-        users->uses = grown;
-        use = &grown[users->n++];
+        use = &users->uses[users->n++];
         *use = (Use){ .kind = kind,
                       .mirror = tree->mirror->name,
                       .path = strdup(path),
@@ -182,8 +180,8 @@ static Use *take_use(Search *search, UseKind kind, const Tree *tree, const char 
         return use->path && use->command && (use->unit || !search->process->unit) ? use : NULL;
 }
 
-/* What this process was told that leads to @path on the disk. What Ollama was told counts before what it told its
- * llama-server. */
+/* The setting of this process that leads to @path on the disk: OLLAMA_MODELS counts before the command line of the
+ * llama-server that Ollama starts. */
 static const EngineLocation *find_location(const Search *search, const char *path) {
         const EngineLocation *found = NULL;
 
@@ -196,25 +194,23 @@ static const EngineLocation *find_location(const Search *search, const char *pat
         return found;
 }
 
-/* Only a location within the source can be moved into the mirror whole. */
+/* A location above the source has other files, too, and cannot be replaced by the mirror. */
 static int make_fix(const Search *search, const Tree *tree, const EngineLocation *location, Use *use) {
         _cleanup_(freep) char *better = NULL;
 
         if (location && path_is_below(location->path, tree->source)) {
-                if (asprintf(&better, "%s%s", tree->mirror->target, location->path + strlen(tree->source)) < 0) {
-                        better = NULL;
-                        return -ENOMEM;
-                }
-                use->fix = engine_advice(location, better, search->process->unit);
-        } else if (asprintf(&use->fix, "%slet it read %s/%s", search->process->contained ? "mount the mirror into its container and " : "",
-                            tree->mirror->target, use->path) < 0)
-                use->fix = NULL;
+                better = text_format("%s%s", tree->mirror->target, location->path + strlen(tree->source));
+                use->fix = better ? engine_advice(location, better, search->process->unit) : NULL;
+        } else
+                use->fix = text_format("%slet it read %s/%s",
+                                       search->process->contained ? "mount the mirror into its container and " : "",
+                                       tree->mirror->target, use->path);
         return use->fix ? 0 : -ENOMEM;
 }
 
 static int add_use(Search *search, UseKind kind, const Tree *tree, const char *path, const ProcessFile *file) {
         _cleanup_(freep) char *full = NULL;
-        Use *use = take_use(search, kind, tree, path);
+        Use *use = find_use(search, kind, tree, path);
 
         if (!use)
                 return -ENOMEM;
@@ -223,22 +219,17 @@ static int add_use(Search *search, UseKind kind, const Tree *tree, const char *p
         use->writing = use->writing || file->writing;
         if (kind != USE_SOURCE || use->fix)
                 return 0;
-        if (asprintf(&full, "%s/%s", tree->source, path) < 0) {
-                full = NULL;
-                return -ENOMEM;
-        }
-        return make_fix(search, tree, find_location(search, full), use);
+        full = text_format("%s/%s", tree->source, path);
+        return !full ? -ENOMEM : make_fix(search, tree, find_location(search, full), use);
 }
 
 static bool is_private(const char *path) {
         return path_is_below(path, SCAN_PRIVATE_DIR);
 }
 
-/* Positive if it is of the mirror, and if that is all there is to it. */
+/* Positive if the file belongs to the mirror, whether it is reported or not. */
 static int match_copy(Search *search, const Tree *tree, const ProcessFile *file) {
-        const char *path = file->elsewhere || !path_is_below(file->path, tree->target)
-                                   ? NULL
-                                   : relative(file->path, tree->target);
+        const char *path = file->elsewhere ? NULL : relative(file->path, tree->target);
         bool same_device = file->dev != 0 && file->dev == tree->target_dev;
         const char *known = same_device ? find_inode(tree->copy_inodes, tree->n_copy_inodes, file->ino) : NULL;
         int r;
@@ -284,7 +275,7 @@ static int match_file(const ProcessFile *file, void *userdata) {
         return r < 0 ? r : 0;
 }
 
-/* What the process was told, if it is an engine; of others a path on the command line means little. */
+/* The settings of the process, if it is an engine: a path on the command line of another program may mean anything. */
 static int read_locations(Search *search) {
         _cleanup_(strv_freep) char **environment = NULL;
         EngineKind kind = engine_of_command(search->process->arguments);
@@ -309,7 +300,7 @@ static int read_locations(Search *search) {
         return r;
 }
 
-/* The settings that lead to the disk, unless a file that is read there has told that already. */
+/* The settings that lead to the disk, unless the process was already found to read a file there. */
 static int match_locations(Search *search) {
         int r = 0;
 
@@ -326,17 +317,17 @@ static int match_locations(Search *search) {
                                 continue;
                         if (!string_equal(path, tree->source) &&
                             !manifest_find(tree->copies, relative(path, tree->source)))
-                                continue; /* it is not in RAM, where else should it be read */
-                        use = take_use(search, USE_NAMED, tree, relative(path, tree->source));
+                                continue; /* no copy in RAM: it has to be read from disk */
+                        use = find_use(search, USE_CONFIGURED, tree, relative(path, tree->source));
                         r = use ? use->fix ? 0 : make_fix(search, tree, find_location(search, path), use) : -ENOMEM;
                 }
         return r;
 }
 
-static int survey_at_process(Search *search, const Process *process) {
+static int inspect_process(Search *search, const Process *process) {
         int r;
 
-        /* the daemon reads sources because that is its work; threads of the kernel have no files */
+        /* not the daemon, which has to read sources, and not threads of the kernel, which have no arguments */
         if (string_equal(process->command, "shmstaged") || process->pid == getpid() || !process->arguments[0])
                 return 0;
         search->process = process;
@@ -371,7 +362,7 @@ int users_find(const RootView *machine, const UsersMirror *mirrors, size_t n, Us
         if (r == 0)
                 r = procfs_list(machine, &processes);
         for (size_t i = 0; r == 0 && i < processes.n; i++)
-                r = survey_at_process(&search, &processes.items[i]);
+                r = inspect_process(&search, &processes.items[i]);
         if (r < 0)
                 return r;
         *ret = search.users;
