@@ -126,7 +126,7 @@ int fs_make_path(const char *path) {
         return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-int fs_read_fd(int fd, size_t max, char **ret) {
+int fs_read_bytes(int fd, size_t max, char **ret, size_t *ret_length) {
         _cleanup_(freep) char *text = NULL;
         size_t used = 0, allocated = 0;
 
@@ -141,11 +141,10 @@ int fs_read_fd(int fd, size_t max, char **ret) {
                         text = grown;
                 }
                 n = read(fd, text + used, allocated - used - 1);
-                if (n < 0) {
-                        if (errno == EINTR)
-                                continue;
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
                         return -errno;
-                }
                 if (n == 0)
                         break;
                 used += (size_t) n;
@@ -154,7 +153,14 @@ int fs_read_fd(int fd, size_t max, char **ret) {
         }
         text[used] = '\0';
         *ret = TAKE_PTR(text);
+        *ret_length = used;
         return 0;
+}
+
+int fs_read_fd(int fd, size_t max, char **ret) {
+        size_t length;
+
+        return fs_read_bytes(fd, max, ret, &length);
 }
 
 int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {

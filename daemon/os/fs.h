@@ -39,8 +39,11 @@ int fs_make_path(const char *path);
 /* The content of a small file as a string (at most @max bytes, else -EFBIG). Works for /proc and /sys. */
 int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
 
-/* The same of a descriptor, from where it stands. */
+/* The same from the current position of a descriptor. */
 int fs_read_fd(int fd, size_t max, char **ret);
+
+/* The same, with the length, for a file that may have NUL bytes. */
+int fs_read_bytes(int fd, size_t max, char **ret, size_t *ret_length);
 
 /* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one
  * survives a loss of power: fsync of it before, and of the directory after. */
