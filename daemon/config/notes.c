@@ -8,9 +8,13 @@
 #include "base/text.h"
 
 char *config_notes_text(const ConfigNote *note) {
-        if (note->file && note->line > 0)
-                return text_format("%s:%u: %s", note->file, note->line, note->text);
-        return text_format("%s%s%s", note->file ? note->file : "", note->file ? ": " : "", note->text);
+        char path[TEXT_PATH_MAX];
+
+        if (!note->file)
+                return strdup(note->text);
+        (void) text_path(path, note->file);
+        return note->line > 0 ? text_format("%s:%u: %s", path, note->line, note->text)
+                              : text_format("%s: %s", path, note->text);
 }
 
 bool config_notes_log(const Config *config) {
