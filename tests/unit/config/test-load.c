@@ -501,9 +501,9 @@ static void a_mirror_is_one_whatever_its_sections_and_stands_where_it_came_first
 }
 
 static void the_keys_of_a_section_that_is_wrong_or_unknown_change_nothing(void **state _unused_) {
-        _cleanup_(config_freep) Config *config = load("[Daemon]\nWorkers=3\n[Mirror a]\nTarget=/a\n[Mirror .b]\n"
-                                                      "Target=/b\nnonsense=1\n[daemon]\nWorkers=4\n[Mirror c\n"
-                                                      "Target=/c\n[Mirror a]\nSwap=yes\n");
+        _cleanup_(config_freep) Config *config = load("[Daemon]\nWorkers=3\n[Mirror a]\nTarget=/a\n[Mirror c\n"
+                                                      "Target=/c\n[Mirror .b]\nTarget=/b\nnonsense=1\n[daemon]\n"
+                                                      "Workers=4\n[Mirror a]\nSwap=yes\n");
 
         assert_int_equal(config->n_notes, 3);
         assert_int_equal(config->n_errors, 2);
