@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Amounts and spans of time as a configuration has them. What is printed is read back to the same value, unlike the
+/* Amounts and spans of time as a configuration has them. Printed values are read back unchanged, unlike the
  * rounded texts of base/text.h. The parsers return false unless the whole text is such a quantity, and on overflow. */
 
 #include "base/base.h"

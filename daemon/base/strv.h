@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Arrays of strings that end with NULL. The array owns its strings; NULL stands for an empty array. */
+/* Arrays of strings that end with NULL. The array owns its strings; NULL is an empty array. */
 
 #include "base/base.h"
 
