@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* shmstaged-generator: from the configuration to units, when systemd starts or reloads (systemd.generator(7)).
+/* shmstaged-generator: makes units from the configuration when systemd starts or reloads (systemd.generator(7)).
  *
- * It writes the mount of each mirror, so that PID 1 makes it where everybody sees it; what shmstaged.service needs
- * to know of sources, targets and engines; and a drop-in for each engine. All units are made up in memory first: a
- * configuration that is not usable leaves nothing behind. It looks at no source and no target, which may not be
- * mounted yet, or never answer. */
+ * It writes a mount unit for each mirror, so that PID 1 mounts it where all processes see it; a drop-in with the
+ * sources, targets and engines for shmstaged.service; and a drop-in for each engine. All units are composed in memory
+ * first, so that a configuration with errors leaves no half of them. Sources and targets are not touched: they may not
+ * be mounted yet, or be on a server that does not answer. */
 
 #include "base/path.h"
 #include "base/text.h"
 #include "config/config.h"
+#include "config/notes.h"
 #include "os/fs.h"
 #include "os/memory.h"
 #include "os/numa.h"
@@ -24,7 +25,7 @@
 #include <syslog.h>
 
 #ifndef SHMSTAGED_RELEASE_MOUNT
-#error "the build says where release-mount is installed"
+#error "the build must define where release-mount is installed"
 #endif
 
 static const char HEADER[] =
@@ -33,13 +34,13 @@ static const char HEADER[] =
 typedef struct Generator {
         const char *root;   /* "" for / */
         int kmsg;           /* -1: messages go to stderr */
-        bool log_once;          /* why it fails */
+        bool reported;      /* a message has said why it fails */
         Config *config;
         MemoryFacts memory;
-        unsigned n_nodes;   /* that have memory */
-        char *service;      /* the drop-in of shmstaged.service: its [Service] section as it grows */
-        char *service_unit; /* and its [Unit] section */
-        UnitFiles files;
+        unsigned n_nodes;   /* NUMA nodes that have memory */
+        char *service;      /* the [Service] section of the drop-in for shmstaged.service, as it grows */
+        char *service_unit; /* its [Unit] section */
+        UnitFiles files;    /* what is to be written */
 } Generator;
 
 static void generator_done(Generator *generator) {
@@ -51,8 +52,8 @@ static void generator_done(Generator *generator) {
         (void) close_fd(generator->kmsg);
 }
 
-/* To the kernel's log, since the journal may not run yet; a record is one write(). Gives back a value for return. */
-_printf_(3, 4) static int complain(Generator *generator, int error, const char *format, ...) {
+/* Logs to the kernel's log, because the journal may not run yet; one write() is one record. Returns @error. */
+_printf_(3, 4) static int report(Generator *generator, int error, const char *format, ...) {
         char text[TEXT_PATH_MAX * 2], line[TEXT_PATH_MAX * 2 + 64];
         va_list arguments;
         int n;
@@ -60,19 +61,19 @@ _printf_(3, 4) static int complain(Generator *generator, int error, const char *
         va_start(arguments, format);
         (void) vsnprintf(text, sizeof(text), format, arguments);
         va_end(arguments);
-        generator->log_once = true;
+        generator->reported = true;
         if (generator->kmsg >= 0)
                 n = snprintf(line, sizeof(line), "<%d>shmstaged-generator[%d]: %s\n", LOG_ERR | LOG_DAEMON,
                              (int) getpid(), text);
         else
                 n = snprintf(line, sizeof(line), "shmstaged-generator: %s\n", text);
         if (write(generator->kmsg >= 0 ? generator->kmsg : STDERR_FILENO, line, (size_t) n) < 0)
-                return error; /* there is nobody else to tell */
+                return error; /* there is no other place for the message */
         return error;
 }
 
-/* Positive if fstab or a unit file of the administrator's mounts something there already: then that is what is used,
- * and it is not ours to stop. */
+/* Positive if fstab or a unit file of the administrator mounts a filesystem there already: then that one is used, and
+ * is not for us to stop. */
 static int is_mounted_by_others(const Generator *generator, const MirrorConfig *mirror, const char *unit) {
         _cleanup_(freep) char *path = NULL;
         struct libmnt_table *table;
@@ -81,11 +82,8 @@ static int is_mounted_by_others(const Generator *generator, const MirrorConfig *
         r = unit_name_exists(generator->root, unit);
         if (r != 0)
                 return r;
-        if (asprintf(&path, "%s/etc/fstab", generator->root) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        table = mnt_new_table();
+        path = text_format("%s/etc/fstab", generator->root);
+        table = path ? mnt_new_table() : NULL;
         if (!table)
                 return -ENOMEM;
         if (mnt_table_parse_file(table, path) == 0 && mnt_table_find_target(table, mirror->target, MNT_ITER_FORWARD))
@@ -102,7 +100,7 @@ static int write_mount_options(const Generator *generator, const MirrorConfig *m
         reserve = quantity_amount_bytes(generator->config->reserve, total, 0);
         size = quantity_amount_bytes(mirror->size, total, total - MIN(total, reserve));
         if (tmpfs_probe(mirror, generator->n_nodes, &answers) < 0)
-                answers = (TmpfsOptions){}; /* without them the mirror still works */
+                answers = (TmpfsOptions){}; /* the mirror works without these options */
         options = tmpfs_option_text(mirror, size, &answers);
         return options ? unit_files_setting(text, "Options", UNIT_NAME_BARE, "", options) : -ENOMEM;
 }
@@ -119,12 +117,11 @@ static int write_mount(Generator *generator, const MirrorConfig *mirror, const c
                 r = text_append(&text, "Documentation=man:shmstaged-generator(8) man:shmstaged.conf(5)\n");
         if (r == 0 && source_path)
                 r = unit_files_setting(&text, "SourcePath", UNIT_NAME_BARE, "", source_path + strlen(generator->root));
-        /* Nobody has configured anything: the unit must do as little as shmstaged.service, whose conditions are the
-         * same */
+        /* Without any configuration, shmstaged.service starts only if the default source exists; so does its mount. */
         if (r == 0 && !source_path)
                 r = unit_files_setting(&text, "ConditionPathIsDirectory", UNIT_NAME_BARE, "", mirror->source);
-        /* Not before local-fs.target, which need not wait for it. After swap.target, so that at shutdown the memory is
-         * given back before the swap goes. */
+        /* Without the default dependencies, so that local-fs.target does not wait for it. After swap.target, so that at
+         * shutdown the memory is given back before swap is turned off. */
         if (r == 0)
                 r = text_append(&text, "DefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n"
                                        "After=local-fs-pre.target swap.target\n\n[Mount]\nWhat=tmpfs\n");
@@ -139,7 +136,7 @@ static int write_mount(Generator *generator, const MirrorConfig *mirror, const c
         return r < 0 ? r : unit_files_add(&generator->files, strdup(unit), TAKE_PTR(text));
 }
 
-/* The mount is given back when the service has stopped and left nothing in it. */
+/* Has the mount stopped when the service has stopped and left nothing in it. */
 static int write_release(Generator *generator, const MirrorConfig *mirror, const char *unit) {
         _cleanup_(freep) char *quoted_unit = unit_name_quote(UNIT_NAME_COMMAND, "", unit);
         _cleanup_(freep) char *quoted_path = unit_name_quote(UNIT_NAME_COMMAND, "", mirror->target);
@@ -154,16 +151,16 @@ static int check_mirror(Generator *generator, const MirrorConfig *mirror, const 
         char path[TEXT_PATH_MAX];
 
         if (strlen(unit) > UNIT_NAME_LENGTH_MAX || !unit_name_path_fits_bare(mirror->target))
-                return complain(generator, -EINVAL, "Target=%s of mirror %s: no mount unit can have this path",
-                                text_path(path, mirror->target), mirror->name);
+                return report(generator, -EINVAL, "Target=%s of [Mirror %s] cannot be the path of a mount unit",
+                              text_path(path, mirror->target), mirror->name);
         for (char **engine = mirror->engines; *engine; engine++)
                 if (string_equal(*engine, "shmstaged.service"))
-                        return complain(generator, -EINVAL, "Engines= of mirror %s names shmstaged.service itself",
-                                        mirror->name);
+                        return report(generator, -EINVAL, "Engines= of [Mirror %s] has shmstaged.service itself",
+                                      mirror->name);
         return 0;
 }
 
-/* True if what is saved goes to @path, by this mirror or by one whose source is around it. */
+/* True if a mirror saves to @path, because it is or lies in the source of that mirror. */
 static bool is_saved_to(const Generator *generator, const char *path) {
         for (size_t i = 0; i < generator->config->n_mirrors; i++)
                 if (generator->config->mirrors[i].write_back &&
@@ -172,8 +169,8 @@ static bool is_saved_to(const Generator *generator, const char *path) {
         return false;
 }
 
-/* A source that lies in another one which is saved to must have no line of its own: read-only would win where both
- * name the same path, and below it would make a mount of its own, over whose edge no file can be renamed into place. */
+/* A source that lies in another one which is saved to must not be listed as read-only: for the same path that would
+ * win, and below it would make a mount point of its own, across which no file can be renamed into place. */
 static int write_sandbox(Generator *generator, const MirrorConfig *mirror) {
         int r = 0;
 
@@ -233,25 +230,22 @@ static int write_binds(const Generator *generator, const char *engine, char **te
 static int add_engine(Generator *generator, const char *engine) {
         _cleanup_(freep) char *text = NULL;
         const char *type = strrchr(engine, '.');
-        char *path;
         int r;
 
         r = text_append(&text, "%s[Unit]\nRequires=shmstaged.service\nAfter=shmstaged.service\n", HEADER);
-        /* Only where it is needed: in a service that has a mount namespace of its own already. To any other the setting
-         * would give one, and what it mounts (a container engine does) would be seen by nobody else. */
+        /* Only for a service that has a mount namespace of its own already. The setting would give any other service
+         * one, and other processes would no longer see what it mounts, as a container engine does. */
         if (r == 0 && string_equal(type, ".service")) {
                 r = unit_name_hides_mounts(generator->root, engine);
                 if (r > 0)
                         r = write_binds(generator, engine, &text);
         }
-        /* Wants=, so that an engine whose start failed with ours comes up when ours is repeated */
+        /* Wants=, so that an engine whose start failed together with ours is started when ours is repeated. */
         if (r == 0)
                 r = text_append(&generator->service_unit, "Wants=%s\nBefore=%s\n", engine, engine);
         if (r < 0)
                 return r;
-        if (asprintf(&path, "%s.d/50-shmstaged.conf", engine) < 0)
-                return -ENOMEM;
-        return unit_files_add(&generator->files, path, TAKE_PTR(text));
+        return unit_files_add(&generator->files, text_format("%s.d/50-shmstaged.conf", engine), TAKE_PTR(text));
 }
 
 static int add_engines(Generator *generator) {
@@ -273,7 +267,7 @@ static int add_engines(Generator *generator) {
         return 0;
 }
 
-/* The unit is as strict as most mirrors allow; what some need is eased here. */
+/* Relaxes the sandbox of the unit, which is as strict as most mirrors allow, where a mirror needs it. */
 static int ease_service(Generator *generator) {
         const char *metrics = generator->config->metrics_file;
         bool temporary = path_is_below(metrics, "/tmp") || path_is_below(metrics, "/var/tmp"), swap = false;
@@ -294,23 +288,22 @@ static int ease_service(Generator *generator) {
         return r;
 }
 
-/* The file is replaced by a rename, so what has to be writable is its directory. */
+/* The file is replaced by a rename, so its directory has to be writable. */
 static int write_metrics(Generator *generator) {
         _cleanup_(freep) char *directory = strdup(generator->config->metrics_file);
         char *slash = directory ? strrchr(directory, '/') : NULL;
 
         if (!directory)
                 return -ENOMEM;
+        /* No file is configured, or it is in the root directory, which would have to be writable as a whole: then the
+         * daemon reports that it cannot write there. */
         if (!slash || slash == directory)
-                /* there is none, or the sandbox would be no more for it: then the daemon tells that it cannot write
-                 * there */
                 return 0;
         *slash = '\0';
         return unit_files_setting(&generator->service, "ReadWritePaths", UNIT_NAME_WORD, "-", directory);
 }
 
 static int add_all(Generator *generator) {
-        char *text = NULL;
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < generator->config->n_mirrors; i++)
@@ -323,83 +316,66 @@ static int add_all(Generator *generator) {
                 r = ease_service(generator);
         if (r < 0)
                 return r;
-        if (asprintf(&text, "%s[Unit]\n%s\n[Service]\n%s", HEADER, generator->service_unit, generator->service) < 0)
-                return -ENOMEM;
-        return unit_files_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
+        return unit_files_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"),
+                              text_format("%s[Unit]\n%s\n[Service]\n%s", HEADER, generator->service_unit,
+                                          generator->service));
 }
 
-/* Of a configuration that cannot be used nothing is mounted, but the engines that it names still wait for the
- * daemon, which fails: they must not start on a mirror that is not there. */
-static int add_wiring(Generator *generator) {
-        char *text = NULL;
+/* For a configuration with errors no mount is written, but the engines that it lists still require the daemon, which
+ * fails: they must not start without their mirror. */
+static int add_engines_only(Generator *generator) {
         int r = add_engines(generator);
 
         if (r < 0 || !generator->service_unit)
                 return r;
-        if (asprintf(&text, "%s[Unit]\n%s", HEADER, generator->service_unit) < 0)
-                return -ENOMEM;
-        return unit_files_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"), text);
+        return unit_files_add(&generator->files, strdup("shmstaged.service.d/50-mirrors.conf"),
+                              text_format("%s[Unit]\n%s", HEADER, generator->service_unit));
 }
 
 static int write_all(Generator *generator, const char *directory) {
         const char *path;
         int r = unit_files_write(&generator->files, directory, &path);
 
-        return r < 0 ? complain(generator, r, "cannot write %s: %s", path, strerror(-r)) : 0;
+        return r < 0 ? report(generator, r, "Failed to write '%s': %s", path, strerror(-r)) : 0;
 }
 
-/* 0 for a configuration that can be used. */
+/* 0 if the configuration can be used. */
 static int load(Generator *generator) {
-        const char *what = NULL;
+        const char *what;
         int r;
 
         r = config_load(NULL, generator->root, &generator->config, &what);
         if (r < 0)
-                return complain(generator, r, "cannot %s: %s", what ? what : "read the configuration", strerror(-r));
+                return report(generator, r, "Failed to %s: %s", what, strerror(-r));
         for (size_t i = 0; i < generator->config->n_notes; i++) {
                 const ConfigNote *note = &generator->config->notes[i];
-                char path[TEXT_PATH_MAX];
+                _cleanup_(freep) char *text = note->error ? config_notes_text(note) : NULL;
 
-                if (!note->error)
-                        continue; /* the daemon tells the warnings */
-                if (!note->file)
-                        (void) complain(generator, 0, "%s", note->text);
-                else if (note->line == 0)
-                        (void) complain(generator, 0, "%s: %s", text_path(path, note->file), note->text);
-                else
-                        (void) complain(generator, 0, "%s:%u: %s", text_path(path, note->file), note->line, note->text);
+                if (note->error) /* the daemon logs the warnings */
+                        (void) report(generator, 0, "%s", text ? text : note->text);
         }
         return generator->config->n_errors > 0 ? -EINVAL : 0;
 }
 
 static int read_memory(Generator *generator) {
-        _cleanup_(freep) char *proc = NULL, *sys = NULL;
+        _cleanup_(freep) char *proc = text_format("%s/proc", generator->root);
+        _cleanup_(freep) char *sys = text_format("%s/sys", generator->root);
         int r;
 
-        if (asprintf(&proc, "%s/proc", generator->root) < 0) {
-                proc = NULL;
+        if (!proc || !sys)
                 return -ENOMEM;
-        }
-        if (asprintf(&sys, "%s/sys", generator->root) < 0) {
-                sys = NULL;
-                return -ENOMEM;
-        }
         generator->n_nodes = numa_read_nodes(sys);
-        /* the groups that PID 1 starts us in say nothing about those of the service */
+        /* Without control groups: the one that the generator runs in is not the one of the service. */
         r = memory_read(proc, "/nonexistent", &generator->memory);
-        return r < 0 ? complain(generator, r, "cannot read the size of the memory: %s", strerror(-r)) : 0;
+        return r < 0 ? report(generator, r, "Failed to read the size of the memory: %s", strerror(-r)) : 0;
 }
 
-/* shmstaged=0 on the kernel's command line, the last one counting. */
+/* True with shmstaged=0 on the kernel's command line, where the last shmstaged= counts. */
 static bool is_switched_off(const char *root) {
-        _cleanup_(freep) char *path = NULL, *text = NULL;
+        _cleanup_(freep) char *path = text_format("%s/proc/cmdline", root), *text = NULL;
         bool off = false;
 
-        if (asprintf(&path, "%s/proc/cmdline", root) < 0) {
-                path = NULL;
-                return false;
-        }
-        if (fs_read_text(AT_FDCWD, path, 64 * KIB, &text) < 0)
+        if (!path || fs_read_text(AT_FDCWD, path, 64 * KIB, &text) < 0)
                 return false;
         for (char *rest = NULL, *word = strtok_r(text, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest))
                 if (strncmp(word, "shmstaged=", 10) == 0)
@@ -414,25 +390,24 @@ int main(int argc, char **argv) {
         int r;
 
         if (argc != 4) {
-                fprintf(stderr, "Usage: shmstaged-generator NORMAL-DIR EARLY-DIR LATE-DIR\nsystemd runs it, see "
-                                "shmstaged-generator(8).\n");
+                fprintf(stderr, "Usage: shmstaged-generator NORMAL-DIR EARLY-DIR LATE-DIR\n"
+                                "systemd runs this program; see shmstaged-generator(8).\n");
                 return 2;
         }
-        if (!root)
-                /* in a container it can be a fifo that nobody reads */
+        if (!root) /* O_NONBLOCK, because in a container it can be a fifo without a reader */
                 generator.kmsg = open("/dev/kmsg", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
         if (is_switched_off(generator.root))
                 return EXIT_SUCCESS;
         r = load(&generator);
-        if (r < 0 && generator.config && add_wiring(&generator) == 0)
-                (void) write_all(&generator, argv[1]); /* the configuration's errors have been told, and decide */
+        if (r < 0 && generator.config && add_engines_only(&generator) == 0)
+                (void) write_all(&generator, argv[1]); /* the errors of the configuration decide the exit status */
         if (r == 0)
                 r = read_memory(&generator);
         if (r == 0)
                 r = add_all(&generator);
         if (r == 0)
                 r = write_all(&generator, argv[1]);
-        if (r < 0 && !generator.log_once)
-                (void) complain(&generator, r, "cannot make units of the configuration: %s", strerror(-r));
+        if (r < 0 && !generator.reported)
+                (void) report(&generator, r, "Failed to make units from the configuration: %s", strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -123,7 +123,7 @@ int ini_next(IniReader *reader, IniItem *ret) {
         if (!line)
                 return INI_END;
         if (binary)
-                return wrong(ret, "contains a NUL byte: this is not a text file");
+                return wrong(ret, "contains a NUL byte; this is not a text file");
         trim_end(line);
         return line[0] == '[' ? parse_section(reader, line, ret) : parse_assignment(reader, line, ret);
 }

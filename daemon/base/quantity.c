@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Amounts and spans of time as they are written in a configuration. See base/quantity.h. */
+/* Amounts and spans of time as a configuration has them. See base/quantity.h. */
 
 #include "base/quantity.h"
 
@@ -14,7 +14,7 @@ static const ByteUnit rate_units[N_BYTE_UNITS] = {
         { 'T', 1000000000000 }, { 'G', 1000000000 }, { 'M', 1000000 }, { 'K', 1000 },
 };
 
-/* Longest first, for printing, which stops at days; the first spelling of each is the one printed. */
+/* The first six are those that are printed, longest first. */
 static const struct { const char *name; uint64_t usec; } time_units[] = {
         { "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR }, { "min", USEC_PER_MIN }, { "s", USEC_PER_SEC }, { "ms", 1000 },
         { "us", 1 }, { "day", USEC_PER_DAY }, { "days", USEC_PER_DAY }, { "hr", USEC_PER_HOUR },
@@ -125,7 +125,7 @@ void quantity_print_percent(uint64_t permyriad, FILE *out) {
                 (void) fprintf(out, "%u.%02u%%", whole, rest);
 }
 
-/* What a unit at *@text stands for, 0 for none that is known. Moves the pointer behind it. */
+/* The length of the unit of time at *@text, behind which it moves the pointer; 0 if there is none. */
 static uint64_t take_time_unit(const char **text) {
         size_t length = strcspn(*text, " \t0123456789.");
 
@@ -137,7 +137,7 @@ static uint64_t take_time_unit(const char **text) {
         return 0;
 }
 
-/* One "1.5h" of a span. A number that stands alone counts seconds; between others it needs a unit. */
+/* Reads one part of a span, such as "1.5h". A number without a unit is one of seconds if it is the whole span. */
 static bool take_span_part(const char **text, bool alone, uint64_t *ret) {
         const char *s = *text, *fraction = NULL;
         uint64_t number, usec, unit;
@@ -224,6 +224,3 @@ void quantity_print_delete_limit(DeleteLimit limit, FILE *out) {
                 (void) fprintf(out, "%u %u%%", limit.names, limit.percent);
 }
 
-bool quantity_delete_limit_equal(DeleteLimit a, DeleteLimit b) {
-        return a.off == b.off && a.names == b.names && a.percent == b.percent;
-}

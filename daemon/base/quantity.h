@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Amounts and spans of time as they are written in a configuration: exact both ways, unlike base/text.h, which is for
- * people to read. The parsers return false for whatever is not wholly the thing, and for an overflow. */
+/* Amounts and spans of time as a configuration has them. Printed values are read back unchanged, unlike the
+ * rounded texts of base/text.h. The parsers return false unless the whole text is such a quantity, and on overflow. */
 
 #include "base/base.h"
 
-/* "3 25%": more than three, and more than a quarter. "off": never. */
+/* "3 25%": more than three names, and more than a quarter of all. "off": no limit. */
 typedef struct DeleteLimit {
         bool off;
         unsigned names, percent;
@@ -25,7 +25,7 @@ typedef struct Amount {
         uint64_t value;
 } Amount;
 
-/* The bytes an Amount means on a machine with @ram bytes. AMOUNT_AUTO gives @automatic. */
+/* The bytes that an Amount means on a machine with @ram bytes; @automatic for AMOUNT_AUTO. */
 uint64_t quantity_amount_bytes(Amount amount, uint64_t ram, uint64_t automatic);
 
 /* The digits at *@text as a number; moves the pointer behind them. */
@@ -35,7 +35,7 @@ bool quantity_take_number(const char **text, uint64_t *ret);
 bool quantity_parse_bytes(const char *text, uint64_t *ret);
 void quantity_print_bytes(uint64_t bytes, FILE *out);
 
-/* "500000", "64K", "100M", "2G", "1T": powers of 1000, as systemd writes the rates of bytes. */
+/* "500000", "64K", "100M", "2G", "1T": powers of 1000, as in systemd.resource-control(5). */
 bool quantity_parse_rate(const char *text, uint64_t *ret);
 void quantity_print_rate(uint64_t bytes_per_sec, FILE *out);
 
@@ -50,4 +50,3 @@ void quantity_print_span(uint64_t usec, FILE *out);
 /* "3 25%", in either order, or "off". Whole numbers; the percentage up to 100. */
 bool quantity_parse_delete_limit(const char *text, DeleteLimit *ret);
 void quantity_print_delete_limit(DeleteLimit limit, FILE *out);
-bool quantity_delete_limit_equal(DeleteLimit a, DeleteLimit b);

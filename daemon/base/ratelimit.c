@@ -1,56 +1,54 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* So many bytes a second, for any number of threads. See base/ratelimit.h.
+/* A limit of bytes a second, for any number of threads. See base/ratelimit.h.
  *
- * The time line: byte number n of all that were ever asked for is paid for at origin_nsec + (n - origin) / rate. Its
- * origin moves when the limit changes, so that what was paid for stays paid, and when nobody asked for so long that
- * there would be more credit than BURST. Nobody sleeps for a fixed time: whoever waits looks at the line again each
- * SLICE, and so hears of another limit and of the end. */
+ * The time line: byte number n of all that were ever asked for is granted at origin_nsec + (n - origin) / rate. The
+ * origin moves when the limit changes, so that granted bytes stay granted, and when there was no request for so long
+ * that more than BURST would have been saved up. A thread that waits reads the time line again after each SLICE, and
+ * so notices a changed limit and a cancellation. */
 
 #include "base/ratelimit.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
-#include <time.h>
 
 #define BURST (NSEC_PER_SEC / 20)
 #define SLICE (NSEC_PER_SEC / 20)
-#define FOR_EVER (INT64_MAX / 4) /* far beyond all use, and no sum of two overflows */
-/* more bytes than any file has, and the differences of positions keep their sign */
-#define LARGEST ((uint64_t) 1 << 56)
+#define FOREVER (INT64_MAX / 4)      /* no sum of two overflows */
+#define LARGEST ((uint64_t) 1 << 56) /* no file has as many bytes, and differences of positions keep their sign */
 
 struct RateLimit {
         pthread_mutex_t lock;
         uint64_t rate;       /* bytes a second, 0: no limit. This and all below under lock */
         uint64_t asked;      /* bytes in all; may wrap, only differences count */
-        uint64_t origin;     /* of them, so many were paid for ... */
+        uint64_t origin;     /* of them, so many were granted ... */
         int64_t origin_nsec; /* ... at this time */
 };
 
 static int64_t now_nsec(void) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-        return (int64_t) now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
+        return (int64_t) clock_usec(CLOCK_MONOTONIC) * 1000;
 }
 
-/* What @bytes cost. From whole seconds and the rest: exact to a nanosecond, however many bytes there are. */
-static int64_t price(const RateLimit *limit, uint64_t bytes) {
+/* How long @bytes take. Computed from whole seconds and the rest, so that it is exact to a nanosecond for any number
+ * of bytes. */
+static int64_t nsec_for(const RateLimit *limit, uint64_t bytes) {
         uint64_t seconds = bytes / limit->rate, rest = bytes % limit->rate;
 
-        if (seconds > (uint64_t) (FOR_EVER / NSEC_PER_SEC) - 1)
-                return FOR_EVER;
+        if (seconds > (uint64_t) (FOREVER / NSEC_PER_SEC) - 1)
+                return FOREVER;
         return (int64_t) seconds * NSEC_PER_SEC +
                (int64_t) ((double) rest / (double) limit->rate * (double) NSEC_PER_SEC);
 }
 
-/* What the limit gives in @nsec. */
+/* How many bytes the limit allows in @nsec. */
 static uint64_t bytes_in(const RateLimit *limit, int64_t nsec) {
         return (uint64_t) ((double) limit->rate / (double) NSEC_PER_SEC * (double) nsec);
 }
 
-/* When byte number @position is paid for. */
+/* When byte number @position is granted. */
 static int64_t due_nsec(const RateLimit *limit, uint64_t position) {
-        return limit->origin_nsec + price(limit, position - limit->origin);
+        return limit->origin_nsec + nsec_for(limit, position - limit->origin);
 }
 
 int ratelimit_new(uint64_t bytes_per_sec, RateLimit **ret) {
@@ -78,7 +76,7 @@ void ratelimit_set(RateLimit *limit, uint64_t bytes_per_sec) {
         if (bytes_per_sec != limit->rate) {
                 int64_t now = now_nsec();
 
-                /* what is paid for by now at the old limit, but no credit for more than was asked for */
+                /* Up to the bytes that the old limit has granted by now, but not beyond those that were asked for. */
                 if (limit->rate == 0 || due_nsec(limit, limit->asked) <= now)
                         limit->origin = limit->asked;
                 else
@@ -101,14 +99,14 @@ bool ratelimit_is_on(RateLimit *limit) {
         return on;
 }
 
-/* The end of @bytes on the time line. */
+/* Puts @bytes on the time line and returns the position of their end. */
 static uint64_t ask(RateLimit *limit, uint64_t bytes) {
         int64_t earliest = now_nsec() - BURST;
         uint64_t position;
 
         (void) pthread_mutex_lock(&limit->lock);
         if (limit->rate > 0 && due_nsec(limit, limit->asked) < earliest) {
-                /* nobody waits: what was asked for was paid for long ago */
+                /* No thread waits: all earlier requests were granted long ago. */
                 limit->origin = limit->asked;
                 limit->origin_nsec = earliest;
         }
@@ -117,18 +115,18 @@ static uint64_t ask(RateLimit *limit, uint64_t bytes) {
         return position;
 }
 
-/* When to look again, 0 if the bytes up to @position are paid for. */
+/* When to check again; 0 if the bytes up to @position are granted. */
 static int64_t wait_until(RateLimit *limit, uint64_t position) {
         int64_t now = now_nsec(), due;
 
         (void) pthread_mutex_lock(&limit->lock);
-        /* a position behind the origin was paid for before the origin moved */
+        /* A position before the origin was granted before the origin moved. */
         due = limit->rate == 0 || (int64_t) (position - limit->origin) <= 0 ? 0 : due_nsec(limit, position);
         (void) pthread_mutex_unlock(&limit->lock);
         return due <= now ? 0 : MIN(due, now + SLICE);
 }
 
-/* Whoever asks next is served the earlier for it. What lies before the origin is paid for, and not given back. */
+/* The next requests are granted the sooner for it. Bytes before the origin were granted and cannot be given back. */
 static void give_back(RateLimit *limit, uint64_t bytes) {
         (void) pthread_mutex_lock(&limit->lock);
         limit->asked -= MIN(bytes, limit->asked - limit->origin);
@@ -150,8 +148,7 @@ int ratelimit_take(RateLimit *limit, uint64_t bytes, const atomic_bool *cancel) 
                         give_back(limit, bytes);
                         return RATELIMIT_CANCELLED;
                 }
-                /* woken early, the line is looked at again */
-                (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL);
+                (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL); /* may end early */
         }
         return 0;
 }

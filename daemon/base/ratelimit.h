@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* So many bytes a second, whoever reads them: shared by all threads that work for one mirror.
+/* A limit of bytes a second, shared by all threads that read for one mirror.
  *
- * Bytes are paid for before they are read, on one time line for all: what was granted by any moment is at most what
- * the limit gives in the time since the first request, and BURST more. Unused time is forgotten but for these 50 ms,
- * so that a thread that comes late because its read took long, or because it was not woken in time, loses nothing.
- * The moment at which a request is paid for is computed from where its bytes lie on the time line (CLOCK_MONOTONIC),
- * never from sleeps, so errors do not add up.
+ * A thread asks for bytes before it reads them. All requests lie on one time line: the bytes granted up to any moment
+ * are at most those that the limit allows since the first request, and those of 50 ms more. Unused time is forgotten
+ * but for these 50 ms, so that a thread that comes late because its read took long, or because it was not woken in
+ * time, loses nothing. The moment at which a request is granted is computed from the position of its bytes on the time
+ * line (CLOCK_MONOTONIC), never from sleeps, so errors do not add up.
  *
- * Any function may be called from any thread, but for ratelimit_free(), which must be the last. */
+ * Any thread may call any function, but ratelimit_free() must be the last. */
 
 #include "base/base.h"
 
@@ -17,24 +17,24 @@
 
 typedef struct RateLimit RateLimit;
 
-/* @bytes_per_sec 0: no limit, until one is set. */
+/* With 0 for @bytes_per_sec there is no limit until one is set. */
 int ratelimit_new(uint64_t bytes_per_sec, RateLimit **ret);
 RateLimit *ratelimit_free(RateLimit *limit);
 DEFINE_CLEANUP(RateLimit, ratelimit_free)
 
-/* Another limit, at once: also whoever sleeps now waits no longer than it says. */
+/* Changes the limit at once, also for threads that wait now. */
 void ratelimit_set(RateLimit *limit, uint64_t bytes_per_sec);
 
-/* True if there is one in force. NULL has none. */
+/* True if there is a limit. NULL is none. */
 bool ratelimit_is_on(RateLimit *limit);
 
-/* Sleeps until @bytes may be read. 0; or RATELIMIT_CANCELLED: @cancel (may be NULL) was set, which is heard within
- * 50 ms; then the bytes count as not read. A @limit of NULL is none. */
+/* Sleeps until @bytes may be read. 0; or RATELIMIT_CANCELLED: @cancel (may be NULL) was set, which is noticed within
+ * 50 ms; then the bytes count as not read. NULL for @limit is none. */
 enum { RATELIMIT_CANCELLED = 1 };
 int ratelimit_take(RateLimit *limit, uint64_t bytes, const atomic_bool *cancel);
 
-/* How much of @bytes should be taken and read at once, so that reading goes steadily and hears of another limit
- * soon: what the limit gives in 50 ms, in whole 4 KiB, and at least that much. Without a limit all of it. Whoever
- * takes more at once gets it no sooner, but all together, and one thread alone may then stay below the limit,
- * because nothing is paid for while it reads. */
+/* How many of @bytes to ask for and read at a time, so that reading is steady and a changed limit is noticed soon: what
+ * the limit allows in 50 ms, rounded down to 4 KiB but at least 4 KiB; all of them if there is no limit. A thread that
+ * asks for more at a time gets the bytes no sooner, and alone it may stay below the limit, because no time is used
+ * while it reads. */
 uint64_t ratelimit_piece(RateLimit *limit, uint64_t bytes);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Arrays of strings that end with NULL. The array owns its strings; NULL stands for an empty one. */
+/* Arrays of strings that end with NULL. The array owns its strings; NULL is an empty array. */
 
 #include "base/base.h"
 
 size_t strv_length(char *const *list);
 
-/* Appends a string, which the array owns from then on, also on failure. 0 or -ENOMEM. */
+/* Appends @string and takes ownership of it, on failure by freeing it. 0 or -ENOMEM. */
 int strv_take(char ***list, char *string);
 
 /* Moves all strings of @more behind those of @list and frees the array that held them. On -ENOMEM both are as

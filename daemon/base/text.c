@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Text for people: amounts, spans of time, and paths that are safe to print. See base/text.h. */
+/* Text for people. See base/text.h. */
 
 #include "base/text.h"
 
-#include <stdarg.h>
+#include "base/hex.h"
 
 char *text_bytes(char buffer[static TEXT_BYTES_MAX], uint64_t bytes) {
         static const char suffix[] = "BKMGTPE";
@@ -77,8 +77,8 @@ static size_t utf8_length(const unsigned char *s) {
 
 /* Writes the escaped form of the character at @s to @out (at most 4 bytes) and returns how much it took of each. */
 static size_t escape_one(const unsigned char *s, bool spaces, char *out, size_t *ret_written) {
-        static const char hex[] = "0123456789abcdef";
         size_t n = utf8_length(s);
+        char hex[3];
         /* U+0080..U+009F are control characters too, and terminals obey some of them */
         bool control = s[0] < 0x20 || s[0] == 0x7f || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 
@@ -87,10 +87,8 @@ static size_t escape_one(const unsigned char *s, bool spaces, char *out, size_t 
                 *ret_written = n;
                 return n;
         }
-        out[0] = '\\';
-        out[1] = 'x';
-        out[2] = hex[s[0] >> 4];
-        out[3] = hex[s[0] & 15];
+        memcpy(out, "\\x", 2);
+        memcpy(out + 2, hex_encode(s, 1, hex), 2);
         *ret_written = 4;
         return 1;
 }
@@ -110,13 +108,6 @@ char *text_escape(const char *raw, bool spaces) {
         return out;
 }
 
-static int hex_digit(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return -1;
-}
 
 int text_unescape(const char *escaped, char **ret) {
         _cleanup_(freep) char *out = malloc(strlen(escaped) + 1);
@@ -125,15 +116,15 @@ int text_unescape(const char *escaped, char **ret) {
         if (!out)
                 return -ENOMEM;
         for (const char *s = escaped; *s; s++) {
-                int high, low;
+                uint8_t byte;
 
                 if (*s != '\\') {
                         *o++ = *s;
                         continue;
                 }
-                if (s[1] != 'x' || (high = hex_digit(s[2])) < 0 || (low = hex_digit(s[3])) < 0 || high + low == 0)
+                if (s[1] != 'x' || !hex_decode(s + 2, 1, false, &byte) || byte == 0)
                         return -EINVAL;
-                *o++ = (char) (high << 4 | low);
+                *o++ = (char) byte;
                 s += 3;
         }
         *o = '\0';
@@ -147,7 +138,7 @@ char *text_path(char buffer[static TEXT_PATH_MAX], const char *path) {
         size_t used = 0, length = strlen(path), written;
         bool cut = length > TEXT_PATH_MAX / 4;
 
-        /* Every byte may become four: a long path keeps its beginning and its end, which tell most. */
+        /* Every byte may become four. A long path keeps its beginning and its end, which say most. */
         while (*s) {
                 if (cut && used >= TEXT_PATH_MAX / 4) {
                         const unsigned char *tail = (const unsigned char *) path + length - TEXT_PATH_MAX / 8;

@@ -17,15 +17,15 @@ char *text_bytes(char buffer[static TEXT_BYTES_MAX], uint64_t bytes);
 /* "3min 20s", "1h 5min", "450ms". */
 char *text_span(char buffer[static TEXT_SPAN_MAX], uint64_t usec);
 
-/* A path for one line of a log or a status: control characters and bytes that are not UTF-8 appear as
- * \xNN, a backslash as \\, and what is longer than the buffer is cut in the middle with "...". */
+/* A path for one line of a log or a status: escaped as text_escape() does it, and cut in the middle with "..." if it is
+ * long. */
 char *text_path(char buffer[static TEXT_PATH_MAX], const char *path);
 
-/* The reversible form of the same: every control character, DEL, backslash and byte that is not part of
- * valid UTF-8 becomes \xNN; with @spaces a blank is escaped too. Returns a new string, NULL on ENOMEM. */
+/* Writes every control character, DEL, backslash and byte that is not part of valid UTF-8 as \xNN, with @spaces a blank
+ * too. Returns a new string, NULL on ENOMEM. */
 char *text_escape(const char *raw, bool spaces);
 
-/* Undoes text_escape(). Returns 0 and a new string in @ret, -EINVAL for a malformed escape. */
+/* Undoes text_escape(). 0 and a new string in @ret, or -EINVAL for a malformed escape. */
 int text_unescape(const char *escaped, char **ret);
 
 /* Appends formatted text to a growing string, which may start as NULL. 0 or -ENOMEM. */

@@ -52,7 +52,7 @@ static int unescape(const char **in, char **out) {
         return 0;
 }
 
-/* Takes one word off @in into @word, which has room for all of it. A word is never longer than its text. */
+/* Takes one word off @in into @word, which has room for it: a word is never longer than its text. */
 static int take_word(const char **in, char *word) {
         const char *s = *in;
         char quote = '\0', *out = word;

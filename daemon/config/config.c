@@ -58,7 +58,7 @@ static_assert(sizeof(HugePages) == sizeof(unsigned) && sizeof(OnNoRoom) == sizeo
                       sizeof(LayoutKind) == sizeof(unsigned) && sizeof(DeletePolicy) == sizeof(unsigned),
               "an enum is stored as an unsigned");
 
-/* Walks the rows of one section, to be used as a `for` head. */
+/* Loops over the rows of one section, as a `for` statement does. */
 #define FOREACH_ROW(row, name)                                                      \
         for (const ConfigRow *row = rows; row < rows + ELEMENTSOF(rows); row++)     \
                 if (strcmp(row->section, name) == 0)
@@ -92,12 +92,6 @@ int config_mirror_copy(const MirrorConfig *from, MirrorConfig *to) {
         return r;
 }
 
-bool config_mirror_equal(const MirrorConfig *a, const MirrorConfig *b) {
-        FOREACH_ROW(row, "Mirror")
-                if (!field_equal(row->type->storage, const_field_of(a, row), const_field_of(b, row)))
-                        return false;
-        return string_equal(a->name, b->name);
-}
 
 Config *config_free(Config *config) {
         if (!config)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A setting in memory: what it is stored as, and what follows from that. What may be written for it is the business
- * of configvalue. */
+/* A setting in memory: how it is stored, and how it is copied and freed. What its text may be is decided in
+ * config/value.h. */
 
 #include "base/base.h"
 
@@ -16,9 +16,8 @@ typedef enum FieldKind {
         FIELD_DELETE_LIMIT,
 } FieldKind;
 
-bool field_equal(FieldKind kind, const void *a, const void *b);
 int field_copy(FieldKind kind, const void *from, void *to); /* over an empty field */
 void field_done(FieldKind kind, void *field);               /* leaves it empty */
 
-/* 0 or -ENOMEM, with the field untouched. */
+/* 0, or -ENOMEM with the field untouched. */
 int field_replace_string(char **field, const char *text);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Which files make up the configuration, and their bytes. See config/files.h. */
+/* Which files make up the configuration, and their content. See config/files.h. */
 
 #include "config/files.h"
 
 #include "base/strv.h"
+#include "base/text.h"
 #include "os/fs.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -18,21 +18,10 @@
 
 static const char *const directories[] = { "/etc", "/run", "/usr/local/lib", "/usr/lib" };
 
-static _printf_(1, 2) char *format(const char *template, ...) {
-        va_list arguments;
-        char *text;
-        int r;
-
-        va_start(arguments, template);
-        r = vasprintf(&text, template, arguments);
-        va_end(arguments);
-        return r < 0 ? NULL : text;
-}
-
-/* The first main file that is there. One that is there and cannot be read is named too, for the caller to say so. */
+/* Adds the first main file that exists, also one that cannot be read: the caller reports that. */
 static int find_main(const char *root, char ***files) {
         for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
-                char *path = format("%s%s/" MAIN_NAME, root, directories[i]);
+                char *path = text_format("%s%s/" MAIN_NAME, root, directories[i]);
 
                 if (!path)
                         return -ENOMEM;
@@ -43,15 +32,15 @@ static int find_main(const char *root, char ***files) {
         return 0;
 }
 
-/* The path of @fd without symbolic links, but with @root as it was given; that is how systemd shows it. Where /proc
- * does not tell, the path as it was looked up. */
+/* The path of @fd without symbolic links, but with @root as it was given, as systemd shows it. Without /proc it is the
+ * path that was opened. */
 static char *resolved_path(const char *root, int root_fd, int fd, const char *path) {
         _cleanup_(freep) char *resolved = NULL;
         int r = fs_path_in_root(root_fd, fd, &resolved);
 
         if (r == -ENOMEM)
                 return NULL;
-        return format("%s%s", root, r < 0 ? path : resolved);
+        return text_format("%s%s", root, r < 0 ? path : resolved);
 }
 
 static bool is_dropin_name(const char *name) {
@@ -71,9 +60,9 @@ static bool has_name(char *const *files, const char *name) {
         return false;
 }
 
-/* Adds the drop-ins of one directory, but for the names that an earlier directory has taken. */
+/* Adds the drop-ins of one directory, except those whose names an earlier directory has. */
 static int add_dropins(const char *root, int root_fd, const char *directory, char ***files) {
-        _cleanup_(freep) char *wanted = format("%s/" DROPIN_NAME, directory), *path = NULL;
+        _cleanup_(freep) char *wanted = text_format("%s/" DROPIN_NAME, directory), *path = NULL;
         _cleanup_(close_fdp) int fd = -1;
         _cleanup_(closedirp) DIR *dir = NULL;
         struct dirent *entry;
@@ -96,7 +85,7 @@ static int add_dropins(const char *root, int root_fd, const char *directory, cha
 
                 if (!is_dropin_name(entry->d_name) || has_name(*files, entry->d_name))
                         continue;
-                file = format("%s/%s", path, entry->d_name);
+                file = text_format("%s/%s", path, entry->d_name);
                 r = file ? strv_take(files, file) : -ENOMEM;
         }
         return r < 0 ? r : -errno;
@@ -147,37 +136,10 @@ static int check_plain(int fd) {
 
 int config_files_read(const char *path, bool only_plain, char **ret, size_t *ret_length) {
         _cleanup_(close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_plain ? O_NONBLOCK : 0));
-        _cleanup_(freep) char *content = NULL;
-        size_t length = 0, size = 0;
         int r;
 
         if (fd < 0)
                 return -errno;
         r = only_plain ? check_plain(fd) : 0;
-        if (r < 0)
-                return r;
-        for (;;) {
-                ssize_t n;
-
-                if (length + 1 >= size) {
-                        char *grown = realloc(content, size = MAX(2 * size, 4 * KIB));
-
-                        if (!grown)
-                                return -ENOMEM;
-                        content = grown;
-                }
-                n = read(fd, content + length, size - length - 1);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        break;
-                length += (size_t) n;
-                if (length > CONFIG_FILE_MAX)
-                        return -EFBIG;
-        }
-        *ret = TAKE_PTR(content);
-        *ret_length = length;
-        return 0;
+        return r < 0 ? r : fs_read_bytes(fd, CONFIG_FILE_MAX, ret, ret_length);
 }

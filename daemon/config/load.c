@@ -1,45 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Files -> one Config, with a note for everything that is wrong or unknown in them. See config/config.h.
+/* Files become one Config, with a note for each error and each unknown name in them. See config/config.h.
  *
- * Nothing stops at the first error: who corrects a file wants to hear all of it at once. Only what cannot be text,
- * or is wrong from top to bottom, is given up. */
+ * The first error does not end the reading, so that all of them can be corrected at once. Only a file that is no text,
+ * or that has very many errors, is given up. */
 
 #include "config/config.h"
 
+#include "base/array.h"
 #include "base/ini.h"
+#include "base/path.h"
 #include "base/strv.h"
 #include "base/text.h"
 #include "config/files.h"
 #include "config/value.h"
 
-#include <stdarg.h>
 #include <strings.h>
 
 #define MIRROR_NAME_MAX 64
-#define MIRRORS_MAX 256        /* every two of them are compared */
+#define MIRRORS_MAX 256        /* each pair of them is compared */
 #define NOTES_PER_FILE_MAX 50
 
-/* Where something was set; "order" counts over all files, to tell which of two came later. */
+/* Where a key or section is. */
 typedef struct Location {
         const char *file; /* borrowed from Config.files; NULL for a default */
         unsigned line;
-        unsigned order;
+        unsigned order;   /* counted over all files: the greater one was set later */
 } Location;
 
-/* Beside each of Config.mirrors: where its section began, and where its paths were set last. */
+/* Where the section of a mirror begins, and where its paths were set last. */
 typedef struct Origin {
         Location section, source, target;
 } Origin;
 
 typedef struct Loader {
         Config *config;
-        Origin *origins;
-        Location metrics_file;    /* where it was set last */
-        const char *file;      /* that is being read; borrowed from Config.files */
-        size_t file_notes;     /* made for it */
+        Origin *origins;       /* one for each of Config.mirrors, see base/array.h */
+        Location metrics_file; /* where it was set last */
+        const char *file;      /* the file that is being read; borrowed from Config.files */
+        size_t file_notes;     /* the number of notes about it */
         unsigned order;        /* of the line that is being read */
-        const char *section;   /* "Daemon", "Mirror", or NULL: what follows belongs to nothing we know */
+        const char *section;   /* "Daemon", "Mirror", or NULL for an unknown one, whose keys are ignored */
         size_t mirror;         /* index, in a "Mirror" */
 } Loader;
 
@@ -47,24 +48,14 @@ static _printf_(5, 6) int add_note(Loader *loader, bool error, const char *file,
                                    const char *format, ...) {
         Config *config = loader->config;
         _cleanup_(freep) char *text = NULL, *where = file ? strdup(file) : NULL;
-        ConfigNote *notes;
         va_list arguments;
-        int r;
 
         va_start(arguments, format);
-        r = vasprintf(&text, format, arguments);
+        text = text_vformat(format, arguments);
         va_end(arguments);
-        if (r < 0) {
-                text = NULL;
+        if (!text || (file && !where) || ARRAY_ROOM(config->notes, config->n_notes) < 0)
                 return -ENOMEM;
-        }
-        if (file && !where)
-                return -ENOMEM;
-        notes = reallocarray(config->notes, config->n_notes + 1, sizeof(*notes));
-        if (!notes)
-                return -ENOMEM;
-        config->notes = notes;
-        notes[config->n_notes++] =
+        config->notes[config->n_notes++] =
                 (ConfigNote){ .error = error, .file = TAKE_PTR(where), .line = line, .text = TAKE_PTR(text) };
         config->n_errors += error;
         loader->file_notes++;
@@ -93,28 +84,13 @@ static int set_defaults(const char *section, void *object) {
                 if (strcmp(rows[i].section, section) == 0) {
                         int r = value_parse(rows[i].type, rows[i].default_value, field_of(object, &rows[i]));
 
-                        assert(r <= 0); /* a default is a good value */
+                        assert(r <= 0); /* a default is a valid value */
                         if (r < 0)
                                 return r;
                 }
         return 0;
 }
 
-/* Room for one more mirror, and for its origin. */
-static int grow_mirrors(Loader *loader) {
-        Config *config = loader->config;
-        MirrorConfig *mirrors = reallocarray(config->mirrors, config->n_mirrors + 1, sizeof(*mirrors));
-        Origin *origins;
-
-        if (!mirrors)
-                return -ENOMEM;
-        config->mirrors = mirrors;
-        origins = reallocarray(loader->origins, config->n_mirrors + 1, sizeof(*origins));
-        if (!origins)
-                return -ENOMEM;
-        loader->origins = origins;
-        return 0;
-}
 
 static int add_mirror(Loader *loader, const char *name, Location place) {
         Config *config = loader->config;
@@ -122,7 +98,9 @@ static int add_mirror(Loader *loader, const char *name, Location place) {
         int r = mirror.name ? set_defaults("Mirror", &mirror) : -ENOMEM;
 
         if (r == 0)
-                r = grow_mirrors(loader);
+                r = ARRAY_ROOM(config->mirrors, config->n_mirrors);
+        if (r == 0)
+                r = ARRAY_ROOM(loader->origins, config->n_mirrors);
         if (r < 0) {
                 config_mirror_done(&mirror);
                 return r;
@@ -173,7 +151,7 @@ static int enter_section(Loader *loader, const IniItem *item) {
         }
         if (strncmp(item->name, "Mirror ", 7) == 0)
                 return enter_mirror(loader, item, item->name + 7 + strspn(item->name + 7, " \t"));
-        /* almost one: that a mirror is missing is more than a warning */
+        /* It was meant to be a mirror, and a mirror that is missing is more than a warning. */
         if (strncasecmp(item->name, "Mirror", 6) == 0)
                 return enter_mirror(loader, item, "");
         return add_note(loader, false, loader->file, item->line, "Unknown section [%s], ignored",
@@ -216,7 +194,7 @@ static int assign(Loader *loader, const IniItem *item) {
         int r;
 
         if (!loader->section)
-                return 0; /* its section has its note */
+                return 0; /* there is a note about the section */
         row = find_row(loader->section, item->name, strcmp);
         if (!row)
                 return unknown_key(loader, item);
@@ -245,14 +223,13 @@ static int load_text(Loader *loader, char *text, size_t length) {
                 loader->order++;
                 if (loader->file_notes >= NOTES_PER_FILE_MAX)
                         return add_note(loader, true, loader->file, item.line,
-                                        "Too much is wrong above, the rest of the file is not read");
+                                        "Too many errors; the rest of this file is not read");
                 if (kind == INI_SECTION)
                         r = enter_section(loader, &item);
                 else if (kind == INI_ASSIGNMENT)
                         r = assign(loader, &item);
                 else {
-                        /* a section that cannot be read has no keys either */
-                        if (item.section)
+                        if (item.section) /* whose name is not known, so its keys are ignored */
                                 loader->section = NULL;
                         r = add_note(loader, true, loader->file, item.line, "This line %s", item.wrong);
                 }
@@ -260,7 +237,6 @@ static int load_text(Loader *loader, char *text, size_t length) {
         return r;
 }
 
-/* Reads one file into the Config. Negative if it cannot be read or memory ran out. */
 static int load_file(Loader *loader, const char *path, bool only_plain) {
         _cleanup_(freep) char *text = NULL;
         char *copy;
@@ -288,27 +264,25 @@ static const char *read_failure(int error) {
         }
 }
 
-/* All files of the look-up. One that is named there and cannot be read is an error of the configuration: what it
- * says is not known, so neither is what was meant. */
-static int load_lookup(Loader *loader, const char *root, const char **reterr_what) {
+/* All files below @root. One that exists and cannot be read is an error of the configuration: what it would have set
+ * is not known. */
+static int load_found(Loader *loader, const char *root, const char **reterr_what) {
         _cleanup_(strv_freep) char **paths = NULL;
         int r = config_files_find(root, &paths);
 
         if (r < 0) {
-                *reterr_what = "look up configuration files";
+                *reterr_what = "find the configuration files";
                 return r;
         }
         for (char **path = paths; r == 0 && path && *path; path++) {
                 r = load_file(loader, *path, true);
                 if (r < 0 && r != -ENOMEM)
-                        r = add_note(loader, true, *path, 0, "This file cannot be read: %s", read_failure(r));
+                        r = add_note(loader, true, *path, 0, "Failed to read this file: %s", read_failure(r));
         }
-        if (r < 0)
-                *reterr_what = "read configuration files";
         return r;
 }
 
-/* One path of one mirror, for the comparison of two. */
+/* One path of one mirror, to be compared with another. */
 typedef struct Setting {
         const char *key, *path, *mirror;
         Location place;
@@ -327,22 +301,16 @@ static Setting setting_of(const Loader *loader, size_t i, bool target) {
         };
 }
 
-static bool is_inside(const char *path, const char *directory) {
-        size_t length = strlen(directory);
-
-        return strncmp(path, directory, length) == 0 && path[length] == '/';
-}
-
-/* How the first stands to the second, as words; NULL if they have nothing to do with each other. */
+/* The relation of the first path to the second, as the verb of a sentence; NULL if they do not overlap. */
 static const char *relation(const char *path, const char *other) {
         if (strcmp(path, other) == 0)
                 return "is the same as";
-        if (is_inside(path, other))
+        if (path_is_below(path, other))
                 return "is inside";
-        return is_inside(other, path) ? "contains" : NULL;
+        return path_is_below(other, path) ? "contains" : NULL;
 }
 
-/* Positive if the two overlap, which it notes at the one that was set later. */
+/* Positive if the two overlap; then there is a note at the one that was set later. */
 static int check_two(Loader *loader, Setting a, Setting b) {
         Setting later = a.place.order > b.place.order ? a : b, earlier = a.place.order > b.place.order ? b : a;
         const char *how = relation(later.path, earlier.path);
@@ -358,14 +326,14 @@ static int check_two(Loader *loader, Setting a, Setting b) {
                         return r;
         }
         r = add_note(loader, true, later.place.file, later.place.line,
-                     "%s=%s of [Mirror %s] %s %s=%s of [Mirror %s]%s: must be apart", later.key,
+                     "%s=%s of [Mirror %s] %s %s=%s of [Mirror %s]%s; they must not overlap", later.key,
                      text_path(path, later.path), later.mirror, how, earlier.key, text_path(other, earlier.path),
                      earlier.mirror, where ? where : "");
         return r < 0 ? r : 1;
 }
 
-/* Two sources may be the same or nested: what one mirror saves is a change on the disk to the other. Whatever a
- * Target= touches is not. One note for each mirror is enough. */
+/* Two sources may be the same or nested: what one mirror saves is a change on the disk for the other. A target must not
+ * overlap any other path. One note for each mirror is enough. */
 static int check_mirror(Loader *loader, size_t i) {
         int r = check_two(loader, setting_of(loader, i, false), setting_of(loader, i, true));
 
@@ -379,7 +347,7 @@ static int check_mirror(Loader *loader, size_t i) {
         return MIN(r, 0);
 }
 
-/* In a mirror or a source it would be a change that is looked at, and so change again. */
+/* In a mirror or a source, writing it would be a change that is reported and scanned, and changes the metrics again. */
 static int check_metrics_file(Loader *loader) {
         Setting metrics = { .key = "MetricsFile", .path = loader->config->metrics_file, .place = loader->metrics_file };
         char path[TEXT_PATH_MAX], other[TEXT_PATH_MAX];
@@ -391,7 +359,7 @@ static int check_metrics_file(Loader *loader) {
 
                 if (how)
                         r = add_note(loader, true, metrics.place.file, metrics.place.line,
-                                     "%s=%s %s %s=%s of [Mirror %s]: must be apart", metrics.key,
+                                     "%s=%s %s %s=%s of [Mirror %s]; they must not overlap", metrics.key,
                                      text_path(path, metrics.path), how, tree.key, text_path(other, tree.path),
                                      tree.mirror);
         }
@@ -410,14 +378,14 @@ int config_load(const char *file, const char *root, Config **ret, const char **r
         _cleanup_(config_freep) Config *config = calloc(1, sizeof(*config));
         _cleanup_(freep) Origin *origins = NULL;
         Loader loader = { .config = config };
-        const char *what = "read";
+        const char *what = file ? "read the configuration file" : "read the configuration files";
         int r = config ? set_defaults("Daemon", config) : -ENOMEM;
 
         if (r == 0)
-                r = file ? load_file(&loader, file, false) : load_lookup(&loader, root, &what);
+                r = file ? load_file(&loader, file, false) : load_found(&loader, root, &what);
         if (r == 0 && config->n_mirrors == 0)
                 r = add_mirror(&loader, "models", (Location){ 0 });
-        if (r == 0 && config->n_errors == 0) /* a path that is wrong says nothing about others */
+        if (r == 0 && config->n_errors == 0) /* a wrong value left a default, which may overlap */
                 r = check_paths(&loader);
         if (r == 0 && !config->files)
                 r = strv_copy(NULL, &config->files);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What there is to say about a configuration, to the log. See config/notes.h. */
+/* The errors and warnings of a configuration, for the log. See config/notes.h. */
 
 #include "config/notes.h"
 
 #include "base/log.h"
+#include "base/text.h"
 
 char *config_notes_text(const ConfigNote *note) {
-        char *text;
-        int r;
+        char path[TEXT_PATH_MAX];
 
-        if (note->file && note->line > 0)
-                r = asprintf(&text, "%s:%u: %s", note->file, note->line, note->text);
-        else
-                r = asprintf(&text, "%s%s%s", note->file ? note->file : "", note->file ? ": " : "", note->text);
-        return r < 0 ? NULL : text;
+        if (!note->file)
+                return strdup(note->text);
+        (void) text_path(path, note->file);
+        return note->line > 0 ? text_format("%s:%u: %s", path, note->line, note->text)
+                              : text_format("%s: %s", path, note->text);
 }
 
 bool config_notes_log(const Config *config) {
@@ -29,16 +29,15 @@ bool config_notes_log(const Config *config) {
 
 int config_notes_load(const char *file, const char *root, Config **ret) {
         _cleanup_(config_freep) Config *config = NULL;
-        const char *what = "read";
+        const char *what;
         int r = config_load(file, root, &config, &what);
 
-        if (r < 0) {
-                if (file)
-                        log_error("Failed to %s the configuration '%s': %s", what, file, strerror(-r));
-                else
-                        log_error("Failed to %s: %s", what, strerror(-r));
+        if (r < 0 && file)
+                log_error("Failed to %s '%s': %s", what, file, strerror(-r));
+        else if (r < 0)
+                log_error("Failed to %s: %s", what, strerror(-r));
+        if (r < 0)
                 return r;
-        }
         if (!config_notes_log(config))
                 return -EINVAL;
         *ret = TAKE_PTR(config);

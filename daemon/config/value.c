@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The kinds of values a setting can have. See config/value.h. */
+/* The kinds of values that a setting can have. See config/value.h. */
 
 #include "config/value.h"
 
@@ -37,7 +37,7 @@ static void print_workers(const ValueType *type _unused_, const void *field, FIL
                 (void) fprintf(out, "%u", value);
 }
 
-/* @min and @max are those of a percentage for the reserve, and of bytes for a size. */
+/* The type's .max is that of a percentage, in 1/10000; bytes have none. */
 static int parse_reserve(const ValueType *type, const char *text, void *field) {
         Amount amount = { .kind = AMOUNT_BYTES };
 
@@ -97,7 +97,7 @@ static void print_chunk_size(const ValueType *type _unused_, const void *field, 
         quantity_print_bytes(*(const uint64_t *) field, out);
 }
 
-/* 0 is no limit. */
+/* Stored as 0: no limit. */
 static int parse_rate(const ValueType *type, const char *text, void *field) {
         uint64_t value = 0;
 
@@ -128,10 +128,9 @@ static int parse_span(const ValueType *type, const char *text, void *field) {
 static int parse_interval(const ValueType *type, const char *text, void *field) {
         uint64_t value;
 
-        if (strcmp(text, "off") == 0 || (quantity_parse_span(text, &value) && value == 0))
-                *(uint64_t *) field = 0;
-        else
+        if (strcmp(text, "off") != 0 && !(quantity_parse_span(text, &value) && value == 0))
                 return parse_span(type, text, field);
+        *(uint64_t *) field = 0;
         return 0;
 }
 
@@ -139,7 +138,7 @@ static void print_span(const ValueType *type _unused_, const void *field, FILE *
         quantity_print_span(*(const uint64_t *) field, out);
 }
 
-/* UINT64_MAX is for ever. */
+/* Stored as UINT64_MAX: for ever. */
 static int parse_keep(const ValueType *type, const char *text, void *field) {
         if (strcmp(text, "infinity") != 0)
                 return parse_span(type, text, field);
@@ -179,9 +178,9 @@ static void print_boolean(const ValueType *type _unused_, const void *field, FIL
         (void) fputs(*(const bool *) field ? "yes" : "no", out);
 }
 
-/* A boolean or a span; 0 is "no". A number alone is one of seconds. */
 #define SCRUB_YES (7 * USEC_PER_DAY)
 
+/* A boolean or a span; stored as 0: no. A number without a unit is one of seconds, so "1" is not "yes". */
 static int parse_scrub(const ValueType *type, const char *text, void *field) {
         bool wanted;
 
@@ -211,7 +210,7 @@ static void print_enum(const ValueType *type, const void *field, FILE *out) {
         (void) fputs(type->names[*(const unsigned *) field], out);
 }
 
-/* Positive if the text is UTF-8 without control characters, so that units, logs and mount tables can carry it. */
+/* Positive if the text is UTF-8 without control characters, so that unit files, logs and mount tables can have it. */
 static int is_clean(const char *text) {
         _cleanup_(freep) char *escaped = text_escape(text, false);
 
@@ -252,8 +251,8 @@ static int parse_optional_path(const ValueType *type, const char *text, void *fi
         return text[0] ? parse_path(type, text, field) : field_replace_string(field, "");
 }
 
-/* A blank at the end would be trimmed when the file is read again, and a backslash would continue the line: a slash
- * behind them changes nothing but that. */
+/* A blank at the end would be trimmed when the text is read back, and a backslash would continue the line: then a slash
+ * is added, which does not change the path. */
 static void print_path(const ValueType *type _unused_, const void *field, FILE *out) {
         const char *path = *(char *const *) field;
         char last = path[0] ? path[strlen(path) - 1] : '\0';
@@ -281,7 +280,7 @@ static bool is_unit_name(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
                 size_t suffix = strlen(suffixes[i]);
 
-                /* "a@.service" is a template: it cannot run, and has no drop-in of its own to start */
+                /* "a@.service" is a template, which cannot be started itself */
                 if (length > suffix && strcmp(name + length - suffix, suffixes[i]) == 0)
                         return name[length - suffix - 1] != '@';
         }
@@ -297,7 +296,7 @@ static int parse_globs(const ValueType *type _unused_, const char *text, void *f
         return strv_join(field, &words);
 }
 
-/* What no name of a model can be: a path that is absolute, or not normalised, or has control characters in it. */
+/* No model has a name that is an absolute path, is not normalised, or has control characters. */
 static bool is_model_name(const char *name) {
         for (const char *part = name;; part++) {
                 size_t length = strcspn(part, "/");
@@ -333,7 +332,7 @@ static void print_delete_limit(const ValueType *type _unused_, const void *field
         quantity_print_delete_limit(*(const DeleteLimit *) field, out);
 }
 
-/* No quotes and no escapes: a unit's name holds no blank, and its own "\\x2d" must stay what it is. */
+/* Without quotes and escapes: a unit's name has no blanks, and an "\x2d" in it is part of the name. */
 static int parse_units(const ValueType *type _unused_, const char *text, void *field) {
         _cleanup_(strv_freep) char **names = NULL;
 
@@ -367,8 +366,8 @@ static void print_globs(const ValueType *type _unused_, const void *field, FILE 
         }
 }
 
-#define TYPE(name, stored, parser, printer, ...)                                                                     \
-        const ValueType value_type_##name = { .storage = FIELD_##stored, .parse = parser, .print = printer,   \
+#define TYPE(name, stored, parser, printer, ...)                                                            \
+        const ValueType value_type_##name = { .storage = FIELD_##stored, .parse = parser, .print = printer, \
                                               __VA_ARGS__ }
 #define NAMES(...) .names = (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -377,20 +376,19 @@ TYPE(workers, UNSIGNED, parse_workers, print_workers, .min = 1, .max = 64,
 TYPE(reserve, AMOUNT, parse_reserve, print_amount, .max = 9500,
      .allowed = "bytes, with K, M, G or T for powers of 1024, or a percentage of the RAM from 0% to 95%");
 TYPE(size, AMOUNT, parse_size, print_amount, .min = MIB, .max = UINT64_MAX,
-     .allowed = "auto, at least 1M of bytes, with K, M, G or T for powers of 1024, or a percentage of the RAM "
-                "from 1% to 100%");
+     .allowed = "auto, bytes from 1M on, with K, M, G or T for powers of 1024, or a percentage of the RAM from 1% to "
+                "100%");
 TYPE(chunk_size, U64, parse_chunk_size, print_chunk_size, .min = 64 * KIB, .max = GIB,
      .allowed = "bytes from 64K to 1G, and a multiple of 4K");
-/* Slower than that, a mirror would show no life for minutes. */
+/* With a lower limit a mirror could make no visible progress for minutes. */
 TYPE(bandwidth_limit, U64, parse_rate, print_rate, .min = 64000, .max = UINT64_MAX,
-     .allowed = "off, or at least 64K of bytes a second, with K, M, G or T for powers of 1000");
+     .allowed = "off, or bytes a second from 64K on, with K, M, G or T for powers of 1000");
 TYPE(settle_time, U64, parse_span, print_span, .max = USEC_PER_HOUR,
      .allowed = "a time from 0 to 1h, such as 2s or 500ms");
 TYPE(poll_interval, U64, parse_interval, print_interval, .min = USEC_PER_SEC, .max = USEC_PER_DAY,
      .allowed = "off, or a time from 1s to 1d, such as 90 or \"5min 20s\" without the quotes");
-/* Far beyond all use, and near enough to be added to any time of day. */
+/* Longer than any use, and short enough to be added to any time without overflow. */
 #define LONGEST_SPAN (100 * USEC_PER_YEAR)
-
 TYPE(trash_keep, U64, parse_keep, print_keep, .max = LONGEST_SPAN,
      .allowed = "infinity, or a time from 0 to 100y, such as 7d or \"2w 3d\" without the quotes");
 TYPE(sweep_delay, U64, parse_span, print_span, .min = USEC_PER_SEC, .max = LONGEST_SPAN,
@@ -398,7 +396,7 @@ TYPE(sweep_delay, U64, parse_span, print_span, .min = USEC_PER_SEC, .max = LONGE
 TYPE(scrub, U64, parse_scrub, print_scrub, .min = USEC_PER_SEC, .max = USEC_PER_YEAR,
      .allowed = "no, yes, or a time from 1s to 1y, such as 1d or 2w");
 TYPE(mass_delete_limit, DELETE_LIMIT, parse_delete_limit, print_delete_limit,
-     .allowed = "off, or a number and a percentage from 0% to 100% with a blank between them, such as 3 25%");
+     .allowed = "off, or a number and a percentage from 0% to 100%, separated by a blank, such as 3 25%");
 TYPE(boolean, BOOL, parse_boolean, print_boolean, .allowed = "yes or no");
 TYPE(huge_pages, UNSIGNED, parse_enum, print_enum, NAMES("within_size", "always", "advise", "never"),
      .allowed = "within_size, always, advise or never");
@@ -417,15 +415,15 @@ TYPE(optional_path, STRING, parse_optional_path, print_path,
      .allowed = "empty, or an absolute path other than /, in UTF-8, without \"..\" and control characters, of less "
                 "than 4096 bytes");
 TYPE(numa_policy, STRING, parse_numa_policy, print_string,
-     .allowed = "auto, default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, where NODES are like "
+     .allowed = "auto, default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, with NODES such as "
                 "0-3,5");
 TYPE(globs, LIST, parse_globs, print_globs,
-     .allowed = "patterns with blanks between them, none of them empty, all quotes closed, no unknown escapes");
+     .allowed = "patterns separated by blanks, none of them empty, with all quotes closed and no unknown escapes");
 TYPE(models, LIST, parse_models, print_globs,
-     .allowed = "names of models such as llama3.1:70b or org/name with blanks between them, none of them empty or an "
-                "absolute path, all quotes closed, no unknown escapes");
+     .allowed = "names of models such as llama3.1:70b or org/name, separated by blanks, none of them empty or an "
+                "absolute path, with all quotes closed and no unknown escapes");
 TYPE(units, LIST, parse_units, print_units,
-     .allowed = "names of units with blanks between them, each ending in .service, .socket or .target, of at most 255 "
+     .allowed = "names of units separated by blanks, each ending in .service, .socket or .target, of at most 255 "
                 "bytes");
 
 int value_parse(const ValueType *type, const char *text, void *field) {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The kinds of values a setting can have: from text and to text.
- *
- * A kind is one ValueType; the rows of config/config.c name it, and nothing else knows what a key accepts. */
+/* The kinds of values that a setting can have, from text and to text. Each kind is one ValueType, which the rows of
+ * config/config.c refer to; only it decides what a key accepts. */
 
 #include "base/quantity.h"
 #include "config/field.h"
@@ -23,7 +22,7 @@ struct ValueType {
 /* Reads @text into @field; a list is added to. 0, VALUE_BAD with the field untouched, or -ENOMEM. */
 int value_parse(const ValueType *type, const char *text, void *field);
 
-/* Writes what value_parse() reads back to the same; a list on one line. Look at ferror(@out) afterwards. */
+/* Writes a text that value_parse() reads back to the same value, a list on one line. Check ferror(@out) afterwards. */
 void value_print(const ValueType *type, const void *field, FILE *out);
 
 extern const ValueType value_type_workers, value_type_reserve, value_type_size, value_type_chunk_size,

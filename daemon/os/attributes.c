@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Owner, mtime and user xattrs, from one file to another. See os/attributes.h. */
+/* Owner, permission bits, mtime and user xattrs, from one file to another. See os/attributes.h. */
 
 #include "os/attributes.h"
 
 #include "os/fs.h"
 
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-/* Where a filesystem takes no user xattrs, the file is good without them. */
+/* The filesystem has no user xattrs, or no room for one: the file is complete without it. */
 static bool is_refusal(int error) {
         return error == EOPNOTSUPP || error == ENOSPC;
 }
 
 static int copy_xattr(int fromfd, int tofd, const char *name, bool *ret_lost) {
-        _cleanup_(freep) char *value = malloc(64 * 1024); /* XATTR_SIZE_MAX */
+        _cleanup_(freep) char *value = malloc(XATTR_SIZE_MAX);
         ssize_t n;
 
         if (!value)
                 return -ENOMEM;
-        n = fgetxattr(fromfd, name, value, 64 * 1024);
+        n = fgetxattr(fromfd, name, value, XATTR_SIZE_MAX);
         if (n < 0)
                 return errno == ENODATA ? 0 : -errno;
         if (fsetxattr(tofd, name, value, (size_t) n, 0) == 0)
@@ -43,7 +44,7 @@ int attributes_copy_xattrs(int fromfd, int tofd, bool *ret_lost) {
                 return -ENOMEM;
         n = flistxattr(fromfd, names, (size_t) n);
         if (n < 0)
-                return errno == ERANGE ? 0 : -errno; /* they are being changed: its ctime tells, and we come back */
+                return errno == ERANGE ? 0 : -errno; /* they are being changed, and the new ctime causes another copy */
         for (const char *name = names; name < names + n; name += strlen(name) + 1) {
                 int r = strncmp(name, "user.", 5) == 0 ? copy_xattr(fromfd, tofd, name, ret_lost) : 0;
 
@@ -60,7 +61,7 @@ int attributes_set_owner(int fd, const char *name, int flags, uint32_t uid, uint
 }
 
 int attributes_set_mtime(int fd, const char *name, int flags, int64_t mtime_nsec) {
-        /* not UTIME_OMIT: some filesystems in user space (bindfs 1.14) then leave out both */
+        /* Not UTIME_OMIT for the atime: some filesystems in user space (bindfs 1.14) then set neither time. */
         struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, fs_timespec(mtime_nsec) };
 
         return utimensat(fd, name, times, flags) < 0 ? -errno : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Reading a file past the page cache. See os/directio.h. */
+/* Direct reads, past the page cache. See os/directio.h. */
 
 #include "os/directio.h"
 
@@ -41,7 +41,7 @@ static bool is_refusal(int error) {
         return error == EINVAL || error == EOPNOTSUPP;
 }
 
-/* Of offset and length; 0: the filesystem says that it cannot be done with this file. */
+/* Of offset and length; 0: the filesystem reports that this file has no direct reads. */
 static uint64_t find_alignment(int fd) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
         struct statx stx;
@@ -50,7 +50,7 @@ static uint64_t find_alignment(int fd) {
                 return page;
         if (stx.stx_dio_offset_align == 0 || stx.stx_dio_mem_align > page)
                 return 0;
-        /* to a page at least: whole pages are read, whatever smaller pieces would be allowed */
+        /* Whole pages are read even where the filesystem allows smaller pieces. */
         return MAX((uint64_t) stx.stx_dio_offset_align, page);
 }
 
@@ -64,7 +64,7 @@ bool directio_open(DirectioFile *ret, int fd, DirectioRefusals *refusals) {
         ret->device = st.st_dev;
         ret->alignment = find_alignment(fd);
         if (ret->alignment == 0)
-                return false; /* of this file, perhaps not of others: nothing to remember */
+                return false; /* not remembered: other files of the filesystem may have them */
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         ret->fd = open(path, O_RDONLY | O_DIRECT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (ret->fd < 0 && is_refusal(errno))
@@ -89,7 +89,7 @@ ssize_t directio_read(DirectioFile *file, void *memory, uint64_t length, uint64_
         while (n < 0 && errno == EINTR);
         if (n >= 0) {
                 n = MIN(n, (ssize_t) length);
-                /* a short read may end anywhere; what goes on from a place that is aligned can be direct again */
+                /* A short read may end anywhere; from an aligned offset the next one can be direct again. */
                 if (n < (ssize_t) length && n > (ssize_t) file->alignment)
                         n -= n % (ssize_t) file->alignment;
                 return n;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Reading a file past the page cache (O_DIRECT): where it can be done, and the rules of it.
+/* Direct reads, past the page cache (O_DIRECT): which files allow them, and how they are aligned.
  *
- * Offset, length and memory have to be aligned as the filesystem says (STATX_DIOALIGN, Linux 6.1; where it does not
- * say, to a page). A filesystem may refuse when the file is opened (ramfs, tmpfs before 6.6, some of FUSE), at the
- * first read (overlayfs over such a one) or at any later one (compressed extents), with EINVAL or EOPNOTSUPP; what a
- * filesystem refused once is not tried again on it. */
+ * Offset, length and memory have to be aligned as the filesystem requires (STATX_DIOALIGN, Linux 6.1; to a page
+ * where it does not say). A filesystem may refuse with EINVAL or EOPNOTSUPP when the file is opened (ramfs, tmpfs
+ * before 6.6, some of FUSE), at the first read (overlayfs over one of those) or at any later read (compressed
+ * extents). A filesystem that has refused once is not tried again. */
 
 #include "base/base.h"
 
@@ -14,31 +14,31 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-/* The filesystems that refuse. Of a mirror, shared by its workers. */
+/* The filesystems that have refused. A mirror has one, which its workers share. */
 typedef struct DirectioRefusals {
         pthread_mutex_t lock;
         dev_t devices[8]; /* under lock */
-        size_t n;         /* under lock; when it is full the next ones are tried each time */
+        size_t n;         /* under lock; when the array is full, further filesystems are tried each time */
 } DirectioRefusals;
 
 void directio_refusals_init(DirectioRefusals *refusals);
 void directio_refusals_done(DirectioRefusals *refusals);
 
-/* One file, open for it. Any number of threads may read. */
+/* One file, open for direct reads by any number of threads. */
 typedef struct DirectioFile {
-        int fd;              /* -1: it cannot be read so */
-        uint64_t alignment;  /* bytes; of offset and length */
+        int fd;              /* -1: direct reads are not possible */
+        uint64_t alignment;  /* of offset and length, in bytes */
         dev_t device;
-        atomic_bool refused; /* in the middle */
-        DirectioRefusals *refusals; /* borrowed; NULL for no memory */
+        atomic_bool refused; /* by a read, after others went well */
+        DirectioRefusals *refusals; /* borrowed; NULL: refusals are not remembered */
 } DirectioFile;
 
-/* Opens the file of @fd once more. False if it cannot be read so: then @ret is closed. */
+/* Opens the file of @fd once more, for direct reads. False, with nothing open, if they are not possible. */
 bool directio_open(DirectioFile *ret, int fd, DirectioRefusals *refusals);
 void directio_close(DirectioFile *file);
 
-/* Reads up to @length bytes at @offset to @memory, which lies in its page where @offset lies in its; up to @writable
- * bytes from @memory on may be written to. Returns how many of the @length came (a read that ends early counts as
- * far as it is aligned), 0 at the end of the file, or a negative errno; -EOPNOTSUPP: this place has to be read
- * through the page cache, because it is not aligned, or, from now on, all of them (.refused). */
+/* Reads up to @length bytes at @offset into @memory, which has the same offset in its page as @offset has. Up to
+ * @writable bytes from @memory on may be overwritten. Returns how many of the @length bytes were read (of a short
+ * read, as far as it is aligned), 0 at the end of the file, or a negative errno. -EOPNOTSUPP: these bytes must be
+ * read through the page cache, because they are not aligned or, with .refused set, because the filesystem refuses. */
 ssize_t directio_read(DirectioFile *file, void *memory, uint64_t length, uint64_t writable, uint64_t offset);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Reads a file that is already in place and says what its digest is. See os/file-digest.h. */
+/* Reads a file and computes its digest. See os/file-digest.h. */
 
 #include "os/file-digest.h"
 
@@ -19,7 +19,7 @@ struct FileDigestVerification {
         void *buffer;
 };
 
-/* With read() and not through a mapping: touching a hole of a tmpfs file through a mapping would give it a page. */
+/* Uses pread() and not a mapping: reading a hole of a tmpfs file through a mapping would allocate a page for it. */
 static int digest_range(FileDigestVerification *v, uint64_t end, const FileDigestOptions *options) {
         while (v->position < end) {
                 size_t piece = (size_t) ratelimit_piece(options->limit, MIN(end - v->position, (uint64_t) BUFFER));
@@ -35,7 +35,7 @@ static int digest_range(FileDigestVerification *v, uint64_t end, const FileDiges
                 if (n < 0)
                         return -errno;
                 if (n == 0)
-                        return -ESTALE; /* it became shorter: whoever asked looks again */
+                        return -ESTALE; /* it became shorter */
                 digest_stream_update(v->stream, v->buffer, (size_t) n);
                 (void) atomic_fetch_add(options->progress, (uint_fast64_t) n);
                 v->position += (uint64_t) n;
@@ -43,7 +43,7 @@ static int digest_range(FileDigestVerification *v, uint64_t end, const FileDiges
         return 0;
 }
 
-/* So much at a time is looked up in the page cache, and dropped from it. */
+/* Reads up to @end and drops it from the page cache, if most of it was not there before. */
 static int digest_stride(FileDigestVerification *v, uint64_t end, const FileDigestOptions *options) {
         uint64_t start = v->position;
         bool was_cached = pagecache_bytes(v->fd, start, end - start) > (end - start) / 2;
@@ -54,7 +54,7 @@ static int digest_stride(FileDigestVerification *v, uint64_t end, const FileDige
         return r;
 }
 
-/* What lies at the position: a hole up to .start, or data from there to .end. */
+/* Finds the next range of data, so that at the position there is a hole up to .start, or data from there to .end. */
 static int find_data(FileDigestVerification *v) {
         int r;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Reads a file that is already in place and says what its digest is. */
+/* Reads a file and computes its digest. */
 
 #include "base/base.h"
 #include "base/digest.h"
@@ -10,27 +10,29 @@
 #include <stdatomic.h>
 
 typedef struct FileDigestOptions {
-        RateLimit *limit;               /* of what is read; borrowed, NULL for none */
+        RateLimit *limit;               /* for the reads; borrowed, NULL for none */
         const atomic_bool *cancel;      /* NULL for none */
-        atomic_uint_fast64_t *progress; /* bytes read are added */
+        atomic_uint_fast64_t *progress; /* the bytes that were read are added */
 } FileDigestOptions;
 
-/* The digest of the file at @path beneath @dirfd, read without filling its holes, and without leaving in the page
- * cache what was not there. 0, -ECANCELED or a negative errno. Any thread. */
+/* The digest of the file at @path beneath @dirfd. Reading fills no holes, and leaves nothing in the page cache that was
+ * not there. 0 or a negative errno: -ECANCELED, or -ESTALE if the file is no regular file or became shorter. Any
+ * thread. */
 int file_digest_at(int dirfd, const char *path, const FileDigestOptions *options, Digest *ret);
 
 /* The same for an open file. */
 int file_digest_of(int fd, const FileDigestOptions *options, Digest *ret);
 
-/* The same in pieces, for who has not the time to read a large file at once. It may change hands between calls. */
+/* The same in pieces, for a caller that does other work in between. One thread at a time. */
 typedef struct FileDigestVerification FileDigestVerification;
 
-/* Takes hold of an open file, which stays the caller's. -ESTALE if it is no regular file. */
+/* Borrows @fd. -ESTALE if it is no regular file. */
 int file_digest_verification_new(FileDigestVerification **ret, int fd);
 FileDigestVerification *file_digest_verification_free(FileDigestVerification *verification);
 DEFINE_CLEANUP(FileDigestVerification, file_digest_verification_free)
 
-/* Reads on, up to @max bytes. 0: that was all, and *ret is the digest; FILE_DIGEST_MORE; or a negative errno. */
+/* Reads up to @max more bytes. 0 and the digest if that was the end of the file; FILE_DIGEST_MORE if not; or a negative
+ * errno. */
 enum { FILE_DIGEST_MORE = 1 };
 int file_digest_verification_continue(FileDigestVerification *verification, uint64_t max,
                                       const FileDigestOptions *options, Digest *ret);

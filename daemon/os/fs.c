@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Paths below a directory descriptor, and what a filesystem is. See os/fs.h. */
+/* Files below a directory descriptor, and properties of filesystems. See os/fs.h. */
 
 #include "os/fs.h"
+
+#include "base/path.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -26,7 +29,8 @@ static int open_resolving(int dirfd, const char *path, int flags, mode_t mode, u
 
                 if (fd >= 0)
                         return (int) fd;
-                /* EAGAIN: a rename elsewhere kept the kernel from proving that ".." stays inside (openat2(2)) */
+                /* EAGAIN: because of a rename elsewhere the kernel could not make sure that ".." stays inside
+                 * (openat2(2)) */
                 if (errno != EINTR && (errno != EAGAIN || attempt >= 100))
                         return -errno;
         }
@@ -60,19 +64,18 @@ static int read_fd_path(int fd, char *buffer, size_t size) {
 
 int fs_path_in_root(int root_fd, int fd, char **ret) {
         char root[PATH_MAX], path[PATH_MAX];
-        size_t length;
+        const char *below;
         int r;
 
         r = read_fd_path(root_fd, root, sizeof(root));
+        if (r == 0)
+                r = read_fd_path(fd, path, sizeof(path));
         if (r < 0)
                 return r;
-        r = read_fd_path(fd, path, sizeof(path));
-        if (r < 0)
-                return r;
-        length = string_equal(root, "/") ? 0 : strlen(root);
-        if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != '\0'))
+        below = path_below(path, root);
+        if (!below)
                 return -EXDEV;
-        *ret = strdup(path[length] ? path + length : "/");
+        *ret = text_format("/%s", below);
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -126,7 +129,7 @@ int fs_make_path(const char *path) {
         return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-int fs_read_fd(int fd, size_t max, char **ret) {
+int fs_read_bytes(int fd, size_t max, char **ret, size_t *ret_length) {
         _cleanup_(freep) char *text = NULL;
         size_t used = 0, allocated = 0;
 
@@ -141,11 +144,10 @@ int fs_read_fd(int fd, size_t max, char **ret) {
                         text = grown;
                 }
                 n = read(fd, text + used, allocated - used - 1);
-                if (n < 0) {
-                        if (errno == EINTR)
-                                continue;
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
                         return -errno;
-                }
                 if (n == 0)
                         break;
                 used += (size_t) n;
@@ -154,7 +156,14 @@ int fs_read_fd(int fd, size_t max, char **ret) {
         }
         text[used] = '\0';
         *ret = TAKE_PTR(text);
+        *ret_length = used;
         return 0;
+}
+
+int fs_read_fd(int fd, size_t max, char **ret) {
+        size_t length;
+
+        return fs_read_bytes(fd, max, ret, &length);
 }
 
 int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {
@@ -167,11 +176,10 @@ static int write_all(int fd, const char *content, size_t length) {
         while (length > 0) {
                 ssize_t n = write(fd, content, length);
 
-                if (n < 0) {
-                        if (errno == EINTR)
-                                continue;
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
                         return -errno;
-                }
                 content += n;
                 length -= (size_t) n;
         }
@@ -179,16 +187,13 @@ static int write_all(int fd, const char *content, size_t length) {
 }
 
 int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable) {
+        _cleanup_(freep) char *temporary = text_format(".%s.new", name);
         _cleanup_(close_fdp) int fd = -1;
-        _cleanup_(freep) char *temporary = NULL;
         int r;
 
-        if (asprintf(&temporary, ".%s.new", name) < 0) {
-                temporary = NULL;
+        if (!temporary)
                 return -ENOMEM;
-        }
-        /* what was left by somebody who was killed, or put there by somebody else */
-        (void) unlinkat(dirfd, temporary, 0);
+        (void) unlinkat(dirfd, temporary, 0); /* left by a process that was killed */
         fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         if (fd < 0)
                 return -errno;
@@ -200,7 +205,7 @@ int fs_replace(int dirfd, const char *name, const char *content, size_t length, 
         if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
                 r = -errno;
         if (r < 0) {
-                (void) unlinkat(dirfd, temporary, 0); /* the failure that is reported came before */
+                (void) unlinkat(dirfd, temporary, 0); /* the first failure is reported */
                 return r;
         }
         return durable && fsync(dirfd) < 0 ? -errno : 0;
@@ -214,7 +219,7 @@ int fs_sync_directory(int dirfd) {
         return fsync(fd) < 0 && errno != EINVAL && errno != ENOSYS ? -errno : 0;
 }
 
-/* Not only of ASCII letters: what folds those of other alphabets, or composes accents, is known by the inode. */
+/* The inode shows it for filesystems that also fold the letters of other alphabets, or compose accents. */
 static bool is_folded(int dirfd, const char *name, const char *wanted, const struct stat *found) {
         struct stat st;
 
@@ -259,7 +264,7 @@ int fs_is_tmpfs(int fd) {
 }
 
 int fs_is_eventless(int fd) {
-        /* Numbers that linux/magic.h of Debian 12 does not have are from the filesystems' own sources. */
+        /* The numbers that linux/magic.h of Debian 12 does not have are from the sources of the filesystems. */
         static const uint32_t types[] = {
                 NFS_SUPER_MAGIC,
                 0xff534d42, /* CIFS */
@@ -324,10 +329,9 @@ int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, ui
         return 1;
 }
 
-/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is
- * given back at once, for as long as it is held an open for writing waits. Who comes just then has the kernel
- * send us a signal: by default SIGIO, which would end the process; SIGURG does nothing to one that has not
- * asked for it, whatever main() does with signals. */
+/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is given
+ * back at once, because an open() for writing waits as long as it is held. If one comes just then, the kernel sends
+ * a signal: by default SIGIO, which would end the process; SIGURG is ignored by default. */
 bool fs_is_being_written(int fd) {
         (void) fcntl(fd, F_SETSIG, SIGURG);
         if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Paths below a directory descriptor, never through a symbolic link and never out of the tree; and what a
- * filesystem is: tmpfs or not, local or remote, how much room it has.
+/* Files below a directory descriptor, found without leaving the tree and without symbolic links; and properties of
+ * filesystems: tmpfs or not, with change notifications or not, how much room.
  *
- * "Beneath" is openat2() with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS (Linux 5.6,
- * openat2(2)): a directory that is swapped for a symbolic link between two calls gives -ELOOP, not a way out.
+ * "Beneath" means openat2() with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS (Linux 5.6,
+ * openat2(2)): if a directory is replaced by a symbolic link between two calls, the second fails with -ELOOP.
  * All functions return 0 or a negative errno unless they say otherwise; descriptors are O_CLOEXEC. */
 
 #include "base/base.h"
@@ -19,15 +19,16 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 /* The same, but symbolic links are followed as long as they stay beneath: -EXDEV if one leads out. */
 int fs_follow_beneath(int dirfd, const char *path, int flags);
 
-/* Opens a path as it is found by a process whose root directory is @root_fd: absolute links lead to below it. No
- * magic links are followed. */
+/* Opens a path as a process with the root directory @root_fd would: absolute links lead to below it. Magic links are
+ * not followed. */
 int fs_open_in_root(int root_fd, const char *path, int flags);
 
-/* The path of @fd without symbolic links, as it is seen from @root_fd: a new string. -EXDEV if it is not below;
- * where /proc does not tell, its error. */
+/* The path of @fd without symbolic links, relative to the root directory @root_fd but with a leading slash: a new
+ * string. -EXDEV if it is not below; without /proc the error of reading it. */
 int fs_path_in_root(int root_fd, int fd, char **ret);
 
-/* Opens the directory that holds @path and points @ret_name at the last part of @path. Caller owns the result. */
+/* Opens the directory that holds @path, and points @ret_name at the last part of @path. Returns a descriptor (O_PATH)
+ * that the caller owns. */
 int fs_open_parent(int dirfd, const char *path, const char **ret_name);
 
 /* lstat() of a path beneath. */
@@ -39,25 +40,29 @@ int fs_make_path(const char *path);
 /* The content of a small file as a string (at most @max bytes, else -EFBIG). Works for /proc and /sys. */
 int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
 
-/* The same of a descriptor, from where it stands. */
+/* The same from the current position of a descriptor. */
 int fs_read_fd(int fd, size_t max, char **ret);
 
-/* Writes a file whole, with exactly this mode: a temporary beside it (".NAME.new"), then a rename. A @durable one
- * survives a loss of power: fsync of it before, and of the directory after. */
+/* The same, with the length, for a file that may have NUL bytes. */
+int fs_read_bytes(int fd, size_t max, char **ret, size_t *ret_length);
+
+/* Replaces or creates a file with this content and exactly this mode: writes a temporary file beside it (".NAME.new")
+ * and renames it. With @durable the new content survives a power failure: the file is synced before the rename, and the
+ * directory after it. */
 int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable);
 
-/* fsync() of a directory, of which @dirfd may be an O_PATH descriptor. 0 also where a filesystem syncs no directories. */
+/* fsync() of a directory; @dirfd may be an O_PATH descriptor. 0 also if the filesystem does not sync directories. */
 int fs_sync_directory(int dirfd);
 
-/* Under which other name a filesystem that folds case keeps what it finds as @name: a new string, NULL if @name is a
- * name of its own. */
+/* On a filesystem that folds case, finds the other name under which a file exists that @name leads to as well: a new
+ * string, NULL if @name is the name itself or leads to no file. */
 int fs_find_folded(int dirfd, const char *name, char **ret);
 
 /* Positive if the descriptor is on a tmpfs (statfs f_type TMPFS_MAGIC), 0 if not. */
 int fs_is_tmpfs(int fd);
 
-/* Positive if changes made elsewhere are not reported by inotify on this filesystem: NFS, CIFS/SMB, FUSE, 9p,
- * Ceph, AFS, Lustre and their like (inotify(7), "Limitations"), 0 if they are. */
+/* Positive if inotify does not report changes that other machines make on this filesystem: NFS, CIFS/SMB, FUSE, 9p,
+ * Ceph, AFS, Lustre and similar ones (inotify(7), "Limitations"); 0 if it does. */
 int fs_is_eventless(int fd);
 
 typedef struct FsRoom {
@@ -68,8 +73,8 @@ typedef struct FsRoom {
 
 int fs_room(int fd, FsRoom *ret);
 
-/* The next range of data at or after @offset: [*ret_start, *ret_end) within @size. Returns positive if there is
- * one, 0 at the end. A filesystem without SEEK_DATA has one range, the whole file. */
+/* Finds the next range of data at or after @offset: [*ret_start, *ret_end) within @size. Positive if there is one, 0 at
+ * the end. On a filesystem without SEEK_DATA the whole file is one range. */
 int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end);
 
 static inline int64_t fs_nsec(const struct timespec *time) {
@@ -86,6 +91,6 @@ static inline struct timespec fs_timespec(int64_t nsec) {
         return (struct timespec){ .tv_sec = sec, .tv_nsec = rest };
 }
 
-/* True while somebody has the open file open for writing, or mapped so. False where there is no telling (a user that
- * does not own the file, some filesystems). */
+/* True while a process has the file of @fd open for writing, or mapped writable and shared. False where that cannot be
+ * found out (without the right to take a lease, some filesystems). */
 bool fs_is_being_written(int fd);

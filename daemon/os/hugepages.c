@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* How much of a mapping has pages of 2 MiB, and more of them. See os/hugepages.h. */
+/* Pages of 2 MiB in the files of a tmpfs. See os/hugepages.h. */
 
 #include "os/hugepages.h"
 
@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* The headers of Debian 12 are of Linux 6.1: these are the structures of a later kernel's user-space interface. */
+/* From linux/fs.h of Linux 6.7; the headers of Debian 12 are those of 6.1. */
 typedef struct PageRegion {
         uint64_t start, end, categories;
 } PageRegion;
@@ -75,7 +75,7 @@ static uint64_t scan_pagemap(uint64_t start, uint64_t end) {
         return bytes;
 }
 
-/* The mapping's own paragraph of smaps begins with its address and has a line "ShmemPmdMapped: N kB". */
+/* In smaps, the lines about a mapping begin with its addresses and include "ShmemPmdMapped: N kB". */
 static uint64_t scan_smaps(uint64_t address) {
         _cleanup_(freep) char *text = NULL;
         unsigned long long first, last, kilobytes;
@@ -110,7 +110,7 @@ bool hugepages_collapse(void *address, size_t length) {
         uint64_t start = round_up((uintptr_t) address, HUGE_PAGE),
                  end = ((uintptr_t) address + length) & ~(HUGE_PAGE - 1);
 
-        /* page by page: the first that fails would end the whole call */
+        /* One page at a time, because the first that fails would end the whole call. */
         for (uint64_t at = start; at < end; at += HUGE_PAGE)
                 if (madvise((void *) (uintptr_t) at, HUGE_PAGE, MADV_COLLAPSE) < 0 &&
                     (errno == EINVAL || errno == ENOMEM))

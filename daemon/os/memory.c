@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The memory of this machine and what the control groups above us leave of it. See os/memory.h.
+/* The memory of this machine, and what its control groups leave of it. See os/memory.h.
  *
- * A group that cannot be seen (a container shows only a part of the tree) or that has no memory controller sets no
- * limit; a file that is there but makes no sense is an error, because a wrong limit ends in an out-of-memory kill. */
+ * A group that cannot be seen (a container shows only a part of the tree), or that has no memory controller, sets no
+ * limit; a file that exists and cannot be understood is an error, because a wrong limit ends in an out-of-memory
+ * kill. */
 
 #include "os/memory.h"
 
+#include "base/text.h"
 #include "os/fs.h"
 
-#include <malloc.h>
 #include <ctype.h>
 #include <fcntl.h>
+#include <malloc.h>
 
-/* The words of the two versions of the interface: cgroup-v2.rst, cgroup-v1/memory.rst. v1 counts a group's children in
- * the fields of memory.stat that begin with "total_". */
+/* The names in the two versions of the interface: cgroup-v2.rst, cgroup-v1/memory.rst. In v1 the fields of memory.stat
+ * that begin with "total_" include the group's children. */
 typedef struct MemoryController {
         const char *directory, *limit, *usage, *active_file, *inactive_file;
 } MemoryController;
@@ -23,7 +25,7 @@ static const MemoryController unified = { ".", "memory.max", "memory.current", "
 static const MemoryController legacy = { "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
                                          "total_active_file", "total_inactive_file" };
 
-/* v1 writes "no limit" as the largest number of pages it can count, in bytes. */
+/* In v1, no limit is the largest number of pages that it can count, in bytes. */
 static const uint64_t LEGACY_UNLIMITED = UINT64_C(1) << 62;
 
 static int parse_number(const char *text, uint64_t *ret) {
@@ -90,7 +92,7 @@ bool memory_swap_is_used(const char *proc) {
         return find_number(text, "SwapFree:", &left) < 0 || left != total;
 }
 
-/* Is "memory" one of the comma-separated controllers in [list, end)? */
+/* True if "memory" is one of the comma-separated controllers in [list, end). */
 static bool names_memory(const char *list, const char *end) {
         while (list < end) {
                 const char *comma = memchr(list, ',', (size_t) (end - list));
@@ -132,7 +134,7 @@ static int find_group(const char *text, const MemoryController **ret_controller,
         return 0;
 }
 
-/* One number in a file of its own. Positive if it is there, 0 if it is not or says "max". */
+/* A file that holds one number. Positive if it has one, 0 if it says "max" or does not exist. */
 static int read_number(int group, const char *name, uint64_t *ret) {
         _cleanup_(freep) char *text = NULL;
         int r;
@@ -148,8 +150,8 @@ static int read_number(int group, const char *name, uint64_t *ret) {
         return r < 0 ? r : 1;
 }
 
-/* Page cache that the kernel gives back before it kills anyone. tmpfs pages are not in these lists: the kernel keeps
- * them with the anonymous ones, so what is staged never counts as reclaimable. */
+/* Page cache that the kernel reclaims before it kills a process. tmpfs pages are not in these lists: the kernel keeps
+ * them with the anonymous pages, so staged files never count as reclaimable. */
 static int read_reclaimable(int group, const MemoryController *controller, uint64_t *ret) {
         _cleanup_(freep) char *text = NULL;
         uint64_t active = 0, inactive = 0;
@@ -169,7 +171,7 @@ static int read_reclaimable(int group, const MemoryController *controller, uint6
         return 0;
 }
 
-/* What one group leaves. Positive if it limits. */
+/* How much one group leaves. Positive if it has a limit. */
 static int read_left(int group, const MemoryController *controller, uint64_t *ret) {
         uint64_t limit, usage = 0, reclaimable;
         int r;
@@ -190,7 +192,7 @@ static int read_left(int group, const MemoryController *controller, uint64_t *re
         return 1;
 }
 
-/* Asks @path and every group above it, the root included, and keeps the tightest. Shortens @path on the way. */
+/* Reads the limits of @path and of every group above it, the root included, and keeps the tightest. Shortens @path. */
 static int walk_up(int root, const MemoryController *controller, char *path, MemoryFacts *facts) {
         for (;;) {
                 _cleanup_(close_fdp) int group = -1;
@@ -206,9 +208,9 @@ static int walk_up(int root, const MemoryController *controller, char *path, Mem
                 if (r < 0)
                         return r;
                 if (r > 0 && left < facts->cgroup_left) {
-                        char *name;
+                        char *name = text_format("/%s", path);
 
-                        if (asprintf(&name, "/%s", path) < 0)
+                        if (!name)
                                 return -ENOMEM;
                         free(facts->cgroup);
                         facts->cgroup = name;
@@ -233,13 +235,12 @@ static int read_cgroup(int proc, const char *cgroup, MemoryFacts *facts) {
         r = find_group(text, &controller, &path);
         if (r < 0 || !controller)
                 return r;
-        /* "/../x" is a group above the root of our cgroup namespace: nothing of it can be seen from here */
+        /* "/../x" is a group outside our cgroup namespace, which cannot be seen from here */
         if (strncmp(path, "..", 2) == 0)
                 *path = '\0';
-        if (asprintf(&directory, "%s/%s", cgroup, controller->directory) < 0) {
-                directory = NULL;
+        directory = text_format("%s/%s", cgroup, controller->directory);
+        if (!directory)
                 return -ENOMEM;
-        }
         root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root < 0)
                 return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* On which memory nodes a tmpfs lies. See os/numa.h. */
+/* The NUMA nodes that hold the memory of a tmpfs. See os/numa.h. */
 
 #include "os/numa.h"
 
 #include "base/quantity.h"
+#include "base/text.h"
 #include "os/fs.h"
 
 #include <fcntl.h>
@@ -48,16 +49,12 @@ unsigned numa_count_nodes(const NumaNodes *nodes) {
         return n;
 }
 
-/* 0 if the file is not there or makes no sense. */
+/* 0 if the file does not exist or is no list. */
 static unsigned read_list(const char *sys, const char *name) {
-        _cleanup_(freep) char *path = NULL, *text = NULL;
+        _cleanup_(freep) char *path = text_format("%s/devices/system/node/%s", sys, name), *text = NULL;
         NumaNodes nodes;
 
-        if (asprintf(&path, "%s/devices/system/node/%s", sys, name) < 0) {
-                path = NULL;
-                return 0;
-        }
-        if (fs_read_text(AT_FDCWD, path, 16 * KIB, &text) < 0)
+        if (!path || fs_read_text(AT_FDCWD, path, 16 * KIB, &text) < 0)
                 return 0;
         text[strcspn(text, "\n")] = '\0';
         return numa_parse_nodes(text, &nodes) ? numa_count_nodes(&nodes) : 0;
@@ -71,7 +68,7 @@ unsigned numa_read_nodes(const char *sys) {
         return MAX(n, 1);
 }
 
-/* The list behind "MODE:", NULL if the policy is another or has none. */
+/* The list behind "MODE:", NULL if the policy has another mode or no list. */
 static const char *list_of(const char *policy, const char *mode) {
         size_t length = strlen(mode);
 
@@ -113,7 +110,7 @@ char *numa_in_force(const char *options) {
         }
         if (!value)
                 return strdup("");
-        /* a comma before a digit goes on with the list: no option begins with one */
+        /* A comma before a digit is part of the list: no option begins with a digit. */
         for (end = value + strcspn(value, ","); *end == ',' && end[1] && strchr(DIGITS, end[1]);
              end += strcspn(end, ","))
                 end++;

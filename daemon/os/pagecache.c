@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What of a file is in the page cache. See os/pagecache.h. */
+/* How much of a file is in the page cache. See os/pagecache.h. */
 
 #include "os/pagecache.h"
 
@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-/* The headers of Debian 12 are of Linux 6.1: this is a number and a structure of later kernels' user-space interface. */
+/* From linux/mman.h of Linux 6.5; the headers of Debian 12 are those of 6.1. */
 enum { NR_CACHESTAT = 451 };
 
 typedef struct CachestatRange {
@@ -49,7 +49,7 @@ uint64_t pagecache_bytes(int fd, uint64_t offset, uint64_t length) {
                 return 0;
         if (syscall(NR_CACHESTAT, fd, &range, &stat, 0) == 0)
                 return MIN(stat.cached * page, length);
-        /* an older kernel, or a filter of system calls that is older than this one */
+        /* The kernel is older, or a filter of system calls is. */
         return MIN(resident_bytes(fd, start, range.length), length);
 }
 

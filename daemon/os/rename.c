@@ -15,7 +15,7 @@ bool rename_is_unsupported(int error) {
         return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
 }
 
-/* vfat links nothing, and nobody a directory. */
+/* EPERM: vfat has no hard links, and no filesystem has them for directories. */
 bool rename_is_link_unsupported(int error) {
         return error == EPERM || error == EMLINK || rename_is_unsupported(error);
 }
@@ -47,7 +47,8 @@ ino_t rename_inode(int dirfd, const char *name) {
         return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
 }
 
-/* Until an exchange brings back what the one before it had placed, nobody having come between. */
+/* Exchanges again until that brings back what the exchange before it had placed: then no other process has come between
+ * the two. */
 int rename_undo(int fd, const char *name, int parent, const char *last, ino_t placed, const char *spare) {
         for (;;) {
                 ino_t held = rename_inode(fd, name);
@@ -59,7 +60,7 @@ int rename_undo(int fd, const char *name, int parent, const char *last, ino_t pl
                         placed = held;
                         continue;
                 }
-                if (r == -ENOENT) /* nothing is in the way any more */
+                if (r == -ENOENT) /* the name is free by now */
                         r = rename_with_flags(fd, name, parent, last, RENAME_NOREPLACE);
                 if (r == 0)
                         return 0;

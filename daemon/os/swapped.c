@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What of a tree is on swap. See os/swapped.h. */
+/* How much of a tree is on swap. See os/swapped.h. */
 
 #include "os/swapped.h"
 
@@ -25,7 +25,6 @@ typedef struct Walk {
 
 static void unmap(Walk *walk) {
         for (size_t i = 0; i < walk->n; i++)
-                /* it was mapped with this very length */
                 (void) munmap((void *) walk->mappings[i].start, walk->mappings[i].length);
         walk->n = 0;
 }
@@ -37,7 +36,8 @@ static bool is_ours(const Walk *walk, uintptr_t start) {
         return false;
 }
 
-/* Adds what is on swap of the files that are mapped at the moment. A mapping's lines begin with its addresses. */
+/* Adds the swapped bytes of the files that are mapped now. In smaps the lines about a mapping begin with its
+ * addresses. */
 static int add_up(Walk *walk) {
         _cleanup_(fclosep) FILE *file = walk->n == 0 ? NULL : fopen("/proc/self/smaps", "re");
         _cleanup_(freep) char *line = NULL;
@@ -64,7 +64,7 @@ static int map_file(Walk *walk, int dirfd, const char *name) {
         int r = 0;
 
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
-                return 0; /* it has just gone, or is not ours to read */
+                return 0; /* it is gone by now, or not readable */
         start = mmap(NULL, (size_t) st.st_size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
         if (start == MAP_FAILED)
                 return -errno;

@@ -3,16 +3,15 @@
 
 /* How much of a tree on a tmpfs is on swap.
  *
- * No counter says so for a mount, and the one of a control group (memory.swap.current) has all that the group has,
- * the heap as well. But of a file of a tmpfs that is mapped from end to end the kernel writes into /proc/self/smaps
- * what of the file is swapped out, from a number that it keeps with the inode: no page is looked at, and none is
- * read back. mincore() does not tell swapped pages from those that were never written, and cachestat(), which does,
- * came with Linux 6.5. */
+ * The kernel counts this neither for a mount nor, without the heap, for a control group (memory.swap.current). But
+ * for a tmpfs file that is mapped from end to end, /proc/self/smaps shows how much of the file is swapped out, from
+ * a number that the kernel keeps with the inode: it visits no page and reads none back. mincore() does not
+ * distinguish swapped pages from those that were never written; cachestat() does, but exists only since Linux 6.5. */
 
 #include "base/base.h"
 
 #include <stdatomic.h>
 
-/* Bytes of all regular files below @rootfd. Maps some hundred files at a time, without access. 0; a negative errno
- * (-ECANCELED). */
+/* The bytes of all regular files below @rootfd that are on swap. Maps some hundred files at a time, without access to
+ * their pages. 0, or a negative errno: -ECANCELED if @cancel (NULL for none) was set. */
 int swapped_bytes(int rootfd, const atomic_bool *cancel, uint64_t *ret);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Files of units and drop-ins. See os/unit-files.h. */
+/* Unit files and drop-ins. See os/unit-files.h. */
 
 #include "os/unit-files.h"
 
+#include "base/array.h"
 #include "base/text.h"
 
 #include <fcntl.h>
@@ -19,17 +20,12 @@ void unit_files_done(UnitFiles *files) {
 }
 
 int unit_files_add(UnitFiles *files, char *path, char *content) {
-        UnitFile *grown = NULL;
-
-        if (path && content)
-                grown = reallocarray(files->files, files->n + 1, sizeof(*grown));
-        if (!grown) {
+        if (!path || !content || ARRAY_ROOM(files->files, files->n) < 0) {
                 free(path);
                 free(content);
                 return -ENOMEM;
         }
-        files->files = grown;
-        grown[files->n++] = (UnitFile){ path, content };
+        files->files[files->n++] = (UnitFile){ path, content };
         return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include "os/unit-name.h"
 
+#include "base/text.h"
 #include "os/fs.h"
 
 #include <ctype.h>
@@ -19,7 +20,7 @@ char *unit_name_from_path(const char *path, const char *suffix) {
         name = out = malloc(strlen(path) * 4 + strlen(suffix) + 3);
         if (!name)
                 return NULL;
-        path += path[1] != '\0'; /* the root directory is "-", all others lose their first slash */
+        path += path[1] != '\0'; /* "/" becomes "-"; other paths lose their first slash */
         for (const char *p = path; *p; p++)
                 if (*p == '/')
                         *out++ = '-';
@@ -80,10 +81,9 @@ int unit_name_exists(const char *root, const char *name) {
 
                 if (directories[i].generated)
                         continue;
-                if (asprintf(&path, "%s%s/%s", root, directories[i].path, name) < 0) {
-                        path = NULL;
+                path = text_format("%s%s/%s", root, directories[i].path, name);
+                if (!path)
                         return -ENOMEM;
-                }
                 if (access(path, F_OK) == 0)
                         return 1;
         }
@@ -99,7 +99,7 @@ static bool is_off(const char *value, size_t length) {
         return false;
 }
 
-/* Does one line of a unit file set one of the settings that take the mirror out of sight? */
+/* True if a line of a unit file has one of the settings that may hide a mount below /dev/shm from the service. */
 static bool line_hides(const char *line, size_t length) {
         static const char *const keys[] = { "PrivateDevices", "TemporaryFileSystem", "RootDirectory", "RootImage" };
         const char *equals = memchr(line, '=', length), *end = line + length;
@@ -119,7 +119,7 @@ static bool line_hides(const char *line, size_t length) {
         return false;
 }
 
-/* A file that cannot be read says nothing: what systemd makes of it is not for us to tell. */
+/* A file that cannot be read counts as empty. */
 static int file_hides(int dirfd, const char *path) {
         _cleanup_(freep) char *text = NULL;
         int r;
@@ -165,10 +165,9 @@ static int name_hides(const char *root, const char *name) {
 
                 if (directories[i].generated)
                         continue;
-                if (asprintf(&path, "%s%s/%s.d", root, directories[i].path, name) < 0) {
-                        path = NULL;
+                path = text_format("%s%s/%s.d", root, directories[i].path, name);
+                if (!path)
                         return -ENOMEM;
-                }
                 r = drop_ins_hide(path);
                 if (r != 0)
                         return r;
@@ -190,9 +189,6 @@ int unit_name_hides_mounts(const char *root, const char *name) {
         r = name_hides(root, name);
         if (r != 0 || !at)
                 return r;
-        if (asprintf(&template, "%.*s@%s", (int) (at - name), name, type) < 0) {
-                template = NULL;
-                return -ENOMEM;
-        }
-        return name_hides(root, template);
+        template = text_format("%.*s@%s", (int) (at - name), name, type);
+        return template ? name_hides(root, template) : -ENOMEM;
 }

@@ -186,7 +186,7 @@ MassDeleteLimit=off
             with self.subTest(name):
                 path, done = self.check(mirrors(*pairs), expect=78)
                 self.assertIn("%s:%d: " % (path, line), done.stderr)
-                self.assertIn("must be apart", done.stderr)
+                self.assertIn("must not overlap", done.stderr)
                 self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.check(mirrors(("/a", "/t"), ("/a/b", "/u")), expect=0)  # of two sources neither is in the other's way
         self.check(mirrors(("/a", "/ab"), ("/b", "/a-b")), expect=0)

@@ -295,7 +295,7 @@ class Refused(Case):
         mirror = '[Mirror good]\nSource=/data/a\nTarget=/run/a\n[Mirror m]\nSource=/data/m\nTarget='
         self.refused(mirror + '/run/m\\/\n', 'Target=/run/m')
         self.refused(mirror + '/run/m /\n', 'Target=/run/m')
-        self.refused(mirror + '/run/' + '-' * 62 + '\n', 'no mount unit can have this path')
+        self.refused(mirror + '/run/' + '-' * 62 + '\n', 'cannot be the path of a mount unit')
 
     def test_the_longest_name_that_fits(self):
         self.generate('[Mirror m]\nSource=/data/m\nTarget=/' + 'm' * 249 + '\n')
@@ -306,7 +306,7 @@ class Refused(Case):
 
     def test_a_machine_without_meminfo(self):
         (self.root / 'proc/meminfo').unlink()
-        self.assertIn('cannot read the size of the memory', self.run_generator(expect=1))
+        self.assertIn('Failed to read the size of the memory', self.run_generator(expect=1))
         self.assertEqual(self.files, {})
 
     def test_wrong_calls(self):
@@ -315,11 +315,11 @@ class Refused(Case):
 
     def test_an_output_directory_that_is_missing_or_full_of_surprises(self):
         nowhere = str(self.directory / 'nowhere')
-        self.assertIn('cannot write ' + nowhere, self.run_generator(arguments=[nowhere] * 3, expect=1))
+        self.assertIn("Failed to write '" + nowhere, self.run_generator(arguments=[nowhere] * 3, expect=1))
         blocked = self.directory / 'blocked'
         blocked.mkdir()
         (blocked / 'dev-shm-models.mount').symlink_to(self.directory / 'elsewhere')
-        self.assertIn('cannot write dev-shm-models.mount', self.run_generator(arguments=[str(blocked)] * 3, expect=1))
+        self.assertIn("Failed to write 'dev-shm-models.mount'", self.run_generator(arguments=[str(blocked)] * 3, expect=1))
         self.assertFalse((self.directory / 'elsewhere').exists())
 
 

@@ -168,6 +168,21 @@ static void text_grows(void **state) {
         assert_string_equal(text, "3 files, 1G");
 }
 
+static void formatted_text_is_new_and_of_any_length(void **state) {
+        _cleanup_(freep) char *empty = text_format("%s", ""), *short_text = text_format("%s=%d", "a", 5), *big = NULL;
+        char *many = malloc(100001);
+
+        (void) state;
+        assert_string_equal(empty, "");
+        assert_string_equal(short_text, "a=5");
+        memset(many, 'm', 100000);
+        many[100000] = '\0';
+        big = text_format("<%s>", many);
+        assert_int_equal(strlen(big), 100002);
+        assert_memory_equal(big + 1, many, 100000);
+        free(many);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(bytes_are_printed_in_the_unit_that_fits),
@@ -180,6 +195,7 @@ int main(void) {
                 cmocka_unit_test(a_short_path_is_printed_whole),
                 cmocka_unit_test(no_path_overflows_or_says_anything_raw),
                 cmocka_unit_test(text_grows),
+                cmocka_unit_test(formatted_text_is_new_and_of_any_length),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Arrays that grow: room is there before each element, and what was there stays. */
+
+#include "base/array.h"
+#include "ground.h"
+
+#include <malloc.h>
+
+typedef struct Item {
+        size_t number;
+        char more[32];
+} Item;
+
+static void every_element_has_room_and_stays(void **state) {
+        Item *items = NULL;
+
+        (void) state;
+        for (size_t n = 0; n < 5000; n++) {
+                assert_int_equal(ARRAY_ROOM(items, n), 0);
+                assert_true(malloc_usable_size(items) >= (n + 1) * sizeof(Item));
+                items[n].number = n;
+        }
+        for (size_t n = 0; n < 5000; n++)
+                assert_int_equal(items[n].number, n);
+        free(items);
+}
+
+static void it_is_moved_only_at_powers_of_two(void **state) {
+        size_t changes = 0, size = 0;
+        Item *items = NULL;
+
+        (void) state;
+        for (size_t n = 0; n < 4096; n++) {
+                assert_int_equal(ARRAY_ROOM(items, n), 0);
+                changes += malloc_usable_size(items) != size;
+                size = malloc_usable_size(items);
+        }
+        assert_int_equal(changes, 11); /* 4, 8, ... 4096 */
+        free(items);
+}
+
+static void the_count_may_be_lowered_at_any_time(void **state) {
+        uint64_t seed = random_seed();
+        Item *items = NULL;
+        size_t n = 0;
+
+        (void) state;
+        for (unsigned i = 0; i < 20000; i++) {
+                if (n > 0 && random_below(&seed, 3) == 0) {
+                        n -= random_below(&seed, (unsigned) n + 1);
+                        continue;
+                }
+                assert_int_equal(ARRAY_ROOM(items, n), 0);
+                assert_true(malloc_usable_size(items) >= (n + 1) * sizeof(Item));
+                items[n] = (Item){ .number = n };
+                n++;
+                for (size_t k = 0; k < n; k++)
+                        assert_int_equal(items[k].number, k);
+        }
+        free(items);
+}
+
+static void without_memory_the_array_is_as_it_was(void **state) {
+        volatile size_t n = (size_t) 1 << 60; /* which the compiler must not know */
+        Item *items = malloc(sizeof(Item)), *before = items;
+
+        (void) state;
+        assert_int_equal(ARRAY_ROOM(items, n), -ENOMEM);
+        assert_ptr_equal(items, before);
+        free(items);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(every_element_has_room_and_stays),
+                cmocka_unit_test(it_is_moved_only_at_powers_of_two),
+                cmocka_unit_test(the_count_may_be_lowered_at_any_time),
+                cmocka_unit_test(without_memory_the_array_is_as_it_was),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
