@@ -33,5 +33,5 @@ void preview_done(Preview *preview);
  * is in them. */
 bool preview_shows(const PlanItem *item);
 
-/* As text to @out, problems to the log. Returns the exit status: 0 if everything fits, 1 if not or if that is not known. */
+/* As text to @out, problems to the log. Returns the exit status: 0 if everything fits, 1 if not or not known. */
 int preview_print(const Preview *preview, FILE *out);

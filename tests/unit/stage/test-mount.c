@@ -467,7 +467,7 @@ static void a_symbolic_link_is_refused(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(links); i++) {
                 assert_int_equal(symlink(below(f, links[i]), f->target), 0);
                 assert_int_equal(open_sized(f, MIB), -ELOOP);
-                assert_string_equal(f->what, "open Target=");
+                assert_string_equal(f->what, "open");
                 assert_int_equal(unlink(f->target), 0);
         }
         assert_false(exists(below(f, "nowhere")));
@@ -489,7 +489,7 @@ static void a_target_that_is_no_directory_is_an_error(void **state) {
 
         touch(f->target);
         assert_int_equal(open_sized(f, MIB), -ENOTDIR);
-        assert_string_equal(f->what, "open Target=");
+        assert_string_equal(f->what, "open");
         aim(f, "shm/models/deeper");
         assert_int_equal(open_sized(f, MIB), -ENOTDIR);
 }
