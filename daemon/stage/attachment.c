@@ -328,7 +328,7 @@ static void remove_all(Attachment *a, const Manifest *list) {
         for (size_t i = list->n_entries; i > 0; i--)
                 if (!(list->entries[i - 1].flags & ENTRY_RECORD))
                         (void) mirror_private_dir_remove(&a->private_dir, list->entries[i - 1].path,
-                                                         &list->entries[i - 1]);
+                                                         &list->entries[i - 1], false);
 }
 
 void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {

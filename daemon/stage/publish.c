@@ -35,8 +35,7 @@ static bool is_data(const Entry *entry) {
 
 static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const Entry *source, const Entry *expected,
                  bool idle, Entry *ret, const char **reterr_what) {
-        int r = idle ? mirror_private_dir_publish_idle(private_dir, name, source->path, expected)
-                     : mirror_private_dir_publish(private_dir, name, source->path, expected);
+        int r = mirror_private_dir_publish(private_dir, name, source->path, expected, idle);
 
         *reterr_what = "put in place the copy of";
         if (r != 0) {

@@ -349,18 +349,16 @@ static void set_attributes(Task *task) {
 }
 
 static void take_away(Task *task) {
+        bool release = task->item->action == PLAN_RELEASE;
         int r = MIRROR_PRIVATE_DIR_OCCUPIED;
 
         task->altered = was_altered(task, NULL);
-        if (!task->altered && task->item->action == PLAN_RELEASE && !is_what_it_was(task))
-                return;
-        if (!task->altered && task->item->action == PLAN_RELEASE)
-                r = mirror_private_dir_remove_idle(task->context->private_dir, plan_item_path(task->item),
-                                                   task->item->mirror);
-        else if (!task->altered)
+        if (!task->altered) {
+                if (release && !is_what_it_was(task))
+                        return;
                 r = mirror_private_dir_remove(task->context->private_dir, plan_item_path(task->item),
-                                              task->item->mirror);
-
+                                              task->item->mirror, release);
+        }
         if (r < 0)
                 failed(task, r, "remove");
         else
