@@ -18,7 +18,7 @@
 
 static const char lock_name[] = "lock", mark_name[] = "mirror";
 
-/* A name in the directory other than the two in @known, each of which may be NULL: a new string; NULL if there is none. */
+/* A name in the directory other than the two in @known, each of which may be NULL: a new string, NULL for none. */
 static int find_name(int dirfd, const char *const known[static 2], char **ret) {
         _cleanup_(closedirp) DIR *dir = NULL;
         int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
