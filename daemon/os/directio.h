@@ -14,6 +14,10 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+/* A larger request keeps the disk busier, and the processor less, than one for a buffered read would. A smaller file
+ * is not worth a second open(). Bytes. */
+enum { DIRECTIO_PIECE = 4 * 1024 * 1024, DIRECTIO_FILE_MIN = 1024 * 1024 };
+
 /* The filesystems that refuse. Of a mirror, shared by its workers. */
 typedef struct DirectioRefusals {
         pthread_mutex_t lock;
