@@ -92,7 +92,7 @@ int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, cons
         return place(private_dir, name, mirrorfd, source, expected, false, ret, reterr_what);
 }
 
-/* 0 if this is the file to link to. The first name may also be an old version, a link to the disk or a client's file. */
+/* 0 if this is the file to link to: the first name may also be an old version, a link to the disk, or a client's. */
 static int check_leader(int dirfd, const char *name, const Entry *source) {
         struct stat st;
 
