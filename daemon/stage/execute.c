@@ -91,8 +91,8 @@ static bool is_limited(const Execution *execution) {
         return execution->phase == PHASE_FILES && ratelimit_is_on(execution->context->limit);
 }
 
-/* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and the other mirrors have to do
- * without it: so only half of them do, which are enough to reach any limit that is worth setting. */
+/* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and the other mirrors have to
+ * do without it: so only half of them do, which are enough to reach any limit that is worth setting. */
 static unsigned share(const Execution *execution) {
         unsigned n = pool_workers(execution->pool);
 
@@ -285,9 +285,9 @@ static int start_next(Execution *execution, const PlanItem *item) {
         return r;
 }
 
-/* Whether the pool has enough to do. Directories are inside one another, so they are created and removed in the order of
- * the plan, one job at a time. Otherwise there is one job more than workers, so that none has to wait for the loop; not
- * under a limit, where it would use one worker more. */
+/* Whether the pool has enough to do. Directories are inside one another, so they are created and removed in the order
+ * of the plan, one job at a time. Otherwise there is one job more than workers, so that none has to wait for the loop;
+ * not under a limit, where it would use one worker more. */
 static bool is_busy(const Execution *execution) {
         if (execution->phase == PHASE_REMOVE_DIRECTORIES || execution->phase == PHASE_DIRECTORIES)
                 return execution->out > 0;
