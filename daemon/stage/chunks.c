@@ -15,7 +15,7 @@ uint64_t chunks_part(const Chunk *chunk) {
         return round_up((chunk->length + 63) / 64, 4096);
 }
 
-/* Looks part by part only where chunk and cached range do not coincide: at the ends of what others have read. */
+/* Checked part by part only where chunk and cached range do not coincide: at the ends of what others have read. */
 static uint64_t find_cached_parts(int fd, const Chunk *chunk, uint64_t cached) {
         uint64_t part = chunks_part(chunk), parts = 0;
 

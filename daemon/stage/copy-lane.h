@@ -44,6 +44,6 @@ void copy_lane_skip(CopyLane *lane, uint64_t offset);
 int copy_lane_digest_by_reading(CopyLane *lane, int fd, const Chunk *chunk, uint64_t *reterr_offset);
 
 /* The same through a mapping; a window at a time, because mapped pages count as memory of the daemon. Adds to @pages.
- * Where pages of 2 MiB are missing although the filesystem provides them, the kernel is asked for them once more: some
+ * Where pages of 2 MiB are missing although the filesystem provides them, they are requested once more: some
  * may have become free since the space was reserved. */
 int copy_lane_digest_mapping(CopyLane *lane, int fd, const Chunk *chunk, CopyLanePages *pages, uint64_t *reterr_offset);

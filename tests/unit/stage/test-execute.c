@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Whole plans on a real pool, with real trees: in which order things happen, who does them, and how it ends. */
+/* Whole plans on a real pool, with real trees: in which order things happen, on which threads, and how it ends. */
 
 #include "ground.h"
 #include "mirror/base-update.h"
