@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What a mirror has to tell about single paths: each thing once, while it is true, and never more than a few lines
- * at a time. */
+/* What the scans of a mirror find at single paths is logged once for as long as it is true, and not with every scan,
+ * and only a few lines for each scan. Loop thread only. */
 
 #include "base/base.h"
 #include "config/config.h"
 #include "plan/plan.h"
 
-/* What was told before is remembered by name. */
+/* Keys are a letter for the kind of message and the path. Begins as zeros. */
 typedef struct LogOnce {
-        char **keys; /* sorted */
-        size_t n, n_seen;
-        char **seen; /* in this round */
-        size_t lines, more;
+        char **keys;    /* of what was true at the last scan; sorted, owned */
+        size_t n;
+        char **seen;    /* of what is true at this one; owned */
+        size_t n_seen;
 } LogOnce;
 
 void log_once_done(LogOnce *log_once);
 
-/* What is true after a look: what the scan left out, and what is only in the mirror. At warning or notice level what
- * was not true at the look before; what is not true any more is forgotten. */
+/* After a scan: logs what it left out of the source and, under WriteBack=no, what was changed in the mirror only, if
+ * that was not so at the scan before. What is not true any more is forgotten, and is logged when it is true again. */
 void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest *source, const Plan *plan);

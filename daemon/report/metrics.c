@@ -19,7 +19,7 @@ typedef struct Family {
 
 /* --- samples --- */
 
-/* The value of a label, as it stands between its quotes. */
+/* The value of a label, as written between its quotes. */
 static void write_escaped(FILE *out, const char *text) {
         for (; *text; text++)
                 if (*text == '\n')

@@ -222,7 +222,8 @@ void mirror_log_xattrs_lost(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_NOTICE, &fields,
-                  "The tmpfs of mirror '%s' does not support user xattrs (Linux 6.6 and later do); staging without them",
+                  "The tmpfs of mirror '%s' does not support user xattrs (Linux 6.6 and later do); staging without "
+                  "them",
                   config->name);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What would be staged and whether it fits. See report/preview.h. */
+/* What would be staged, and whether it fits. See report/preview.h. */
 
 #include "report/preview.h"
 
@@ -13,8 +13,8 @@
 
 #include <fcntl.h>
 
-/* The mirror as it is now, if what is at the target is what the daemon would use: a mounted tmpfs, or one that holds
- * a mirror already. -1 where the daemon would make one. */
+/* The mirror as it is now, if the daemon would use what is at the target: a mounted tmpfs, or a directory of one that
+ * holds a mirror already. -1 if the daemon would mount or create one. */
 static int open_mirror(const char *target) {
         _cleanup_(close_fdp) int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         struct stat st, parent;
@@ -47,7 +47,7 @@ void preview_done(Preview *preview) {
         free(preview->mirrors);
 }
 
-/* What is the same for all mirrors. */
+/* What all mirrors share. */
 typedef struct Frame {
         int statefd;
         uint64_t ram, reserve;
@@ -60,19 +60,19 @@ static int survey_at(const Frame *frame, PreviewMirror *mirror) {
         uint64_t rest = frame->ram - MIN(frame->ram, frame->reserve);
         _cleanup_(close_fdp) int sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mirrorfd = -1;
         atomic_uint_fast64_t progress = 0;
-        const char *what = "look";
+        const char *what = "scan";
         SurveyOptions options;
         int r;
 
         if (sourcefd < 0)
-                return text_append(&mirror->problem, "The source '%s' of mirror '%s' cannot be opened: %m",
+                return text_append(&mirror->problem, "Failed to open the source '%s' of mirror '%s': %m",
                                    config->source, config->name);
         mirrorfd = open_mirror(config->target);
         r = load_base(frame->statefd, config->name, &mirror->base);
         if (r < 0)
                 return text_append(&mirror->problem, "Failed to load the digests of mirror '%s': %s", config->name,
                                    strerror(-r));
-        /* without a mirror, what is remembered of the last one is only digests */
+        /* where no mirror exists, all that is left of the last one are its digests */
         for (size_t i = 0; mirrorfd < 0 && i < mirror->base->n_entries; i++)
                 mirror->base->entries[i].flags |= ENTRY_RECORD;
         options = (SurveyOptions){ .config = config,
@@ -82,15 +82,10 @@ static int survey_at(const Frame *frame, PreviewMirror *mirror) {
                                    .budget = quantity_amount_bytes(config->size, frame->ram, rest),
                                    .progress = &progress };
         r = survey_run(&options, &mirror->survey, &what);
-        if (r == SURVEY_EMPTIED)
-                return text_append(
-                        &mirror->problem,
-                        "The source '%s' is empty and was not before: the disk behind it may not be mounted",
-                        config->source);
-        if (r < 0)
-                return text_append(&mirror->problem, "Failed to %s of mirror '%s': %s", what, config->name,
-                                   strerror(-r));
-        return 0;
+        if (r == 0)
+                return 0;
+        mirror->problem = explain_source_lost(config, r == SURVEY_EMPTIED, r, what);
+        return mirror->problem ? 0 : -ENOMEM;
 }
 
 static int make_mirror(Frame *frame, PreviewMirror *mirror) {
@@ -118,7 +113,7 @@ int preview_make(const Config *config, const char *state_directory, Preview *ret
         MemoryFacts facts;
         int r = preview.mirrors ? memory_read("/proc", "/sys/fs/cgroup", &facts) : -ENOMEM;
 
-        *reterr_what = "read how much memory there is";
+        *reterr_what = "read the available memory";
         if (r == 0) {
                 frame.ram = facts.total;
                 frame.reserve = quantity_amount_bytes(config->reserve, facts.total, 0);

@@ -9,7 +9,7 @@
 
 enum { BAR_WIDTH = 20 };
 
-static atomic_bool drawn; /* a line of the log may come from any thread */
+static atomic_bool drawn; /* the bar is on the screen; atomic, because any thread may log */
 
 bool progress_bar_is_possible(void) {
         const char *term = getenv("TERM");
@@ -23,7 +23,7 @@ static size_t columns(void) {
         return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-/* How many bytes of a text make up at most @max characters. */
+/* How many bytes the first @max characters of a text take; a character is what is no UTF-8 continuation byte. */
 static size_t clip(const char *text, size_t max) {
         size_t i = 0;
 

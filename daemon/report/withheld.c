@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What a mirror lacks and why. See report/withheld.h. */
+/* The files that are withheld from a mirror. See report/withheld.h. */
 
 #include "report/withheld.h"
+
+#include "base/array.h"
 
 static void file_done(WithheldFile *file) {
         free(file->path);
@@ -42,7 +44,7 @@ void withheld_drop(Withheld *withheld, const char *path) {
 
 int withheld_put(Withheld *withheld, const Task *task, const char *text) {
         const Entry *source = &task->current;
-        WithheldFile *grown, file = {
+        WithheldFile file = {
                 .path = strdup(source->path),
                 .text = strdup(text),
                 .outcome = task->outcome,
@@ -54,10 +56,7 @@ int withheld_put(Withheld *withheld, const Task *task, const char *text) {
         };
 
         withheld_drop(withheld, source->path);
-        grown = reallocarray(withheld->files, withheld->n + 1, sizeof(WithheldFile));
-        if (grown)
-                withheld->files = grown;
-        if (!grown || !file.path || !file.text) {
+        if (!file.path || !file.text || ARRAY_ROOM(withheld->files, withheld->n) < 0) {
                 file_done(&file);
                 return -ENOMEM;
         }
@@ -65,6 +64,8 @@ int withheld_put(Withheld *withheld, const Task *task, const char *text) {
         return 0;
 }
 
+/* A file that has not changed is not read again if its bytes were wrong, and if it could not be read only with
+ * @retry. */
 static bool is_worth_a_try(const WithheldFile *file, const Entry *source, bool retry) {
         if (file->size != source->size || file->mtime_nsec != source->mtime_nsec ||
             file->ctime_nsec != source->ctime_nsec || file->ino != source->ino)
@@ -82,16 +83,14 @@ void withheld_apply(Withheld *withheld, Plan *plan, bool retry, bool all) {
                 return;
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
-                WithheldFile *file = find(withheld, plan_item_path(item)), *grown;
+                WithheldFile *file = find(withheld, plan_item_path(item));
 
                 if (!file || (item->action != PLAN_STAGE && item->action != PLAN_ADOPT && item->action != PLAN_WAIT))
                         continue;
                 if (item->action != PLAN_WAIT && !all && !is_worth_a_try(file, item->source, retry))
                         item->action = PLAN_WITHHOLD;
-                grown = reallocarray(kept.files, kept.n + 1, sizeof(WithheldFile));
-                if (!grown)
-                        continue; /* it is told anew when it fails anew */
-                kept.files = grown;
+                if (ARRAY_ROOM(kept.files, kept.n) < 0)
+                        continue; /* at worst its next failure is logged again */
                 kept.files[kept.n++] = *file;
                 file->path = file->text = NULL;
                 *file = withheld->files[--withheld->n];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Takes hold of a mirror's two ends and of what is remembered of both. See stage/attachment.h. */
+/* Opens and closes what a mirror holds while it runs. See stage/attachment.h. */
 
 #include "stage/attachment.h"
 
+#include "base/path.h"
 #include "base/text.h"
 #include "os/fs.h"
 #include "stage/special-files.h"
@@ -20,55 +21,45 @@ void attachment_init(Attachment *attachment) {
         attachment->private_dir.fd = attachment->private_dir.lockfd = -1;
 }
 
-/* Ends an attempt with a sentence. */
 static int refuse(char **reterr_text, const char *format, ...) _printf_(2, 3);
 
 static int refuse(char **reterr_text, const char *format, ...) {
         va_list ap;
-        int r;
 
         va_start(ap, format);
-        r = vasprintf(reterr_text, format, ap);
+        *reterr_text = text_vformat(format, ap);
         va_end(ap);
-        if (r < 0) {
-                *reterr_text = NULL;
-                return -ENOMEM;
-        }
-        return ATTACH_REFUSED;
+        return *reterr_text ? ATTACH_REFUSED : -ENOMEM;
 }
 
 static int open_source(Attachment *a, const MirrorConfig *config, char **reterr_text) {
         char path[TEXT_PATH_MAX];
-        int r;
 
         (void) text_path(path, config->source);
         a->sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (a->sourcefd < 0 && errno == ENOENT)
-                return refuse(reterr_text,
-                              "The source '%s' does not exist: mount or make it, or correct Source=", path);
-        if (a->sourcefd < 0 && errno == ENOTDIR)
-                return refuse(reterr_text, "The source '%s' is not a directory: correct Source=", path);
-        if (a->sourcefd < 0 && errno == EACCES)
-                return refuse(reterr_text, "The source '%s' cannot be opened: %m; make it readable for the daemon",
+                return refuse(reterr_text, "The source '%s' does not exist; mount or create it, or correct Source=",
                               path);
+        if (a->sourcefd < 0 && errno == ENOTDIR)
+                return refuse(reterr_text, "The source '%s' is not a directory; correct Source=", path);
         if (a->sourcefd < 0)
-                return refuse(reterr_text, "The source '%s' cannot be opened: %m", path);
-        r = fs_is_eventless(a->sourcefd);
-        a->eventless = r != 0;
+                return refuse(reterr_text, "Failed to open the source '%s': %m%s", path,
+                              errno == EACCES ? "; make it readable for the daemon" : "");
+        a->eventless = fs_is_eventless(a->sourcefd) != 0;
         return 0;
 }
 
-/* The path without symbolic links as far as it exists, and what is to be made below it. */
+/* The path without symbolic links as far as it exists, followed by the rest of it. */
 static char *resolve(const char *path) {
-        _cleanup_(freep) char *there = strdup(path);
-        char *slash = NULL, *text;
+        _cleanup_(freep) char *existing = strdup(path);
 
-        while (there) {
-                _cleanup_(freep) char *real = realpath(*there ? there : "/", NULL);
+        while (existing) {
+                _cleanup_(freep) char *real = realpath(*existing ? existing : "/", NULL);
+                char *slash;
 
                 if (real)
-                        return asprintf(&text, "%s%s", real[1] ? real : "", path + strlen(there)) < 0 ? NULL : text;
-                slash = strrchr(there, '/');
+                        return text_format("%s%s", real[1] ? real : "", path + strlen(existing));
+                slash = strrchr(existing, '/');
                 if (!slash || errno == ENOMEM)
                         break;
                 *slash = '\0';
@@ -76,31 +67,24 @@ static char *resolve(const char *path) {
         return NULL;
 }
 
-static bool is_within(const char *path, const char *directory) {
-        size_t n = strlen(directory);
-
-        return strncmp(path, directory, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
-/* The configuration was checked for this by name; a symbolic link on the way can make it true all the same, and the
+/* A symbolic link may put source and target inside each other although the paths in the configuration are not, and the
  * mirror would then be mirrored into itself. */
 static int check_apart(const MirrorConfig *config, char **reterr_text) {
         _cleanup_(freep) char *source = resolve(config->source), *target = resolve(config->target);
         char a[TEXT_PATH_MAX], b[TEXT_PATH_MAX];
 
         if (!source || !target)
-                return 0; /* opening them tells what is wrong */
-        if (!is_within(source, target) && !is_within(target, source))
+                return 0; /* opening them finds out what is wrong */
+        if (!path_is_below(source, target) && !path_is_below(target, source))
                 return 0;
-        return refuse(
-                reterr_text,
-                "The target '%s' and the source '%s' are inside each other once symbolic links are followed: choose "
-                "another Target=",
-                text_path(b, config->target), text_path(a, config->source));
+        return refuse(reterr_text,
+                      "The target '%s' and the source '%s' are inside each other once symbolic links are followed; "
+                      "choose another Target=",
+                      text_path(b, config->target), text_path(a, config->source));
 }
 
 static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, char **reterr_text) {
-        const char *what = "open it";
+        const char *what = "open";
         char path[TEXT_PATH_MAX];
         struct stat st;
         int r = mount_open(config, size, &a->mount, &what);
@@ -111,40 +95,38 @@ static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, 
                 return 0;
         case MOUNT_NOT_TMPFS:
                 return refuse(reterr_text,
-                              "The target '%s' is not on a tmpfs, and we may not mount one there: choose a Target= "
-                              "below /dev/shm, or run as root",
+                              "The target '%s' is not on a tmpfs, and the daemon may not mount one there; choose a "
+                              "Target= below /dev/shm, or run it as root",
                               path);
         case MOUNT_OTHER_MOUNTED:
                 return refuse(reterr_text,
-                              "On the target '%s' something other than a tmpfs is mounted: unmount it, or choose "
+                              "Something other than a tmpfs is mounted on the target '%s'; unmount it, or choose "
                               "another Target=",
                               path);
         case MOUNT_COVERS_FILES:
                 return refuse(reterr_text,
-                              "The target '%s' is a directory with files in it, which a tmpfs would hide: move them "
-                              "away, or choose another Target=",
+                              "The target '%s' contains files, which a tmpfs would hide; move them away, or choose "
+                              "another Target=",
                               path);
         case MOUNT_INVISIBLE:
                 return refuse(reterr_text,
-                              "Nothing is mounted on the target '%s', and a tmpfs mounted from inside this service "
-                              "would be "
-                              "seen by nobody: run 'systemctl daemon-reload', so that its mount unit is written, "
-                              "then restart shmstaged.service, or "
-                              "start the mount unit and reload",
+                              "No tmpfs is mounted on the target '%s', and one mounted by this service would be "
+                              "invisible to other processes; run 'systemctl daemon-reload' to generate its mount "
+                              "unit, then restart shmstaged.service, or start the mount unit and reload",
                               path);
         }
         if (r == -ENOMEM)
                 return r;
         a->mount.fd = -1;
         if (lstat(config->target, &st) == 0 && S_ISLNK(st.st_mode))
-                return refuse(
-                        reterr_text,
-                        "The target '%s' is a symbolic link, which is not followed: set Target= to where it leads",
-                        path);
-        return refuse(reterr_text, "The target '%s' cannot be used: failed to %s: %s", path, what, strerror(-r));
+                return refuse(reterr_text,
+                              "The target '%s' is a symbolic link, which is not followed; set Target= to where it "
+                              "leads",
+                              path);
+        return refuse(reterr_text, "Failed to %s the target '%s': %s", what, path, strerror(-r));
 }
 
-static int open_staging(Attachment *a, const MirrorConfig *config, char **reterr_text) {
+static int open_private_dir(Attachment *a, const MirrorConfig *config, char **reterr_text) {
         char path[TEXT_PATH_MAX], detail[TEXT_PATH_MAX];
         _cleanup_(freep) char *found = NULL;
         const char *what = "";
@@ -156,56 +138,51 @@ static int open_staging(Attachment *a, const MirrorConfig *config, char **reterr
         case 0:
                 return 0;
         case MIRROR_PRIVATE_DIR_BUSY:
-                return refuse(
-                        reterr_text,
-                        "The target '%s' is in use by another shmstaged, process %s: stop that one first, or choose "
-                        "another Target=",
-                        path, detail);
+                return refuse(reterr_text,
+                              "The target '%s' is in use by another shmstaged, process %s; stop that one first, or "
+                              "choose another Target=",
+                              path, detail);
         case MIRROR_PRIVATE_DIR_FOREIGN:
-                return refuse(
-                        reterr_text,
-                        "The target '%s' holds files that are not ours ('%s' is one): nothing was touched. Move them "
-                        "away, or choose another Target=",
-                        path, detail);
+                return refuse(reterr_text,
+                              "The target '%s' contains files that are not from shmstaged ('%s' is one), and nothing "
+                              "was changed; move them away, or choose another Target=",
+                              path, detail);
         case MIRROR_PRIVATE_DIR_OTHER:
-                return refuse(
-                        reterr_text,
-                        "The target '%s' is the mirror of another source, '%s': nothing was touched. Remove it, or "
-                        "choose another Target=",
-                        path, detail);
+                return refuse(reterr_text,
+                              "The target '%s' is the mirror of another source, '%s', and nothing was changed; remove "
+                              "it, or choose another Target=",
+                              path, detail);
         }
         if (r == -ENOMEM)
                 return r;
-        return refuse(reterr_text, "The target '%s' cannot be used: failed to %s: %s", path, what, strerror(-r));
+        return refuse(reterr_text, "Failed to %s the target '%s': %s", what, path, strerror(-r));
 }
 
 static int lock_state(Attachment *a, const MirrorConfig *config, int statefd, char **reterr_text) {
-        _cleanup_(freep) char *name = NULL;
+        _cleanup_(freep) char *name = text_format("%s.lock", config->name);
 
-        if (asprintf(&name, "%s.lock", config->name) < 0) {
-                name = NULL;
+        if (!name)
                 return -ENOMEM;
-        }
         a->statelockfd = openat(statefd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (a->statelockfd < 0)
-                return refuse(reterr_text, "The state file '%s' cannot be opened: %m", name);
+                return refuse(reterr_text, "Failed to open '%s' in the state directory: %m", name);
         if (flock(a->statelockfd, LOCK_EX | LOCK_NB) < 0)
                 return refuse(reterr_text,
-                              "Another shmstaged keeps the state of a mirror named '%s': stop that one first, or use "
-                              "another name or state directory",
+                              "Another shmstaged has locked the state of a mirror named '%s'; stop that one first, or "
+                              "use another name or state directory",
                               config->name);
         return 0;
 }
 
-static int read_generation(Attachment *a, char **reterr_text) {
+static int read_generation(Attachment *a, const MirrorConfig *config, char **reterr_text) {
         struct stat source, mirror;
         sd_id128_t boot;
         int r = sd_id128_get_boot(&boot);
 
         if (r < 0)
-                return refuse(reterr_text, "The boot ID cannot be read: %s", strerror(-r));
+                return refuse(reterr_text, "Failed to read the boot ID: %s", strerror(-r));
         if (fstat(a->sourcefd, &source) < 0 || fstat(a->mount.fd, &mirror) < 0)
-                return refuse(reterr_text, "Source or target cannot be looked at: %m");
+                return refuse(reterr_text, "Failed to stat the source or target of mirror '%s': %m", config->name);
         a->generation = (Generation){ .mirror_dev = mirror.st_dev,
                                       .mirror_ino = mirror.st_ino,
                                       .source_dev = source.st_dev,
@@ -214,8 +191,7 @@ static int read_generation(Attachment *a, char **reterr_text) {
         return 0;
 }
 
-/* What was agreed in another boot, on another mount or from another source is not in this mirror: digests are all that
- * is left of it. */
+/* Entries of another boot, another mount or another source are not in this mirror: only their digests still count. */
 static int load_base(Attachment *a, const MirrorConfig *config, int statefd, char **reterr_text) {
         int r = manifest_load(statefd, config->name, &a->base, &a->damaged_line);
 
@@ -226,7 +202,8 @@ static int load_base(Attachment *a, const MirrorConfig *config, int statefd, cha
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return refuse(reterr_text, "The state file '%s.xxh128' cannot be read: %s", config->name, strerror(-r));
+                return refuse(reterr_text, "Failed to read '%s.xxh128' in the state directory: %s", config->name,
+                              strerror(-r));
         if (!a->private_dir.adopted || !manifest_generation_equal(&a->base->generation, &a->generation))
                 for (size_t i = 0; i < a->base->n_entries; i++)
                         a->base->entries[i].flags |= ENTRY_RECORD;
@@ -245,9 +222,9 @@ int attachment_open(Attachment *a, const MirrorConfig *config, int statefd, uint
         if (r == 0)
                 r = open_mount(a, config, size, reterr_text);
         if (r == 0)
-                r = open_staging(a, config, reterr_text);
+                r = open_private_dir(a, config, reterr_text);
         if (r == 0)
-                r = read_generation(a, reterr_text);
+                r = read_generation(a, config, reterr_text);
         if (r == 0)
                 r = load_base(a, config, statefd, reterr_text);
         if (r == 0 && a->private_dir.adopted)
@@ -314,8 +291,8 @@ int attachment_check_mirror(Attachment *a, const MirrorConfig *config) {
                                                                                               : ATTACH_WIPED;
 }
 
-/* Whether nothing is left in the mirror, our corner included; else the name of something that is (a new string, NULL
- * if not known). */
+/* Whether nothing is left in the mirror, in the private directory neither; else *ret_left is something that is, a new
+ * string, or NULL if not known. */
 static bool is_empty(Attachment *a, const MirrorConfig *config, char **ret_left) {
         ScanOptions options = { .root = config->target, .mirror = true };
         _cleanup_(manifest_freep) Manifest *left = NULL;
@@ -333,7 +310,7 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
                     AttachmentEnd *ret) {
         *ret = (AttachmentEnd){};
         if (!a->base) {
-                (void) attachment_close(a, config, false); /* it was never complete, and nothing was to go */
+                (void) attachment_close(a, config, false); /* it was never open as a whole, and has nothing to remove */
                 return;
         }
         if (removed)
@@ -347,11 +324,11 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
 }
 
 /* From the end of the list, so that directories come after what is in them. */
-static void take_away_all(Attachment *a, const Manifest *list) {
+static void remove_all(Attachment *a, const Manifest *list) {
         for (size_t i = list->n_entries; i > 0; i--)
                 if (!(list->entries[i - 1].flags & ENTRY_RECORD))
                         (void) mirror_private_dir_remove(&a->private_dir, list->entries[i - 1].path,
-                                                         &list->entries[i - 1]);
+                                                         &list->entries[i - 1], false);
 }
 
 void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {
@@ -359,9 +336,9 @@ void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifes
         bool empty;
 
         if (changes)
-                take_away_all(a, changes);
-        take_away_all(a, a->base);
+                remove_all(a, changes);
+        remove_all(a, a->base);
         empty = is_empty(a, config, &left);
         mirror_private_dir_close(&a->private_dir, empty);
-        (void) mount_close(&a->mount, config->target, empty); /* there is nobody left to tell */
+        (void) mount_close(&a->mount, config->target, empty); /* the process ends before it could report anything */
 }

@@ -4,18 +4,18 @@
 
 #include "stage/chunks.h"
 
+#include "base/array.h"
 #include "os/fs.h"
 #include "os/pagecache.h"
 
-/* A file in more pieces than this is copied with its holes filled: what the list takes would be more than what they
- * spare. */
+/* A file of more pieces is copied with its holes filled: the list of chunks would take more memory than they spare. */
 enum { CHUNKS_MAX = 1024 * 1024 };
 
 uint64_t chunks_part(const Chunk *chunk) {
         return round_up((chunk->length + 63) / 64, 4096);
 }
 
-/* Part by part only where it matters: at the ends of what others have read. */
+/* Checked part by part only where chunk and cached range do not coincide: at the ends of what others have read. */
 static uint64_t find_cached_parts(int fd, const Chunk *chunk, uint64_t cached) {
         uint64_t part = chunks_part(chunk), parts = 0;
 
@@ -31,13 +31,8 @@ static int add(Chunks *chunks, int fd, uint64_t offset, uint64_t length) {
         uint64_t cached;
         Chunk *chunk;
 
-        if (chunks->n % 64 == 0) {
-                Chunk *grown = reallocarray(chunks->items, chunks->n + 64, sizeof(Chunk));
-
-                if (!grown)
-                        return -ENOMEM;
-                chunks->items = grown;
-        }
+        if (ARRAY_ROOM(chunks->items, chunks->n) < 0)
+                return -ENOMEM;
         chunk = &chunks->items[chunks->n++];
         *chunk = (Chunk){ .offset = offset, .length = length };
         cached = pagecache_bytes(fd, offset, length);
@@ -48,7 +43,7 @@ static int add(Chunks *chunks, int fd, uint64_t offset, uint64_t length) {
 
 static int add_range(Chunks *chunks, int fd, uint64_t start, uint64_t end, uint64_t chunk_size) {
         while (start < end) {
-                /* cut at multiples of the chunk size, so that 2 MiB pages are not cut */
+                /* cut at multiples of the chunk size, so that no page of 2 MiB is in two chunks */
                 uint64_t stop = MIN(end, start - start % chunk_size + chunk_size);
                 int r = add(chunks, fd, start, stop - start);
 
@@ -59,7 +54,7 @@ static int add_range(Chunks *chunks, int fd, uint64_t start, uint64_t end, uint6
         return 0;
 }
 
-/* Positive if there are too many. */
+/* Positive if there are more than CHUNKS_MAX. */
 static int add_data(Chunks *chunks, int fd, uint64_t size, uint64_t chunk_size) {
         uint64_t start, end = 0;
         int r;

@@ -8,7 +8,7 @@
 
 #include <sys/mman.h>
 
-enum { MAP_WINDOW = 4 * 1024 * 1024 };
+enum { MAP_WINDOW = 4 * 1024 * 1024 }; /* mapped at a time */
 
 void copy_lane_skip(CopyLane *lane, uint64_t offset) {
         if (lane->claim)
@@ -48,7 +48,7 @@ int copy_lane_digest_by_reading(CopyLane *lane, int fd, const Chunk *chunk, uint
         return 0;
 }
 
-/* What reaches to a page that is not wholly the file's has none of 2 MiB. */
+/* The end of a file that does not fill a page of 2 MiB is in small pages, and counts as such. */
 static void measure(CopyLanePages *pages, int fd, void *map, size_t length) {
         size_t whole = length - length % HUGE_PAGE;
         uint64_t found = hugepages_bytes(map, length);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One file into an invisible temporary: the pipeline of chunks and digests. See stage/copy.h. */
+/* One file into a temporary file of the mirror: the pipeline of chunks and digests. See stage/copy.h. */
 
 #include "stage/copy.h"
 
@@ -18,11 +18,12 @@
 /* The largest page of the page cache. */
 #define PAGE_MAX (2 * MIB)
 
-/* So many chunks, or two for each worker, may be copied ahead of the digests; what is between may be in the page cache. */
+/* So many chunks, or two for each worker if that is more, may be copied ahead of the digests. They may take space in
+ * the page cache. */
 enum { AHEAD = 8 };
 
-/* The first is there unless the digest of the source's bytes is on record; the last only if it was asked for: it is
- * slow, but reads what is in RAM, and nobody waits for it before the end. */
+/* The first is used unless the digest of the source's bytes is on record; the last only if one is requested. That one
+ * is slow, but it reads what is in RAM, and copying does not wait for it. */
 enum { COPY_LANE_SOURCE, COPY_LANE_MIRROR, COPY_LANE_CLAIM, _LANE_MAX };
 
 struct Copy {
@@ -31,20 +32,20 @@ struct Copy {
         int source_dirfd;       /* borrowed */
         dev_t source_dev;       /* of sourcefd; set once */
         ino_t source_ino;       /* likewise */
-        const Entry *source;    /* borrowed; immutable meanwhile */
-        Chunks chunks;          /* set once, but for .copied, under lock */
-        CopyMover route;        /* of its own threads' rules */
+        const Entry *source;    /* borrowed */
+        Chunks chunks;          /* set once, except for .copied, which is under lock */
+        CopyMover mover;        /* has rules of its own for threads */
 
         pthread_mutex_t lock;
         pthread_cond_t moved;   /* something below has changed */
         size_t next;            /* chunk to be copied next; under lock */
         CopyLane lanes[_LANE_MAX];
         size_t n_workers;       /* under lock */
-        bool mirrorfd_taken;    /* its file offset is in use by one worker; under lock */
+        bool mirrorfd_taken;    /* one worker uses its file offset; under lock */
         int error;              /* first failure, negative errno or COPY_*; under lock */
         const char *what;       /* under lock */
         uint64_t error_offset;  /* under lock */
-        CopyLanePages pages;        /* of whoever holds the mirror's lane */
+        CopyLanePages pages;    /* belongs to the thread that has set .busy of the mirror's lane */
 };
 
 static bool is_as_scanned(const struct stat *st, const Entry *entry) {
@@ -76,7 +77,7 @@ static int open_source(Copy *copy, const char **reterr_what) {
         if (copy->options.read_again)
                 pagecache_drop(copy->sourcefd, 0, 0);
         if (copy->source->size > COPY_LANE_READ_MAX)
-                (void) posix_fadvise(copy->sourcefd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice: doubles the readahead */
+                (void) posix_fadvise(copy->sourcefd, 0, 0, POSIX_FADV_SEQUENTIAL); /* doubles the readahead */
         return 0;
 }
 
@@ -96,7 +97,7 @@ static int init_lanes(Copy *copy) {
         return 0;
 }
 
-/* What is digested in the buffer of a worker is all read before the turn of its chunk comes. */
+/* Where the worker's buffer is digested, a whole chunk has to fit into it: it is read before the chunk's turn comes. */
 static uint64_t choose_chunk_size(const CopyOptions *options) {
         return options->on_record || options->method == COPY_METHOD_SENDFILE
                        ? options->chunk_size
@@ -112,7 +113,7 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         if (!copy)
                 return -ENOMEM;
         copy->options = *options;
-        copy->sourcefd = copy->mirrorfd = copy->route.direct.fd = -1;
+        copy->sourcefd = copy->mirrorfd = copy->mover.direct.fd = -1;
         copy->source_dirfd = sourcefd;
         copy->source = source;
         (void) pthread_mutex_init(&copy->lock, NULL);
@@ -130,12 +131,12 @@ int copy_new(Copy **ret, int sourcefd, const Entry *source, int stagingfd, const
         r = reserve_file(stagingfd, source->size, &copy->chunks, &copy->mirrorfd, reterr_what);
         if (r != 0)
                 return r == RESERVE_NO_ROOM ? COPY_NO_ROOM : r;
-        copy_method_init(&copy->route, options->method, options->on_record, copy->sourcefd, copy->mirrorfd,
+        copy_method_init(&copy->mover, options->method, options->on_record, copy->sourcefd, copy->mirrorfd,
                          source->size, &copy->chunks, options->refusals);
-        copy->lanes[COPY_LANE_SOURCE].by_copier = copy->route.way == COPY_MOVER_BUFFER;
-        copy->route.limit = options->limit;
-        copy->route.cancel = options->cancel;
-        copy->route.progress = options->progress;
+        copy->lanes[COPY_LANE_SOURCE].by_copier = copy->mover.way == COPY_MOVER_BUFFER;
+        copy->mover.limit = options->limit;
+        copy->mover.cancel = options->cancel;
+        copy->mover.progress = options->progress;
         *ret = TAKE_PTR(copy);
         return 0;
 }
@@ -146,7 +147,7 @@ Copy *copy_free(Copy *copy) {
         for (size_t i = 0; i < _LANE_MAX; i++)
                 copy->lanes[i].stream = digest_stream_free(copy->lanes[i].stream);
         copy->lanes[COPY_LANE_CLAIM].claim = claim_stream_free(copy->lanes[COPY_LANE_CLAIM].claim);
-        copy_method_done(&copy->route);
+        copy_method_done(&copy->mover);
         (void) close_fd(copy->sourcefd);
         (void) close_fd(copy->mirrorfd);
         chunks_done(&copy->chunks);
@@ -160,8 +161,8 @@ unsigned copy_useful_workers(const Copy *copy) {
         return (unsigned) MIN(MAX(copy->chunks.n, (size_t) 1), (size_t) UINT16_MAX);
 }
 
-/* The failure that is nearest to the beginning counts, whichever worker meets its own first: so each try tells the
- * same place. Returns @error. */
+/* Of several failures the one that is nearest to the beginning of the file counts, whichever worker was first: so each
+ * attempt reports the same place. Returns @error. */
 static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
         (void) pthread_mutex_lock(&copy->lock);
         if (copy->error == 0 || (copy->error == error && offset < copy->error_offset)) {
@@ -173,8 +174,8 @@ static int fail(Copy *copy, int error, const char *what, uint64_t offset) {
         return error;
 }
 
-/* For CopyWorker: what was read, in the turn of its chunk. Whoever has the chunks before it was there first, and
- * will move on. */
+/* For CopyWorker: digests what was read, when it is the turn of its chunk. The workers that have the chunks before it
+ * began earlier and do not wait for this one. */
 static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length) {
         Copy *copy = userdata;
         CopyLane *lane = &copy->lanes[COPY_LANE_SOURCE];
@@ -187,7 +188,7 @@ static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, cons
         over = copy->error != 0;
         (void) pthread_mutex_unlock(&copy->lock);
         if (over)
-                return COPY_MOVER_CANCELLED; /* the first failure is what counts */
+                return COPY_MOVER_CANCELLED; /* the failure is recorded already */
         copy_lane_update(lane, offset, data, length);
         if (lane->position < chunk->offset + chunk->length)
                 return 0;
@@ -198,16 +199,16 @@ static int digest_seen(void *userdata, const Chunk *chunk, uint64_t offset, cons
         return 0;
 }
 
-/* The calls below are made with the lock held, and give it up while they work. */
+/* The functions below are called with the lock held; those that read or write release it meanwhile. */
 
-/* How many chunks the digests that are waited for have passed. */
+/* How many chunks the digests that copying waits for have passed. */
 static size_t chunks_digested(const Copy *copy) {
         const CopyLane *source = &copy->lanes[COPY_LANE_SOURCE], *mirror = &copy->lanes[COPY_LANE_MIRROR];
 
         return source->used ? MIN(source->next, mirror->next) : mirror->next;
 }
 
-/* What others had there stays. */
+/* Drops what was not in the page cache before. */
 static void drop_parts(const Copy *copy, const Chunk *chunk) {
         uint64_t part = chunks_part(chunk);
 
@@ -216,8 +217,8 @@ static void drop_parts(const Copy *copy, const Chunk *chunk) {
                         pagecache_drop(copy->sourcefd, chunk->offset + at, MIN(part, chunk->length - at));
 }
 
-/* A page of the cache may be as large as 2 MiB, reach over the end of a chunk, and is dropped as a whole or not at
- * all: so the chunks before that it may begin in are dropped once more. */
+/* A page of the cache may be as large as 2 MiB, and may reach into the next chunk; it is dropped as a whole or not at
+ * all. So the chunks before, in which such a page may begin, are dropped once more. */
 static void drop_behind(Copy *copy, size_t index) {
         const Chunk *chunk = &copy->chunks.items[index];
         uint64_t start = chunk->offset, end = chunk->offset + chunk->length, first = start & ~(PAGE_MAX - 1);
@@ -235,8 +236,8 @@ static void drop_behind(Copy *copy, size_t index) {
         pagecache_drop(copy->sourcefd, start, end - start);
 }
 
-/* The mirror through its mapping, because that is what the engines will see. To map and unmap a small file costs
- * more than to read it. */
+/* The copy is digested through its mapping, because that is what engines will see; a small file is read instead, which
+ * costs less than to map and unmap it. */
 static int digest(Copy *copy, CopyLane *lane, const Chunk *chunk, uint64_t *reterr_offset) {
         if (lane == &copy->lanes[COPY_LANE_MIRROR] && copy->source->size > COPY_LANE_READ_MAX)
                 return copy_lane_digest_mapping(lane, copy->mirrorfd, chunk, &copy->pages, reterr_offset);
@@ -281,7 +282,7 @@ static void run_copy(Copy *copy, const CopyWorker *worker) {
         int r;
 
         (void) pthread_mutex_unlock(&copy->lock);
-        r = copy_method_move(&copy->route, &copy->chunks.items[index], worker, &error);
+        r = copy_method_move(&copy->mover, &copy->chunks.items[index], worker, &error);
         if (r < 0)
                 (void) fail(copy, r, error.what, error.offset);
         (void) pthread_mutex_lock(&copy->lock);
@@ -291,7 +292,7 @@ static void run_copy(Copy *copy, const CopyWorker *worker) {
         (void) pthread_cond_broadcast(&copy->moved);
 }
 
-/* The lane that is furthest behind, if it has something to do and nobody is at it. */
+/* The lane that is furthest behind, of those that have a chunk to digest and no worker. */
 static CopyLane *find_lane(Copy *copy) {
         CopyLane *best = NULL;
 
@@ -305,11 +306,11 @@ static CopyLane *find_lane(Copy *copy) {
         return best;
 }
 
-/* sendfile() writes at the descriptor's own offset, so each worker needs a description of its own. */
+/* sendfile() writes at the file offset of its descriptor, so each worker needs an open file description of its own. */
 static int open_for_writing(Copy *copy, int *ret_own) {
         char path[64];
 
-        if (copy->route.way != COPY_MOVER_SENDFILE || !copy->mirrorfd_taken) {
+        if (copy->mover.way != COPY_MOVER_SENDFILE || !copy->mirrorfd_taken) {
                 copy->mirrorfd_taken = true;
                 return copy->mirrorfd;
         }
@@ -318,8 +319,8 @@ static int open_for_writing(Copy *copy, int *ret_own) {
         return *ret_own < 0 ? -errno : *ret_own;
 }
 
-static uint8_t *allocate_buffer(const CopyMover *route) {
-        size_t size = copy_method_buffer_size(route);
+static uint8_t *allocate_buffer(const CopyMover *mover) {
+        size_t size = copy_method_buffer_size(mover);
         uint8_t *buffer = aligned_alloc(size < HUGE_PAGE ? (size_t) sysconf(_SC_PAGESIZE) : HUGE_PAGE, size);
 
         if (buffer && size == HUGE_PAGE)
@@ -327,7 +328,7 @@ static uint8_t *allocate_buffer(const CopyMover *route) {
         return buffer;
 }
 
-/* With the lock held. What a worker needs before it copies its first chunk. */
+/* Gives a worker what it needs before it copies its first chunk. */
 static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
         if (worker->outfd >= 0)
                 return 0;
@@ -336,9 +337,9 @@ static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
                 copy->what = "open the temporary file for";
                 return worker->outfd;
         }
-        if (copy->route.way != COPY_MOVER_BUFFER)
+        if (copy->mover.way != COPY_MOVER_BUFFER)
                 return 0;
-        worker->buffer = allocate_buffer(&copy->route);
+        worker->buffer = allocate_buffer(&copy->mover);
         copy->what = worker->buffer ? NULL : "allocate memory to copy";
         return worker->buffer ? 0 : -ENOMEM;
 }
@@ -357,7 +358,7 @@ void copy_work(Copy *copy) {
                 if (lane)
                         run_lane(copy, lane);
                 else if (copy->next == copy->chunks.n)
-                        break; /* whoever still works will find what is left */
+                        break; /* the workers that are still copying digest the rest */
                 else if (copy->next >= chunks_digested(copy) + MAX((size_t) AHEAD, 2 * copy->n_workers))
                         (void) pthread_cond_wait(&copy->moved, &copy->lock);
                 else {
@@ -372,9 +373,9 @@ void copy_work(Copy *copy) {
         free(worker.buffer);
 }
 
-/* By its name, which may lead to another file by now: if it leads to the one that was read, that has not changed
- * either. It is only looked at, so it does not matter which way the name leads there. A network filesystem may
- * answer from what it remembers; this has it ask the server. */
+/* Checked by its name, which may lead to another file by now; if it still leads to the one that was read, with the same
+ * size and times, that has not changed. Nothing is opened, so symbolic links on the way do no harm. A network
+ * filesystem is made to ask the server instead of its cache. */
 static bool is_source_unchanged(const Copy *copy) {
         const Entry *entry = copy->source;
         struct statx now;
@@ -410,8 +411,8 @@ int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t 
                              .mirror = digests[COPY_LANE_MIRROR],
                              .huge_bytes = copy->pages.huge_bytes,
                              .measured_bytes = copy->pages.measured_bytes,
-                             .direct_bytes = atomic_load(&copy->route.direct_bytes),
-                             .method = copy_method_used(&copy->route) };
+                             .direct_bytes = atomic_load(&copy->mover.direct_bytes),
+                             .method = copy_method_used(&copy->mover) };
         if (copy->lanes[COPY_LANE_CLAIM].claim)
                 ret->claim = claim_stream_get(copy->lanes[COPY_LANE_CLAIM].claim);
         if (!is_source_unchanged(copy))

@@ -4,13 +4,13 @@
 
 #include "stage/execute.h"
 
-/* Of small files, so many or so much make one job. */
+/* A job takes so many small files, or so many bytes of them. */
 enum { BATCH_ITEMS = 64 };
 #define BATCH_BYTES (32 * MIB)
 
-/* Each phase begins when the one before it has ended: removals make room, and empty the directories that are to go,
- * directories come before what is in them, names that point to files after the files, and the attributes of
- * directories when nothing changes in them any more. */
+/* Each phase begins when the one before it has ended. Removals come first, because they make room and empty the
+ * directories that are to be removed; directories come before what is in them, and links after the files that they
+ * lead to; attributes of directories are set when nothing changes in them any more. */
 typedef enum Phase {
         PHASE_REMOVE,
         PHASE_REMOVE_DIRECTORIES,
@@ -22,20 +22,20 @@ typedef enum Phase {
 } Phase;
 
 struct Execution {
-        Job kick;                   /* gets us onto the loop when there is nothing to do */
+        Job first;                  /* brings us to the loop when there is nothing to do */
         Pool *pool;                 /* borrowed */
         const Plan *plan;           /* borrowed */
         const TaskContext *context; /* borrowed */
         ExecutionCallbacks callbacks;
         Phase phase;
-        size_t next;                /* item to be looked at next in this phase */
-        unsigned out;               /* items and batches that are begun and not over */
+        size_t next;                /* index of the next item in this phase */
+        unsigned out;               /* batches and large files that are begun and not over */
         unsigned jobs;              /* of these, on the pool: a large file has several helpers there */
         bool touched;               /* something in the mirror was changed: directories need their times again */
         const char *current_path;   /* borrowed from the plan */
 };
 
-/* Small items, one after the other on one worker. */
+/* Small items: one after the other on one worker. */
 typedef struct Batch {
         Job job;
         Execution *execution;
@@ -43,7 +43,7 @@ typedef struct Batch {
         Task tasks[BATCH_ITEMS];
 } Batch;
 
-/* One large file: open, then several helpers at once, then close. */
+/* A large file: task_open(), then several helpers at once, then task_close(). */
 typedef struct Large Large;
 
 typedef struct Helper {
@@ -60,7 +60,7 @@ struct Large {
         Helper *helpers;
 };
 
-static void fill(Execution *execution);
+static void submit_more(Execution *execution);
 
 static bool needs_attributes(const Execution *execution, const PlanItem *item) {
         if (!item->source || item->source->type != ENTRY_DIRECTORY)
@@ -91,8 +91,8 @@ static bool is_limited(const Execution *execution) {
         return execution->phase == PHASE_FILES && ratelimit_is_on(execution->context->limit);
 }
 
-/* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and would be missed by the
- * other mirrors: half of them are enough to reach any limit that is worth setting. */
+/* How many jobs there may be at a time. A worker that waits for BandwidthLimit= sleeps, and the other mirrors have to
+ * do without it: so only half of them do, which are enough to reach any limit that is worth setting. */
 static unsigned share(const Execution *execution) {
         unsigned n = pool_workers(execution->pool);
 
@@ -112,10 +112,12 @@ static void report(Execution *execution, const Task *task) {
                          (task->outcome == TASK_AGREED && task->item->action != PLAN_ADOPT);
 }
 
-static void advance(Execution *execution) {
-        if (execution->out > 0)
-                return;
-        execution->callbacks.finished(execution->callbacks.userdata);
+/* After something is over, on the loop thread. finished() may free the execution. */
+static void proceed(Execution *execution) {
+        execution->out--;
+        submit_more(execution);
+        if (execution->out == 0)
+                execution->callbacks.finished(execution->callbacks.userdata);
 }
 
 static void batch_run(Job *job) {
@@ -135,21 +137,17 @@ static void batch_done(Job *job) {
         }
         free(batch);
         execution->jobs--;
-        execution->out--;
-        fill(execution);
-        advance(execution);
+        proceed(execution);
 }
 
-static void large_over(Large *large) {
+static void finish_large(Large *large) {
         Execution *execution = large->execution;
 
         report(execution, &large->task);
         task_done(&large->task);
         free(large->helpers);
         free(large);
-        execution->out--;
-        fill(execution);
-        advance(execution);
+        proceed(execution);
 }
 
 static void large_open_run(Job *job) {
@@ -179,7 +177,7 @@ static void large_close_done(Job *job) {
         if (large->again)
                 large_submit(large, large_open_run, large_open_done);
         else
-                large_over(large);
+                finish_large(large);
 }
 
 static void helper_run(Job *job) {
@@ -200,7 +198,7 @@ static void large_open_done(Job *job) {
 
         execution->jobs--;
         if (!large->again) {
-                large_over(large);
+                finish_large(large);
                 return;
         }
         large->running = MIN(large->n_helpers, copy_useful_workers(large->task.copy));
@@ -237,7 +235,7 @@ static const PlanItem *next_item(Execution *execution) {
         return execution->next < execution->plan->n_items ? &execution->plan->items[execution->next] : NULL;
 }
 
-/* In the last phase directories are not staged again, they are only finished. */
+/* In the last phase directories are not staged again, only their attributes are set. */
 static void init_task(Execution *execution, Task *task, const PlanItem *item) {
         task_init(task, execution->context, item);
         task->finish = execution->phase == PHASE_ATTRIBUTES;
@@ -287,9 +285,9 @@ static int start_next(Execution *execution, const PlanItem *item) {
         return r;
 }
 
-/* Whether the pool has enough to do. Directories are inside one another: they come and go in the order of the plan,
- * one job at a time. Else one job more than there are workers is ready, so that none waits for the loop; not so
- * under a limit, where that one would be a worker more. */
+/* Whether the pool has enough to do. Directories are inside one another, so they are created and removed in the order
+ * of the plan, one job at a time. Otherwise there is one job more than workers, so that none has to wait for the loop;
+ * not under a limit, where it would use one worker more. */
 static bool is_busy(const Execution *execution) {
         if (execution->phase == PHASE_REMOVE_DIRECTORIES || execution->phase == PHASE_DIRECTORIES)
                 return execution->out > 0;
@@ -298,9 +296,9 @@ static bool is_busy(const Execution *execution) {
         return execution->out > share(execution);
 }
 
-/* Keeps the pool busy, but not more than that: what is not yet begun can still be cancelled cheaply, and files are
- * finished in the order of the plan. Ends with jobs out, or with all phases over. */
-static void fill(Execution *execution) {
+/* Submits jobs until the pool is busy, and no more: what is not submitted yet can be cancelled cheaply, and files are
+ * finished in the order of the plan. Returns with jobs out, or after the last phase. */
+static void submit_more(Execution *execution) {
         while (execution->phase < _PHASE_MAX) {
                 const PlanItem *item = next_item(execution);
 
@@ -317,7 +315,7 @@ static void fill(Execution *execution) {
                         Task task;
 
                         if (execution->out > 0)
-                                return; /* memory may come back when a job does */
+                                return; /* there may be memory when a job is over */
                         init_task(execution, &task, item);
                         task.outcome = TASK_FAILED;
                         task.error = ENOMEM;
@@ -328,16 +326,12 @@ static void fill(Execution *execution) {
         }
 }
 
-static void kick_run(Job *job) {
+static void first_run(Job *job) {
         (void) job;
 }
 
-static void kick_done(Job *job) {
-        Execution *execution = (Execution *) job;
-
-        execution->out--;
-        fill(execution);
-        advance(execution);
+static void first_done(Job *job) {
+        proceed((Execution *) job);
 }
 
 int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext *context,
@@ -355,9 +349,9 @@ int execute_new(Execution **ret, Pool *pool, const Plan *plan, const TaskContext
 }
 
 void execute_start(Execution *execution) {
-        execution->kick = (Job){ .run = kick_run, .done = kick_done };
+        execution->first = (Job){ .run = first_run, .done = first_done };
         execution->out++;
-        pool_submit(execution->pool, &execution->kick);
+        pool_submit(execution->pool, &execution->first);
 }
 
 Execution *execute_free(Execution *execution) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Our own corner of a mirror, and the renames between it and the mirror. See stage/mirror-private-dir.h.
+/* The private directory of a mirror, and the renames between it and the mirror. See stage/mirror-private-dir.h.
  *
- * Between looking at a name and acting on it a client may put something else there. So nothing is acted on by name:
- * it is first moved into the corner, which only we can enter, looked at there, and moved back if it is not what was
- * expected. */
+ * Between a check of a name and an action on it a client may put something else there. So nothing is replaced or
+ * removed in the mirror itself: it is first moved into the private directory, which only we can enter, checked there,
+ * and moved back if it is not what was expected. */
 
 #include "stage/mirror-private-dir.h"
 
+#include "base/text.h"
 #include "os/fs.h"
 #include "os/rename.h"
 #include "tree/scan.h"
@@ -17,7 +18,7 @@
 
 static const char lock_name[] = "lock", mark_name[] = "mirror";
 
-/* A name in the directory that is none of @known, which may be NULL; *ret is NULL if there is no other. */
+/* A name in the directory other than the two in @known, each of which may be NULL: a new string, NULL for none. */
 static int find_name(int dirfd, const char *const known[static 2], char **ret) {
         _cleanup_(closedirp) DIR *dir = NULL;
         int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -47,20 +48,18 @@ static int take_lock(MirrorPrivateDir *private_dir, char **reterr_detail) {
                         (*reterr_detail)[strcspn(*reterr_detail, "\n")] = '\0';
                 return MIRROR_PRIVATE_DIR_BUSY;
         }
-        /* for people only: the lock is what counts */
+        /* the process id is only for the message of the other daemon: the lock is what counts */
         if (ftruncate(private_dir->lockfd, 0) < 0 || pwrite(private_dir->lockfd, pid, (size_t) n, 0) < 0)
                 return -errno;
         return 0;
 }
 
 static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const char *source, char **reterr_detail) {
-        _cleanup_(freep) char *ours = NULL, *found = NULL;
+        _cleanup_(freep) char *ours = text_format("%s\n%s\n", source, mirror), *found = NULL;
         int r;
 
-        if (asprintf(&ours, "%s\n%s\n", source, mirror) < 0) {
-                ours = NULL;
+        if (!ours)
                 return -ENOMEM;
-        }
         r = fs_read_text(private_dir->fd, mark_name, 16 * KIB, &found);
         if (r == -ENOENT)
                 return fs_replace(private_dir->fd, mark_name, ours, strlen(ours), 0600, true);
@@ -73,33 +72,41 @@ static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const c
         return MIRROR_PRIVATE_DIR_OTHER;
 }
 
+static int open_existing(int mirrorfd) {
+        int fd = openat(mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+static int create(int mirrorfd) {
+        return mkdirat(mirrorfd, SCAN_PRIVATE_DIR, 0700) < 0 ? -errno : open_existing(mirrorfd);
+}
+
+/* Only in a mirror that is empty otherwise: any file in it is not ours. */
+static int create_in_empty(int mirrorfd, char **reterr_detail) {
+        int r = find_name(mirrorfd, (const char *const[2]){ NULL, NULL }, reterr_detail);
+
+        if (r < 0)
+                return r;
+        return *reterr_detail ? -EEXIST : create(mirrorfd);
+}
+
 int mirror_private_dir_open(MirrorPrivateDir *ret, int mirrorfd, const char *mirror, const char *source,
                             char **reterr_detail, const char **reterr_what) {
-        MirrorPrivateDir private_dir = { .mirrorfd = mirrorfd, .fd = -1, .lockfd = -1 };
+        MirrorPrivateDir private_dir = { .mirrorfd = mirrorfd, .fd = open_existing(mirrorfd), .lockfd = -1 };
         int r;
 
-        *reterr_what = "make the directory " SCAN_PRIVATE_DIR " in the mirror";
+        *reterr_what = "create " SCAN_PRIVATE_DIR " in";
         *reterr_detail = NULL;
-        private_dir.fd = openat(mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         private_dir.adopted = private_dir.fd >= 0;
-        if (private_dir.fd < 0) {
-                if (errno != ENOENT)
-                        return -errno;
-                r = find_name(mirrorfd, (const char *const[2]){ NULL, NULL }, reterr_detail);
-                if (r < 0)
-                        return r;
-                if (*reterr_detail)
-                        return MIRROR_PRIVATE_DIR_FOREIGN;
-                if (mkdirat(mirrorfd, SCAN_PRIVATE_DIR, 0700) < 0)
-                        return -errno;
-                private_dir.fd = openat(mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (private_dir.fd < 0)
-                        return -errno;
-        }
-        *reterr_what = "lock the mirror";
+        if (private_dir.fd == -ENOENT)
+                private_dir.fd = create_in_empty(mirrorfd, reterr_detail);
+        if (private_dir.fd < 0)
+                return *reterr_detail ? MIRROR_PRIVATE_DIR_FOREIGN : private_dir.fd;
+        *reterr_what = "lock";
         r = take_lock(&private_dir, reterr_detail);
         if (r == 0) {
-                *reterr_what = "mark the mirror";
+                *reterr_what = "check " SCAN_PRIVATE_DIR "/mirror in";
                 r = check_mark(&private_dir, mirror, source, reterr_detail);
         }
         if (r != 0) {
@@ -125,12 +132,10 @@ int mirror_private_dir_recreate(MirrorPrivateDir *private_dir, const char *mirro
         int r;
 
         mirror_private_dir_close(private_dir, false);
-        if (mkdirat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, 0700) < 0)
-                return -errno;
-        private_dir->fd =
-                openat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (private_dir->fd < 0)
-                return -errno;
+        r = create(private_dir->mirrorfd);
+        if (r < 0)
+                return r;
+        private_dir->fd = r;
         r = take_lock(private_dir, &detail);
         if (r == 0)
                 r = check_mark(private_dir, mirror, source, &detail);
@@ -147,8 +152,7 @@ void mirror_private_dir_close(MirrorPrivateDir *private_dir, bool remove) {
         if (remove && private_dir->fd >= 0) {
                 (void) unlinkat(private_dir->fd, mark_name, 0);
                 (void) unlinkat(private_dir->fd, lock_name, 0);
-                /* not empty: something of a client's was moved here and could not go back; it stays, and with it the
-                 * directory */
+                /* fails if a client's file is here that could not be moved back: it stays, and the directory with it */
                 (void) unlinkat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, AT_REMOVEDIR);
         }
         private_dir->lockfd = close_fd(private_dir->lockfd);
@@ -208,7 +212,7 @@ char *mirror_private_dir_name_for(MirrorPrivateDir *private_dir, uint64_t ino,
         return buffer;
 }
 
-/* Whoever has it open for writing may still write to it, and would not know that it is gone. */
+/* A process that has a file open for writing would go on writing to one that is gone. */
 static bool is_in_use(int dirfd, const char *name, const struct stat *st) {
         _cleanup_(close_fdp) int fd =
                 S_ISREG(st->st_mode) ? openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
@@ -216,8 +220,8 @@ static bool is_in_use(int dirfd, const char *name, const struct stat *st) {
         return fd >= 0 && fs_is_being_written(fd);
 }
 
-/* Removes what was moved into the corner. 0, or MIRROR_PRIVATE_DIR_OCCUPIED if it is not @expected, in use though it
- * is to be @idle, or a directory with something in it. */
+/* Removes what was moved into the private directory. 0, or MIRROR_PRIVATE_DIR_OCCUPIED if it is not @expected, is in
+ * use though it has to be @idle, or is a directory with something in it. */
 static int remove_if_expected(MirrorPrivateDir *private_dir, const char *name, const Entry *expected, bool idle) {
         struct stat st;
 
@@ -225,7 +229,7 @@ static int remove_if_expected(MirrorPrivateDir *private_dir, const char *name, c
                 return -errno;
         if (idle && is_in_use(private_dir->fd, name, &st))
                 return MIRROR_PRIVATE_DIR_OCCUPIED;
-        /* after that: who has closed it just now has set its time before */
+        /* after that, because a process that has closed it just now has set its time before */
         if (fstatat(private_dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (!is_same_inode(&st, expected))
@@ -235,7 +239,8 @@ static int remove_if_expected(MirrorPrivateDir *private_dir, const char *name, c
         return 0;
 }
 
-static int place(MirrorPrivateDir *private_dir, const char *name, const char *path, const Entry *expected, bool idle) {
+int mirror_private_dir_publish(MirrorPrivateDir *private_dir, const char *name, const char *path,
+                               const Entry *expected, bool idle) {
         _cleanup_(close_fdp) int parent = -1;
         char spare[MIRROR_PRIVATE_DIR_NAME_MAX];
         const char *last;
@@ -262,17 +267,7 @@ static int place(MirrorPrivateDir *private_dir, const char *name, const char *pa
         return r == -EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : r;
 }
 
-int mirror_private_dir_publish(MirrorPrivateDir *private_dir, const char *name, const char *path,
-                               const Entry *expected) {
-        return place(private_dir, name, path, expected, false);
-}
-
-int mirror_private_dir_publish_idle(MirrorPrivateDir *private_dir, const char *name, const char *path,
-                                    const Entry *expected) {
-        return place(private_dir, name, path, expected, true);
-}
-
-static int take_away(MirrorPrivateDir *private_dir, const char *path, const Entry *expected, bool idle) {
+int mirror_private_dir_remove(MirrorPrivateDir *private_dir, const char *path, const Entry *expected, bool idle) {
         _cleanup_(close_fdp) int parent = -1;
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
         const char *last;
@@ -288,7 +283,7 @@ static int take_away(MirrorPrivateDir *private_dir, const char *path, const Entr
                 return errno == ENOENT ? 0 : -errno;
         if (!is_same_inode(&st, expected) || (idle && is_in_use(parent, last, &st)))
                 return MIRROR_PRIVATE_DIR_OCCUPIED;
-        /* a directory with something in it would vanish from its readers for a moment */
+        /* a directory that is not empty must not be moved away, not even for a moment: it may have readers */
         if (S_ISDIR(st.st_mode)) {
                 if (unlinkat(parent, last, AT_REMOVEDIR) == 0)
                         return 0;
@@ -302,12 +297,4 @@ static int take_away(MirrorPrivateDir *private_dir, const char *path, const Entr
         if (r != 0)
                 (void) rename_with_flags(private_dir->fd, name, parent, last, RENAME_NOREPLACE);
         return r;
-}
-
-int mirror_private_dir_remove(MirrorPrivateDir *private_dir, const char *path, const Entry *expected) {
-        return take_away(private_dir, path, expected, false);
-}
-
-int mirror_private_dir_remove_idle(MirrorPrivateDir *private_dir, const char *path, const Entry *expected) {
-        return take_away(private_dir, path, expected, true);
 }

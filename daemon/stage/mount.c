@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The sized tmpfs of a mirror: finding and making it. See stage/mount.h; the filesystem itself is in stage/tmpfs.c.
+/* The sized tmpfs of a mirror: finding and mounting it. See stage/mount.h; its options are in stage/tmpfs.c.
  *
- * A tmpfs is attached (move_mount, Linux 5.2) to the very directory that was looked at, not to whatever has its name
- * by then. Which mount a directory belongs to is asked with its mount id (Linux 5.8), because a name in the mount
- * table may lie under another mount. A tmpfs that we make has a source of its own, so that it is known as ours after
- * a crash too. */
+ * A tmpfs is attached (move_mount, Linux 5.2) to the directory that was checked, by its descriptor, and not to whatever
+ * has its name by then. The mount that a directory belongs to is found by its mount id (Linux 5.8), because a path in
+ * the mount table may be hidden under another mount. The source of a tmpfs of ours (TMPFS_SOURCE) is how it is
+ * recognized after a crash. */
 
 #include "stage/mount.h"
 
@@ -20,14 +20,14 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
-/* Where a directory is: the entry of the mount table that holds it, and if it is the root of that mount. */
-typedef struct DiskSlot {
+/* Where a directory is: the entry of the mount table that it belongs to. */
+typedef struct Place {
         struct libmnt_table *table; /* owned */
-        struct libmnt_fs *fs;       /* borrowed from the table */
-        bool is_root;
-} DiskSlot;
+        struct libmnt_fs *fs;       /* borrowed from the table; NULL: in no mount of the table */
+        bool is_root;               /* it is the root of that mount */
+} Place;
 
-static void disk_private_dir_slot_done(DiskSlot *place) {
+static void place_done(Place *place) {
         mnt_unref_table(place->table);
 }
 
@@ -42,8 +42,8 @@ static int mount_id(int fd, const char *path, uint64_t *ret) {
         return 0;
 }
 
-static int place_find(int fd, const char *path, DiskSlot *ret) {
-        _cleanup_(disk_private_dir_slot_done) DiskSlot place = { .table = mnt_new_table() };
+static int place_find(int fd, const char *path, Place *ret) {
+        _cleanup_(place_done) Place place = { .table = mnt_new_table() };
         _cleanup_(freep) char *real = NULL;
         struct libmnt_iter *iter;
         struct libmnt_fs *fs;
@@ -76,20 +76,18 @@ static int place_find(int fd, const char *path, DiskSlot *ret) {
         return 0;
 }
 
-typedef enum Standing { MAY_MOUNT, MAY_NOT_MOUNT, NOBODY_WOULD_SEE } Standing;
+typedef enum MountRight { MAY_MOUNT, MAY_NOT_MOUNT, MOUNT_WOULD_BE_HIDDEN } MountRight;
 
-/* The kernel itself is asked for the right to mount, so that user namespaces and system call filters are answered
- * too. In a service the mount namespace must be the one of PID 1, or what we mount is seen by nobody else. */
-static Standing standing(void) {
+/* Found by starting a tmpfs, because only the kernel knows what user namespaces and system call filters permit. In a
+ * service the mount namespace must be that of PID 1, or no other process sees what we mount. */
+static MountRight find_mount_right(void) {
         _cleanup_(close_fdp) int fs = -1;
         char own[64] = "", first[64] = "";
 
-        if (getenv("INVOCATION_ID") && sd_booted() > 0) {
-                /* an unreadable link leaves its text empty, and an empty text is never the same */
-                if (readlink("/proc/self/ns/mnt", own, sizeof(own) - 1) < 0 ||
-                    readlink("/proc/1/ns/mnt", first, sizeof(first) - 1) < 0 || !string_equal(own, first))
-                        return NOBODY_WOULD_SEE;
-        }
+        if (getenv("INVOCATION_ID") && sd_booted() > 0 &&
+            (readlink("/proc/self/ns/mnt", own, sizeof(own) - 1) < 0 ||
+             readlink("/proc/1/ns/mnt", first, sizeof(first) - 1) < 0 || !string_equal(own, first)))
+                return MOUNT_WOULD_BE_HIDDEN;
         fs = tmpfs_context();
         return fs >= 0 ? MAY_MOUNT : MAY_NOT_MOUNT;
 }
@@ -127,7 +125,7 @@ static int open_ancestor(const char *path) {
         }
 }
 
-/* Positive if the directory itself was made here, 0 if somebody was faster. */
+/* Positive if the directory itself was created here, 0 if another process was faster. */
 static int make_target(const char *target) {
         _cleanup_(freep) char *parent = strdup(target);
         char *slash;
@@ -173,20 +171,20 @@ static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, c
         TmpfsOptions options;
         int r;
 
-        *reterr_what = "ask the kernel for the options of tmpfs";
+        *reterr_what = "query the tmpfs options for";
         r = tmpfs_probe(mirror, mount->n_nodes, &options);
         if (r < 0)
                 return r;
         tmpfs = tmpfs_make(mirror, size, &options, reterr_what);
         if (tmpfs < 0)
                 return tmpfs;
-        *reterr_what = "mount on Target=";
+        *reterr_what = "mount a tmpfs on";
         if (move_mount(tmpfs, "", mount->fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
                 return -errno;
         root = openat(tmpfs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (root < 0) {
                 r = -errno;
-                (void) umount2(mirror->target, MNT_DETACH | UMOUNT_NOFOLLOW); /* the failure to open is told */
+                (void) umount2(mirror->target, MNT_DETACH | UMOUNT_NOFOLLOW); /* the failure to open it is reported */
                 return r;
         }
         (void) close_fd(mount->fd);
@@ -199,12 +197,12 @@ static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, c
         return 0;
 }
 
-/* What the mount table says of a tmpfs that was there. @fs may be NULL. */
+/* The options in effect of a tmpfs that was there, from its entry in the mount table; @fs may be NULL. */
 static int read_options(const MirrorConfig *mirror, struct libmnt_fs *fs, Mount *mount, const char **reterr_what) {
         const char *text = fs ? mnt_fs_get_fs_options(fs) : NULL;
         _cleanup_(freep) char *mpol = numa_in_force(text);
 
-        *reterr_what = "get memory";
+        *reterr_what = "allocate memory for";
         if (!mpol)
                 return -ENOMEM;
         (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s", mpol);
@@ -218,12 +216,12 @@ static int use_found(const MirrorConfig *mirror, struct libmnt_fs *fs, Mount *mo
 
         if (!string_equal(mnt_fs_get_fstype(fs), "tmpfs"))
                 return MOUNT_OTHER_MOUNTED;
-        *reterr_what = "read the size of the tmpfs on Target=";
+        *reterr_what = "get the size of the tmpfs on";
         r = fs_room(mount->fd, &room);
         if (r < 0)
                 return r;
         mount->kind = MOUNT_FOUND;
-        if (string_equal(mnt_fs_get_source(fs), TMPFS_SOURCE) && standing() == MAY_MOUNT)
+        if (string_equal(mnt_fs_get_source(fs), TMPFS_SOURCE) && find_mount_right() == MAY_MOUNT)
                 mount->kind = MOUNT_MADE;
         if (room.total > 0) /* 0: a tmpfs without a limit */
                 mount->budget = MIN(mount->budget, room.total);
@@ -233,63 +231,63 @@ static int use_found(const MirrorConfig *mirror, struct libmnt_fs *fs, Mount *mo
 /* Target= is a directory and no mount point. */
 static int use_directory(const MirrorConfig *mirror, uint64_t size, Mount *mount, struct libmnt_fs *fs,
                          const char **reterr_what) {
-        Standing may = standing();
+        MountRight may = find_mount_right();
         int r;
 
         if (may == MAY_MOUNT) {
-                *reterr_what = "read Target=";
+                *reterr_what = "list";
                 r = is_empty(mount->fd);
                 if (r < 0)
                         return r;
                 if (r > 0)
                         return mount_here(mirror, size, mount, reterr_what);
         }
-        *reterr_what = "ask for the filesystem of Target=";
+        *reterr_what = "get the filesystem of";
         r = fs_is_tmpfs(mount->fd);
         if (r < 0)
                 return r;
         if (r == 0)
                 return may == MAY_MOUNT ? MOUNT_COVERS_FILES
-                     : may == NOBODY_WOULD_SEE ? MOUNT_INVISIBLE : MOUNT_NOT_TMPFS;
+                     : may == MOUNT_WOULD_BE_HIDDEN ? MOUNT_INVISIBLE : MOUNT_NOT_TMPFS;
         mount->kind = MOUNT_DIRECTORY;
         return read_options(mirror, fs, mount, reterr_what);
 }
 
-/* Makes Target= if it is missing, but only where it can become a mirror: no directory is left on a disk in vain. */
+/* Creates Target= if it is missing, but only where it can become a mirror: none is left behind on a disk. */
 static int provide_target(const char *target, Mount *mount, const char **reterr_what) {
         _cleanup_(close_fdp) int above = -1;
-        Standing may;
+        MountRight may;
         int r;
 
         if (faccessat(AT_FDCWD, target, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
-                return 0; /* find_or_make() tells what is wrong with it */
-        *reterr_what = "look above Target=";
+                return 0; /* find_or_make() finds out what is wrong with it */
+        *reterr_what = "open the directory above";
         above = open_ancestor(target);
         if (above < 0)
                 return above;
-        may = standing();
+        may = find_mount_right();
         if (may != MAY_MOUNT) {
                 r = fs_is_tmpfs(above);
                 if (r < 0)
                         return r;
                 if (r == 0)
-                        return may == NOBODY_WOULD_SEE ? MOUNT_INVISIBLE : MOUNT_NOT_TMPFS;
+                        return may == MOUNT_WOULD_BE_HIDDEN ? MOUNT_INVISIBLE : MOUNT_NOT_TMPFS;
         }
-        *reterr_what = "make Target=";
+        *reterr_what = "create";
         r = make_target(target);
         mount->made_directory = r > 0;
         return MIN(r, 0);
 }
 
 static int find_or_make(const MirrorConfig *mirror, uint64_t size, Mount *mount, const char **reterr_what) {
-        _cleanup_(disk_private_dir_slot_done) DiskSlot place = {};
+        _cleanup_(place_done) Place place = {};
         int r;
 
-        *reterr_what = "open Target=";
+        *reterr_what = "open";
         mount->fd = open_target(mirror->target);
         if (mount->fd < 0)
                 return mount->fd;
-        *reterr_what = "read the mount table";
+        *reterr_what = "find the mount of";
         r = place_find(mount->fd, mirror->target, &place);
         if (r < 0)
                 return r;
@@ -313,15 +311,15 @@ int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char
         }
         (void) close_fd(mount.fd);
         if (mount.made_directory)
-                (void) rmdir(mirror->target); /* what failed before is told */
+                (void) rmdir(mirror->target); /* what failed before is reported */
         if (r < 0)
                 *reterr_what = what;
         return r;
 }
 
-/* Takes our tmpfs from @target. What was mounted over it since then is not ours, and keeps it. */
+/* Unmounts our tmpfs from @target, unless something was mounted over it since then. */
 static int unmount(int fd, const char *target) {
-        _cleanup_(disk_private_dir_slot_done) DiskSlot place = {};
+        _cleanup_(place_done) Place place = {};
         uint64_t ours, there;
         int r;
 
@@ -336,7 +334,7 @@ static int unmount(int fd, const char *target) {
         r = place_find(fd, target, &place);
         if (r < 0)
                 return r;
-        return place.fs ? -EBUSY : 0; /* not in the table: somebody has unmounted it already */
+        return place.fs ? -EBUSY : 0; /* not in the table: it is unmounted already */
 }
 
 int mount_close(Mount *mount, const char *target, bool remove) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The sized tmpfs of a mirror: is it there, can we make it, with which options.
+/* The sized tmpfs of a mirror: whether it is there, whether we can mount it, and with which options.
  *
- * Under systemd PID 1 mounts it, from the unit that shmstaged-generator writes, because a mount made inside a
- * sandboxed service is seen by nobody else. Run by hand the daemon mounts it itself where it may (CAP_SYS_ADMIN),
- * and where it may not, a directory on an existing tmpfs serves, with Size= as a budget. Mount tables are read with
- * libmount. */
+ * Under systemd PID 1 mounts it, from the unit that shmstaged-generator writes, because a mount inside a sandboxed
+ * service is invisible to all other processes. Run by hand the daemon mounts it itself if it may (CAP_SYS_ADMIN); if
+ * not, it uses a directory on an existing tmpfs, with Size= as a budget. Mount tables are read with libmount.
+ * Blocking, but only on the target and never on the source. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -14,36 +14,34 @@
 
 typedef enum MountKind {
         MOUNT_FOUND,     /* Target= was a mounted tmpfs already: not ours to unmount */
-        MOUNT_MADE,      /* we mounted it, now or before a crash (its source is "shmstaged"): ours to unmount */
-        MOUNT_DIRECTORY, /* a directory on a tmpfs that is used for other things too: Size= is a budget */
+        MOUNT_MADE,      /* we mounted it, now or before a crash (TMPFS_SOURCE): ours to unmount */
+        MOUNT_DIRECTORY, /* a directory on a tmpfs that has other uses too: Size= is a budget */
 } MountKind;
 
 typedef struct Mount {
         MountKind kind;
-        int fd;                    /* the mirror's root directory, O_RDONLY|O_DIRECTORY, owned */
-        bool made_directory;       /* the root directory itself is ours to rmdir */
-        uint64_t budget;           /* bytes the mirror may use at most */
-        /* what holds for the tmpfs in use: for one that was there, read from the mount table */
-        TmpfsAnswer answer[_TMPFS_OPTION_MAX];
-        unsigned n_nodes;          /* of the machine, with memory */
-        char mpol[64]; /* the NUMA policy of the tmpfs, as the kernel shows it, perhaps cut off; "" for none */
+        int fd;              /* the root directory of the mirror, O_RDONLY|O_DIRECTORY, owned */
+        bool made_directory; /* we created the root directory, and may remove it */
+        uint64_t budget;     /* bytes that the mirror may use at most */
+        TmpfsAnswer answer[_TMPFS_OPTION_MAX]; /* of the tmpfs in use */
+        unsigned n_nodes;    /* of the machine, with memory */
+        char mpol[64];       /* the NUMA policy in effect, as the kernel shows it, perhaps cut off; "" for none */
 } Mount;
 
-/* Positive outcomes of mount_open(): each is told to the person and ends the mirror. */
+/* Positive outcomes of mount_open(). Each is reported, and the mirror fails. */
 enum {
-        MOUNT_NOT_TMPFS = 1,   /* Target= lies on a disk filesystem and we may not mount there */
-        MOUNT_OTHER_MOUNTED,   /* something that is not a tmpfs is mounted on Target= */
-        MOUNT_COVERS_FILES,    /* mounting would hide files that are in Target= now */
-        /* we are a service with a mount namespace of its own: a mount made here would be seen by nobody */
-        MOUNT_INVISIBLE,
+        MOUNT_NOT_TMPFS = 1, /* Target= is on a disk filesystem, and we may not mount there */
+        MOUNT_OTHER_MOUNTED, /* something that is not a tmpfs is mounted on Target= */
+        MOUNT_COVERS_FILES,  /* mounting would hide files that are in Target= now */
+        MOUNT_INVISIBLE,     /* we are a service with a mount namespace of its own: no other process would see it */
 };
 
-/* Finds or makes the tmpfs. @size is the number of bytes that Size= means here. Returns 0, one of the outcomes
- * above, or a negative errno with the step in *reterr_what. Blocks only on the target, never on the source. */
+/* Finds or mounts the tmpfs. @size is the number of bytes that Size= means here. Returns 0, one of the outcomes above,
+ * or a negative errno with the step in *reterr_what, a verb that takes the target. */
 int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char **reterr_what);
 
-/* Closes; and with @remove unmounts what we mounted (lazily, so that a reader who still has a file mapped keeps it) and
- * removes the directory if we made it and it is empty. -EBUSY: somebody has mounted over ours, and both stay. */
+/* Closes; and with @remove unmounts what we mounted (lazily, so that a process that has a file mapped keeps it) and
+ * removes the directory if we created it and it is empty. -EBUSY: something is mounted over ours, and both stay. */
 int mount_close(Mount *mount, const char *target, bool remove);
 
 /* True if both ask for the same tmpfs: size, pages, swap and nodes. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Makes things visible in the mirror. See stage/publish.h. */
+/* Makes entries visible in the mirror. See stage/publish.h. */
 
 #include "stage/publish.h"
 
@@ -9,14 +9,14 @@
 
 #include <fcntl.h>
 
-/* Without CAP_CHOWN the owner stays as it is, and without root nobody expects otherwise. */
+/* Without CAP_CHOWN the owner cannot be set; that is a failure only for root. */
 static int set_owner(int fd, const char *name, int flags, const Entry *source) {
         int r = attributes_set_owner(fd, name, flags, source->uid, source->gid);
 
         return r == ATTRIBUTES_REFUSED ? geteuid() != 0 ? 0 : -EPERM : r;
 }
 
-/* What @fd is, or without one (-1) what stands at the path now. */
+/* The entry of @fd or, if that is -1, of what is at the path in the mirror now. */
 static int describe(MirrorPrivateDir *private_dir, int fd, const Entry *source, Entry *ret) {
         struct stat st;
         int r = fd < 0 ? fs_stat_beneath(private_dir->mirrorfd, source->path, &st) : fstat(fd, &st) < 0 ? -errno : 0;
@@ -35,8 +35,7 @@ static bool is_data(const Entry *entry) {
 
 static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const Entry *source, const Entry *expected,
                  bool idle, Entry *ret, const char **reterr_what) {
-        int r = idle ? mirror_private_dir_publish_idle(private_dir, name, source->path, expected)
-                     : mirror_private_dir_publish(private_dir, name, source->path, expected);
+        int r = mirror_private_dir_publish(private_dir, name, source->path, expected, idle);
 
         *reterr_what = "put in place the copy of";
         if (r != 0) {
@@ -48,8 +47,8 @@ static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const 
         return describe(private_dir, fd, source, ret);
 }
 
-/* Straight from the descriptor, which takes CAP_DAC_READ_SEARCH before Linux 6.10 (open(2), O_TMPFILE); where that
- * is refused, by its name in /proc. */
+/* Links the descriptor itself, for which the kernel demands CAP_DAC_READ_SEARCH before Linux 6.10 (open(2), O_TMPFILE),
+ * or else its name in /proc. */
 static int name_temporary(int fd, int dirfd, const char *name) {
         static atomic_bool refused;
         char path[64];
@@ -71,11 +70,14 @@ int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, cons
         struct stat st;
         int r;
 
-        *reterr_what = "set owner, mode, time and xattrs on the copy of";
+        *reterr_what = "copy the xattrs of";
+        r = attributes_copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
+        if (r < 0)
+                return r;
+        *reterr_what = "set owner, mode and time on the copy of";
         if (fstat(mirrorfd, &st) < 0)
                 return -errno;
-        r = attributes_copy_xattrs(sourcefd, mirrorfd, ret_xattrs_lost);
-        if (r == 0 && (st.st_uid != source->uid || st.st_gid != source->gid))
+        if (st.st_uid != source->uid || st.st_gid != source->gid)
                 r = set_owner(mirrorfd, "", AT_EMPTY_PATH, source);
         if (r == 0 && fchmod(mirrorfd, source->mode) < 0)
                 r = -errno;
@@ -90,7 +92,7 @@ int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, cons
         return place(private_dir, name, mirrorfd, source, expected, false, ret, reterr_what);
 }
 
-/* The first name may have kept an old version, a link to the disk or what a client put there. */
+/* 0 if this is the file to link to: the first name may also be an old version, a link to the disk, or a client's. */
 static int check_leader(int dirfd, const char *name, const Entry *source) {
         struct stat st;
 
@@ -113,8 +115,8 @@ int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const E
         parent = fs_open_parent(private_dir->mirrorfd, source->target, &last);
         if (parent < 0)
                 return parent;
-        /* before, because a link that is made and taken away again moves the ctime, by which whoever saves the file
-         * sees that it has changed */
+        /* checked before linking too, because a link and its removal change the ctime, which looks like a client's
+         * change that has to be saved */
         r = check_leader(parent, last, source);
         if (r < 0)
                 return r;
@@ -166,7 +168,7 @@ int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const 
         return place(private_dir, name, -1, source, expected, false, ret, reterr_what);
 }
 
-/* Without the rights of root a directory that we may not write to is one that we can neither fill nor empty. */
+/* Unless we are root, a directory has to stay writable for us, so that it can be filled and emptied. */
 static mode_t mirror_mode(const Entry *source) {
         return source->type == ENTRY_DIRECTORY && geteuid() != 0 ? source->mode | 0700 : source->mode;
 }
@@ -183,7 +185,7 @@ int publish_attributes(MirrorPrivateDir *private_dir, const Entry *source, Entry
         r = set_owner(fd, "", AT_EMPTY_PATH, source);
         if (r < 0)
                 return r;
-        /* chmod() and utimensat() take no O_PATH descriptor, but its name in /proc */
+        /* chmod() and utimensat() do not take an O_PATH descriptor, but they take its name in /proc */
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         if (chmod(path, mirror_mode(source)) < 0)
                 return -errno;

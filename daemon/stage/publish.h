@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Makes things visible in the mirror: with owner, mode, mtime in nanoseconds and user xattrs of the source's entry,
- * by one rename.
+/* Makes entries visible in the mirror, by one rename each, with owner, mode, mtime in nanoseconds and user xattrs of
+ * the source.
  *
- * Set-id bits, sticky bits, file capabilities and any xattr outside "user." are never carried. Where we are not
- * root, owners cannot be kept: the files are ours. Functions run on any thread. Each returns 0, PUBLISH_OCCUPIED if
- * something unexpected stands at the path (nothing is changed then), or a negative errno with the step in
- * *reterr_what.
+ * Set-id bits, sticky bits, file capabilities and xattrs outside "user." are never copied. Unless we are root, owners
+ * cannot be kept either: the files are ours. Any thread. Each function returns 0; PUBLISH_OCCUPIED if something
+ * unexpected is at the path, and then nothing has changed; or a negative errno with the step in *reterr_what, a verb
+ * that takes the path.
  *
- * @expected: what the plan saw at the path in the mirror, NULL for nothing. *ret is the entry as it now is in the
- * mirror: the source's, with inode number and ctime of the mirror's; its strings are borrowed from @source. */
+ * @expected is what the plan saw at the path in the mirror, NULL for nothing. *ret is the entry as it is in the mirror
+ * now: that of the source with inode number and ctime of the mirror; its strings are borrowed from @source. */
 
 #include "base/base.h"
 #include "stage/mirror-private-dir.h"
@@ -18,23 +18,23 @@
 
 enum { PUBLISH_OCCUPIED = MIRROR_PRIVATE_DIR_OCCUPIED };
 
-/* @mirrorfd is the finished temporary (an O_TMPFILE), @sourcefd where xattrs come from. *ret_xattrs_lost is set
- * where the tmpfs takes no user xattrs (before Linux 6.6). */
+/* @mirrorfd is the finished temporary file (an O_TMPFILE), @sourcefd the file that xattrs are copied from.
+ * *ret_xattrs_lost is set if the tmpfs does not support user xattrs (before Linux 6.6). */
 int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, const Entry *source,
                  const Entry *expected, Entry *ret, bool *ret_xattrs_lost, const char **reterr_what);
 
-/* -ESTALE if what stands at the first name does not have the size and time that the source's has. */
+/* A further name of the file at source->target. -ESTALE if that does not have the size and time of @source. */
 int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,
                      const char **reterr_what);
 
-/* @target: what the link says, the source's own text or the path of the disk original. Data that it takes the place
- * of stays (PUBLISH_OCCUPIED) while somebody has it open for writing. */
+/* @target is the text of the link: that of the source's link, or the path of the file on disk. A file that it would
+ * replace stays (PUBLISH_OCCUPIED) while a process has it open for writing. */
 int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const char *target, const Entry *expected,
                     Entry *ret, const char **reterr_what);
 
-/* The directory can be entered and written by us until publish_attributes() gives it its own mode. */
+/* The directory is writable for us until publish_attributes() gives it its own mode. */
 int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,
                       const char **reterr_what);
 
-/* Owner, mode, and mtime of what stands there already. */
+/* Sets owner, mode and mtime of what is there already. */
 int publish_attributes(MirrorPrivateDir *private_dir, const Entry *source, Entry *ret, const char **reterr_what);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* An invisible temporary with all its room. See stage/reserve.h. */
+/* A temporary file with all its space. See stage/reserve.h. */
 
 #include "stage/reserve.h"
 
@@ -17,10 +17,11 @@ static int reserve_range(int fd, int mode, uint64_t offset, uint64_t length) {
         return r < 0 ? -errno : 0;
 }
 
-/* ftruncate() before fallocate(), because up to Linux 6.11 huge=within_size looks at the size of the moment only;
- * but a sparse file grows with its data, else the first byte of each extent would take 2 MiB. Data that reaches the
- * end of a 2 MiB page may still come with all of it: what lies in the hole before the data is given back. A signal
- * undoes only the piece that it interrupts. Of a small file fallocate() sets the size. */
+/* ftruncate() comes before fallocate(), because up to Linux 6.11 huge=within_size goes by the size that the file has at
+ * that moment. A sparse file grows with its data instead, or else the first byte of each extent would take 2 MiB. Even
+ * so data that reaches the end of a 2 MiB page may get the whole page; the part that is in the hole before the data is
+ * punched out again. An interrupted fallocate() undoes all that it has done, so it is called for one chunk at a time.
+ * For a small file fallocate() sets the size. */
 static int reserve_chunks(int fd, uint64_t size, const Chunks *chunks) {
         uint64_t end = 0;
 

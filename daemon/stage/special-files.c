@@ -1,33 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What clients left in a mirror and has no content. See stage/special-files.h. */
+/* Special files that clients left in a mirror. See stage/special-files.h. */
 
 #include "stage/special-files.h"
 
+#include "os/rename.h"
 #include "tree/scan.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* Deeper ones stay, and with them the mirror. */
+/* What is in deeper directories stays, and the mirror with it. */
 enum { DEPTH_MAX = 128 };
 
 static bool is_special(const struct stat *st) {
         return S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode) || S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
-/* What a name stands for is seen only where nobody else can change it. */
-static bool take_away(MirrorPrivateDir *private_dir, int dirfd, const char *name) {
+/* Checked in the private directory, where no other process can put something else in its place. */
+static bool remove_special(MirrorPrivateDir *private_dir, int dirfd, const char *name) {
         char aside[MIRROR_PRIVATE_DIR_NAME_MAX];
         struct stat st;
 
         (void) mirror_private_dir_name(private_dir, aside);
-        if (renameat2(dirfd, name, private_dir->fd, aside, RENAME_NOREPLACE) < 0)
+        if (rename_with_flags(dirfd, name, private_dir->fd, aside, RENAME_NOREPLACE) < 0)
                 return false;
         if (fstatat(private_dir->fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_special(&st))
                 return unlinkat(private_dir->fd, aside, 0) == 0;
-        /* else it is found in the corner, which keeps the mirror */
-        (void) renameat2(private_dir->fd, aside, dirfd, name, RENAME_NOREPLACE);
+        /* if this fails, it is found in the private directory, and the mirror is kept */
+        (void) rename_with_flags(private_dir->fd, aside, dirfd, name, RENAME_NOREPLACE);
         return false;
 }
 
@@ -51,7 +52,7 @@ static bool clear(MirrorPrivateDir *private_dir, int parentfd, const char *direc
                     fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (is_special(&st))
-                        removed = take_away(private_dir, fd, d->d_name) || removed;
+                        removed = remove_special(private_dir, fd, d->d_name) || removed;
                 else if (S_ISDIR(st.st_mode) && clear(private_dir, fd, d->d_name, depth + 1)) {
                         removed = true;
                         (void) unlinkat(fd, d->d_name, AT_REMOVEDIR); /* if nothing else is in it */

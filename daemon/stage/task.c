@@ -4,6 +4,7 @@
 
 #include "stage/task.h"
 
+#include "base/text.h"
 #include "layout/layout.h"
 #include "os/file-digest.h"
 #include "os/fs.h"
@@ -11,7 +12,7 @@
 
 #include <fcntl.h>
 
-/* A source that changes, or bytes that do not match, are tried so often before they are told. */
+/* A source that changes, or whose bytes do not match, is copied so often before it is withheld. */
 enum { ATTEMPTS_MAX = 3 };
 
 void task_init(Task *task, const TaskContext *context, const PlanItem *item) {
@@ -35,15 +36,15 @@ static void failed(Task *task, int error, const char *what) {
         task->what = what;
 }
 
-/* 0, a negative errno, or PUBLISH_OCCUPIED, of a step that ends in an entry. */
-static void concluded(Task *task, int r, const char *what) {
+/* Sets the outcome from the result of a publish function: 0, a negative errno, or PUBLISH_OCCUPIED. */
+static void concluded(Task *task, int r) {
         if (r < 0)
-                failed(task, r, what);
+                failed(task, r, task->what);
         else
                 task->outcome = r == PUBLISH_OCCUPIED ? TASK_OCCUPIED : TASK_AGREED;
 }
 
-/* An operator has said that the disk is right. */
+/* Whether an operator has overridden this check for the file as it is now. */
 static bool is_accepted(const Task *task, AcceptKind kind) {
         return task->context->overrides && overrides_accepts(task->context->overrides, kind, &task->current);
 }
@@ -58,8 +59,8 @@ static const Digest *digest_on_record(const Task *task) {
         return &base->digest;
 }
 
-/* After a change: what the source is now. False if it is no longer a file, which the next scan will see. */
-static bool survey_again(Task *task) {
+/* Reads the entry of a source that has changed. False if it is no longer a file, which the next scan will find. */
+static bool refresh(Task *task) {
         struct stat st;
 
         if (fs_stat_beneath(task->context->sourcefd, task->current.path, &st) < 0 || !S_ISREG(st.st_mode))
@@ -82,17 +83,17 @@ static bool try_again(Task *task, TaskOutcome outcome) {
         task->attempt++;
         if (task->attempt >= ATTEMPTS_MAX)
                 return false;
-        /* whatever made the bytes wrong may sit in the page cache */
+        /* the wrong bytes may be in the page cache */
         task->read_again = outcome == TASK_CORRUPT || outcome == TASK_MISNAMED || outcome == TASK_GARBLED ||
                            outcome == TASK_FAILED;
-        if (outcome != TASK_CHANGED || survey_again(task))
+        if (outcome != TASK_CHANGED || refresh(task))
                 return true;
         task->outcome = TASK_GONE;
         return false;
 }
 
-/* Size and mtime of a file can be put back, its ctime cannot: where that has moved, the bytes decide. (It moves without
- * harm too, when a name is added to the inode or taken away.) */
+/* Whether a client has changed the copy. Size and mtime can be set back, ctime cannot. Where that has changed,
+ * the bytes decide, because it changes also when a name is added to the inode or removed. */
 static bool was_altered(const Task *task, const atomic_bool *cancel) {
         const Entry *base = task->item->base, *mirror = task->item->mirror;
         FileDigestOptions options = { .cancel = cancel, .progress = task->context->steps };
@@ -102,7 +103,7 @@ static bool was_altered(const Task *task, const atomic_bool *cancel) {
         if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED))
                 return false;
         if (mirror->size != base->size || mirror->mtime_nsec != base->mtime_nsec)
-                return false; /* the plan knows, and has what was seen replaced: it is kept among the conflicts */
+                return false; /* the plan knows, and replaces what it has seen: that is kept aside in conflicts/ */
         if (fs_stat_beneath(task->context->private_dir->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
             fs_nsec(&st.st_ctim) == base->ctime_nsec)
                 return false;
@@ -110,7 +111,7 @@ static bool was_altered(const Task *task, const atomic_bool *cancel) {
                !digest_equal(&found, &base->digest);
 }
 
-/* What the name states, for bytes that were not yet seen to be that: it is slow to compute. */
+/* The digest that the name states. Slow to compute, so not for bytes that are on record. */
 static ClaimKind find_claim(Task *task) {
         if (task->context->layout == LAYOUT_AUTO || digest_on_record(task) || is_accepted(task, ACCEPT_NAME) ||
             !layout_claim(task->context->layout, task->current.path, &task->claimed))
@@ -127,7 +128,7 @@ bool task_open(Task *task) {
         };
 
         if (task->attempt == 0 && task->item->mirror && was_altered(task, task->context->cancel)) {
-                task->outcome = TASK_OCCUPIED; /* somebody's work, which is to be saved and not replaced */
+                task->outcome = TASK_OCCUPIED; /* a client's work, which has to be saved and not replaced */
                 task->altered = true;
                 return false;
         }
@@ -147,7 +148,7 @@ bool task_open(Task *task) {
         }
 }
 
-/* Of the source's flags nothing belongs into the base; that a client brought it is remembered. */
+/* Removes the flags of a scan, which do not belong into the base, and keeps that of a file that a client wrote. */
 static void settle_flags(Task *task) {
         const Entry *base = task->item->base;
 
@@ -156,8 +157,8 @@ static void settle_flags(Task *task) {
                 task->entry.flags |= base->flags & ENTRY_SAVED;
 }
 
-/* Right after it has happened, so that a daemon that is killed finds it. Failure costs only a second look at the bytes. */
-static void note(const Task *task) {
+/* Written at once, so that the next run finds it if this one is killed. If it fails, the bytes are read once more. */
+static void write_journal(const Task *task) {
         if (task->context->journalfd < 0)
                 return;
         if (task->outcome == TASK_AGREED)
@@ -167,13 +168,11 @@ static void note(const Task *task) {
 }
 
 static void publish(Task *task, const CopyResult *result) {
-        int r;
-
         task->current.flags |= ENTRY_HAS_DIGEST;
         task->current.digest = result->mirror;
-        r = publish_file(task->context->private_dir, copy_mirror_fd(task->copy), copy_source_fd(task->copy),
-                         &task->current, task->item->mirror, &task->entry, &task->xattrs_lost, &task->what);
-        concluded(task, r, task->what);
+        concluded(task, publish_file(task->context->private_dir, copy_mirror_fd(task->copy),
+                                     copy_source_fd(task->copy), &task->current, task->item->mirror, &task->entry,
+                                     &task->xattrs_lost, &task->what));
 }
 
 bool task_close(Task *task) {
@@ -189,7 +188,7 @@ bool task_close(Task *task) {
         }
         if (r < 0) {
                 failed(task, r, task->what);
-                /* a read may succeed the second time: a cable, a server that came back */
+                /* a second attempt may succeed: a loose cable, a server that was away */
                 return task->attempt == 0 && try_again(task, TASK_FAILED);
         }
         task->expected = r == COPY_MISMATCH ? result.source : record ? *record : result.source;
@@ -210,7 +209,7 @@ bool task_close(Task *task) {
         task->entry.method = (uint8_t) result.method;
         if (task_is_large(task)) {
                 settle_flags(task);
-                note(task);
+                write_journal(task);
         }
         return false;
 }
@@ -223,7 +222,8 @@ static void stage_file(Task *task) {
         } while (task_close(task));
 }
 
-/* Both sides look the same: the bytes decide. Where a digest is on record, the source need not be read. */
+/* Both sides have the same size and time, so the bytes decide. Where a digest is on record, the source need not be
+ * read. */
 static void adopt_file(Task *task) {
         const Digest *record = digest_on_record(task);
         FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
@@ -266,7 +266,7 @@ static void adopt(Task *task) {
         task->outcome = TASK_AGREED;
 }
 
-static void execution(Task *task) {
+static void stage(Task *task) {
         MirrorPrivateDir *private_dir = task->context->private_dir;
         const Entry *source = task->item->source, *mirror = task->item->mirror;
         int r = 0;
@@ -285,12 +285,13 @@ static void execution(Task *task) {
                 r = publish_hardlink(private_dir, source, mirror, &task->entry, &task->what);
                 break;
         }
-        concluded(task, r, task->what);
+        concluded(task, r);
 }
 
-/* A store through a mapping may leave no trace in size and times: before the only copy in RAM goes, it is seen
- * whether it is what it was. Whose work it is otherwise, is not for us to say. */
-static bool is_what_it_was(Task *task) {
+/* Whether the copy still has the bytes that were staged. Read before the only copy in RAM is removed, because a store
+ * through a mapping may leave no trace in size and times. Whether a client or faulty memory has changed it is decided
+ * later. */
+static bool is_what_was_staged(Task *task) {
         const Entry *base = task->item->base, *mirror = task->item->mirror;
         FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
         int r;
@@ -308,7 +309,7 @@ static bool is_what_it_was(Task *task) {
         return digest_equal(&task->found, &base->digest);
 }
 
-/* In the mirror the file's place is taken by a link to the original. */
+/* Replaces the file in the mirror by a link to the one on disk. */
 static void link_to_disk(Task *task) {
         _cleanup_(freep) char *target = NULL;
         const Digest *record = digest_on_record(task);
@@ -319,21 +320,21 @@ static void link_to_disk(Task *task) {
                 task->altered = true;
                 return;
         }
-        if (!is_what_it_was(task))
+        if (!is_what_was_staged(task))
                 return;
-        if (asprintf(&target, "%s/%s", task->context->source_path, task->current.path) < 0) {
-                target = NULL;
+        target = text_format("%s/%s", task->context->source_path, task->current.path);
+        if (!target) {
                 failed(task, -ENOMEM, "allocate memory for");
                 return;
         }
         r = publish_symlink(task->context->private_dir, task->item->source, target, task->item->mirror, &task->entry,
                             &task->what);
         task->entry.flags |= ENTRY_LINKED;
-        if (record) { /* when it is staged again, it has to have the same bytes */
+        if (record) { /* if it is staged again, it has to have the same bytes */
                 task->entry.flags |= ENTRY_HAS_DIGEST;
                 task->entry.digest = *record;
         }
-        concluded(task, r, task->what);
+        concluded(task, r);
 }
 
 static void set_attributes(Task *task) {
@@ -345,22 +346,20 @@ static void set_attributes(Task *task) {
                 task->entry.digest = base->digest;
                 task->entry.method = base->method;
         }
-        concluded(task, r, task->what);
+        concluded(task, r);
 }
 
 static void take_away(Task *task) {
+        bool release = task->item->action == PLAN_RELEASE;
         int r = MIRROR_PRIVATE_DIR_OCCUPIED;
 
         task->altered = was_altered(task, NULL);
-        if (!task->altered && task->item->action == PLAN_RELEASE && !is_what_it_was(task))
-                return;
-        if (!task->altered && task->item->action == PLAN_RELEASE)
-                r = mirror_private_dir_remove_idle(task->context->private_dir, plan_item_path(task->item),
-                                                   task->item->mirror);
-        else if (!task->altered)
+        if (!task->altered) {
+                if (release && !is_what_was_staged(task))
+                        return;
                 r = mirror_private_dir_remove(task->context->private_dir, plan_item_path(task->item),
-                                              task->item->mirror);
-
+                                              task->item->mirror, release);
+        }
         if (r < 0)
                 failed(task, r, "remove");
         else
@@ -377,7 +376,7 @@ void task_run(Task *task) {
         if (task->finish)
                 set_attributes(task);
         else if (action == PLAN_STAGE)
-                execution(task);
+                stage(task);
         else if (action == PLAN_ADOPT)
                 adopt(task);
         else if (action == PLAN_LINK)
@@ -388,6 +387,6 @@ void task_run(Task *task) {
                 set_attributes(task);
         settle_flags(task);
         if (!task->finish)
-                note(task);
+                write_journal(task);
         (void) atomic_fetch_add(task->context->steps, 1);
 }

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The options of a tmpfs: which are wanted, which the kernel takes, and a new tmpfs with them. See stage/tmpfs.h.
+/* The options of a tmpfs, and a new tmpfs with them. See stage/tmpfs.h.
  *
- * The calls of Linux 5.2 (fsopen, fsconfig, fsmount) give each option an answer of its own, before anything is mounted. */
+ * The system calls of Linux 5.2 (fsopen, fsconfig, fsmount) accept or refuse each option by itself, before anything is
+ * mounted. */
 
 #include "stage/tmpfs.h"
 
+#include "base/text.h"
 #include "os/numa.h"
 
 #include <libmount.h>
 #include <sys/mount.h>
 
-static const uint64_t SMALLEST = 4 * KIB; /* size=0 would mean: no limit */
+static const uint64_t SMALLEST = 4 * KIB; /* size=0 would mean no limit */
 
 typedef struct Option {
-        const char *key;   /* NULL if it is not asked for */
+        const char *key;   /* NULL if it is not requested */
         const char *value; /* NULL for a flag */
 } Option;
 
@@ -52,7 +54,7 @@ int tmpfs_context(void) {
         return fs < 0 ? -errno : fs;
 }
 
-/* A context of its own for each question: one that has met a refusal is not asked again. */
+/* In a context of its own for each option, because a refusal may leave a context unusable. */
 static int probe_option(Option option, TmpfsAnswer *ret) {
         _cleanup_(close_fdp) int fs = tmpfs_context();
         int r;
@@ -93,27 +95,21 @@ char *tmpfs_option_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOp
         _cleanup_(freep) char *text = NULL;
 
         assert(mirror && options);
-        if (asprintf(&text, "size=%llu,mode=0755,nosuid,nodev,noexec", (unsigned long long) MAX(size, SMALLEST)) < 0) {
-                text = NULL;
+        if (text_append(&text, "size=%llu,mode=0755,nosuid,nodev,noexec", (unsigned long long) MAX(size, SMALLEST)) < 0)
                 return NULL;
-        }
-        /* mpol= comes last: its list of nodes may hold commas, which mount(8) passes on only as they stand */
+        /* mpol= comes last: its list of nodes may contain commas, which mount(8) passes on only as they are */
         for (TmpfsOption i = 0; i < _TMPFS_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, options->n_nodes, i);
-                char *longer;
 
-                if (!option.key || options->answer[i] != TMPFS_ACCEPTED)
-                        continue;
-                if (asprintf(&longer, "%s,%s%s%s", text, option.key, option.value ? "=" : "",
-                             option.value ? option.value : "") < 0)
+                if (option.key && options->answer[i] == TMPFS_ACCEPTED &&
+                    text_append(&text, ",%s%s%s", option.key, option.value ? "=" : "",
+                                option.value ? option.value : "") < 0)
                         return NULL;
-                free(text);
-                text = longer;
         }
         return TAKE_PTR(text);
 }
 
-/* @mpol: the NUMA policy in @text. */
+/* Whether the mounted tmpfs does what the option requests. @mpol is the NUMA policy in @text. */
 static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, TmpfsOption which, Option wanted) {
         char *value = NULL;
         size_t length = 0;
@@ -124,7 +120,7 @@ static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, T
                 return false;
         if (which != TMPFS_HUGE || (length == strlen(wanted.value) && memcmp(value, wanted.value, length) == 0))
                 return true;
-        /* another policy will do, but not one that gives a file that is written none at all */
+        /* another huge= will do, but not one under which a file that is written gets no huge pages at all */
         return !(length == 5 && memcmp(value, "never", 5) == 0) && !(length == 6 && memcmp(value, "advise", 6) == 0);
 }
 
@@ -136,8 +132,9 @@ int tmpfs_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_
         for (TmpfsOption i = 0; i < _TMPFS_OPTION_MAX; i++) {
                 Option option = option_wanted(mirror, n_nodes, i);
 
-                ret[i] = !option.key ? TMPFS_NOT_REQUESTED
-                       : option_holds(text, mpol, n_nodes, i, option) ? TMPFS_ACCEPTED : TMPFS_REFUSED;
+                ret[i] = !option.key                                    ? TMPFS_NOT_REQUESTED
+                         : option_holds(text, mpol, n_nodes, i, option) ? TMPFS_ACCEPTED
+                                                                        : TMPFS_REFUSED;
         }
         return 0;
 }
@@ -147,7 +144,7 @@ int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *op
         char bytes[32];
         int fd, r;
 
-        *reterr_what = "prepare a tmpfs";
+        *reterr_what = "set the options of a tmpfs for";
         if (fs < 0)
                 return fs;
         (void) snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long) MAX(size, SMALLEST));
@@ -161,7 +158,7 @@ int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *op
                         r = set_option(fs, option_wanted(mirror, options->n_nodes, i));
         if (r < 0)
                 return r;
-        *reterr_what = "create a tmpfs";
+        *reterr_what = "create a tmpfs for";
         if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
                 return -errno;
         fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The options of a tmpfs: which are wanted, which the kernel takes; and a new tmpfs with them. Where it is mounted
- * is the business of stage/mount.h. */
+/* The options of a tmpfs: which the configuration requests, which the kernel accepts, and a new tmpfs with them. Where
+ * it is mounted is decided in stage/mount.h. */
 
 #include "base/base.h"
 #include "config/config.h"
 
-/* The source of the tmpfs that we make ourselves, as the mount table shows it. */
+/* The source of a tmpfs that we make ourselves, as the mount table shows it. */
 #define TMPFS_SOURCE "shmstaged"
 
 typedef enum TmpfsOption {
@@ -19,30 +19,32 @@ typedef enum TmpfsOption {
 
 typedef enum TmpfsAnswer {
         TMPFS_NOT_REQUESTED,
-        TMPFS_ACCEPTED,
-        TMPFS_REFUSED, /* the kernel does not take it: the mirror goes without */
-        TMPFS_UNKNOWN, /* could not be asked (no CAP_SYS_ADMIN) */
+        TMPFS_ACCEPTED, /* in effect */
+        TMPFS_REFUSED,  /* not in effect: the mirror does without */
+        TMPFS_UNKNOWN,  /* could not be found out (no CAP_SYS_ADMIN) */
 } TmpfsAnswer;
 
-/* What the running kernel says to the options this mirror asks for. Asked with fsopen()/fsconfig() one by one,
- * without mounting anything. */
+/* Which of the options that a mirror requests the running kernel accepts. */
 typedef struct TmpfsOptions {
         TmpfsAnswer answer[_TMPFS_OPTION_MAX];
-        unsigned n_nodes; /* of the machine, with memory, on which NUMAPolicy=auto depends: numa_read_nodes() */
+        unsigned n_nodes; /* of the machine, with memory: decides what NUMAPolicy=auto requests */
 } TmpfsOptions;
+
+/* Tries the options one by one with fsopen() and fsconfig(), without mounting anything. @n_nodes: numa_read_nodes(). */
 int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret);
 
-/* The option text for a mount unit or mount(8), e.g.
- * "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=within_size,noswap". Only options that were taken appear, so
- * that the mount cannot fail for want of one. New string, NULL on ENOMEM. */
+/* The option text for a mount unit or mount(8), such as
+ * "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=within_size,noswap". Only options that were accepted are in it,
+ * so that none of them makes the mount fail. A new string, NULL on ENOMEM. */
 char *tmpfs_option_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options);
 
-/* Begins a tmpfs: a descriptor for fsconfig(), or why this process may not have one (-EPERM: it may not mount). */
+/* Begins a tmpfs: a descriptor for fsconfig(), or a negative errno; -EPERM: this process may not mount. */
 int tmpfs_context(void);
 
-/* A new tmpfs that is attached nowhere yet: a descriptor for move_mount(). */
+/* A new tmpfs that is attached nowhere yet: a descriptor for move_mount(), or a negative errno with the step in
+ * *reterr_what. */
 int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options, const char **reterr_what);
 
-/* What a mounted tmpfs with this option text (NULL: none) does about each thing that is asked for on a machine with
- * so many memory nodes; @ret has _TMPFS_OPTION_MAX elements. 0 or -ENOMEM. */
+/* Which of the requested options are in effect on a mounted tmpfs with this option text (NULL: none), on a machine with
+ * @n_nodes memory nodes. @ret has _TMPFS_OPTION_MAX elements. 0 or -ENOMEM. */
 int tmpfs_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret);

@@ -538,7 +538,7 @@ class Files(Case):
         os.rmdir(self.source)
         config = self.config()
         self.assertIn(self.source, self.ctl("plan", "--config=" + config, expect=1).stderr)
-        self.assertIn("cannot be opened", self.json("plan", "--config=" + config, expect=1)[0]["problem"])
+        self.assertIn("Failed to open the source", self.json("plan", "--config=" + config, expect=1)[0]["problem"])
         self.assertIn("No mirror 'x'", self.ctl("plan", "x", "--config=" + config, expect=2).stderr)
 
 

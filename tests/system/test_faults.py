@@ -191,7 +191,7 @@ class Broken(Trouble):
         daemon = self.ready(self.config(ChunkSize="1M", PollInterval="1s"))
         bad = self.original(worst)
         daemon.wait_status(r"^Degraded: 2 files, 32M in RAM, verified.*; 1 withheld\. Failed to read '%s' at byte \d+: "
-                           r"Input/output error; the disk or server behind it needs a look" % bad)
+                           r"Input/output error; check the disk or server behind it" % bad)
         offset = int(re.search(r"at byte (\d+)", daemon.status())[1])
         block = [e[1] + offset // 4096 - e[0] for e in places[worst] if e[0] <= offset // 4096 <= e[0] + e[2] - e[1]][0]
         self.assertGreater(block, (first + last) // 2 - 1024, "about where it begins: pages are read ahead")

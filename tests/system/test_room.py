@@ -151,7 +151,7 @@ class Fail(Room):
         self.assertLessEqual(seen, {".shmstaged"})
         self.assertEqual(os.listdir(self.target), [])
         self.assertRegex(daemon.status(), r"^Failed: Insufficient space for mirror 'm': need 9M, available \S+ \(short by \d+ bytes, .*; nothing is staged")
-        self.assertIn("Without 'c' it would fit", daemon.status())
+        self.assertIn("it would fit without 'c'", daemon.status())
         self.assertEqual(daemon.log().count("Insufficient space"), 1)
 
     def test_what_grows_out_of_its_room_later_is_told_and_the_rest_stays(self):

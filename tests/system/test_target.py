@@ -164,7 +164,7 @@ class ByAUser(Target):
         before = self.tree(self.target)
         self.write("a", b"x")
         text = self.refused(user=NOBODY)
-        self.assertIn("'%s' holds files that are not ours ('mine.txt' is one): nothing was touched" % self.target, text)
+        self.assertIn("'%s' contains files that are not from shmstaged ('mine.txt' is one), and nothing was changed" % self.target, text)
         self.assertEqual(self.tree(self.target), before)
 
     def test_a_disk_is_refused_and_no_directory_is_left_there(self):
@@ -173,7 +173,7 @@ class ByAUser(Target):
         self.target = os.path.join(disk, "models")
         self.write("a", b"x")
         text = self.refused(user=NOBODY)
-        self.assertIn("The target '%s' is not on a tmpfs, and we may not mount one there" % self.target, text)
+        self.assertIn("The target '%s' is not on a tmpfs, and the daemon may not mount one there" % self.target, text)
         self.assertEqual(os.listdir(disk), [])
         os.mkdir(self.target)
         os.chmod(self.target, 0o777)
@@ -200,7 +200,7 @@ class Refused(Target):
         self.target = os.path.join(disk, "models")
         self.write("thesis.txt", b"x", root=self.target)
         text = self.refused()
-        self.assertIn("The target '%s' is a directory with files in it, which a tmpfs would hide" % self.target, text)
+        self.assertIn("The target '%s' contains files, which a tmpfs would hide" % self.target, text)
         self.assertFalse(os.path.ismount(self.target))
         self.assertEqual(os.listdir(self.target), ["thesis.txt"])
 
@@ -208,7 +208,7 @@ class Refused(Target):
         self.target = self.ext4()[0]
         self.write("thesis.txt", b"x", root=self.target)
         text = self.refused()
-        self.assertIn("On the target '%s' something other than a tmpfs is mounted" % self.target, text)
+        self.assertIn("Something other than a tmpfs is mounted on the target '%s'" % self.target, text)
         self.assertEqual(os.listdir(self.target), ["thesis.txt"])
 
     def test_a_symbolic_link_is_not_followed(self):
@@ -242,7 +242,7 @@ class Refused(Target):
         self.write("sub/a", b"theirs", root=self.target)
         before = self.tree(self.target)
         text = self.refused()
-        self.assertIn("holds files that are not ours ('sub' is one): nothing was touched", text)
+        self.assertIn("contains files that are not from shmstaged ('sub' is one), and nothing was changed", text)
         self.assertEqual(self.tree(self.target), before)
 
     def test_the_mirror_of_another_source_is_refused(self):
@@ -313,7 +313,7 @@ class TwoDaemons(Target):
         other = self.path("state-2")
         os.mkdir(other)
         text = self.refused(env={"STATE_DIRECTORY": other})
-        self.assertIn("The target '%s' is in use by another shmstaged, process %d:" % (self.target, first.pid), text)
+        self.assertIn("The target '%s' is in use by another shmstaged, process %d;" % (self.target, first.pid), text)
         self.still_well(first)
 
     def test_the_second_on_one_target_from_another_source_names_the_first(self):
@@ -326,7 +326,7 @@ class TwoDaemons(Target):
     def test_the_second_with_the_same_state_is_refused(self):
         first = self.ready()
         text = self.refused(self.config(Target=self.path("target-2")))
-        self.assertIn("Another shmstaged keeps the state of a mirror named 'm'", text)
+        self.assertIn("Another shmstaged has locked the state of a mirror named 'm'", text)
         self.assertFalse(os.path.exists(self.path("target-2")))
         self.still_well(first)
 

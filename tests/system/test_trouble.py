@@ -25,13 +25,13 @@ class Missing(Trouble):
     def test_a_source_that_is_not_there(self):
         os.rmdir(self.source)
         text = self.refused()
-        self.assertEqual(text, "The source '%s' does not exist: mount or make it, or correct Source=" % self.source)
+        self.assertEqual(text, "The source '%s' does not exist; mount or create it, or correct Source=" % self.source)
         self.assertFalse(os.path.exists(self.target))
 
     def test_a_source_that_is_no_directory(self):
         os.rmdir(self.source)
         self.write("source", b"x", root=self.work)
-        self.assertEqual(self.refused(), "The source '%s' is not a directory: correct Source=" % self.source)
+        self.assertEqual(self.refused(), "The source '%s' is not a directory; correct Source=" % self.source)
         self.assertFalse(os.path.exists(self.target))
 
     def test_a_source_that_may_not_be_read(self):

@@ -84,7 +84,7 @@ static void every_omission_says_why(void **state) {
         SAYS(about_omission(OMIT_IN_PROGRESS, 0), "'/data/models/sub/x\\x0a'", "still being written");
 }
 
-static void the_first_of_what_is_unreadable_is_told(void **state) {
+static void the_first_of_what_is_unreadable_is_reported(void **state) {
         Manifest *source = NULL;
         size_t n = 77;
 
@@ -126,7 +126,7 @@ static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_skippe
         return explain_shortage(&mirror, &plan, fit, refused);
 }
 
-static void a_shortage_is_told_in_bytes_and_names(void **state) {
+static void a_shortage_is_reported_in_bytes_and_names(void **state) {
         Fit fit = { .need_bytes = 3 * GIB, .room_bytes = 2 * GIB, .short_bytes = GIB, .limit = FIT_SIZE };
 
         (void) state;
@@ -153,7 +153,7 @@ static void the_mount_says_what_became_of_its_options(void **state) {
         SAYS(explain_mount(&config, &mount), "a directory", "huge pages: unknown");
 }
 
-static void the_numa_policy_is_told_with_its_reason(void **state) {
+static void the_numa_policy_is_reported_with_its_reason(void **state) {
         static const struct {
                 const char *policy;
                 unsigned n_nodes;
@@ -190,11 +190,11 @@ int main(void) {
                 cmocka_unit_test(a_failure_names_the_step_and_the_error),
                 cmocka_unit_test(hostile_names_stay_in_their_line),
                 cmocka_unit_test(every_omission_says_why),
-                cmocka_unit_test(the_first_of_what_is_unreadable_is_told),
+                cmocka_unit_test(the_first_of_what_is_unreadable_is_reported),
                 cmocka_unit_test(what_is_held_says_what_to_do),
-                cmocka_unit_test(a_shortage_is_told_in_bytes_and_names),
+                cmocka_unit_test(a_shortage_is_reported_in_bytes_and_names),
                 cmocka_unit_test(the_mount_says_what_became_of_its_options),
-                cmocka_unit_test(the_numa_policy_is_told_with_its_reason),
+                cmocka_unit_test(the_numa_policy_is_reported_with_its_reason),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,7 @@ static void assert_says(MirrorStatus mirror, const char *line) {
         assert_has_line(&mirror, 1, line);
 }
 
-static void the_version_is_told_even_without_a_mirror(void **state) {
+static void the_version_is_reported_even_without_a_mirror(void **state) {
         (void) state;
         assert_has_line(NULL, 0, "shmstaged_build_info{version=\"1.0\"} 1");
 }
@@ -160,7 +160,7 @@ static void what_is_not_known_has_no_sample(void **state) {
         }
 }
 
-static void the_oldest_change_is_told_by_its_time_in_seconds(void **state) {
+static void the_oldest_change_is_reported_by_its_time_in_seconds(void **state) {
         MirrorStatus m = settled;
 
         (void) state;
@@ -177,7 +177,7 @@ static void a_source_is_up_unless_it_is_lost(void **state) {
         assert_says(m, "shmstaged_source_up{mirror=\"m\"} 0");
 }
 
-static void what_was_staged_is_told_by_its_way_each_from_the_start(void **state) {
+static void what_was_staged_is_reported_by_its_way_each_from_the_start(void **state) {
         MirrorStatus m = settled;
 
         (void) state;
@@ -189,7 +189,7 @@ static void what_was_staged_is_told_by_its_way_each_from_the_start(void **state)
         assert_says(m, "shmstaged_staged_bytes_total{mirror=\"m\",method=\"sendfile\"} 0");
 }
 
-static void mismatches_are_told_by_who_found_them(void **state) {
+static void mismatches_are_counted_by_what_found_them(void **state) {
         MirrorStatus m = settled;
 
         (void) state;
@@ -201,7 +201,7 @@ static void mismatches_are_told_by_who_found_them(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(the_version_is_told_even_without_a_mirror),
+                cmocka_unit_test(the_version_is_reported_even_without_a_mirror),
                 cmocka_unit_test(every_family_is_announced_once_and_in_one_piece),
                 cmocka_unit_test(each_mirror_has_its_sample),
                 cmocka_unit_test(a_name_cannot_break_out_of_its_label),
@@ -210,10 +210,10 @@ int main(void) {
                 cmocka_unit_test(degraded_is_what_is_ready_and_not_whole),
                 cmocka_unit_test(numbers_flags_and_shares_are_what_the_status_has),
                 cmocka_unit_test(what_is_not_known_has_no_sample),
-                cmocka_unit_test(the_oldest_change_is_told_by_its_time_in_seconds),
+                cmocka_unit_test(the_oldest_change_is_reported_by_its_time_in_seconds),
                 cmocka_unit_test(a_source_is_up_unless_it_is_lost),
-                cmocka_unit_test(what_was_staged_is_told_by_its_way_each_from_the_start),
-                cmocka_unit_test(mismatches_are_told_by_who_found_them),
+                cmocka_unit_test(what_was_staged_is_reported_by_its_way_each_from_the_start),
+                cmocka_unit_test(mismatches_are_counted_by_what_found_them),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

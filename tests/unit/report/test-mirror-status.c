@@ -39,7 +39,7 @@ static void a_ready_mirror_says_so(void **state) {
         assert_line(m, "Ready: 0 files, 0B in RAM, verified");
 }
 
-static void direct_reads_are_told_as_a_share_of_what_was_staged_if_there_were_some(void **state) {
+static void direct_reads_are_reported_as_a_share_of_what_was_staged_if_there_were_some(void **state) {
         MirrorStatus m = settled, both[2] = { settled, settled };
 
         (void) state;
@@ -55,7 +55,7 @@ static void direct_reads_are_told_as_a_share_of_what_was_staged_if_there_were_so
         assert_line_at(both, 2, (StatusRate){}, "Ready: 24 files, 82G in RAM, verified; direct reads: 25%");
 }
 
-static void models_are_told_by_their_number(void **state) {
+static void models_are_reported_by_their_number(void **state) {
         MirrorStatus m = settled, both[2] = { settled, settled };
 
         (void) state;
@@ -93,7 +93,7 @@ static void what_was_released_is_no_degradation(void **state) {
         assert_line(m, "Ready: 12 files, 41G in RAM, verified; 2 released");
 }
 
-static void a_scrub_is_told_when_it_has_come_to_an_end_or_repaired_something(void **state) {
+static void a_scrub_is_shown_when_it_has_ended_or_repaired_something(void **state) {
         MirrorStatus m = settled, both[2] = { settled, settled };
 
         (void) state;
@@ -117,7 +117,7 @@ static void damage_in_ram_is_a_degradation(void **state) {
         assert_false(mirror_status_is_complete(&m, 1));
 }
 
-static void progress_is_told_with_rate_and_time_left(void **state) {
+static void progress_is_reported_with_rate_and_time_left(void **state) {
         MirrorStatus m = { .state = MIRROR_STAGING, .todo_bytes = 100 * MIB, .done_bytes = 25 * MIB, .path = "llama.gguf" };
 
         (void) state;
@@ -130,7 +130,7 @@ static void progress_is_told_with_rate_and_time_left(void **state) {
         assert_line_at(&m, 1, (StatusRate){ .bytes_per_sec = MIB }, "Staging: 100% (100M of 100M, 1M/s, 0s left)");
 }
 
-static void the_last_saves_are_told_with_what_holds_them_up(void **state) {
+static void the_last_saves_are_reported_with_what_holds_them_up(void **state) {
         MirrorStatus m = { .state = MIRROR_SAVING };
 
         (void) state;
@@ -225,7 +225,7 @@ static void a_conflict_is_no_degradation_and_says_where_the_other_version_is(voi
         assert_contains(m, "; 2 changed on both sides, the other version is kept as '.shmstaged/conflicts/now/a'");
 }
 
-static void trouble_is_told_while_staging_too(void **state) {
+static void trouble_is_reported_while_staging_too(void **state) {
         (void) state;
         assert_contains((MirrorStatus){ .state = MIRROR_STAGING, .todo_bytes = 10, .n_withheld = 1, .withheld = "'/a' is corrupt" },
                         "; 1 withheld. '/a' is corrupt");
@@ -260,14 +260,14 @@ static void nothing_to_copy_is_all_of_it(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_ready_mirror_says_so),
-                cmocka_unit_test(direct_reads_are_told_as_a_share_of_what_was_staged_if_there_were_some),
-                cmocka_unit_test(models_are_told_by_their_number),
+                cmocka_unit_test(direct_reads_are_reported_as_a_share_of_what_was_staged_if_there_were_some),
+                cmocka_unit_test(models_are_reported_by_their_number),
                 cmocka_unit_test(all_is_saved_only_if_it_is_in_every_mirror_that_saves),
                 cmocka_unit_test(what_was_released_is_no_degradation),
-                cmocka_unit_test(a_scrub_is_told_when_it_has_come_to_an_end_or_repaired_something),
+                cmocka_unit_test(a_scrub_is_shown_when_it_has_ended_or_repaired_something),
                 cmocka_unit_test(damage_in_ram_is_a_degradation),
-                cmocka_unit_test(progress_is_told_with_rate_and_time_left),
-                cmocka_unit_test(the_last_saves_are_told_with_what_holds_them_up),
+                cmocka_unit_test(progress_is_reported_with_rate_and_time_left),
+                cmocka_unit_test(the_last_saves_are_reported_with_what_holds_them_up),
                 cmocka_unit_test(a_hostile_name_is_escaped),
                 cmocka_unit_test(before_the_plan_it_says_what_it_waits_for),
                 cmocka_unit_test(the_end_says_what_is_left),
@@ -275,7 +275,7 @@ int main(void) {
                 cmocka_unit_test(whatever_is_missing_is_a_degradation),
                 cmocka_unit_test(what_a_client_changed_is_no_degradation),
                 cmocka_unit_test(a_conflict_is_no_degradation_and_says_where_the_other_version_is),
-                cmocka_unit_test(trouble_is_told_while_staging_too),
+                cmocka_unit_test(trouble_is_reported_while_staging_too),
                 cmocka_unit_test(mirrors_are_added_up),
                 cmocka_unit_test(nothing_to_copy_is_all_of_it),
         };

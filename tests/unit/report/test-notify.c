@@ -58,7 +58,7 @@ static void a_status_is_said_when_it_changes(void **state) {
         assert_string_equal(heard(), "");
 }
 
-static void more_time_is_asked_for_only_while_something_moves(void **state) {
+static void more_time_is_requested_only_while_there_is_progress(void **state) {
         MirrorStatus m = { .state = MIRROR_SCANNING };
 
         (void) state;
@@ -70,14 +70,14 @@ static void more_time_is_asked_for_only_while_something_moves(void **state) {
         tick(&m, true);
         assert_string_equal(heard(), "");
         m.life = 2;
-        tick(&m, false); /* nobody waits */
+        tick(&m, false); /* no timeout runs */
         assert_string_equal(heard(), "");
         m.life = 3;
         tick(&m, true);
         assert_string_equal(heard(), "EXTEND_TIMEOUT_USEC=30000000");
 }
 
-static void more_of_it_is_asked_for_while_something_is_only_in_ram(void **state) {
+static void more_of_it_is_requested_while_something_is_only_in_ram(void **state) {
         MirrorStatus m = { .state = MIRROR_SAVING, .n_unsaved = 1, .unsaved_bytes = 5 };
 
         (void) state;
@@ -110,7 +110,7 @@ static void the_rate_is_that_of_the_mirrors(void **state) {
 
         (void) state;
         tick(&m, false);
-        assert_string_equal(heard(), "STATUS=Staging: 10% (10M of 100M)"); /* too early to tell */
+        assert_string_equal(heard(), "STATUS=Staging: 10% (10M of 100M)"); /* too early for a rate */
         assert_int_equal(notify_interval_usec(&notify), USEC_PER_SEC / 5);
         notify.quick_usec -= 10 * USEC_PER_SEC;
         m.done_bytes = 60 * MIB;
@@ -155,7 +155,7 @@ static void a_failure_is_the_last_word(void **state) {
         assert_string_equal(heard(), "STATUS=Failed: Out of memory");
 }
 
-static void nobody_need_listen(void **state) {
+static void without_a_service_manager_nothing_happens(void **state) {
         MirrorStatus m = { .state = MIRROR_SCANNING };
 
         (void) state;
@@ -171,13 +171,13 @@ static void nobody_need_listen(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(a_status_is_said_when_it_changes),
-                CASE(more_time_is_asked_for_only_while_something_moves),
-                CASE(more_of_it_is_asked_for_while_something_is_only_in_ram),
+                CASE(more_time_is_requested_only_while_there_is_progress),
+                CASE(more_of_it_is_requested_while_something_is_only_in_ram),
                 CASE(a_stall_is_noticed_and_ends_with_the_next_move),
                 CASE(the_rate_is_that_of_the_mirrors),
                 CASE(ready_and_stopping_are_said_as_they_are),
                 CASE(a_failure_is_the_last_word),
-                CASE(nobody_need_listen),
+                CASE(without_a_service_manager_nothing_happens),
         };
 
         ground_enter();

@@ -14,7 +14,7 @@ static void withhold(Withheld *withheld, const Entry *source, TaskOutcome outcom
         assert_int_equal(withheld_put(withheld, &task, text), 0);
 }
 
-static bool is_told(const Withheld *withheld, TaskOutcome outcome, int error, const char *text) {
+static bool is_logged(const Withheld *withheld, TaskOutcome outcome, int error, const char *text) {
         PlanItem item = { .action = PLAN_STAGE, .source = &file };
         Task task = { .item = &item, .current = file, .outcome = outcome, .error = error };
 
@@ -47,18 +47,18 @@ static void a_file_is_remembered_once(void **state) {
         withheld_done(&withheld);
 }
 
-static void what_was_told_is_known(void **state) {
+static void what_was_logged_is_known(void **state) {
         Withheld withheld = {};
 
         (void) state;
-        assert_false(is_told(&withheld, TASK_CORRUPT, 0, "text"));
+        assert_false(is_logged(&withheld, TASK_CORRUPT, 0, "text"));
         withhold(&withheld, &file, TASK_CORRUPT, "text");
-        assert_true(is_told(&withheld, TASK_CORRUPT, 0, "text"));
-        assert_false(is_told(&withheld, TASK_CORRUPT, 0, "other bytes"));
-        assert_false(is_told(&withheld, TASK_FAILED, EIO, "text"));
+        assert_true(is_logged(&withheld, TASK_CORRUPT, 0, "text"));
+        assert_false(is_logged(&withheld, TASK_CORRUPT, 0, "other bytes"));
+        assert_false(is_logged(&withheld, TASK_FAILED, EIO, "text"));
         withhold(&withheld, &file, TASK_FAILED, "at byte 1000");
-        assert_true(is_told(&withheld, TASK_FAILED, EIO, "at byte 2000"));
-        assert_false(is_told(&withheld, TASK_FAILED, EACCES, "at byte 1000"));
+        assert_true(is_logged(&withheld, TASK_FAILED, EIO, "at byte 2000"));
+        assert_false(is_logged(&withheld, TASK_FAILED, EACCES, "at byte 1000"));
         withheld_done(&withheld);
 }
 
@@ -80,7 +80,7 @@ static void bad_bytes_are_not_tried_again_until_they_change(void **state) {
                 assert_int_equal(withheld.n, 1);
                 for (size_t k = 0; k < ELEMENTSOF(changed); k++)
                         assert_int_equal(apply(&withheld, PLAN_STAGE, &changed[k], false, false), PLAN_STAGE);
-                assert_int_equal(apply(&withheld, PLAN_STAGE, &file, false, true), PLAN_STAGE); /* when all is asked for */
+                assert_int_equal(apply(&withheld, PLAN_STAGE, &file, false, true), PLAN_STAGE); /* with @all */
                 assert_int_equal(withheld.n, 1); /* still, until it has come right */
                 withheld_done(&withheld);
         }
@@ -151,14 +151,14 @@ static void each_of_many_meets_its_own_item(void **state) {
         for (size_t i = 0; i < withheld.n; i++)
                 assert_string_equal(withheld.files[i].path, withheld.files[i].text);
         assert_int_equal(withheld.n, 17);
-        assert_int_equal(plan.n_stage, 16); /* counted anew */
+        assert_int_equal(plan.n_stage, 16); /* counted again */
         withheld_done(&withheld);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_file_is_remembered_once),
-                cmocka_unit_test(what_was_told_is_known),
+                cmocka_unit_test(what_was_logged_is_known),
                 cmocka_unit_test(bad_bytes_are_not_tried_again_until_they_change),
                 cmocka_unit_test(what_may_come_right_by_itself_is_tried_again),
                 cmocka_unit_test(what_is_no_longer_wanted_is_forgotten),

@@ -86,7 +86,7 @@ static void random_holes_are_found(void **state) {
         uint64_t seed = random_seed();
 
         (void) state;
-        for (unsigned plan_run = 0; plan_run < 50; plan_run++) {
+        for (unsigned turn = 0; turn < 50; turn++) {
                 int fd = make_file("file", 8 * MIB);
                 bool data[2048] = {}, covered[2048] = {};
                 Chunks chunks;
@@ -128,7 +128,7 @@ static void what_was_cached_is_known(void **state) {
         assert_false(chunks.items[0].was_cached);
         assert_true(chunks.items[1].was_cached);
         assert_false(chunks.items[2].was_cached);
-        assert_int_equal(pagecache_bytes(fd, 2 * MIB, MIB), 0); /* looking reads nothing */
+        assert_int_equal(pagecache_bytes(fd, 2 * MIB, MIB), 0); /* mincore() reads nothing */
         chunks_done(&chunks);
         (void) close(fd);
 }

@@ -16,7 +16,7 @@
 
 enum { THREADS_MAX = 4 };
 
-/* Stands before that of libc, and does what a kernel may do: a read past the page cache ends early or fails. */
+/* Takes precedence over that of libc, and does what a kernel may do: a read past the page cache ends early or fails. */
 static atomic_size_t longest_read;  /* 0: as long as it will */
 static atomic_uint failing_reads;   /* so many, after the others that are let pass */
 static atomic_uint passing_reads;
@@ -117,9 +117,9 @@ typedef struct Ride {
         atomic_int r;             /* the first that is not 0 */
         uint64_t offset;          /* of that */
         const char *what;         /* likewise */
-        uint8_t *seen;            /* NULL: nobody looks */
+        uint8_t *seen;            /* NULL: not used */
         atomic_size_t n_seen;
-        uint64_t end_at;          /* whoever looks refuses what comes there */
+        uint64_t end_at;          /* seen() fails there */
 } Ride;
 
 static void ride_start(Ride *ride, CopyMethod method, bool on_record) {
@@ -142,7 +142,7 @@ static void ride_open(Ride *ride, const char *path, const char *mirror, uint64_t
         (void) close(dirfd);
 }
 
-/* What is seen is what is in the mirror afterwards, and all of it, if there is somebody to see it. */
+/* What is seen is what is in the mirror afterwards, and all of it, if seen() is set. */
 static int see(void *userdata, const Chunk *chunk, uint64_t offset, const void *data, size_t length) {
         Ride *ride = userdata;
 
@@ -462,7 +462,7 @@ static void each_chunk_comes_as_it_fits_it(void **state) {
         ride_done(&r);
 }
 
-static void a_method_that_is_configured_does_not_look_at_the_cache(void **state) {
+static void a_method_that_is_configured_ignores_the_cache(void **state) {
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 4 * MIB, 1);
         Ride r;
 
@@ -561,7 +561,7 @@ static void where_direct_reads_are_refused_from_the_start_buffered_ones_take_ove
         ride_done(&r);
 }
 
-/* The route is told that a part of a sector will do. The disk says otherwise. */
+/* The mover believes that a part of a sector will do. The disk refuses it. */
 static void where_they_are_refused_in_the_middle_the_rest_is_buffered_and_every_byte_is_there(void **state) {
         _cleanup_(freep) uint8_t *data = put_pattern("disk4k/file", 8 * MIB + 9, 1);
 
@@ -646,7 +646,7 @@ static void a_read_that_a_signal_interrupts_is_made_again(void **state) {
         ride_done(&r);
 }
 
-static void an_error_in_the_middle_is_told_with_its_place(void **state) {
+static void an_error_in_the_middle_is_reported_with_its_place(void **state) {
         Ride r;
 
         (void) state;
@@ -665,7 +665,7 @@ static void an_error_in_the_middle_is_told_with_its_place(void **state) {
 }
 
 /* Seals refuse the write and the mapping, as a tmpfs would that has gone wrong behind its reservation. */
-static void a_copy_that_cannot_be_written_is_not_told_as_a_failed_read(void **state) {
+static void a_copy_that_cannot_be_written_is_not_reported_as_a_failed_read(void **state) {
         (void) state;
         free(put_pattern("disk/file", 4 * MIB, 1));
         for (size_t on_record = 0; on_record < 2; on_record++) {
@@ -688,7 +688,7 @@ static void a_copy_that_cannot_be_written_is_not_told_as_a_failed_read(void **st
         }
 }
 
-static void a_source_that_has_become_shorter_is_told(void **state) {
+static void a_source_that_has_become_shorter_is_reported(void **state) {
         static const uint64_t left[] = { 0, 1, 4096, MIB - 1, MIB, 3 * MIB + 5, 4 * MIB + 8 };
 
         (void) state;
@@ -725,7 +725,7 @@ static void a_cancelled_copy_reads_nothing_more(void **state) {
 }
 
 /* The end of the image is gone, so the end of the file cannot be read. */
-static void an_error_of_the_disk_is_told_with_its_place(void **state) {
+static void an_error_of_the_disk_is_reported_with_its_place(void **state) {
         (void) state;
         for (size_t k = 0; k < ELEMENTSOF(methods); k++) {
                 Ride r;
@@ -826,7 +826,7 @@ static void the_digest_is_that_of_the_bytes_that_arrived(void **state) {
         }
 }
 
-/* Size and time as they were: nothing but the digest can tell, and it does. */
+/* Size and time as they were: only the digest shows it. */
 static void other_bytes_have_another_digest(void **state) {
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 5 * MIB, 1);
         Digest on_record = digest_of(data, 5 * MIB);
@@ -875,7 +875,7 @@ static void remove_it(void) {
 
 static void (*const changes[])(void) = { shrink, shrink_to_nothing, shrink_and_grow_again, grow, replace, remove_it };
 
-static void a_source_that_changes_before_the_reads_is_told(void **state) {
+static void a_source_that_changes_before_the_reads_is_reported(void **state) {
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(changes); i++) {
                 Whole w;
@@ -892,7 +892,7 @@ static void a_source_that_changes_before_the_reads_is_told(void **state) {
 }
 
 /* By another process, as it were, between two reads. */
-static void a_source_that_changes_while_it_is_read_directly_is_told(void **state) {
+static void a_source_that_changes_while_it_is_read_directly_is_reported(void **state) {
         static const int moments[] = { 1, 2, 7, 12 };
 
         (void) state;
@@ -931,7 +931,7 @@ int main(void) {
                 CASE(what_is_cold_comes_directly_and_stays_cold),
                 CASE(what_is_cached_comes_from_there_and_stays),
                 CASE(each_chunk_comes_as_it_fits_it),
-                CASE(a_method_that_is_configured_does_not_look_at_the_cache),
+                CASE(a_method_that_is_configured_ignores_the_cache),
                 CASE(into_pages_of_4_kib_it_goes_through_a_buffer),
                 CASE(a_file_with_holes_keeps_them),
                 CASE(a_limit_does_not_make_direct_reads_others),
@@ -940,15 +940,15 @@ int main(void) {
                 CASE(reads_that_end_early_are_gone_on_with),
                 CASE(a_refusal_at_any_read_is_gone_on_with_from_that_byte),
                 CASE(a_read_that_a_signal_interrupts_is_made_again),
-                CASE(an_error_in_the_middle_is_told_with_its_place),
-                CASE(a_source_that_has_become_shorter_is_told),
-                CASE(a_copy_that_cannot_be_written_is_not_told_as_a_failed_read),
+                CASE(an_error_in_the_middle_is_reported_with_its_place),
+                CASE(a_source_that_has_become_shorter_is_reported),
+                CASE(a_copy_that_cannot_be_written_is_not_reported_as_a_failed_read),
                 CASE(a_cancelled_copy_reads_nothing_more),
-                CASE(an_error_of_the_disk_is_told_with_its_place),
+                CASE(an_error_of_the_disk_is_reported_with_its_place),
                 CASE(the_digest_is_that_of_the_bytes_that_arrived),
                 CASE(other_bytes_have_another_digest),
-                CASE(a_source_that_changes_before_the_reads_is_told),
-                CASE(a_source_that_changes_while_it_is_read_directly_is_told),
+                CASE(a_source_that_changes_before_the_reads_is_reported),
+                CASE(a_source_that_changes_while_it_is_read_directly_is_reported),
         };
 
         ground_enter();

@@ -285,7 +285,7 @@ static void pages_of_4_kib_are_not_taken_for_huge_ones(void **state) {
 
 /* --- a source that changes --- */
 
-/* Opens, lets @change do its work, and expects to be told. */
+/* Opens, lets @change do its work, and expects COPY_SOURCE_CHANGED. */
 static void assert_change_is_seen(void (*change)(void), bool before_open) {
         Trial t;
 
@@ -312,7 +312,7 @@ static void write_into(void) {
 
         assert_int_equal(pwrite(fd, "changed", 7, 2 * MIB), 7);
         (void) close(fd);
-        set_mtime("disk/file", 1234567890, 0); /* where the clock is too coarse to tell */
+        set_mtime("disk/file", 1234567890, 0); /* where the clock is too coarse to show a change */
 }
 
 static void write_into_and_hide_it(void) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Our corner of a mirror: whose it is, and the renames in and out of it, which never cost a client anything. */
+/* The private directory of a mirror: whose it is, and the renames in and out of it, by which no client loses anything. */
 
 #include "ground.h"
 #include "os/fs.h"
@@ -60,18 +60,18 @@ static Entry entry_of(const char *path) {
                         .type = S_ISDIR(st.st_mode) ? ENTRY_DIRECTORY : S_ISLNK(st.st_mode) ? ENTRY_SYMLINK : ENTRY_FILE };
 }
 
-static const char *in_corner(const char *name) {
+static const char *in_private_dir(const char *name) {
         static char path[128];
 
         (void) snprintf(path, sizeof(path), "mirror/" SCAN_PRIVATE_DIR "/%s", name);
         return path;
 }
 
-/* A name in the corner with something at it, ready to be placed. */
+/* A name in the private directory with something at it, ready to be published. */
 static const char *prepare(const char *text) {
         static char name[MIRROR_PRIVATE_DIR_NAME_MAX];
 
-        put_text(in_corner(mirror_private_dir_name(&private_dir, name)), text);
+        put_text(in_private_dir(mirror_private_dir_name(&private_dir, name)), text);
         return name;
 }
 
@@ -97,12 +97,12 @@ static void an_empty_mirror_becomes_ours(void **state) {
         st = survey_at("mirror/" SCAN_PRIVATE_DIR);
         assert_true(S_ISDIR(st.st_mode));
         assert_int_equal(st.st_mode & 07777, 0700);
-        assert_content(in_corner("mirror"), "/data/models\n/dev/shm/m\n", 24);
+        assert_content(in_private_dir("mirror"), "/data/models\n/dev/shm/m\n", 24);
         close_staging(true);
         assert_false(is_there("mirror/" SCAN_PRIVATE_DIR));
 }
 
-static void files_without_our_mark_are_somebody_elses(void **state) {
+static void files_without_our_mark_are_not_ours(void **state) {
         _cleanup_(freep) char *detail = NULL;
 
         (void) state;
@@ -149,7 +149,7 @@ static void a_corner_that_is_a_link_is_not_entered(void **state) {
         private_dir.mirrorfd = close_fd(private_dir.mirrorfd);
 }
 
-static void a_second_daemon_is_told_who_holds_it(void **state) {
+static void a_second_daemon_learns_which_process_holds_it(void **state) {
         _cleanup_(freep) char *detail = NULL;
         char expected[32];
         int ready[2], end[2], status;
@@ -185,7 +185,7 @@ static void a_second_daemon_is_told_who_holds_it(void **state) {
 static void closing_keeps_what_is_not_ours(void **state) {
         (void) state;
         open_staging();
-        put_text(in_corner("something"), "x");
+        put_text(in_private_dir("something"), "x");
         close_staging(true);
         assert_content("mirror/" SCAN_PRIVATE_DIR "/something", "x", 1);
         assert_false(is_there("mirror/" SCAN_PRIVATE_DIR "/lock"));
@@ -196,7 +196,7 @@ static void closing_keeps_what_is_not_ours(void **state) {
 static void what_is_new_is_placed(void **state) {
         (void) state;
         make_directory("mirror/sub");
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "sub/file", NULL), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "sub/file", NULL, false), 0);
         assert_content("mirror/sub/file", "new", 3);
         assert_int_equal(names_in_corner(), 0);
 }
@@ -207,7 +207,7 @@ static void what_stands_there_unexpectedly_is_left_alone(void **state) {
         (void) state;
         put_text("mirror/file", "a client's");
         ino = survey_at("mirror/file").st_ino;
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", NULL), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", NULL, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(survey_at("mirror/file").st_ino, ino);
 }
@@ -221,10 +221,10 @@ static void what_is_expected_is_replaced(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         reader = open("mirror/file", O_RDONLY | O_CLOEXEC);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), 0);
         assert_content("mirror/file", "new", 3);
         assert_int_equal(names_in_corner(), 0);
-        assert_int_equal(read(reader, buffer, 8), 3); /* whoever has it open keeps it */
+        assert_int_equal(read(reader, buffer, 8), 3); /* a process that has it open keeps it */
         assert_string_equal(buffer, "old");
         (void) close(reader);
 }
@@ -236,7 +236,7 @@ static void what_is_expected_may_have_vanished(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         assert_int_equal(unlink("mirror/file"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), 0);
         assert_content("mirror/file", "new", 3);
 }
 
@@ -250,13 +250,13 @@ static void what_has_changed_since_is_put_back_as_it_was(void **state) {
         put_text("mirror/other", "a client's");
         ino = survey_at("mirror/other").st_ino;
         assert_int_equal(rename("mirror/other", "mirror/file"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(survey_at("mirror/file").st_ino, ino);
 
         expected = entry_of("file"); /* written into: the same inode */
         put_text("mirror/file", "longer than before");
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "longer than before", 18);
 }
 
@@ -267,10 +267,10 @@ static void only_an_empty_directory_is_replaced(void **state) {
         make_directory("mirror/dir");
         put_text("mirror/dir/precious", "x");
         expected = entry_of("dir");
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/dir/precious", "x", 1);
         assert_int_equal(unlink("mirror/dir/precious"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected, false), 0);
         assert_content("mirror/dir", "new", 3);
 }
 
@@ -278,9 +278,9 @@ static void no_way_leads_out_of_the_mirror(void **state) {
         (void) state;
         make_directory("outside");
         assert_int_equal(symlink("../outside", "mirror/link"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "link/file", NULL), -ELOOP);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "../outside/file", NULL), -EXDEV);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "absent/file", NULL), -ENOENT);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "link/file", NULL, false), -ELOOP);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "../outside/file", NULL, false), -EXDEV);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "absent/file", NULL, false), -ENOENT);
         assert_int_equal(rmdir("outside"), 0);
 }
 
@@ -292,18 +292,18 @@ static void what_is_expected_is_taken_away(void **state) {
         (void) state;
         put_text("mirror/file", "x");
         expected = entry_of("file");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, false), 0);
         assert_false(is_there("mirror/file"));
         assert_int_equal(names_in_corner(), 0);
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), 0); /* it is gone already */
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "no/such/directory", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, false), 0); /* it is gone already */
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "no/such/directory", &expected, false), 0);
         assert_int_equal(symlink("nowhere", "mirror/link"), 0);
         expected = entry_of("link");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "link", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "link", &expected, false), 0);
         assert_false(is_there("mirror/link"));
 }
 
-static void what_somebody_writes_does_not_give_way(void **state) {
+static void what_is_open_for_writing_does_not_give_way(void **state) {
         Entry expected;
         int writer, reader;
 
@@ -312,19 +312,19 @@ static void what_somebody_writes_does_not_give_way(void **state) {
         expected = entry_of("file");
         writer = open("mirror/file", O_RDWR | O_CLOEXEC);
         assert_true(writer >= 0);
-        assert_int_equal(mirror_private_dir_remove_idle(&private_dir, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
-        assert_int_equal(mirror_private_dir_publish_idle(&private_dir, prepare("new"), "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_int_equal(survey_at("mirror/file").st_ino, expected.ino);
         assert_int_equal(pwrite(writer, "y", 1, 0), 1);
         assert_content("mirror/file", "y", 1);
         (void) close(writer);
-        assert_int_equal(mirror_private_dir_remove_idle(&private_dir, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED); /* it is another one now */
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED); /* it is another one now */
         expected = entry_of("file");
         reader = open("mirror/file", O_RDONLY | O_CLOEXEC);
-        assert_int_equal(mirror_private_dir_publish_idle(&private_dir, prepare("new"), "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, true), 0);
         assert_content("mirror/file", "new", 3);
         expected = entry_of("file");
-        assert_int_equal(mirror_private_dir_remove_idle(&private_dir, "file", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, true), 0);
         assert_false(is_there("mirror/file"));
         (void) close(reader);
 }
@@ -338,7 +338,7 @@ static void what_was_changed_is_not_taken_away(void **state) {
         expected = entry_of("file");
         ino = survey_at("mirror/file").st_ino;
         put_text("mirror/file", "a client's");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(survey_at("mirror/file").st_ino, ino);
         assert_int_equal(names_in_corner(), 0);
@@ -351,10 +351,10 @@ static void a_directory_with_something_in_it_stays(void **state) {
         make_directory("mirror/dir");
         put_text("mirror/dir/precious", "x");
         expected = entry_of("dir");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/dir/precious", "x", 1);
         assert_int_equal(unlink("mirror/dir/precious"), 0);
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected, false), 0);
         assert_false(is_there("mirror/dir"));
 }
 
@@ -363,7 +363,7 @@ static void a_directory_with_something_in_it_stays(void **state) {
 enum { ROUNDS = 3000, RENAMES = 4 };
 
 typedef struct Client {
-        atomic_uint plan_run; /* begun by the test, ended by the client */
+        atomic_uint turn; /* begun by the test, ended by the client */
         atomic_uint ended;
 } Client;
 
@@ -371,8 +371,8 @@ typedef struct Client {
 static void *rename_over(void *userdata) {
         Client *client = userdata;
 
-        for (unsigned plan_run = 1; plan_run <= ROUNDS; plan_run++) {
-                while (atomic_load(&client->plan_run) < plan_run)
+        for (unsigned turn = 1; turn <= ROUNDS; turn++) {
+                while (atomic_load(&client->turn) < turn)
                         ;
                 for (unsigned i = 0; i < RENAMES; i++) {
                         char from[64];
@@ -383,7 +383,7 @@ static void *rename_over(void *userdata) {
                                 return NULL;
                         }
                 }
-                atomic_store(&client->ended, plan_run);
+                atomic_store(&client->ended, turn);
         }
         return NULL;
 }
@@ -407,9 +407,9 @@ static void a_clients_last_word_is_never_lost(void **state) {
         make_directory("clients");
         put_text("mirror/file", "the first");
         expected = entry_of("file");
-        expected.size++; /* never what stands there */
+        expected.size++; /* never what is there */
         assert_int_equal(pthread_create(&thread, NULL, rename_over, &client), 0);
-        for (unsigned plan_run = 1; plan_run <= ROUNDS; plan_run++) {
+        for (unsigned turn = 1; turn <= ROUNDS; turn++) {
                 ino_t last = 0;
 
                 for (unsigned i = 0; i < RENAMES; i++) {
@@ -419,15 +419,15 @@ static void a_clients_last_word_is_never_lost(void **state) {
                         put_text(path, "a client's");
                         last = survey_at(path).st_ino;
                 }
-                atomic_store(&client.plan_run, plan_run);
-                while (atomic_load(&client.ended) < plan_run) {
+                atomic_store(&client.turn, turn);
+                while (atomic_load(&client.ended) < turn) {
                         const char *name = prepare("new");
 
-                        assert_int_equal(mirror_private_dir_publish(&private_dir, name, "file", &expected), MIRROR_PRIVATE_DIR_OCCUPIED);
-                        (void) unlink(in_corner(name)); /* as publish does */
+                        assert_int_equal(mirror_private_dir_publish(&private_dir, name, "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+                        (void) unlink(in_private_dir(name)); /* as publish does */
                 }
                 if (survey_at("mirror/file").st_ino != last && !disk_private_dir_has(last))
-                        fail_msg("in round %u the client's file is gone", plan_run);
+                        fail_msg("in run %u the client's file is gone", turn);
         }
         assert_int_equal(pthread_join(thread, NULL), 0);
 }
@@ -452,12 +452,12 @@ static void of_what_a_crash_left_only_what_is_known_is_removed(void **state) {
         put_text("mirror/file", "old version");
         old = entry_of("file");
         base = base_with(&old);
-        assert_int_equal(rename("mirror/file", in_corner("t7")), 0); /* between two renames */
-        put_text(in_corner("t12"), "a client's");
+        assert_int_equal(rename("mirror/file", in_private_dir("t7")), 0); /* between two renames */
+        put_text(in_private_dir("t12"), "a client's");
         assert_int_equal(mirror_private_dir_clean(&private_dir, base), 1);
-        assert_false(is_there(in_corner("t7")));
-        assert_content(in_corner("t12"), "a client's", 10);
-        assert_true(is_there(in_corner("lock")) && is_there(in_corner("mirror")));
+        assert_false(is_there(in_private_dir("t7")));
+        assert_content(in_private_dir("t12"), "a client's", 10);
+        assert_true(is_there(in_private_dir("lock")) && is_there(in_private_dir("mirror")));
         assert_string_equal(mirror_private_dir_name(&private_dir, name), "t13"); /* no name is given out twice */
 }
 
@@ -469,12 +469,12 @@ static void an_old_version_that_was_written_to_is_not_known(void **state) {
         put_text("mirror/file", "old version");
         old = entry_of("file");
         base = base_with(&old);
-        assert_int_equal(rename("mirror/file", in_corner("t1")), 0);
-        put_text(in_corner("t1"), "written to by who had it open");
+        assert_int_equal(rename("mirror/file", in_private_dir("t1")), 0);
+        put_text(in_private_dir("t1"), "written by a process that had it open");
         assert_int_equal(mirror_private_dir_clean(&private_dir, base), 1);
-        assert_true(is_there(in_corner("t1")));
+        assert_true(is_there(in_private_dir("t1")));
         base->entries[0].flags |= ENTRY_RECORD;
-        put_text(in_corner("t1"), "old version");
+        put_text(in_private_dir("t1"), "old version");
         assert_int_equal(mirror_private_dir_clean(&private_dir, base), 1); /* a record knows nothing of inodes */
 }
 
@@ -492,11 +492,11 @@ static void an_empty_corner_is_clean(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(an_empty_mirror_becomes_ours),
-                CASE(files_without_our_mark_are_somebody_elses),
+                CASE(files_without_our_mark_are_not_ours),
                 CASE(a_corner_that_was_left_is_adopted),
                 CASE(a_mirror_of_another_source_is_refused),
                 CASE(a_corner_that_is_a_link_is_not_entered),
-                CASE(a_second_daemon_is_told_who_holds_it),
+                CASE(a_second_daemon_learns_which_process_holds_it),
                 CASE(closing_keeps_what_is_not_ours),
                 OPEN(what_is_new_is_placed),
                 OPEN(what_stands_there_unexpectedly_is_left_alone),
@@ -506,7 +506,7 @@ int main(void) {
                 OPEN(only_an_empty_directory_is_replaced),
                 OPEN(no_way_leads_out_of_the_mirror),
                 OPEN(what_is_expected_is_taken_away),
-                OPEN(what_somebody_writes_does_not_give_way),
+                OPEN(what_is_open_for_writing_does_not_give_way),
                 OPEN(what_was_changed_is_not_taken_away),
                 OPEN(a_directory_with_something_in_it_stays),
                 OPEN(a_clients_last_word_is_never_lost),

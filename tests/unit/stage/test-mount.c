@@ -113,7 +113,7 @@ static void as_nobody(Fixture *f, int (*check)(Fixture *f)) {
                 if (setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0)
                         line = check(f);
                 if (line != 0)
-                        fprintf(stderr, "%s:%d: does not hold as nobody\n", __FILE__, line);
+                        fprintf(stderr, "%s:%d: does not hold for the user nobody\n", __FILE__, line);
                 _exit(line != 0);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -153,7 +153,7 @@ static void the_answers_are_those_of_a_real_mount(void **state) {
         assert_int_equal(options.answer[TMPFS_MPOL], kernel_takes(f, "mpol=bind:0") ? TMPFS_ACCEPTED : TMPFS_REFUSED);
 }
 
-static void what_is_not_asked_for_is_not_probed(void **state) {
+static void what_is_not_requested_is_not_probed(void **state) {
         Fixture *f = *state;
         char mpol[] = "default";
         TmpfsOptions options;
@@ -300,7 +300,7 @@ static void our_own_mount_is_known_after_a_crash(void **state) {
         assert_false(exists(below(f, "shm/models/kept")));
 }
 
-static void a_tmpfs_of_somebody_else_is_used_and_not_unmounted(void **state) {
+static void a_tmpfs_that_we_did_not_mount_is_used_and_not_unmounted(void **state) {
         Fixture *f = *state;
 
         assert_int_equal(mkdir(f->target, 0755), 0);
@@ -467,7 +467,7 @@ static void a_symbolic_link_is_refused(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(links); i++) {
                 assert_int_equal(symlink(below(f, links[i]), f->target), 0);
                 assert_int_equal(open_sized(f, MIB), -ELOOP);
-                assert_string_equal(f->what, "open Target=");
+                assert_string_equal(f->what, "open");
                 assert_int_equal(unlink(f->target), 0);
         }
         assert_false(exists(below(f, "nowhere")));
@@ -489,7 +489,7 @@ static void a_target_that_is_no_directory_is_an_error(void **state) {
 
         touch(f->target);
         assert_int_equal(open_sized(f, MIB), -ENOTDIR);
-        assert_string_equal(f->what, "open Target=");
+        assert_string_equal(f->what, "open");
         aim(f, "shm/models/deeper");
         assert_int_equal(open_sized(f, MIB), -ENOTDIR);
 }
@@ -575,7 +575,7 @@ static void closing_leaves_what_was_mounted_over_ours(void **state) {
         assert_true(exists(below(f, "shm/models/theirs")));
 }
 
-static void closing_after_somebody_unmounted_is_fine(void **state) {
+static void closing_after_another_process_unmounted_is_fine(void **state) {
         Fixture *f = *state;
 
         assert_int_equal(open_sized(f, MIB), 0);
@@ -665,7 +665,7 @@ static void a_service_in_the_namespace_of_pid_1_mounts(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(the_answers_are_those_of_a_real_mount),
-                CASE(what_is_not_asked_for_is_not_probed),
+                CASE(what_is_not_requested_is_not_probed),
                 CASE(an_option_that_the_kernel_refuses_is_left_out),
                 CASE(the_option_text_names_what_was_taken),
                 CASE(the_automatic_policy_asks_for_what_the_machine_has),
@@ -674,7 +674,7 @@ int main(void) {
                 CASE(a_size_of_nothing_is_not_a_size_without_limit),
                 CASE(an_empty_directory_is_mounted_on_and_left_there),
                 CASE(our_own_mount_is_known_after_a_crash),
-                CASE(a_tmpfs_of_somebody_else_is_used_and_not_unmounted),
+                CASE(a_tmpfs_that_we_did_not_mount_is_used_and_not_unmounted),
                 CASE(a_tmpfs_without_a_limit_leaves_the_budget_alone),
                 CASE(the_options_of_a_found_tmpfs_are_read_from_the_table),
                 CASE(a_found_tmpfs_has_the_policy_that_is_wanted_or_another),
@@ -693,13 +693,13 @@ int main(void) {
                 CASE(without_rights_our_own_mount_is_one_that_was_found),
                 CASE(a_target_that_may_not_be_made_is_an_error),
                 CASE(closing_leaves_what_was_mounted_over_ours),
-                CASE(closing_after_somebody_unmounted_is_fine),
+                CASE(closing_after_another_process_unmounted_is_fine),
                 CASE(a_reader_keeps_what_it_has_mapped),
                 CASE(a_service_with_its_own_namespace_does_not_mount),
                 CASE(a_service_in_the_namespace_of_pid_1_mounts),
         };
 
-        /* without systemd's variable the tests run by hand, whoever started them */
+        /* without systemd's variable the tests run by hand, whatever started them */
         if (unsetenv("INVOCATION_ID") < 0 || unshare(CLONE_NEWNS) < 0 ||
             mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
                 fprintf(stderr, "a mount namespace is needed for these tests: %s\n", strerror(errno));

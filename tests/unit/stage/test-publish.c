@@ -86,7 +86,7 @@ static int publish_text(const char *path, const char *text, const Entry *expecte
         return r;
 }
 
-/* What is published looks like the source to the next scan, and the entry is what that scan finds. */
+/* What is published is like the source for the next scan, and the entry is what that scan finds. */
 static void assert_agrees(const char *path, const Entry *published) {
         _cleanup_(manifest_freep) Manifest *mirror = scan_of(private_dir.mirrorfd);
         const Entry *m = manifest_find(mirror, path), *s = source_entry(path);
@@ -240,7 +240,7 @@ static void directories_can_be_filled_before_they_are_finished(void **state) {
         assert_int_equal(publish_attributes(&private_dir, source_entry("dir"), &entry, &what), 0);
         assert_agrees("dir", &entry);
         assert_int_equal(survey_at("mirror/dir").st_mode & 07777, 0555);
-        assert_int_equal(publish_directory(&private_dir, source_entry("dir"), &entry, &entry, &what), 0); /* it stands already */
+        assert_int_equal(publish_directory(&private_dir, source_entry("dir"), &entry, &entry, &what), 0); /* it is there already */
 }
 
 static void attributes_alone_can_change(void **state) {
@@ -306,7 +306,7 @@ static void a_further_name_is_tied_to_what_the_source_has_and_to_nothing_else(vo
         (void) state;
         publish_pair("old", &first, &more);
         old = survey_at("mirror/more").st_ino;
-        put_text("disk/first", "new"); /* which could not be staged, so the old version stands at the first name */
+        put_text("disk/first", "new"); /* which could not be staged, so the old version is at the first name */
         set_mtime("disk/first", 1234567890, 0);
         assert_int_equal(publish_hardlink(&private_dir, source_entry("more"), &more, &more, &what), -ESTALE);
         assert_non_null(what);
@@ -396,7 +396,7 @@ static void without_the_capability_the_copy_is_linked_by_its_name_in_proc(void *
                 set_may_search(true);
                 assert_int_equal(r, 0);
                 assert_agrees("file", &entry);
-                source = source_entry("file"); /* assert_agrees() has looked anew */
+                source = source_entry("file"); /* assert_agrees() has scanned again */
                 assert_int_equal(unlink("mirror/file"), 0);
                 (void) close(fd);
         }

@@ -105,7 +105,7 @@ static TaskOutcome run(const char *path) {
         return rig.task.outcome;
 }
 
-/* Carries out a whole plan as stage.c does, and lets the base move on. Every item must end well. */
+/* Carries out a whole plan as execute.c does, and lets the base move on. Every item must end well. */
 static void settle(void) {
         Manifest *changes = NULL;
 
@@ -168,7 +168,7 @@ static void a_tree_is_staged_and_then_there_is_nothing_to_do(void **state) {
         (void) state;
         make_tree();
         settle();
-        assert_nothing_to_do(); /* further names moved the first one's ctime, and nobody is fooled by that */
+        assert_nothing_to_do(); /* further names moved the first one's ctime, which is no change */
         shell("diff -r disk mirror -x lost+found -x .shmstaged");
         assert_int_equal(survey_at("mirror/a").st_mode & 0777, 0750);
         assert_int_equal(survey_at("mirror/a").st_mtim.tv_nsec, 8);
@@ -295,7 +295,7 @@ static void a_large_file_is_shared_by_several(void **state) {
         assert_content("mirror/file", data, 20 * CHUNK + 5);
 }
 
-static void a_source_that_changed_since_the_scan_is_looked_at_again(void **state) {
+static void a_source_that_changed_since_the_scan_is_read_again(void **state) {
         (void) state;
         put_text("disk/file", "old");
         survey();
@@ -305,7 +305,7 @@ static void a_source_that_changed_since_the_scan_is_looked_at_again(void **state
         assert_int_equal(rig.task.entry.size, 14); /* what is recorded is what was copied */
 }
 
-static void a_source_that_is_gone_is_told_so(void **state) {
+static void a_source_that_is_gone_has_an_outcome_of_its_own(void **state) {
         (void) state;
         put_text("disk/file", "x");
         put_text("disk/other", "x");
@@ -423,7 +423,7 @@ static void what_is_adopted_is_compared(void **state) {
         assert_content("mirror/file", "conTent", 7);
 }
 
-static void a_tmpfs_that_is_full_is_told(void **state) {
+static void a_tmpfs_that_is_full_is_reported(void **state) {
         (void) state;
         free(put_pattern("disk/file", 4 * MIB, 1));
         shell("fallocate -l 30M mirror/hog");
@@ -619,14 +619,14 @@ int main(void) {
                 CASE(what_a_killed_daemon_left_is_adopted_and_not_copied),
                 CASE(a_staged_file_has_its_digest_and_is_in_the_journal),
                 CASE(a_large_file_is_shared_by_several),
-                CASE(a_source_that_changed_since_the_scan_is_looked_at_again),
-                CASE(a_source_that_is_gone_is_told_so),
+                CASE(a_source_that_changed_since_the_scan_is_read_again),
+                CASE(a_source_that_is_gone_has_an_outcome_of_its_own),
                 CASE(corruption_on_the_disk_is_seen),
                 CASE(new_bytes_with_a_new_time_are_no_corruption),
                 CASE(a_blob_is_staged_only_if_its_bytes_are_what_its_name_says),
                 CASE(a_record_is_enough_to_see_corruption),
                 CASE(what_is_adopted_is_compared),
-                CASE(a_tmpfs_that_is_full_is_told),
+                CASE(a_tmpfs_that_is_full_is_reported),
                 CASE(what_a_client_put_there_meanwhile_is_left_alone),
                 CASE(what_a_client_altered_quietly_is_not_replaced_or_removed),
                 CASE(what_was_only_touched_is_replaced_and_removed),
