@@ -32,7 +32,7 @@ static PlanAction unmask(const PlanItem *item, const PlanAmendments *known) {
 
         if (item->action == PLAN_SAVEATTR && is_listed(known->suspects, m))
                 return PLAN_SAVE;
-        if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (altered || (known->queue->last && agreed)))
+        if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (altered || (known->queue->stopping && agreed)))
                 return agreed ? PLAN_SAVE : PLAN_CONFLICT;
         if (item->action == PLAN_STAGE && altered)
                 return PLAN_CONFLICT;

@@ -105,11 +105,13 @@ int save_item_compare(const SaveItem *a, const SaveItem *b) {
         return x == 20 ? strcmp(b->path, a->path) : strcmp(a->path, b->path);
 }
 
+bool save_item_has_directory(const SaveItem *item) {
+        return item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY;
+}
+
 static SaveKind kind_of(const SaveItem *item) {
-        /* of a directory and something else the directory has the name, whenever it was made, because of what is in it */
-        bool behind = item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY
-                              ? item->mirror.type != ENTRY_DIRECTORY
-                              : item->mirror.mtime_nsec <= item->source.mtime_nsec;
+        bool behind = save_item_has_directory(item) ? item->mirror.type != ENTRY_DIRECTORY
+                                                    : item->mirror.mtime_nsec <= item->source.mtime_nsec;
 
         if (item->action == PLAN_DELETE)
                 return SAVE_REMOVAL;

@@ -68,5 +68,9 @@ void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anywa
 /* Bytes that it will move. */
 uint64_t save_item_bytes(const SaveItem *item);
 
-/* Will never be saved as it is, by the outcome of the last attempt. */
+/* True if it is a directory in the mirror or on disk: of a directory and something else the directory has the name,
+ * whichever is newer, because of what is in it. */
+bool save_item_has_directory(const SaveItem *item);
+
+/* True if it will never be saved as it is, by the outcome of the last attempt. */
 bool save_item_is_hopeless(const SaveItem *item);

@@ -88,7 +88,7 @@ static bool parent_is_pending(const SaveQueue *queue, const char *path) {
 
 /* In a plain tree a set is content too. */
 static bool saves_what_is_left(const SaveQueue *queue) {
-        return queue->last && queue->layout == LAYOUT_PLAIN;
+        return queue->stopping && queue->layout == LAYOUT_PLAIN;
 }
 
 static bool is_refused_for_good(const SaveItem *item) {

@@ -14,7 +14,7 @@ typedef struct SaveQueue {
         LayoutKind layout;  /* never LAYOUT_AUTO once there are items */
         /* the mirror is about to go: in a plain tree what is broken or lacks something is saved all the same, for it
          * is content too */
-        bool last;
+        bool stopping;
 } SaveQueue;
 
 void save_queue_done(SaveQueue *queue);
