@@ -80,7 +80,7 @@ uint64_t save_item_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t
 
         if (!is_file(item) || item->action == PLAN_SAVEATTR || layout_claim(layout, item->path, &claim))
                 return 0;
-        /* a pointer is written in one go, and checked by what it names */
+        /* a pointer is written in one go, and checked by what it references */
         if (item->role == LAYOUT_POINTER && layout != LAYOUT_PLAIN)
                 return 0;
         return settle_usec;
