@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What a plan could not know. See save/amend-plan.h. */
+/* Amends a plan by what it could not know. See save/amend-plan.h. */
 
 #include "save/amend-plan.h"
 
@@ -24,15 +24,15 @@ static bool is_overtaken(const PlanItem *item, const PlanAmendments *known) {
                (save && save->state == ITEM_RUNNING && !plan_is_write_back(item->action));
 }
 
-/* Size and time are as they were. */
-static PlanAction unmask(const PlanItem *item, const PlanAmendments *known) {
+/* Where size and time are as they were, but the bytes are not, or may not be. */
+static PlanAction amend_altered(const PlanItem *item, const PlanAmendments *known) {
         const Entry *m = item->mirror;
         bool altered = is_listed(known->altered, m) || is_listed(known->suspects, m);
         bool agreed = item->base && !(item->base->flags & ENTRY_RECORD);
 
         if (item->action == PLAN_SAVEATTR && is_listed(known->suspects, m))
                 return PLAN_SAVE;
-        if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (altered || (known->queue->last && agreed)))
+        if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (altered || (known->queue->stopping && agreed)))
                 return agreed ? PLAN_SAVE : PLAN_CONFLICT;
         if (item->action == PLAN_STAGE && altered)
                 return PLAN_CONFLICT;
@@ -50,7 +50,7 @@ void amend_plan_apply(Plan *plan, const PlanAmendments *known) {
                 if (is_overtaken(item, known))
                         item->action = PLAN_KEEP;
                 else
-                        item->action = unmask(item, known);
+                        item->action = amend_altered(item, known);
                 if (item->action == PLAN_CONFLICT && amend_plan_has_yielded(known->yielded, item))
                         item->action = PLAN_STAGE;
         }

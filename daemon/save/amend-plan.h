@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What a plan could not know, because its look was out meanwhile, or because size and time do not show it: changes
- * the actions of its items. Pure. */
+/* Amends a plan by what it could not know: what was saved while its scan ran, and changes that size and time do not
+ * show. Pure. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -13,26 +13,25 @@
 
 typedef struct PlanAmendments {
         const SaveQueue *queue;
-        const Manifest *changes;  /* agreed since the look began, sorted */
-        const Manifest *yielded;  /* versions of the mirror that are kept in conflicts/: the disk's may take the name */
-        /* versions of which a save found other bytes than a change of owner or mode explains */
-        const Manifest *suspects;
-        /* versions that a round found to be somebody's work behind an unchanged size and time; NULL for none */
-        const Manifest *altered;
+        const Manifest *changes;  /* what both sides have agreed on since the scan began, sorted */
+        /* versions of files in the mirror: */
+        const Manifest *yielded;  /* that are kept in conflicts/, so that the disk's may take the name */
+        const Manifest *suspects; /* of which a save found other bytes than a change of owner or mode explains */
+        const Manifest *altered;  /* that a plan run found to be changed behind the same size and time; or NULL */
 } PlanAmendments;
 
 /* What is being saved, or was saved, becomes PLAN_KEEP; what has yielded PLAN_STAGE; what was altered PLAN_SAVE or
- * PLAN_CONFLICT. In the last plan of a mirror whatever may have been altered becomes PLAN_SAVE: nobody will compare
- * the bytes any more but the one who saves them. */
+ * PLAN_CONFLICT. In the last plan of a mirror, everything that may have been altered becomes PLAN_SAVE, because saving
+ * is the last time that its bytes are compared. */
 void amend_plan_apply(Plan *plan, const PlanAmendments *known);
 
-/* A name that went because its content got another one was not deleted, and is not to be staged again: PLAN_IGNORE. */
+/* The old name of a file that was renamed was not deleted, and is not to be staged again: PLAN_IGNORE. */
 void amend_plan_ignore_renamed(Plan *plan, const Renames *renames);
 
-/* What the mirror had and has not is staged again only if it was missing at the look before too: somebody may have
- * deleted it while this one was out, and that is reported a moment later. Else it becomes PLAN_WAIT, and so does
- * what is to be staged into a directory that waits. @missing: what was missing then, and on return what is now. How
- * many wait, or -ENOMEM: nothing has changed. */
+/* What is missing from the mirror is staged again only if it was missing at the scan before too: a client may have
+ * deleted it during this one, which is reported a moment later. Else it becomes PLAN_WAIT, and so does what is to be
+ * staged into a directory that waits. @missing: what was missing at the scan before, and on return what is missing now.
+ * Returns how many wait, or -ENOMEM: then nothing has changed. */
 int amend_plan_await_reports(Plan *plan, PathSet *missing);
 
 /* True if the mirror's version of an item is in @yielded. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Which conflicts nobody has acknowledged yet. See save/conflicts.h. */
+/* The conflicts that are not acknowledged yet. See save/conflicts.h. */
 
 #include "save/conflicts.h"
+
+#include "base/array.h"
 
 static void conflict_done(Conflict *conflict) {
         free(conflict->path);
@@ -18,13 +20,11 @@ void conflicts_done(Conflicts *conflicts) {
 
 int conflicts_add(Conflicts *conflicts, const char *path, char *kept) {
         Conflict conflict = { .path = strdup(path), .kept = kept };
-        Conflict *grown = conflict.path ? reallocarray(conflicts->items, conflicts->n + 1, sizeof(Conflict)) : NULL;
 
-        if (!grown) {
+        if (!conflict.path || ARRAY_ROOM(conflicts->items, conflicts->n) < 0) {
                 conflict_done(&conflict);
                 return -ENOMEM;
         }
-        conflicts->items = grown;
         conflicts->items[conflicts->n++] = conflict;
         return 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Of what was changed on both sides: which versions were put into conflicts/ and nobody has acknowledged yet. Pure. */
+/* The conflicts that no operator has acknowledged yet: files that were changed on both sides, and which version was
+ * put into conflicts/. Pure. */
 
 #include "base/base.h"
 
 typedef struct Conflict {
         char *path; /* of the file, from the root */
-        char *kept; /* of the other version, from the source's root */
+        char *kept; /* path of the other version, from the source's root */
 } Conflict;
 
 /* Begins as zeros. */
@@ -21,8 +22,8 @@ void conflicts_done(Conflicts *conflicts);
 /* Takes @kept, also on failure. */
 int conflicts_add(Conflicts *conflicts, const char *path, char *kept);
 
-/* The last one's other version; NULL if there is none. */
+/* Path of the other version of the last one; NULL if there is none. */
 const char *conflicts_last(const Conflicts *conflicts);
 
-/* Somebody has seen it. */
+/* It was acknowledged. */
 void conflicts_drop(Conflicts *conflicts, size_t index);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* A file of the mirror into a new temporary on the disk. See save/copy-to-disk.h. */
+/* Copies a file of the mirror into a temporary on the disk. See save/copy-to-disk.h. */
 
 #include "save/copy-to-disk.h"
 
+#include "base/text.h"
 #include "os/attributes.h"
 #include "os/file-digest.h"
 #include "os/fs.h"
@@ -11,19 +12,19 @@
 
 #include <fcntl.h>
 
-enum { PIECE = 1024 * 1024, WINDOW = 16 * 1024 * 1024 };
+enum { PIECE = MIB, WINDOW = 16 * MIB };
 
 typedef struct Copy {
         const CopyToDiskOptions *options;
         MirrorFile *file;
-        int fromfd, tofd;    /* of the original, of the temporary */
+        int fromfd, tofd;   /* of the mirror's file, of the temporary */
         char name[DISK_NAME_MAX];
         DigestStream *digest;
-        ClaimStream *claim; /* NULL: none is asked for */
+        ClaimStream *claim; /* NULL: its name states no digest */
         uint8_t *buffer;
         uint64_t position;  /* digested so far, holes included */
         uint64_t bytes;     /* written */
-        uint64_t started;   /* up to here the disk has been told to write */
+        uint64_t started;   /* up to here the kernel was asked to write to the disk */
         uint64_t dropped;   /* up to here it is written and out of the page cache */
         const char *what;
 } Copy;
@@ -59,19 +60,19 @@ static int reserve(int fromfd, int tofd, uint64_t size) {
         r = fs_room(tofd, &room);
         if (r < 0)
                 return r;
-        /* a filesystem that counts no blocks says 0 of 0 */
+        /* a filesystem that counts no blocks reports 0 of 0 */
         return room.total > 0 && room.free < unreserved ? -ENOSPC : 0;
 }
 
-/* The disk begins to write while the next window is read and digested. A window is waited for before the one
- * after the next begins, and then dropped: so of a file of any size little is dirty and little is cached. */
+/* The disk writes one window while the next is read and digested. Before the one after that begins, the first has to
+ * be on disk, and is dropped from the page cache: so little is dirty and little is cached, however large the file. */
 static void write_behind(Copy *copy, uint64_t end) {
         enum { WAIT = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER };
         uint64_t ready = copy->started;
 
         if (end - copy->started < WINDOW)
                 return;
-        /* advice: what fails here, fsync() will tell */
+        /* only a hint: fsync() reports what fails here */
         (void) sync_file_range(copy->tofd, (off_t) ready, (off_t) (end - ready), SYNC_FILE_RANGE_WRITE);
         if (ready > copy->dropped) {
                 (void) sync_file_range(copy->tofd, (off_t) copy->dropped, (off_t) (ready - copy->dropped),
@@ -95,8 +96,7 @@ static int write_piece(Copy *copy, size_t length, uint64_t offset) {
         return 0;
 }
 
-/* With read() and not through a mapping: touching a hole of a tmpfs file through a mapping would give it a
- * page. */
+/* With read() and not through a mapping, which would give a page to each hole of a tmpfs file that it touches. */
 static int copy_data(Copy *copy, uint64_t start, uint64_t end) {
         while (start < end) {
                 ssize_t n = pread(copy->fromfd, copy->buffer, (size_t) MIN(end - start, (uint64_t) PIECE),
@@ -159,7 +159,7 @@ static int copy_file(Copy *copy, Digest *ret, Claim *ret_claim) {
         _cleanup_(freep) uint8_t *buffer = malloc(PIECE);
         int r;
 
-        copy->what = "get memory";
+        copy->what = "allocate memory";
         r = buffer ? digest_stream_new(&digest) : -ENOMEM;
         if (r == 0 && copy->options->claim->kind != CLAIM_NONE)
                 r = claim_stream_new(&claim, copy->options->claim->kind, size);
@@ -188,7 +188,7 @@ static int set_attributes(Copy *copy) {
                                       seen->mode, seen->mtime_nsec);
 }
 
-/* From the disk itself: what is in the page cache was never in danger. */
+/* From the disk itself, not from the page cache. */
 static int read_back(Copy *copy, Digest *ret) {
         FileDigestOptions options = { .cancel = copy->options->cancel, .progress = copy->options->progress };
         int r;
@@ -206,11 +206,9 @@ static int check_claim(const Copy *copy, const Claim *found, char **reterr_text)
 
         if (claim->kind == CLAIM_NONE || claim_equal(claim, found))
                 return 0;
-        if (asprintf(reterr_text, "its %s is %s, not what its name says",
-                     found->kind == CLAIM_SHA256 ? "SHA-256" : "git blob id", claim_to_hex(found, hex)) >= 0)
-                return SAVE_BAD;
-        *reterr_text = NULL;
-        return -ENOMEM;
+        *reterr_text = text_format("its %s is %s, not what its name says",
+                                   found->kind == CLAIM_SHA256 ? "SHA-256" : "git blob id", claim_to_hex(found, hex));
+        return *reterr_text ? SAVE_BAD : -ENOMEM;
 }
 
 static int fill(Copy *copy, Digest *ret, char **reterr_text) {
@@ -224,8 +222,8 @@ static int fill(Copy *copy, Digest *ret, char **reterr_text) {
                 r = copy_file(copy, ret, &claim);
         if (r != 0)
                 return r;
-        /* before anything is said about bytes that changed while they were read */
-        copy->what = "look at it in the mirror";
+        /* first, because nothing can be said about bytes that changed while they were read */
+        copy->what = "stat it in the mirror";
         r = mirror_file_check(copy->file);
         if (r == 0)
                 r = check_claim(copy, &claim, reterr_text);
@@ -244,7 +242,7 @@ static int try_once(Copy *copy, Digest *ret, char **reterr_text) {
         Disk *disk = copy->options->disk;
         int r;
 
-        copy->what = "make a temporary on the disk";
+        copy->what = "create a temporary file on the disk";
         copy->tofd = disk_new_file(disk, copy->name);
         if (copy->tofd < 0)
                 return copy->tofd;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A file of the mirror into a new temporary on the disk, with all that it will have there, synced, and read
- * back from the disk. Holes stay holes, of either file. No more than a window of what is written waits in the
- * page cache, and nothing stays there. One buffer, whatever the size. */
+/* Copies a file of the mirror into a new temporary on the disk, with everything that it will have there: its data
+ * (holes stay holes), owner, mode without set-id and sticky bits, user xattrs and mtime. Then fsync() and, past the
+ * page cache, reading it back and comparing. Room is reserved first. Memory and dirty pages are bounded, whatever the
+ * size, and nothing of it stays in the page cache. */
 
 #include "base/base.h"
 #include "base/claim.h"
@@ -16,8 +17,8 @@
 
 typedef struct CopyToDiskOptions {
         Disk *disk;
-        const Claim *claim;             /* what the content must have, unless CLAIM_NONE */
-        bool own_owner;                 /* the owner is not carried */
+        const Claim *claim;             /* the digest that its name states, or CLAIM_NONE */
+        bool own_owner;                 /* do not set the owner */
         const atomic_bool *cancel;      /* NULL for none */
         atomic_uint_fast64_t *progress; /* bytes read are added */
 } CopyToDiskOptions;
@@ -28,8 +29,8 @@ typedef struct CopyToDiskResult {
         Digest digest;
 } CopyToDiskResult;
 
-/* 0 or SAVE_CHANGED, SAVE_BAD (*reterr_text says what its digest is, a new string), SAVE_GARBLED,
- * SAVE_CANCELLED. Reserves first: -ENOSPC comes then, or where a filesystem cannot reserve, from a look at what
- * is free. Of what fails nothing is left. @bytes: those that were written are added. */
+/* 0 or SAVE_CHANGED, SAVE_BAD (*reterr_text says what its digest is, a new string), SAVE_GARBLED (twice something else
+ * was read back), SAVE_CANCELLED. -ENOSPC if no room can be reserved or, where a filesystem cannot reserve, too little
+ * is free. Nothing is left of what fails. The bytes that were written are added to @bytes. */
 int copy_to_disk(MirrorFile *file, const CopyToDiskOptions *options, CopyToDiskResult *ret, uint64_t *bytes,
                   char **reterr_text, const char **reterr_what);

@@ -4,11 +4,14 @@
 
 #include "save/deletions.h"
 
+#include "base/array.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "layout/layout.h"
 
-/* Long enough that "rm -r" of a large tree and a log-out that wipes are seen as one wave. */
+/* How long a deletion waits: long enough that an "rm -r" of a large tree is seen as one wave. */
 #define DELAY_USEC (5 * USEC_PER_SEC)
+/* Deletions within this time count as one wave. */
 #define WAVE_USEC (10 * USEC_PER_SEC)
 
 static void drop_pending(Deletions *deletions) {
@@ -22,7 +25,7 @@ static void drop_pending(Deletions *deletions) {
 void deletions_done(Deletions *deletions) {
         drop_pending(deletions);
         pathset_done(&deletions->notes);
-        pathset_done(&deletions->looking);
+        pathset_done(&deletions->scanning);
         pathset_done(&deletions->kept);
         free(deletions->recent);
         deletions_acknowledge(deletions);
@@ -30,7 +33,7 @@ void deletions_done(Deletions *deletions) {
 }
 
 void deletions_note_path(Deletions *deletions, const char *path) {
-        (void) pathset_add(&deletions->notes, path); /* what is not noted is staged again: no harm */
+        (void) pathset_add(&deletions->notes, path); /* without memory it is staged again, which does no harm */
 }
 
 void deletions_note(Deletions *deletions, const WatchReport *report) {
@@ -41,16 +44,16 @@ void deletions_note(Deletions *deletions, const WatchReport *report) {
 }
 
 const PathSet *deletions_begin(Deletions *deletions) {
-        /* those of a look that failed are still there: nothing was decided about them */
+        /* those of a scan that failed are still there, because nothing was decided about them */
         for (size_t i = 0; i < deletions->notes.n; i++)
-                (void) pathset_add(&deletions->looking, deletions->notes.items[i]);
+                (void) pathset_add(&deletions->scanning, deletions->notes.items[i]);
         pathset_done(&deletions->notes);
         for (size_t i = 0; i < deletions->n_pending; i++)
-                (void) pathset_add(&deletions->looking, deletions->pending[i].path);
+                (void) pathset_add(&deletions->scanning, deletions->pending[i].path);
         for (size_t i = 0; i < deletions->kept.n; i++)
-                (void) pathset_add(&deletions->looking, deletions->kept.items[i]);
-        pathset_sort(&deletions->looking);
-        return &deletions->looking;
+                (void) pathset_add(&deletions->scanning, deletions->kept.items[i]);
+        pathset_sort(&deletions->scanning);
+        return &deletions->scanning;
 }
 
 static int compare_pending(const void *key, const void *item) {
@@ -81,8 +84,8 @@ static bool is_counted(const DeletionsInput *input, const Entry *entry) {
         return layout_is_counted(input->layout, entry->path, entry->type == ENTRY_DIRECTORY);
 }
 
-/* The pending ones are those of this plan, with the age that they had. */
-static int gather(Deletions *deletions, const DeletionsInput *input, const Plan *plan) {
+/* From now on those of this plan are pending, with the age that they had. */
+static int collect_pending(Deletions *deletions, const DeletionsInput *input, const Plan *plan) {
         Deletion *found = NULL;
         size_t n = 0;
 
@@ -102,7 +105,7 @@ static int gather(Deletions *deletions, const DeletionsInput *input, const Plan 
                 found[n].path = strdup(entry->path);
                 found[n].since_usec = is_accepted(input, entry) ? 0 : before ? before->since_usec : input->now_usec;
                 found[n].counted = is_counted(input, entry) && !is_accepted(input, entry);
-                n += found[n].path != NULL; /* without memory it is noticed again, or staged again */
+                n += found[n].path != NULL; /* without memory the next scan finds it again */
         }
         drop_pending(deletions);
         deletions->pending = found;
@@ -155,13 +158,11 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
                         break;
                 }
         deletions_acknowledge(deletions);
-        if (asprintf(&deletions->held,
-                     "%zu of the %zu names in '%s' were deleted at once ('%s' is one): the disk keeps them, and they "
-                     "are staged "
-                     "again. If it was meant, accept it (shmstagectl accept), delete them in '%s', or raise "
-                     "MassDeleteLimit=",
-                     wave, total, input->config->target, text_path(path, first), input->config->source) < 0)
-                deletions->held = NULL;
+        deletions->held =
+                text_format("%zu of the %zu names in '%s' were deleted at once, such as '%s': they stay on disk and "
+                            "are staged again; if this was intended, accept it (shmstagectl accept), delete them in '%s', "
+                            "or raise MassDeleteLimit=",
+                            wave, total, input->config->target, text_path(path, first), input->config->source);
         deletions->n_held = wave;
         if (manifest_new(&deletions->wave) < 0)
                 deletions->wave = NULL; /* then it cannot be accepted */
@@ -181,44 +182,41 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
         drop_pending(deletions);
 }
 
-static void condemn(PlanItem *item, Manifest *condemned) {
+static void mark_shared(PlanItem *item, Manifest *marked) {
         Entry record = item->base ? *item->base : *item->source;
 
-        record.size = item->source->size; /* where a link stood for it, it may have been touched on disk */
+        record.size = item->source->size; /* if the mirror had a link to it, it may have been touched on disk */
         record.mtime_nsec = item->source->mtime_nsec;
         record.flags |= ENTRY_RECORD | ENTRY_CONDEMNED;
-        if (manifest_put(condemned, &record) == 0)
+        if (manifest_put(marked, &record) == 0)
                 item->action = PLAN_IGNORE;
 }
 
-static bool is_above(const char *directory, const char *path) {
-        size_t n = strlen(directory);
-
-        return strncmp(directory, path, n) == 0 && path[n] == '/';
+static bool has_marked(const char *directory, const Manifest *marked) {
+        for (size_t i = 0; i < marked->n_entries; i++)
+                if (marked->entries[i].flags & ENTRY_CONDEMNED && path_is_below(marked->entries[i].path, directory))
+                        return true;
+        return false;
 }
 
-/* On disk they are not empty yet. They stay away like what is kept: nothing is to be put into them. */
-static void keep_directories(Deletions *deletions, Plan *plan, const Manifest *condemned) {
+/* Directories that are not empty yet on disk, because content in them is only marked for deletion, stay out of the
+ * mirror like what Deletes=keep leaves on disk. */
+static void keep_directories(Deletions *deletions, Plan *plan, const Manifest *marked) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
 
                 if (item->action != PLAN_DELETE || item->source->type != ENTRY_DIRECTORY)
                         continue;
-                for (size_t k = 0; k < condemned->n_entries; k++)
-                        if (condemned->entries[k].flags & ENTRY_CONDEMNED &&
-                            is_above(item->source->path, condemned->entries[k].path) &&
-                            pathset_add(&deletions->kept, item->source->path) == 0) {
-                                item->action = PLAN_IGNORE;
-                                break;
-                        }
+                if (has_marked(item->source->path, marked) && pathset_add(&deletions->kept, item->source->path) == 0)
+                        item->action = PLAN_IGNORE;
         }
 }
 
-int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *plan, Manifest *condemned) {
+int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *plan, Manifest *marked) {
         size_t wave, total;
-        int r = gather(deletions, input, plan);
+        int r = collect_pending(deletions, input, plan);
 
-        pathset_done(&deletions->looking);
+        pathset_done(&deletions->scanning);
         if (r < 0)
                 return r;
         if (is_too_much(deletions, input, &wave, &total)) {
@@ -235,9 +233,9 @@ int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *pl
                         if (pathset_add(&deletions->kept, item->source->path) == 0)
                                 item->action = PLAN_IGNORE;
                 } else if (layout_is_shared(input->layout, item->source->path))
-                        condemn(item, condemned);
+                        mark_shared(item, marked);
         }
-        keep_directories(deletions, plan, condemned);
+        keep_directories(deletions, plan, marked);
         pathset_sort(&deletions->kept);
         return 0;
 }
@@ -252,24 +250,18 @@ static void drop_one(Deletions *deletions, Deletion *pending) {
 
 void deletions_carried_out(Deletions *deletions, const char *path, uint64_t now_usec) {
         Deletion *pending = find_pending(deletions, path);
-        uint64_t *grown;
 
         if (!pending)
                 return;
-        if (pending->counted) {
-                grown = reallocarray(deletions->recent, deletions->n_recent + 1, sizeof(uint64_t));
-                if (grown) {
-                        deletions->recent = grown;
-                        grown[deletions->n_recent++] = now_usec;
-                }
-        }
+        if (pending->counted && ARRAY_ROOM(deletions->recent, deletions->n_recent) == 0)
+                deletions->recent[deletions->n_recent++] = now_usec;
         drop_one(deletions, pending);
 }
 
 void deletions_forget(Deletions *deletions) {
         drop_pending(deletions);
         pathset_done(&deletions->notes);
-        pathset_done(&deletions->looking);
+        pathset_done(&deletions->scanning);
 }
 
 static bool is_path(const Entry *entry, void *userdata) {

@@ -109,7 +109,8 @@ static int time_name(char buffer[static 64]) {
         if (clock_gettime(CLOCK_REALTIME, &now) < 0 || !gmtime_r(&now.tv_sec, &tm))
                 return -errno;
         n = strftime(buffer, 64, "%Y%m%dT%H%M%S", &tm);
-        (void) snprintf(buffer + n, 64 - n, ".%09ldZ-%llu", now.tv_nsec, (unsigned long long) clock_usec(CLOCK_BOOTTIME));
+        (void) snprintf(buffer + n, 64 - n, ".%09ldZ-%llu", now.tv_nsec,
+                        (unsigned long long) clock_usec(CLOCK_BOOTTIME));
         return 0;
 }
 

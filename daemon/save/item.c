@@ -80,7 +80,7 @@ uint64_t save_item_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t
 
         if (!is_file(item) || item->action == PLAN_SAVEATTR || layout_claim(layout, item->path, &claim))
                 return 0;
-        /* a pointer is written in one go, and checked by what it names */
+        /* a pointer is written in one go, and checked by what it references */
         if (item->role == LAYOUT_POINTER && layout != LAYOUT_PLAIN)
                 return 0;
         return settle_usec;
@@ -105,11 +105,13 @@ int save_item_compare(const SaveItem *a, const SaveItem *b) {
         return x == 20 ? strcmp(b->path, a->path) : strcmp(a->path, b->path);
 }
 
+bool save_item_has_directory(const SaveItem *item) {
+        return item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY;
+}
+
 static SaveKind kind_of(const SaveItem *item) {
-        /* of a directory and something else the directory has the name, whenever it was made, because of what is in it */
-        bool behind = item->mirror.type == ENTRY_DIRECTORY || item->source.type == ENTRY_DIRECTORY
-                              ? item->mirror.type != ENTRY_DIRECTORY
-                              : item->mirror.mtime_nsec <= item->source.mtime_nsec;
+        bool behind = save_item_has_directory(item) ? item->mirror.type != ENTRY_DIRECTORY
+                                                    : item->mirror.mtime_nsec <= item->source.mtime_nsec;
 
         if (item->action == PLAN_DELETE)
                 return SAVE_REMOVAL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One thing on its way to the disk: what a look saw of it, what it waits for, and how often it was tried. Owns all
- * that it names, because it outlives the look. Pure but for memory; save/writeback.h has the queue of them. */
+/* One thing on its way to the disk: what a scan saw of it, what it waits for, and how often it was tried. Owns its
+ * strings, because it outlives the scan. No I/O; save/queue.h has the queue of them. */
 
 #include "base/base.h"
 #include "base/pool.h"
@@ -15,7 +15,7 @@
 typedef enum SaveState {
         ITEM_WAITING,
         ITEM_RUNNING, /* the job has it */
-        ITEM_REFUSED, /* it is never saved as it is */
+        ITEM_REFUSED, /* not tried any more as it is */
         ITEM_DONE,
 } SaveState;
 
@@ -28,18 +28,17 @@ typedef struct SaveItem {
         Entry mirror, source, base; /* .path is NULL where there is none */
         LayoutRole role;
         References references; /* what has to be on disk before */
-        const char *broken;    /* why it cannot be what its place says, a literal; NULL */
-        char *missing;         /* what it names and nobody has; NULL */
-        /* on disk, under the name that it had before it was renamed; .path is NULL if it was not */
-        Entry origin;
+        const char *broken;    /* why its content cannot be valid where it is, a literal; NULL */
+        char *missing;         /* a path that it references and neither side has; NULL */
+        Entry origin;          /* on disk, under the name that it had before it was renamed; .path NULL: it was not */
         uint64_t since_usec;   /* when it was first seen as it is; monotonic */
-        uint64_t due_usec;     /* not before */
+        uint64_t due_usec;     /* when it may be tried */
         unsigned attempts;
-        char *problem;         /* the sentence that was told; NULL while all is well */
+        char *problem;         /* the sentence that was logged; NULL while all is well */
         Save save;             /* of the last attempt */
         SaveOptions options;
         bool idle_io;
-        bool accepted;         /* an operator has said that it is right as it is */
+        bool accepted;         /* an operator has accepted it as it is */
 } SaveItem;
 
 int save_item_new(SaveItem **ret, const PlanItem *wanted);
@@ -49,24 +48,28 @@ DEFINE_CLEANUP(SaveItem, save_item_free)
 /* True if @wanted is about the same thing in the same state. */
 bool save_item_is_same(const SaveItem *item, const PlanItem *wanted);
 
-/* True if @origin (NULL: it was not renamed) is what it is to be linked from. Not by its ctime, which moves when
- * that is tried. */
+/* True if it is to be linked from @origin (NULL: it was not renamed). The ctime is not compared, because it changes
+ * when linking is tried. */
 bool save_item_has_origin(const SaveItem *item, const Entry *origin);
 
-/* What the look says about what it points to; takes it out of @pointer. */
+/* Takes over from @pointer what the scan found out about its references. */
 void save_item_take_pointer(SaveItem *item, SurveyPointer *pointer);
 
-/* For how long it has to hold still. */
+/* How long it has to hold still before it is saved. */
 uint64_t save_item_settle_usec(const SaveItem *item, LayoutKind layout, uint64_t settle_usec);
 
-/* Directories from the top, content, what leads to it, pointers; then deletions, the other way round. */
+/* The order of saving: directories from the top, content, links to it, pointers; then deletions in reverse. */
 int save_item_compare(const SaveItem *a, const SaveItem *b);
 
 /* Fills .save for an attempt. */
 void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway);
 
-/* Bytes that it will move. */
+/* The bytes of content that it will save. */
 uint64_t save_item_bytes(const SaveItem *item);
 
-/* Will never be saved as it is, by the outcome of the last attempt. */
+/* True if it is a directory in the mirror or on disk: of a directory and something else the directory has the name,
+ * whichever is newer, because of what is in it. */
+bool save_item_has_directory(const SaveItem *item);
+
+/* True if it will never be saved as it is, by the outcome of the last attempt. */
 bool save_item_is_hopeless(const SaveItem *item);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* A file of the mirror that is to be saved. See save/mirror-file.h. */
+/* A file of the mirror that is to be read. See save/mirror-file.h. */
 
 #include "save/mirror-file.h"
 
@@ -8,8 +8,8 @@
 
 #include <fcntl.h>
 
-/* A change of any kind moves the ctime. So does unlink(), but who could still write then would have had it open
- * before. */
+/* Any change moves the ctime. So does unlink(), but a process that could still write then had the file open before,
+ * which mirror_file_open() has ruled out. */
 bool mirror_file_is_same(const struct stat *st, const Entry *seen) {
         return S_ISREG(st->st_mode) && (uint64_t) st->st_size == seen->size &&
                fs_nsec(&st->st_mtim) == seen->mtime_nsec && st->st_ino == seen->ino &&

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A file of the mirror that is to be saved: opened once, so that a deletion meanwhile costs nothing, and known
- * by what a look saw of it. */
+/* A file of the mirror that is to be read: opened once, so that a deletion meanwhile does no harm, compared with what
+ * a scan saw of it, and not open for writing elsewhere. The latter is found out with a read lease (F_SETLEASE: EAGAIN
+ * while there is any writable descriptor or writable shared mapping), which is given back immediately. */
 
 #include "base/base.h"
 #include "save/outcome.h"
@@ -16,13 +17,12 @@ typedef struct MirrorFile {
         struct stat st;    /* of the last check */
 } MirrorFile;
 
-/* True if a file found in the mirror is the one that was seen, its name or names included but for the last one. */
+/* True if @st is of the file that was seen, unchanged. Its last name may be gone. */
 bool mirror_file_is_same(const struct stat *st, const Entry *seen);
 
 /* 0, SAVE_CHANGED, SAVE_GONE, SAVE_BUSY or a negative errno. */
 int mirror_file_open(MirrorFile *ret, int mirrorfd, const Entry *seen);
 void mirror_file_done(MirrorFile *file);
 
-/* 0 if it is still what was seen, but for its name: that may be gone (.st.st_nlink is 0 then). Else
- * SAVE_CHANGED. */
+/* 0 if it is still what was seen, else SAVE_CHANGED. Its last name may be gone: .st.st_nlink is 0 then. */
 int mirror_file_check(MirrorFile *file);

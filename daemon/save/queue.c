@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is on its way to the disk, and who waits for whom. See save/queue.h. */
+/* What is on its way to the disk, and what waits for what. See save/queue.h. */
 
 #include "save/queue.h"
 
@@ -31,7 +31,7 @@ static int compare_order(const void *a, const void *b) {
         return save_item_compare(*(SaveItem *const *) a, *(SaveItem *const *) b);
 }
 
-/* True if it stays: the queue has it anew, or a job has it. */
+/* True if it stays: it is in the new list, or a job has it. */
 static bool stays(SaveItem *const *fresh, size_t n, const SaveItem *item, bool *ret_listed) {
         SaveItem *const *same = n == 0 ? NULL : bsearch(item->path, fresh, n, sizeof(SaveItem *), compare_path_key);
 
@@ -86,17 +86,16 @@ static bool parent_is_pending(const SaveQueue *queue, const char *path) {
         return is_pending(save_queue_find(queue, parent));
 }
 
-/* In a plain tree a set is content too. */
 static bool saves_what_is_left(const SaveQueue *queue) {
-        return queue->last && queue->layout == LAYOUT_PLAIN;
+        return queue->stopping && queue->layout == LAYOUT_PLAIN;
 }
 
 static bool is_refused_for_good(const SaveItem *item) {
         return item->state == ITEM_REFUSED && save_item_is_hopeless(item);
 }
 
-/* What is refused is not on disk: it may be there in an older version, but that is not what is pointed to. */
-static bool names_something_unsaved(const SaveQueue *queue, const SaveItem *item) {
+/* What is refused is not on disk: an older version may be, but that is not what is referenced. */
+static bool references_something_unsaved(const SaveQueue *queue, const SaveItem *item) {
         for (size_t i = 0; i < item->references.n; i++) {
                 const SaveItem *other = save_queue_find(queue, item->references.items[i].path);
 
@@ -107,7 +106,7 @@ static bool names_something_unsaved(const SaveQueue *queue, const SaveItem *item
         return false;
 }
 
-/* The first item in path order that is not before what is in a directory. */
+/* The first item in path order that is in a directory, or would come after it. */
 static size_t find_inside(const SaveQueue *queue, const char *directory, size_t length) {
         size_t low = 0, high = queue->n;
 
@@ -124,7 +123,7 @@ static size_t find_inside(const SaveQueue *queue, const char *directory, size_t 
         return low;
 }
 
-/* On disk a directory goes when what was deleted in it is gone. */
+/* A directory is removed from the disk after what was deleted in it. */
 static bool has_deletions_inside(const SaveQueue *queue, const char *directory) {
         size_t length = strlen(directory);
 
@@ -142,15 +141,14 @@ static bool has_deletions_inside(const SaveQueue *queue, const char *directory) 
 bool save_queue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
         if (item->action == PLAN_DELETE)
                 return item->source.type == ENTRY_DIRECTORY && has_deletions_inside(queue, item->path);
-        if (item->accepted) /* what it names may never come */
+        if (item->accepted) /* what it references may never come */
                 return parent_is_pending(queue, item->path);
         return parent_is_pending(queue, item->path) ||
                (item->mirror.type == ENTRY_HARDLINK && is_pending(save_queue_find(queue, item->mirror.target))) ||
-               names_something_unsaved(queue, item);
+               references_something_unsaved(queue, item);
 }
 
-/* A ref leads to a link, and that to a blob. */
-enum { STEPS_MAX = 3 };
+enum { STEPS_MAX = 3 }; /* a ref leads to a link, and that to a blob */
 
 static const char *find_missing(const SaveQueue *queue, const SaveItem *item, unsigned steps) {
         if (item->missing)
@@ -263,7 +261,7 @@ SaveQueueStatus save_queue_status(const SaveQueue *queue) {
                         status.n_unsaved++;
                         status.bytes += save_item_bytes(item);
                         status.since_usec = MIN(status.since_usec, item->since_usec);
-                        /* what was told of it, if anything, is not true any more: it can be saved now */
+                        /* its problem, if it has one, is outdated: it can be saved now */
                         if (item->attempts == 0)
                                 continue;
                         status.n_failing += item->problem != NULL;

@@ -1,38 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One thing from the mirror to the disk: the kinds of things, and the order of the steps. See save/save.h. */
+/* One thing from the mirror to the disk: what is done with which kind of thing. See save/save.h. */
 
-#include "save/save.h"
+#include "save/save-internal.h"
 
-#include "layout/structure.h"
-#include "os/file-digest.h"
 #include "os/fs.h"
-#include "save/copy-to-disk.h"
-#include "save/mirror-file.h"
 
 #include <fcntl.h>
-
-/* What a save has in hand. The functions below return 0, a negative errno with the step in save->what, or a
- * SaveOutcome that is not SAVE_DONE. */
-typedef struct Work {
-        Save *save;
-        const SaveOptions *options;
-        Disk *disk;                /* of the options */
-        atomic_uint_fast64_t none; /* progress that nobody wants to know */
-        atomic_uint_fast64_t *progress;
-        MirrorFile file;           /* of files; .fd is -1 */
-        int fd;                    /* of the temporary of a file, -1 */
-        char name[DISK_NAME_MAX];  /* of the temporary; empty: there is none */
-        Digest digest;
-} Work;
-
-static bool is_gone_astray(int error) {
-        return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EXDEV;
-}
-
-static bool is_link_or_file(const Entry *entry) {
-        return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
-}
 
 static void drop(Work *work) {
         work->fd = close_fd(work->fd);
@@ -43,16 +17,16 @@ static void drop(Work *work) {
 
 /* --- its place on the disk --- */
 
-/* The caller saves directories first: one that is missing was removed since the look, and one that is a link
- * was put there. */
+/* The caller saves directories first: one that is missing was removed since the scan, and one that is a link was put
+ * there since. */
 static int check_parent(const Work *work) {
         const char *name;
         _cleanup_(close_fdp) int parent = fs_open_parent(work->disk->rootfd, work->save->mirror->path, &name);
 
-        return parent >= 0 ? 0 : is_gone_astray(parent) ? SAVE_CHANGED : parent;
+        return parent >= 0 ? 0 : save_is_gone_astray(parent) ? SAVE_CHANGED : parent;
 }
 
-/* On a filesystem that folds case the plan sees nothing at a name that is taken. */
+/* A filesystem that folds case has the name, though the plan saw nothing there. */
 static int explain_occupied(Work *work) {
         Save *save = work->save;
         _cleanup_(close_fdp) int parent = -1;
@@ -62,15 +36,14 @@ static int explain_occupied(Work *work) {
                 return SAVE_OCCUPIED;
         parent = fs_open_parent(work->disk->rootfd, save->mirror->path, &name);
         if (parent >= 0)
-                (void) fs_find_folded(parent, name, &save->text); /* occupied it is in any case */
+                (void) fs_find_folded(parent, name, &save->text); /* if that fails it is still occupied */
         return save->text ? SAVE_FOLDED : SAVE_OCCUPIED;
 }
 
-/* Before the work, so that it is not done in vain. */
-static int check_place(Work *work) {
+int save_check_place(Work *work) {
         int r;
 
-        work->save->what = "look at its place on the disk";
+        work->save->what = "check its place on the disk";
         r = check_parent(work);
         if (r != 0)
                 return r;
@@ -78,7 +51,7 @@ static int check_place(Work *work) {
         return r == DISK_OCCUPIED ? explain_occupied(work) : r;
 }
 
-/* A directory is not exchanged for something else, nor the other way round: what was seen there goes first. */
+/* A directory is not exchanged for something else, nor the other way round: what was seen there is removed first. */
 static int clear_place(Work *work) {
         Save *save = work->save;
         const Entry *m = save->mirror, *expected = save->expected;
@@ -93,7 +66,7 @@ static int clear_place(Work *work) {
         return r == DISK_OCCUPIED ? SAVE_OCCUPIED : r;
 }
 
-static int place(Work *work) {
+int save_place(Work *work) {
         Save *save = work->save;
         const Entry *expected = save->expected;
         int r;
@@ -120,7 +93,7 @@ static int place(Work *work) {
 
 /* --- results --- */
 
-static void set_results(Save *save, const struct stat *disk) {
+void save_set_results(Save *save, const struct stat *disk) {
         save->entry = *save->mirror;
         save->entry.flags = 0;
         if (save->kind == SAVE_BESIDE)
@@ -135,7 +108,7 @@ static void set_results(Save *save, const struct stat *disk) {
                 save->disk.mode = disk->st_mode & 0777;
 }
 
-static void set_digest(Save *save, const Digest *digest) {
+void save_set_digest(Save *save, const Digest *digest) {
         save->entry.digest = *digest;
         save->entry.flags |= ENTRY_HAS_DIGEST;
         if (!save->disk.path)
@@ -144,163 +117,18 @@ static void set_digest(Save *save, const Digest *digest) {
         save->disk.flags |= ENTRY_HAS_DIGEST;
 }
 
-/* With what is at the path on disk. */
+/* From what is at its path on disk. */
 static int set_results_by_path(Work *work) {
         Save *save = work->save;
         struct stat disk = {};
         int r;
 
-        save->what = "look at it on the disk";
+        save->what = "stat it on the disk";
         r = save->kind == SAVE_BESIDE ? 0 : fs_stat_beneath(work->disk->rootfd, save->mirror->path, &disk);
         if (r < 0)
-                return is_gone_astray(r) ? SAVE_CHANGED : r;
-        set_results(save, &disk);
+                return save_is_gone_astray(r) ? SAVE_CHANGED : r;
+        save_set_results(save, &disk);
         return 0;
-}
-
-/* --- files --- */
-
-static int open_original(Work *work) {
-        work->save->what = "open it in the mirror";
-        return mirror_file_open(&work->file, work->options->mirrorfd, work->save->mirror);
-}
-
-static int check_original(Work *work) {
-        int r = mirror_file_check(&work->file);
-
-        work->save->what = "look at it in the mirror";
-        work->save->gone = work->file.st.st_nlink == 0;
-        return r;
-}
-
-static int check_structure(Work *work) {
-        Save *save = work->save;
-        int r;
-
-        if (save->anyway || save->claim.kind != CLAIM_NONE)
-                return 0;
-        save->what = "read its header";
-        r = structure_check(work->file.fd, save->mirror->path, save->mirror->size, &save->text);
-        if (r != STRUCTURE_BAD)
-                return r;
-        r = check_original(work); /* of what changes under our eyes nothing is said */
-        return r != 0 ? r : SAVE_BAD;
-}
-
-static int copy_file(Work *work) {
-        Save *save = work->save;
-        CopyToDiskOptions options = { .disk = work->disk, .claim = &save->claim, .own_owner = work->options->own_owner,
-                                    .cancel = work->options->cancel, .progress = work->progress };
-        CopyToDiskResult result = { .fd = -1 };
-        struct stat disk;
-        int r = copy_to_disk(&work->file, &options, &result, &save->bytes, &save->text, &save->what);
-
-        if (r != 0)
-                return r;
-        work->fd = result.fd;
-        memcpy(work->name, result.name, sizeof(work->name));
-        r = check_original(work); /* reading back may have taken long */
-        if (r == 0)
-                r = place(work);
-        if (r != 0)
-                return r;
-        save->what = "look at it on the disk";
-        if (fstat(work->fd, &disk) < 0)
-                return -errno;
-        set_results(save, &disk);
-        set_digest(save, &result.digest);
-        return 0;
-}
-
-/* --- owner, mode and time only --- */
-
-static int carry_attributes(Work *work) {
-        Save *save = work->save;
-        struct stat disk;
-        int r;
-
-        save->what = "set owner, mode and time on the disk";
-        r = disk_set_attributes(work->disk, save->mirror, save->expected, work->options->own_owner, &disk);
-        if (r != 0)
-                return r == DISK_OCCUPIED ? SAVE_OCCUPIED : is_gone_astray(r) ? SAVE_CHANGED : r;
-        set_results(save, &disk);
-        return 0;
-}
-
-/* Whether the mirror's file has these bytes: SAVE_CHANGED if not. */
-static int check_bytes(Work *work, const Digest *agreed) {
-        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
-        int r;
-
-        work->save->what = "read it";
-        r = file_digest_of(work->file.fd, &options, &work->digest);
-        if (r == -ECANCELED)
-                return SAVE_CANCELLED;
-        if (r == 0 || r == -ESTALE)
-                r = check_original(work);
-        return r != 0 ? r : digest_equal(&work->digest, agreed) ? 0 : SAVE_CHANGED;
-}
-
-/* Of a name that was linked on disk no digest may be on record: there the disk's own bytes count. */
-static int check_bytes_on_disk(Work *work) {
-        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
-        Digest disk;
-        int r;
-
-        work->save->what = "read it on the disk";
-        r = file_digest_at(work->disk->rootfd, work->save->expected->path, &options, &disk);
-        if (r < 0)
-                return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || is_gone_astray(r) ? SAVE_CHANGED : r;
-        return check_bytes(work, &disk);
-}
-
-static int save_attributes(Work *work) {
-        Save *save = work->save;
-        int r;
-
-        if (!save->expected || (save->expected->type == ENTRY_DIRECTORY) != (save->mirror->type == ENTRY_DIRECTORY))
-                return SAVE_CHANGED;
-        if (save->mirror->type == ENTRY_DIRECTORY)
-                return carry_attributes(work);
-        r = open_original(work);
-        if (r == 0)
-                r = save->agreed && save->agreed->flags & ENTRY_HAS_DIGEST ? check_bytes(work, &save->agreed->digest)
-                                                                           : check_bytes_on_disk(work);
-        if (r == 0)
-                r = carry_attributes(work);
-        if (r == 0)
-                set_digest(save, &work->digest);
-        return r;
-}
-
-/* On disk the base's bytes still are as they were, and those of the mirror may be the same: touched only. */
-static bool may_be_touched_only(const Save *save) {
-        const Entry *m = save->mirror, *a = save->agreed, *e = save->expected;
-
-        return save->kind == SAVE_CONTENT && !save->keep && a && e && a->flags & ENTRY_HAS_DIGEST &&
-               is_link_or_file(a) && is_link_or_file(e) && a->ino == m->ino && a->size == m->size &&
-               e->size == a->size && e->mtime_nsec == a->mtime_nsec;
-}
-
-static int save_file(Work *work) {
-        Save *save = work->save;
-        int r = open_original(work);
-
-        if (r == 0 && save->kind != SAVE_BESIDE)
-                r = check_place(work);
-        if (r == 0)
-                r = check_structure(work);
-        if (r == 0 && may_be_touched_only(save)) {
-                r = check_bytes(work, &save->agreed->digest);
-                if (r == 0) {
-                        r = carry_attributes(work);
-                        if (r == 0)
-                                set_digest(save, &work->digest);
-                        return r;
-                }
-                r = r == SAVE_CHANGED ? check_original(work) : r; /* other bytes, in a file that holds still */
-        }
-        return r != 0 ? r : copy_file(work);
 }
 
 /* --- names of files that are on disk --- */
@@ -310,10 +138,10 @@ static int check_mirror(Work *work) {
         struct stat st;
         int r;
 
-        work->save->what = "look at it in the mirror";
+        work->save->what = "stat it in the mirror";
         r = fs_stat_beneath(work->options->mirrorfd, m->path, &st);
         if (r < 0)
-                return r == -ENOENT ? SAVE_GONE : is_gone_astray(r) ? SAVE_CHANGED : r;
+                return r == -ENOENT ? SAVE_GONE : save_is_gone_astray(r) ? SAVE_CHANGED : r;
         if (m->type == ENTRY_DIRECTORY)
                 return S_ISDIR(st.st_mode) ? 0 : SAVE_CHANGED;
         if (m->type == ENTRY_SYMLINK)
@@ -329,7 +157,7 @@ static int save_name(Work *work, const char *from, const Entry *expected) {
         int r = check_mirror(work);
 
         if (r == 0)
-                r = check_place(work);
+                r = save_check_place(work);
         if (r != 0)
                 return r;
         save->what = "link it on the disk";
@@ -345,7 +173,7 @@ static int save_name(Work *work, const char *from, const Entry *expected) {
         if (r == DISK_OCCUPIED || r == -ENOENT || r == -ELOOP)
                 return SAVE_CHANGED;
         if (r == 0)
-                r = place(work);
+                r = save_place(work);
         return r != 0 ? r : set_results_by_path(work);
 }
 
@@ -363,7 +191,7 @@ static int save_linked(Work *work) {
         int r = save_name(work, save->from, from);
 
         if (r == 0 && !(save->entry.flags & ENTRY_HAS_DIGEST) && from->flags & ENTRY_HAS_DIGEST)
-                set_digest(save, &from->digest);
+                save_set_digest(save, &from->digest);
         return r;
 }
 
@@ -391,10 +219,10 @@ static int save_symlink(Work *work) {
         int r = check_mirror(work);
 
         if (r == 0 && save->kind != SAVE_BESIDE)
-                r = check_place(work);
+                r = save_check_place(work);
         if (r != 0)
                 return r;
-        save->what = "find out where it leads";
+        save->what = "find out where the link leads";
         r = disk_link_target(work->disk, work->options->mirror_path, save->mirror, &save->target);
         if (r != 0)
                 return r == DISK_LEADS_OUT ? SAVE_LEADS_OUT : r;
@@ -404,7 +232,7 @@ static int save_symlink(Work *work) {
                 *work->name = '\0';
                 return r;
         }
-        r = place(work);
+        r = save_place(work);
         if (r == 0)
                 r = set_results_by_path(work);
         if (r == 0 && save->target)
@@ -464,7 +292,7 @@ void save_run(Save *save, const SaveOptions *options) {
         save->bytes = 0;
         save->gone = false;
         if (!work.progress)
-                work.progress = &work.none;
+                work.progress = &work.ignored;
         r = options->cancel && atomic_load(options->cancel) ? SAVE_CANCELLED : run(&work);
         drop(&work);
         mirror_file_done(&work.file);

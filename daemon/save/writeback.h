@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The way back: what a plan wants on disk is kept here until it is there. Loop thread only; the saving itself runs
- * on a pool of its own.
+/* The way back: what a plan wants to be on disk is queued here until it is there. Loop thread only; the saving itself
+ * runs on a pool of its own.
  *
  *      WAITING -> RUNNING -> DONE (it becomes part of the base) | WAITING again, later | REFUSED (until it changes)
  *
- * A thing waits until it has held still (SettleTime=; what states its digest, or is checked by what it names, need
- * not), until the directory it is in, the file it is a further name of, and all that it points to are on disk. Saves
- * go on beside looks and rounds of staging; large ones never take the last worker, so a small one need not wait for
- * them. What failed is tried again with growing pauses; each reason is told once. */
+ * A thing waits until it has held still (SettleTime=; not needed for what states its digest, or is checked by what it
+ * references) and until the directory it is in, the file it is a further name of, and everything that it references
+ * are on disk. Saves go on beside scans and plan runs. Large ones never take the last saver, so that a small one need
+ * not wait for them. A failure is retried as save/retry.h says, and each reason is logged once.
+ *
+ * writeback-update.c takes over what a scan brings, writeback-attempt.c does what is due and takes in the outcome. */
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "base/pool.h"
 #include "config/config.h"
 #include "plan/survey.h"
@@ -20,80 +23,73 @@
 #include "save/log.h"
 #include "save/queue.h"
 
-#include <systemd/sd-event.h>
-
 typedef struct Writeback {
         sd_event *event;                   /* borrowed */
         Pool *pool;                        /* the savers; borrowed */
         const MirrorConfig *config;        /* borrowed; what a job reads of it is copied */
         Deletions *deletions;              /* borrowed */
         atomic_uint_fast64_t *progress;    /* borrowed: bytes read */
-        void (*survey)(void *userdata);      /* what was seen is not true any more: look again */
-        void (*moved_on)(void *userdata);  /* something came to its end: see writeback_take() and writeback_is_over() */
+        void (*survey)(void *userdata);    /* what the last scan saw is not true any more: scan again */
+        void (*moved_on)(void *userdata);  /* an attempt is over: see writeback_take() and writeback_is_over() */
         void *userdata;
-
+        /* --- */
         Disk disk;
         int sourcefd;                      /* our own */
         int mirrorfd;                      /* borrowed */
         char *target;
         SaveQueue queue;
-        size_t cursor;                     /* of the queue: the next to be looked at in this pass */
-        /* of this pass: something waits for another thing; something came to its end */
-        bool waits, again;
+        size_t cursor;                     /* of the queue: what this pass comes to next */
+        bool waits, progressed;            /* in this pass something waits for another thing; an attempt is over */
         size_t n_running, n_large;
-        Manifest *changes;                 /* what was agreed and not yet taken */
-        /* versions of the mirror whose owner or mode only seemed to have changed: the bytes are others too */
-        Manifest *suspects;
-        /* versions of the mirror that are kept in conflicts/: the disk's may replace them */
-        Manifest *yielded;
-        sd_event_source *timer;
-        bool armed, sure;
+        Manifest *changes;                 /* what both sides have agreed on and is not yet taken */
+        Manifest *suspects;                /* of the mirror: more than owner or mode of these has changed */
+        Manifest *yielded;                 /* of the mirror: safe in conflicts/, so the disk's may replace them */
+        ClockTimer timer;
+        bool armed, sure;                  /* deletions count; none that was reported is left to be scanned */
         bool polite;                       /* clients are at work: the disk is theirs first */
-        /* of the source; its filesystem may give a file another inode number at any time */
-        bool eventless;
+        bool eventless;                    /* of the source: its filesystem may change the inode number of a file */
         SaveLog log;
         size_t n_saved;                    /* since the queue ran empty */
         Conflicts conflicts;               /* versions put into conflicts/ and not yet acknowledged */
-        /* of all its life: files, bytes that moved, attempts that failed */
+        /* since the start: files, bytes that were saved, attempts that failed */
         uint64_t n_saves, saved_bytes, n_failures, n_deletions, n_conflicts_ever;
 } Writeback;
 
-/* The fields above, up to userdata, are set by the caller; the rest is zeros. */
+/* What is above the line is set by the caller; the rest is zeros. */
 void writeback_init(Writeback *writeback);
 
 /* Not while jobs are out. Takes one that was never attached. */
 void writeback_done(Writeback *writeback);
 
-/* Takes hold of the source (a descriptor of our own is made) and the mirror. Not while jobs are out. 0 or a negative
- * errno. */
+/* From now on this is the source (a descriptor of our own is made) and the mirror. Not while jobs are out. 0 or a
+ * negative errno. */
 int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
 
-/* A look is there. Takes over from its plan what is to be written to the disk, and decides on deletions; what is
- * being saved, or was saved while the look was out, becomes PLAN_KEEP; what has yielded to the disk's version, and
- * deletions that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now. @altered:
- * what a round found to be somebody's work behind an unchanged size and time; NULL for nothing. @wishes: of the
- * look. */
+/* A scan is over. Takes over from its plan what is to be written to the disk, and decides on deletions. What is being
+ * saved, or was saved while the scan ran, becomes PLAN_KEEP; what has yielded to the disk's version, and deletions
+ * that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now. @altered: what a plan
+ * run found to be a client's work behind an unchanged size and time; NULL for nothing. @overrides: of the scan. */
 int writeback_update(Writeback *writeback, Survey *survey, const Manifest *base, const Manifest *altered,
                      const Overrides *overrides);
 
-/* Starts what may start. @armed: every change of the mirror is reported; nothing is deleted on disk while not all of
- * the reports have been looked at (@quiet). */
+/* Starts what may start. @armed: every change of the mirror is reported. @quiet: all of the reports have been scanned;
+ * nothing is deleted on disk before. */
 void writeback_go_on(Writeback *writeback, bool armed, bool quiet);
 
-/* Entries to be put into the base: what both sides have agreed on since the last call. A manifest that the caller
- * frees; NULL if there is nothing. */
+/* Entries for the base: what both sides have agreed on since the last call. A manifest that the caller frees; NULL if
+ * there is nothing. */
 Manifest *writeback_take(Writeback *writeback);
 
-/* The end is near: nothing has to hold still any more, and failures are tried only a few times more. */
+/* The stop is near: nothing has to hold still any more, and failures are retried only a few times. */
 void writeback_hurry(Writeback *writeback, bool hurry);
 
-/* Nothing is left that could still be done, and no job is out. */
+/* True if nothing is left that could still be done, and no job is out. */
 bool writeback_is_over(const Writeback *writeback);
 
 /* The operator has seen what was put into conflicts/. */
 void writeback_acknowledge(Writeback *writeback);
 
-/* The end of a wave of saves: tells how many were not listed. */
+/* The end of a wave of saves: logs how many were not listed. */
 void writeback_log_remaining(Writeback *writeback);
 
 /* Forgets every deletion that was not carried out. */

@@ -61,7 +61,7 @@ class Found(harness.Case):
         """The digest did not go with the name, and without one nothing could be compared, for ever."""
         daemon = self.begin(old=b"content")
         os.rename(self.mirrored("old"), self.mirrored("new"))
-        daemon.wait_log("'old' was renamed to 'new'")
+        daemon.wait_log("Renamed 'old' to 'new' on disk")
         daemon.wait_status(CLEAN)
         os.chmod(self.mirrored("new"), 0o600)
         self.wait_until(lambda: os.stat(self.at("new")).st_mode & 0o777 == 0o600, "the mode", daemon)

@@ -567,7 +567,7 @@ class LlamaCpp(Clients):
         self.put("mmproj-m.gguf", gguf(32))
         append(self.mirrored(names[2] + ".downloadInProgress"), gguf(64 * KIB)[:99])
         self.wait_saved(names[1], "mmproj-m.gguf")
-        self.wait_told(r"'%s' in the mirror is not saved yet: '%s', which it names, is neither on disk nor whole" % (names[0], names[2]))
+        self.wait_told(r"'%s' in the mirror is not saved yet: '%s', which it references, is neither on disk nor whole" % (names[0], names[2]))
         self.assert_not_on_disk(names[0], names[2])
         with open(self.mirrored(names[2] + ".downloadInProgress"), "wb") as f:
             f.write(gguf(64 * KIB))
@@ -659,7 +659,7 @@ class LmStudio(Clients):
         self.wait_until(lambda: os.path.islink(self.on_disk("p/m/soft.gguf")), "the link", self.running)
         self.assertEqual(os.readlink(self.on_disk("p/m/soft.gguf")), "../../here/model.gguf")  # on disk it leads to the disk
         self.assertEqual(os.stat(self.on_disk("p/m/hard.gguf")).st_ino, os.stat(self.on_disk("here/model.gguf")).st_ino)
-        self.wait_told(r"'p/m/outside.gguf' in the mirror is a symbolic link that leads out of it: it is not saved")
+        self.wait_told(r"'p/m/outside.gguf' in the mirror is not saved: it is a symbolic link that leads out of it")
         self.assert_not_on_disk("p/m/outside.gguf")
         self.running.stop()
         self.assert_gone()
@@ -788,7 +788,7 @@ class InPlace(Clients):
                 for at in self.pieces(self.mirrored(name), content, 0):
                     if at > 100 * KIB:
                         break  # killed
-                self.wait_told(r"'%s' in the mirror is not saved: it ends \d+ bytes before its last tensor does. It is incomplete or damaged" % name)
+                self.wait_told(r"'%s' in the mirror is not saved: it ends \d+ bytes before its last tensor does; it is incomplete or damaged" % name)
                 self.running.wait_status("1 rejected")
                 self.assert_not_on_disk(name)
                 for _ in self.pieces(self.mirrored(name), content, 0):
@@ -866,7 +866,7 @@ class Folders(Clients):
         self.put("m/config.json", b"{}")
         self.put("m/" + shards[0], safetensors(50 * KIB))
         self.wait_saved("m/config.json", "m/" + shards[0])
-        self.wait_told(r"'m/model.safetensors.index.json' in the mirror is not saved yet: 'm/%s', which it names" % shards[1])
+        self.wait_told(r"'m/model.safetensors.index.json' in the mirror is not saved yet: 'm/%s', which it references" % shards[1])
         self.assert_not_on_disk("m/model.safetensors.index.json")
         content = safetensors(100 * KIB)
         path = self.put("m/" + shards[1], content[:50 * KIB])

@@ -73,7 +73,7 @@ class Metrics(harness.Case):
         self.write("new.bin", size=5000, root=self.target)
         os.unlink(self.mirrored("old.gguf"))
         daemon.wait_log(r"Saved 'new.bin'")
-        daemon.wait_log(r"'old.gguf' was deleted in the mirror", timeout=60)
+        daemon.wait_log(r"'old.gguf' .*because it was deleted in the mirror", timeout=60)
         self.write("both.gguf", size=2000, root=self.target)
         self.write("both.gguf", size=3000)
         daemon.wait_log("was changed on disk and in the mirror")

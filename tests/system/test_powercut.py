@@ -470,10 +470,10 @@ class Power(Store):
             ("a file in it", lambda: self.write("d/file", b"inside", root=m("")), r"Saved 'd/file'", lambda: self.read(r("d/file")) == b"inside"),
             ("a hard link", lambda: os.link(m("file"), m("link")), r"Saved 'link'", lambda: os.path.samefile(r("link"), r("file"))),
             ("a symbolic link", lambda: os.symlink("file", m("symlink")), r"Saved 'symlink'", lambda: os.readlink(r("symlink")) == "file"),
-            ("a rename", lambda: os.rename(m("moved-0"), m("d/moved")), r"was renamed to 'd/moved'",
+            ("a rename", lambda: os.rename(m("moved-0"), m("d/moved")), r"Renamed 'moved-0' to 'd/moved' on disk",
              lambda: os.path.exists(r("d/moved")) and not os.path.exists(r("moved-0"))),
             ("a mode", lambda: os.chmod(m("touched"), 0o600), r"of 'touched' were carried", lambda: os.stat(r("touched")).st_mode & 0o777 == 0o600),
-            ("a deletion", lambda: os.unlink(m("deleted-0")), r"'deleted-0' was deleted in the mirror",
+            ("a deletion", lambda: os.unlink(m("deleted-0")), r"'deleted-0' .*because it was deleted in the mirror",
              lambda: not os.path.exists(r("deleted-0")) and any("/trash/" in path for path in self.contents(r("")))),
         ]
         for what, act, line, holds in steps:
@@ -502,7 +502,7 @@ class Power(Store):
 
 class Errors(Store):
     def told(self, daemon, name, step):
-        daemon.wait_log(r"'%s' in the mirror cannot be saved: failed to %s: Input/output error\. It is tried again" % (name, step))
+        daemon.wait_log(r"Failed to save '%s': Input/output error while trying to %s; will retry" % (name, step))
 
     def test_a_call_that_fails_leaves_the_old_version_and_is_tried_again(self):
         """All at the same time, each with a daemon of its own, because each has to wait before it tries again."""

@@ -12,7 +12,7 @@
 typedef struct Rig {
         MirrorConfig config;
         LayoutKind layout;
-        Manifest *base, *source, *mirror, *condemned;
+        Manifest *base, *source, *mirror, *marked;
         Deletions deletions;
         Plan *plan;
 } Rig;
@@ -26,7 +26,7 @@ static int setup(void **state) {
         rig->layout = LAYOUT_PLAIN;
         rig->config = (MirrorConfig){ .source = (char *) "/disk", .target = (char *) "/mirror",
                                       .mass_delete_limit = { .names = 3, .percent = 25 } };
-        return manifest_new(&rig->base) < 0 || manifest_new(&rig->source) < 0 || manifest_new(&rig->mirror) < 0 || manifest_new(&rig->condemned) < 0;
+        return manifest_new(&rig->base) < 0 || manifest_new(&rig->source) < 0 || manifest_new(&rig->mirror) < 0 || manifest_new(&rig->marked) < 0;
 }
 
 static int teardown(void **state) {
@@ -37,7 +37,7 @@ static int teardown(void **state) {
         manifest_free(rig->base);
         manifest_free(rig->source);
         manifest_free(rig->mirror);
-        manifest_free(rig->condemned);
+        manifest_free(rig->marked);
         free(rig);
         return 0;
 }
@@ -111,8 +111,8 @@ static int survey(Rig *rig, uint64_t now) {
         int r;
 
         plan(rig);
-        r = deletions_decide(&rig->deletions, &input, rig->plan, rig->condemned);
-        manifest_sort(rig->condemned);
+        r = deletions_decide(&rig->deletions, &input, rig->plan, rig->marked);
+        manifest_sort(rig->marked);
         return r;
 }
 
@@ -236,7 +236,7 @@ static void what_is_reported_during_a_look_is_for_the_next(void **state) {
         put_many(rig, 10);
         plan(rig);
         delete(rig, "f03");
-        assert_int_equal(deletions_decide(&rig->deletions, &input, rig->plan, rig->condemned), 0);
+        assert_int_equal(deletions_decide(&rig->deletions, &input, rig->plan, rig->marked), 0);
         assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_DELETE);
 }
@@ -269,7 +269,7 @@ static void carrying_out_what_is_not_pending_does_nothing(void **state) {
         assert_int_equal(deletions_due(&rig->deletions, "f04"), START + 5 * SECOND);
 }
 
-/* --- the brake --- */
+/* --- the guard --- */
 
 static void three_of_a_few_are_let_through_and_four_are_not(void **state) {
         Rig *rig = *state;
@@ -380,7 +380,7 @@ static void the_last_of_all_is_held_back_with_those_before(void **state) {
         assert_int_equal(action_of(rig, "f01"), PLAN_STAGE);
 }
 
-static void the_brake_can_be_set_and_taken_off(void **state) {
+static void the_guard_can_be_set_and_taken_off(void **state) {
         Rig *rig = *state;
 
         put_many(rig, 20);
@@ -511,7 +511,7 @@ static void put_store(Rig *rig) {
         put(rig, BLOB_B);
 }
 
-static void shared_content_is_condemned_and_not_deleted(void **state) {
+static void shared_content_is_marked_and_not_deleted(void **state) {
         Rig *rig = *state;
         Entry *entry;
 
@@ -527,31 +527,31 @@ static void shared_content_is_condemned_and_not_deleted(void **state) {
         assert_int_equal(action_of(rig, NAMES "/a/latest"), PLAN_DELETE);
         assert_int_equal(action_of(rig, BLOB_A), PLAN_IGNORE);
         assert_int_equal(action_of(rig, BLOB_B), PLAN_STAGE);
-        assert_int_equal(rig->condemned->n_entries, 1);
-        entry = &rig->condemned->entries[0];
+        assert_int_equal(rig->marked->n_entries, 1);
+        entry = &rig->marked->entries[0];
         assert_string_equal(entry->path, BLOB_A);
         assert_int_equal(entry->flags, ENTRY_HAS_DIGEST | ENTRY_RECORD | ENTRY_CONDEMNED);
         assert_int_equal(entry->digest.bytes[0], 7); /* what is known of it is not forgotten */
 }
 
-static void what_is_condemned_stays_away(void **state) {
+static void what_is_marked_stays_away(void **state) {
         Rig *rig = *state;
 
         put_store(rig);
         manifest_find(rig->source, BLOB_A)->flags |= ENTRY_ORPHAN;
         delete(rig, BLOB_A);
         assert_int_equal(survey(rig, START), 0);
-        assert_int_equal(manifest_put(rig->base, &rig->condemned->entries[0]), 0);
+        assert_int_equal(manifest_put(rig->base, &rig->marked->entries[0]), 0);
         manifest_sort(rig->base);
         assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, BLOB_A), PLAN_IGNORE);
-        assert_int_equal(rig->condemned->n_entries, 1);
+        assert_int_equal(rig->marked->n_entries, 1);
         manifest_find(rig->source, BLOB_A)->flags = 0; /* a model that was pulled meanwhile has it too */
         assert_int_equal(survey(rig, START + 2 * SECOND), 0);
         assert_int_equal(action_of(rig, BLOB_A), PLAN_STAGE);
 }
 
-static void a_directory_with_condemned_content_is_not_deleted(void **state) {
+static void a_directory_with_marked_content_is_not_deleted(void **state) {
         Rig *rig = *state;
 
         put_store(rig);
@@ -561,7 +561,7 @@ static void a_directory_with_condemned_content_is_not_deleted(void **state) {
         vanish(rig, BLOB_B);
         delete(rig, "blobs");
         assert_int_equal(survey(rig, START), 0);
-        assert_int_equal(rig->condemned->n_entries, 2);
+        assert_int_equal(rig->marked->n_entries, 2);
         assert_int_equal(action_of(rig, "blobs"), PLAN_IGNORE); /* on disk it is not empty */
 }
 
@@ -627,16 +627,16 @@ int main(void) {
                 CASE(pending_ones_grow_old_too),
                 CASE(all_there_is_is_held_back_but_one_name_alone_may_go),
                 CASE(the_last_of_all_is_held_back_with_those_before),
-                CASE(the_brake_can_be_set_and_taken_off),
+                CASE(the_guard_can_be_set_and_taken_off),
                 CASE(directories_are_not_counted),
                 CASE(what_is_in_a_directory_is_counted),
                 CASE(records_are_no_names),
                 CASE(what_is_held_back_comes_back_as_it_was),
                 CASE(what_is_to_be_kept_stays_on_disk_and_out_of_the_mirror),
                 CASE(a_wipe_is_held_back_even_if_the_disk_is_to_keep_everything),
-                CASE(shared_content_is_condemned_and_not_deleted),
-                CASE(what_is_condemned_stays_away),
-                CASE(a_directory_with_condemned_content_is_not_deleted),
+                CASE(shared_content_is_marked_and_not_deleted),
+                CASE(what_is_marked_stays_away),
+                CASE(a_directory_with_marked_content_is_not_deleted),
                 CASE(where_content_is_shared_names_are_counted_and_not_blobs),
                 CASE(a_model_that_hangs_by_its_snapshot_is_counted_by_that),
         };

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* What the parts of a save share. See save/save.h. The functions return 0, a negative errno with the step in
+ * save->what, or a SaveOutcome that is not SAVE_DONE. */
+
+#include "save/mirror-file.h"
+#include "save/save.h"
+
+/* A save under way. */
+typedef struct Work {
+        Save *save;
+        const SaveOptions *options;
+        Disk *disk;                            /* of the options */
+        atomic_uint_fast64_t *progress;        /* of the options, or .ignored */
+        atomic_uint_fast64_t ignored;
+        MirrorFile file;                       /* of files; .fd is -1 */
+        int fd;                                /* of the temporary of a file, -1 */
+        char name[DISK_NAME_MAX];              /* of the temporary; empty: there is none */
+        Digest digest;
+} Work;
+
+/* True if a path cannot be followed any more: something on it was removed or replaced. */
+static inline bool save_is_gone_astray(int error) {
+        return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EXDEV;
+}
+
+/* Checks that its place on the disk is as expected, before any work that might be in vain. */
+int save_check_place(Work *work);
+
+/* Puts the temporary in place, or into conflicts/. */
+int save_place(Work *work);
+
+/* Fills in save->entry and save->disk, of which the file on disk has @disk. */
+void save_set_results(Save *save, const struct stat *disk);
+void save_set_digest(Save *save, const Digest *digest);
+
+/* Saves the content of a file. */
+int save_file(Work *work);
+
+/* Saves owner, mode and time of a file or directory. */
+int save_attributes(Work *work);

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* One attempt to save something: on a saver, and what follows from its outcome. See save/writeback.h. */
+
+#include "save/writeback-internal.h"
+
+#include "os/fs.h"
+#include "save/retry.h"
+
+#include <sys/syscall.h>
+
+/* --- on a saver --- */
+
+static void set_io_class(bool idle) {
+        enum { WHO_PROCESS = 1, CLASS_BEST_EFFORT = 2, CLASS_IDLE = 3, CLASS_SHIFT = 13 };
+
+        /* there is no library function for it; where it is refused, saving is just less polite */
+        (void) syscall(SYS_ioprio_set, WHO_PROCESS, 0,
+                       idle ? CLASS_IDLE << CLASS_SHIFT : CLASS_BEST_EFFORT << CLASS_SHIFT | 4);
+}
+
+/* The bytes that it needs on disk: holes take no room. */
+static uint64_t needed_bytes(const SaveItem *item) {
+        uint64_t bytes = save_item_bytes(item);
+        struct stat st;
+
+        if (bytes == 0 || fs_stat_beneath(item->options.mirrorfd, item->path, &st) < 0)
+                return bytes;
+        return MIN(bytes, (uint64_t) st.st_blocks * 512);
+}
+
+static void run(Job *job) {
+        SaveItem *item = (SaveItem *) job;
+
+        set_io_class(item->idle_io);
+        do
+                save_run(&item->save, &item->options);
+        while (item->save.outcome == SAVE_NO_ROOM && disk_make_room(item->options.disk, needed_bytes(item)) > 0);
+        /* if it stays, the file has two names on disk, and the next scan sees that */
+        if (item->save.outcome == SAVE_DONE && item->origin.path)
+                (void) disk_remove(item->options.disk, item->origin.path, &item->origin, false);
+}
+
+/* --- the outcome --- */
+
+/* Both sides agree on it now: it goes to the base. */
+static void agree(Writeback *wb, SaveItem *item) {
+        Entry entry = item->action == PLAN_DELETE ? item->source : item->save.entry;
+
+        item->state = ITEM_DONE;
+        if (item->action == PLAN_DELETE) {
+                entry.flags = (uint8_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_RECORD | ENTRY_DELETED);
+                deletions_carried_out(wb->deletions, item->path, clock_now(wb->event));
+        } else
+                entry.flags = (uint8_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED);
+        (void) manifest_put(wb->changes, &entry); /* without memory: both sides look the same, and are compared */
+        if (item->origin.path) {
+                Entry old = item->origin;
+
+                old.flags = ENTRY_RECORD | ENTRY_DELETED;
+                (void) manifest_put(wb->changes, &old);
+        }
+        /* it was deleted or replaced while it was saved: a scan that has seen that already did not know of the save */
+        if (item->save.gone && wb->armed) {
+                deletions_note_path(wb->deletions, item->path);
+                wb->survey(wb->userdata);
+        }
+}
+
+static void count(Writeback *wb, const SaveItem *item) {
+        SaveOutcome outcome = item->save.outcome;
+
+        wb->n_failures += outcome == SAVE_NO_ROOM || outcome == SAVE_GARBLED || outcome == SAVE_FAILED;
+        if (outcome != SAVE_DONE)
+                return;
+        wb->n_saved++;
+        wb->n_conflicts_ever += item->save.kept != NULL;
+        wb->n_deletions += item->action == PLAN_DELETE;
+        if (item->save.kind != SAVE_REMOVAL && item->save.kind != SAVE_ATTRIBUTES && item->mirror.type == ENTRY_FILE) {
+                wb->n_saves++;
+                wb->saved_bytes += save_item_bytes(item);
+        }
+}
+
+static void add(Manifest *list, const Entry *entry) {
+        (void) manifest_put(list, entry); /* without memory the next scan comes to the same */
+        manifest_sort(list);
+}
+
+static void take_success(Writeback *wb, SaveItem *item) {
+        save_log_done(&wb->log, item, clock_now(wb->event));
+        if (item->save.kept)
+                (void) conflicts_add(&wb->conflicts, item->path, TAKE_PTR(item->save.kept)); /* it is in the log */
+        if (item->save.kind == SAVE_BESIDE) {
+                /* the mirror's version is safe: the disk's may take the name in the mirror too */
+                add(wb->yielded, &item->mirror);
+                item->state = ITEM_DONE;
+                wb->survey(wb->userdata);
+        } else
+                agree(wb, item);
+}
+
+static void take_failure(Writeback *wb, SaveItem *item) {
+        SaveOutcome outcome = item->save.outcome;
+        uint64_t now = clock_now(wb->event);
+
+        if (outcome == SAVE_CHANGED && item->action == PLAN_SAVEATTR)
+                add(wb->suspects, &item->mirror);
+        if (outcome == SAVE_CHANGED || outcome == SAVE_GONE || outcome == SAVE_OCCUPIED)
+                wb->survey(wb->userdata); /* which sees what is there now */
+        if (save_item_is_hopeless(item) || retry_is_over(outcome, item->attempts, wb->queue.stopping))
+                item->state = ITEM_REFUSED;
+        item->due_usec = now + retry_pause_usec(outcome, item->attempts, wb->queue.stopping);
+        save_log_failure(&wb->log, item, now);
+}
+
+/* On disk the directory has more in it than the mirror had: it stays. */
+static bool is_directory_in_use(const SaveItem *item) {
+        return item->save.outcome == SAVE_OCCUPIED && item->action == PLAN_DELETE &&
+               item->source.type == ENTRY_DIRECTORY;
+}
+
+static void finish(Job *job) {
+        SaveItem *item = (SaveItem *) job;
+        Writeback *wb = item->userdata;
+        SaveOutcome outcome = item->save.outcome;
+
+        wb->n_running--;
+        wb->n_large -= writeback_is_large(item);
+        wb->progressed = true;
+        item->attempts = outcome == SAVE_DONE || outcome == SAVE_CANCELLED ? 0 : item->attempts + 1;
+        item->state = ITEM_WAITING;
+        count(wb, item);
+        if (outcome == SAVE_DONE)
+                take_success(wb, item);
+        else if (is_directory_in_use(item))
+                agree(wb, item);
+        else
+                take_failure(wb, item);
+        writeback_start_next(wb);
+        wb->moved_on(wb->userdata);
+}
+
+/* --- */
+
+void writeback_attempt(Writeback *wb, SaveItem *item) {
+        item->options = (SaveOptions){ .disk = &wb->disk,
+                                       .mirrorfd = wb->mirrorfd,
+                                       .mirror_path = wb->target,
+                                       .progress = wb->progress,
+                                       .own_owner = geteuid() != 0 };
+        item->idle_io = wb->polite && !wb->queue.stopping;
+        item->userdata = wb;
+        save_item_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.stopping);
+        item->job = (Job){ .run = run, .done = finish };
+        item->state = ITEM_RUNNING;
+        wb->n_running++;
+        wb->n_large += writeback_is_large(item);
+        pool_submit(wb->pool, &item->job);
+}
