@@ -162,7 +162,7 @@ static int on_review(sd_event_source *source, void *userdata) {
         if (!manager->stopping) {
                 mirrors_sweep(&manager->mirrors);
                 mirrors_proceed(&manager->mirrors, !manager->ready);
-                mirrors_tell(&manager->mirrors);
+                mirrors_report(&manager->mirrors);
                 check_ready(manager);
         }
         push_status(manager);

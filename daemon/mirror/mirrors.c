@@ -129,9 +129,9 @@ void mirrors_proceed(Mirrors *mirrors, bool together) {
                         mirror_proceed(mirrors->mirrors[i]);
 }
 
-void mirrors_tell(Mirrors *mirrors) {
+void mirrors_report(Mirrors *mirrors) {
         for (size_t i = 0; i < mirrors->n; i++)
-                mirror_tell(mirrors->mirrors[i]);
+                mirror_report(mirrors->mirrors[i]);
 }
 
 void mirrors_stop(Mirrors *mirrors) {

@@ -33,8 +33,8 @@ void mirrors_sweep(Mirrors *mirrors);
  * last, so that what does not fit is known before the first byte is copied. */
 void mirrors_proceed(Mirrors *mirrors, bool together);
 
-/* See mirror_tell(). */
-void mirrors_tell(Mirrors *mirrors);
+/* See mirror_report(). */
+void mirrors_report(Mirrors *mirrors);
 
 void mirrors_stop(Mirrors *mirrors);
 
