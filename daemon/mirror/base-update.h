@@ -9,8 +9,8 @@
 #include "stage/task.h"
 #include "tree/manifest.h"
 
-/* Notes in @changes what came of one item: an entry that both sides agree on, or that only the digest of one is left. If
- * memory runs out, the next scan finds it again. */
+/* Notes in @changes what came of one item: an entry that both sides agree on, or that only the digest of one is
+ * left. If memory runs out, the next scan finds it again. */
 void base_update_note(Manifest *changes, const Task *task);
 
 /* Moves @changes into @base and frees both @plan and @changes, which may be NULL. @source is the source as it was

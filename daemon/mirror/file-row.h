@@ -5,9 +5,9 @@
  * last plan, the queue of saves, and the lists of withheld, released and damaged files have about one path becomes one
  * row. For mirror/inventory.h, which has what others ask for. Loop thread; no disk.
  *
- * The base is written by the jobs that attach and detach a mirror, and by the loop when no job has it; in between the
- * loop may read it. The source is m->source, or, while a plan is carried out, that of the scan which made the plan. What
- * the plan run has done so far is in its outcomes, because the base moves on only at its end. */
+ * The base is written by the jobs that attach and detach a mirror, and by the loop when no job has it; in between
+ * the loop may read it. The source is m->source, or, while a plan is carried out, that of the scan which made the
+ * plan. What the plan run has done so far is in its outcomes, because the base moves on only at its end. */
 
 #include "base/base.h"
 #include "base/digest.h"
@@ -20,7 +20,7 @@ typedef struct InventoryFile {
         uint64_t size, room;    /* bytes; room: RAM that it takes or would take */
         const Digest *digest;   /* of what is in RAM; NULL if it is not known, or not yet */
         bool in_ram, on_disk;
-        const char *method;     /* how this process copied it: "direct", "buffered", "sendfile"; NULL: not, or not yet */
+        const char *method; /* how this process copied it: "direct", "buffered", "sendfile"; NULL: not, or not yet */
         const char *reason;     /* why it is as it is; NULL if there is nothing to say */
 } InventoryFile;
 

@@ -16,8 +16,8 @@ enum { LINKS_MAX = 8 };
 
 /* ---- files ---- */
 
-/* Links and directories only if they are out of the ordinary: there are many, and usually they are as ready as what they
- * lead to or hold. */
+/* Links and directories only if they are out of the ordinary: there are many, and usually they are as ready as what
+ * they lead to or hold. */
 static bool is_worth_a_row(const FileRow *row) {
         switch (row->file.state) {
         case FILE_STAGED:

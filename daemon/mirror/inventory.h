@@ -10,9 +10,9 @@
 #include "base/base.h"
 #include "mirror/file-row.h"
 
-/* Rows in path order after @after (NULL: from the start), at most @max: files and further names of files, and those links
- * and directories that are out of the ordinary. Goes on until @each returns something else than 0, and returns that if
- * it is negative; else the number of rows. */
+/* Rows in path order after @after (NULL: from the start), at most @max: files and further names of files, and those
+ * links and directories that are out of the ordinary. Goes on until @each returns something else than 0, and returns
+ * that if it is negative; else the number of rows. */
 int inventory_files(const Mirror *mirror, const char *after, size_t max,
                     int (*each)(const InventoryFile *file, void *userdata), void *userdata);
 
@@ -37,7 +37,7 @@ typedef enum Readiness {
         READINESS_UNKNOWN, /* neither source nor mirror has anything by that name */
 } Readiness;
 
-/* Of a file, a directory (everything below it) or a model, by its path from the root or by its client's name for it. What
- * a symbolic link leads to counts too. PENDING and NEVER give the reason in *ret_reason (a new string, NULL if there was
- * no memory for it), else it is NULL. */
+/* Of a file, a directory (everything below it) or a model, by its path from the root or by its client's name for it.
+ * What a symbolic link leads to counts too. PENDING and NEVER give the reason in *ret_reason (a new string, NULL if
+ * there was no memory for it), else it is NULL. */
 Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret_reason);

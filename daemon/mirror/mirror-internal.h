@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the parts of mirror.h have for each other: lifecycle.c has the way from attaching to idle and back, shutdown.c the
- * end. Loop thread only. */
+/* What the parts of mirror.h have for each other: lifecycle.c has the way from attaching to idle and back,
+ * shutdown.c the end. Loop thread only. */
 
 #include "mirror/mirror.h"
 

@@ -53,6 +53,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
                             .survey = mirror_on_outdated,
                             .ended = mirror_on_ended,
                             .userdata = m };
+        scrub_init(&m->scrub);
         m->gauges = (Gauges){
                 .pool = context->savers, .config = &m->config, .ended = mirror_on_ended, .userdata = m
         };

@@ -41,8 +41,8 @@ static void explain_trouble(PlanRun *plan_run, const Task *task) {
                 (void) withheld_put(plan_run->withheld, task, text ? text : "Out of memory");
 }
 
-/* A file gives way to a link, or to nothing, only if no client is at work on it. The next scan sees what the client made
- * of it. */
+/* A file gives way to a link, or to nothing, only if no client is at work on it. The next scan sees what the client
+ * made of it. */
 static bool is_left_in_place(const Task *task) {
         const Entry *mirror = task->item->mirror;
 

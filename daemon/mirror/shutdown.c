@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The end of a mirror: what is not on disk is saved, what the manifest lists is removed. See mirror/mirror-internal.h. */
+/* The end of a mirror: last scan, saving the rest, waiting for what runs beside, removal, detaching. See
+ * mirror/mirror-internal.h. */
 
 #include "mirror/mirror-internal.h"
 

@@ -71,7 +71,7 @@ typedef struct ScanRequest {
         bool outdated;   /* a save or a scrub found something that is not as the last scan saw it */
         /* Of the scan at hand only, known when it begins. */
         bool source;     /* act upon changes of the source too; else it is not watched, and they wait to be asked for */
-        bool mirror;     /* something was reported of the mirror, and no scan since has brought it into the queue of saves */
+        bool mirror;     /* something was reported of the mirror, and has not been queued to be saved since */
 } ScanRequest;
 
 /* The scan at hand, or the last one. Written by the loop before the job begins, and read by it; .reopened and
