@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The program shmstaged: reads its options, and hands over to the manager. Exit statuses are in shmstaged(8). */
+/* The program shmstaged: reads its options and runs the manager. The exit statuses are in shmstaged(8). */
 
 #include "base/claim.h"
 #include "base/dirs.h"
@@ -26,18 +26,19 @@ typedef struct Options {
 } Options;
 
 static void print_help(void) {
-        (void) printf("%s [OPTIONS...]\n\n"
-                      "Stage model files into shared memory and keep them there until stopped.\n\n"
-                      "  -h --help               Show this help\n"
-                      "     --version            Show the version\n"
-                      "     --config=FILE        Read FILE alone instead of shmstaged.conf and its drop-ins\n"
-                      "     --root=DIR           Look the configuration up below DIR\n"
-                      "     --plan               Print what would be staged, and whether it fits (status 1: not)\n"
-                      "     --check-config       Print the effective configuration, or its errors (status 78)\n"
-                      "     --log-level=LEVEL    emerg, alert, crit, err, warning, notice, info or debug\n"
-                      "     --log-target=TARGET  auto, journal or console\n\n"
-                      "See shmstaged(8) and shmstaged.conf(5).\n",
-                      program_invocation_short_name);
+        (void) printf(
+                "%s [OPTIONS...]\n\n"
+                "Stage model files into shared memory and keep them there until stopped.\n\n"
+                "  -h --help               Show this help\n"
+                "     --version            Show the version\n"
+                "     --config=FILE        Read FILE alone instead of shmstaged.conf and its drop-ins\n"
+                "     --root=DIR           Search for the configuration below DIR\n"
+                "     --plan               Print what would be staged; exit with status 1 if it does not fit\n"
+                "     --check-config       Print the effective configuration, or its errors (exit status 78)\n"
+                "     --log-level=LEVEL    Log up to emerg, alert, crit, err, warning, notice, info or debug\n"
+                "     --log-target=TARGET  Log to auto, journal or console\n\n"
+                "See shmstaged(8) and shmstaged.conf(5).\n",
+                program_invocation_short_name);
 }
 
 static int parse_name(const char *text, const char *const *names, size_t n) {
@@ -60,7 +61,7 @@ static int parse_log(Options *options, int option, const char *value) {
                               : parse_name(value, targets, ELEMENTSOF(targets));
 
         if (i < 0) {
-                log_error("--log-%s=%s: not known, see --help", option == 'l' ? "level" : "target", value);
+                log_error("Invalid option --log-%s=%s; see --help", option == 'l' ? "level" : "target", value);
                 return bad_argument(options);
         }
         if (option == 'l')
@@ -96,7 +97,7 @@ static int parse_option(Options *options, int option) {
         case 't':
                 return parse_log(options, option, optarg);
         }
-        return bad_argument(options); /* getopt_long() has said what is wrong */
+        return bad_argument(options); /* getopt_long() has printed an error */
 }
 
 static void parse_options(int argc, char **argv, Options *ret) {
@@ -113,15 +114,15 @@ static void parse_options(int argc, char **argv, Options *ret) {
                 if (parse_option(ret, option) != 0)
                         return;
         if (optind < argc) {
-                log_error("'%s': no arguments are taken, see --help", argv[optind]);
+                log_error("Unexpected argument '%s'; see --help", argv[optind]);
                 (void) bad_argument(ret);
         } else if (ret->manager.config_file && ret->manager.root) {
-                log_error("--config= and --root= exclude each other");
+                log_error("--config= and --root= cannot be used together");
                 (void) bad_argument(ret);
         }
 }
 
-/* Before any thread exists, so that none has another mask: the loop takes these signals as events. */
+/* The event loop takes these signals. Called before any thread exists, so that none has another mask. */
 static void block_signals(void) {
         sigset_t set;
 
@@ -141,12 +142,12 @@ static int run(const Options *options, Config *config) {
         block_signals();
         r = manager_new(&manager, &options->manager, config, &what);
         if (r < 0) {
-                log_error("Failed to %s: %s", what, strerror(-r));
+                log_error("Failed to %s: %s; exiting", what, strerror(-r));
                 return EXIT_FAILURE;
         }
         r = manager_run(manager, &stuck);
         if (stuck)
-                (void) TAKE_PTR(manager); /* a worker uses it until the process ends */
+                (void) TAKE_PTR(manager); /* a worker still uses it */
         return r;
 }
 
@@ -183,7 +184,7 @@ int main(int argc, char **argv) {
                 return options.status;
         log_setup(options.log_target, options.log_level);
         if (claim_init() < 0) {
-                log_error("libgcrypt is older than the one that shmstaged was built with: install the current one");
+                log_error("The installed libgcrypt is older than the one shmstaged was built with; upgrade libgcrypt");
                 return EXIT_FAILURE;
         }
         if (config_notes_load(options.manager.config_file, options.manager.root, &config) < 0)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Owns the loop, the workers, the watch and the mirrors. See manager.h. */
+/* Owns the event loop, the workers, the watch and the mirrors. See manager.h. */
 
 #include "manager.h"
 
+#include "base/clock.h"
 #include "base/dirs.h"
 #include "base/log.h"
 #include "base/strv.h"
@@ -21,13 +22,13 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
-/* A stop in which nothing moves for so long goes on without the workers that hold it up. */
+/* A stop in which nothing moves for so long goes on without waiting for the workers that hold it up. */
 #define STUCK_USEC (10 * USEC_PER_SEC)
-/* What is only in RAM is lost at a shutdown: a disk that has to spin up, or whose queue is full, is given nearly as
- * long as notify.c asks for. */
+/* The same while something is in RAM only, which would be lost at a shutdown: a disk that has to spin up, or whose
+ * queue is full, gets nearly as long as report/notify.c asks systemd for. */
 #define STUCK_UNSAVED_USEC (100 * USEC_PER_SEC)
 
-/* Two large saves and one for small ones: more would only make a disk seek. */
+/* Two for large saves and one for small ones: more would only make a disk seek. */
 enum { SAVERS = 3 };
 
 struct Manager {
@@ -41,16 +42,17 @@ struct Manager {
         MirrorContext context;
         uint64_t promised;
         Mirrors mirrors;
-        sd_event_source *tick, *review;
+        ClockTimer tick;
+        sd_event_source *review;
         Notify notify;
         MetricsFile metrics;
         bool ready;       /* READY=1 has been sent */
         bool reloading, reload_wanted;
         unsigned reloads_begun, reloads_over;
-        char **reload_errors; /* of the last one */
+        char **reload_errors; /* of the last reload */
         Control *control;
         bool stopping;
-        bool stuck;       /* a worker does not come back from the source */
+        bool stuck;       /* a worker did not come back, so nothing may be freed */
 };
 
 static void push_status(Manager *manager) {
@@ -78,14 +80,7 @@ static void on_metrics_ended(void *userdata) {
 
 /* The clock ticks only while something moves: an idle daemon does not wake up. */
 static void set_tick(Manager *manager, bool on) {
-        uint64_t now;
-
-        if (!on || sd_event_now(manager->event, CLOCK_MONOTONIC, &now) < 0) {
-                (void) sd_event_source_set_enabled(manager->tick, SD_EVENT_OFF);
-                return;
-        }
-        (void) sd_event_source_set_time(manager->tick, now + notify_interval_usec(&manager->notify));
-        (void) sd_event_source_set_enabled(manager->tick, SD_EVENT_ONESHOT);
+        (void) clock_timer_set_in(&manager->tick, on ? notify_interval_usec(&manager->notify) : UINT64_MAX);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -97,7 +92,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         push_status(manager);
         if (manager->stopping && state.busy &&
             notify_stalled_usec(&manager->notify) > (state.unsaved ? STUCK_UNSAVED_USEC : STUCK_USEC)) {
-                /* Whoever waits for a dead server cannot be cancelled. What is in RAM need not wait for it. */
+                /* a worker that waits for a dead server cannot be cancelled, but the mirrors need not wait for it */
                 manager->stuck = true;
                 mirrors_abandon(&manager->mirrors);
         }
@@ -105,7 +100,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Mirrors say that they have changed from the middle of what they do: it is looked at when they are through. */
+/* Mirrors report a change from the middle of what they do, so the review waits until they are through. */
 static void on_changed(Mirror *mirror, void *userdata) {
         Manager *manager = userdata;
 
@@ -158,11 +153,11 @@ static int on_review(sd_event_source *source, void *userdata) {
         (void) source;
         if (!manager->stopping && mirrors_state(&manager->mirrors).failed &&
             (!manager->ready || mirrors_state(&manager->mirrors).over))
-                stop_all(manager); /* a start that is not whole is none; nor is a daemon without a mirror */
+                stop_all(manager); /* it starts with all mirrors or not at all, and does not run without any */
         if (!manager->stopping) {
                 mirrors_sweep(&manager->mirrors);
                 mirrors_proceed(&manager->mirrors, !manager->ready);
-                mirrors_tell(&manager->mirrors);
+                mirrors_report(&manager->mirrors);
                 check_ready(manager);
         }
         push_status(manager);
@@ -172,7 +167,7 @@ static int on_review(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* What is wrong with it, for whoever asked for the reload. Out of memory, the sentence in the log is all there is. */
+/* The errors of a configuration, for the client that asked for the reload. Without memory, they are in the log only. */
 static void keep_errors(Manager *manager, const Config *config) {
         for (size_t i = 0; i < config->n_notes; i++) {
                 char *text = config->notes[i].error ? config_notes_text(&config->notes[i]) : NULL;
@@ -182,19 +177,21 @@ static void keep_errors(Manager *manager, const Config *config) {
         }
 }
 
+/* The configuration could not be read at all. */
 static void keep_failure(Manager *manager, const char *what, int error) {
-        char *text = NULL;
+        const char *file = manager->options.config_file;
+        char *text = file ? text_format("Failed to %s the configuration '%s': %s", what, file, strerror(-error))
+                          : text_format("Failed to %s: %s", what, strerror(-error));
 
-        if (text_append(&text, "Failed to %s: %s", what, strerror(-error)) == 0)
+        log_error("%s; keeping the previous configuration", text ? text : "Failed to read the configuration");
+        if (text)
                 (void) strv_take(&manager->reload_errors, text);
-        else
-                free(text);
 }
 
 /* A configuration that cannot be used changes nothing. */
 static void reload(Manager *manager) {
         _cleanup_(config_freep) Config *config = NULL;
-        const char *what = "read it";
+        const char *what = "read";
         int r;
 
         manager->reload_wanted = false;
@@ -203,28 +200,26 @@ static void reload(Manager *manager) {
         manager->reload_errors = strv_free(manager->reload_errors);
         notify_reloading();
         r = config_load(manager->options.config_file, manager->options.root, &config, &what);
-        if (r < 0) {
-                log_error("Failed to reload the configuration: failed to %s: %s; the old one stays", what,
-                          strerror(-r));
+        if (r < 0)
                 keep_failure(manager, what, r);
-        } else if (!config_notes_log(config)) {
-                log_error("The configuration has errors: the old one stays");
+        else if (!config_notes_log(config)) {
+                log_error("Invalid configuration; keeping the previous one");
                 keep_errors(manager, config);
         } else {
                 if (config->workers != manager->config->workers)
-                        log_notice("Workers= takes effect when the daemon is started anew");
+                        log_notice("The new Workers= takes effect when the daemon is restarted");
                 manager->config = config_free(manager->config);
                 manager->config = TAKE_PTR(config);
                 manager->context.reserve = manager->config->reserve;
-                /* without memory it stays where it is */
+                /* without memory the file stays where it is */
                 (void) metrics_file_set_path(&manager->metrics, manager->config->metrics_file);
         }
         mirrors_apply(&manager->mirrors, manager->config);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
-/* A reload waits until nothing is under way. Under a low BandwidthLimit= that can be hours, which is when another
- * one is wanted most. What is wrong with the configuration is told when it is reloaded. */
+/* A reload waits until nothing is under way. Under a low BandwidthLimit= that can take hours, which is when another
+ * limit is wanted most, so that one is applied immediately. Errors of the configuration are reported by the reload. */
 static void reload_limits(Manager *manager) {
         _cleanup_(config_freep) Config *config = NULL;
         const char *what;
@@ -234,7 +229,7 @@ static void reload_limits(Manager *manager) {
                 mirrors_set_limits(&manager->mirrors, config);
 }
 
-/* Is taken up when the start, or the reload that is under way, is over. */
+/* The reload begins when the start, or a reload that is under way, is over. */
 static unsigned want_reload(void *userdata) {
         Manager *manager = userdata;
 
@@ -334,8 +329,9 @@ static int add_sources(Manager *manager) {
                                     manager->savers);
         if (r >= 0)
                 r = sd_event_add_io(manager->event, NULL, watch_get_fd(manager->watch), EPOLLIN, on_watch, manager);
+        manager->tick = (ClockTimer){ .event = manager->event, .handler = on_tick, .userdata = manager };
         if (r >= 0)
-                r = sd_event_add_time(manager->event, &manager->tick, CLOCK_MONOTONIC, 0, 0, on_tick, manager);
+                r = clock_timer_set(&manager->tick, 0);
         if (r >= 0)
                 r = sd_event_add_defer(manager->event, &manager->review, on_review, manager);
         if (r >= 0)
@@ -347,7 +343,7 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
         _cleanup_(manager_freep) Manager *manager = calloc(1, sizeof(*manager));
         int r;
 
-        *reterr_what = "get memory";
+        *reterr_what = "allocate memory";
         if (!manager) {
                 (void) config_free(config);
                 return -ENOMEM;
@@ -409,13 +405,13 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
 Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
-        manager->control = control_free(manager->control); /* it tells how the mirrors ended */
+        manager->control = control_free(manager->control); /* first: its answers say how the mirrors ended */
         metrics_file_done(&manager->metrics);
         mirrors_done(&manager->mirrors);
         manager->pool = pool_free(manager->pool);
         manager->savers = pool_free(manager->savers);
         manager->watch = watch_free(manager->watch);
-        (void) sd_event_source_unref(manager->tick);
+        clock_timer_done(&manager->tick);
         (void) sd_event_source_unref(manager->review);
         (void) sd_event_unref(manager->event);
         manager->statefd = close_fd(manager->statefd);
@@ -436,7 +432,7 @@ int manager_run(Manager *manager, bool *ret_stuck) {
                 r = sd_event_loop(manager->event);
         *ret_stuck = manager->stuck;
         if (r < 0) {
-                log_error("The event loop failed: %s", strerror(-r));
+                log_error("Failed to run the event loop: %s; exiting", strerror(-r));
                 return EXIT_FAILURE;
         }
         return r;

@@ -10,7 +10,6 @@
 
 #include "base/text.h"
 #include "mirror/scrub-pass.h"
-#include "mirror/shutdown.h"
 
 #define SLICE_BYTES (64 * MIB)
 
@@ -85,8 +84,7 @@ static void end(Recheck *recheck) {
                 control_operation_end(operation, recheck->result < 0 || recheck->n_damaged > 0);
         }
         recheck_free(recheck);
-        m->n_rechecks--;
-        mirror_shutdown_on_saved(m);
+        mirror_recheck_ended(m);
 }
 
 static void done(Job *job) {
@@ -120,7 +118,7 @@ static int start(Operation *operation, Mirror *m, const PathSet *chosen) {
         operation->recheck = recheck;
         operation->total = scrub_pass_bytes(recheck->pass);
         operation->phase = OPERATION_PLANNED;
-        m->n_rechecks++;
+        mirror_recheck_began(m);
         pool_submit(m->context->savers, &recheck->job);
         return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* How the base moves on. See mirror/base-update.h. */
+/* What was agreed becomes part of the base. See mirror/base-update.h. */
 
 #include "mirror/base-update.h"
 

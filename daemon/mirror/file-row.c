@@ -87,31 +87,31 @@ void file_row_walk_seek(FileRowWalk *walk, const char *path) {
 
         walk->at_base = seek_in(walk->base, path);
         walk->at_source = seek_in(walk->source, path);
-        walk->at_stray = seek_in(walk->mirror_only, path);
+        walk->at_mirror_only = seek_in(walk->mirror_only, path);
         walk->at_queue = lower_bound(queue, queue->n, path_in_queue, path);
 }
 
 /* ---- one path ---- */
 
-/* What the lists have of it. */
+/* What the lists have about one path. */
 typedef struct Item {
         const char *path;
         const Entry *base;   /* what is in the mirror, or a link to the disk in its place; no records */
-        const Entry *source, *stray;
+        const Entry *source, *mirror_only;
         const SaveItem *save;
-        Outcome fate;           /* if there is a source */
-        bool planned;        /* .fate is known */
-        bool fresh;          /* the round that is under way has done it: the base does not have that yet */
+        Outcome outcome;     /* if there is a source */
+        bool planned;        /* .outcome is known */
+        bool fresh;          /* the plan run that is under way has done it: the base does not have that yet */
 } Item;
 
-/* The smaller one of @path and what stands next in a list. */
+/* The smaller of @path and the next path of a list. */
 static const char *smaller(const char *path, const Manifest *manifest, size_t at) {
         if (!manifest || at >= manifest->n_entries)
                 return path;
         return !path || strcmp(manifest->entries[at].path, path) < 0 ? manifest->entries[at].path : path;
 }
 
-/* The entry of @path, if it stands next; then the list moves on. */
+/* The entry of @path, if it is the next one; then the list moves on. */
 static const Entry *take(const char *path, const Manifest *manifest, size_t *at) {
         if (!manifest || *at >= manifest->n_entries || strcmp(manifest->entries[*at].path, path) != 0)
                 return NULL;
@@ -126,7 +126,7 @@ static bool next_item(FileRowWalk *walk, Item *ret) {
 
         path = smaller(path, walk->base, walk->at_base);
         path = smaller(path, walk->source, walk->at_source);
-        path = smaller(path, walk->mirror_only, walk->at_stray);
+        path = smaller(path, walk->mirror_only, walk->at_mirror_only);
         if (!path)
                 return false;
         item.path = path;
@@ -134,13 +134,13 @@ static bool next_item(FileRowWalk *walk, Item *ret) {
                 item.save = queue->by_path[walk->at_queue++];
         item.base = take(path, walk->base, &walk->at_base);
         item.source = take(path, walk->source, &walk->at_source);
-        item.stray = take(path, walk->mirror_only, &walk->at_stray);
+        item.mirror_only = take(path, walk->mirror_only, &walk->at_mirror_only);
         if (item.base && item.base->flags & ENTRY_RECORD)
                 item.base = NULL;
         item.planned = item.source && walk->outcomes;
         if (item.planned)
-                item.fate = outcomes_get(walk->outcomes, (size_t) (item.source - walk->source->entries));
-        item.fresh = item.fate.done && walk->outcomes == &walk->mirror->planned;
+                item.outcome = outcomes_get(walk->outcomes, (size_t) (item.source - walk->source->entries));
+        item.fresh = item.outcome.done && walk->outcomes == &walk->mirror->planned;
         *ret = item;
         return true;
 }
@@ -169,7 +169,7 @@ static bool is_in_ram(const Item *item) {
         return item->base && !is_linked(item);
 }
 
-/* Size, type and the like are those of @entry. */
+/* Takes size, type and target from @entry. */
 static void describe(FileRow *row, const Entry *entry) {
         row->type = (EntryType) entry->type;
         row->target = entry->type == ENTRY_SYMLINK ? entry->target : NULL;
@@ -197,7 +197,7 @@ static bool same_file(const Entry *a, const Entry *b) {
         return a->size == b->size && a->mtime_nsec == b->mtime_nsec;
 }
 
-/* False if it is gone from both sides. */
+/* It was saved, but the base does not have that yet. False if it is gone from both sides. */
 static bool judge_saved(const Item *item, FileRow *row) {
         if (item->save->action == PLAN_DELETE)
                 return false;
@@ -216,7 +216,7 @@ static bool judge_save(const FileRowWalk *walk, const Item *item, FileRow *row) 
         if (save->action == PLAN_DELETE) {
                 describe(row, &save->source);
                 row->file.on_disk = true;
-                set_never(row, FILE_DELETING, save->problem ? save->problem : "a client deleted it");
+                set_never(row, FILE_DELETING, save->problem ? save->problem : "deleted by a client");
                 return true;
         }
         describe(row, &save->mirror);
@@ -228,40 +228,39 @@ static bool judge_save(const FileRowWalk *walk, const Item *item, FileRow *row) 
                 set_never(row, FILE_REJECTED,
                           save->problem  ? save->problem
                           : save->broken ? save->broken
-                                         : "something that it names is missing");
+                                         : "it refers to something that is missing");
         else
                 set(row, save->state == ITEM_RUNNING ? FILE_SAVING : FILE_UNSAVED, save->problem);
         return true;
 }
 
 static const char *reason_for_link(const Item *item) {
-        return item->source && item->source->flags & ENTRY_DISK_ONLY ? "not chosen for RAM" : "there is no room for it";
+        return item->source && item->source->flags & ENTRY_DISK_ONLY ? "not selected for RAM" : "no room in RAM";
 }
 
-/* In the mirror there is nothing of it, and there shall not be. */
+/* It is not in the mirror, and is not to be. */
 static void judge_ignored(const Item *item, FileRow *row) {
         row->unneeded = item->source->flags & ENTRY_ORPHAN;
         row->file.in_ram = false;
         set_never(row, FILE_DISK,
-                  row->unneeded ? "nothing that is there needs it"
-                                : "a client deleted it, and on the disk it is kept");
+                  row->unneeded ? "nothing in the source refers to it" : "deleted by a client, but kept on disk");
 }
 
-static void judge_by_fate(const FileRowWalk *walk, const Item *item, FileRow *row) {
-        switch (item->fate.action) {
+static void judge_by_outcome(const FileRowWalk *walk, const Item *item, FileRow *row) {
+        switch (item->outcome.action) {
         case PLAN_STAGE:
         case PLAN_ADOPT:
         case PLAN_REMOVE:
                 set_pending(row, FILE_WAITING, NULL);
                 break;
         case PLAN_WAIT:
-                set_pending(row, FILE_WAITING, "it changed a moment ago, and is staged when it holds still");
+                set_pending(row, FILE_WAITING, "changed a moment ago; staged when it stops changing");
                 break;
         case PLAN_LINK:
-                set_pending(row, FILE_WAITING, "a link to the disk takes its place");
+                set_pending(row, FILE_WAITING, "being replaced by a link to the disk");
                 break;
         case PLAN_SKIP:
-                set_never(row, FILE_SKIPPED, "there is no room for it");
+                set_never(row, FILE_SKIPPED, "no room in RAM");
                 break;
         case PLAN_WITHHOLD:
                 set_never(row, FILE_WITHHELD, NULL);
@@ -279,14 +278,14 @@ static void judge_by_fate(const FileRowWalk *walk, const Item *item, FileRow *ro
         case PLAN_KEEP:
         case PLAN_SETATTR:
         case PLAN_FORGET:
-        case PLAN_RELEASE: /* it is told by the caller */
+        case PLAN_RELEASE: /* the caller sees to it */
                 break;
         }
 }
 
-/* The plan was carried out for it, or nobody has planned yet. */
+/* The plan was carried out for it, or there was no plan yet. */
 static void judge_settled(const Item *item, FileRow *row) {
-        bool linked = item->fresh ? item->fate.action == PLAN_LINK : is_linked(item);
+        bool linked = item->fresh ? item->outcome.action == PLAN_LINK : is_linked(item);
 
         if (linked)
                 set(row, FILE_LINKED, reason_for_link(item));
@@ -300,7 +299,7 @@ static void judge_source(const FileRowWalk *walk, const Item *item, FileRow *row
         row->type = (EntryType) item->source->type;
         row->file.on_disk = true;
         row->file.in_ram = is_in_ram(item);
-        if (item->fate.done)
+        if (item->outcome.done)
                 judge_settled(item, row);
         else if (withheld)
                 set_never(row, FILE_WITHHELD, withheld);
@@ -310,25 +309,25 @@ static void judge_source(const FileRowWalk *walk, const Item *item, FileRow *row
                 judge_settled(item, row);
                 row->file.in_ram = is_in_ram(item);
                 if (item->planned)
-                        judge_by_fate(walk, item, row);
+                        judge_by_outcome(walk, item, row);
         }
         if (overrides_is_released(&walk->mirror->overrides, item->path)) {
-                set(row, FILE_RELEASED, "an operator released it");
+                set(row, FILE_RELEASED, "released by an operator");
                 row->usable = is_linked(item);
                 row->pending = false;
         }
 }
 
-/* Nothing of it was in the source when that was last seen. */
+/* It was not in the source when that was last scanned. */
 static bool judge_rest(const FileRowWalk *walk, const Item *item, FileRow *row) {
-        const Entry *entry = item->base ? item->base : item->stray;
+        const Entry *entry = item->base ? item->base : item->mirror_only;
 
         if (!entry)
                 return false;
         describe(row, entry);
-        row->file.on_disk = !item->stray;
+        row->file.on_disk = !item->mirror_only;
         row->file.in_ram = !is_linked(item);
-        if (item->stray)
+        if (item->mirror_only)
                 set(row, FILE_CHANGED, "WriteBack=no");
         else if (!walk->source && !walk->mirror->complete)
                 set_pending(row, FILE_WAITING, NULL);
@@ -340,15 +339,15 @@ static bool judge_rest(const FileRowWalk *walk, const Item *item, FileRow *row) 
 static void add_facts(const FileRowWalk *walk, const Item *item, FileRow *row) {
         const Scrub *scrub = &walk->mirror->scrub;
         bool left = has(scrub->left, item->path);
-        CopyMethod method = item->fresh       ? item->fate.method
+        CopyMethod method = item->fresh       ? item->outcome.method
                             : is_in_ram(item) ? (CopyMethod) item->base->method
                                               : COPY_METHOD_AUTO;
 
         if (row->file.state == FILE_STAGED && left)
                 set_never(row, FILE_DAMAGED,
-                          "its bytes in RAM have changed, and somebody may have written to it: it is left as it is");
+                          "its bytes in RAM have changed and a client may have written to it; left as it is");
         else if (row->file.state == FILE_STAGED && has(scrub->damaged, item->path))
-                set_pending(row, FILE_DAMAGED, "its bytes in RAM have changed: it is staged again");
+                set_pending(row, FILE_DAMAGED, "its bytes in RAM have changed; it will be staged again");
         if (!row->file.in_ram)
                 row->file.digest = NULL;
         row->file.method = row->file.in_ram && !item->save ? copy_method_name(method) : NULL;

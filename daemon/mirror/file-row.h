@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The lists that a mirror has in memory, walked side by side in path order: what the base, the source as last seen,
- * the last plan, the way back, what was withheld, released or found damaged say of one path, as one row. For
- * mirror/inventory.h, which is what others ask. Loop thread; no disk.
+/* The lists that a mirror has in memory, walked side by side in path order. What the base, the source as last seen, the
+ * last plan, the queue of saves, and the lists of withheld, released and damaged files have about one path becomes one
+ * row. For mirror/inventory.h, which has what others ask for. Loop thread; no disk.
  *
- * The base is written by the job that attaches and the one that ends a mirror, and by the loop when no job has it;
- * so in between the loop may read it. The source is m->source, but of the look at hand while its plan is carried
- * out; what that round has done so far is in its fates, because the base moves on only at its end. */
+ * The base is written by the jobs that attach and detach a mirror, and by the loop when no job has it; in between
+ * the loop may read it. The source is m->source, or, while a plan is carried out, that of the scan which made the
+ * plan. What the plan run has done so far is in its outcomes, because the base moves on only at its end. */
 
 #include "base/base.h"
 #include "base/digest.h"
@@ -20,28 +20,27 @@ typedef struct InventoryFile {
         uint64_t size, room;    /* bytes; room: RAM that it takes or would take */
         const Digest *digest;   /* of what is in RAM; NULL if it is not known, or not yet */
         bool in_ram, on_disk;
-        const char *
-                method; /* how it was copied by this process: "direct", "buffered", "sendfile"; NULL: it was not, or not yet */
+        const char *method; /* how this process copied it: "direct", "buffered", "sendfile"; NULL: not, or not yet */
         const char *reason;     /* why it is as it is; NULL if there is nothing to say */
 } InventoryFile;
 
-/* A row, and what only its readers in here need. */
+/* A row, and what only mirror/inventory.c needs of it. */
 typedef struct FileRow {
         InventoryFile file;
         EntryType type;
         const char *target;     /* of a link: its text; NULL */
-        bool usable;            /* a client may use what stands there, if anything is to */
-        bool pending;           /* if not: it will be */
+        bool usable;            /* the mirror has what clients expect at this path */
+        bool pending;           /* not usable now, but will be */
         bool unneeded;          /* nothing needs it in RAM */
 } FileRow;
 
 typedef struct FileRowWalk {
         const Mirror *mirror;
         const Manifest *base, *source, *mirror_only; /* NULL: there is none */
-        const Outcomes *outcomes;                     /* NULL: nothing was planned yet */
-        const WithheldFile **withheld;          /* by path */
+        const Outcomes *outcomes;      /* NULL: nothing was planned yet */
+        const WithheldFile **withheld; /* by path */
         size_t n_withheld;
-        size_t at_base, at_source, at_stray, at_queue;
+        size_t at_base, at_source, at_mirror_only, at_queue;
 } FileRowWalk;
 
 /* Begins with the first row. Undone by file_row_walk_done() in any case. 0 or -ENOMEM. */
@@ -54,5 +53,5 @@ void file_row_walk_seek(FileRowWalk *walk, const char *path);
 /* The next row; false at the end. */
 bool file_row_walk_next(FileRowWalk *walk, FileRow *ret);
 
-/* True if the source, and with it what is wanted, has been seen. */
+/* True if the source has been scanned, so that it is known what should be in the mirror. */
 bool file_row_walk_has_source(const FileRowWalk *walk);

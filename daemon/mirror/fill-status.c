@@ -8,7 +8,7 @@
 #include "layout/layout.h"
 #include "os/fs.h"
 
-/* Of the monotonic clock, on the other one. */
+/* A time of CLOCK_MONOTONIC on CLOCK_REALTIME. */
 static uint64_t to_realtime(uint64_t usec) {
         uint64_t age = clock_usec(CLOCK_MONOTONIC) - usec;
 
@@ -39,7 +39,7 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->trash_files = m->gauges.trash_files;
 }
 
-/* Since the staging began, because a window jumps with every file. */
+/* The average since the staging began: that of a short window would jump with every file. */
 static void add_rate(const Mirror *m, MirrorStatus *status) {
         uint64_t spent = clock_usec(CLOCK_MONOTONIC) - m->begun_usec, rest;
 

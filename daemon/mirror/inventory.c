@@ -10,15 +10,14 @@
 #include "tree/scan.h"
 
 #include <limits.h>
-#include <stdarg.h>
 
-/* One link after the other, as a kernel would follow them. */
+/* Links that are followed one after the other, as a kernel would. */
 enum { LINKS_MAX = 8 };
 
 /* ---- files ---- */
 
-/* Of links and directories only what is out of the ordinary: there are many, and their fate is that of what they
- * lead to and of what is in them. */
+/* Links and directories only if they are out of the ordinary: there are many, and usually they are as ready as what
+ * they lead to or hold. */
 static bool is_worth_a_row(const FileRow *row) {
         switch (row->file.state) {
         case FILE_STAGED:
@@ -63,19 +62,19 @@ int inventory_files(const Mirror *mirror, const char *after, size_t max,
 
 /* ---- what is below a path, and where it leads ---- */
 
-/* Of some files together. */
+/* What some files come to together. */
 typedef struct Sum {
         FileState state;        /* the worst */
         const char *reason;     /* of the first in that state */
         uint64_t size, ram_bytes;
         size_t n_files, n_ready;
         size_t n_rows, n_usable; /* links and directories too */
-        size_t n_missing;        /* that nothing is known of */
-        /* the first row that will not, or is yet to come; NULL */
+        size_t n_missing;        /* rows that stand for something which is not there */
+        /* the first row that will never be usable, and that is not usable yet; NULL */
         const char *never, *never_why, *pending, *pending_why;
 } Sum;
 
-/* The higher, the more it is what one has to know of a model. */
+/* The state of a model is that of its file with the highest weight. */
 static unsigned weight(FileState state) {
         static const unsigned weights[_FILE_STATE_MAX] = {
                 [FILE_STAGED] = 0,    [FILE_DISK] = 1,     [FILE_LINKED] = 2,   [FILE_CHANGED] = 3,
@@ -114,31 +113,28 @@ static void add_row(Sum *sum, const FileRow *row) {
 
 static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool below, Sum *sum);
 
-/* Where the link at a path leads, if that is not below @top anyway. */
+/* Adds what the link at a path leads to, if that is not below @top anyway. */
 static int add_target(FileRowWalk *walk, const char *path, const char *target, const char *top, unsigned links,
                       Sum *sum) {
         _cleanup_(freep) char *to = NULL;
-        size_t n = strlen(top);
         int r = links > 0 && *target != '/' ? path_resolve_link("/", path, target, &to) : -EXDEV;
 
         if (r == -ENOMEM)
                 return r;
-        if (r < 0 || *to == '\0' || (strncmp(to, top, n) == 0 && (to[n] == '/' || to[n] == '\0')))
+        if (r < 0 || *to == '\0' || path_is_below(to, top))
                 return 0;
         return add_path(walk, to, links - 1, true, sum);
 }
 
-/* What is in a directory; what nothing needs does not count there. */
+/* Adds what is in a directory, without what nothing needs. */
 static int add_below(FileRowWalk *walk, const char *path, unsigned links, Sum *sum) {
-        _cleanup_(freep) char *prefix = NULL;
+        _cleanup_(freep) char *prefix = text_format("%s/", path);
         FileRow row;
         size_t n;
         int r = 0;
 
-        if (asprintf(&prefix, "%s/", path) < 0) {
-                prefix = NULL;
+        if (!prefix)
                 return -ENOMEM;
-        }
         n = strlen(prefix);
         for (file_row_walk_seek(walk, prefix);
              r == 0 && file_row_walk_next(walk, &row) && strncmp(row.file.path, prefix, n) == 0;) {
@@ -170,11 +166,11 @@ static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool be
 
 /* ---- models ---- */
 
-/* A manifest may name what nobody has. */
+/* A manifest may name a file that is nowhere. */
 static int add_part(FileRowWalk *walk, const char *path, unsigned links, Sum *sum) {
         FileRow missing = { .file = { .path = path,
                                       .state = FILE_WITHHELD,
-                                      .reason = "it is neither on the disk nor in the mirror" } };
+                                      .reason = "neither on disk nor in the mirror" } };
         size_t before = sum->n_rows;
         int r = add_path(walk, path, links, true, sum);
 
@@ -197,7 +193,7 @@ int inventory_models(const Mirror *mirror, int (*each)(const InventoryModel *mod
                 for (size_t k = 0; r == 0 && k < models_n_paths(models, i); k++)
                         r = add_part(&walk, models_path(models, i, k), 0, &sum);
                 if (r < 0 || sum.n_rows == sum.n_missing)
-                        continue; /* it has gone since */
+                        continue; /* it was deleted since the scan */
                 model.state = sum.state;
                 model.reason = sum.reason;
                 model.size = sum.size;
@@ -225,7 +221,7 @@ size_t inventory_count_models(const Mirror *mirror) {
 
 /* ---- readiness ---- */
 
-/* As a path, else as a model, to whose paths *ret_paths then belongs: what is missing of them is only named there. */
+/* A path, or else a model. Then *ret_paths has its paths: the sum borrows from them the names of what is missing. */
 static int add_name(FileRowWalk *walk, const char *name, Sum *sum, char ***ret_paths) {
         const Models *models = mirror_state_models(walk->mirror);
         char **paths;
@@ -240,33 +236,23 @@ static int add_name(FileRowWalk *walk, const char *name, Sum *sum, char ***ret_p
                 if (add_part(walk, paths[i], LINKS_MAX, sum) < 0)
                         r = -ENOMEM;
         if (sum->n_rows == sum->n_missing)
-                *sum = (Sum){}; /* it has gone since */
+                *sum = (Sum){}; /* it was deleted since the scan */
         return MIN(r, 0);
 }
 
-_printf_(2, 3)
-static void say(char **ret, const char *text, ...) {
-        va_list arguments;
-
-        va_start(arguments, text);
-        if (vasprintf(ret, text, arguments) < 0)
-                *ret = NULL;
-        va_end(arguments);
-}
-
-/* Nothing of it is known. */
+/* No file or model is known by that name. */
 static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
         const Mirror *m = walk->mirror;
 
         if (m->phase >= PHASE_REMOVING) {
-                say(ret_reason, "the mirror '%s' %s%s%s", m->config.name,
-                    m->phase == PHASE_FAILED ? "has failed" : "is being removed", m->problem ? ": " : "",
-                    m->problem ? m->problem : "");
+                *ret_reason = text_format("the mirror '%s' %s%s%s", m->config.name,
+                                          m->phase == PHASE_FAILED ? "has failed" : "is being removed",
+                                          m->problem ? ": " : "", m->problem ? m->problem : "");
                 return READINESS_NEVER;
         }
         if (file_row_walk_has_source(walk))
                 return READINESS_UNKNOWN;
-        say(ret_reason, "the source '%s' has not been read yet", m->config.source);
+        *ret_reason = text_format("the source '%s' has not been read yet", m->config.source);
         return READINESS_PENDING;
 }
 
@@ -278,19 +264,19 @@ Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret
 
         *ret_reason = NULL;
         if (file_row_walk_init(&walk, mirror) < 0 || add_name(&walk, name, &sum, &paths) < 0) {
-                say(ret_reason, "memory ran out");
+                *ret_reason = text_format("out of memory");
                 return READINESS_PENDING;
         }
         if (sum.n_rows == 0)
                 return judge_unknown(&walk, ret_reason);
         if (sum.never) {
-                say(ret_reason, "'%s': %s", text_path(path, sum.never),
-                    sum.never_why ? sum.never_why : "it is not in the mirror");
+                *ret_reason = text_format("'%s': %s", text_path(path, sum.never),
+                                          sum.never_why ? sum.never_why : "not in the mirror");
                 return READINESS_NEVER;
         }
         if (!sum.pending)
                 return READINESS_READY;
-        say(ret_reason, "'%s': %s (%zu of %zu files are ready)", text_path(path, sum.pending),
-            sum.pending_why ? sum.pending_why : "it is still to be staged", sum.n_ready, sum.n_files);
+        *ret_reason = text_format("'%s': %s (%zu of %zu files ready)", text_path(path, sum.pending),
+                                  sum.pending_why ? sum.pending_why : "not staged yet", sum.n_ready, sum.n_files);
         return READINESS_PENDING;
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The life of a mirror: attach, scan, stage, record, and again. See mirror/lifecycle.h. */
+/* The life of a mirror: attach, scan, stage, record, and again. See mirror/mirror-internal.h. */
 
-#include "mirror/lifecycle.h"
+#include "mirror/mirror-internal.h"
 
 #include "base/text.h"
 #include "mirror/inventory.h"
 #include "mirror/override-effects.h"
-#include "mirror/shutdown.h"
 #include "os/memory.h"
 #include "report/explain.h"
 #include "report/mirror-log.h"
@@ -36,7 +35,7 @@ static void attach_done(Job *job) {
         int r;
 
         if (m->result != 0) {
-                mirror_shutdown_fail(m, TAKE_PTR(m->refusal));
+                mirror_fail(m, TAKE_PTR(m->refusal));
                 return;
         }
         m->attached = true;
@@ -48,11 +47,11 @@ static void attach_done(Job *job) {
         m->writeback.eventless = m->attachment.eventless;
         r = writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd);
         if (r < 0) {
-                mirror_shutdown_fail(m, NULL);
+                mirror_fail(m, NULL);
                 return;
         }
         if (m->end.reason != END_NONE) {
-                mirror_shutdown_last_scan(m);
+                mirror_last_scan(m);
                 return;
         }
         mirror_state_set(m, PHASE_ARMING);
@@ -133,7 +132,7 @@ static void become_idle(Mirror *m) {
 /* What is missing now was not deleted: nothing is propagated until the source is back. */
 static void source_lost(Mirror *m, char *text) {
         if (!m->complete) {
-                mirror_shutdown_fail(m, text);
+                mirror_fail(m, text);
                 return;
         }
         if (!m->lost || !string_equal(text, m->problem))
@@ -163,7 +162,7 @@ static void mirror_lost(Mirror *m) {
         writeback_forget_deletions(&m->writeback);
         m->end.reason = END_RECREATION;
         mirror_state_notify(m, MIRROR_ENDS);
-        mirror_shutdown_last_scan(m); /* unsaved files can still be read, through the descriptor that we have */
+        mirror_last_scan(m); /* unsaved files can still be read, through the descriptor that we have */
 }
 
 /* Each name that matches nothing, once. */
@@ -181,12 +180,12 @@ static void scan_done(Job *job) {
 
         scan_schedule_scan_ended(&m->schedule);
         if (m->phase == PHASE_LAST_SCAN) {
-                mirror_shutdown_continue(m);
+                mirror_last_scan_done(m);
                 return;
         }
         if (m->end.reason != END_NONE) {
                 survey_done(&m->survey);
-                mirror_shutdown_last_scan(m);
+                mirror_last_scan(m);
                 return;
         }
         if (m->scan.mirror_check == ATTACH_LOST) {
@@ -201,7 +200,7 @@ static void scan_done(Job *job) {
         free(m->unreadable);
         m->unreadable = explain_unreadable(&m->config, m->survey.source, &m->n_unreadable);
         if (m->n_unreadable > 0 && m->config.on_corrupt == CORRUPT_FAIL && !m->complete) {
-                mirror_shutdown_fail(m, TAKE_PTR(m->unreadable));
+                mirror_fail(m, TAKE_PTR(m->unreadable));
                 return;
         }
         log_once_scan(&m->log_once, &m->config, m->survey.source, m->survey.plan);
@@ -215,8 +214,8 @@ static void scan_done(Job *job) {
         mirror_state_set(m, PHASE_PLANNED);
         /* what the previous process could not save comes first */
         writeback_go_on(&m->writeback, mirror_state_is_watched(m), !m->schedule.mirror.dirty);
-        if (m->complete && mirror_lifecycle_fits(m))
-                mirror_lifecycle_proceed(m);
+        if (m->complete && mirror_fits(m))
+                mirror_proceed(m);
 }
 
 /* Between two scans nothing reads the configuration, so this is where a new one takes its place. */
@@ -255,7 +254,7 @@ static void take_overrides(Mirror *m) {
         m->scan.overrides = copy;
 }
 
-void mirror_lifecycle_scan(void *userdata) {
+void mirror_scan(void *userdata) {
         Mirror *m = userdata;
         bool last = !mirror_phase_may_go(m->phase, PHASE_SCANNING);
         MirrorPhase next = last ? PHASE_LAST_SCAN : PHASE_SCANNING;
@@ -313,7 +312,7 @@ static void become_ready(Mirror *m) {
 }
 
 /* From here on every change of the mirror is reported; earlier ones are found by the next scan. */
-void mirror_lifecycle_finish_start(Mirror *m) {
+void mirror_finish_start(Mirror *m) {
         m->complete = m->writeback.polite = true;
         if (!m->ready)
                 become_ready(m);
@@ -329,7 +328,7 @@ static void guard(Mirror *m) {
         if (r < 0)
                 mirror_log_unguarded(&m->config, r);
         if (scan_schedule_mirror_is_decided(&m->schedule))
-                mirror_lifecycle_finish_start(m);
+                mirror_finish_start(m);
 }
 
 static void record_done(Job *job) {
@@ -338,7 +337,7 @@ static void record_done(Job *job) {
         if (m->result < 0)
                 mirror_log_not_saved(&m->config, m->result);
         if (m->end.reason != END_NONE)
-                mirror_shutdown_last_scan(m);
+                mirror_last_scan(m);
         else if (!m->complete)
                 guard(m);
         else
@@ -360,9 +359,9 @@ static void on_staged(void *userdata) {
         bool changed = mirror_state_end_plan(m);
 
         if (m->end.reason != END_NONE)
-                mirror_shutdown_last_scan(m);
+                mirror_last_scan(m);
         else if (find_fatal(m))
-                mirror_shutdown_fail(m, strdup(find_fatal(m)));
+                mirror_fail(m, strdup(find_fatal(m)));
         else if (changed || m->base_moved || !m->complete)
                 record(m);
         else
@@ -378,17 +377,17 @@ static void explain_shortage_once(Mirror *m, bool fits) {
         mirror_state_set_problem(m, TAKE_PTR(text));
 }
 
-bool mirror_lifecycle_fits(Mirror *m) {
+bool mirror_fits(Mirror *m) {
         int r;
 
         assert(m->phase == PHASE_PLANNED);
         r = check_fit(m);
         if (r == FIT_NO_ROOM && m->config.on_no_room == NO_ROOM_FAIL && !m->complete) {
-                mirror_shutdown_fail(m, explain_shortage(&m->config, m->survey.plan, &m->fit, true));
+                mirror_fail(m, explain_shortage(&m->config, m->survey.plan, &m->fit, true));
                 return false;
         }
         if (r < 0) {
-                mirror_shutdown_fail(m, NULL);
+                mirror_fail(m, NULL);
                 return false;
         }
         plan_run_promise(&m->plan_run, m->fit.need_bytes); /* so that the next mirror takes it into account */
@@ -396,38 +395,39 @@ bool mirror_lifecycle_fits(Mirror *m) {
         return true;
 }
 
-void mirror_lifecycle_proceed(Mirror *m) {
+void mirror_proceed(Mirror *m) {
         assert(m->phase == PHASE_PLANNED);
         m->n_held = m->survey.plan->n_held;
         atomic_store(&m->progress, 0);
         m->begun_usec = clock_now(m->context->event);
         mirror_state_set(m, PHASE_STAGING);
         if (mirror_state_start_plan(m, m->survey.plan, m->fit.need_bytes, on_staged) < 0)
-                mirror_shutdown_fail(m, NULL);
+                mirror_fail(m, NULL);
 }
 
-bool mirror_lifecycle_may_prune(void *userdata) {
+bool mirror_may_prune(void *userdata) {
         Mirror *m = userdata;
 
         return m->phase == PHASE_IDLE && !m->lost && save_queue_status(&m->writeback.queue).n_unsaved == 0;
 }
 
-bool mirror_lifecycle_may_scrub(void *userdata) {
+bool mirror_may_scrub(void *userdata) {
         Mirror *m = userdata;
 
         return m->phase == PHASE_IDLE && !m->lost;
 }
 
-bool mirror_lifecycle_is_watched(void *userdata) {
+bool mirror_is_watched(void *userdata) {
         return mirror_state_is_watched(userdata);
 }
 
-void mirror_lifecycle_want_scan(void *userdata) {
+void mirror_on_outdated(void *userdata) {
         Mirror *m = userdata;
 
+        m->scan.wanted.outdated = true;
         scan_schedule_request(&m->schedule, m->phase == PHASE_IDLE);
 }
 
-void mirror_lifecycle_begin(Mirror *m) {
+void mirror_start(Mirror *m) {
         mirror_state_submit(m, attach_run, attach_done);
 }

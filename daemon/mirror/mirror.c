@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One source/target pair, as others see it. See mirror/mirror.h; mirror/lifecycle.h and mirror/shutdown.h have the order
- * of the steps. */
+/* One source/target pair: how it is made, and what it is asked from outside. See mirror/mirror.h. */
 
-#include "mirror/mirror.h"
+#include "mirror/mirror-internal.h"
 
-#include "mirror/lifecycle.h"
-#include "mirror/shutdown.h"
 #include "report/mirror-log.h"
 
 int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, const MirrorContext *context) {
@@ -20,7 +17,6 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
         m->journalfd = -1;
         m->ids = *ids;
         m->context = context;
-        m->begin = mirror_lifecycle_begin;
         m->plan_run = (PlanRun){ .config = &m->config,
                                  .pool = context->pool,
                                  .withheld = &m->withheld,
@@ -32,38 +28,37 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
                                     .config = &m->config,
                                     .deletions = &m->deletions,
                                     .progress = &m->saved,
-                                    .survey = mirror_shutdown_on_scan_wanted,
-                                    .moved_on = mirror_shutdown_on_saved,
+                                    .survey = mirror_on_outdated,
+                                    .moved_on = mirror_on_ended,
                                     .userdata = m };
         writeback_init(&m->writeback);
         m->pruner = (BlobPruner){ .job = { .event = context->event, .pool = context->savers },
                                   .config = &m->config,
-                                  .may_run = mirror_lifecycle_may_prune,
-                                  .ended = mirror_shutdown_on_saved,
+                                  .may_run = mirror_may_prune,
+                                  .ended = mirror_on_ended,
                                   .userdata = m };
         prune_blobs_init(&m->pruner);
         m->trash = (TrashExpiry){ .job = { .event = context->event, .pool = context->savers },
                                   .config = &m->config,
                                   .sourcefd = &m->writeback.sourcefd,
-                                  .ended = mirror_shutdown_on_saved,
+                                  .ended = mirror_on_ended,
                                   .userdata = m };
         trash_expiry_init(&m->trash);
         m->scrub = (Scrub){ .event = context->event,
                             .pool = context->savers,
                             .config = &m->config,
                             .attachment = &m->attachment,
-                            .may_run = mirror_lifecycle_may_scrub,
-                            .is_watched = mirror_lifecycle_is_watched,
-                            .survey = mirror_lifecycle_want_scan,
-                            .ended = mirror_shutdown_on_saved,
+                            .may_run = mirror_may_scrub,
+                            .is_watched = mirror_is_watched,
+                            .survey = mirror_on_outdated,
+                            .ended = mirror_on_ended,
                             .userdata = m };
-        m->gauges = (Gauges){ .job = { .pool = context->savers },
-                              .config = &m->config,
-                              .ended = mirror_shutdown_on_saved,
+        scrub_init(&m->scrub);
+        m->gauges = (Gauges){ .job = { .pool = context->savers }, .config = &m->config, .ended = mirror_on_ended,
                               .userdata = m };
         gauges_init(&m->gauges);
         scan_schedule_init(&m->schedule, context->event, context->watch, ids->source_watch, ids->mirror_watch,
-                           mirror_lifecycle_scan, m);
+                           mirror_scan, m);
         r = config_mirror_copy(config, &m->config);
         if (r == 0)
                 r = ratelimit_new(config->bandwidth_limit, &m->limit);
@@ -112,10 +107,6 @@ Mirror *mirror_free(Mirror *m) {
         return NULL;
 }
 
-void mirror_start(Mirror *m) {
-        mirror_lifecycle_begin(m);
-}
-
 void mirror_notice(Mirror *m, const WatchReport *report) {
         bool about_mirror = report->root == m->ids.mirror_watch;
 
@@ -136,7 +127,7 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
                         mirror_log_unwatched(&m->config, 0);
         }
         if (m->phase == PHASE_GUARDING && scan_schedule_mirror_is_decided(&m->schedule))
-                mirror_lifecycle_finish_start(m);
+                mirror_finish_start(m);
 }
 
 void mirror_set_limit(Mirror *m, uint64_t bytes_per_sec) {
@@ -185,7 +176,7 @@ bool mirror_is_settled(const Mirror *m) {
         return m->phase == PHASE_IDLE && !m->next.name && !m->scan.wanted.retry_all;
 }
 
-void mirror_tell(Mirror *m) {
+void mirror_report(Mirror *m) {
         MirrorStatus status = mirror_status(m);
         bool whole = mirror_status_is_complete(&status, 1);
 
@@ -198,18 +189,11 @@ void mirror_tell(Mirror *m) {
                 mirror_log_degraded(&m->config);
 }
 
-bool mirror_fits(Mirror *m) {
-        return mirror_lifecycle_fits(m);
+void mirror_recheck_began(Mirror *m) {
+        m->n_rechecks++;
 }
 
-void mirror_proceed(Mirror *m) {
-        mirror_lifecycle_proceed(m);
-}
-
-void mirror_stop(Mirror *m) {
-        mirror_shutdown_stop(m);
-}
-
-void mirror_abandon(Mirror *m) {
-        mirror_shutdown_abandon(m);
+void mirror_recheck_ended(Mirror *m) {
+        m->n_rechecks--;
+        mirror_on_ended(m);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The mirrors there are, and how they become those of a configuration. See mirror/mirrors.h. */
+/* All mirrors, and how they become those of a configuration. See mirror/mirrors.h. */
 
 #include "mirror/mirrors.h"
 
@@ -45,8 +45,8 @@ static int add(Mirrors *mirrors, const MirrorConfig *config) {
         return 0;
 }
 
-/* What the configuration wants of this mirror; NULL if it is to go, because it is not named any more or is another
- * one by that name. */
+/* This mirror in a configuration; NULL if it has to go, because it is not there any more or has another source or
+ * target. */
 static const MirrorConfig *find_in(const Config *config, const Mirror *mirror) {
         const MirrorConfig *now = mirror_config(mirror), *wanted = config_find_mirror(config, now->name);
 
@@ -55,18 +55,15 @@ static const MirrorConfig *find_in(const Config *config, const Mirror *mirror) {
         return wanted;
 }
 
-static const MirrorConfig *find_wanted(const Mirrors *mirrors, const Mirror *mirror) {
-        return find_in(mirrors->config, mirror);
-}
-
 static bool is_leaving(const Mirrors *mirrors, size_t index) {
         MirrorState state = state_of(mirrors, index);
 
-        return state != MIRROR_STOPPED && state != MIRROR_FAILED && !find_wanted(mirrors, mirrors->mirrors[index]);
+        return state != MIRROR_STOPPED && state != MIRROR_FAILED &&
+               !find_in(mirrors->config, mirrors->mirrors[index]);
 }
 
-/* What has to go first is stopped already; its target, its name or its memory may be needed, so nothing begins
- * before it is gone: then this is called again. */
+/* Mirrors that have to go are stopping already. Their targets, names or memory may be needed, so nothing begins before
+ * they are gone: then this is called again. */
 static void begin_missing(Mirrors *mirrors) {
         for (size_t i = 0; i < mirrors->n; i++)
                 if (is_leaving(mirrors, i))
@@ -75,7 +72,7 @@ static void begin_missing(Mirrors *mirrors) {
                 const MirrorConfig *config = &mirrors->config->mirrors[i];
 
                 if (!has(mirrors, config->name) && add(mirrors, config) < 0)
-                        log_error("Failed to begin mirror '%s': out of memory", config->name);
+                        log_error("Failed to start mirror '%s': out of memory; reload to try again", config->name);
         }
 }
 
@@ -83,14 +80,15 @@ void mirrors_apply(Mirrors *mirrors, const Config *config) {
         mirrors->config = config;
         for (size_t i = mirrors->n; i > 0; i--) {
                 Mirror *mirror = mirrors->mirrors[i - 1];
-                const MirrorConfig *wanted = find_wanted(mirrors, mirror);
+                const MirrorConfig *wanted = find_in(config, mirror);
 
                 if (state_of(mirrors, i - 1) == MIRROR_FAILED)
                         drop(mirrors, i - 1);
                 else if (!wanted)
                         mirror_stop(mirror);
                 else if (mirror_reconfigure(mirror, wanted) < 0)
-                        log_error("Failed to reconfigure mirror '%s': out of memory", wanted->name);
+                        log_error("Failed to reconfigure mirror '%s': out of memory; it keeps its previous settings",
+                                  wanted->name);
         }
         begin_missing(mirrors);
 }
@@ -108,7 +106,7 @@ void mirrors_sweep(Mirrors *mirrors) {
         bool swept = false;
 
         for (size_t i = mirrors->n; i > 0; i--) {
-                if (state_of(mirrors, i - 1) != MIRROR_STOPPED || find_wanted(mirrors, mirrors->mirrors[i - 1]))
+                if (state_of(mirrors, i - 1) != MIRROR_STOPPED || find_in(mirrors->config, mirrors->mirrors[i - 1]))
                         continue;
                 drop(mirrors, i - 1);
                 swept = true;
@@ -123,15 +121,15 @@ void mirrors_proceed(Mirrors *mirrors, bool together) {
                         return;
         for (size_t i = 0; i < mirrors->n; i++)
                 if (state_of(mirrors, i) == MIRROR_PLANNED && !mirror_fits(mirrors->mirrors[i]) && together)
-                        return; /* a start that is not whole is none */
+                        return; /* the daemon starts with all mirrors, or not at all */
         for (size_t i = 0; i < mirrors->n; i++)
                 if (state_of(mirrors, i) == MIRROR_PLANNED)
                         mirror_proceed(mirrors->mirrors[i]);
 }
 
-void mirrors_tell(Mirrors *mirrors) {
+void mirrors_report(Mirrors *mirrors) {
         for (size_t i = 0; i < mirrors->n; i++)
-                mirror_tell(mirrors->mirrors[i]);
+                mirror_report(mirrors->mirrors[i]);
 }
 
 void mirrors_stop(Mirrors *mirrors) {

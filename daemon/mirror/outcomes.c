@@ -15,16 +15,15 @@ void outcomes_done(Outcomes *outcomes) {
         *outcomes = (Outcomes){};
 }
 
-static bool is_stray(const PlanItem *item) {
+static bool is_mirror_only(const PlanItem *item) {
         return !item->source && item->mirror && (item->action == PLAN_SAVE || item->action == PLAN_CONFLICT);
 }
 
-static void collect_strays(Outcomes *outcomes, const Plan *plan) {
+static void collect_mirror_only(Outcomes *outcomes, const Plan *plan) {
         if (manifest_new(&outcomes->mirror_only) < 0)
                 return;
         for (size_t i = 0; i < plan->n_items; i++)
-                if (is_stray(&plan->items[i]))
-                        /* without memory it is not told */
+                if (is_mirror_only(&plan->items[i])) /* without memory it is not reported */
                         (void) manifest_put(outcomes->mirror_only, plan->items[i].mirror);
         manifest_sort(outcomes->mirror_only);
 }
@@ -40,7 +39,7 @@ void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source
                 if (plan->items[i].source)
                         outcomes->marks[plan->items[i].source - source->entries] = (uint8_t) plan->items[i].action;
         if (mirror_only)
-                collect_strays(outcomes, plan);
+                collect_mirror_only(outcomes, plan);
 }
 
 void outcomes_note(Outcomes *outcomes, const Task *task) {

@@ -2,7 +2,7 @@
 #pragma once
 
 /* What the last plan wanted for each entry of the source, and what came of it: a byte for each, beside the list. For
- * whoever tells of single files; nothing is decided by it. Begins as zeros. Loop thread only. */
+ * reports about single files; nothing is decided by it. Begins as zeros. Loop thread only. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -13,7 +13,7 @@
 typedef struct Outcomes {
         uint8_t *marks;
         const Manifest *source; /* borrowed: what they are of; NULL: there are none */
-        /* owned: what is in the mirror only, and is not going to be saved; NULL: not looked for */
+        /* owned: what is in the mirror only, and will not be saved; NULL: not collected */
         Manifest *mirror_only;
 } Outcomes;
 
@@ -25,15 +25,15 @@ typedef struct Outcome {
 
 void outcomes_done(Outcomes *outcomes);
 
-/* Takes down what a plan wants, which is about to be carried out. @strays: what is in the mirror only is kept in
- * .strays. Without memory there are none. */
+/* Records what a plan wants that is about to be carried out. @mirror_only: collects what is in the mirror only. Without
+ * memory nothing is recorded. */
 void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only);
 
-/* One item of it came to its end. */
+/* One item of the plan came to its end. */
 void outcomes_note(Outcomes *outcomes, const Task *task);
 
-/* Of the entry of that index. */
+/* Of the entry of the source with that index. */
 Outcome outcomes_get(const Outcomes *outcomes, size_t index);
 
-/* Takes over from @later, which was about a list of the same source that is not kept, and empties it. */
+/* Takes over what @later has for the entries that both know, and empties it: its list of the source is not kept. */
 void outcomes_take_over(Outcomes *outcomes, Outcomes *later);

@@ -8,7 +8,7 @@
 #include "report/mirror-log.h"
 #include "stage/copy-method.h"
 
-/* Of a thing that befalls many files, so many lines are logged at a time. */
+/* A problem that many files have is logged for so many of them. */
 enum { LINES_MAX = 20 };
 
 void plan_run_done(PlanRun *plan_run) {
@@ -23,7 +23,7 @@ void plan_run_promise(PlanRun *plan_run, uint64_t bytes) {
         plan_run->promise = bytes;
 }
 
-/* A directory that cannot be removed because a file in it could not: of the file it was told. */
+/* A directory that cannot be removed because of a file in it: that was logged. */
 static bool is_side_effect(const Task *task) {
         return task->outcome == TASK_OCCUPIED && plan_takes_away(task->item->action) &&
                task->item->mirror->type == ENTRY_DIRECTORY;
@@ -35,13 +35,14 @@ static void explain_trouble(PlanRun *plan_run, const Task *task) {
         if (is_side_effect(task))
                 return;
         text = explain_task(plan_run->config, task);
-        if (!withheld_is_logged(plan_run->withheld, task, text) && plan_run->n_logged++ < LINES_MAX)
+        if (!withheld_is_logged(plan_run->withheld, task, text) && log_limit_pass(&plan_run->log_limit))
                 mirror_log_withheld(plan_run->config, task, text);
         if (task->item->source && task->item->action != PLAN_RELEASE)
                 (void) withheld_put(plan_run->withheld, task, text ? text : "Out of memory");
 }
 
-/* It gives way to a link, or to nothing, only if nobody is at work on it: what came of that the next look sees. */
+/* A file gives way to a link, or to nothing, only if no client is at work on it. The next scan sees what the client
+ * made of it. */
 static bool is_left_in_place(const Task *task) {
         const Entry *mirror = task->item->mirror;
 
@@ -58,10 +59,10 @@ static void note_doubtful(PlanRun *plan_run, const Task *task) {
         if (!plan_run->doubtful && manifest_new(&plan_run->doubtful) < 0)
                 plan_run->doubtful = NULL;
         if (plan_run->doubtful)
-                (void) manifest_put(plan_run->doubtful, &entry); /* if not, it is found again */
+                (void) manifest_put(plan_run->doubtful, &entry); /* on failure it is found again */
 }
 
-/* It is to be saved, not told: the next look plans that. Positive if so. */
+/* It is to be saved, not reported as a problem: the next scan plans that. True if so. */
 static bool note_altered(PlanRun *plan_run, const Task *task) {
         if (!plan_run->config->write_back || !task->altered || task->outcome == TASK_AGREED || !task->item->mirror)
                 return false;
@@ -90,9 +91,9 @@ static void count_copied(PlanRun *plan_run, const Task *task) {
 
 static void on_report(const Task *task, void *userdata) {
         PlanRun *plan_run = userdata;
-        uint64_t kept_word = task->item->action == PLAN_STAGE ? task->item->source->room : 0;
+        uint64_t fulfilled = task->item->action == PLAN_STAGE ? task->item->source->room : 0;
 
-        plan_run_promise(plan_run, plan_run->promise - MIN(plan_run->promise, kept_word));
+        plan_run_promise(plan_run, plan_run->promise - MIN(plan_run->promise, fulfilled));
         plan_run->huge_bytes += task->huge_bytes;
         plan_run->measured_bytes += task->measured_bytes;
         plan_run->copied_bytes += task->copied_bytes;
@@ -155,6 +156,7 @@ int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks
 
         plan_run->tasks = *tasks;
         plan_run->finished = finished;
+        plan_run->log_limit.max = LINES_MAX;
         plan_run->unsettled = false;
         plan_run->removed_bytes = 0;
         r = manifest_new(&plan_run->changes);
@@ -169,10 +171,10 @@ int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks
 
 bool plan_run_end(PlanRun *plan_run, Plan **plan, Manifest *base, const Manifest *source) {
         bool changed = plan_run->changes->n_entries > 0;
+        size_t suppressed = log_limit_end(&plan_run->log_limit);
 
-        if (plan_run->n_logged > LINES_MAX)
-                mirror_log_more(plan_run->config, plan_run->n_logged - LINES_MAX);
-        plan_run->n_logged = 0;
+        if (suppressed > 0)
+                mirror_log_more(plan_run->config, suppressed);
         base_update_merge(base, source, plan, &plan_run->changes);
         return changed;
 }

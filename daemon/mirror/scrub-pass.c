@@ -10,7 +10,7 @@
 
 #include <fcntl.h>
 
-/* No memory is so fast, and a float that an integer cannot hold has no value as one. */
+/* No memory is so fast, and to convert a double that an integer cannot hold is undefined. */
 #define RATE_MAX 1e18
 #define RATE_MIN (64 * MIB)
 #define SLICE_MIN (64 * KIB)
@@ -89,7 +89,7 @@ Manifest *scrub_pass_take_good(ScrubPass *pass) {
         return TAKE_PTR(pass->good);
 }
 
-/* 0, or a negative errno: it is not there, or no file any more. */
+/* 0, or a negative errno: it is not there any more, or is no file. */
 static int open_next(ScrubPass *pass, int mirrorfd) {
         const char *path = pass->files->entries[pass->next].path;
         int fd, r;
@@ -107,8 +107,8 @@ static int open_next(ScrubPass *pass, int mirrorfd) {
         return r;
 }
 
-/* The bytes are not what they were, or cannot be had. It counts only if the file was neither changed nor replaced,
- * and if nobody can write to it now: a store through a mapping may move no time, see witness.h. */
+/* The bytes are not what they were, or cannot be read. It counts only if the file was neither changed nor replaced,
+ * and if no process can write to it now: a store through a mapping may move no time, see mirror/scrub-writers.h. */
 static int judge(const Entry *entry, int mirrorfd, ScrubFinding *ret, bool *ret_changed) {
         MirrorFile candidate = { .fd = -1 };
         int r = mirror_file_open(&candidate, mirrorfd, entry);
@@ -137,7 +137,7 @@ static int compare(ScrubPass *pass, int mirrorfd, ScrubFinding *ret, bool *ret_c
         return judge(entry, mirrorfd, ret, ret_changed);
 }
 
-/* One file, or as much of it as @max allows. 0: it is done with. */
+/* Reads one file, or as much of it as @max allows. 0: the file is done. */
 static int read_file(ScrubPass *pass, int mirrorfd, uint64_t max, const FileDigestOptions *options, ScrubFinding *ret,
                      bool *ret_changed) {
         int r = open_next(pass, mirrorfd);

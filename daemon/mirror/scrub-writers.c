@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Whether somebody can have written to a file of the mirror. See mirror/scrub-writers.h. */
+/* Whether a process can have written to a file of the mirror. See mirror/scrub-writers.h. */
 
 #include "mirror/scrub-writers.h"
 
@@ -10,7 +10,7 @@ void scrub_writers_done(ScrubWriters *writers) {
         pathset_done(&writers->present);
 }
 
-/* A set of names that grows for weeks: those that come again and again are kept once. */
+/* The set of names may grow for weeks, so repeated ones are merged before it takes more memory. */
 static int add(PathSet *set, const char *path) {
         if (set->n >= 64 && (set->n & (set->n - 1)) == 0) /* it would grow: see base/array.h */
                 pathset_sort(set);

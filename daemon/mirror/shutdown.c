@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The end of a mirror: what is not on disk is saved, what the manifest lists is removed. See mirror/shutdown.h. */
+/* The end of a mirror: last scan, saving the rest, waiting for what runs beside, removal, detaching. See
+ * mirror/mirror-internal.h. */
 
-#include "mirror/shutdown.h"
+#include "mirror/mirror-internal.h"
 
 #include "base/text.h"
 #include "report/explain.h"
@@ -30,10 +31,10 @@ static void recreate(Mirror *m) {
         free(m->end.detached.left);
         m->end = (MirrorEnd){};
         scan_schedule_init(&m->schedule, m->context->event, m->context->watch, m->ids.source_watch,
-                           m->ids.mirror_watch, m->schedule.scan, m);
+                           m->ids.mirror_watch, mirror_scan, m);
         attachment_init(&m->attachment);
         mirror_state_set(m, PHASE_ATTACHING);
-        m->begin(m);
+        mirror_start(m);
 }
 
 static void log_detached(Mirror *m, bool kept) {
@@ -97,7 +98,7 @@ static bool is_busy_beside(const Mirror *m) {
                m->gauges.job.running || m->n_rechecks > 0;
 }
 
-/* When nothing runs beside the mirror any more: mirror_shutdown_on_saved() comes back to this. */
+/* When nothing runs beside the mirror any more: mirror_on_ended() comes back to this. */
 static void finish_draining(Mirror *m) {
         if (is_busy_beside(m))
                 return;
@@ -120,7 +121,7 @@ static void drain(Mirror *m) {
         finish_draining(m);
 }
 
-void mirror_shutdown_fail(Mirror *m, char *text) {
+void mirror_fail(Mirror *m, char *text) {
         mirror_log_failed(&m->config, text);
         mirror_state_set_problem(m, text);
         m->end.reason = END_FAILURE;
@@ -147,7 +148,7 @@ static void check_saved(Mirror *m) {
                 return;
         if (m->scan.wanted.outdated && m->end.n_scans < LAST_SCANS_MAX) {
                 m->end.n_scans++;
-                m->schedule.scan(m);
+                mirror_scan(m);
         } else if (writeback_is_over(&m->writeback))
                 end_saving(m);
 }
@@ -175,7 +176,7 @@ static void explain_lost_once(Mirror *m) {
         mirror_log_source_lost(&m->config, text);
 }
 
-void mirror_shutdown_continue(Mirror *m) {
+void mirror_last_scan_done(Mirror *m) {
         if (m->scan.mirror_check == ATTACH_LOST || m->result != 0) {
                 explain_lost_once(m);
                 drain(m); /* what is not on disk stays in the mirror, and that is reported */
@@ -194,7 +195,7 @@ void mirror_shutdown_continue(Mirror *m) {
 }
 
 /* The scan comes a moment later, so that what was done to the mirror right before has been reported. */
-void mirror_shutdown_last_scan(Mirror *m) {
+void mirror_last_scan(Mirror *m) {
         scrub_stop(&m->scrub);
         if (!m->config.write_back || m->end.reason == END_FAILURE || !m->attached) {
                 drain(m);
@@ -213,7 +214,7 @@ static void save_manifest_soon(Mirror *m) {
                 scan_schedule_request(&m->schedule, true);
 }
 
-void mirror_shutdown_on_saved(void *userdata) {
+void mirror_on_ended(void *userdata) {
         Mirror *m = userdata;
 
         if (m->phase == PHASE_DRAINING)
@@ -229,16 +230,9 @@ void mirror_shutdown_on_saved(void *userdata) {
         m->context->changed(m, m->context->userdata);
 }
 
-void mirror_shutdown_on_scan_wanted(void *userdata) {
-        Mirror *m = userdata;
-
-        m->scan.wanted.outdated = true;
-        scan_schedule_request(&m->schedule, m->phase == PHASE_IDLE);
-}
-
 /* --- stop --- */
 
-void mirror_shutdown_stop(Mirror *m) {
+void mirror_stop(Mirror *m) {
         if (m->end.reason >= END_STOP)
                 return;
         m->end.reason = END_STOP;
@@ -250,7 +244,7 @@ void mirror_shutdown_stop(Mirror *m) {
         case PHASE_GUARDING:
         case PHASE_IDLE:
                 survey_done(&m->survey);
-                mirror_shutdown_last_scan(m);
+                mirror_last_scan(m);
                 break;
         case PHASE_SCANNING:
         case PHASE_STAGING:
@@ -270,7 +264,7 @@ void mirror_shutdown_stop(Mirror *m) {
         }
 }
 
-void mirror_shutdown_abandon(Mirror *m) {
+void mirror_abandon(Mirror *m) {
         char *text = text_format("The source '%s' does not answer; the daemon exits without waiting for it",
                                  m->config.source);
 

@@ -11,8 +11,11 @@
 void mirror_state_set(Mirror *m, MirrorPhase phase) {
         if (m->phase == PHASE_FAILED)
                 return;
-        log_debug("Mirror '%s': %s -> %s", m->config.name, mirror_phase_name(m->phase), mirror_phase_name(phase));
-        assert(mirror_phase_may_go(m->phase, phase));
+        if (!mirror_phase_may_go(m->phase, phase)) {
+                log_debug("Mirror '%s' must not go from phase %s to %s", m->config.name, mirror_phase_name(m->phase),
+                          mirror_phase_name(phase));
+                assert(false);
+        }
         m->phase = phase;
         m->context->changed(m, m->context->userdata);
 }

@@ -68,10 +68,10 @@ typedef struct ScanRequest {
         bool retry_all;  /* read the whole source again, and give withheld files another try */
         bool overrides;  /* what operators ask for has changed */
         bool unsettled;  /* something did not hold still */
-        bool outdated;   /* a save found something that is not as the last scan saw it; counts at the end only */
+        bool outdated;   /* a save or a scrub found something that is not as the last scan saw it */
         /* Of the scan at hand only, known when it begins. */
         bool source;     /* act upon changes of the source too; else it is not watched, and they wait to be asked for */
-        bool mirror;     /* something was reported of the mirror, and no scan since has brought it into the queue of saves */
+        bool mirror;     /* something was reported of the mirror, and has not been queued to be saved since */
 } ScanRequest;
 
 /* The scan at hand, or the last one. Written by the loop before the job begins, and read by it; .reopened and
@@ -108,7 +108,6 @@ struct Mirror {
         Job job; /* attach, scan, save the manifest or detach: one at a time */
         const MirrorContext *context;
         MirrorIds ids;
-        void (*begin)(Mirror *mirror); /* attaches, at first and after the mirror was lost */
         MirrorListener *listeners;
 
         /* How far it is. */

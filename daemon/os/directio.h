@@ -14,15 +14,11 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-<<<<<<< HEAD
-/* The filesystems that have refused. A mirror has one, which its workers share. */
-=======
 /* A larger request keeps the disk busier, and the processor less, than one for a buffered read would. A smaller file
  * is not worth a second open(). Bytes. */
 enum { DIRECTIO_PIECE = 4 * 1024 * 1024, DIRECTIO_FILE_MIN = 1024 * 1024 };
 
-/* The filesystems that refuse. Of a mirror, shared by its workers. */
->>>>>>> c
+/* The filesystems that have refused. A mirror has one, which its workers share. */
 typedef struct DirectioRefusals {
         pthread_mutex_t lock;
         dev_t devices[8]; /* under lock */

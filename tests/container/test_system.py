@@ -438,7 +438,7 @@ class TestRunning(SystemTest):
 
                 self.configure(self.box, 'ChunkSize=plenty')
                 self.assertNotEqual(self.box.systemctl('reload ' + SERVICE, check=False).status, 0)
-                self.box.wait_for(lambda: any('the old one stays' in text for text in self.box.messages(SERVICE)), 10,
+                self.box.wait_for(lambda: any('keeping the previous one' in text for text in self.box.messages(SERVICE)), 10,
                                   'the refusal')
                 self.wait_for_state('active')
                 self.assertEqual(self.box.pid(SERVICE), pid)

@@ -349,7 +349,7 @@ class CommandLine(harness.Case):
         daemon.signal(signal.SIGHUP)
         daemon.wait_log(r"Size=tiny: must be")
         daemon.wait(lambda: sum("READY" in m for m in daemon.messages) == 2, "the end of the reload")
-        self.assertRegex(daemon.log(), r"the old one stays")
+        self.assertRegex(daemon.log(), r"Invalid configuration; keeping the previous one")
         self.assert_same_file("a")
         daemon.stop()
 

@@ -138,7 +138,7 @@ class Reload(harness.Case):
         before = self.inodes("one")
         self.reload(daemon, self.section("two"), "OnNoRoom=perhaps\n")
         self.assertRegex(daemon.log(), re.escape(self.file) + r":5: .*OnNoRoom")
-        self.assertRegex(daemon.log(), "the old one stays")
+        self.assertRegex(daemon.log(), "Invalid configuration; keeping the previous one")
         self.assertEqual(self.inodes("one"), before)
         self.assertFalse(os.path.exists(self.path("t-two")))
         self.write("new", b"still watched", root=self.path("s-one"))

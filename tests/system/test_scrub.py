@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 FAN_CLOEXEC, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD = 0x1, 0x1, 0x20, -100
 
-TOLD = r"RAM may be faulty: the bytes of '%s' in '.*' have changed, and its time has not: XXH3-128 was %s when it was verified, and is %s\."
+TOLD = r"RAM may be faulty: the bytes of '%s' in '.*' changed while its times did not \(XXH3-128 was %s, is %s\);"
 
 
 class Scrub(saving.Saving):
@@ -96,7 +96,7 @@ class Damage(Scrub):
             self.assertTrue(reader.read() == damaged, "an old reader keeps what it has open")
         daemon.wait_status(r"^Ready: 2 files, .*; scrubbed: 10M, 1 repaired$")
         daemon.listen(3)  # a further pass
-        self.assertEqual(self.times_told(daemon, TOLD % ("d/model.gguf", was, now) + " It is staged again from the disk"), 1, daemon.log())
+        self.assertEqual(self.times_told(daemon, TOLD % ("d/model.gguf", was, now) + " it is staged again from disk"), 1, daemon.log())
         self.assertEqual(self.times_told(daemon, "RAM may be faulty"), 1)
         self.assertRegex(daemon.log(), r"memtest86\+.*ras-mc-ctl --errors")
         self.assertEqual(self.snapshot(), disk)
@@ -135,7 +135,7 @@ class Damage(Scrub):
         daemon = self.ready(self.config(Scrub="3s"), traced=True)
         inode = self.inode("model")
         tracer = self.strace(daemon.pid, "-e", "trace=pread64", "-e", "inject=pread64:error=EIO", "-P", self.mirrored("model"))
-        daemon.wait_log(r"RAM may be faulty: 'model' in '.*', XXH3-128 [0-9a-f]{32}, cannot be read any more \(Input/output error\)\. It is staged again")
+        daemon.wait_log(r"RAM may be faulty: 'model' in '.*' can no longer be read \(Input/output error, XXH3-128 [0-9a-f]{32}\); it is staged again")
         tracer.terminate()
         tracer.wait()
         self.wait_until(lambda: self.inode("model") != inode, "the repair", daemon)
@@ -226,8 +226,8 @@ class Clients(Scrub):
         self.wait_repaired(daemon, "model", inode)
         self.assertEqual(self.conflicts(), [work])
         self.assertEqual(self.read(self.original("model")), disk)
-        self.assertEqual(self.times_told(daemon, r"RAM may be faulty.* Somebody may have written to it, so what it has now was put on the disk, "
-                                                 r"and it is staged again from there: .*conflicts/.*model"), 1, daemon.log())
+        self.assertEqual(self.times_told(daemon, r"RAM may be faulty.*; a client may have written to it, so it is staged again and its present "
+                                                 r"bytes are kept on disk as .*conflicts/.*model"), 1, daemon.log())
         daemon.stop()
 
     def test_in_the_first_pass_nobody_knows_and_it_is_kept(self):
@@ -249,7 +249,7 @@ class Clients(Scrub):
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
         daemon.listen(3)
         self.assertEqual((self.inode("model"), self.read(self.mirrored("model"))), (inode, work))
-        self.assertEqual(self.times_told(daemon, "RAM may be faulty.*so it is left as it is; remove it"), 1, daemon.log())
+        self.assertEqual(self.times_told(daemon, "RAM may be faulty.*so it is left as it is until you remove it"), 1, daemon.log())
         self.assertEqual(self.snapshot(), disk)
         os.unlink(self.mirrored("model"))
         self.wait_until(lambda: os.path.exists(self.mirrored("model")), "the file", daemon)
@@ -281,7 +281,7 @@ class Clients(Scrub):
         inode = self.inode("model")
         self.work_silently(self.mirrored("model"), 5)
         work = self.read(self.mirrored("model"))
-        daemon.wait_log("could not be put on the disk, so it is left as it is: the disk is full")
+        daemon.wait_log("its present bytes could not be saved to disk, so it is left as it is: the disk is full")
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
         daemon.listen(3)
         self.assertEqual((self.inode("model"), self.read(self.mirrored("model"))), (inode, work))

@@ -56,7 +56,7 @@ static void what_is_planned_waits_and_what_is_done_is_staged(void **state) {
         live_start("");
         live_wait(live_is_planned, NULL, "a plan");
         assert_rows("a.gguf waiting disk, sub/b waiting disk");
-        assert_ready("a.gguf", READINESS_PENDING, "'a.gguf': it is still to be staged (0 of 1 files are ready)");
+        assert_ready("a.gguf", READINESS_PENDING, "'a.gguf': not staged yet (0 of 1 files ready)");
         assert_ready("sub", READINESS_PENDING, "'sub'");
         assert_ready("nothing", READINESS_UNKNOWN, NULL);
         live_settle();
@@ -142,7 +142,7 @@ static void what_does_not_fit_is_left_out(void **state) {
         live_start("OnNoRoom=skip");
         live_settle();
         assert_rows("a staged ram disk, big skipped disk");
-        assert_ready("big", READINESS_NEVER, "'big': there is no room for it");
+        assert_ready("big", READINESS_NEVER, "'big': no room in RAM");
         assert_null(row_of("big").method);
 }
 
@@ -153,7 +153,7 @@ static void what_does_not_fit_is_linked(void **state) {
         live_start("OnNoRoom=link");
         live_settle();
         assert_rows("a staged ram disk, big.gguf linked disk");
-        assert_string_equal(row_of("big.gguf").reason, "there is no room for it");
+        assert_string_equal(row_of("big.gguf").reason, "no room in RAM");
         assert_ready("big.gguf", READINESS_READY, NULL);
         assert_models("big linked 1/1 0/73400320");
         assert_int_equal(mirror_status(live_mirror).n_linked, 1);
@@ -180,7 +180,7 @@ static void what_nothing_needs_stays_on_disk_and_is_not_missed(void **state) {
         live_settle();
         assert_rows("blobs/sha256-1" ZEROS "1 disk disk");
         assert_ready("blobs", READINESS_READY, NULL);
-        assert_ready("blobs/sha256-1" ZEROS "1", READINESS_NEVER, "': nothing that is there needs it");
+        assert_ready("blobs/sha256-1" ZEROS "1", READINESS_NEVER, "': nothing in the source refers to it");
 }
 
 static void what_a_client_makes_is_unsaved_and_then_staged(void **state) {
@@ -267,7 +267,7 @@ static void what_a_client_deletes_is_told_until_the_disk_has_followed(void **sta
         assert_rows("a staged ram disk, b deleting disk, c staged ram disk");
         assert_null(row_of("b").digest);
         assert_null(row_of("b").method);
-        assert_ready("b", READINESS_NEVER, "'b': a client deleted it");
+        assert_ready("b", READINESS_NEVER, "'b': deleted by a client");
         live_wait(has_no_row, (void *) "b", "no row");
         assert_false(is_there("source/b"));
 }
@@ -296,8 +296,8 @@ static void links_count_with_what_they_lead_to(void **state) {
         live_settle();
         assert_rows("data/big skipped disk, data/small staged ram disk");
         assert_ready("links/small", READINESS_READY, NULL);
-        assert_ready("links/big", READINESS_NEVER, "'data/big': there is no room for it");
-        assert_ready("links", READINESS_NEVER, "'data/big': there is no room for it");
+        assert_ready("links/big", READINESS_NEVER, "'data/big': no room in RAM");
+        assert_ready("links", READINESS_NEVER, "'data/big': no room in RAM");
 }
 
 static void further_names_have_rows_of_their_own(void **state) {
@@ -340,14 +340,14 @@ static void models_of_an_ollama_store_have_their_states(void **state) {
         put_manifest("source/manifests/registry.ollama.ai/library/torn/7b", "1");
         live_start("Models=small");
         live_wait(live_is_planned, NULL, "a plan");
-        assert_ready("small", READINESS_PENDING, "(0 of 2 files are ready)");
+        assert_ready("small", READINESS_PENDING, "(0 of 2 files ready)");
         live_settle();
         assert_models("large:latest linked 2/2 121/2121, small:latest staged 2/2 1121/1121, torn:7b withheld 1/2 118/118");
         assert_ready("small", READINESS_READY, NULL);
         assert_ready("SMALL:latest", READINESS_READY, NULL);
         assert_ready("large:latest", READINESS_READY, NULL);
         assert_ready("small:7b", READINESS_UNKNOWN, NULL);
-        assert_ready("torn:7b", READINESS_NEVER, "'blobs/sha256-1" ZEROS "1': it is neither on the disk nor in the mirror");
+        assert_ready("torn:7b", READINESS_NEVER, "'blobs/sha256-1" ZEROS "1': neither on disk nor in the mirror");
         assert_int_equal(mirror_status(live_mirror).n_models, 1);
 }
 
