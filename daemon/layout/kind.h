@@ -46,8 +46,8 @@ bool layout_kind_is_hub_blob(const char *name, Claim *ret);
  * manifest. NULL if it is in no such directory. */
 const char *layout_kind_ollama_manifest(const char *path);
 
-/* What the directory of a repository begins with in a cache of Hugging Face ("models--ORG--NAME"), and what stands
- * before "ORG/NAME" where its name is shown or given. */
+/* What the directory of a repository begins with in a cache of Hugging Face ("models--ORG--NAME"), and what
+ * precedes "ORG/NAME" where its name is shown or given. */
 typedef struct LayoutRepository {
         const char *directory, *shown;
 } LayoutRepository;

@@ -14,7 +14,7 @@ static char *beside(const char *path, const char *name) {
         return text_format("%.*s%s", slash ? (int) (slash - path + 1) : 0, path, name);
 }
 
-/* True if a relative path stays below where it starts. */
+/* True if a path is relative and does not leave the directory that it starts in. */
 static bool is_inside(const char *path) {
         if (*path == '/' || *path == '\0')
                 return false;
@@ -41,7 +41,7 @@ static int read_index(Pointer *pointer, const char *path) {
                 if (!name || !is_inside(name))
                         return pointer_broken(pointer, "its weight_map has an invalid file name");
                 if (strcmp(name, last) == 0)
-                        continue; /* tensors of one shard stand together, mostly */
+                        continue; /* the tensors of a shard mostly follow each other */
                 last = name;
                 r = reference_list_add(&pointer->found, beside(path, name), UINT64_MAX, false);
                 if (r < 0)
