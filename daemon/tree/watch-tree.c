@@ -87,7 +87,7 @@ static bool same_mount(int a, int b) {
  * has only one watch for an inode, the second path counts as unwatchable. False if the inode is not free, or @parent
  * went too (*ret_gone). */
 static bool free_inode(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, int dirfd, const struct stat *st,
-                      bool *ret_gone) {
+                       bool *ret_gone) {
         WatchNode *rival = watch_node_from_inode(&tree->nodes, st);
         _cleanup_(close_fdp) int fd = -1;
 
@@ -113,7 +113,7 @@ static bool free_inode(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, 
 /* Watches the open directory under this name, and queues it to be listed. False if @parent was dropped. A directory
  * that cannot be watched is left out; the flags of the root or the tree say so where it matters. */
 static bool add_watch(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, const char *name, int fd,
-                  const struct stat *st, bool report_contents) {
+                      const struct stat *st, bool report_contents) {
         bool gone = false;
         WatchNode *node;
         int wd, r;
