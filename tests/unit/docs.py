@@ -4,7 +4,7 @@
 
 Usage: docs.py PRINT-ROWS SOURCE-ROOT
 
-Every setting stands in the sample, commented out with exactly its default, and in the manual page, with its default
+Every setting is in the sample, commented out with exactly its default, and in the manual page, with its default
 named; neither has a key that the program does not know; and whatever they show as an example loads without a note. What can be
 checked in every manual page is checked in all of them.
 """

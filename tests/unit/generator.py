@@ -355,7 +355,7 @@ class Systemd(Case):
                               for i, path in enumerate(self.ODD)))
         mounts = [name for name in self.files if name.endswith('.mount')]
         self.assertEqual(len(mounts), len(self.ODD))
-        # on this command line a colon has a meaning of its own; what the service requires is looked at in any case
+        # on this command line a colon has a meaning of its own; units that the service requires are verified anyway
         mounts = [name for name in mounts if ':' not in name]
         self.assertEqual(self.verify('shmstaged.service', *mounts), '')
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A place to test on: a tmpfs of its own in a mount namespace of its own, which is the working directory while a test runs, so that
- * tests name files by short relative paths. Whatever a test mounts, a loop device included, ends with its process. */
+/* A place to test on: a tmpfs of its own in a mount namespace of its own, which is the working directory while a
+ * test runs, so that tests name files by short relative paths. Whatever a test mounts, a loop device included, ends
+ * with its process. */
 
 #include "base/base.h"
 
@@ -17,7 +18,7 @@
 
 #include <cmocka.h>
 
-/* For main(). What is mounted from here on is seen by this process only. */
+/* For main(). Only this process sees what is mounted from here on. */
 static inline void ground_enter(void) {
         if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
                 fprintf(stderr, "a mount namespace is needed for these tests: %s\n", strerror(errno));
@@ -94,7 +95,8 @@ static inline void make_ext4(const char *path, unsigned megabytes) {
 
         make_directory(path);
         (void) snprintf(command, sizeof(command),
-                        "truncate -s %uM %s.img && mkfs.ext4 -q -F -O ^has_journal %s.img >/dev/null && mount -o loop %s.img %s",
+                        "truncate -s %uM %s.img && mkfs.ext4 -q -F -O ^has_journal %s.img >/dev/null && mount -o "
+                        "loop %s.img %s",
                         megabytes, path, path, path, path);
         shell(command);
 }

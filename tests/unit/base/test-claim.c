@@ -29,7 +29,8 @@ static void sha256_is_that_of_the_standard(void **state) {
         (void) state;
         assert_string_equal(digest_of(CLAIM_SHA256, "abc", 3, 3), sha_abc);
         assert_string_equal(digest_of(CLAIM_SHA256, "abc", 3, 1), sha_abc);
-        assert_string_equal(digest_of(CLAIM_SHA256, "", 0, 1), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_string_equal(digest_of(CLAIM_SHA256, "", 0, 1),
+                            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 static void git_blobs_have_the_id_that_git_gives_them(void **state) {

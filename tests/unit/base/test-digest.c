@@ -157,7 +157,8 @@ static void hex_goes_both_ways(void **state) {
 
 static void what_is_no_digest_is_refused(void **state) {
         static const char *const wrong[] = {
-                "", "0", "0123456789abcdef00000000fffffff", "0123456789abcdef00000000fffffffg", "0123456789ABCDEF00000000FFFFFFFF",
+                "", "0", "0123456789abcdef00000000fffffff", "0123456789abcdef00000000fffffffg",
+                "0123456789ABCDEF00000000FFFFFFFF",
                 " 123456789abcdef00000000ffffffff", "-",
         };
         Digest digest = { .bytes = { 42 } };

@@ -12,7 +12,7 @@ static void clear(void) {
         cleared++;
 }
 
-/* What is written to stderr from begin_capture() on. */
+/* Everything that is written to stderr from begin_capture() on goes to a file. */
 static int saved_stderr;
 
 static void begin_capture(void) {

@@ -24,7 +24,8 @@ static void an_empty_set_has_nothing(void **state) {
 }
 
 static void each_path_is_there_once_and_in_order(void **state) {
-        static const char *const paths[] = { "b", "a/b", "a", "b", "a b", "a", "b" }, *const order[] = { "a", "a b", "a/b", "b" };
+        static const char *const paths[] = { "b", "a/b", "a", "b", "a b", "a", "b" };
+        static const char *const order[] = { "a", "a b", "a/b", "b" };
         PathSet set = {};
 
         (void) state;

@@ -6,8 +6,10 @@
 #include "ground.h"
 
 static void a_span_is_as_long_as_systemd_says(void **state) {
-        static const char *const spans[] = { "0", "17", "1.5h", "5min20s", "250 ms", "3us", "2 weeks", "1week", "1.5w", "1M 1m",
-                                             "1month", "2.25 months", "1y", "3years", "1year 2days", "1hr 2hour 3hours", "8sec", "1 usec" };
+        static const char *const spans[] = {
+                "0", "17", "1.5h", "5min20s", "250 ms", "3us", "2 weeks", "1week", "1.5w", "1M 1m", "1month",
+                "2.25 months", "1y", "3years", "1year 2days", "1hr 2hour 3hours", "8sec", "1 usec",
+        };
         char line[256], *command = NULL;
         size_t seen = 0, size = 0;
         FILE *out = open_memstream(&command, &size), *pipe;

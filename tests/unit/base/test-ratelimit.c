@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* So many bytes a second: the rate, whoever asks and in whatever pieces; what is waited for, and what ends the waiting. */
+/* The rate of bytes a second, for any number of threads and any size of pieces; and when a wait ends. */
 
 #include "base/ratelimit.h"
 #include "ground.h"
@@ -98,8 +98,9 @@ static void requests_far_beyond_the_limit_wait_their_time(void **state) {
         assert_within(time_of(1000000, 8, 1, 250000), 2);
 }
 
-/* What the threads do between the requests costs nothing, as long as the limit is the slowest. A busy machine can wake us later than the limit would have
- * for a while; if it was lost each time, none of the tries comes out in time. */
+/* What the threads do between the requests costs nothing, as long as the limit is the slowest. A busy machine can
+ * wake us later than the limit would have for a while; if it was lost each time, none of the tries comes out in
+ * time. */
 static void time_spent_reading_is_not_lost(void **state) {
         const struct timespec reading = { .tv_nsec = 20 * 1000 * 1000 };
         double took = 100;

@@ -98,7 +98,8 @@ static void every_byte_comes_back(void **state) {
 }
 
 static void an_escape_that_is_none_is_refused(void **state) {
-        static const char *const wrong[] = { "\\", "\\x", "\\x1", "\\xg0", "\\x0g", "\\n", "\\\\", "a\\x4", "\\x00", "\\XAB", "\\xAB" };
+        static const char *const wrong[] = { "\\",   "\\x",   "\\x1",  "\\xg0", "\\x0g", "\\n",
+                                             "\\\\", "a\\x4", "\\x00", "\\XAB", "\\xAB" };
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {

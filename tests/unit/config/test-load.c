@@ -240,7 +240,9 @@ static void paths_that_overlap_are_an_error_that_names_both_mirrors_and_places(v
 }
 
 static void metrics_are_not_written_into_what_is_watched(void **state _unused_) {
-        static const char *const bad[] = { "/s", "/s/m.prom", "/t/a/m.prom" }, *const good[] = { "/m.prom", "/sm.prom", "/st/s" };
+        static const char *const bad[] = { "/s", "/s/m.prom", "/t/a/m.prom" }, *const good[] = { "/m.prom",
+                                                                                                 "/sm.prom",
+                                                                                                 "/st/s" };
 
         for (size_t i = 0; i < ELEMENTSOF(bad) + ELEMENTSOF(good); i++) {
                 const char *path = i < ELEMENTSOF(bad) ? bad[i] : good[i - ELEMENTSOF(bad)];
@@ -256,7 +258,7 @@ static void metrics_are_not_written_into_what_is_watched(void **state _unused_) 
         }
 }
 
-static void paths_that_only_look_alike_are_no_overlap(void **state _unused_) {
+static void paths_that_are_only_similar_do_not_overlap(void **state _unused_) {
         _cleanup_(config_freep) Config *config = load_good("[Mirror a]\nSource=/data\nTarget=/dev/shm/model\n"
                                                            "[Mirror b]\nSource=/data\nTarget=/dev/shm/models\n"
                                                            "[Mirror c]\nSource=/data/models\nTarget=/data2\n");
@@ -574,7 +576,7 @@ int main(void) {
                 cmocka_unit_test(all_errors_of_a_file_are_reported_up_to_fifty),
                 cmocka_unit_test(paths_that_overlap_are_an_error_that_names_both_mirrors_and_places),
                 cmocka_unit_test(metrics_are_not_written_into_what_is_watched),
-                cmocka_unit_test(paths_that_only_look_alike_are_no_overlap),
+                cmocka_unit_test(paths_that_are_only_similar_do_not_overlap),
                 cmocka_unit_test(there_can_be_256_mirrors),
                 cmocka_unit_test(a_file_that_cannot_be_read_is_a_failure_that_says_so),
                 cmocka_unit_test(the_first_main_file_counts_and_all_drop_ins_by_name),

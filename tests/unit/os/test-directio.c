@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Reads past the page cache, from filesystems that can and from such as cannot: what comes, what is written where, and what is
- * remembered. */
+/* Reads past the page cache, from filesystems that can and from such as cannot: what comes, what is written where,
+ * and what is remembered. */
 
 #include "ground.h"
 #include "os/directio.h"
@@ -13,16 +13,18 @@
 #define ROOM (3 * MIB)
 enum { GUARD = 0xa5, SECTOR = 4096 };
 
-/* What stays for all tests: a disk, one whose sectors are 4 KiB, one that keeps small files in their inodes, and a filesystem that has no
- * direct reads at all. */
+/* What stays for all tests: a disk, one whose sectors are 4 KiB, one that keeps small files in their inodes, and a
+ * filesystem that has no direct reads at all. */
 static int group_setup(void **state) {
         (void) ground_setup(state);
         make_ext4("disk", 32);
         make_directory("disk4k");
-        shell("truncate -s 32M disk4k.img && losetup --sector-size 4096 --show -f disk4k.img > loop4k && mkfs.ext4 -q -F $(cat loop4k) && "
+        shell("truncate -s 32M disk4k.img && losetup --sector-size 4096 --show -f disk4k.img > loop4k && mkfs.ext4 "
+              "-q -F $(cat loop4k) && "
               "mount $(cat loop4k) disk4k && losetup -d $(cat loop4k)"); /* it goes with the mount */
         make_directory("inline");
-        shell("truncate -s 32M inline.img && mkfs.ext4 -q -F -I 256 -O inline_data inline.img && mount -o loop inline.img inline");
+        shell("truncate -s 32M inline.img && mkfs.ext4 -q -F -I 256 -O inline_data inline.img && mount -o loop "
+              "inline.img inline");
         make_directory("ram");
         assert_int_equal(mount("test", "ram", "ramfs", 0, NULL), 0);
         return 0;
@@ -112,7 +114,7 @@ static void behind_the_end_there_is_nothing(void **state) {
         (void) munmap(memory, ROOM);
 }
 
-static void no_more_is_told_than_was_asked_for(void **state) {
+static void no_more_is_returned_than_was_asked_for(void **state) {
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", MIB, 1);
         _cleanup_(close_fdp) int fd = open_file("disk/file");
         uint8_t *memory = get_memory();
@@ -342,7 +344,7 @@ static void a_sector_of_4_kib_is_the_least_that_is_read(void **state) {
         directio_close(&file);
 }
 
-/* What is behind the end of the image cannot be read: the disk is broken, and not the filesystem against it. */
+/* The blocks behind the end of the image cannot be read, as on a broken disk; the filesystem does have direct reads. */
 static void an_error_of_the_disk_is_no_refusal(void **state) {
         _cleanup_(close_fdp) int fd = -1;
         uint8_t *memory = get_memory();
@@ -443,7 +445,7 @@ int main(void) {
                 CASE(files_of_all_sizes_come_whole),
                 CASE(what_was_not_written_to_the_disk_yet_comes_too),
                 CASE(behind_the_end_there_is_nothing),
-                CASE(no_more_is_told_than_was_asked_for),
+                CASE(no_more_is_returned_than_was_asked_for),
                 CASE(nothing_is_written_behind_what_may_be_written_to),
                 CASE(a_place_that_is_not_aligned_is_no_refusal),
                 CASE(it_is_the_file_of_the_descriptor_whatever_its_name_leads_to),

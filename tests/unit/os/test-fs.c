@@ -92,7 +92,7 @@ static void the_parent_is_opened_and_the_last_part_named(void **state) {
         (void) close(root);
 }
 
-static void a_link_is_looked_at_not_through(void **state) {
+static void a_link_itself_is_statted_and_not_its_target(void **state) {
         struct stat st;
         int root;
 
@@ -234,7 +234,9 @@ static void data_is_found_between_holes(void **state) {
 }
 
 static void times_before_the_epoch_are_kept(void **state) {
-        static const int64_t times[] = { 0, 1, -1, NSEC_PER_SEC, -NSEC_PER_SEC, -NSEC_PER_SEC - 1, 1700000000123456789 };
+        static const int64_t times[] = {
+                0, 1, -1, NSEC_PER_SEC, -NSEC_PER_SEC, -NSEC_PER_SEC - 1, 1700000000123456789
+        };
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(times); i++) {
@@ -277,7 +279,7 @@ int main(void) {
                 ON_GROUND(no_path_leads_out),
                 ON_GROUND(following_ends_at_the_top),
                 ON_GROUND(the_parent_is_opened_and_the_last_part_named),
-                ON_GROUND(a_link_is_looked_at_not_through),
+                ON_GROUND(a_link_itself_is_statted_and_not_its_target),
                 ON_GROUND(missing_directories_are_made),
                 ON_GROUND(text_is_read_whole_or_not_at_all),
                 ON_GROUND(a_file_is_written_whole),

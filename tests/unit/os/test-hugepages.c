@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is mapped by pages of 2 MiB, held against what the tmpfs was told to use. */
+/* Which bytes are mapped by pages of 2 MiB, compared with the huge= of the tmpfs. */
 
 #include "ground.h"
 #include "os/hugepages.h"

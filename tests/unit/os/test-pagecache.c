@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is cached, held against mincore(2). */
+/* How many bytes are cached, compared with mincore(2). */
 
 #include "ground.h"
 #include "os/pagecache.h"
@@ -78,7 +78,7 @@ static void only_the_range_is_dropped(void **state) {
         (void) close(fd);
 }
 
-static void looking_reads_nothing(void **state) {
+static void counting_reads_nothing(void **state) {
         int fd = make_cold("disk/file", 4 * MIB);
 
         (void) state;
@@ -103,7 +103,7 @@ int main(void) {
                 cmocka_unit_test(what_is_dropped_is_gone),
                 cmocka_unit_test(what_is_read_is_counted),
                 cmocka_unit_test(only_the_range_is_dropped),
-                cmocka_unit_test(looking_reads_nothing),
+                cmocka_unit_test(counting_reads_nothing),
                 cmocka_unit_test(what_has_no_pages_has_none_cached),
         };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What of a tmpfs is on swap, told from a real swap file. It is on for moments only. */
+/* How much of a tmpfs is on swap, with a real swap file that is on for moments only. */
 
 #include "ground.h"
 #include "os/memory.h"
@@ -18,7 +18,9 @@ static int setup(void **state) {
         (void) ground_setup(state);
         make_ext4("disk", 80);
         (void) snprintf(swap_file, sizeof(swap_file), "%s/disk/swap", ground_base);
-        (void) snprintf(command, sizeof(command), "dd if=/dev/zero of=%s bs=1M count=64 status=none && chmod 600 %s && mkswap %s >/dev/null", swap_file, swap_file, swap_file);
+        (void) snprintf(command, sizeof(command),
+                        "dd if=/dev/zero of=%s bs=1M count=64 status=none && chmod 600 %s && mkswap %s >/dev/null",
+                        swap_file, swap_file, swap_file);
         shell(command);
         make_tmpfs("mirror", "size=64m,mode=0755");
         return 0;
