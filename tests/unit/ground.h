@@ -17,6 +17,11 @@
 
 #include <cmocka.h>
 
+#ifdef assert_uint_in_range /* cmocka 2 wants it said of what kind the numbers are */
+#undef assert_in_range
+#define assert_in_range assert_uint_in_range
+#endif
+
 /* For main(). What is mounted from here on is seen by this process only. */
 static inline void ground_enter(void) {
         if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
