@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 
-tests/packages.sh build
+tests/packages.sh demo
 mkdir -p "$BUILD"
 {
         test -f "$BUILD/build.ninja" || meson setup "$BUILD"

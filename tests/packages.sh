@@ -1,23 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Installs what building and testing need, from Debian's packages. Quick where all is there.
+# Installs what building, the demo, testing and the benchmarks need, from Debian's packages. Quick where all is there.
 #
-#   packages.sh build|test|bench
+#   packages.sh demo|test|bench
+#   packages.sh list              prints what building needs
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev libgcrypt20-dev
-       libjansson-dev libsmartcols-dev systemd python3 xxhash util-linux"
+# What the README says, and no more: tests/build holds one against the other, and builds in trees that have nothing else.
+build="gcc meson pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev libgcrypt20-dev libjansson-dev libsmartcols-dev systemd"
+demo="python3 xxhash util-linux"
 test="clang libclang-rt-14-dev libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs exfat-fuse exfatprogs xfsprogs btrfs-progs procps rsync
       debootstrap systemd-container binutils iproute2 bash-completion zsh dbus-daemon"
 bench="fio vmtouch rsync time python3-matplotlib"
 
 case ${1:-} in
-build) wanted=$build ;;
-test) wanted="$build $test" ;;
-bench) wanted="$build $bench" ;;
+list)
+        echo "$build"
+        exit 0
+        ;;
+demo) wanted="$build $demo" ;;
+test) wanted="$build $demo $test" ;;
+bench) wanted="$build $demo $bench" ;;
 *)
-        echo "usage: packages.sh build|test|bench" >&2
+        echo "usage: packages.sh list|demo|test|bench" >&2
         exit 2
         ;;
 esac

@@ -106,7 +106,7 @@ class Container:
                 for path in (self.tree, *self.layers, *self.binds):
                         if set(path) & set(':,\\'):
                                 raise ContainerError(f'overlayfs and nspawn take no such path: {path}')
-                if not os.path.exists(self.tree + '/etc/container-tree'):
+                if not os.path.exists(self.tree + '/etc/test-tree'):
                         raise ContainerError(f'{self.tree} is no finished tree: run tree.sh first')
                 try:
                         self._hold()

@@ -21,7 +21,8 @@ import time
 import unittest
 
 DAEMON = os.environ.get("SHMSTAGED", "/usr/sbin/shmstaged")
-LONG = float(os.environ.get("SHMSTAGED_TEST_PATIENCE", "1"))  # sanitizers are slow
+# How patient the tests are: what bounds a wait for something that will come is multiplied by it. Nothing takes longer for that when all goes well.
+LONG = float(os.environ.get("SHMSTAGED_TEST_PATIENCE", "1"))
 
 CLONE_NEWNS = 0x00020000
 
@@ -32,6 +33,12 @@ def enter_namespace():
     if libc.unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare: these tests need root")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+def is_sanitized(program):
+    """Sanitizers make a program slow, and take memory of their own."""
+    with open(program, "rb") as f:
+        return re.search(rb"__(asan|tsan)_init", f.read()) is not None
 
 
 class Inotify:
@@ -74,7 +81,7 @@ class Inotify:
 class Daemon:
     """One run of shmstaged. Its notifications are gathered in .messages, its log in .log()."""
 
-    def __init__(self, case, config, args=(), env=None, wrapper=(), user=None, traced=False):
+    def __init__(self, case, config, args=(), env=None, wrapper=(), user=None, traced=False, measured=False):
         self.case = case
         self.messages = []
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -87,6 +94,9 @@ class Daemon:
                        "RUNTIME_DIRECTORY": case.runtime, **(env or {})}
         for name in ("INVOCATION_ID", "JOURNAL_STREAM"):
             environment.pop(name, None)
+        if measured:  # meson has malloc() write over all that it gives, which takes memory that nobody uses
+            for name in [name for name in environment if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
+                del environment[name]
         if traced:  # leaks cannot be looked for in a traced process
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
         command = [*wrapper, DAEMON, "--config=" + config, "--log-level=debug", *args]
@@ -234,6 +244,22 @@ class Case(unittest.TestCase):
                 found[task] = re.findall(r"ctxt_switches:\s+(\d+)", text)
         return found
 
+    def wait_for_rest(self, look, seconds, what, daemon, timeout=30):
+        """Waits until look() gives the same after so many seconds as before: on a busy machine some of what went before may still come. Returns that."""
+        end = time.monotonic() + seconds + timeout * LONG
+        while True:
+            before = look()
+            daemon.listen(seconds)
+            after = look()
+            if after == before:
+                return after
+            self.assertLess(time.monotonic(), end, "%s, again and again: %r, then %r\n%s" % (what, before, after, daemon.log()))
+
+    def assert_sleeps(self, daemon, seconds=3):
+        """No thread of it wakes up."""
+        self.assertGreater(len(self.switches(daemon)), 2)
+        self.wait_for_rest(lambda: self.switches(daemon), seconds, "it wakes up", daemon)
+
     def config(self, text=None, **keys):
         """Writes a configuration; without text one mirror named "m" from self.source to self.target, with more keys."""
         if text is None:
@@ -340,6 +366,17 @@ class Case(unittest.TestCase):
                 daemon.pump(0.02)
             else:
                 time.sleep(0.02)
+
+    def is_same_file(self, name):
+        try:
+            self.assert_same_file(name)
+        except (AssertionError, FileNotFoundError):
+            return False
+        return True
+
+    def wait_same_file(self, name, daemon):
+        """Waits until the mirror has the source's file, with all that assert_same_file() asks for."""
+        self.wait_until(lambda: self.is_same_file(name), "'%s' in the mirror as it is on disk" % name, daemon)
 
     def disk(self):
         """A directory that is not on a tmpfs, because some things only a disk filesystem can show."""

@@ -13,6 +13,8 @@ import struct
 import subprocess
 import time
 
+from harness import LONG
+
 PATH, INTERFACE = "/io/shmstaged", "io.shmstaged.Manager1"
 CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 
@@ -87,8 +89,12 @@ class Peer:
     def __init__(self, path, hello=True, timeout=30, pump=None):
         """@pump is called now and then while an answer is waited for."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(timeout)
-        self.socket.connect(path)
+        self.socket.settimeout(timeout * LONG)
+        try:
+            self.socket.connect(path)
+        except OSError:
+            self.socket.close()
+            raise
         self.data, self.serials, self.signals, self.pump = b"", itertools.count(1), [], pump
         if hello:
             self.socket.sendall(b"\0AUTH EXTERNAL %s\r\n" % str(os.geteuid()).encode().hex().encode())
@@ -173,6 +179,7 @@ class Failed(Exception):
 
 def busctl(address, *arguments, user=None, timeout=30):
     """Its standard output. As another user, if one is named."""
+    timeout = round(timeout * LONG)
     done = subprocess.run([*(["setpriv", "--reuid=%d" % user, "--regid=%d" % user, "--clear-groups"] if user is not None else []),
                            "busctl", "--address=" + address, "--json=short", "--no-pager", "--timeout=%d" % timeout, *arguments],
                           capture_output=True, text=True, timeout=timeout + 30)

@@ -12,6 +12,8 @@ import subprocess
 import termios
 import time
 
+from harness import LONG
+
 
 class TooWide(AssertionError):
     pass
@@ -56,20 +58,23 @@ class Terminal:
     def type(self, keys):
         os.write(self.master, keys)
 
+    def log(self):
+        return self.sent[-3000:].decode(errors="replace")
+
     def pump(self, timeout=0.02):
         while select.select([self.master], [], [], timeout)[0]:
             timeout = 0
             self.sent += os.read(self.master, 65536)
 
     def wait(self, predicate, what, timeout=20):
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * LONG
         while True:
             self.pump()
             self.case.hear()
             if predicate():
                 return
             if time.monotonic() > end:
-                self.case.fail("timeout while waiting for %s; what was sent last:\n%s" % (what, self.sent[-3000:].decode(errors="replace")))
+                self.case.fail("timeout while waiting for %s; what was sent last:\n%s" % (what, self.log()))
 
     def wait_for(self, pattern):
         """Waits for a pattern on the screen. A drawing that is too wide may be one for the size before: the next has to fit."""

@@ -46,6 +46,16 @@ class Control(Saving):
         daemon, mirrors = self.call("GetStatus", **keywords)
         return daemon, mirrors
 
+    def wait_state(self, wanted, **keywords):
+        """Waits until the daemon is in that state and its mirrors rest: it may be ready and look at its trees again. Returns both."""
+        found = []
+
+        def is_there():
+            found[:] = self.status(**keywords)
+            return found[0]["state"] == wanted and all(mirror["state"] == "idle" for mirror in found[1])
+        self.wait_until(is_there, "the state %s" % wanted, self.daemons[-1])
+        return found
+
     def fds(self, daemon):
         """How many sockets and pipes it has."""
         n = 0
@@ -76,7 +86,7 @@ class Reading(Control):
         self.write("a.gguf", size=3 << 20)
         self.write("b", size=1000)
         daemon = self.ready()
-        state, mirrors = self.status()
+        state, mirrors = self.wait_state("ready")
         self.assertEqual((state["state"], state["ready"], state["degraded"], state["pid"], state["jobs"]), ("ready", True, False, daemon.pid, 0))
         self.assertRegex(state["version"], r"^\d+\.\d+")
         self.assertEqual(state["status_text"], daemon.status())
@@ -185,7 +195,7 @@ class Reading(Control):
         self.ready().stop()
         self.flip(os.path.join(self.source, "a"))
         self.ready()
-        state, mirrors = self.status()
+        state, mirrors = self.wait_state("degraded")
         self.assertEqual((state["state"], state["ready"], state["degraded"]), ("degraded", True, True))
         self.assertEqual((mirrors[0]["withheld"], mirrors[0]["degraded"]), (1, True))
         self.assertIn("source/a' is corrupt", mirrors[0]["withheld_text"])
@@ -232,7 +242,7 @@ class Rights(Control):
             self.assertRegex(job, "^/io/shmstaged/job/")
         with self.assertRaisesRegex(Failed, "(?i)access denied|Only root"):
             control(path, "Reload", user=1234)
-        self.assertEqual(control(path, "GetStatus", user=1234)[0]["state"], "ready")
+        self.wait_until(lambda: control(path, "GetStatus", user=1234)[0]["state"] == "ready", "it to be ready", self.daemons[-1])
 
     def test_without_a_place_for_it_the_daemon_goes_without(self):
         os.chown(self.source, NOBODY, NOBODY)
@@ -249,6 +259,7 @@ class Place(Control):
         config, _ = self.slow()
         daemon = self.daemon(config)
         daemon.wait_status("^Staging")
+        self.wait_until(lambda: "path" in self.status()[1][0], "the file", daemon)
         state, mirrors = self.status()
         self.assertEqual((state["state"], state["ready"], mirrors[0]["state"], mirrors[0]["path"]), ("staging", False, "staging", b"big"))
         self.assertEqual(mirrors[0]["todo_bytes"], 20 << 20)
@@ -335,7 +346,7 @@ class Crowd(Control):
             self.crowd(user)
         time.sleep(0.3)
         for user in (0, NOBODY, 1234):
-            self.assertEqual(self.status(user=user)[0]["state"], "ready")
+            self.wait_state("ready", user=user)
         self.assertLess(self.fds(daemon), 500)
 
     def crowd(self, user):
@@ -362,7 +373,7 @@ class Crowd(Control):
     def test_a_client_that_never_reads_takes_little_and_holds_up_nobody(self):
         for i in range(3000):
             self.write("d/%d-%s" % (i, "x" * 150), b"")
-        daemon = self.ready()
+        daemon = self.ready(measured=True)
         self.status()
         before = self.rss(daemon)
         deaf = [self.peer() for _ in range(8)]
@@ -391,7 +402,7 @@ class Crowd(Control):
         sender.join()
 
     def test_garbage_ends_the_connection_and_nothing_else(self):
-        daemon = self.ready()
+        daemon = self.ready(measured=True)
         before = self.rss(daemon)
         head = peer.message(1, "GetStatus")
         for garbage in (b"GET / HTTP/1.1\r\n\r\n" * 100, b"\0" * 100000, b"\0AUTH\r\n" * 20000, os.urandom(100000)):
@@ -412,11 +423,11 @@ class Crowd(Control):
         client.socket.sendall(head[:16] + b"\xff" * (len(head) - 16))  # of the right length: that is passed over
         client.socket.sendall(head[:1] + b"\0" + head[2:])
         self.assertEqual(client.call("GetStatus").type, peer.RETURN)
-        self.assertEqual(self.status()[0]["state"], "ready")
+        self.wait_state("ready")
         self.assertLess(self.rss(daemon) - before, 16 << 20)
 
     def test_a_large_message_is_not_taken(self):
-        daemon = self.ready()
+        daemon = self.ready(measured=True)
         before = self.rss(daemon)
         client = self.peer()
         data = peer.message(1, "Stage", "aay", b"\0" * (100 << 20))
@@ -577,7 +588,7 @@ class Changes(Control):
         self.assertEqual((state, len(report)), ("failed", 1))
         self.assertRegex(report[0], "No such file")
         self.config()
-        self.assertEqual(self.status()[0]["state"], "ready")
+        self.wait_state("ready")
 
     def test_a_mirror_that_a_reload_could_not_begin_fails_it(self):
         self.write("a", size=10)
@@ -693,10 +704,7 @@ class Telling(Control):
         other = self.peer()
         other.send("Wait", "aay", names("x" * 50))
         other.read()
-        time.sleep(2)
-        before = self.switches(daemon)
-        time.sleep(3)
-        self.assertEqual(self.switches(daemon), before)
+        self.assert_sleeps(daemon)
 
 
 if __name__ == "__main__":

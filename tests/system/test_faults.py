@@ -16,20 +16,29 @@ class Changing(Trouble):
 
     def slow(self, rate="20M"):
         """The source once more, slowly."""
-        path, _ = self.bindfs(self.source, "--read-rate=" + rate)
+        path, self.process = self.bindfs(self.source, "--read-rate=" + rate)
         return path
 
+    def hold(self):
+        """Nothing more is read of the slow source until the copy may go on."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def copying(self, **keys):
-        """A daemon in the middle of the copy of "model"."""
+        """A daemon in the middle of the copy of "model", which stands still."""
         self.write("model", size=self.size)
         daemon = self.daemon(self.config(Source=self.slow(), ChunkSize="1M", PollInterval="1s", **keys))
         daemon.wait_status(r"^Staging: [1-9]\d?%")
+        self.hold()
         return daemon
 
     def ends_well(self, daemon):
+        self.go_on()
         daemon.wait_ready()
         daemon.wait_status(r"^Ready: ")
-        self.assert_same_file("model")
+        self.wait_same_file("model", daemon)
         self.assertEqual(self.xxh128sum().returncode, 0)
         daemon.stop()
         self.assert_gone()
@@ -65,12 +74,14 @@ class Changing(Trouble):
     def test_a_change_in_the_middle_is_not_there_when_ready_comes(self):
         """At the moment of READY=1, not some time after it."""
         self.write("model", size=self.size)
-        daemon = self.daemon(self.config(Source=self.slow("80M"), ChunkSize="1M", WatchSource="no"))
+        daemon = self.daemon(self.config(Source=self.slow(), ChunkSize="1M", WatchSource="no"))
         daemon.wait(lambda: os.path.ismount(self.target), "the tmpfs")
         daemon.wait(lambda: os.statvfs(self.target).f_bfree * 4096 < 1010 * MIB, "room to be taken")
-        time.sleep(0.05)
+        self.hold()
+        self.assertFalse(daemon.said("READY"))
         with open(self.original("model"), "r+b") as f:
             f.write(os.urandom(MIB))
+        self.go_on()
         daemon.wait_ready()
         self.assert_same_file("model")
         daemon.stop()
@@ -79,6 +90,7 @@ class Changing(Trouble):
         self.write("other", b"x")
         daemon = self.copying()
         os.unlink(self.original("model"))
+        self.go_on()
         daemon.wait_ready()
         daemon.wait_status(r"^Ready: 1 file")
         self.assertEqual(self.names(), {"other"})

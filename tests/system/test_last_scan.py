@@ -99,13 +99,17 @@ class Soon(Saving):
         daemon = self.ready(self.config(SettleTime="0"), traced=True)
         calls = self.path("calls")
         self.strace(daemon.pid, "-o", calls, "-e", "trace=fcntl")
-        with open(self.mirrored("open"), "wb") as f:
-            f.write(b"all of it")
-            f.flush()
-            self.wait_until(lambda: re.search(rb"F_SETLEASE, F_RDLCK\) *= -1 EAGAIN", self.read(calls)), "an attempt", daemon)
-        begun = time.monotonic()
-        self.wait_saved(daemon, "open")
-        self.assertLess(time.monotonic() - begun, 1)
+        took = []
+        while not took or (took[-1] > 1 and len(took) < 5):  # the next attempt would be made after two seconds; a busy machine may take one of them
+            name, before = "open-%d" % len(took), len(self.read(calls))
+            with open(self.mirrored(name), "wb") as f:
+                f.write(b"all of it")
+                f.flush()
+                self.wait_until(lambda: re.search(rb"F_SETLEASE, F_RDLCK\) *= -1 EAGAIN", self.read(calls)[before:]), "an attempt", daemon)
+            begun = time.monotonic()
+            self.wait_saved(daemon, name)
+            took.append(time.monotonic() - begun)
+        self.assertLess(took[-1], 1, took)
         daemon.stop()
         self.assert_gone()
 

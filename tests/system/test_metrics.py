@@ -54,13 +54,9 @@ class Metrics(harness.Case):
         self.assertEqual((self.value("files"), self.value("ram_bytes"), self.value("degraded")), (2, (3 << 20) + 1000, 0))
         self.assertEqual(sum(self.value("staged_files_total", ',method="%s"' % method) for method in ("buffered", "direct", "sendfile")), 2)
         self.assertEqual(sum(self.value("staged_bytes_total", ',method="%s"' % method) for method in ("buffered", "direct", "sendfile")), (3 << 20) + 1000)
-        self.assertEqual(self.value("state", ',state="idle"'), 1)
-        before = os.stat(self.file)
-        self.assertEqual(before.st_mode & 0o7777, 0o644)
-        # while nothing changes it is left alone
-        daemon.listen(3)
-        after = os.stat(self.file)
-        self.assertEqual((before.st_ino, before.st_mtime_ns), (after.st_ino, after.st_mtime_ns))
+        self.wait_value(daemon, "state", 1, ',state="idle"')
+        self.assertEqual(os.stat(self.file).st_mode & 0o7777, 0o644)
+        self.wait_for_rest(lambda: (os.stat(self.file).st_ino, os.stat(self.file).st_mtime_ns), 3, "it is written while nothing changes", daemon)
         daemon.stop()
         # at once, not when ten seconds are over
         self.assertEqual((self.value("ready"), self.value("state", ',state="stopped"'), self.value("files"), self.value("ram_bytes")), (0, 1, 0, 0))

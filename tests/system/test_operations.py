@@ -389,8 +389,10 @@ class Accept(OperationCase):
         daemon.wait_status("^Ready")
 
     def wave(self, daemon, *names):
+        daemon.signal(signal.SIGSTOP)  # so that it is one wave
         for name in names:
             os.unlink(self.mirrored(name))
+        daemon.signal(signal.SIGCONT)
         daemon.wait_log("were deleted at once")
         for name in names:
             self.wait_until(lambda: os.path.exists(self.mirrored(name)), name, daemon)
@@ -431,8 +433,10 @@ class Accept(OperationCase):
             disk.pull(name, model)
         daemon = self.ready(self.config(SweepDelay="1s"))
         client = ollama.Client(self.target)
+        daemon.signal(signal.SIGSTOP)  # so that it is one wave
         for name in models:
             client.rm(name)
+        daemon.signal(signal.SIGCONT)
         daemon.wait_log("were deleted at once")
         self.wait_until(lambda: len(self.data()) == 10, "the restaging", daemon)
         self.ask("accept", "one", "two")

@@ -27,15 +27,18 @@ class Rate(harness.Case):
         return took
 
     def assert_limited(self, size, limit, **keys):
-        """What there is takes as long as the limit says, and as much more as it takes without one."""
-        free = min(self.staged_in(**keys) for _ in range(2))
-        took = self.staged_in(BandwidthLimit=limit, **keys)
-        wanted = size / limit
-        print("%d bytes at %d a second: %.2f s, wanted %.2f s, and %.2f s without a limit" % (size, limit, took, wanted, free))
-        self.assertGreater(took, wanted * 0.95)
-        # nothing of the work is hidden behind the waiting, at worst
-        self.assertLess(took, wanted * 1.05 + free)
-        self.assertLess(free, wanted * 0.9, "there was no need to wait")
+        """What there is takes as long as the limit says, and as much more as it takes without one. It is never faster; where others are at work on the machine
+        it may be slower, or the limit be none at all, so it is tried again."""
+        for attempt in range(5):
+            free = min(self.staged_in(**keys) for _ in range(2))
+            took = self.staged_in(BandwidthLimit=limit, **keys)
+            wanted = size / limit
+            print("%d bytes at %d a second: %.2f s, wanted %.2f s, and %.2f s without a limit" % (size, limit, took, wanted, free))
+            self.assertGreater(took, wanted * 0.95)
+            # nothing of the work is hidden behind the waiting, at worst
+            if took < wanted * 1.05 + free and free < wanted * 0.9:
+                return
+        self.fail("at each of five attempts it was slower than the limit, or the machine was")
 
     def test_one_large_file_is_read_at_the_limit(self):
         self.write("large.gguf", size=80 * MB)
@@ -73,7 +76,7 @@ class Rate(harness.Case):
             took = time.monotonic() - begun
             print("%s: %.2f s" % (method, took))
             self.assertGreater(took, 2 * 0.95, method)
-            self.assertLess(took, 2 * 1.05 + harness.LONG, method)
+            self.assertLess(took, 2 * 1.05 + 5 * harness.LONG, method)
             self.assertEqual("direct reads: " in daemon.status(), method == "direct", daemon.status())
             daemon.stop()
 
@@ -97,10 +100,18 @@ class Rate(harness.Case):
         config = self.config("[Daemon]\nWorkers=4\n" + "".join(
             "[Mirror %s]\nSource=%s\nTarget=%s\nSize=100M\nBandwidthLimit=10M\n" % (n, self.path(n), self.path("t-" + n)) for n in ("one", "two")))
         begun = time.monotonic()
-        daemon = self.ready(config)
-        took = time.monotonic() - begun
-        self.assertGreater(took, 3 * 0.95)
-        self.assertLess(took, 5.5, "one after the other would be 6 s")
+        daemon = self.daemon(config)
+        came = {}
+
+        def have_come():
+            for name in ("one", "two"):
+                if name not in came and os.path.exists(self.path("t-" + name, "file")):
+                    came[name] = time.monotonic()
+            return len(came) == 2
+        daemon.wait(have_come, "both files")
+        daemon.wait_ready()
+        self.assertGreater(min(came.values()) - begun, 3 * 0.95)
+        self.assertLess(abs(came["one"] - came["two"]), 2, "one after the other the second would come 3 s later")
         daemon.stop()
 
     def test_a_mirror_without_a_limit_does_not_wait_for_one_that_has_it(self):
@@ -126,7 +137,7 @@ class Rate(harness.Case):
         begun = time.monotonic()
         daemon.signal(signal.SIGTERM)
         daemon.join()
-        self.assertLess(time.monotonic() - begun, 2 * harness.LONG)
+        self.assertLess(time.monotonic() - begun, 20 * harness.LONG, "at the limit it would be ten minutes")
         self.assert_gone()
 
     def test_a_reload_raises_the_limit_of_what_is_on_its_way(self):

@@ -83,7 +83,7 @@ class Ready(harness.Case):
         return [m for m in daemon.messages if "EXTEND_TIMEOUT_USEC" in m and m["at"] >= since]
 
     def test_the_timeout_is_extended_only_while_bytes_move(self):
-        self.write("big", size=120 << 20)
+        self.write("big", size=240 << 20)
         slow, process = self.bindfs(self.source, "--read-rate=10M")
         daemon = self.daemon(self.config(Source=slow, ChunkSize="1M"))
         daemon.wait(lambda: len(self.extensions(daemon, 0)) >= 3, "extensions while bytes move")
@@ -147,18 +147,18 @@ class Watchdog(harness.Case):
         self.write("big", size=40 << 20)
         slow, process = self.bindfs(self.source, "--read-rate=20M")
         begun = time.monotonic()
-        daemon = self.daemon(self.config(Source=slow, ChunkSize="1M", PollInterval="1s"), env={"WATCHDOG_USEC": "1000000"})
+        daemon = self.daemon(self.config(Source=slow, ChunkSize="1M", PollInterval="1s"), env={"WATCHDOG_USEC": "3000000"})
         daemon.wait_status("^Staging: ")
         daemon.listen(0.5)
         process.send_signal(signal.SIGSTOP)  # a source that hangs is no reason to be killed
-        daemon.listen(2.5)
+        daemon.listen(5)
         process.send_signal(signal.SIGCONT)
         daemon.wait_ready()
-        daemon.listen(1.5)
+        daemon.listen(3.5)
         ended = time.monotonic()
         pings = [begun, *self.pings(daemon, begun), ended]
-        self.assertGreater(len(pings), 8)
-        self.assertLess(max(b - a for a, b in zip(pings, pings[1:])), 1.0, [p - begun for p in pings])
+        self.assertGreater(len(pings), 5)
+        self.assertLess(max(b - a for a, b in zip(pings, pings[1:])), 3.0, [p - begun for p in pings])
         daemon.stop()
 
     def test_without_a_watchdog_nothing_is_fed(self):

@@ -75,10 +75,10 @@ class Scrub(saving.Saving):
         return int(re.search(r"rchar: (\d+)", self.read("/proc/%d/io" % daemon.pid).decode()).group(1))
 
     def wait_reading(self, daemon, n):
-        """Waits until the daemon has read n bytes more. Returns when that was."""
-        want = self.read_bytes(daemon) + n
-        self.wait_until(lambda: self.read_bytes(daemon) >= want, "the pass", daemon)
-        return time.monotonic()
+        """Waits until the daemon has read n bytes more. Returns how many it had read before."""
+        before = self.read_bytes(daemon)
+        self.wait_until(lambda: self.read_bytes(daemon) >= before + n, "the pass", daemon)
+        return before
 
 
 class Damage(Scrub):
@@ -194,7 +194,7 @@ class Damage(Scrub):
             daemon.listen(pause)
             begun = time.monotonic()
             daemon.stop()
-            self.assertLess(time.monotonic() - begun, 3 * harness.LONG)
+            self.assertLess(time.monotonic() - begun, 10 * harness.LONG)
             self.assertEqual(self.snapshot() | disk, self.snapshot())
             self.assertEqual(self.temporaries(), [])
             self.assert_gone()
@@ -358,20 +358,21 @@ class Pass(Scrub):
         self.write("model", size=256 * MIB)
         daemon = self.ready(self.config(Scrub="6s"))  # its half at 64 MiB/s is less than that
         self.wait_reading(daemon, 16 * MIB)
-        begun = time.monotonic()
-        took = self.wait_reading(daemon, 160 * MIB) - begun
-        rate = 160 / took
+        begun = time.monotonic()  # before the bytes are counted, and ended after: it may be slower than this says, and is not faster
+        before = self.wait_reading(daemon, 160 * MIB)
+        n = self.read_bytes(daemon) - before
+        rate = n / MIB / (time.monotonic() - begun)
         self.assertLess(rate, 256 / 3 * 1.1)  # MiB/s
-        self.assertGreater(rate, 256 / 3 * 0.3)  # others are at work on this machine
+        self.assertGreater(rate, 256 / 3 * 0.1)  # others are at work on this machine
         daemon.stop()
 
     def test_a_stop_is_heard_in_the_middle_of_a_large_file(self):
         self.write("model", size=512 * MIB)
-        daemon = self.ready(self.config(Scrub="8s", WriteBack="no"))
-        self.wait_reading(daemon, 64 * MIB)
+        daemon = self.ready(self.config(Scrub="40s", WriteBack="no"))  # of which half is for reading
+        self.wait_reading(daemon, 8 * MIB)
         begun = time.monotonic()
         daemon.stop()
-        self.assertLess(time.monotonic() - begun, 1 * harness.LONG)
+        self.assertLess(time.monotonic() - begun, min(8 * harness.LONG, 18), "it would take twenty seconds to the end of the file")
         self.assert_gone()
 
     def test_a_pass_waits_while_the_mirror_changes_and_goes_on_later(self):
@@ -405,20 +406,14 @@ class Pass(Scrub):
         reload(off)
         daemon.wait_status("verified(?!.*scrubbed)")
         self.damage(self.mirrored("model"))
-        daemon.listen(2)
-        before = self.switches(daemon)
-        daemon.listen(3)
-        self.assertEqual(self.switches(daemon), before, "it does not wake up")
+        self.assert_sleeps(daemon)
         self.assertEqual(self.inode("model"), inode)
         daemon.stop()
 
     def test_between_two_passes_it_sleeps(self):
         self.write("model", size=MIB)
         daemon = self.scrubbing("14s")
-        daemon.listen(2)
-        before = self.switches(daemon)
-        daemon.listen(2)
-        self.assertEqual(self.switches(daemon), before)
+        self.assert_sleeps(daemon, 2)
         daemon.stop()
 
 

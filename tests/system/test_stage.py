@@ -402,7 +402,7 @@ class Progress(harness.Case):
             if not stopped and b"\r\x1b[KReady" in output:
                 process.terminate()
                 stopped = True
-        self.assertEqual(process.wait(10), 0, output)
+        self.assertEqual(process.wait(10 * harness.LONG), 0, output)
         return output
 
     def test_on_a_terminal_a_bar_grows_and_nothing_is_garbled(self):
@@ -463,7 +463,7 @@ class Progress(harness.Case):
 
 class Cost(harness.Case):
     def test_100000_small_files(self):
-        n = 100_000 if harness.LONG <= 1 else 20_000
+        n = 20_000 if harness.is_sanitized(harness.DAEMON) else 100_000
         for i in range(n):
             if i % 1000 == 0:
                 os.mkdir(os.path.join(self.source, "%03d" % (i // 1000)))
@@ -486,11 +486,11 @@ class Cost(harness.Case):
         with open(os.path.join(self.source, "big"), "wb") as f:
             for i in range(1024):
                 f.write(struct.pack("<Q", i) + block[8:])
-        daemon = self.ready(self.config(Size="1100M"))
+        daemon = self.ready(self.config(Size="1100M"), measured=True)
         peak = int(re.search(r"VmHWM:\s+(\d+) kB", self.read("/proc/%d/status" % daemon.pid).decode()).group(1))
         print("VmHWM %d kB" % peak, flush=True)
         # a sanitizer's own shadow is not ours to bound tightly, but it must not hold the file either
-        self.assertLess(peak, 32 << 10 if harness.LONG <= 1 else 512 << 10)
+        self.assertLess(peak, 512 << 10 if harness.is_sanitized(harness.DAEMON) else 32 << 10)
         daemon.stop()
 
     def cached(self, path):

@@ -328,7 +328,7 @@ class Race(Trouble):
         daemon = self.daemon()
         end = time.monotonic() + seconds
         restarts = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or (restarts <= 5 and time.monotonic() < end + 60 * harness.LONG):
             look()
             daemon.pump(0.001)
             if daemon.said("READY"):

@@ -178,7 +178,7 @@ class Watch(harness.Case):
         written = time.monotonic()
         self.wait_equal()
         self.assertGreaterEqual(time.monotonic() - written, 2)
-        self.assertLess(time.monotonic() - written, 6 * harness.LONG)
+        self.assertLess(time.monotonic() - written, 20 * harness.LONG)
         self.end()
 
     def test_a_source_that_never_rests_does_not_keep_the_rest_waiting(self):
@@ -264,13 +264,6 @@ class Quiet(harness.Case):
         self.assertEqual(self.read(self.mirrored("a")), b"old")
         daemon.stop()
         self.assert_gone()
-
-    def assert_sleeps(self, daemon):
-        daemon.listen(2)  # what staging left to be done
-        before = self.switches(daemon)
-        self.assertGreater(len(before), 2)
-        time.sleep(3)
-        self.assertEqual(self.switches(daemon), before)
 
     def test_an_idle_daemon_does_not_wake_up(self):
         self.write("d/a", size=5 << 20)

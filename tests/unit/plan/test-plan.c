@@ -138,6 +138,15 @@ static PlanItem *item_of(const Case *c, const char *path) {
         return NULL;
 }
 
+static void set_action(const Case *c, const char *path, PlanAction action) {
+        PlanItem *item = item_of(c, path);
+
+        if (item)
+                item->action = action;
+        else
+                fail_msg("nothing is planned for '%s'", path);
+}
+
 static void assert_action(const Case *c, const char *path, PlanAction expected) {
         const PlanItem *item = item_of(c, path);
 
@@ -994,11 +1003,11 @@ static void what_is_to_be_done_is_summed_up(void **state) {
         case_put(&c, "orphan", "-", "oA", "-");
         case_deleted(&c, "gone");
         case_plan(&c);
-        item_of(&c, "dir/link")->action = PLAN_KEEP; /* it does not fit */
+        set_action(&c, "dir/link", PLAN_KEEP); /* it does not fit */
         plan_count(c.plan);
         assert_int_equal(c.plan->n_held, 3);
         assert_int_equal(c.plan->n_skipped, 1);
-        item_of(&c, "dir/link")->action = PLAN_IGNORE;
+        set_action(&c, "dir/link", PLAN_IGNORE);
         plan_count(c.plan);
         assert_int_equal(c.plan->n_stage, 4);
         assert_int_equal(c.plan->n_adopt, 1);
