@@ -173,7 +173,7 @@ class Wiped(Hazards):
 
 
 class MirrorLost(Hazards):
-    TOLD = "was unmounted, moved or replaced; the disk keeps all files, recreating the mirror"
+    TOLD = r"was unmounted, moved or replaced; recreating the mirror \(the disk keeps all files\)"
 
     def assert_anew(self, before, *saved):
         self.wait_told(self.TOLD)
