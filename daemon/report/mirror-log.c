@@ -214,7 +214,7 @@ void mirror_log_mirror_lost(const MirrorConfig *config) {
         char path[TEXT_PATH_MAX];
 
         log_event(LOG_ERR, &fields,
-                  "'%s' was unmounted, moved or replaced; the disk keeps all files, recreating the mirror",
+                  "'%s' was unmounted, moved or replaced; recreating the mirror (the disk keeps all files)",
                   text_path(path, config->target));
 }
 

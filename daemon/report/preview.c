@@ -139,15 +139,15 @@ bool preview_shows(const PlanItem *item) {
         return item->action != PLAN_KEEP && !(item->source && item->source->type == ENTRY_DIRECTORY);
 }
 
-static void print_room(const PreviewMirror *mirror, FILE *out) {
+static void print_available(const PreviewMirror *mirror, FILE *out) {
         char bytes[TEXT_BYTES_MAX];
 
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
                 if (mirror->input.room[l] != UINT64_MAX)
-                        (void) fprintf(out, "  room: %14llu bytes (%s) by %s%s\n",
+                        (void) fprintf(out, "  available: %14llu bytes (%s), limited by %s%s\n",
                                        (unsigned long long) mirror->input.room[l],
                                        text_bytes(bytes, mirror->input.room[l]), fit_limit_name(l),
-                                       l == mirror->fit.limit ? "  <- decides" : "");
+                                       l == mirror->fit.limit ? " (decisive)" : "");
 }
 
 static void print_items(const Plan *plan, FILE *out) {
@@ -182,9 +182,9 @@ static void print_mirror(const PreviewMirror *mirror, FILE *out) {
                 if (omission)
                         (void) fprintf(out, "  %s\n", omission);
         }
-        (void) fprintf(out, "  need: %14llu bytes (%s) for %zu entries\n", (unsigned long long) mirror->fit.need_bytes,
+        (void) fprintf(out, "  need:      %14llu bytes (%s) for %zu entries\n", (unsigned long long) mirror->fit.need_bytes,
                        text_bytes(need, mirror->fit.need_bytes), survey->plan->n_stage + survey->plan->n_skipped);
-        print_room(mirror, out);
+        print_available(mirror, out);
         (void) fprintf(out, "  %s\n", mirror->fits ? "It fits" : mirror->shortage);
 }
 

@@ -173,7 +173,7 @@ class Wiped(Hazards):
 
 
 class MirrorLost(Hazards):
-    TOLD = "was unmounted, moved or replaced; the disk keeps all files, recreating the mirror"
+    TOLD = r"was unmounted, moved or replaced; recreating the mirror \(the disk keeps all files\)"
 
     def assert_anew(self, before, *saved):
         self.wait_told(self.TOLD)
@@ -778,7 +778,7 @@ class Blind(Hazards):
         wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c",
                    'echo 20 > /proc/sys/user/max_inotify_watches && exec setpriv --bounding-set -sys_admin "$0" "$@"']
         self.running = self.ready(self.config(PollInterval="1s"), wrapper=wrapper)
-        self.running.wait_log("no more watches")
+        self.running.wait_log("no inotify watches are left")
         before = self.picture()
         self.put("d39/new", b"content")
         self.put("d39/f", b"changed")

@@ -74,7 +74,7 @@ class Plan(Room):
         self.write("b", size=1)
         text = self.plan(self.config(Size="8M"), 0)
         self.assertRegex(text, r"need: +%d bytes" % (3 * MIB + 4096))
-        self.assertRegex(text, r"room: .* by Size=")
+        self.assertRegex(text, r"available: .* limited by Size=")
         self.assertIn("It fits", text)
         self.assertRegex(text, r"stage +3M +a\n")
         self.assertFalse(os.path.exists(self.target), "a plan changes nothing")
@@ -266,7 +266,7 @@ class Memory(Room):
         text = "[Daemon]\nReserveMemory=%d\n[Mirror m]\nSource=" + self.source + "\nTarget=" + self.target + "\nSize=1G\n"
         config = self.config(text % total)  # so nothing is left
         planned = self.plan(config, 1)
-        self.assertRegex(planned, r"room: +0 bytes .* by available memory less ReserveMemory=  <- decides")
+        self.assertRegex(planned, r"available: +0 bytes .* limited by available memory less ReserveMemory= \(decisive\)")
         daemon = self.refused(config)
         self.assertRegex(daemon.status(), r"\(short by %d bytes, limited by available memory less ReserveMemory=\)" % (3 * MIB))
         self.assertEqual(self.shortage(planned), 3 * MIB)
@@ -282,7 +282,7 @@ class Memory(Room):
         self.addCleanup(group.remove)
         self.addCleanup(lambda: [d.close() for d in self.daemons])
         config = self.config()
-        self.assertRegex(self.plan(config, 1, group.wrapper()), r"by the control group's memory limit  <- decides")
+        self.assertRegex(self.plan(config, 1, group.wrapper()), r"limited by the control group's memory limit \(decisive\)")
         daemon = self.refused(config, wrapper=group.wrapper())
         self.assertRegex(daemon.status(), r"\(short by \d+ bytes, limited by the control group's memory limit\)")
         self.assertGreater(self.shortage(daemon.status()), 20 * MIB)
