@@ -6,6 +6,7 @@
 
 #include "base/path.h"
 #include "base/strv.h"
+#include "base/text.h"
 #include "layout/layout.h"
 #include "layout/model-name.h"
 #include "layout/references.h"
@@ -117,7 +118,8 @@ static int set_key(const Entry *entry, char **ret) {
         *ret = NULL;
         if (entry->type == ENTRY_DIRECTORY || *tail == '\0')
                 return 0;
-        return asprintf(ret, "%.*s\n%s", (int) n, entry->path, tail) < 0 ? -ENOMEM : 0;
+        *ret = text_format("%.*s\n%s", (int) n, entry->path, tail);
+        return *ret ? 0 : -ENOMEM;
 }
 
 /* All names of a file have its first one as their key. */

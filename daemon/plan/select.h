@@ -32,7 +32,7 @@ typedef struct SelectInput {
          * NULL if they are not wanted */
         Models *found;
         const Overrides *overrides; /* of operators; NULL for none */
-        PathSet *released;          /* Ollama's blobs that get ENTRY_DISK_ONLY because of a release are added; or NULL */
+        PathSet *released;          /* blobs that get ENTRY_DISK_ONLY because of a release are added; or NULL */
 } SelectInput;
 
 /* Works on @source in place:
@@ -41,8 +41,8 @@ typedef struct SelectInput {
  *   stay, and blobs that are not selected get ENTRY_DISK_ONLY: they are links to the disk.
  * - A blob that no manifest references (Hugging Face: no link of a snapshot) gets ENTRY_ORPHAN. The manifests that
  *   count are those of the mirror, and those of the source that the mirror lacks or has broken or in an older version,
- *   unless a client has deleted them. If any manifest cannot be understood, nothing gets ENTRY_ORPHAN but what a client has
- *   deleted.
+ *   unless a client has deleted them. If any manifest cannot be understood, nothing gets ENTRY_ORPHAN but what a
+ *   client has deleted.
  * - What the layout calls unfinished is omitted (a scan that does not know the layout yet lists more than that).
  * - If the first name of a file is dropped, the next one becomes the file.
  * - What an operator wants is selected. What was released stays in the list, because the disk has it (see

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Our corner of the disk: what gets in place, what is taken away, and that of all this nobody loses anything,
+/* The disk side of a mirror: what gets in place, what is taken away, and that nothing of all this is lost,
  * crashes included. Most of it is shown twice: where names can be exchanged (ext4), and where they cannot
  * (FUSE). */
 
@@ -111,7 +111,7 @@ static void assert_text(const char *path, const char *text) {
 
 /* --- the corner --- */
 
-static void the_corner_is_made_when_it_is_needed(void **state) {
+static void the_private_directory_is_made_when_it_is_needed(void **state) {
         (void) state;
         assert_int_equal(disk_clean(&disk), 0);
         assert_int_equal(disk_empty_trash(&disk, 0), 0);
@@ -124,7 +124,7 @@ static void the_corner_is_made_when_it_is_needed(void **state) {
         assert_true(is_there("disk/" SCAN_PRIVATE_DIR "/tmp"));
 }
 
-static void a_corner_that_is_no_directory_is_refused(void **state) {
+static void a_private_directory_that_is_no_directory_is_refused(void **state) {
         char name[DISK_NAME_MAX];
         Entry expected;
 
@@ -359,7 +359,7 @@ static void a_version_can_be_put_among_the_conflicts(void **state) {
         assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR "/conflicts").st_mode & 0777, 0700);
 }
 
-static void a_look_tells_whether_the_place_is_as_expected(void **state) {
+static void a_check_says_whether_the_place_is_as_expected(void **state) {
         Entry expected;
 
         (void) state;
@@ -744,7 +744,7 @@ static void find_versions(const char *path, bool found[static ROUNDS]) {
         }
 }
 
-static void nobodys_version_is_lost(void **state) {
+static void no_version_is_lost(void **state) {
         bool found[ROUNDS] = {};
         unsigned placed = 0, occupied = 0;
         pthread_t thread;
@@ -786,8 +786,8 @@ static void nobodys_version_is_lost(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(the_corner_is_made_when_it_is_needed),
-                CASE(a_corner_that_is_no_directory_is_refused),
+                CASE(the_private_directory_is_made_when_it_is_needed),
+                CASE(a_private_directory_that_is_no_directory_is_refused),
                 CASE(mirrors_do_not_clean_each_others_temporaries),
                 BOTH(what_is_new_is_placed),
                 BOTH(what_was_not_seen_is_left_alone),
@@ -799,7 +799,7 @@ int main(void) {
                 BOTH(no_way_leads_out_of_the_tree),
                 BOTH(another_name_of_the_file_itself_may_be_placed),
                 BOTH(a_version_can_be_put_among_the_conflicts),
-                CASE(a_look_tells_whether_the_place_is_as_expected),
+                CASE(a_check_says_whether_the_place_is_as_expected),
                 BOTH(a_directory_is_made_with_owner_and_mode),
                 BOTH(attributes_are_given_to_what_is_expected_only),
                 BOTH(what_is_expected_is_removed),
@@ -815,7 +815,7 @@ int main(void) {
                 CASE(the_old_version_goes_after_a_crash),
                 CASE(what_was_not_expected_is_kept_after_a_crash),
                 BOTH(whenever_it_is_killed_nothing_is_lost_and_nothing_left),
-                CASE(nobodys_version_is_lost),
+                CASE(no_version_is_lost),
         };
 
         ground_enter();

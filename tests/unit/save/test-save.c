@@ -276,7 +276,7 @@ static void a_new_version_replaces_the_old_one_whole(void **state) {
 
 /* --- while it is written to --- */
 
-static void what_somebody_has_open_for_writing_is_busy(void **state) {
+static void what_a_process_has_open_for_writing_is_busy(void **state) {
         int writer;
         void *map;
 
@@ -1066,7 +1066,7 @@ int main(void) {
                 CASE(holes_stay_holes_on_both_sides),
                 CASE(nothing_stays_in_the_page_cache_nor_in_memory),
                 CASE(a_new_version_replaces_the_old_one_whole),
-                CASE(what_somebody_has_open_for_writing_is_busy),
+                CASE(what_a_process_has_open_for_writing_is_busy),
                 CASE(who_opens_it_just_then_does_not_end_us),
                 CASE(what_is_not_what_was_seen_is_not_saved),
                 CASE(what_changes_while_it_is_copied_is_not_put_in_place),
