@@ -52,7 +52,7 @@ static void put_all(Manifest *manifest, const char *paths) {
         manifest_sort(manifest);
 }
 
-/* What is absent; then "~" and what a link stands for; then "!" and the files that are told. */
+/* What is absent; then "~" and what a link stands for; then "!" and the files that are reported. */
 static const char *listing(LayoutKind kind, bool link) {
         ReleaseInput input = { .kind = kind, .overrides = &overrides, .mirror = mirror, .link = link };
         PathSet absent = {}, released = {};

@@ -70,7 +70,7 @@ static const char *in_corner(const char *directory, const char *name) {
         return path;
 }
 
-/* Files below a directory of the corner; the path of the last goes to @found. */
+/* Files below a directory of the private directory; the path of the last goes to @found. */
 static size_t count_below(const char *path, char found[static 1024]) {
         _cleanup_(closedirp) DIR *dir = opendir(path);
         struct dirent *d;
@@ -109,7 +109,7 @@ static void assert_text(const char *path, const char *text) {
         assert_content(path, text, strlen(text));
 }
 
-/* --- the corner --- */
+/* --- the private directory --- */
 
 static void the_private_directory_is_made_when_it_is_needed(void **state) {
         (void) state;
@@ -119,7 +119,7 @@ static void the_private_directory_is_made_when_it_is_needed(void **state) {
         disk_drop(&disk, prepare("x"));
         assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR).st_mode & 07777, 0700);
         assert_nothing_in("tmp");
-        shell("rm -r disk/" SCAN_PRIVATE_DIR); /* and again when somebody removed it */
+        shell("rm -r disk/" SCAN_PRIVATE_DIR); /* and again when it was removed */
         disk_drop(&disk, prepare("x"));
         assert_true(is_there("disk/" SCAN_PRIVATE_DIR "/tmp"));
 }
@@ -653,7 +653,7 @@ static void what_was_not_expected_is_kept_after_a_crash(void **state) {
         put_text("disk/file", "old");
         seen = survey_at("disk/file");
         put_text("disk/other", "somebody's");
-        assert_int_equal(rename("disk/other", "disk/file"), 0); /* between the look and the exchange */
+        assert_int_equal(rename("disk/other", "disk/file"), 0); /* between the check and the exchange */
         rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 1);
         assert_int_equal(count_in("conflicts", found), 1);
@@ -700,7 +700,7 @@ static void whenever_it_is_killed_nothing_is_lost_and_nothing_left(void **state)
         }
 }
 
-/* --- while somebody is at work on the same path --- */
+/* --- while another process works on the same path --- */
 
 enum { ROUNDS = 4000 };
 
