@@ -23,7 +23,7 @@ def read_text(*path):
         return file.read()
 
 
-MESSAGES = dict(re.findall(r'#define MESSAGE_(\w+) "(\w+)"', read_text("daemon", "messages.h")))
+MESSAGES = dict(re.findall(r'#define MESSAGE_(\w+) "(\w+)"', read_text("daemon", "base", "messages.h")))
 NAMES = {identity: name for name, identity in MESSAGES.items()}
 # name -> fields that the catalog's text of the event needs
 FIELDS = {NAMES[part[:32]]: set(re.findall(r"@(\w+)@", part)) for part in read_text("units", "shmstaged.catalog").split("\n-- ")[1:]}
