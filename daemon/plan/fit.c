@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What of a plan fits into RAM. See plan/fit.h. */
+/* How much of a plan fits into RAM. See plan/fit.h. */
 
 #include "plan/fit.h"
 
@@ -26,8 +26,8 @@ static uint64_t item_bytes(const PlanItem *item) {
         return item->source->type == ENTRY_FILE ? item->source->room : 0;
 }
 
-/* Removals are carried out first, so what they free may be taken. An old version that is replaced is not counted as
- * free, because a reader may still have it mapped. */
+/* Removals are carried out first, so what they free counts as room. An old version that is replaced does not, because a
+ * reader may still have it mapped. */
 static void sum_up(const FitInput *input, const Plan *plan, Fit *fit) {
         uint64_t freed_bytes = 0, freed_inodes = 0, inodes = input->inodes;
 
@@ -43,7 +43,7 @@ static void sum_up(const FitInput *input, const Plan *plan, Fit *fit) {
                 fit->need_bytes += item_bytes(item);
                 fit->need_inodes++;
         }
-        fit->limit = FIT_SIZE; /* of two that are alike, the one that a person has set */
+        fit->limit = FIT_SIZE; /* if several are equal, the one that a person has set */
         for (FitLimit l = FIT_TMPFS; l < _FIT_LIMIT_MAX; l++)
                 if (input->room[l] < input->room[fit->limit])
                         fit->limit = l;
@@ -97,8 +97,8 @@ static void collect_sets(Member *members, size_t n, Set *sets) {
         qsort(members, n, sizeof(Member), compare_by_order);
 }
 
-/* Where content is shared by name, a hole would look like content that nobody needs any more; where links are
- * followed and removed, a link would lead a client to the disk. */
+/* Where content is shared by name, an absent file would look like one that is not needed any more. Where clients follow
+ * and remove links, a link would lead them to the disk. */
 static bool wants_link(const FitInput *input, const PlanItem *item) {
         const char *path = item->source->path;
 
@@ -108,13 +108,13 @@ static bool wants_link(const FitInput *input, const PlanItem *item) {
 
 static void leave_out(const FitInput *input, PlanItem *item) {
         if (plan_is_disk_link(item->mirror, input->source_path) && item->base && item->base->flags & ENTRY_LINKED)
-                item->action = PLAN_KEEP; /* its place is taken by the link already */
+                item->action = PLAN_KEEP; /* the link is there already */
         else
                 item->action = wants_link(input, item) ? PLAN_LINK : PLAN_SKIP;
 }
 
-/* In the plan's order, so the first priority is served first; a set is decided when its first member comes up. A
- * small set behind a big one that does not fit may still fit. */
+/* In the plan's order, so the first priority is served first; a set is decided with its first member. A small set after
+ * a big one that does not fit may still fit. */
 static void choose(const FitInput *input, const Fit *fit, Member *members, size_t n, Set *sets) {
         uint64_t bytes_left = fit->room_bytes, inodes_left = fit->need_inodes - fit->short_inodes;
 
@@ -141,7 +141,7 @@ static const PlanItem *find_skipped(const Member *members, size_t n, const char 
 }
 
 /* A further name of a file that was left out is left out in the same way. */
-static void follow_leaders(const FitInput *input, Plan *plan, const Member *members, size_t n) {
+static void leave_out_further_names(const FitInput *input, Plan *plan, const Member *members, size_t n) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
 
@@ -167,7 +167,7 @@ int fit_plan(Plan *plan, const FitInput *input, Fit *fit) {
         n = collect_members(plan, members);
         collect_sets(members, n, sets);
         choose(input, fit, members, n, sets);
-        follow_leaders(input, plan, members, n);
+        leave_out_further_names(input, plan, members, n);
         plan_count(plan);
         return FIT_NO_ROOM;
 }

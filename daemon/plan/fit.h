@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What of a plan fits into RAM, and what becomes of the rest. Pure. */
+/* How much of a plan fits into RAM, and what becomes of the rest. Pure. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -12,7 +12,7 @@ typedef enum FitLimit { FIT_TMPFS, FIT_SIZE, FIT_MEMORY, FIT_CGROUP, _FIT_LIMIT_
 typedef struct FitInput {
         uint64_t room[_FIT_LIMIT_MAX]; /* bytes that each limit still allows; UINT64_MAX where it does not apply */
         uint64_t inodes;               /* free in the tmpfs; UINT64_MAX where they are not counted */
-        LayoutKind layout;       /* never LAYOUT_AUTO */
+        LayoutKind layout;             /* never LAYOUT_AUTO */
         OnNoRoom on_no_room;
         const char *source_path;
 } FitInput;
@@ -26,16 +26,16 @@ typedef struct Fit {
         uint64_t short_inodes;
 } Fit;
 
-/* What staging takes beside the files: the lock and the mark in our own directory of the mirror, a page each; and
- * the buffer of each worker. */
+/* What staging takes in addition to the files: the lock and the mark in the private directory of the mirror, a page
+ * each, and the buffer of each worker. */
 #define FIT_OWN_BYTES (2 * 4096)
 #define FIT_COPY_BUFFER (2 * MIB)
 
 enum { FIT_NO_ROOM = 1 };
 
-/* Turns what does not fit into PLAN_LINK (NO_ROOM_LINK) or PLAN_SKIP: sets whole, the last in priority first.
- * Returns 0, FIT_NO_ROOM (with NO_ROOM_FAIL nothing of the plan may then be carried out: what is marked PLAN_SKIP is
- * there to be told) or -ENOMEM. */
+/* Turns what does not fit into PLAN_LINK (NO_ROOM_LINK) or PLAN_SKIP: sets as a whole, the last in priority first.
+ * Returns 0, FIT_NO_ROOM or -ENOMEM. With FIT_NO_ROOM and NO_ROOM_FAIL the plan must not be carried out, and PLAN_SKIP
+ * only says what to report. */
 int fit_plan(Plan *plan, const FitInput *input, Fit *fit);
 
 const char *fit_limit_name(FitLimit limit);

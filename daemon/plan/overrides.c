@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What an operator wants of one mirror. See plan/overrides.h. */
+/* What an operator asked for beyond the configuration. See plan/overrides.h. */
 
 #include "plan/overrides.h"
 
+#include "base/array.h"
+#include "base/path.h"
 #include "base/strv.h"
 
 static void acceptance_done(Acceptance *acceptance) {
@@ -29,22 +31,20 @@ void overrides_done(Overrides *overrides) {
 }
 
 static int add_request(Overrides *overrides, uint64_t id, char *const *names) {
-        OverrideRequest request = { .id = id }, *grown;
+        OverrideRequest request = { .id = id };
         int r = strv_copy(names, &request.names);
 
         if (r < 0)
                 return r;
-        grown = reallocarray(overrides->requests, overrides->n_requests + 1, sizeof(OverrideRequest));
-        if (!grown) {
+        if (ARRAY_ROOM(overrides->requests, overrides->n_requests) < 0) {
                 request_done(&request);
                 return -ENOMEM;
         }
-        overrides->requests = grown;
         overrides->requests[overrides->n_requests++] = request;
         return 0;
 }
 
-static int copy_doomed(const Manifest *from, Manifest **ret) {
+static int copy_marked(const Manifest *from, Manifest **ret) {
         _cleanup_(manifest_freep) Manifest *copy = NULL;
         int r = manifest_new(&copy);
 
@@ -68,7 +68,7 @@ int overrides_copy(const Overrides *from, Overrides *to) {
         for (size_t i = 0; r == 0 && i < from->n_requests; i++)
                 r = add_request(&copy, from->requests[i].id, from->requests[i].names);
         if (r == 0 && from->marked_deleted)
-                r = copy_doomed(from->marked_deleted, &copy.marked_deleted);
+                r = copy_marked(from->marked_deleted, &copy.marked_deleted);
         if (r < 0)
                 overrides_done(&copy);
         else
@@ -97,15 +97,16 @@ Override overrides_get(const Overrides *overrides, const char *path) {
 }
 
 bool overrides_stages_below(const Overrides *overrides, const char *directory) {
-        size_t n = strlen(directory);
+        for (size_t i = 0; i < overrides->wanted.n; i++) {
+                const char *below = path_below(overrides->wanted.items[i], directory);
 
-        for (size_t i = 0; i < overrides->wanted.n; i++)
-                if (strncmp(overrides->wanted.items[i], directory, n) == 0 && overrides->wanted.items[i][n] == '/')
+                if (below && *below)
                         return true;
+        }
         return false;
 }
 
-static int say(PathSet *set, PathSet *other, const char *path) {
+static int set_override(PathSet *set, PathSet *other, const char *path) {
         int r = pathset_add(set, path);
 
         if (r < 0)
@@ -116,11 +117,11 @@ static int say(PathSet *set, PathSet *other, const char *path) {
 }
 
 int overrides_release(Overrides *overrides, const char *path) {
-        return say(&overrides->released, &overrides->wanted, path);
+        return set_override(&overrides->released, &overrides->wanted, path);
 }
 
 int overrides_stage(Overrides *overrides, const char *path) {
-        return say(&overrides->wanted, &overrides->released, path);
+        return set_override(&overrides->wanted, &overrides->released, path);
 }
 
 void overrides_forget(Overrides *overrides, const char *path) {
@@ -128,7 +129,7 @@ void overrides_forget(Overrides *overrides, const char *path) {
         pathset_drop(&overrides->wanted, path);
 }
 
-/* ---- past a guard ---- */
+/* ---- safety checks that were overridden ---- */
 
 static void drop_acceptance(Overrides *overrides, size_t index) {
         acceptance_done(&overrides->acceptances[index]);
@@ -136,20 +137,18 @@ static void drop_acceptance(Overrides *overrides, size_t index) {
 }
 
 int overrides_accept(Overrides *overrides, AcceptKind kind, const Acceptance *file) {
-        Acceptance copy = *file, *grown;
+        Acceptance copy = *file;
 
         copy.kind = kind;
         copy.path = strdup(file->path);
         if (!copy.path)
                 return -ENOMEM;
-        grown = reallocarray(overrides->acceptances, overrides->n_acceptances + 1, sizeof(Acceptance));
-        if (!grown) {
+        if (ARRAY_ROOM(overrides->acceptances, overrides->n_acceptances) < 0) {
                 acceptance_done(&copy);
                 return -ENOMEM;
         }
-        overrides->acceptances = grown;
         for (size_t i = 0; i < overrides->n_acceptances; i++)
-                if (grown[i].kind == kind && strcmp(grown[i].path, copy.path) == 0) {
+                if (overrides->acceptances[i].kind == kind && strcmp(overrides->acceptances[i].path, copy.path) == 0) {
                         drop_acceptance(overrides, i);
                         break;
                 }
@@ -214,7 +213,7 @@ void overrides_end_request(Overrides *overrides, uint64_t id) {
                 }
 }
 
-/* ---- for who tells of it ---- */
+/* ---- for the status ---- */
 
 bool overrides_is_released(const Overrides *overrides, const char *path) {
         return pathset_has(&overrides->in_effect, path);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What an operator wants of one mirror, beyond its configuration, for as long as the daemon runs: what was released
- * from RAM, what is wanted there though nobody chose it, what was accepted past a guard. The loop changes it; a look
- * and the round that follows it go by a copy that does not change. Pure. */
+/* What an operator asked for beyond the configuration of a mirror, for as long as the daemon runs: files that were
+ * released from RAM, files that are wanted there although they are not selected, safety checks that were overridden.
+ * The loop changes it; a scan and the plan run that follows use a copy that does not change. Pure. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -17,8 +17,8 @@ typedef enum Override {
 } Override;
 
 typedef enum AcceptKind {
-        ACCEPT_BYTES, /* the record of its digest is wrong, the disk's bytes are right */
-        ACCEPT_NAME,  /* the digest that its name states is wrong */
+        ACCEPT_BYTES, /* the disk's bytes are right, and the digest on record is wrong */
+        ACCEPT_NAME,  /* the bytes are right, and the digest that its name states is wrong */
 } AcceptKind;
 
 /* A file of the source, as it was when it was accepted. */
@@ -29,7 +29,7 @@ typedef struct Acceptance {
         int64_t mtime_nsec, ctime_nsec;
 } Acceptance;
 
-/* Names to be looked up by the next look: see choice.h. */
+/* Names that the next scan resolves: see plan/resolve.h. */
 typedef struct OverrideRequest {
         uint64_t id;
         char **names; /* NULL-terminated */
@@ -40,12 +40,12 @@ typedef struct Overrides {
         PathSet released, wanted;
         Acceptance *acceptances;
         size_t n_acceptances;
-        /* of the source, as they were: deletions that were held back and are wanted all the same; NULL for none */
+        /* of the source, as they were: deletions that were held back and then accepted; NULL for none */
         Manifest *marked_deleted;
         OverrideRequest *requests;
         size_t n_requests;
         uint64_t last_id;
-        /* files, as the last look found them: released, and in RAM no more than until the round is over */
+        /* files that the last scan found released; they are in RAM no longer than until its plan run is over */
         PathSet in_effect;
 } Overrides;
 
@@ -54,36 +54,35 @@ void overrides_done(Overrides *overrides);
 /* A deep copy, without .in_effect, over an empty one. 0 or -ENOMEM: then it is still empty. */
 int overrides_copy(const Overrides *from, Overrides *to);
 
-/* The nearest of what was said of the path and of the directories above it. */
+/* The override of the path, or else of the nearest directory above it that has one. */
 Override overrides_get(const Overrides *overrides, const char *path);
 
-/* Something below the directory is wanted. */
+/* True if something below the directory is wanted. */
 bool overrides_stages_below(const Overrides *overrides, const char *directory);
 
-/* What is below @path is meant too: what was said of that before is forgotten. 0 or -ENOMEM. */
+/* Override @path and everything below it; earlier overrides below it are dropped. 0 or -ENOMEM. */
 int overrides_release(Overrides *overrides, const char *path);
 int overrides_stage(Overrides *overrides, const char *path);
-/* What was said of the path and what is below it is forgotten. */
+/* Drops the overrides of the path and of everything below it. */
 void overrides_forget(Overrides *overrides, const char *path);
 
-/* Takes over what @source (or what was noted of it) has at the moment. Replaces one of the same path and kind. 0 or
- * -ENOMEM. */
+/* Accepts a file as it is described by @file. Replaces an acceptance of the same path and kind. 0 or -ENOMEM. */
 int overrides_accept(Overrides *overrides, AcceptKind kind, const Acceptance *file);
 bool overrides_accepts(const Overrides *overrides, AcceptKind kind, const Entry *source);
 void overrides_end_acceptance(Overrides *overrides, const char *path);
 
-/* Asks the next look. Returns the number by which the answer is found, 0 without memory. */
+/* Has the next scan resolve @names. Returns the number of the request, 0 without memory. */
 uint64_t overrides_request(Overrides *overrides, char *const *names);
 void overrides_end_request(Overrides *overrides, uint64_t id);
 
-/* Deletions that were held back are to be carried out after all, if the source still has @source as it is. */
+/* A deletion that was held back is to be carried out after all, if @source does not change meanwhile. */
 int overrides_mark_deleted(Overrides *overrides, const Entry *source);
-/* After the last one. */
+/* To be called after the last one. */
 void overrides_sort(Overrides *overrides);
 
-/* The disk is to lose it after all, and still has what it had. */
+/* True if it is marked for deletion on the disk, and has not changed since. */
 bool overrides_is_marked_deleted(const Overrides *overrides, const Entry *source);
 
-/* For who tells of the mirror: the RAM of this file was freed by an operator, and how many such there are. */
+/* For the status: whether this file is released, and how many are. */
 bool overrides_is_released(const Overrides *overrides, const char *path);
 size_t overrides_count_released(const Overrides *overrides);

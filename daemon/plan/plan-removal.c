@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The plan by which a mirror ends: all that it has goes. See plan/plan.h. */
+/* The plan that ends a mirror: everything in it is removed. See plan/plan.h. */
 
 #include "plan/plan.h"
 
-/* What @list has, from its end. */
+/* The entries of @list, last first. */
 static void collect_removals(Plan *plan, const Manifest *list, bool known) {
         for (size_t i = list->n_entries; i > 0; i--) {
                 const Entry *entry = &list->entries[i - 1];
@@ -19,7 +19,7 @@ static int compare_items(const void *a, const void *b) {
         return strcmp(plan_item_path(b), plan_item_path(a));
 }
 
-/* What both lists have goes as the second one saw it. */
+/* Where both lists have a path, the item of the second one stays. */
 static void drop_replaced(Plan *plan) {
         size_t kept = 0;
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* base, source, mirror -> Plan. Pure: no I/O, no clock. What of it fits is decided next, by plan/fit.h.
+/* base, source, mirror -> Plan. Pure: no I/O, no clock. plan/fit.h decides next how much of it fits.
  *
- * The one planner for start, for events, for polling and for the restart after a crash. "Same" means same type, size
- * and mtime. What the base says of the mirror counts only if the inode is still the one that was published; if the
- * inode or its ctime is another one, the bytes are looked at before they are trusted. */
+ * The one planner for start, events, polling and the restart after a crash. "Same" means same type, size and mtime.
+ * What the base says about the mirror counts only if the inode is still the one that was published; if the inode or
+ * its ctime differs, the bytes are compared before they are trusted. plan-decide.c decides for one path, plan-follow.c
+ * what that means for others, plan-removal.c makes the plan that ends a mirror. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -15,21 +16,21 @@
 
 typedef enum PlanAction {
         PLAN_KEEP,     /* all agree */
-        PLAN_ADOPT,    /* both sides look the same, but nobody vouches for the bytes: compare, then record */
+        PLAN_ADOPT,    /* both sides look the same, but nothing vouches for the bytes: compare, then record */
         PLAN_STAGE,    /* bring the source's entry into the mirror, by rename over what is there */
         PLAN_SETATTR,  /* same bytes, the source's owner or mode changed */
-        PLAN_LINK,     /* it does not fit: a symbolic link to the disk original takes its place */
-        PLAN_SKIP,     /* it does not fit: left out */
-        PLAN_REMOVE,   /* gone from the source: remove from the mirror */
-        PLAN_SAVE,     /* new or changed in the mirror: to be saved */
-        PLAN_SAVEATTR, /* same bytes, owner or mode changed in the mirror: to be carried to the disk */
-        PLAN_DELETE,   /* deleted in the mirror, which was seen to happen: the disk is to follow */
+        PLAN_LINK,     /* put a symbolic link to the disk in its place: it does not fit, or is not selected for RAM */
+        PLAN_SKIP,     /* leave it out: it does not fit */
+        PLAN_REMOVE,   /* gone from the source: remove it from the mirror */
+        PLAN_SAVE,     /* new or changed in the mirror: save it */
+        PLAN_SAVEATTR, /* same bytes, owner or mode changed in the mirror: set them on the disk */
+        PLAN_DELETE,   /* deleted in the mirror, as was observed: delete it on the disk */
         PLAN_CONFLICT, /* both sides changed, differently */
-        PLAN_IGNORE,   /* nothing is done about it: unfinished in the mirror, or needed by nothing */
+        PLAN_IGNORE,   /* do nothing: it is unfinished in the mirror, or nothing references it */
         PLAN_FORGET,   /* gone from both sides */
         PLAN_WITHHOLD, /* it could not be brought into RAM verified, and has not changed since: not tried again now */
-        PLAN_RELEASE,  /* an operator freed its RAM: removed from the mirror only, the disk keeps it */
-        PLAN_WAIT,     /* changed since the last look: not acted upon until it holds still */
+        PLAN_RELEASE,  /* an operator released it: remove it from the mirror only, the disk keeps it */
+        PLAN_WAIT,     /* changed since the last scan: do nothing until it holds still */
 } PlanAction;
 
 /* Entries are borrowed from the three manifests, which must outlive the plan unchanged. */
@@ -45,23 +46,21 @@ typedef struct PlanInput {
         const Manifest *base;
         const Manifest *source;
         const Manifest *mirror;
-        /* the source as it was seen last time; entries that differ from it wait. NULL: nothing waits */
-        const Manifest *previous;
-        const char *source_path;  /* absolute; links to the disk original point below it */
+        const Manifest *previous; /* the source at the last scan: what differs from it waits. NULL: nothing waits */
+        const char *source_path;  /* absolute; links to the disk point below it */
         char *const *priority;
         LayoutKind layout;        /* LAYOUT_AUTO counts as plain */
-        bool keeps_owners;        /* we may give files to others: an owner that differs was changed by somebody */
+        bool keeps_owners;        /* we can set owners: one that differs was changed by a client */
         bool armed;               /* all changes of the mirror have been seen since it was complete */
-        const PathSet *
-                damaged; /* names of files in the mirror whose bytes are not what they were, behind an unchanged size and time, and nobody's work: what both
-                                   * sides would agree on is staged again. NULL for none */
-        const PathSet *
-                deleted; /* names, and directories with all below, that were seen to go from the mirror; only those that are not
-                                   * there count. NULL for none */
-        /* of the source, to be without RAM: see releasing.h. That it is not in the mirror is no deletion. NULL for none */
-        const PathSet *absent;
-        /* what of the source is doomed, and wanted although it was not chosen before; NULL for none */
-        const Overrides *overrides;
+        /* The sets may be NULL for empty. */
+        /* names of files in the mirror whose bytes have changed behind the same size and time, which no client did:
+         * staged again if both sides would agree otherwise */
+        const PathSet *damaged;
+        /* names, and directories with all below, that were seen to be deleted in the mirror; only those that are
+         * missing there count */
+        const PathSet *deleted;
+        const PathSet *absent;    /* of the source, released: see plan/release.h. Their absence is no deletion */
+        const Overrides *overrides; /* what is marked for deletion, and wanted although it was not selected; or NULL */
 } PlanInput;
 
 typedef struct Plan {
@@ -75,21 +74,20 @@ int plan_new(const PlanInput *input, Plan **ret);
 Plan *plan_free(Plan *plan);
 DEFINE_CLEANUP(Plan, plan_free)
 
-/* The plan that removes all that @base lists in the mirror, and what @extra lists (NULL for nothing), the deepest
- * first. Of a path that both have @extra says what stands there. */
+/* The plan that removes everything that @base lists in the mirror, and what @extra lists (NULL for nothing), the
+ * deepest first. Where both list a path, @extra says what is there. */
 int plan_new_removal(const Manifest *base, const Manifest *extra, Plan **ret);
 
-/* True if the action is one that takes a name out of the mirror. */
+/* True if the action removes a name from the mirror. */
 bool plan_takes_away(PlanAction action);
 
-/* True if the action is one that writes to the disk: the way back. */
+/* True if the action writes to the disk. */
 bool plan_is_write_back(PlanAction action);
 
-/* Sets the sums anew after actions were changed. */
+/* Computes the sums again after actions were changed. */
 void plan_count(Plan *plan);
 
-/* True if there is no room for it: it is skipped, or its place is taken by a link to the disk, now or since an
- * earlier plan. */
+/* True if there is no room for it: it is left out, or is a link to the disk, now or since an earlier plan. */
 bool plan_is_skipped(const PlanItem *item);
 
 /* The path that an item is about. */

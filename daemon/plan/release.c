@@ -20,7 +20,7 @@ static bool is_data(const Entry *entry) {
         return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
 }
 
-/* In an Ollama store the pointers stay, and what of the blobs is needed is known already. */
+/* In an Ollama store the pointers stay, and select_apply() has decided about the blobs. */
 static bool is_decided(LayoutKind kind, const Entry *entry) {
         if (kind != LAYOUT_OLLAMA)
                 return false;
@@ -28,7 +28,7 @@ static bool is_decided(LayoutKind kind, const Entry *entry) {
                (entry->type == ENTRY_DIRECTORY && !strchr(entry->path, '/'));
 }
 
-static void by_name(const Releasing *releasing) {
+static void mark_by_name(const Releasing *releasing) {
         const ReleaseInput *input = releasing->input;
 
         for (size_t i = 0; i < releasing->source->n_entries; i++) {
@@ -69,7 +69,7 @@ static int note_link(const Releasing *releasing, const Entry *link, bool release
         return r;
 }
 
-/* What a client has just put into the mirror counts as well. */
+/* Links that a client has just put into the mirror count too. */
 static int note_links(const Releasing *releasing) {
         const Manifest *source = releasing->source, *mirror = releasing->input->mirror;
         int r = 0;
@@ -83,7 +83,7 @@ static int note_links(const Releasing *releasing) {
         return r;
 }
 
-static int by_links(const Releasing *releasing) {
+static int mark_by_links(const Releasing *releasing) {
         Manifest *source = releasing->source;
         int r = note_links(releasing);
 
@@ -106,7 +106,8 @@ static int by_links(const Releasing *releasing) {
 
 /* ---- all ---- */
 
-static void share_fates(const Releasing *releasing) {
+/* A file is released only if all of its names are. */
+static void share_marks(const Releasing *releasing) {
         const Manifest *source = releasing->source;
 
         for (unsigned pass = 0; pass < 2; pass++)
@@ -153,10 +154,10 @@ int release_apply(Manifest *source, const ReleaseInput *input, PathSet *absent, 
                 return -ENOMEM;
         releasing.held = marks + source->n_entries;
         releasing.freed = releasing.held + source->n_entries;
-        by_name(&releasing);
+        mark_by_name(&releasing);
         if (input->kind == LAYOUT_HUGGINGFACE)
-                r = by_links(&releasing);
-        share_fates(&releasing);
+                r = mark_by_links(&releasing);
+        share_marks(&releasing);
         if (r == 0)
                 r = list(&releasing, absent, released);
         pathset_sort(absent);

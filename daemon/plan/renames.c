@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What was renamed in the mirror. See plan/renames.h. */
+/* Files that were renamed in the mirror. See plan/renames.h. */
 
 #include "plan/renames.h"
 
@@ -26,11 +26,11 @@ static int compare_inode_key(const void *key, const void *item) {
         return mirror->ino < base->ino ? -1 : mirror->ino > base->ino;
 }
 
-static int compare_moves(const void *a, const void *b) {
+static int compare_renames(const void *a, const void *b) {
         return strcmp(plan_item_path(((const Rename *) a)->to), plan_item_path(((const Rename *) b)->to));
 }
 
-static int compare_move_key(const void *key, const void *item) {
+static int compare_rename_key(const void *key, const void *item) {
         return strcmp(key, plan_item_path(((const Rename *) item)->to));
 }
 
@@ -68,7 +68,7 @@ int renames_find(const Plan *plan, Renames *ret) {
                         renames.items[renames.n++] = (Rename){ .to = to, .from = *from };
         }
         if (renames.n > 0)
-                qsort(renames.items, renames.n, sizeof(Rename), compare_moves);
+                qsort(renames.items, renames.n, sizeof(Rename), compare_renames);
         *ret = renames;
         return 0;
 }
@@ -79,8 +79,8 @@ void renames_done(Renames *renames) {
 }
 
 const PlanItem *renames_origin(const Renames *renames, const char *path) {
-        const Rename *move =
-                renames->n == 0 ? NULL : bsearch(path, renames->items, renames->n, sizeof(Rename), compare_move_key);
+        const Rename *rename =
+                renames->n == 0 ? NULL : bsearch(path, renames->items, renames->n, sizeof(Rename), compare_rename_key);
 
-        return move ? move->from : NULL;
+        return rename ? rename->from : NULL;
 }

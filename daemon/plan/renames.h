@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What was renamed in the mirror: a name that is new there, and one that went and had the same inode, size and time.
- * On disk the content need not be copied again, and the old name was not deleted. Pure. */
+/* Files that were renamed in the mirror: one name is new there, and another with the same inode, size and time is gone.
+ * On disk the content need not be copied again, and the old name counts as not deleted. Pure. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -18,9 +18,9 @@ typedef struct Renames {
         size_t n;
 } Renames;
 
-/* Borrows from the plan, which must not be sorted anew. */
+/* Borrows from the plan, whose items must not be moved meanwhile. */
 int renames_find(const Plan *plan, Renames *ret);
 void renames_done(Renames *renames);
 
-/* The old name of a new one; NULL if it is no move. */
+/* The old name of a new one; NULL if it was not renamed. */
 const PlanItem *renames_origin(const Renames *renames, const char *path);

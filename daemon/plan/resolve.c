@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What the names of an operator stand for. See plan/resolve.h. */
+/* Resolves the names of an operator. See plan/resolve.h. */
 
 #include "plan/resolve.h"
 
 #include "base/path.h"
 #include "base/strv.h"
+#include "base/text.h"
 #include "layout/layout.h"
 #include "layout/model-name.h"
 #include "layout/references.h"
@@ -16,11 +17,11 @@
 
 enum { LINKS_MAX = 8, TREES = 2 };
 
-typedef struct Asked {
+typedef struct Resolution {
         const ResolveInput *input;
         const Manifest *trees[TREES]; /* source and mirror */
         ResolvedNames *answer;
-} Asked;
+} Resolution;
 
 void resolve_answer_done(ResolvedNames *answer) {
         answer->unknown = strv_free(answer->unknown);
@@ -38,56 +39,56 @@ bool resolve_has_path(const Overrides *overrides, const char *path) {
         return false;
 }
 
-static const Entry *find(const Asked *asked, const char *path) {
-        const Entry *e = manifest_find(asked->trees[0], path);
+static const Entry *find(const Resolution *resolution, const char *path) {
+        const Entry *e = manifest_find(resolution->trees[0], path);
 
-        return e ? e : manifest_find(asked->trees[1], path);
+        return e ? e : manifest_find(resolution->trees[1], path);
 }
 
 /* ---- names ---- */
 
-/* In a plain tree a link stands for what it leads to, which is what takes RAM. */
-static int add_root(const Asked *asked, const char *path) {
+/* In a plain tree a link means what it leads to, because that is what takes RAM. */
+static int add_root(const Resolution *resolution, const char *path) {
         _cleanup_(freep) char *at = strdup(path);
 
         for (unsigned i = 0; at && i < LINKS_MAX; i++) {
-                const Entry *e = find(asked, at);
+                const Entry *e = find(resolution, at);
                 char *next = NULL;
                 int r;
 
-                if (!e || e->type != ENTRY_SYMLINK || asked->input->kind != LAYOUT_PLAIN)
+                if (!e || e->type != ENTRY_SYMLINK || resolution->input->kind != LAYOUT_PLAIN)
                         break;
                 r = path_resolve_link("/", e->path, e->target, &next);
                 if (r == -ENOMEM)
                         return r;
-                if (r < 0 || !find(asked, next)) {
+                if (r < 0 || !find(resolution, next)) {
                         free(next);
                         break; /* it leads nowhere, or to the disk */
                 }
                 free(at);
                 at = next;
         }
-        return at ? pathset_add(&asked->answer->roots, at) : -ENOMEM;
+        return at ? pathset_add(&resolution->answer->roots, at) : -ENOMEM;
 }
 
-/* A path is a path; else it is the name of models. */
-static int find_name(const Asked *asked, const char *name, bool *ret_found) {
+/* The name is a path, or else matches models. */
+static int find_name(const Resolution *resolution, const char *name, bool *ret_found) {
         int r = 0;
 
-        *ret_found = find(asked, name) != NULL;
+        *ret_found = find(resolution, name) != NULL;
         if (*ret_found)
-                return add_root(asked, name);
+                return add_root(resolution, name);
         for (unsigned t = 0; t < TREES; t++)
-                for (size_t i = 0; r == 0 && i < asked->trees[t]->n_entries; i++)
-                        if (model_name_matches(asked->input->kind, name, &asked->trees[t]->entries[i])) {
+                for (size_t i = 0; r == 0 && i < resolution->trees[t]->n_entries; i++)
+                        if (model_name_matches(resolution->input->kind, name, &resolution->trees[t]->entries[i])) {
                                 *ret_found = true;
-                                r = add_root(asked, asked->trees[t]->entries[i].path);
+                                r = add_root(resolution, resolution->trees[t]->entries[i].path);
                         }
         return r;
 }
 
-static int find_names(const Asked *asked, char *const *names) {
-        int r = strv_copy(NULL, &asked->answer->unknown);
+static int find_names(const Resolution *resolution, char *const *names) {
+        int r = strv_copy(NULL, &resolution->answer->unknown);
 
         for (; r == 0 && *names; names++) {
                 _cleanup_(freep) char *name = strdup(*names);
@@ -97,14 +98,14 @@ static int find_names(const Asked *asked, char *const *names) {
                         return -ENOMEM;
                 while (*name && name[strlen(name) - 1] == '/')
                         name[strlen(name) - 1] = '\0';
-                r = find_name(asked, name, &found);
+                r = find_name(resolution, name, &found);
                 if (r == 0 && !found) {
                         char *copy = strdup(*names);
 
-                        r = copy ? strv_take(&asked->answer->unknown, copy) : -ENOMEM;
+                        r = copy ? strv_take(&resolution->answer->unknown, copy) : -ENOMEM;
                 }
         }
-        pathset_sort(&asked->answer->roots);
+        pathset_sort(&resolution->answer->roots);
         return r;
 }
 
@@ -117,10 +118,11 @@ static int set_key(const Entry *entry, char **ret) {
         *ret = NULL;
         if (entry->type == ENTRY_DIRECTORY || *tail == '\0')
                 return 0;
-        return asprintf(ret, "%.*s\n%s", (int) n, entry->path, tail) < 0 ? -ENOMEM : 0;
+        *ret = text_format("%.*s\n%s", (int) n, entry->path, tail);
+        return *ret ? 0 : -ENOMEM;
 }
 
-/* Names of one file go by the first of them. */
+/* All names of a file have its first one as their key. */
 static int link_key(const Entry *entry, char **ret) {
         *ret = NULL;
         if (entry->type != ENTRY_FILE && entry->type != ENTRY_HARDLINK)
@@ -129,15 +131,16 @@ static int link_key(const Entry *entry, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
-static int complete(const Asked *asked, int (*key_of)(const Entry *entry, char **ret)) {
-        PathSet *roots = &asked->answer->roots, keys = {};
+/* Adds everything that has the same key as something there. */
+static int complete(const Resolution *resolution, int (*key_of)(const Entry *entry, char **ret)) {
+        PathSet *roots = &resolution->answer->roots, keys = {};
         size_t n = roots->n;
         int r = 0;
 
         for (unsigned pass = 0; pass < 2; pass++) {
                 for (unsigned t = 0; t < TREES; t++)
-                        for (size_t i = 0; r == 0 && i < asked->trees[t]->n_entries; i++) {
-                                const Entry *e = &asked->trees[t]->entries[i];
+                        for (size_t i = 0; r == 0 && i < resolution->trees[t]->n_entries; i++) {
+                                const Entry *e = &resolution->trees[t]->entries[i];
                                 const PathSet known = { .items = roots->items, .n = n };
                                 _cleanup_(freep) char *key = NULL;
                                 bool covered = pathset_covers(&known, e->path);
@@ -158,29 +161,29 @@ static int complete(const Asked *asked, int (*key_of)(const Entry *entry, char *
 
 /* ---- what is concerned ---- */
 
-static int add_references(const Asked *asked, unsigned tree, const Entry *entry) {
-        int fd = tree == 0 ? asked->input->sourcefd : asked->input->mirrorfd;
+static int add_references(const Resolution *resolution, unsigned tree, const Entry *entry) {
+        int fd = tree == 0 ? resolution->input->sourcefd : resolution->input->mirrorfd;
         References references;
         const char *text;
         int r;
 
         if (fd < 0)
                 return 0;
-        r = references_read(asked->input->kind, fd, asked->trees[tree], entry->path, &references, &text);
+        r = references_read(resolution->input->kind, fd, resolution->trees[tree], entry->path, &references, &text);
         if (r != 0)
-                return r == -ENOMEM ? r : 0; /* what cannot be understood names nothing */
+                return r == -ENOMEM ? r : 0; /* what cannot be understood references nothing */
         for (size_t i = 0; r == 0 && i < references.n; i++) {
-                const Entry *named = find(asked, references.items[i].path);
+                const Entry *named = find(resolution, references.items[i].path);
 
                 if (named && named->type != ENTRY_DIRECTORY)
-                        r = pathset_add(&asked->answer->concerned, references.items[i].path);
+                        r = pathset_add(&resolution->answer->concerned, references.items[i].path);
         }
         reference_list_done(&references);
         return r;
 }
 
-static bool names_others(const Asked *asked, const Entry *entry) {
-        LayoutKind kind = asked->input->kind;
+static bool references_others(const Resolution *resolution, const Entry *entry) {
+        LayoutKind kind = resolution->input->kind;
         LayoutRole role = layout_role(kind, entry->path);
 
         if (kind == LAYOUT_OLLAMA)
@@ -188,54 +191,55 @@ static bool names_others(const Asked *asked, const Entry *entry) {
         return kind == LAYOUT_HUGGINGFACE && entry->type == ENTRY_SYMLINK && role == LAYOUT_LINK;
 }
 
-static int gather(const Asked *asked) {
+static int gather(const Resolution *resolution) {
         int r = 0;
 
         for (unsigned t = 0; t < TREES; t++)
-                for (size_t i = 0; r == 0 && i < asked->trees[t]->n_entries; i++) {
-                        const Entry *e = &asked->trees[t]->entries[i];
+                for (size_t i = 0; r == 0 && i < resolution->trees[t]->n_entries; i++) {
+                        const Entry *e = &resolution->trees[t]->entries[i];
 
-                        if (e->type == ENTRY_DIRECTORY || !pathset_covers(&asked->answer->roots, e->path))
+                        if (e->type == ENTRY_DIRECTORY || !pathset_covers(&resolution->answer->roots, e->path))
                                 continue;
-                        r = pathset_add(&asked->answer->concerned, e->path);
-                        if (r == 0 && names_others(asked, e))
-                                r = add_references(asked, t, e);
+                        r = pathset_add(&resolution->answer->concerned, e->path);
+                        if (r == 0 && references_others(resolution, e))
+                                r = add_references(resolution, t, e);
                 }
-        pathset_sort(&asked->answer->concerned);
+        pathset_sort(&resolution->answer->concerned);
         return r;
 }
 
-static int find_busy(const Asked *asked) {
-        const PathSet *concerned = &asked->answer->concerned;
+static int find_busy(const Resolution *resolution) {
+        const PathSet *concerned = &resolution->answer->concerned;
 
-        for (size_t i = 0; asked->input->mirrorfd >= 0 && i < concerned->n; i++) {
-                const Entry *e = manifest_find(asked->trees[1], concerned->items[i]);
+        for (size_t i = 0; resolution->input->mirrorfd >= 0 && i < concerned->n; i++) {
+                const Entry *e = manifest_find(resolution->trees[1], concerned->items[i]);
                 _cleanup_(close_fdp) int fd = -1;
 
                 if (!e || (e->type != ENTRY_FILE && e->type != ENTRY_HARDLINK))
                         continue;
-                fd = fs_open_beneath(asked->input->mirrorfd, e->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+                fd = fs_open_beneath(resolution->input->mirrorfd, e->path,
+                                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
                 if (fd < 0 || !fs_is_being_written(fd))
                         continue;
-                asked->answer->busy = strdup(e->path);
-                return asked->answer->busy ? 0 : -ENOMEM;
+                resolution->answer->busy = strdup(e->path);
+                return resolution->answer->busy ? 0 : -ENOMEM;
         }
         return 0;
 }
 
 int resolve_names(const OverrideRequest *request, const ResolveInput *input, ResolvedNames *ret) {
         ResolvedNames answer = { .id = request->id };
-        Asked asked = { .input = input, .trees = { input->source, input->mirror }, .answer = &answer };
-        int r = find_names(&asked, request->names);
+        Resolution resolution = { .input = input, .trees = { input->source, input->mirror }, .answer = &answer };
+        int r = find_names(&resolution, request->names);
 
         if (r == 0)
-                r = complete(&asked, set_key);
+                r = complete(&resolution, set_key);
         if (r == 0)
-                r = complete(&asked, link_key);
+                r = complete(&resolution, link_key);
         if (r == 0)
-                r = gather(&asked);
+                r = gather(&resolution);
         if (r == 0)
-                r = find_busy(&asked);
+                r = find_busy(&resolution);
         if (r < 0)
                 resolve_answer_done(&answer);
         else

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The names that an operator gave, and what they stand for in the trees that a look has found. Reads manifests; any
- * thread. */
+/* Resolves the names that an operator gave to what they stand for in the scanned trees. Reads manifests; any thread. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -13,19 +12,19 @@
 typedef struct ResolveInput {
         LayoutKind kind;           /* never LAYOUT_AUTO */
         int sourcefd, mirrorfd;    /* roots; mirrorfd -1 for none */
-        const Manifest *source;    /* all of it, before anything is chosen */
+        const Manifest *source;    /* all of it, before the selection */
         const Manifest *mirror;
 } ResolveInput;
 
 typedef struct ResolvedNames {
         uint64_t id;        /* of the request */
-        char **unknown;     /* names that nothing has; NULL-terminated */
-        /* what the names stand for, with the rest of each set and the other names of each file: files, directories
-         * with all below, manifests */
+        char **unknown;     /* names that match nothing; NULL-terminated */
+        /* what the names stand for, with the rest of each set and the other names of each file: files, manifests, and
+         * directories with everything below */
         PathSet roots;
-        /* files and links there, and the blobs that manifests and links of snapshots among them name */
+        /* files and links there, and the blobs that manifests and links of snapshots among them reference */
         PathSet concerned;
-        char *busy;         /* one of these that somebody has open for writing in the mirror; NULL if none */
+        char *busy;         /* one of these that a process has open for writing in the mirror; NULL if none */
 } ResolvedNames;
 
 int resolve_names(const OverrideRequest *request, const ResolveInput *input, ResolvedNames *ret);

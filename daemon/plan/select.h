@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Which of a scanned source is wanted in RAM, beyond Include= and Exclude=: the models of Models=, by the names
- * their client uses, and of an Ollama store only what its manifests reach. Reads the manifests of both trees. Any
- * thread.
+/* Selects what of a scanned source is wanted in RAM, beyond Include= and Exclude=: the models of Models=, by the names
+ * that their clients use, and of an Ollama store only what its manifests reference. Reads the manifests of both trees.
+ * Any thread.
  *
  * Names. Ollama: "llama3.1:70b", "llama3.1" (means :latest), "user/model:tag", "hf.co/user/model:tag", globs allowed
  * (a glob without a tag means every tag, "*" alone every model), letters of either case. Hugging Face: "org/name" (a
  * model), "datasets/org/name", "spaces/org/name", globs allowed. Plain: "org/name" is a directory or a file at that
  * path, a plain name is a directory or a file at any depth, globs allowed; a file with or without its extension, a
- * split model by the name before "-00001-of-". The set of a chosen file comes whole, a chosen directory with all
- * that is below it, and a chosen symbolic link with what it leads to. */
+ * split model by the name before "-00001-of-". A file is selected with its whole set, a directory with everything below
+ * it, and a symbolic link with what it leads to. */
 
 #include "base/base.h"
 #include "base/pathset.h"
@@ -24,27 +24,29 @@ typedef struct SelectInput {
         char *const *models;      /* NULL-terminated; empty: all */
         int sourcefd, mirrorfd;   /* roots; mirrorfd -1 for none */
         const Manifest *mirror;   /* what is in the mirror; NULL for none */
-        /* entries with ENTRY_SAVED (and not ENTRY_RECORD) stay chosen: a client brought them in this boot */
-        const Manifest *base;
-        /* a client has deleted it in the mirror, which the disk is yet to follow; NULL: nothing */
+        const Manifest *base;     /* what has ENTRY_SAVED but not ENTRY_RECORD stays selected: a client saved it */
+        /* a client has deleted it in the mirror, and the disk has not followed yet; NULL: nothing */
         bool (*is_deleted)(const char *path, void *userdata);
         void *userdata;
-        /* the models of an Ollama store are added, of the mirror and of what the source has beyond that, chosen or
-         * not; NULL: nobody asks */
+        /* the models of an Ollama store are added: of the mirror, and what the source has beyond that, selected or not;
+         * NULL if they are not wanted */
         Models *found;
-        const Overrides *overrides;     /* of operators; NULL for none */
-        /* out: blobs of Ollama that are ENTRY_DISK_ONLY because they were released; NULL if nobody wants to know */
-        PathSet *released;
+        const Overrides *overrides; /* of operators; NULL for none */
+        PathSet *released;          /* blobs that get ENTRY_DISK_ONLY because of a release are added; or NULL */
 } SelectInput;
 
-/* Works on @source in place. What is not chosen is dropped from it, with directories that nothing chosen is below;
- * but of an Ollama store all manifests stay, and blobs that are not chosen get ENTRY_DISK_ONLY: a link to the disk
- * stands for them. A blob that no manifest needs (Hugging Face: no link of a snapshot) gets ENTRY_ORPHAN. Needed is
- * what a manifest of the mirror names, or one of the source that the mirror does not have yet, or has broken, or has
- * in an older version, and no client has deleted. If any manifest cannot be understood, nothing is an orphan but
- * what a client has deleted. What the layout calls unfinished is omitted (a scan that does not know the layout yet
- * lists more than that). Of a file whose first name is dropped the next one becomes the file. What an operator wants
- * is chosen; what was released stays in the list, because the disk has it (see releasing.h), and of an Ollama store
- * the blobs that only released models need get ENTRY_DISK_ONLY. A name of Models= that chose nothing is listed in
- * *ret_unmatched (NULL-terminated list of new strings, never NULL; may be empty). */
+/* Works on @source in place:
+ *
+ * - What is not selected is dropped, with directories that nothing selected is below. Of an Ollama store all manifests
+ *   stay, and blobs that are not selected get ENTRY_DISK_ONLY: they are links to the disk.
+ * - A blob that no manifest references (Hugging Face: no link of a snapshot) gets ENTRY_ORPHAN. The manifests that
+ *   count are those of the mirror, and those of the source that the mirror lacks or has broken or in an older version,
+ *   unless a client has deleted them. If any manifest cannot be understood, nothing gets ENTRY_ORPHAN but what a
+ *   client has deleted.
+ * - What the layout calls unfinished is omitted (a scan that does not know the layout yet lists more than that).
+ * - If the first name of a file is dropped, the next one becomes the file.
+ * - What an operator wants is selected. What was released stays in the list, because the disk has it (see
+ *   plan/release.h), and of an Ollama store the blobs that only released models reference get ENTRY_DISK_ONLY.
+ *
+ * Names of Models= that match nothing go to *ret_unmatched (a NULL-terminated list of new strings, never NULL). */
 int select_apply(Manifest *source, const SelectInput *input, char ***ret_unmatched);

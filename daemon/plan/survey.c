@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One look at source and mirror. See plan/survey.h. */
+/* Scans source and mirror. See plan/survey.h. */
 
 #include "plan/survey.h"
 
+#include "base/array.h"
 #include "base/strv.h"
 #include "layout/layout.h"
 #include "layout/unfinished.h"
@@ -66,8 +67,8 @@ static int measure_room(const SurveyOptions *options, Survey *survey) {
         if (r < 0)
                 return r;
         survey->tmpfs_free = room.free;
-        /* huge=always gives the smallest file 2 MiB, and the kernel takes them back when room runs out: too little
-         * is said to be free. Where the whole tmpfs is the mirror's, what is in it has been counted. */
+        /* With huge=always the smallest file takes 2 MiB, which the kernel takes back when room runs out, so statfs
+         * reports too little. If the whole tmpfs is the mirror's, its files say how much is taken. */
         if (options->config->huge_pages == HUGE_ALWAYS && room.total > 0 &&
             room.total <= round_up(options->budget, 4096))
                 survey->tmpfs_free = UINT64_MAX;
@@ -76,7 +77,7 @@ static int measure_room(const SurveyOptions *options, Survey *survey) {
         return memory_read("/proc", "/sys/fs/cgroup", &survey->memory);
 }
 
-/* A base that knows files, and a source without one. Not if all that it knew was deleted by clients. */
+/* True if the base has files and the source has none, unless clients have deleted all of them. */
 static bool is_emptied(const Manifest *base, const Manifest *source) {
         if (source->n_omissions > 0)
                 return false;
@@ -120,8 +121,8 @@ static int answer(const SurveyOptions *options, Survey *survey) {
         return r;
 }
 
-/* What was listed only so that it could be asked about. */
-static bool is_uninvited(const Entry *entry, void *userdata) {
+/* What was listed only so that a request could be resolved. */
+static bool is_unselected(const Entry *entry, void *userdata) {
         const SurveyOptions *options = userdata;
         const Entry *base = manifest_find(options->base, entry->path);
         static char *const nothing[] = { NULL };
@@ -143,8 +144,8 @@ static int release(const SurveyOptions *options, Survey *survey) {
         return release_apply(survey->source, &input, &survey->absent, &survey->released);
 }
 
-/* What of the source is wanted in RAM. An empty source shows nothing: then what is in the mirror does. */
-static int choose(const SurveyOptions *options, Survey *survey) {
+/* What of the source is wanted in RAM. An empty source does not show which layout it has: then the mirror does. */
+static int select_wanted(const SurveyOptions *options, Survey *survey) {
         SelectInput input = {
                 .models = options->config->models, .sourcefd = options->sourcefd, .mirrorfd = options->mirrorfd,
                 .mirror = survey->mirror, .base = options->base, .is_deleted = is_deleted, .userdata = (void *) options,
@@ -165,7 +166,7 @@ static int choose(const SurveyOptions *options, Survey *survey) {
         if (r < 0)
                 return r;
         if (survey->n_answers > 0 && *options->config->include) {
-                manifest_filter(survey->source, is_uninvited, (void *) options);
+                manifest_filter(survey->source, is_unselected, (void *) options);
                 scan_drop_empty_directories(survey->source);
         }
         input.found = survey->models;
@@ -177,7 +178,7 @@ static int choose(const SurveyOptions *options, Survey *survey) {
         return r == 0 ? models_sort(survey->models) : r;
 }
 
-/* On disk, or about to be: in the mirror and not ruled out by its name. */
+/* True if it is on disk, or in the mirror with the right size, and so about to be saved. */
 static bool is_there(const SurveyOptions *options, const Survey *survey, const Reference *reference) {
         const Entry *m = manifest_find(survey->mirror, reference->path);
         struct stat st;
@@ -193,15 +194,10 @@ static bool is_there(const SurveyOptions *options, const Survey *survey, const R
 
 static int add_pointer(const SurveyOptions *options, Survey *survey, const Entry *mirror) {
         SurveyPointer pointer = { .mirror = mirror };
-        SurveyPointer *grown;
-        int r;
+        int r = ARRAY_ROOM(survey->pointers, survey->n_pointers);
 
-        if (survey->n_pointers % 64 == 0) {
-                grown = reallocarray(survey->pointers, survey->n_pointers + 64, sizeof(SurveyPointer));
-                if (!grown)
-                        return -ENOMEM;
-                survey->pointers = grown;
-        }
+        if (r < 0)
+                return r;
         r = references_read(survey->layout, options->mirrorfd, survey->mirror, mirror->path, &pointer.references,
                             &pointer.broken);
         if (r == -ENOMEM)
@@ -257,8 +253,8 @@ int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_wh
                 r = scan_mirror(options, &survey);
         }
         if (r == 0) {
-                *reterr_what = "choose what is wanted of the source";
-                r = choose(options, &survey);
+                *reterr_what = "select what is wanted of the source";
+                r = select_wanted(options, &survey);
         }
         if (r == 0) {
                 *reterr_what = "find out how much room there is";
@@ -305,7 +301,7 @@ FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t 
         input.room[FIT_TMPFS] = survey->tmpfs_free;
         input.room[FIT_SIZE] = survey->size_left;
         input.room[FIT_MEMORY] = less(survey->memory.available, reserve + promised);
-        /* the buffers of the workers are charged to the group as well, and what passes its limit is killed */
+        /* the buffers of the workers are charged to the group too, and a process that exceeds its limit is killed */
         input.room[FIT_CGROUP] = less(survey->memory.cgroup_left, promised + workers * FIT_COPY_BUFFER);
         return input;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One look at source and mirror: what is there, what has to be done, how much room there is. Blocking, for a worker.
- * Changes nothing. */
+/* Scans source and mirror: what is there, what has to be done, how much room there is. Blocks; for a worker. Changes
+ * nothing. */
 
 #include "base/base.h"
 #include "config/config.h"
@@ -18,9 +18,9 @@
 typedef struct SurveyOptions {
         const MirrorConfig *config;
         const Manifest *base;
-        const Manifest *previous;       /* the source as last seen, NULL at the first look */
+        const Manifest *previous;       /* the source at the last scan, NULL at the first */
         int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
-        uint64_t budget;                /* bytes that Size= allows the mirror in all */
+        uint64_t budget;                /* bytes that Size= allows for the whole mirror */
         const PathSet *deleted, *damaged; /* as PlanInput has them */
         const Overrides *overrides;           /* of operators; NULL for none */
         bool armed;
@@ -28,11 +28,11 @@ typedef struct SurveyOptions {
         atomic_uint_fast64_t *progress; /* entries seen are added */
 } SurveyOptions;
 
-/* What is to be saved and leads to other things: they have to be on disk before it. */
+/* A thing that is to be saved and references others, which have to be on disk before it. */
 typedef struct SurveyPointer {
-        const Entry *mirror;    /* of Look.mirror */
+        const Entry *mirror;    /* of Survey.mirror */
         References references;
-        const char *broken;     /* why it cannot be what its place says, a literal; NULL */
+        const char *broken;     /* why its content cannot be valid where it is, a literal; NULL */
         /* the first of the references that is neither on disk nor in the mirror; NULL if none */
         char *missing;
 } SurveyPointer;
@@ -41,13 +41,13 @@ typedef struct Survey {
         LayoutKind layout;    /* of the tree: never LAYOUT_AUTO */
         SurveyPointer *pointers; /* in path order */
         size_t n_pointers;
-        /* to the requests of the wishes, one each in their order; NULL if there are none */
+        /* to the requests of the overrides, one each in their order; NULL if there are none */
         ResolvedNames *answers;
         size_t n_answers;
-        PathSet absent;       /* of the source: see releasing.h */
+        PathSet absent;       /* of the source: see plan/release.h */
         PathSet released;     /* likewise */
-        char **unmatched;     /* of Models=: chose nothing; NULL-terminated, or NULL */
-        Models *models;       /* of both trees, also those that are not chosen as far as they are there */
+        char **unmatched;     /* names of Models= that match nothing; NULL-terminated, or NULL */
+        Models *models;       /* of both trees, also of those that are not selected, as far as they are there */
         Manifest *source;
         Manifest *mirror;
         Plan *plan;           /* borrows from both, and from the base */
@@ -60,14 +60,14 @@ typedef struct Survey {
 /* Positive outcomes. */
 enum {
         SURVEY_CANCELLED = 1,
-        /* the source has no file, and had some when it was last agreed upon: the disk behind it may be missing */
+        /* the source has no file, and the base has some: the disk may not be mounted */
         SURVEY_EMPTIED,
 };
 
 int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_what);
 void survey_done(Survey *survey);
 
-/* The room that the look found, less what is to be left alone, what others have been promised, and the buffers of
- * @workers: for fit_plan(). */
+/* For fit_plan(): the room that the scan found, less @reserve, what is @promised to other mirrors, and the buffers of
+ * @workers. */
 FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t reserve, uint64_t promised,
                      unsigned workers);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Which of the files that clients have done with nothing on the disk names any more. See plan/unreferenced.h. */
+/* Which shared files nothing on the disk references any more. See plan/unreferenced.h. */
 
 #include "plan/unreferenced.h"
 
@@ -13,8 +13,9 @@ static int compare_strings(const void *a, const void *b) {
         return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/* In an Ollama store every file below manifests, also where Ollama would not look: what is not understood protects. */
-static bool is_witness(LayoutKind kind, const Entry *entry) {
+/* In an Ollama store every file below a manifests directory, also where Ollama itself reads none, because a doubt must
+ * keep blobs from being removed. */
+static bool is_pointer(LayoutKind kind, const Entry *entry) {
         if (entry->type == ENTRY_DIRECTORY)
                 return false;
         if (kind == LAYOUT_OLLAMA)
@@ -31,26 +32,26 @@ static int unsure(const char *path, char **reterr_path) {
         return UNREFERENCED_UNSURE;
 }
 
-/* Marks what one of them names. */
-static int hear(LayoutKind kind, int rootfd, const Manifest *tree, const Entry *entry, char *const *condemned,
-                size_t n, bool *named) {
+/* Notes what one of them references. */
+static int note_references(LayoutKind kind, int rootfd, const Manifest *tree, const Entry *entry, char *const *marked,
+                size_t n, bool *referenced) {
         References references;
         const char *text;
         int r = references_read(kind, rootfd, tree, entry->path, &references, &text);
 
         for (size_t i = 0; r == 0 && i < references.n; i++) {
-                char *const *found = bsearch(&references.items[i].path, condemned, n, sizeof(char *), compare_strings);
+                char *const *found = bsearch(&references.items[i].path, marked, n, sizeof(char *), compare_strings);
 
                 if (found)
-                        named[found - condemned] = true;
+                        referenced[found - marked] = true;
         }
         if (r == 0)
                 reference_list_done(&references);
         return r;
 }
 
-static int hear_all(LayoutKind kind, int rootfd, char *const *condemned, size_t n, bool *named, char **reterr_path) {
-        ScanOptions options = { .root = "/", .mirror = true }; /* links as they stand, and no name left out */
+static int note_all(LayoutKind kind, int rootfd, char *const *marked, size_t n, bool *referenced, char **reterr_path) {
+        ScanOptions options = { .root = "/", .mirror = true }; /* links as they are, and no name left out */
         _cleanup_(manifest_freep) Manifest *tree = NULL;
         int r = scan_tree(rootfd, &options, &tree);
 
@@ -60,9 +61,9 @@ static int hear_all(LayoutKind kind, int rootfd, char *const *condemned, size_t 
                 if (tree->omissions[i].reason == OMIT_UNREADABLE || tree->omissions[i].reason == OMIT_CHANGED)
                         return unsure(tree->omissions[i].path, reterr_path);
         for (size_t i = 0; i < tree->n_entries; i++) {
-                if (!is_witness(kind, &tree->entries[i]))
+                if (!is_pointer(kind, &tree->entries[i]))
                         continue;
-                r = hear(kind, rootfd, tree, &tree->entries[i], condemned, n, named);
+                r = note_references(kind, rootfd, tree, &tree->entries[i], marked, n, referenced);
                 if (r == -ENOMEM)
                         return r;
                 if (r != 0)
@@ -71,26 +72,26 @@ static int hear_all(LayoutKind kind, int rootfd, char *const *condemned, size_t 
         return 0;
 }
 
-int unreferenced_find(LayoutKind kind, int rootfd, char *const *condemned, char ***ret_unneeded, char **reterr_path) {
-        size_t n = strv_length(condemned);
-        _cleanup_(freep) bool *named = calloc(n + 1, sizeof(bool));
-        _cleanup_(strv_freep) char **unneeded = NULL;
-        int r = named ? strv_copy(NULL, &unneeded) : -ENOMEM;
+int unreferenced_find(LayoutKind kind, int rootfd, char *const *marked, char ***ret_unreferenced, char **reterr_path) {
+        size_t n = strv_length(marked);
+        _cleanup_(freep) bool *referenced = calloc(n + 1, sizeof(bool));
+        _cleanup_(strv_freep) char **unreferenced = NULL;
+        int r = referenced ? strv_copy(NULL, &unreferenced) : -ENOMEM;
 
         if (r == 0 && n > 0)
-                r = hear_all(kind, rootfd, condemned, n, named, reterr_path);
+                r = note_all(kind, rootfd, marked, n, referenced, reterr_path);
         if (r != 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
                 char *path;
 
-                if (named[i] || !layout_is_shared(kind, condemned[i]))
+                if (referenced[i] || !layout_is_shared(kind, marked[i]))
                         continue;
-                path = strdup(condemned[i]);
-                r = path ? strv_take(&unneeded, path) : -ENOMEM;
+                path = strdup(marked[i]);
+                r = path ? strv_take(&unreferenced, path) : -ENOMEM;
                 if (r < 0)
                         return r;
         }
-        *ret_unneeded = TAKE_PTR(unneeded);
+        *ret_unreferenced = TAKE_PTR(unreferenced);
         return 0;
 }

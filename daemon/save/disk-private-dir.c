@@ -285,9 +285,8 @@ int disk_private_dir_slot_age(const char *name, const struct stat *st, uint64_t 
 
 /* --- trees --- */
 
-/* Calls @act for each name in the directory. */
-static int for_each(int dirfd, const char *name, int (*act)(int dirfd, const char *name, void *userdata),
-                    void *userdata) {
+int disk_private_dir_for_each(int dirfd, const char *name, int (*act)(int dirfd, const char *name, void *userdata),
+                              void *userdata) {
         _cleanup_(closedirp) DIR *dir = NULL;
         int fd = open_directory(dirfd, name), r = 0;
         struct dirent *d;
@@ -295,8 +294,10 @@ static int for_each(int dirfd, const char *name, int (*act)(int dirfd, const cha
         if (fd < 0)
                 return fd;
         dir = fdopendir(fd);
-        if (!dir)
+        if (!dir) {
+                (void) close_fd(fd);
                 return -errno;
+        }
         while (r == 0 && (d = readdir(dir)))
                 if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
                         r = act(fd, d->d_name, userdata);
@@ -309,7 +310,7 @@ static int remove_one(int dirfd, const char *name, void *userdata) {
         if (errno != EISDIR && errno != EPERM) /* POSIX has EPERM for a directory */
                 return -errno;
         for (unsigned attempt = 0;; attempt++) {
-                int r = for_each(dirfd, name, remove_one, userdata);
+                int r = disk_private_dir_for_each(dirfd, name, remove_one, userdata);
 
                 if (r < 0)
                         return r == -ENOENT ? 0 : r;
@@ -336,7 +337,7 @@ static int count_one(int dirfd, const char *name, void *userdata) {
         if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (S_ISDIR(st.st_mode))
-                return for_each(dirfd, name, count_one, userdata);
+                return disk_private_dir_for_each(dirfd, name, count_one, userdata);
         count->files += S_ISREG(st.st_mode);
         if (S_ISREG(st.st_mode) && st.st_nlink == 1)
                 count->bytes += (uint64_t) st.st_blocks * 512;

@@ -72,6 +72,11 @@ int disk_private_dir_slot_age(const char *name, const struct stat *st, uint64_t 
 
 /* --- trees --- */
 
+/* Calls @act for each name in the directory @name of @dirfd, until it returns something else than 0: then returns that,
+ * else 0 or a negative errno. @dirfd of @act is the directory itself. */
+int disk_private_dir_for_each(int dirfd, const char *name, int (*act)(int dirfd, const char *name, void *userdata),
+                              void *userdata);
+
 /* Removes @name in @dirfd and everything below it. Follows no links. */
 int disk_private_dir_remove_tree(int dirfd, const char *name);
 /* Adds up the files below @name, and the bytes of those that have no other name. */

@@ -12,6 +12,12 @@
 
 #include <fcntl.h>
 
+typedef struct Cleaning {
+        Disk *disk;
+        int found; /* files of clients */
+        int error;
+} Cleaning;
+
 /* Positive if it was a client's file. */
 static int clean_one(Disk *disk, int tmpfd, const char *name) {
         uint64_t number = 0;
@@ -33,25 +39,26 @@ static int clean_one(Disk *disk, int tmpfd, const char *name) {
         return r < 0 ? r : 1;
 }
 
+static int clean(int tmpfd, const char *name, void *userdata) {
+        Cleaning *cleaning = userdata;
+        int r = clean_one(cleaning->disk, tmpfd, name);
+
+        if (r < 0)
+                cleaning->error = r; /* the others can still go */
+        else
+                cleaning->found += r;
+        return 0;
+}
+
 int disk_clean(Disk *disk) {
-        _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false), found = 0, error = 0;
-        struct dirent *d;
+        _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false);
+        Cleaning cleaning = { .disk = disk };
+        int r;
 
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        while ((d = readdir(dir))) {
-                int r = clean_one(disk, fd, d->d_name);
-
-                if (r < 0)
-                        error = r; /* the others can still go */
-                else
-                        found += r;
-        }
-        return error < 0 ? error : found;
+        r = disk_private_dir_for_each(fd, ".", clean, &cleaning);
+        return r < 0 ? r : cleaning.error < 0 ? cleaning.error : cleaning.found;
 }
 
 int disk_new_file(Disk *disk, char name[static DISK_NAME_MAX]) {

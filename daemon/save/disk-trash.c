@@ -124,6 +124,7 @@ typedef struct Emptying {
         uint64_t keep_usec;
         bool oldest;
         char found[NAME_MAX + 1]; /* the oldest so far: names are in the order of time */
+        int error;
 } Emptying;
 
 /* True for a slot of ours. */
@@ -134,33 +135,31 @@ static bool get_age(int fd, const char *name, uint64_t *ret_usec) {
                disk_private_dir_slot_age(name, &st, ret_usec) == 0;
 }
 
-static int consider(Emptying *emptying, int fd, const char *name) {
+static int consider(int fd, const char *name, void *userdata) {
+        Emptying *emptying = userdata;
         uint64_t age;
+        int r = 0;
 
         if (!get_age(fd, name, &age))
                 return 0;
-        if (!emptying->oldest)
-                return age > emptying->keep_usec ? disk_private_dir_remove_tree(fd, name) : 0;
-        if (!*emptying->found || strcmp(name, emptying->found) < 0)
+        if (!emptying->oldest && age > emptying->keep_usec)
+                r = disk_private_dir_remove_tree(fd, name);
+        if (emptying->oldest && (!*emptying->found || strcmp(name, emptying->found) < 0))
                 (void) snprintf(emptying->found, sizeof(emptying->found), "%s", name);
+        if (r < 0)
+                emptying->error = r; /* the others can still go */
         return 0;
 }
 
 static int empty(Disk *disk, Emptying *emptying) {
-        _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false), error = 0, r;
-        struct dirent *d;
+        _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
+        int r;
 
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        while ((d = readdir(dir)))
-                if ((r = consider(emptying, fd, d->d_name)) < 0)
-                        error = r; /* the others can still go */
-        if (!*emptying->found)
-                return error;
+        r = disk_private_dir_for_each(fd, ".", consider, emptying);
+        if (r < 0 || !*emptying->found)
+                return r < 0 ? r : emptying->error;
         r = disk_private_dir_remove_tree(fd, emptying->found);
         return r < 0 ? r : 1;
 }
@@ -184,20 +183,19 @@ int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
         return 0;
 }
 
-int disk_has_trash(Disk *disk) {
-        _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
+static int is_slot(int fd, const char *name, void *userdata) {
         uint64_t age;
+
+        (void) userdata;
+        return get_age(fd, name, &age);
+}
+
+int disk_has_trash(Disk *disk) {
+        _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
 
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        for (struct dirent *d; (d = readdir(dir));)
-                if (get_age(fd, d->d_name, &age))
-                        return 1;
-        return 0;
+        return disk_private_dir_for_each(fd, ".", is_slot, NULL);
 }
 
 /* True also where it cannot be known. */

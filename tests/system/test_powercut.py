@@ -472,7 +472,7 @@ class Power(Store):
             ("a symbolic link", lambda: os.symlink("file", m("symlink")), r"Saved 'symlink'", lambda: os.readlink(r("symlink")) == "file"),
             ("a rename", lambda: os.rename(m("moved-0"), m("d/moved")), r"Renamed 'moved-0' to 'd/moved' on disk",
              lambda: os.path.exists(r("d/moved")) and not os.path.exists(r("moved-0"))),
-            ("a mode", lambda: os.chmod(m("touched"), 0o600), r"of 'touched' were carried", lambda: os.stat(r("touched")).st_mode & 0o777 == 0o600),
+            ("a mode", lambda: os.chmod(m("touched"), 0o600), r"Updated owner, mode or time of 'touched' on disk", lambda: os.stat(r("touched")).st_mode & 0o777 == 0o600),
             ("a deletion", lambda: os.unlink(m("deleted-0")), r"'deleted-0' .*because it was deleted in the mirror",
              lambda: not os.path.exists(r("deleted-0")) and any("/trash/" in path for path in self.contents(r("")))),
         ]

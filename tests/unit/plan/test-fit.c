@@ -100,7 +100,7 @@ static void one_byte_less_does_not(void **state) {
         add_file(&c, "b", 40);
         c.input.room[FIT_TMPFS] = 99;
         assert_int_equal(decide(&c), FIT_NO_ROOM);
-        assert_actions(&c, "S-"); /* told as what would have to go */
+        assert_actions(&c, "S-"); /* reported as what would have to go */
         assert_int_equal(c.fit.short_bytes, 1);
         assert_int_equal(c.fit.need_bytes, 100);
         assert_int_equal(c.plan.n_skipped, 1);

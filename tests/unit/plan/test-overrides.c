@@ -84,7 +84,7 @@ static void an_acceptance_is_for_one_file_as_it_was(void **state) {
         overrides_done(&overrides);
 }
 
-static void what_is_doomed_is_so_as_it_was(void **state) {
+static void what_is_marked_for_deletion_is_so_as_it_was(void **state) {
         const Entry file = { .path = (char *) "a", .size = 10, .ino = 20, .mtime_nsec = 30 }, directory = { .path = (char *) "d", .type = ENTRY_DIRECTORY, .ino = 5, .mtime_nsec = 6 };
         Overrides overrides = {};
         Entry other = file;
@@ -114,7 +114,7 @@ int main(void) {
                 cmocka_unit_test(what_was_said_last_and_nearest_counts),
                 cmocka_unit_test(a_copy_does_not_change),
                 cmocka_unit_test(an_acceptance_is_for_one_file_as_it_was),
-                cmocka_unit_test(what_is_doomed_is_so_as_it_was),
+                cmocka_unit_test(what_is_marked_for_deletion_is_so_as_it_was),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,13 +242,13 @@ static void a_record_is_no_base(void **state) {
 static void files_that_were_agreed(void **state) {
         static const Row rows[] = {
                 { "A", "A", "A", PLAN_KEEP },
-                { "A", "A", "A!", PLAN_ADOPT },  /* another inode of the same size and time: look at the bytes */
+                { "A", "A", "A!", PLAN_ADOPT },  /* another inode of the same size and time: compare the bytes */
                 { "A", "A", "A'", PLAN_ADOPT },
                 { "A", "A+", "A", PLAN_SETATTR },
                 { "A", "B", "A", PLAN_STAGE },
                 { "A", "A", "B", PLAN_SAVE },
                 { "A", "-", "A", PLAN_REMOVE },
-                { "A", "A", "-", PLAN_STAGE },   /* a deletion that nobody saw is none */
+                { "A", "A", "-", PLAN_STAGE },   /* a deletion that was not observed is none */
                 { "A", "-", "B", PLAN_SAVE },
                 { "A", "B", "-", PLAN_STAGE },
                 { "A", "B", "C", PLAN_CONFLICT },
@@ -289,7 +289,7 @@ static void files_whose_place_is_taken_by_a_link_to_the_disk(void **state) {
                 { "kA", "-", "D", PLAN_REMOVE },
                 { "kA", "A", "-", PLAN_STAGE },
                 { "kA", "-", "-", PLAN_FORGET },
-                { "kA", "A", "A", PLAN_SAVE },   /* somebody put a file where our link was */
+                { "kA", "A", "A", PLAN_SAVE },   /* a client put a file where our link was */
                 { "kA", "A", "lA", PLAN_SAVE },
                 { "kA", "-", "B", PLAN_SAVE },
                 { "kA", "B", "C", PLAN_CONFLICT },
@@ -306,8 +306,8 @@ static void directories(void **state) {
                 { "-", "-", "d", PLAN_SAVE },
                 { "-", "d", "d", PLAN_ADOPT },
                 { "d", "d", "d", PLAN_KEEP },
-                { "d", "d", "d!", PLAN_ADOPT },  /* made anew by somebody: the base learns its inode */
-                { "d", "d", "d'", PLAN_KEEP },   /* there are no bytes to look at */
+                { "d", "d", "d!", PLAN_ADOPT },  /* made again by a client: the base learns its inode */
+                { "d", "d", "d'", PLAN_KEEP },   /* there are no bytes to compare */
                 { "d", "d+", "d", PLAN_SETATTR },
                 { "d", "-", "d", PLAN_REMOVE },
                 { "d", "d", "-", PLAN_STAGE },
@@ -356,7 +356,7 @@ static void hard_links(void **state) {
                 { "hA", "hA+", "hA", PLAN_SETATTR },
                 { "A", "hA", "A", PLAN_STAGE },  /* tied on disk since */
                 { "hA", "A", "hA", PLAN_STAGE }, /* untied on disk since */
-                { "hA", "hA", "A", PLAN_STAGE }, /* alone with its inode: another of its names was staged anew */
+                { "hA", "hA", "A", PLAN_STAGE }, /* alone with its inode: another of its names was staged again */
                 { "hA", "hB", "A", PLAN_STAGE },
                 { "hA", "-", "A", PLAN_REMOVE },
                 { "hA", "hA", "A!", PLAN_SAVE }, /* untied in the mirror */
@@ -429,7 +429,7 @@ static void what_would_be_kept_is_staged_again_if_it_is_damaged(void **state) {
                 { "A", "B", "A", PLAN_STAGE },
                 { "hA", "hA", "hA", PLAN_STAGE },
                 { "A", "A", "B", PLAN_SAVE },   /* a client was there since */
-                { "A", "A", "A'", PLAN_ADOPT }, /* somebody may have been: the bytes decide */
+                { "A", "A", "A'", PLAN_ADOPT }, /* a client may have changed it: the bytes decide */
                 { "A", "A", "A!", PLAN_ADOPT },
                 { "A", "B", "C", PLAN_CONFLICT },
                 { "A", "-", "A", PLAN_REMOVE },
@@ -546,7 +546,7 @@ static void what_is_not_chosen_is_a_link_and_takes_no_room(void **state) {
         case_put(&c, "c", "kA", "A", "D");
         case_plan(&c);
         assert_int_equal(c.plan->stage_bytes, 'A' * 4096); /* of c */
-        assert_int_equal(c.plan->n_skipped, 0); /* nobody asked for them */
+        assert_int_equal(c.plan->n_skipped, 0); /* they were not to be in RAM */
         case_done(&c);
 }
 
@@ -855,7 +855,7 @@ static void what_does_not_hold_still_waits(void **state) {
         assert_int_equal(decide_after("B", "-", "B", "-"), PLAN_STAGE);
         assert_int_equal(decide_after("A", "-", "B", "-"), PLAN_WAIT);
         assert_int_equal(decide_after("-", "-", "B", "-"), PLAN_WAIT);
-        assert_int_equal(decide_after("A", "A", "-", "A"), PLAN_WAIT); /* gone since the last look */
+        assert_int_equal(decide_after("A", "A", "-", "A"), PLAN_WAIT); /* gone since the last scan */
         assert_int_equal(decide_after("-", "A", "-", "A"), PLAN_REMOVE);
         assert_int_equal(decide_after("B!", "A", "B", "A"), PLAN_WAIT); /* another file of the same size and time */
         assert_int_equal(decide_after("B'", "A", "B", "A"), PLAN_WAIT);
@@ -1373,7 +1373,7 @@ static void carry_out(World *world, const PlanItem *item) {
                 break;
         case PLAN_SAVEATTR:
                 assert_int_equal(spot->mirror, spot->source);
-                assert_int_equal(spot->base_mode, spot->source_mode); /* not what somebody did on disk */
+                assert_int_equal(spot->base_mode, spot->source_mode); /* not what was done on disk */
                 spot->source_mode = spot->base_mode = spot->mirror_mode;
                 break;
         case PLAN_SAVE:
@@ -1471,7 +1471,7 @@ static void disaster(World *world, uint64_t *seed) {
         }
 }
 
-/* What source and client do between two looks. */
+/* What source and client do between two scans. */
 static void disturb(World *world, uint64_t *seed) {
         Spot *spot = &world->spots[random_below(seed, SPOTS)];
 
@@ -1533,7 +1533,7 @@ static void assert_room(const Case *c) {
         assert_int_equal(c->plan->stage_bytes, bytes);
 }
 
-/* One look, of which only so much is carried out. What was seen is known to it alone. */
+/* One scan, of whose plan only so much is carried out. */
 static void go_on(World *world, unsigned crash) {
         Case c;
 

@@ -52,7 +52,7 @@ static void put_all(Manifest *manifest, const char *paths) {
         manifest_sort(manifest);
 }
 
-/* What is absent; then "~" and what a link stands for; then "!" and the files that are told. */
+/* What is absent; then "~" and what a link stands for; then "!" and the files that are reported. */
 static const char *listing(LayoutKind kind, bool link) {
         ReleaseInput input = { .kind = kind, .overrides = &overrides, .mirror = mirror, .link = link };
         PathSet absent = {}, released = {};
@@ -74,7 +74,7 @@ static const char *listing(LayoutKind kind, bool link) {
         return text + 1;
 }
 
-static void without_wishes_nothing_is_released(void **state) {
+static void without_overrides_nothing_is_released(void **state) {
         (void) state;
         put_all(source, "a d/ d/b");
         assert_string_equal(listing(LAYOUT_PLAIN, false), "~ !");
@@ -138,7 +138,7 @@ static void a_blob_goes_with_the_last_link_that_leads_to_it(void **state) {
         assert_string_equal(listing(LAYOUT_HUGGINGFACE, false), ONE " " TWO " " REPO "/snapshots/a/f " REPO "/snapshots/b/f " REPO "/snapshots/b/g ~ ! " ONE " " TWO);
 }
 
-static void a_blob_that_a_client_has_linked_anew_stays(void **state) {
+static void a_blob_that_a_client_has_linked_again_stays(void **state) {
         (void) state;
         put_all(source, ONE " " TWO " " SNAPSHOTS);
         put_all(mirror, REPO "/snapshots/c/g>../../blobs/2222222222222222222222222222222222222222");
@@ -155,14 +155,14 @@ static void the_links_go_with_a_blob(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(without_wishes_nothing_is_released),
+                TEST(without_overrides_nothing_is_released),
                 TEST(a_directory_goes_with_all_that_is_in_it),
                 TEST(with_links_files_have_one_and_the_rest_stays),
                 TEST(a_file_stays_if_one_of_its_names_does),
                 TEST(manifests_and_blobs_of_ollama_are_not_its_business),
                 TEST(a_repository_of_hugging_face_is_absent_also_with_links),
                 TEST(a_blob_goes_with_the_last_link_that_leads_to_it),
-                TEST(a_blob_that_a_client_has_linked_anew_stays),
+                TEST(a_blob_that_a_client_has_linked_again_stays),
                 TEST(the_links_go_with_a_blob),
         };
 

@@ -384,7 +384,7 @@ static void what_a_client_deleted_is_needed_no_more(void **state) {
         put_store("mirror");
         agree("source/" LIBRARY "llama3.1/70b", 0);
         assert_int_equal(unlink("mirror/" LIBRARY "llama3.1/70b"), 0);
-        assert_chosen("", BLOBS("", "", "", "", "?") MANIFESTS); /* nobody said that it was deleted */
+        assert_chosen("", BLOBS("", "", "", "", "?") MANIFESTS); /* no client has deleted it */
         delete(LIBRARY "llama3.1/70b");
         assert_chosen("", BLOBS("", "", "?", "", "?") MANIFESTS); /* the shared one stays needed */
 }

@@ -152,7 +152,7 @@ static void a_deletion_waits_until_a_whole_wave_would_have_been_seen(void **stat
         assert_int_equal(count(rig, PLAN_DELETE), 1);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), START + 5 * SECOND);
         assert_int_equal(deletions_due(&rig->deletions, "f04"), 0);
-        assert_int_equal(survey(rig, START + 4 * SECOND), 0); /* another look does not begin it anew, and needs no second report */
+        assert_int_equal(survey(rig, START + 4 * SECOND), 0); /* another scan does not start it again, and needs no second report */
         assert_int_equal(action_of(rig, "f03"), PLAN_DELETE);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), START + 5 * SECOND);
         carry_out(rig, "f03", START + 5 * SECOND);
@@ -172,7 +172,7 @@ static void what_came_back_is_not_deleted(void **state) {
         assert_int_equal(survey(rig, START + SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_KEEP);
         assert_int_equal(deletions_due(&rig->deletions, "f03"), 0);
-        vanish(rig, "f03"); /* a second time, and nobody saw how */
+        vanish(rig, "f03"); /* a second time, unseen */
         assert_int_equal(survey(rig, START + 2 * SECOND), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_STAGE);
 }
@@ -189,7 +189,7 @@ static void what_changed_on_disk_meanwhile_is_not_deleted(void **state) {
         assert_int_equal(deletions_due(&rig->deletions, "f03"), 0);
 }
 
-static void absence_that_nobody_reported_is_no_deletion(void **state) {
+static void absence_that_was_not_reported_is_no_deletion(void **state) {
         Rig *rig = *state;
         char *paths[] = { (char *) "f02", NULL };
 
@@ -206,7 +206,7 @@ static void absence_that_nobody_reported_is_no_deletion(void **state) {
         assert_int_equal(count(rig, PLAN_STAGE), 3);
 }
 
-static void a_report_counts_for_one_look(void **state) {
+static void a_report_counts_for_one_scan(void **state) {
         Rig *rig = *state;
 
         put_many(rig, 10);
@@ -217,19 +217,19 @@ static void a_report_counts_for_one_look(void **state) {
         assert_int_equal(action_of(rig, "f03"), PLAN_STAGE);
 }
 
-static void a_report_outlives_a_look_that_failed(void **state) {
+static void a_report_outlives_a_scan_that_failed(void **state) {
         Rig *rig = *state;
 
         put_many(rig, 10);
         delete(rig, "f03");
         plan(rig);
-        delete(rig, "f04"); /* while the look was out */
+        delete(rig, "f04"); /* during the scan */
         assert_int_equal(survey(rig, START), 0);
         assert_int_equal(action_of(rig, "f03"), PLAN_DELETE);
         assert_int_equal(action_of(rig, "f04"), PLAN_DELETE);
 }
 
-static void what_is_reported_during_a_look_is_for_the_next(void **state) {
+static void what_is_reported_during_a_scan_is_for_the_next(void **state) {
         Rig *rig = *state;
         DeletionsInput input = { .config = &rig->config, .layout = LAYOUT_PLAIN, .base = rig->base, .now_usec = START };
 
@@ -290,7 +290,7 @@ static void three_of_a_few_are_let_through_and_four_are_not(void **state) {
         assert_int_equal(rig->deletions.n_pending, 0);
         assert_int_equal(survey(rig, START + 2 * SECOND), 0); /* nothing of it is left: absent without a report */
         assert_int_equal(count(rig, PLAN_STAGE), 4);
-        assert_non_null(rig->deletions.held); /* until somebody has seen it */
+        assert_non_null(rig->deletions.held); /* until it is acknowledged */
         deletions_acknowledge(&rig->deletions);
         assert_null(rig->deletions.held);
         assert_int_equal(rig->deletions.n_held, 0);
@@ -614,10 +614,10 @@ int main(void) {
                 CASE(a_deletion_waits_until_a_whole_wave_would_have_been_seen),
                 CASE(what_came_back_is_not_deleted),
                 CASE(what_changed_on_disk_meanwhile_is_not_deleted),
-                CASE(absence_that_nobody_reported_is_no_deletion),
-                CASE(a_report_counts_for_one_look),
-                CASE(a_report_outlives_a_look_that_failed),
-                CASE(what_is_reported_during_a_look_is_for_the_next),
+                CASE(absence_that_was_not_reported_is_no_deletion),
+                CASE(a_report_counts_for_one_scan),
+                CASE(a_report_outlives_a_scan_that_failed),
+                CASE(what_is_reported_during_a_scan_is_for_the_next),
                 CASE(a_mirror_that_went_takes_its_deletions_with_it),
                 CASE(carrying_out_what_is_not_pending_does_nothing),
                 CASE(three_of_a_few_are_let_through_and_four_are_not),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Our corner of the disk: what gets in place, what is taken away, and that of all this nobody loses anything,
+/* The disk side of a mirror: what gets in place, what is taken away, and that nothing of all this is lost,
  * crashes included. Most of it is shown twice: where names can be exchanged (ext4), and where they cannot
  * (FUSE). */
 
@@ -70,7 +70,7 @@ static const char *in_corner(const char *directory, const char *name) {
         return path;
 }
 
-/* Files below a directory of the corner; the path of the last goes to @found. */
+/* Files below a directory of the private directory; the path of the last goes to @found. */
 static size_t count_below(const char *path, char found[static 1024]) {
         _cleanup_(closedirp) DIR *dir = opendir(path);
         struct dirent *d;
@@ -109,9 +109,9 @@ static void assert_text(const char *path, const char *text) {
         assert_content(path, text, strlen(text));
 }
 
-/* --- the corner --- */
+/* --- the private directory --- */
 
-static void the_corner_is_made_when_it_is_needed(void **state) {
+static void the_private_directory_is_made_when_it_is_needed(void **state) {
         (void) state;
         assert_int_equal(disk_clean(&disk), 0);
         assert_int_equal(disk_empty_trash(&disk, 0), 0);
@@ -119,12 +119,12 @@ static void the_corner_is_made_when_it_is_needed(void **state) {
         disk_drop(&disk, prepare("x"));
         assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR).st_mode & 07777, 0700);
         assert_nothing_in("tmp");
-        shell("rm -r disk/" SCAN_PRIVATE_DIR); /* and again when somebody removed it */
+        shell("rm -r disk/" SCAN_PRIVATE_DIR); /* and again when it was removed */
         disk_drop(&disk, prepare("x"));
         assert_true(is_there("disk/" SCAN_PRIVATE_DIR "/tmp"));
 }
 
-static void a_corner_that_is_no_directory_is_refused(void **state) {
+static void a_private_directory_that_is_no_directory_is_refused(void **state) {
         char name[DISK_NAME_MAX];
         Entry expected;
 
@@ -359,7 +359,7 @@ static void a_version_can_be_put_among_the_conflicts(void **state) {
         assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR "/conflicts").st_mode & 0777, 0700);
 }
 
-static void a_look_tells_whether_the_place_is_as_expected(void **state) {
+static void a_check_says_whether_the_place_is_as_expected(void **state) {
         Entry expected;
 
         (void) state;
@@ -655,7 +655,7 @@ static void what_was_not_expected_is_kept_after_a_crash(void **state) {
         put_text("disk/file", "old");
         seen = survey_at("disk/file");
         put_text("disk/other", "somebody's");
-        assert_int_equal(rename("disk/other", "disk/file"), 0); /* between the look and the exchange */
+        assert_int_equal(rename("disk/other", "disk/file"), 0); /* between the check and the exchange */
         rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 1);
         assert_int_equal(count_in("conflicts", found), 1);
@@ -702,7 +702,7 @@ static void whenever_it_is_killed_nothing_is_lost_and_nothing_left(void **state)
         }
 }
 
-/* --- while somebody is at work on the same path --- */
+/* --- while another process works on the same path --- */
 
 enum { ROUNDS = 4000 };
 
@@ -746,7 +746,7 @@ static void find_versions(const char *path, bool found[static ROUNDS]) {
         }
 }
 
-static void nobodys_version_is_lost(void **state) {
+static void no_version_is_lost(void **state) {
         bool found[ROUNDS] = {};
         unsigned placed = 0, occupied = 0;
         pthread_t thread;
@@ -788,8 +788,8 @@ static void nobodys_version_is_lost(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(the_corner_is_made_when_it_is_needed),
-                CASE(a_corner_that_is_no_directory_is_refused),
+                CASE(the_private_directory_is_made_when_it_is_needed),
+                CASE(a_private_directory_that_is_no_directory_is_refused),
                 CASE(mirrors_do_not_clean_each_others_temporaries),
                 BOTH(what_is_new_is_placed),
                 BOTH(what_was_not_seen_is_left_alone),
@@ -801,7 +801,7 @@ int main(void) {
                 BOTH(no_way_leads_out_of_the_tree),
                 BOTH(another_name_of_the_file_itself_may_be_placed),
                 BOTH(a_version_can_be_put_among_the_conflicts),
-                CASE(a_look_tells_whether_the_place_is_as_expected),
+                CASE(a_check_says_whether_the_place_is_as_expected),
                 BOTH(a_directory_is_made_with_owner_and_mode),
                 BOTH(attributes_are_given_to_what_is_expected_only),
                 BOTH(what_is_expected_is_removed),
@@ -817,7 +817,7 @@ int main(void) {
                 CASE(the_old_version_goes_after_a_crash),
                 CASE(what_was_not_expected_is_kept_after_a_crash),
                 BOTH(whenever_it_is_killed_nothing_is_lost_and_nothing_left),
-                CASE(nobodys_version_is_lost),
+                CASE(no_version_is_lost),
         };
 
         ground_enter();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* One thing on its way to the disk: what it remembers of a look, how long it has to hold still, and what goes before what. */
+/* One thing on its way to the disk: what it remembers of a scan, how long it has to hold still, and what goes before what. */
 
 #include "ground.h"
 #include "save/item.h"
@@ -13,7 +13,7 @@ static Entry entry_of(EntryType type, const char *path) {
         return (Entry){ .path = (char *) path, .type = (uint8_t) type, .size = 100, .mtime_nsec = 1000, .ctime_nsec = 1001, .ino = 5, .mode = 0644 };
 }
 
-/* An item as a look would make it. */
+/* An item as a scan would make it. */
 static SaveItem *item_for(PlanAction action, const Entry *base, const Entry *source, const Entry *mirror, LayoutKind layout) {
         PlanItem wanted = { .action = action, .base = base, .source = source, .mirror = mirror };
         SaveItem *item = NULL;
@@ -139,7 +139,7 @@ static uint64_t settle_usec(SaveItem *item, LayoutKind layout) {
         return usec;
 }
 
-static void files_hold_still_unless_something_else_tells_that_they_are_whole(void **state) {
+static void files_hold_still_unless_something_else_says_that_they_are_whole(void **state) {
         Entry entry = entry_of(ENTRY_FILE, "a");
 
         (void) state;
@@ -375,7 +375,7 @@ static SurveyPointer pointer_to(const char *path, const char *missing) {
         return pointer;
 }
 
-static void the_latest_look_says_what_it_points_to(void **state) {
+static void the_latest_scan_says_what_it_references(void **state) {
         SaveItem *item = saved(ENTRY_FILE, "manifests/h/n/m/t", LAYOUT_OLLAMA);
         SurveyPointer first = pointer_to("blobs/a", "blobs/a"), second = pointer_to("blobs/b", NULL);
 
@@ -402,7 +402,7 @@ int main(void) {
                 cmocka_unit_test(what_looks_the_same_keeps_its_age),
                 cmocka_unit_test(whatever_changed_makes_it_another),
                 cmocka_unit_test(a_directory_is_the_same_whatever_happens_in_it),
-                cmocka_unit_test(files_hold_still_unless_something_else_tells_that_they_are_whole),
+                cmocka_unit_test(files_hold_still_unless_something_else_says_that_they_are_whole),
                 cmocka_unit_test(what_has_no_bytes_to_write_need_not_hold_still),
                 cmocka_unit_test(content_goes_before_what_leads_to_it_and_deletions_the_other_way_round),
                 cmocka_unit_test(ollama_manifests_go_last_and_are_deleted_first),
@@ -413,7 +413,7 @@ int main(void) {
                 cmocka_unit_test(what_was_left_of_an_attempt_is_gone_with_the_next),
                 cmocka_unit_test(bytes_are_those_that_have_to_move),
                 cmocka_unit_test(only_what_is_wrong_in_itself_is_hopeless),
-                cmocka_unit_test(the_latest_look_says_what_it_points_to),
+                cmocka_unit_test(the_latest_scan_says_what_it_references),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,7 @@ static void survey_at_both(void) {
         survey(&seen_disk, "disk", false);
 }
 
-/* As a look sees it now: what is run by attempt(). */
+/* As a scan sees it now: what attempt() runs. */
 static void plan(SaveKind kind, const char *path) {
         save_done(&save);
         survey_at_both();
@@ -142,7 +142,7 @@ static size_t count_in(const char *directory) {
         return strtoul(line, NULL, 10);
 }
 
-/* The results are what the next look sees, and nothing is left over. */
+/* The results are what the next scan sees, and nothing is left over. */
 static void assert_done(SaveOutcome outcome) {
         assert_int_equal(outcome, SAVE_DONE);
         assert_false(save.gone);
@@ -276,7 +276,7 @@ static void a_new_version_replaces_the_old_one_whole(void **state) {
 
 /* --- while it is written to --- */
 
-static void what_somebody_has_open_for_writing_is_busy(void **state) {
+static void what_a_process_has_open_for_writing_is_busy(void **state) {
         int writer;
         void *map;
 
@@ -301,7 +301,7 @@ static void *open_for_ever(void *userdata) {
         return NULL;
 }
 
-/* The kernel signals whoever holds a lease that somebody wants to break. */
+/* The kernel signals the holder of a lease that another process wants to break. */
 static void who_opens_it_just_then_does_not_end_us(void **state) {
         unsigned busy = 0;
         pthread_t thread;
@@ -1066,7 +1066,7 @@ int main(void) {
                 CASE(holes_stay_holes_on_both_sides),
                 CASE(nothing_stays_in_the_page_cache_nor_in_memory),
                 CASE(a_new_version_replaces_the_old_one_whole),
-                CASE(what_somebody_has_open_for_writing_is_busy),
+                CASE(what_a_process_has_open_for_writing_is_busy),
                 CASE(who_opens_it_just_then_does_not_end_us),
                 CASE(what_is_not_what_was_seen_is_not_saved),
                 CASE(what_changes_while_it_is_copied_is_not_put_in_place),

@@ -255,7 +255,7 @@ static void what_may_still_change_waits_until_it_has_held_still(void **state) {
         assert_true(clock_timer_is_set(&rig->wb.timer, &due)); /* it comes back to it by itself */
         assert_int_equal(due, item_of(rig, "file")->due_usec);
         assert_int_equal(due, item_of(rig, "file")->since_usec + HOUR);
-        save(rig); /* another scan that sees the same does not begin that anew */
+        save(rig); /* another scan that sees the same does not start that again */
         assert_int_equal(item_of(rig, "file")->due_usec, due);
         put_text("mirror/file", "other bytes");
         save(rig);
