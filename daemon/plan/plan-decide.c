@@ -8,7 +8,6 @@
 #include "layout/layout.h"
 #include "layout/unfinished.h"
 
-
 static bool is_data(const Entry *entry) {
         return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
 }
