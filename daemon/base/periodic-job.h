@@ -15,7 +15,7 @@ typedef struct PeriodicJob {
         Job job;                         /* first; the pool's while it runs */
         sd_event *event;                 /* borrowed; may be NULL if it is never planned */
         Pool *pool;                      /* borrowed */
-        bool (*prepare)(void *userdata); /* collects what work() needs; false if it cannot run now. NULL: always ready */
+        bool (*prepare)(void *userdata); /* collects what work() needs; false: not now. NULL: always ready */
         void (*work)(void *userdata);    /* on a worker */
         void (*finish)(void *userdata);  /* on the loop, no longer running: may plan or start the next run */
         void *userdata;
