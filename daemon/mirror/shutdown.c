@@ -197,7 +197,7 @@ void mirror_last_scan_done(Mirror *m) {
 /* The scan comes a moment later, so that what was done to the mirror right before has been reported. */
 void mirror_last_scan(Mirror *m) {
         scrub_stop(&m->scrub);
-        if (!m->config.write_back || m->end.reason == END_FAILURE || !m->attached) {
+        if (!m->config.write_back) {
                 drain(m);
                 return;
         }

@@ -96,10 +96,10 @@ typedef struct MirrorEnd {
         AttachmentEnd detached;
 } MirrorEnd;
 
-/* Counted once and kept, because the base may be out on a job when somebody asks. */
+/* Counted once and kept, because a job may have the base when the status is read. */
 typedef struct MirrorTotals {
         uint64_t files, bytes; /* in RAM, verified */
-        size_t linked;         /* files for which a link to the disk stands in the mirror */
+        size_t linked;         /* files that are links to the disk in the mirror */
         size_t models;         /* in RAM as a whole */
         bool models_changed;   /* .models has to be counted again */
 } MirrorTotals;
