@@ -42,7 +42,7 @@ typedef struct MirrorContext {
 
 /* Numbers that the set of mirrors gives out, each once. */
 typedef struct MirrorIds {
-        unsigned mirror;                    /* for who refers to it without keeping it alive */
+        unsigned mirror;                     /* to refer to a mirror that may be freed meanwhile */
         unsigned source_watch, mirror_watch; /* roots of the watch */
 } MirrorIds;
 
@@ -70,7 +70,7 @@ typedef struct ScanRequest {
         bool unsettled;  /* something did not hold still */
         bool outdated;   /* a save or a scrub found something that is not as the last scan saw it */
         /* Of the scan at hand only, known when it begins. */
-        bool source;     /* act upon changes of the source too; else it is not watched, and they wait to be asked for */
+        bool source;     /* act upon changes of the source; without a watch, only when it is asked for */
         bool mirror;     /* something was reported of the mirror, and has not been queued to be saved since */
 } ScanRequest;
 
@@ -113,9 +113,9 @@ struct Mirror {
         /* How far it is. */
         MirrorPhase phase; /* changed by mirror_state_set() only */
         MirrorEnd end;
-        bool attached;   /* source and tmpfs are open; not again false at the end */
-        bool complete;   /* the first staging is over: since it was attached */
-        bool ready;      /* and since it is a mirror */
+        bool attached;   /* source and tmpfs were opened; stays true when they are closed at the end */
+        bool complete;   /* a staging was finished since it was attached */
+        bool ready;      /* it was complete once, and stays ready when it is recreated */
         ScanSchedule schedule;
         MirrorScan scan;
 
