@@ -21,6 +21,8 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# What every time limit here is multiplied by: on a busy machine all is slower.
+PATIENCE = float(os.environ.get('SHMSTAGED_TEST_PATIENCE', '1'))
 
 
 class ContainerError(Exception):
@@ -55,7 +57,7 @@ def run_bounded(argv, timeout, **more):
 
 def wait_until(predicate, timeout, what, interval=0.02):
         """Returns what @predicate() gives as soon as it is true; @what names it if that never happens."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * PATIENCE
         while True:
                 value = predicate()
                 if value:
@@ -138,7 +140,7 @@ class Container:
                         self.holder.stdin.close()
                         self.holder.stdout.close()
                         try:
-                                self.holder.wait(timeout=30)
+                                self.holder.wait(timeout=30 * PATIENCE)
                         except subprocess.TimeoutExpired:
                                 # the mounts go with it, only cgroups may stay
                                 self.holder.kill()
@@ -186,7 +188,7 @@ class Container:
                 """An orderly shutdown, as at poweroff: every unit is stopped. The overlay stays."""
                 self.run('systemctl poweroff --no-block', 10, check=False)
                 try:
-                        self.nspawn.wait(timeout=timeout)
+                        self.nspawn.wait(timeout=timeout * PATIENCE)
                 except subprocess.TimeoutExpired:
                         raise ContainerError(f'no shutdown within {timeout} s') from None
                 self._reap()
@@ -230,7 +232,7 @@ class Container:
                 """A shell command in PID 1's namespaces. With @check a status other than 0 is an error."""
                 result = run_bounded(['nsenter', '-t', str(self.leader), '-m', '-p', '-u', '-i', '-n', '-C', '-r', '-w',
                                       'env', '-i', 'PATH=/usr/sbin:/usr/bin', 'LC_ALL=C.UTF-8', 'SYSTEMD_PAGER=cat',
-                                      'sh', '-c', command], timeout)
+                                      'sh', '-c', command], timeout * PATIENCE)
                 if check and result.status != 0:
                         raise ContainerError(f'{command}: {result!r}')
                 return result

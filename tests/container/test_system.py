@@ -478,10 +478,10 @@ class TestRunning(SystemTest):
 
         def test_the_watchdog_ends_a_daemon_that_hangs_and_the_mirror_is_taken_over(self):
                 self.sample()
-                self.boot(service='WatchdogSec=1\nRestartSec=0')
+                self.boot(service='WatchdogSec=3\nRestartSec=0')
                 self.start()
                 before = self.identities()
-                time.sleep(3)
+                time.sleep(7)
                 self.assertEqual(self.box.show(SERVICE, 'NRestarts'), '0')
                 self.box.kill(SERVICE, signal.SIGSTOP)
                 self.wait_for_restart()

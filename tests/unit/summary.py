@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What run.sh says at its end, for test logs that are made up.
+"""What run.sh does and says at its end, with tools and test logs that are made up.
 
 Usage: summary.py TESTS-DIRECTORY
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -121,6 +123,80 @@ class Summary(unittest.TestCase):
         self.log("main", record("a"))
         lines, status = self.run_it("main tests 2 1")
         self.assertEqual((lines[-1], status), ("1 passed, 1 failed", 1))
+
+
+# What stands for meson and ninja: a build fails if its name is in $FAIL_TO_BUILD; of the tests of others one fails if it is in $FAIL_TESTS.
+MESON = """#!/bin/sh
+case $1 in
+setup)
+        mkdir -p "$2" && echo "$*" >"$2/build.ninja" ;;
+test)
+        mkdir -p "$3/meson-logs"
+        case " $FAIL_TESTS " in
+        *" $(basename "$3") "*) result=FAIL ;;
+        *) result=OK ;;
+        esac
+        echo "{\\"name\\": \\"p / $(basename "$3")-test\\", \\"result\\": \\"$result\\", \\"returncode\\": 1}" >"$3/meson-logs/testlog.json"
+        test $result = OK ;;
+esac
+"""
+NINJA = """#!/bin/sh
+case " $FAIL_TO_BUILD " in
+*" $(basename "$2") "*) echo "error: no such thing"; exit 1 ;;
+esac
+"""
+
+
+class Run(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = Path(directory.name)
+        (self.root / "tests").mkdir()
+        for name in ("run.sh", "summary.py"):
+            shutil.copy(Path(sys.argv[1]) / name, self.root / "tests" / name)
+        for name, text in (("bin/meson", MESON), ("bin/ninja", NINJA), ("bin/setarch", '#!/bin/sh\nshift 2\nexec "$@"\n'),
+                           ("tests/packages.sh", '#!/bin/sh\ntest -z "$FAIL_PACKAGES"\n'), ("tests/container/tree.sh", "#!/bin/sh\n"),
+                           ("tests/build/tree.sh", "#!/bin/sh\nexit 1\n")):
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755)
+
+    def run_it(self, **environment):
+        """All that was written, and the exit status."""
+        env = {**os.environ, "FAIL_TO_BUILD": "", "FAIL_TESTS": "", "FAIL_PACKAGES": "", "BUILD": str(self.root / "build"),
+               "PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"]), **environment}
+        done = subprocess.run([self.root / "tests/run.sh"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.stdout, done.returncode
+
+    def test_all_variants_are_built_and_run(self):
+        text, status = self.run_it()
+        self.assertEqual((text.splitlines()[-1], status), ("3 passed, 0 failed", 0), text)
+        for name in ("asan", "tsan", "main"):
+            self.assertIn("-Dwerror=true", (self.root / "build" / name / "build.ninja").read_text())
+
+    def test_a_variant_that_does_not_build_hides_no_other(self):
+        text, status = self.run_it(FAIL_TO_BUILD="asan")
+        self.assertEqual((text.splitlines()[-1], status), ("2 passed, 1 failed", 1), text)
+        self.assertIn("error: no such thing", text)
+        self.assertIn("  asan build failed with status 1\n      %s/build/asan.log" % self.root, text)
+
+    def test_tests_that_fail_hide_no_others(self):
+        text, status = self.run_it(FAIL_TESTS="asan tsan")
+        self.assertEqual((text.splitlines()[-1], status), ("1 passed, 2 failed", 1), text)
+        for name in ("asan", "tsan"):
+            self.assertIn("  %s %s-test: ended with status 1\n      %s/build/failed/%s-%s-test.log" % (name, name, self.root, name, name), text)
+
+    def test_without_its_packages_it_ends_with_a_summary_too(self):
+        text, status = self.run_it(FAIL_PACKAGES="yes")
+        self.assertEqual((text.splitlines()[-1], status), ("0 passed, 1 failed", 1), text)
+
+    def test_what_an_earlier_run_left_is_not_counted(self):
+        self.run_it(FAIL_TESTS="main")
+        text, status = self.run_it(FAIL_TO_BUILD="main")
+        self.assertEqual((text.splitlines()[-1], status), ("2 passed, 1 failed", 1), text)
+        self.assertFalse((self.root / "build/failed").exists())
 
 
 if __name__ == "__main__":
