@@ -167,7 +167,8 @@ static bool is_restless(const PlanInput *input, const PlanItem *item, const char
                (is_data(before) && before->ctime_nsec != item->source->ctime_nsec);
 }
 
-/* What is not selected for RAM becomes a link to the disk; what nothing references, only if it is one already. */
+/* An entry that is not selected for RAM becomes a link to the disk; one that nothing references, only if it is a link
+ * already. */
 static PlanAction decide_unwanted(const PlanInput *input, const PlanItem *item, PlanAction action) {
         bool linked = item->base && item->base->flags & ENTRY_LINKED, orphan = item->source->flags & ENTRY_ORPHAN;
 
@@ -185,7 +186,7 @@ static bool is_only_a_copy(const PlanInput *input, const PlanItem *item) {
         return item->base && !(item->base->flags & ENTRY_RECORD) && mirror_agrees(item, input->source_path);
 }
 
-/* What is released is taken out of the mirror if both sides agree about it; what a client did to it comes first. Its
+/* A released entry is taken out of the mirror if both sides agree about it; what a client did to it comes first. Its
  * absence is no deletion by a client. */
 static PlanAction decide_released(const PlanInput *input, const PlanItem *item, PlanAction action) {
         if (!item->mirror)

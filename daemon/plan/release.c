@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is to be without RAM. See plan/release.h. */
+/* Which entries are taken out of RAM. See plan/release.h. */
 
 #include "plan/release.h"
 

@@ -3,7 +3,8 @@
 /* What of a scanned source is wanted in RAM, by name. See plan/select.h; select-shared.c has content that is shared by
  * name.
  *
- * Entries of the source get marks, by their index. What is not marked MARK_KEPT at the end is dropped. */
+ * Entries of the source get marks, by their index. Entries that are not marked MARK_KEPT at the end are
+ * dropped. */
 
 #include "plan/select-internal.h"
 

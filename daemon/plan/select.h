@@ -37,7 +37,8 @@ typedef struct SelectInput {
 
 /* Works on @source in place:
  *
- * - What is not selected is dropped, with directories that nothing selected is below. Of an Ollama store all manifests
+ * - Entries that are not selected are dropped, with directories that nothing selected is below. Of an Ollama store
+ * all manifests
  *   stay, and blobs that are not selected get ENTRY_DISK_ONLY: they are links to the disk.
  * - A blob that no manifest references (Hugging Face: no link of a snapshot) gets ENTRY_ORPHAN. The manifests that
  *   count are those of the mirror, and those of the source that the mirror lacks or has broken or in an older version,

@@ -121,7 +121,7 @@ static int answer(const SurveyOptions *options, Survey *survey) {
         return r;
 }
 
-/* What was listed only so that a request could be resolved. */
+/* Entries that were listed only so that a request could be resolved. */
 static bool is_unselected(const Entry *entry, void *userdata) {
         const SurveyOptions *options = userdata;
         const Entry *base = manifest_find(options->base, entry->path);

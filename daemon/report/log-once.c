@@ -59,7 +59,7 @@ static void log_path(LogOnce *log_once, LogLimit *limit, const MirrorConfig *con
                 free(key); /* at worst it is logged twice */
 }
 
-/* What is true now is what the next scan compares with. */
+/* The next scan compares with the state of this one. */
 static void turn_over(LogOnce *log_once) {
         free_keys(log_once->keys, log_once->n);
         log_once->keys = TAKE_PTR(log_once->seen);

@@ -19,5 +19,5 @@ typedef struct LogOnce {
 void log_once_done(LogOnce *log_once);
 
 /* After a scan: logs what it left out of the source and, under WriteBack=no, what was changed in the mirror only, if
- * that was not so at the scan before. What is not true any more is forgotten, and is logged when it is true again. */
+ * that was not so at the scan before. A fact that is no longer true is forgotten, and logged when it is true again. */
 void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest *source, const Plan *plan);

@@ -2,7 +2,7 @@
 #pragma once
 
 /* One snapshot of all mirrors -> Prometheus' text exposition format, version 0.0.4: base units, HELP and TYPE once for
- * each family, and samples with the label mirror=. What is not known, or does not apply, has no sample. Pure.
+ * each family, and samples with the label mirror=. A value that is not known, or does not apply, has no sample. Pure.
  * docs/monitoring.md lists the families. */
 
 #include "base/base.h"

@@ -151,7 +151,7 @@ static void write_count(FILE *line, size_t n, const char *what) {
                 (void) fprintf(line, "; %zu %s", n, what);
 }
 
-/* What is missing, changed or failing, and then the sentences of the first of these. */
+/* How many files are missing, changed or failing, and then the sentences about the first of them. */
 static void write_trouble(FILE *line, const MirrorStatus *mirrors, size_t n, const Sum *sum) {
         char bytes[TEXT_BYTES_MAX], path[TEXT_PATH_MAX];
 

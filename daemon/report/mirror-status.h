@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What is known of a mirror at one moment (MirrorStatus, with the states that it can be in), and the one line about all
+/* The state of a mirror at one moment (MirrorStatus, with the states that it can be in), and the one line about all
  * mirrors that `systemctl status` shows. D-Bus, metrics and that line are made from the same snapshot. Pure. */
 
 #include "base/base.h"
@@ -29,7 +29,7 @@ typedef enum SourceState {
         SOURCE_UNREADABLE, /* something in it cannot be read */
 } SourceState;
 
-/* What was staged by one of the copy methods. */
+/* Files that one of the copy methods staged. */
 typedef struct StagedBy {
         const char *method; /* copy_method_name(), a literal; NULL: slot not in use */
         uint64_t files, bytes;

@@ -182,8 +182,9 @@ static void print_mirror(const PreviewMirror *mirror, FILE *out) {
                 if (omission)
                         (void) fprintf(out, "  %s\n", omission);
         }
-        (void) fprintf(out, "  need:      %14llu bytes (%s) for %zu entries\n", (unsigned long long) mirror->fit.need_bytes,
-                       text_bytes(need, mirror->fit.need_bytes), survey->plan->n_stage + survey->plan->n_skipped);
+        (void) fprintf(out, "  need:      %14llu bytes (%s) for %zu entries\n",
+                       (unsigned long long) mirror->fit.need_bytes, text_bytes(need, mirror->fit.need_bytes),
+                       survey->plan->n_stage + survey->plan->n_skipped);
         print_available(mirror, out);
         (void) fprintf(out, "  %s\n", mirror->fits ? "It fits" : mirror->shortage);
 }

@@ -20,18 +20,18 @@ typedef struct PlanAmendments {
         const Manifest *altered;  /* that a plan run found to be changed behind the same size and time; or NULL */
 } PlanAmendments;
 
-/* What is being saved, or was saved, becomes PLAN_KEEP; what has yielded PLAN_STAGE; what was altered PLAN_SAVE or
- * PLAN_CONFLICT. In the last plan of a mirror, everything that may have been altered becomes PLAN_SAVE, because saving
- * is the last time that its bytes are compared. */
+/* Items that are being saved, or were saved, become PLAN_KEEP; those that have yielded PLAN_STAGE; altered ones
+ * PLAN_SAVE or PLAN_CONFLICT. In the last plan of a mirror, everything that may have been altered becomes PLAN_SAVE,
+ * because saving is the last time that its bytes are compared. */
 void amend_plan_apply(Plan *plan, const PlanAmendments *known);
 
 /* The old name of a file that was renamed was not deleted, and is not to be staged again: PLAN_IGNORE. */
 void amend_plan_ignore_renamed(Plan *plan, const Renames *renames);
 
-/* What is missing from the mirror is staged again only if it was missing at the scan before too: a client may have
- * deleted it during this one, which is reported a moment later. Else it becomes PLAN_WAIT, and so does what is to be
- * staged into a directory that waits. @missing: what was missing at the scan before, and on return what is missing now.
- * Returns how many wait, or -ENOMEM: then nothing has changed. */
+/* A file that is missing from the mirror is staged again only if it was missing at the scan before too: a client may
+ * have deleted it during this one, which is reported a moment later. Else it becomes PLAN_WAIT, and so does what is
+ * to be staged into a directory that waits. @missing: what was missing at the scan before, and on return what is
+ * missing now. Returns how many wait, or -ENOMEM: then nothing has changed. */
 int amend_plan_await_reports(Plan *plan, PathSet *missing);
 
 /* True if the mirror's version of an item is in @yielded. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is being saved, from tmp/ into place, with the order of syncs and renames that loses nothing in a crash. See
+/* Moves a saved file from tmp/ into place, with the order of syncs and renames that loses nothing in a crash. See
  * save/disk.h. */
 
 #include "save/disk.h"

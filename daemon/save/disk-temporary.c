@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is being saved, in tmp/, before it is in place. See save/disk.h. */
+/* Files that are being saved, in tmp/, before they are in place. See save/disk.h. */
 
 #include "save/disk.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is taken away from the disk, and the trash: what is put there, what expires, and what makes room for new files.
- * See save/disk.h. */
+/* Removal from the disk, and the trash: what is put there, what expires, and what makes room for new files. See
+ * save/disk.h. */
 
 #include "save/disk.h"
 

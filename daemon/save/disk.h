@@ -116,7 +116,7 @@ int disk_empty_trash(Disk *disk, uint64_t keep_usec);
  * was removed: try again. 0 if the trash is empty, or so small that the file would not fit without it either. */
 int disk_make_room(Disk *disk, uint64_t bytes);
 
-/* What is in the trash: files, and the bytes on disk of those that have no other name. */
+/* Counts the trash: files, and the bytes on disk of those that have no other name. */
 int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files);
 
 /* Positive if anything is in it. */

@@ -18,7 +18,7 @@ typedef struct SaveLog {
 
 void save_log_init(SaveLog *log, const MirrorConfig *config);
 
-/* It was saved, or removed. What is not logged by name is logged at debug level. */
+/* The file was saved, or removed. Beyond the first of a burst, these are logged at debug level. */
 void save_log_done(SaveLog *log, const SaveItem *item, uint64_t now_usec);
 
 /* The last attempt failed: keeps the sentence in .problem, and logs it if it is not the same as before. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What is on its way to the disk, and what waits for what. See save/queue.h. */
+/* The queue of saves, and which item waits for which. See save/queue.h. */
 
 #include "save/queue.h"
 
@@ -94,7 +94,7 @@ static bool is_refused_for_good(const SaveItem *item) {
         return item->state == ITEM_REFUSED && save_item_is_hopeless(item);
 }
 
-/* What is refused is not on disk: an older version may be, but that is not what is referenced. */
+/* A rejected file is not on the disk: an older version may be, but that is not what is referenced. */
 static bool references_something_unsaved(const SaveQueue *queue, const SaveItem *item) {
         for (size_t i = 0; i < item->references.n; i++) {
                 const SaveItem *other = save_queue_find(queue, item->references.items[i].path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What is on its way to the disk, in the order in which it is saved, and what waits for what. Owns its items. Pure: no
+/* The queue of saves, in the order in which they are carried out, and which waits for which. Owns its items. Pure: no
  * jobs, no clock; save/writeback.h starts what is due, and save/retry.h says when a failure is. */
 
 #include "base/base.h"

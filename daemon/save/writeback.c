@@ -148,7 +148,7 @@ void writeback_forget_deletions(Writeback *wb) {
 
 /* --- the stop --- */
 
-/* What is refused because of its header only is saved in the end. */
+/* A file that is rejected only because of its header is saved at the end. */
 static bool may_be_saved_anyway(const SaveItem *item) {
         return item->state == ITEM_REFUSED && item->save.outcome == SAVE_BAD && item->save.claim.kind == CLAIM_NONE &&
                !item->save.anyway;

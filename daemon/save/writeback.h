@@ -55,7 +55,7 @@ typedef struct Writeback {
         uint64_t n_saves, saved_bytes, n_failures, n_deletions, n_conflicts_ever;
 } Writeback;
 
-/* What is above the line is set by the caller; the rest is zeros. */
+/* The caller sets the fields above the line; the rest is zeros. */
 void writeback_init(Writeback *writeback);
 
 /* Not while jobs are out. Takes one that was never attached. */

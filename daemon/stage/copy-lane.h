@@ -21,7 +21,7 @@ typedef struct CopyLane {
         bool busy;            /* a worker digests that chunk */
 } CopyLane;
 
-/* What was measured of the pages of a mapping. */
+/* The measured pages of a mapping. */
 typedef struct CopyLanePages {
         uint64_t huge_bytes;     /* in pages of 2 MiB, */
         uint64_t measured_bytes; /* of so many */

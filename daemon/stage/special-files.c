@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* What is in deeper directories stays, and the mirror with it. */
+/* Special files in deeper directories stay, and the mirror with them. */
 enum { DEPTH_MAX = 128 };
 
 static bool is_special(const struct stat *st) {
