@@ -10,20 +10,6 @@
 
 enum { TITLE_WIDTH = 13, VERDICT_WIDTH = 8, INDENT = 2 + VERDICT_WIDTH + TITLE_WIDTH + 2 };
 
-static ScreenColour colour_of(DoctorVerdict verdict) {
-        switch (verdict) {
-        case DOCTOR_OK:
-                return SCREEN_GREEN;
-        case DOCTOR_NOTE:
-                return SCREEN_PLAIN;
-        case DOCTOR_WARNING:
-                return SCREEN_YELLOW;
-        case DOCTOR_PROBLEM:
-                return SCREEN_RED;
-        }
-        return SCREEN_PLAIN;
-}
-
 /* Prints @text: on a terminal wrapped and indented, with @used columns of the first line taken; else on one line. */
 static void print_wrapped(const Screen *screen, const char *text, size_t used) {
         _cleanup_(freep) char *safe = screen_text(text);
@@ -47,9 +33,11 @@ static void print_wrapped(const Screen *screen, const char *text, size_t used) {
 }
 
 static void print_finding(const Screen *screen, const DoctorFinding *finding) {
+        static const ScreenColour colours[] = { [DOCTOR_OK] = SCREEN_GREEN, [DOCTOR_NOTE] = SCREEN_PLAIN,
+                                                [DOCTOR_WARNING] = SCREEN_YELLOW, [DOCTOR_PROBLEM] = SCREEN_RED };
         const char *verdict = doctor_verdict_name(finding->verdict);
 
-        (void) printf("  %s%s%s%*s%-*s  ", screen_colour(screen, colour_of(finding->verdict)), verdict,
+        (void) printf("  %s%s%s%*s%-*s  ", screen_colour(screen, colours[finding->verdict]), verdict,
                       screen_end(screen), (int) (VERDICT_WIDTH - strlen(verdict)), "", TITLE_WIDTH,
                       finding->check->title);
         print_wrapped(screen, finding->reason, INDENT);

@@ -10,15 +10,7 @@
 #include "report/file-state.h"
 
 enum {
-        FILE_MIRROR,
-        FILE_STATE,
-        FILE_SIZE,
-        FILE_ROOM,
-        FILE_WHERE,
-        FILE_METHOD,
-        FILE_DIGEST,
-        FILE_PATH,
-        FILE_REASON,
+        FILE_MIRROR, FILE_STATE, FILE_SIZE, FILE_ROOM, FILE_WHERE, FILE_METHOD, FILE_DIGEST, FILE_PATH, FILE_REASON,
         FILE_USERS
 };
 static const CtlColumn file_columns[] = {
