@@ -73,11 +73,10 @@ static void deny(Pending *pending, const char *why) {
         pending_free(pending);
 }
 
-static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error _unused_) {
         Pending *pending = userdata;
         int authorized, challenge, r;
 
-        (void) error;
         if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN) > 0 ||
             sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER) > 0) {
                 deny(pending,
@@ -143,10 +142,9 @@ static int read_credentials(sd_bus_message *reply, Pending *pending) {
         return r < 0 ? r : pending->uid == UINT32_MAX ? -ENODATA : 0;
 }
 
-static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *error _unused_) {
         Pending *pending = userdata;
 
-        (void) error;
         if (sd_bus_message_is_method_error(reply, NULL) > 0 || read_credentials(reply, pending) < 0)
                 deny(pending, "The bus failed to identify the caller");
         else if (control_authorizer_is_trusted(pending->uid))

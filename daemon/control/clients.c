@@ -116,11 +116,10 @@ static int process(Client *client) {
         return r < 0 ? r : sd_bus_is_open(client->bus) > 0 ? 0 : -ECONNRESET;
 }
 
-static int on_client(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+static int on_client(sd_event_source *source _unused_, int fd, uint32_t events, void *userdata) {
         Client *client = userdata;
         int r = 0;
 
-        (void) source;
         if (events & EPOLLOUT)
                 r = process(client);
         if (r == 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && queued(client) == 0) {
@@ -149,10 +148,9 @@ static int on_hello(sd_bus_message *message, Client *client) {
         return sd_bus_reply_method_return(message, "s", name);
 }
 
-static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error _unused_) {
         Client *client = userdata;
 
-        (void) error;
         client->active_usec = clock_now(client->clients->options.event);
         if (sd_bus_message_is_method_call(message, "org.freedesktop.DBus", "Hello") > 0)
                 return on_hello(message, client) < 0 ? -EIO : 1;
@@ -167,9 +165,7 @@ static int client_new(Client **ret, ControlClients *clients, int *fd, const stru
 
         if (!client)
                 return -ENOMEM;
-        *client = (Client){ .clients = clients,
-                            .fd = *fd,
-                            .who = *who,
+        *client = (Client){ .clients = clients, .fd = *fd, .who = *who,
                             .active_usec = clock_now(clients->options.event) };
         r = pipe2(pipefds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
         client->pipefd = pipefds[1];
@@ -277,10 +273,9 @@ static int admit(ControlClients *clients, int *fd) {
         return 0;
 }
 
-static int on_connection(sd_event_source *source, int listenfd, uint32_t events, void *userdata) {
+static int on_connection(sd_event_source *source, int listenfd, uint32_t events _unused_, void *userdata) {
         ControlClients *clients = userdata;
 
-        (void) events;
         for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
                 _cleanup_(close_fdp) int fd = accept4(listenfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 int r;
@@ -298,12 +293,10 @@ static int on_connection(sd_event_source *source, int listenfd, uint32_t events,
         return 0;
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         ControlClients *clients = userdata;
         uint64_t now = clock_now(clients->options.event), next = UINT64_MAX;
 
-        (void) source;
-        (void) usec;
         for (Client *client = clients->first, *following; client; client = following) {
                 following = client->next;
                 if (client->has_called)
@@ -319,10 +312,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int on_reap(sd_event_source *source, void *userdata) {
+static int on_reap(sd_event_source *source _unused_, void *userdata) {
         ControlClients *clients = userdata;
 
-        (void) source;
         for (Client *client = clients->first, *following; client; client = following) {
                 following = client->next;
                 if (client->closing)

@@ -173,11 +173,9 @@ static void update(Control *control) {
                 schedule(control, PROGRESS_USEC);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         Control *control = userdata;
 
-        (void) source;
-        (void) usec;
         control->updated_usec = clock_now(control->object.options.event);
         update(control);
         return 0;
@@ -266,12 +264,9 @@ int control_new(Control **ret, const ControlOptions *options) {
 
         if (!control)
                 return -ENOMEM;
-        control->object = (ControlObject){ .options = *options,
-                                           .begun_usec = clock_usec(CLOCK_MONOTONIC),
+        control->object = (ControlObject){ .options = *options, .begun_usec = clock_usec(CLOCK_MONOTONIC),
                                            .schedule_update = schedule_update };
-        control->timer = (ClockTimer){ .event = options->event,
-                                       .handler = on_timer,
-                                       .userdata = control,
+        control->timer = (ClockTimer){ .event = options->event, .handler = on_timer, .userdata = control,
                                        .accuracy_usec = UPDATE_USEC / 2 };
         control->socket = (ControlSocket) CONTROL_SOCKET_NONE;
         control->changed = ALL_PROPERTIES;

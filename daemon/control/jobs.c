@@ -350,13 +350,10 @@ char *const *control_job_report(const ControlJob *job) {
         return job->report;
 }
 
-static int find_object(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
-                       sd_bus_error *error) {
+static int find_object(sd_bus *bus _unused_, const char *path, const char *interface _unused_, void *userdata,
+                       void **ret_found, sd_bus_error *error _unused_) {
         ControlJobs *jobs = userdata;
 
-        (void) bus;
-        (void) interface;
-        (void) error;
         for (ControlJob *job = jobs->first; job; job = job->next)
                 if (string_equal(job->path, path)) {
                         *ret_found = job;
@@ -365,14 +362,12 @@ static int find_object(sd_bus *bus, const char *path, const char *interface, voi
         return 0;
 }
 
-static int list_objects(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error) {
+static int list_objects(sd_bus *bus _unused_, const char *prefix _unused_, void *userdata, char ***ret,
+                        sd_bus_error *error _unused_) {
         ControlJobs *jobs = userdata;
         _cleanup_(strv_freep) char **paths = NULL;
         int r = 0;
 
-        (void) bus;
-        (void) prefix;
-        (void) error;
         for (ControlJob *job = jobs->first; r == 0 && job; job = job->next) {
                 char *path = strdup(job->path);
 
@@ -384,14 +379,10 @@ static int list_objects(sd_bus *bus, const char *prefix, void *userdata, char **
         return 0;
 }
 
-static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
-                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_property(sd_bus *bus _unused_, const char *path _unused_, const char *interface _unused_,
+                        const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error _unused_) {
         const ControlJob *job = userdata;
 
-        (void) bus;
-        (void) path;
-        (void) interface;
-        (void) error;
         if (string_equal(property, "State"))
                 return sd_bus_message_append(reply, "s", control_job_result(job));
         return control_message_append_texts(reply, job->report);

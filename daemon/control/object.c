@@ -41,7 +41,7 @@ static int refuse_mirror(sd_bus_error *error, const char *name) {
         return sd_bus_error_setf(error, "io.shmstaged.Error.NoSuchName", "There is no mirror '%s'", name);
 }
 
-static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error _unused_) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         ControlObject *object = userdata;
         _cleanup_(freep) MirrorStatus *statuses = NULL;
@@ -50,7 +50,6 @@ static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error)
         ControlFacts facts;
         int r;
 
-        (void) error;
         mirrors_measure(object->options.mirrors);
         statuses = mirrors_statuses(object->options.mirrors);
         if (!statuses)
@@ -170,21 +169,9 @@ static int list_models(sd_bus_message *call, void *userdata, sd_bus_error *error
         return r >= 0 ? sd_bus_message_send(reply) : r;
 }
 
-static const char *readiness_name(Readiness readiness) {
-        switch (readiness) {
-        case READINESS_READY:
-                return "ready";
-        case READINESS_PENDING:
-                return "pending";
-        case READINESS_NEVER:
-                return "never";
-        case READINESS_UNKNOWN:
-                return "unknown";
-        }
-        return "";
-}
-
 static int append_readiness(sd_bus_message *reply, const Mirrors *mirrors, const char *name) {
+        static const char *const words[] = { [READINESS_READY] = "ready", [READINESS_PENDING] = "pending",
+                                             [READINESS_NEVER] = "never", [READINESS_UNKNOWN] = "unknown" };
         _cleanup_(freep) char *reason = NULL;
         Readiness readiness = control_lookup_readiness(mirrors, name, &reason);
         int r = sd_bus_message_open_container(reply, 'r', "ayss");
@@ -192,7 +179,7 @@ static int append_readiness(sd_bus_message *reply, const Mirrors *mirrors, const
         if (r >= 0)
                 r = control_message_append_path(reply, name);
         if (r >= 0)
-                r = sd_bus_message_append(reply, "s", readiness_name(readiness));
+                r = sd_bus_message_append(reply, "s", words[readiness]);
         if (r >= 0)
                 r = control_message_append_text(reply, reason);
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
@@ -225,14 +212,13 @@ static int wait_for(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         return r;
 }
 
-static int get_metrics(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+static int get_metrics(sd_bus_message *call, void *userdata, sd_bus_error *error _unused_) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) MirrorStatus *statuses = NULL;
         _cleanup_(freep) char *text = NULL;
         ControlObject *object = userdata;
         int r;
 
-        (void) error;
         mirrors_measure(object->options.mirrors);
         statuses = mirrors_statuses(object->options.mirrors);
         if (statuses)
@@ -253,16 +239,12 @@ static int append_mirrors(sd_bus_message *reply, const Mirrors *mirrors) {
         return r >= 0 ? sd_bus_message_close_container(reply) : r;
 }
 
-static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
-                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int get_property(sd_bus *bus _unused_, const char *path _unused_, const char *interface _unused_,
+                        const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *error _unused_) {
         ControlObject *object = userdata;
         ControlFacts facts;
         int r = control_object_facts(object, &facts);
 
-        (void) bus;
-        (void) path;
-        (void) interface;
-        (void) error;
         if (r < 0)
                 return r;
         if (string_equal(property, "Version"))
@@ -285,11 +267,10 @@ static int get_property(sd_bus *bus, const char *path, const char *interface, co
 }
 
 /* All calls that change something: nothing is changed before the caller is authorized. */
-static int change(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+static int change(sd_bus_message *call, void *userdata, sd_bus_error *error _unused_) {
         ControlObject *object = userdata;
         int r;
 
-        (void) error;
         r = control_authorizer_check(object->authorizer, call,
                                      control_clients_find(object->clients, sd_bus_message_get_bus(call)));
         return r < 0 ? r : 1;

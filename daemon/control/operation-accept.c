@@ -50,11 +50,8 @@ static void accept_withheld(Scope *scope) {
         for (size_t i = m->withheld.n; i-- > 0;) {
                 const WithheldFile *file = &m->withheld.files[i];
                 AcceptKind kind = file->outcome == TASK_CORRUPT ? ACCEPT_BYTES : ACCEPT_NAME;
-                Acceptance acceptance = { .path = file->path,
-                                          .size = file->size,
-                                          .ino = file->ino,
-                                          .mtime_nsec = file->mtime_nsec,
-                                          .ctime_nsec = file->ctime_nsec };
+                Acceptance acceptance = { .path = file->path, .size = file->size, .ino = file->ino,
+                                          .mtime_nsec = file->mtime_nsec, .ctime_nsec = file->ctime_nsec };
 
                 if ((file->outcome != TASK_CORRUPT && file->outcome != TASK_MISNAMED) || !covers(scope, file->path))
                         continue;
@@ -182,11 +179,8 @@ static void apply(Operation *operation, Mirror *m) {
         if (!check_names(operation, m))
                 return;
         for (size_t i = 0; operation->names[i]; i++) {
-                Scope scope = { .operation = operation,
-                                .mirror = m,
-                                .name = operation->names[i],
-                                .answer = control_operation_answer(m, operation->request + i),
-                                .act = true };
+                Scope scope = { .operation = operation, .mirror = m, .name = operation->names[i],
+                                .answer = control_operation_answer(m, operation->request + i), .act = true };
 
                 (void) accept(&scope);
         }

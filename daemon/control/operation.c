@@ -261,10 +261,8 @@ OperationStatus control_operation_status(Operation *operation, Mirror *m) {
 
         if (!m && operation->phase != OPERATION_ENDED)
                 control_operation_fail(operation, "The mirror was removed");
-        status = (OperationStatus){ .over = operation->phase == OPERATION_ENDED,
-                                    .failed = operation->failed,
-                                    .done = operation->done,
-                                    .total = operation->total,
+        status = (OperationStatus){ .over = operation->phase == OPERATION_ENDED, .failed = operation->failed,
+                                    .done = operation->done, .total = operation->total,
                                     .report = operation->report };
         if (operation->shows_staging && operation->phase == OPERATION_PLANNED && m && mirror_state(m) == MIRROR_STAGING)
                 status.done = MIN(operation->total, (uint64_t) atomic_load(&m->progress));

@@ -68,18 +68,6 @@ static const Field fields[] = {
         FIELD("watching", FLAG, watching),
 };
 
-static const char *source_name(SourceState state) {
-        switch (state) {
-        case SOURCE_HEALTHY:
-                return "healthy";
-        case SOURCE_LOST:
-                return "lost";
-        case SOURCE_UNREADABLE:
-                return "unreadable";
-        }
-        return "";
-}
-
 static const char *state_name(const ControlState *state, const MirrorStatus *mirrors, size_t n, bool whole) {
         bool staging = false, saving = false, failed = false, over = true;
 
@@ -103,8 +91,7 @@ static const char *state_name(const ControlState *state, const MirrorStatus *mir
 ControlFacts control_status_facts(const ControlState *state, const MirrorStatus *mirrors, size_t n) {
         bool whole = mirror_status_is_complete(mirrors, n);
         ControlFacts facts = { .state = state_name(state, mirrors, n, whole),
-                               .ready = state->ready && !state->stopping,
-                               .degraded = state->ready && !whole };
+                               .ready = state->ready && !state->stopping, .degraded = state->ready && !whole };
 
         for (size_t i = 0; i < n; i++) {
                 facts.files += mirrors[i].files;
@@ -148,25 +135,20 @@ int control_status_append_daemon(sd_bus_message *message, const ControlState *st
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = control_message_append_text_entry(message, "version", SHMSTAGED_VERSION);
-        if (r >= 0)
-                r = control_message_append_text_entry(message, "state", facts->state);
+                r = sd_bus_message_append(message, "{sv}{sv}", "version", "s", SHMSTAGED_VERSION, "state", "s",
+                                          facts->state);
         if (r >= 0)
                 r = control_message_append_text_entry(message, "status_text", state->text);
         if (r >= 0)
-                r = append_flag(message, "ready", facts->ready);
-        if (r >= 0)
-                r = append_flag(message, "degraded", facts->degraded);
-        if (r >= 0)
-                r = append_number(message, "pid", (uint64_t) getpid());
-        if (r >= 0)
-                r = append_number(message, "uptime_usec", uptime_usec);
-        if (r >= 0)
-                r = append_number(message, "jobs", n_jobs);
+                r = sd_bus_message_append(message, "{sv}{sv}{sv}{sv}{sv}", "ready", "b", facts->ready, "degraded", "b",
+                                          facts->degraded, "pid", "t", (uint64_t) getpid(), "uptime_usec", "t",
+                                          uptime_usec, "jobs", "t", (uint64_t) n_jobs);
         return r >= 0 ? sd_bus_message_close_container(message) : r;
 }
 
 int control_status_append_mirror(sd_bus_message *message, const MirrorStatus *mirror) {
+        static const char *const sources[] = { [SOURCE_HEALTHY] = "healthy", [SOURCE_LOST] = "lost",
+                                               [SOURCE_UNREADABLE] = "unreadable" };
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
@@ -176,7 +158,7 @@ int control_status_append_mirror(sd_bus_message *message, const MirrorStatus *mi
         if (r >= 0)
                 r = append_flag(message, "degraded", mirror->ready && !mirror_status_is_complete(mirror, 1));
         if (r >= 0)
-                r = control_message_append_text_entry(message, "source_state", source_name(mirror->source_state));
+                r = control_message_append_text_entry(message, "source_state", sources[mirror->source_state]);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(fields); i++)
                 r = append_field(message, &fields[i], mirror);
         return r >= 0 ? sd_bus_message_close_container(message) : r;

@@ -46,12 +46,10 @@ static void retry_later(ControlSystemBus *bus) {
 }
 
 /* Callbacks of the bus cannot close it, so this does, before it connects again. */
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         ControlSystemBus *bus = userdata;
         int r;
 
-        (void) source;
-        (void) usec;
         disconnect_bus(bus);
         r = connect_bus(bus);
         if (r < 0) {
@@ -62,23 +60,20 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int on_disconnected(sd_bus_message *message _unused_, void *userdata, sd_bus_error *error _unused_) {
         ControlSystemBus *bus = userdata;
 
-        (void) message;
-        (void) error;
         log_debug("Lost the connection to the system bus");
         bus->named = false;
         retry_later(bus);
         return 0;
 }
 
-static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error _unused_) {
         ControlSystemBus *bus = userdata;
         const sd_bus_error *refusal = sd_bus_message_get_error(reply);
         uint32_t result = 0;
 
-        (void) error;
         /* primary owner, or already so */
         if (!refusal && sd_bus_message_read(reply, "u", &result) >= 0 && (result == 1 || result == 4)) {
                 bus->named = true;
@@ -93,12 +88,10 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-static int on_connected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int on_connected(sd_bus_message *message _unused_, void *userdata, sd_bus_error *error _unused_) {
         ControlSystemBus *bus = userdata;
         int r;
 
-        (void) message;
-        (void) error;
         bus->connected_usec = clock_now(bus->options.event);
         r = sd_bus_request_name_async(bus->bus, NULL, BUS_NAME, 0, on_name, bus);
         if (r < 0)

@@ -55,20 +55,17 @@ static void wait_free(Wait *wait) {
 }
 
 /* The caller has left the bus; the connection to the bus stays. */
-static int on_gone(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int on_gone(sd_bus_message *message, void *userdata, sd_bus_error *error _unused_) {
         Wait *wait = userdata;
         const char *name, *before, *now;
 
-        (void) error;
         if (sd_bus_message_read(message, "sss", &name, &before, &now) >= 0 && now[0] == '\0')
                 wait_free(wait);
         return 0;
 }
 
-static int on_watched(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        (void) reply; /* if it failed, the wait is answered though the caller may be gone, which does no harm */
-        (void) userdata;
-        (void) error;
+/* If it failed, the wait is answered though the caller may be gone, which does no harm. */
+static int on_watched(sd_bus_message *reply _unused_, void *userdata _unused_, sd_bus_error *error _unused_) {
         return 0;
 }
 

@@ -8,21 +8,13 @@
 #include "ctl/json-output.h"
 #include "ctl/screen.h"
 
+#include <ctype.h>
+
 enum { TITLE_WIDTH = 13, VERDICT_WIDTH = 8, INDENT = 2 + VERDICT_WIDTH + TITLE_WIDTH + 2 };
 
-static ScreenColour colour_of(DoctorVerdict verdict) {
-        switch (verdict) {
-        case DOCTOR_OK:
-                return SCREEN_GREEN;
-        case DOCTOR_NOTE:
-                return SCREEN_PLAIN;
-        case DOCTOR_WARNING:
-                return SCREEN_YELLOW;
-        case DOCTOR_PROBLEM:
-                return SCREEN_RED;
-        }
-        return SCREEN_PLAIN;
-}
+static const char *const groups[] = {
+        [DOCTOR_MACHINE] = "machine", [DOCTOR_SERVICE] = "service", [DOCTOR_MIRROR] = "mirror", [DOCTOR_ENGINE] = "engine"
+};
 
 /* Prints @text: on a terminal wrapped and indented, with @used columns of the first line taken; else on one line. */
 static void print_wrapped(const Screen *screen, const char *text, size_t used) {
@@ -47,9 +39,11 @@ static void print_wrapped(const Screen *screen, const char *text, size_t used) {
 }
 
 static void print_finding(const Screen *screen, const DoctorFinding *finding) {
+        static const ScreenColour colours[] = { [DOCTOR_OK] = SCREEN_GREEN, [DOCTOR_NOTE] = SCREEN_PLAIN,
+                                                [DOCTOR_WARNING] = SCREEN_YELLOW, [DOCTOR_PROBLEM] = SCREEN_RED };
         const char *verdict = doctor_verdict_name(finding->verdict);
 
-        (void) printf("  %s%s%s%*s%-*s  ", screen_colour(screen, colour_of(finding->verdict)), verdict,
+        (void) printf("  %s%s%s%*s%-*s  ", screen_colour(screen, colours[finding->verdict]), verdict,
                       screen_end(screen), (int) (VERDICT_WIDTH - strlen(verdict)), "", TITLE_WIDTH,
                       finding->check->title);
         print_wrapped(screen, finding->reason, INDENT);
@@ -59,27 +53,26 @@ static void print_finding(const Screen *screen, const DoctorFinding *finding) {
         }
 }
 
+static bool is_about_same(const DoctorFinding *a, const DoctorFinding *b) {
+        return a->check->group == b->check->group && string_equal(a->subject, b->subject);
+}
+
 static void print_subject(const Screen *screen, const DoctorReport *report, size_t first, bool *blank) {
-        static const char *const groups[] = { [DOCTOR_MACHINE] = "Machine",
-                                              [DOCTOR_SERVICE] = "Service",
-                                              [DOCTOR_MIRROR] = "Mirror",
-                                              [DOCTOR_ENGINE] = "Engine" };
         const DoctorFinding *head = &report->findings[first];
+        const char *group = groups[head->check->group];
         _cleanup_(freep) char *name = head->subject ? screen_text(head->subject) : NULL;
 
-        (void) printf("%s%s%s%s%s%s\n", *blank ? "\n" : "", screen_colour(screen, SCREEN_BOLD),
-                      groups[head->check->group], name ? " " : "", name ? name : "", screen_end(screen));
+        (void) printf("%s%s%c%s%s%s%s\n", *blank ? "\n" : "", screen_colour(screen, SCREEN_BOLD), toupper(group[0]),
+                      group + 1, name ? " " : "", name ? name : "", screen_end(screen));
         *blank = true;
         for (size_t i = first; i < report->n_findings; i++)
-                if (report->findings[i].check->group == head->check->group &&
-                    string_equal(report->findings[i].subject, head->subject))
+                if (is_about_same(&report->findings[i], head))
                         print_finding(screen, &report->findings[i]);
 }
 
 static bool is_first_of_subject(const DoctorReport *report, size_t i) {
         for (size_t k = 0; k < i; k++)
-                if (report->findings[k].check->group == report->findings[i].check->group &&
-                    string_equal(report->findings[k].subject, report->findings[i].subject))
+                if (is_about_same(&report->findings[k], &report->findings[i]))
                         return false;
         return true;
 }
@@ -104,41 +97,22 @@ static int print_text(const DoctorFacts *facts, const DoctorReport *report) {
         return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-/* Takes @value, which may be NULL. 0 or -ENOMEM. */
-static int set(json_t *object, const char *key, json_t *value) {
-        return value && json_object_set_new(object, key, value) == 0 ? 0 : -ENOMEM;
-}
-
 static json_t *make_finding(const DoctorFinding *finding) {
-        static const char *const groups[] = { [DOCTOR_MACHINE] = "machine",
-                                              [DOCTOR_SERVICE] = "service",
-                                              [DOCTOR_MIRROR] = "mirror",
-                                              [DOCTOR_ENGINE] = "engine" };
-        json_t *object = json_object();
-
-        if (object && set(object, "check", json_output_text(finding->check->name)) == 0 &&
-            set(object, "verdict", json_output_text(doctor_verdict_name(finding->verdict))) == 0 &&
-            set(object, "group", json_output_text(groups[finding->check->group])) == 0 &&
-            set(object, "subject", finding->subject ? json_output_text(finding->subject) : json_null()) == 0 &&
-            set(object, "reason", json_output_text(finding->reason)) == 0 &&
-            set(object, "fix", finding->fix ? json_output_text(finding->fix) : json_null()) == 0)
-                return object;
-        json_decref(object);
-        return NULL;
+        return json_pack("{so,so,ss,so,so,so}", "check", json_output_text(finding->check->name), "verdict",
+                         json_output_text(doctor_verdict_name(finding->verdict)), "group",
+                         groups[finding->check->group], "subject",
+                         finding->subject ? json_output_text(finding->subject) : json_null(), "reason",
+                         json_output_text(finding->reason), "fix",
+                         finding->fix ? json_output_text(finding->fix) : json_null());
 }
 
 static int print_json(const Ctl *ctl, const DoctorReport *report) {
-        json_t *array = json_array();
-        int r;
+        _cleanup_(json_decrefp) json_t *array = json_array();
 
         for (size_t i = 0; array && i < report->n_findings; i++)
-                if (json_array_append_new(array, make_finding(&report->findings[i])) < 0) {
-                        json_decref(array);
-                        array = NULL;
-                }
-        r = json_output_print(ctl, array, stdout);
-        json_decref(array);
-        return r;
+                if (json_array_append_new(array, make_finding(&report->findings[i])) < 0)
+                        return -ENOMEM;
+        return json_output_print(ctl, array, stdout);
 }
 
 int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {

@@ -10,15 +10,7 @@
 #include "report/file-state.h"
 
 enum {
-        FILE_MIRROR,
-        FILE_STATE,
-        FILE_SIZE,
-        FILE_ROOM,
-        FILE_WHERE,
-        FILE_METHOD,
-        FILE_DIGEST,
-        FILE_PATH,
-        FILE_REASON,
+        FILE_MIRROR, FILE_STATE, FILE_SIZE, FILE_ROOM, FILE_WHERE, FILE_METHOD, FILE_DIGEST, FILE_PATH, FILE_REASON,
         FILE_USERS
 };
 static const CtlColumn file_columns[] = {
@@ -147,7 +139,7 @@ static void add_model(Listing *listing, const json_t *model) {
 }
 
 static CtlTrouble list_mirror(CtlConnection *bus, Listing *listing, char **ret_reason) {
-        json_t *models = NULL;
+        _cleanup_(json_decrefp) json_t *models = NULL;
         CtlTrouble trouble;
 
         if (!listing->ctl->models)
@@ -155,7 +147,6 @@ static CtlTrouble list_mirror(CtlConnection *bus, Listing *listing, char **ret_r
         trouble = ctl_fetch_models(bus, listing->mirror, &models, ret_reason);
         for (size_t i = 0; trouble == CTL_TROUBLE_NONE && i < json_array_size(models); i++)
                 add_model(listing, json_array_get(models, i));
-        json_decref(models);
         return trouble;
 }
 
@@ -174,7 +165,7 @@ static void find_users(Listing *listing, const json_t *status) {
 
 /* The mirrors that were named, or all. */
 static CtlTrouble list_mirrors(CtlConnection *bus, Listing *listing, char *const *names, char **ret_reason) {
-        json_t *status = NULL;
+        _cleanup_(json_decrefp) json_t *status = NULL;
         CtlTrouble trouble = ctl_fetch_status(bus, &status, ret_reason);
         const json_t *mirrors = json_object_get(status, "mirrors");
 
@@ -189,7 +180,6 @@ static CtlTrouble list_mirrors(CtlConnection *bus, Listing *listing, char *const
                 if (listing->mirror)
                         trouble = list_mirror(bus, listing, ret_reason);
         }
-        json_decref(status);
         return trouble;
 }
 
@@ -197,8 +187,8 @@ int commands_list(const Ctl *ctl, char *const *arguments) {
         _cleanup_(ctl_table_freep) CtlTable *table = NULL;
         _cleanup_(freep) char *reason = NULL;
         Listing listing = { .ctl = ctl };
+        _cleanup_(ctl_connection_close) CtlConnection bus = {};
         CtlTrouble trouble;
-        CtlConnection bus;
         int r = ctl->models ? ctl_table_new(&table, ctl, model_columns, ELEMENTSOF(model_columns))
                             : ctl_table_new(&table, ctl, file_columns, ELEMENTSOF(file_columns));
 
@@ -206,10 +196,8 @@ int commands_list(const Ctl *ctl, char *const *arguments) {
                 return r < 0 ? CTL_FAILED : CTL_BAD_ARGUMENTS;
         listing.table = table;
         trouble = ctl_connection_open(ctl, &bus, &reason);
-        if (trouble == CTL_TROUBLE_NONE) {
+        if (trouble == CTL_TROUBLE_NONE)
                 trouble = list_mirrors(&bus, &listing, arguments, &reason);
-                ctl_connection_close(&bus);
-        }
         users_done(&listing.users);
         if (trouble == CTL_TROUBLE_NONE)
                 return ctl_table_print(table);

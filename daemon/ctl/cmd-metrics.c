@@ -22,20 +22,15 @@ static int print_text(sd_bus_message *reply) {
 }
 
 int commands_metrics(const Ctl *ctl, char *const *arguments _unused_) {
+        _cleanup_(ctl_connection_close) CtlConnection bus = {};
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) char *reason = NULL;
-        int r = CTL_FAILED;
-        CtlConnection bus;
         CtlTrouble trouble = ctl_connection_open(ctl, &bus, &reason);
 
-        if (trouble == CTL_TROUBLE_NONE) {
+        if (trouble == CTL_TROUBLE_NONE)
                 trouble = ctl_connection_ask(&bus, "GetMetrics", &reply, &reason);
-                if (trouble == CTL_TROUBLE_NONE)
-                        r = print_text(reply);
-                reply = sd_bus_message_unref(reply);
-                ctl_connection_close(&bus);
-        }
-        if (trouble != CTL_TROUBLE_NONE)
-                screen_error("%s", reason ? reason : strerror(ENOMEM));
-        return r;
+        if (trouble == CTL_TROUBLE_NONE)
+                return print_text(reply);
+        screen_error("%s", reason ? reason : strerror(ENOMEM));
+        return CTL_FAILED;
 }

@@ -37,7 +37,8 @@ static void take_end(Job *job, const char *result, json_t *report) {
 static int on_removed(sd_bus_message *signal, void *userdata, sd_bus_error *error _unused_) {
         Job *job = userdata;
         const char *path, *result;
-        json_t *report = NULL, *end;
+        _cleanup_(json_decrefp) json_t *report = NULL;
+        json_t *end;
         uint32_t id;
 
         if (sd_bus_message_read(signal, "uos", &id, &path, &result) < 0 || ctl_reply_json(signal, &report) < 0)
@@ -46,7 +47,6 @@ static int on_removed(sd_bus_message *signal, void *userdata, sd_bus_error *erro
                 take_end(job, result, report);
         else if (!job->path && (end = json_pack("[sO]", result, report)))
                 (void) json_object_set_new(job->early, path, end);
-        json_decref(report);
         return 0;
 }
 
@@ -80,7 +80,7 @@ static void draw_progress(Job *job, uint64_t done, uint64_t total) {
 /* Shows the progress, on a terminal. */
 static void show_progress(Job *job) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        json_t *facts = NULL;
+        _cleanup_(json_decrefp) json_t *facts = NULL;
 
         if (!job->screen.terminal ||
             sd_bus_message_new_method_call(job->bus.bus, &call, job->bus.destination, job->path,
@@ -89,7 +89,6 @@ static void show_progress(Job *job) {
             sd_bus_call(job->bus.bus, call, CTL_CALL_USEC, NULL, &reply) < 0 || ctl_reply_json(reply, &facts) < 0)
                 return; /* the job may just have ended, which the signal reports */
         draw_progress(job, ctl_reply_number(facts, "Done"), ctl_reply_number(facts, "Total"));
-        json_decref(facts);
 }
 
 /* Waits for a message, or until the progress is due. */

@@ -184,7 +184,7 @@ static bool is_named(const PreviewMirror *mirror, char *const *names) {
 
 /* All mirrors are planned, because earlier ones use up space; those that were named are printed. */
 static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names) {
-        json_t *mirrors = ctl->json == CTL_JSON_OFF ? NULL : json_array();
+        _cleanup_(json_decrefp) json_t *mirrors = ctl->json == CTL_JSON_OFF ? NULL : json_array();
         int r = CTL_DONE;
 
         for (size_t i = 0; i < preview->n; i++) {
@@ -201,7 +201,6 @@ static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names
         }
         if (mirrors && json_output_print(ctl, mirrors, stdout) < 0)
                 r = CTL_FAILED;
-        json_decref(mirrors);
         return r;
 }
 

@@ -158,35 +158,28 @@ static int print_status(const Ctl *ctl, CtlConnection *bus, json_t *status, char
 /* A program that asked for JSON gets JSON in this case, too. */
 static int print_absent(const Ctl *ctl, const char *reason) {
         ViewInput input = { .reason = reason };
-        json_t *status = ctl_fetch_absent();
+        _cleanup_(json_decrefp) json_t *status = ctl_fetch_absent();
 
         if (ctl->json == CTL_JSON_OFF)
                 (void) print_view(ctl, &input);
         else
                 (void) json_output_print(ctl, status, stdout);
-        json_decref(status);
         return CTL_NOT_RUNNING;
 }
 
 int commands_status(const Ctl *ctl, char *const *arguments) {
         _cleanup_(freep) char *reason = NULL;
-        json_t *status = NULL;
+        _cleanup_(json_decrefp) json_t *status = NULL;
+        _cleanup_(ctl_connection_close) CtlConnection bus = {};
         CtlTrouble trouble;
-        CtlConnection bus;
-        int r = CTL_UNKNOWN;
 
         if (ctl->watch)
                 return live_status_run(ctl, keep_named, judge, (void *) arguments);
         trouble = ctl_connection_open(ctl, &bus, &reason);
-        if (trouble == CTL_TROUBLE_NONE) {
-                trouble = ctl_fetch_status(&bus, &status, &reason);
-                if (trouble == CTL_TROUBLE_NONE)
-                        r = print_status(ctl, &bus, status, arguments);
-                json_decref(status);
-                ctl_connection_close(&bus);
-        }
         if (trouble == CTL_TROUBLE_NONE)
-                return r;
+                trouble = ctl_fetch_status(&bus, &status, &reason);
+        if (trouble == CTL_TROUBLE_NONE)
+                return print_status(ctl, &bus, status, arguments);
         if (trouble == CTL_TROUBLE_ABSENT)
                 return print_absent(ctl, reason);
         screen_error("%s", reason ? reason : strerror(ENOMEM));

@@ -56,14 +56,11 @@ static void keep_named(MirrorList *mirrors, char *const *names) {
 
 /* From the running daemon. Not NONE: *ret_reason says why it did not answer. */
 static CtlTrouble ask_daemon(const Ctl *ctl, MirrorList *ret, char **ret_reason) {
-        CtlTrouble trouble;
-        CtlConnection bus;
+        _cleanup_(ctl_connection_close) CtlConnection bus = {};
+        CtlTrouble trouble = ctl_connection_open(ctl, &bus, ret_reason);
 
-        trouble = ctl_connection_open(ctl, &bus, ret_reason);
-        if (trouble != CTL_TROUBLE_NONE)
-                return trouble;
-        trouble = ctl_fetch_status(&bus, &ret->status, ret_reason);
-        ctl_connection_close(&bus);
+        if (trouble == CTL_TROUBLE_NONE)
+                trouble = ctl_fetch_status(&bus, &ret->status, ret_reason);
         if (trouble == CTL_TROUBLE_NONE && !(ret->items = ctl_fetch_mirrors(ret->status, &ret->n)))
                 return CTL_TROUBLE_REFUSED; /* out of memory */
         return trouble;
@@ -86,11 +83,11 @@ static int read_config(const Ctl *ctl, MirrorList *ret) {
 
 static bool check_names(const MirrorList *mirrors, char *const *names) {
         for (; *names; names++) {
-                size_t i = 0;
+                bool found = false;
 
-                while (i < mirrors->n && !string_equal(mirrors->items[i].name, *names))
-                        i++;
-                if (i == mirrors->n) {
+                for (size_t i = 0; i < mirrors->n; i++)
+                        found = found || string_equal(mirrors->items[i].name, *names);
+                if (!found) {
                         screen_error("No mirror '%s'", *names);
                         return false;
                 }

@@ -29,15 +29,11 @@ static CtlTrouble wait_once(CtlConnection *bus, char *const *names, uint64_t use
 
 /* Connects, and waits for the reply. Even without time left, a daemon that is ready gets a moment to say so. */
 static CtlTrouble wait_connected(const Ctl *ctl, char *const *names, uint64_t rest, char **ret_reason) {
-        CtlTrouble trouble;
-        CtlConnection bus;
+        _cleanup_(ctl_connection_close) CtlConnection bus = {};
+        CtlTrouble trouble = ctl_connection_open(ctl, &bus, ret_reason);
 
-        trouble = ctl_connection_open(ctl, &bus, ret_reason);
-        if (trouble != CTL_TROUBLE_NONE)
-                return trouble;
-        trouble = wait_once(&bus, names, MAX(rest, USEC_PER_SEC / 2), ret_reason);
-        ctl_connection_close(&bus);
-        return trouble;
+        return trouble != CTL_TROUBLE_NONE ? trouble
+                                           : wait_once(&bus, names, MAX(rest, USEC_PER_SEC / 2), ret_reason);
 }
 
 int commands_wait(const Ctl *ctl, char *const *arguments) {

@@ -12,17 +12,6 @@
 
 typedef int Command(const Ctl *ctl, char *const *arguments);
 
-Command commands_status;
-Command commands_list;
-Command commands_plan;
-Command commands_verify;
-Command commands_sync;
-Command commands_wait;
-Command commands_stage;
-Command commands_release;
-Command commands_accept;
-Command commands_metrics;
-Command commands_reload;
-Command commands_cat_config;
-Command commands_doctor;
-Command commands_users;
+Command commands_status, commands_list, commands_users, commands_wait, commands_metrics;
+Command commands_stage, commands_release, commands_accept, commands_sync, commands_verify, commands_reload;
+Command commands_plan, commands_cat_config, commands_doctor;

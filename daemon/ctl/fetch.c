@@ -17,7 +17,7 @@ static CtlTrouble explain_unread(const char *what, int error, char **ret_reason)
 
 int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret) {
         static const char *const keys[] = { "daemon", "mirrors" };
-        json_t *status = json_object();
+        _cleanup_(json_decrefp) json_t *status = json_object();
         int r = status ? 0 : -ENOMEM;
 
         for (size_t i = 0; r == 0 && i < ELEMENTSOF(keys); i++) {
@@ -27,12 +27,9 @@ int ctl_fetch_read_status(sd_bus_message *reply, json_t **ret) {
                 if (r == 0 && json_object_set_new(status, keys[i], part) < 0)
                         r = -ENOMEM;
         }
-        if (r < 0) {
-                json_decref(status);
-                return r;
-        }
-        *ret = status;
-        return 0;
+        if (r == 0)
+                *ret = TAKE_PTR(status);
+        return r;
 }
 
 CtlTrouble ctl_fetch_status(CtlConnection *bus, json_t **ret, char **ret_reason) {

@@ -337,18 +337,15 @@ static void print_last(const Watcher *watcher) {
 int live_status_run(const Ctl *ctl, int (*prepare)(json_t *status, void *userdata),
                     int (*judge)(const json_t *status, void *userdata), void *userdata) {
         Watcher watcher = { .ctl = ctl, .prepare = prepare, .userdata = userdata, .screen = screen_of(STDOUT_FILENO) };
+        static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP };
         _cleanup_(close_fdp) int signals = -1;
         bool was_full;
         sigset_t set, before;
         int r;
 
         (void) sigemptyset(&set);
-        (void) sigaddset(&set, SIGINT);
-        (void) sigaddset(&set, SIGTERM);
-        (void) sigaddset(&set, SIGHUP);
-        (void) sigaddset(&set, SIGQUIT);
-        (void) sigaddset(&set, SIGWINCH);
-        (void) sigaddset(&set, SIGTSTP);
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+                (void) sigaddset(&set, numbers[i]);
         (void) sigprocmask(SIG_BLOCK, &set, &before);
         signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (signals < 0) {

@@ -44,13 +44,7 @@ static const Verb verbs[] = {
 };
 
 typedef enum OptionKind {
-        OPTION_HELP,
-        OPTION_VERSION,
-        OPTION_FLAG,
-        OPTION_TEXT,
-        OPTION_SPAN,
-        OPTION_JSON,
-        OPTION_IGNORED,
+        OPTION_HELP, OPTION_VERSION, OPTION_FLAG, OPTION_TEXT, OPTION_SPAN, OPTION_JSON, OPTION_IGNORED,
 } OptionKind;
 
 typedef struct Option {

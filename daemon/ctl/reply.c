@@ -32,7 +32,7 @@ static int read_bytes(sd_bus_message *message, json_t **ret) {
 
 static int read_object(sd_bus_message *message, const char *contents, json_t **ret) {
         _cleanup_(freep) char *inner = strndup(contents + 1, strlen(contents) - 2); /* without the braces */
-        json_t *object = json_object();
+        _cleanup_(json_decrefp) json_t *object = json_object();
         int r = object && inner ? sd_bus_message_enter_container(message, 'a', contents) : -ENOMEM;
 
         while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', inner)) > 0) {
@@ -48,16 +48,13 @@ static int read_object(sd_bus_message *message, const char *contents, json_t **r
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(message);
-        if (r < 0) {
-                json_decref(object);
-                return r;
-        }
-        *ret = object;
-        return 0;
+        if (r >= 0)
+                *ret = TAKE_PTR(object);
+        return r;
 }
 
 static int read_list(sd_bus_message *message, char type, const char *contents, json_t **ret) {
-        json_t *list = json_array();
+        _cleanup_(json_decrefp) json_t *list = json_array();
         int r = list ? sd_bus_message_enter_container(message, type, contents) : -ENOMEM;
 
         while (r >= 0 && (r = sd_bus_message_at_end(message, false)) == 0) {
@@ -69,68 +66,55 @@ static int read_list(sd_bus_message *message, char type, const char *contents, j
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(message);
-        if (r < 0) {
-                json_decref(list);
-                return r;
+        if (r >= 0)
+                *ret = TAKE_PTR(list);
+        return r;
+}
+
+typedef union Basic {
+        const char *s;
+        uint8_t y;
+        int b;
+        int16_t n;
+        uint16_t q;
+        int32_t i;
+        uint32_t u;
+        int64_t x;
+        uint64_t t;
+        double d;
+} Basic;
+
+static json_t *basic_json(char type, const Basic *value) {
+        switch (type) {
+        case 'b':
+                return json_boolean(value->b);
+        case 'y':
+                return json_integer(value->y);
+        case 'n':
+                return json_integer(value->n);
+        case 'q':
+                return json_integer(value->q);
+        case 'i':
+                return json_integer(value->i);
+        case 'u':
+                return json_integer(value->u);
+        case 'x':
+                return json_integer(value->x);
+        case 't':
+                return json_output_number(value->t);
+        case 'd':
+                return json_real(value->d);
         }
-        *ret = list;
-        return 0;
+        return json_output_text(value->s);
 }
 
 static int read_basic(sd_bus_message *message, char type, json_t **ret) {
-        union {
-                const char *s;
-                uint8_t y;
-                int b;
-                int16_t n;
-                uint16_t q;
-                int32_t i;
-                uint32_t u;
-                int64_t x;
-                uint64_t t;
-                double d;
-        } value = {};
-        int r = sd_bus_message_read_basic(message, type, &value);
+        Basic value = {};
+        int r = strchr("sogbynqiuxtd", type) ? sd_bus_message_read_basic(message, type, &value) : -EBADMSG;
 
-        if (r < 0)
-                return r;
-        switch (type) {
-        case 's':
-        case 'o':
-        case 'g':
-                *ret = json_output_text(value.s);
-                break;
-        case 'b':
-                *ret = json_boolean(value.b);
-                break;
-        case 'y':
-                *ret = json_integer(value.y);
-                break;
-        case 'n':
-                *ret = json_integer(value.n);
-                break;
-        case 'q':
-                *ret = json_integer(value.q);
-                break;
-        case 'i':
-                *ret = json_integer(value.i);
-                break;
-        case 'u':
-                *ret = json_integer(value.u);
-                break;
-        case 'x':
-                *ret = json_integer(value.x);
-                break;
-        case 't':
-                *ret = json_output_number(value.t);
-                break;
-        case 'd':
-                *ret = json_real(value.d);
-                break;
-        default:
-                return -EBADMSG;
-        }
-        return 0;
+        if (r >= 0)
+                *ret = basic_json(type, &value);
+        return r;
 }
 
 int ctl_reply_json(sd_bus_message *message, json_t **ret) {

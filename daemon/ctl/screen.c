@@ -48,23 +48,12 @@ Screen screen_of(int fd) {
 }
 
 const char *screen_colour(const Screen *screen, ScreenColour colour) {
-        if (!screen->colours)
-                return "";
-        switch (colour) {
-        case SCREEN_PLAIN:
-                return "\033[0m";
-        case SCREEN_GREEN:
-                return "\033[0;1;32m";
-        case SCREEN_YELLOW:
-                return "\033[0;1;33m";
-        case SCREEN_RED:
-                return "\033[0;1;31m";
-        case SCREEN_GREY:
-                return "\033[0;90m";
-        case SCREEN_BOLD:
-                return "\033[0;1m";
-        }
-        return "";
+        static const char *const sequences[] = {
+                [SCREEN_PLAIN] = "\033[0m",       [SCREEN_GREEN] = "\033[0;1;32m", [SCREEN_YELLOW] = "\033[0;1;33m",
+                [SCREEN_RED] = "\033[0;1;31m",    [SCREEN_GREY] = "\033[0;90m",    [SCREEN_BOLD] = "\033[0;1m",
+        };
+
+        return screen->colours ? sequences[colour] : "";
 }
 
 const char *screen_end(const Screen *screen) {

@@ -161,10 +161,6 @@ void ctl_table_set_colour(CtlTable *table, size_t column, ScreenColour colour) {
                 cell->colour = colour;
 }
 
-size_t ctl_table_rows(const CtlTable *table) {
-        return table->n_rows;
-}
-
 static json_t *cell_json(const Cell *cell, CtlCell kind) {
         if (!cell->set)
                 return json_null();
@@ -173,45 +169,33 @@ static json_t *cell_json(const Cell *cell, CtlCell kind) {
                 return json_output_text(cell->text);
         case CELL_PATH:
                 return json_output_path(cell->text);
-        case CELL_BOOL:
-                return json_boolean(cell->number != 0);
         case CELL_BYTES:
         case CELL_NUMBER:
-        case CELL_PERCENT:
                 break;
         }
         return json_output_number(cell->number);
 }
 
 static json_t *row_json(const CtlTable *table, const Cell *cells) {
-        json_t *row = json_object();
+        _cleanup_(json_decrefp) json_t *row = json_object();
 
         for (size_t i = 0; row && i < table->n_shown; i++) {
                 const CtlColumn *column = &table->columns[table->shown[i]];
-                _cleanup_(freep) char *key = strdup(column->name);
 
-                for (char *c = key; c && *c; c++)
-                        if (*c == '-')
-                                *c = '_';
-                if (!key || json_object_set_new(row, key, cell_json(&cells[table->shown[i]], column->kind)) < 0) {
-                        json_decref(row);
+                if (json_object_set_new(row, column->name, cell_json(&cells[table->shown[i]], column->kind)) < 0)
                         return NULL;
-                }
         }
-        return row;
+        return TAKE_PTR(row);
 }
 
 static int print_json(const CtlTable *table) {
-        json_t *rows = json_array();
+        _cleanup_(json_decrefp) json_t *rows = json_array();
         int r = rows ? 0 : -ENOMEM;
 
         for (size_t i = 0; r == 0 && i < table->n_rows; i++)
                 if (json_array_append_new(rows, row_json(table, table->rows[i])) < 0)
                         r = -ENOMEM;
-        if (r == 0)
-                r = json_output_print(table->ctl, rows, stdout);
-        json_decref(rows);
-        return r;
+        return r == 0 ? json_output_print(table->ctl, rows, stdout) : r;
 }
 
 /* The text of a cell, safe to print: a new string, NULL on ENOMEM. */
@@ -225,14 +209,10 @@ static char *cell_text(const CtlTable *table, const Cell *cell, CtlCell kind) {
                 return screen_text(cell->text);
         case CELL_PATH:
                 return screen_path(cell->text);
-        case CELL_BOOL:
-                return strdup(cell->number ? "yes" : "no");
         case CELL_BYTES:
                 if (!table->ctl->bytes)
                         return strdup(text_bytes(bytes, cell->number));
                 break;
-        case CELL_PERCENT:
-                return text_format("%llu%%", (unsigned long long) cell->number);
         case CELL_NUMBER:
                 break;
         }
@@ -240,7 +220,7 @@ static char *cell_text(const CtlTable *table, const Cell *cell, CtlCell kind) {
 }
 
 static int column_flags(const CtlColumn *column) {
-        bool right = column->kind == CELL_BYTES || column->kind == CELL_NUMBER || column->kind == CELL_PERCENT;
+        bool right = column->kind == CELL_BYTES || column->kind == CELL_NUMBER;
 
         return (right ? SCOLS_FL_RIGHT : 0) | (column->flags & COLUMN_CUT ? SCOLS_FL_TRUNC : 0) |
                (column->flags & COLUMN_WRAP ? SCOLS_FL_WRAP : 0);

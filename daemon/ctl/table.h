@@ -4,8 +4,8 @@
 /* Rows of cells, printed as a table for people or as JSON for programs: --output=, --bytes, --noheadings and --json
  * decide. One description of the columns serves for both, and for the check of --output= and its error.
  *
- * JSON is an array with an object for each row. Its keys are the names of the columns, with _ for -; a cell that was
- * not set is null; amounts, numbers and yes/no are numbers and booleans. Without --output=, JSON has all columns. A
+ * JSON is an array with an object for each row. Its keys are the names of the columns; a cell that was not set is
+ * null; amounts and numbers are numbers. Without --output=, JSON has all columns. A
  * table is cut at the right edge of a terminal, and never elsewhere. */
 
 #include "base/base.h"
@@ -17,8 +17,6 @@ typedef enum CtlCell {
         CELL_PATH,    /* escaped so that all bytes can be recovered, see text_escape() */
         CELL_BYTES,   /* "41.3G"; exact with --bytes and in JSON; right-aligned */
         CELL_NUMBER,  /* right-aligned */
-        CELL_PERCENT, /* right-aligned */
-        CELL_BOOL,    /* "yes", "no" */
 } CtlCell;
 
 enum {
@@ -52,7 +50,6 @@ void ctl_table_set(CtlTable *table, size_t column, const char *text);
 void ctl_table_set_number(CtlTable *table, size_t column, uint64_t number);
 void ctl_table_set_colour(CtlTable *table, size_t column, ScreenColour colour);
 
-size_t ctl_table_rows(const CtlTable *table);
 
 /* Prints the table to stdout and flushes. Prints its failures; returns the exit status. */
 int ctl_table_print(CtlTable *table);

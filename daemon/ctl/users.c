@@ -170,12 +170,8 @@ static Use *find_use(Search *search, UseKind kind, const Tree *tree, const char 
         if (ARRAY_ROOM(users->uses, users->n) < 0)
                 return NULL;
         use = &users->uses[users->n++];
-        *use = (Use){ .kind = kind,
-                      .mirror = tree->mirror->name,
-                      .path = strdup(path),
-                      .pid = search->process->pid,
-                      .uid = search->process->uid,
-                      .command = strdup(search->process->command),
+        *use = (Use){ .kind = kind, .mirror = tree->mirror->name, .path = strdup(path), .pid = search->process->pid,
+                      .uid = search->process->uid, .command = strdup(search->process->command),
                       .unit = search->process->unit ? strdup(search->process->unit) : NULL };
         return use->path && use->command && (use->unit || !search->process->unit) ? use : NULL;
 }

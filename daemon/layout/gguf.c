@@ -9,19 +9,8 @@
 enum { READ_MAX = 64 * 1024 * 1024, TENSORS_MAX = 1000000, DIMENSIONS_MAX = 4, ARRAYS_MAX = 4 };
 
 enum {
-        VALUE_UINT8,
-        VALUE_INT8,
-        VALUE_UINT16,
-        VALUE_INT16,
-        VALUE_UINT32,
-        VALUE_INT32,
-        VALUE_FLOAT32,
-        VALUE_BOOL,
-        VALUE_STRING,
-        VALUE_ARRAY,
-        VALUE_UINT64,
-        VALUE_INT64,
-        VALUE_FLOAT64,
+        VALUE_UINT8, VALUE_INT8, VALUE_UINT16, VALUE_INT16, VALUE_UINT32, VALUE_INT32, VALUE_FLOAT32, VALUE_BOOL,
+        VALUE_STRING, VALUE_ARRAY, VALUE_UINT64, VALUE_INT64, VALUE_FLOAT64,
 };
 
 /* A window that moves forward over the header. The functions below return what gguf_length() returns. */

@@ -104,12 +104,6 @@ static bool is_counted(const char *path, bool directory) {
         return directory ? snapshot && !strchr(snapshot, '/') : role(path) == LAYOUT_POINTER;
 }
 
-const LayoutType layout_kind_huggingface = {
-        .name = "huggingface",
-        .recognise = recognise,
-        .role = role,
-        .claim = claim,
-        .may_link = may_link,
-        .is_shared = is_shared,
-        .is_counted = is_counted,
-};
+const LayoutType layout_kind_huggingface = { .name = "huggingface", .recognise = recognise, .role = role,
+                                             .claim = claim, .may_link = may_link, .is_shared = is_shared,
+                                             .is_counted = is_counted };

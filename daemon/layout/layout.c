@@ -8,17 +8,12 @@
 #include <ctype.h>
 
 static const LayoutType *type_of(LayoutKind kind) {
-        switch (kind) {
-        case LAYOUT_OLLAMA:
-                return &layout_kind_ollama;
-        case LAYOUT_HUGGINGFACE:
-                return &layout_kind_huggingface;
-        case LAYOUT_PLAIN:
-        case LAYOUT_AUTO:
-                break;
-        }
-        assert(kind == LAYOUT_PLAIN);
-        return &layout_kind_plain;
+        static const LayoutType *const types[] = { [LAYOUT_PLAIN] = &layout_kind_plain,
+                                                   [LAYOUT_OLLAMA] = &layout_kind_ollama,
+                                                   [LAYOUT_HUGGINGFACE] = &layout_kind_huggingface };
+
+        assert(kind != LAYOUT_AUTO);
+        return types[kind];
 }
 
 LayoutKind layout_recognise(const Manifest *tree) {

@@ -108,6 +108,11 @@ static bool is_at_top(const Entry *entry) {
         return (entry->type == ENTRY_DIRECTORY || entry->type == ENTRY_SYMLINK) && !strchr(entry->path, '/');
 }
 
+static int name_of_top(const Entry *entry, char **ret) {
+        *ret = is_at_top(entry) ? name_of_repository(entry->path) : NULL;
+        return *ret != NULL;
+}
+
 static bool matches_repository(const char *model, const Entry *entry) {
         _cleanup_(freep) char *name = is_at_top(entry) ? name_of_repository(entry->path) : NULL;
 
@@ -189,42 +194,26 @@ bool model_name_marks(const char *path) {
 
 /* ---- */
 
+/* See the functions below. */
+static const struct NameRules {
+        bool (*matches)(const char *model, const Entry *entry);
+        int (*name_of)(const Entry *entry, char **ret);
+        bool (*means)(const char *model, const char *shown);
+} rules[] = {
+        [LAYOUT_AUTO] = { matches_plain, name_of_file, means_in_plain },
+        [LAYOUT_PLAIN] = { matches_plain, name_of_file, means_in_plain },
+        [LAYOUT_OLLAMA] = { matches_ollama, name_of_manifest, means_in_ollama },
+        [LAYOUT_HUGGINGFACE] = { matches_repository, name_of_top, means_repository },
+};
+
 bool model_name_matches(LayoutKind kind, const char *model, const Entry *entry) {
-        switch (kind) {
-        case LAYOUT_OLLAMA:
-                return matches_ollama(model, entry);
-        case LAYOUT_HUGGINGFACE:
-                return matches_repository(model, entry);
-        case LAYOUT_PLAIN:
-        case LAYOUT_AUTO:
-                break;
-        }
-        return matches_plain(model, entry);
+        return rules[kind].matches(model, entry);
 }
 
 int model_name_of(LayoutKind kind, const Entry *entry, char **ret) {
-        switch (kind) {
-        case LAYOUT_OLLAMA:
-                return name_of_manifest(entry, ret);
-        case LAYOUT_HUGGINGFACE:
-                *ret = is_at_top(entry) ? name_of_repository(entry->path) : NULL;
-                return *ret != NULL;
-        case LAYOUT_PLAIN:
-        case LAYOUT_AUTO:
-                break;
-        }
-        return name_of_file(entry, ret);
+        return rules[kind].name_of(entry, ret);
 }
 
 bool model_name_means(LayoutKind kind, const char *model, const char *shown) {
-        switch (kind) {
-        case LAYOUT_OLLAMA:
-                return means_in_ollama(model, shown);
-        case LAYOUT_HUGGINGFACE:
-                return means_repository(model, shown);
-        case LAYOUT_PLAIN:
-        case LAYOUT_AUTO:
-                break;
-        }
-        return means_in_plain(model, shown);
+        return rules[kind].means(model, shown);
 }

@@ -87,12 +87,5 @@ static bool is_counted(const char *path, bool directory) {
         return layout_kind_ollama_manifest(path) ? r == LAYOUT_POINTER : r != LAYOUT_UNFINISHED;
 }
 
-const LayoutType layout_kind_ollama = {
-        .name = "ollama",
-        .recognise = recognise,
-        .role = role,
-        .claim = claim,
-        .may_link = may_link,
-        .is_shared = is_shared,
-        .is_counted = is_counted,
-};
+const LayoutType layout_kind_ollama = { .name = "ollama", .recognise = recognise, .role = role, .claim = claim,
+                                        .may_link = may_link, .is_shared = is_shared, .is_counted = is_counted };

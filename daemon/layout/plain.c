@@ -74,11 +74,5 @@ static bool is_counted(const char *path, bool directory) {
         return !directory && role(path) != LAYOUT_UNFINISHED;
 }
 
-const LayoutType layout_kind_plain = {
-        .name = "plain",
-        .role = role,
-        .claim = claim,
-        .may_link = may_link,
-        .is_shared = is_shared,
-        .is_counted = is_counted,
-};
+const LayoutType layout_kind_plain = { .name = "plain", .role = role, .claim = claim, .may_link = may_link,
+                                       .is_shared = is_shared, .is_counted = is_counted };

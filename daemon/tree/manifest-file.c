@@ -77,18 +77,8 @@ static int parse_entry(const char *line, Entry *ret) {
                 free(target);
                 target = NULL;
         }
-        *ret = (Entry){
-                .size = size,
-                .room = room,
-                .mtime_nsec = mtime,
-                .ctime_nsec = ctime,
-                .ino = ino,
-                .uid = uid,
-                .gid = gid,
-                .mode = (uint16_t) mode,
-                .type = (uint8_t) type,
-                .flags = (uint8_t) flags,
-        };
+        *ret = (Entry){ .size = size, .room = room, .mtime_nsec = mtime, .ctime_nsec = ctime, .ino = ino, .uid = uid,
+                        .gid = gid, .mode = (uint16_t) mode, .type = (uint8_t) type, .flags = (uint8_t) flags };
         if (flags & ENTRY_HAS_DIGEST && (strlen(hex) != DIGEST_HEX_MAX - 1 || digest_from_hex(hex, &ret->digest) < 0))
                 return -EINVAL;
         ret->path = TAKE_PTR(path);

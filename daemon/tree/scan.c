@@ -153,16 +153,9 @@ static int add_entry(Scan *scan, int dirfd, const char *name) {
                 return 0;
         if (is_unfinished(scan))
                 return S_ISDIR(st.st_mode) ? 0 : omit(scan, OMIT_IN_PROGRESS, 0);
-        entry = (Entry){
-                .path = scan->path,
-                .size = (uint64_t) st.st_size,
-                .mtime_nsec = fs_nsec(&st.st_mtim),
-                .ctime_nsec = fs_nsec(&st.st_ctim),
-                .ino = st.st_ino,
-                .uid = st.st_uid,
-                .gid = st.st_gid,
-                .mode = st.st_mode & 0777,
-        };
+        entry = (Entry){ .path = scan->path, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim),
+                         .ctime_nsec = fs_nsec(&st.st_ctim), .ino = st.st_ino, .uid = st.st_uid, .gid = st.st_gid,
+                         .mode = st.st_mode & 0777 };
         if (scan->options->progress)
                 (void) atomic_fetch_add(scan->options->progress, 1);
         switch (st.st_mode & S_IFMT) {

@@ -317,9 +317,7 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
 
         if (path[0] != '/')
                 return -EINVAL;
-        new = watch_root_new(&(WatchRoot){ .number = root,
-                                           .watch_tree = &watch->tree,
-                                           .reports = &watch->reports,
+        new = watch_root_new(&(WatchRoot){ .number = root, .watch_tree = &watch->tree, .reports = &watch->reports,
                                            .resyncs = &watch->resyncs },
                              path, skip);
         if (!new)
@@ -356,8 +354,6 @@ int watch_remove(Watch *watch, unsigned root) {
 }
 
 void watch_get_counts(Watch *watch, WatchCounts *ret) {
-        *ret = (WatchCounts){
-                .resyncs = atomic_load(&watch->resyncs),
-                .directories = atomic_load(&watch->directories),
-        };
+        *ret = (WatchCounts){ .resyncs = atomic_load(&watch->resyncs),
+                              .directories = atomic_load(&watch->directories) };
 }

@@ -7,6 +7,11 @@
 
 #include "base/text.h"
 
+static void fix_use_mmap(DoctorReport *report) {
+        finding_fix(report, "set PARAMETER use_mmap true in the Modelfile of each model, or \"options\": "
+                    "{\"use_mmap\": true} in each request");
+}
+
 /* Ollama decides itself how its llama-server loads a model; without a GPU, it makes a copy. */
 static void check_ollama_copies(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         bool runs = false;
@@ -14,21 +19,19 @@ static void check_ollama_copies(const DoctorFacts *facts, const EngineFacts *eng
         for (size_t i = 0; i < engine->n_runs; i++)
                 runs = runs || (engine->runs[i].pid > 0 && engine->runs[i].kind == ENGINE_LLAMA_SERVER);
         if (runs)
-                finding_add(report, DOCTOR_OK, engine->name, "The loaded models are mapped");
+                finding_add(report, DOCTOR_OK, "The loaded models are mapped");
         else if (!facts->gpu) {
-                finding_add(
-                        report, DOCTOR_WARNING, engine->name,
-                        "Without a GPU, Ollama copies each model into its own memory; the model occupies RAM twice");
-                finding_fix(report, "set PARAMETER use_mmap true in the Modelfile of each model, or \"options\": "
-                                    "{\"use_mmap\": true} in each request");
+                finding_add(report, DOCTOR_WARNING, "Without a GPU, Ollama copies each model into its own memory; "
+                            "the model occupies RAM twice");
+                fix_use_mmap(report);
         } else
-                finding_add(
-                        report, DOCTOR_NOTE, engine->name,
-                        "Ollama maps models while enough memory is free, and copies them otherwise; staged models "
-                        "do not count as free memory");
+                finding_add(report, DOCTOR_NOTE, "Ollama maps models while enough memory is free, and copies them "
+                            "otherwise; staged models do not count as free memory");
 }
 
-static void check_copies_of(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
+void doctor_check_copies(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
+        if (!facts_engine_mirror(facts, engine))
+                return;
         for (size_t i = 0; i < engine->n_runs; i++) {
                 const EngineRun *run = &engine->runs[i];
                 _cleanup_(freep) char *setting = NULL;
@@ -37,59 +40,44 @@ static void check_copies_of(const DoctorFacts *facts, const EngineFacts *engine,
                         report->failed = true;
                 if (!setting)
                         continue;
-                finding_add(report, DOCTOR_WARNING, engine->name,
-                            "With %s, the engine copies each model into its own memory; the model occupies RAM twice",
-                            setting);
+                finding_add(report, DOCTOR_WARNING, "With %s, the engine copies each model into its own memory; the "
+                            "model occupies RAM twice", setting);
                 if (engine->kind == ENGINE_OLLAMA)
-                        finding_fix(report, "set PARAMETER use_mmap true in the Modelfile of each model, or "
-                                            "\"options\": {\"use_mmap\": true} in each request");
+                        fix_use_mmap(report);
                 else if (run->kind == ENGINE_KOBOLDCPP)
-                        finding_fix_setting(report, engine->unit ? engine->name : NULL, "add --usemmap");
+                        finding_fix_setting(report, "add --usemmap");
                 else
-                        finding_fix_setting(report, engine->unit ? engine->name : NULL,
-                                            "remove %s, so that the model is mapped", setting);
+                        finding_fix_setting(report, "remove %s, so that the model is mapped", setting);
                 return;
         }
         if (engine->kind == ENGINE_OLLAMA)
                 check_ollama_copies(facts, engine, report);
         else if (engine->n_runs > 0 && engine->kind != ENGINE_OTHER)
-                finding_add(report, DOCTOR_OK, engine->name, "No setting makes it copy models");
+                finding_add(report, DOCTOR_OK, "No setting makes it copy models");
 }
 
-void doctor_check_copies(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->engines.n; i++)
-                if (facts_engine_mirror(facts, &facts->engines.items[i]))
-                        check_copies_of(facts, &facts->engines.items[i], report);
-}
+void doctor_check_memlock(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
+        const FactsMirror *mirror = facts_engine_mirror(facts, engine);
 
-void doctor_check_memlock(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->engines.n; i++) {
-                const EngineFacts *engine = &facts->engines.items[i];
-                const FactsMirror *mirror = facts_engine_mirror(facts, engine);
+        for (size_t k = 0; mirror && mirror->scanned && k < engine->n_runs; k++) {
+                const EngineRun *run = &engine->runs[k];
+                _cleanup_(freep) char *setting = NULL;
+                char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
 
-                for (size_t k = 0; mirror && mirror->scanned && k < engine->n_runs; k++) {
-                        const EngineRun *run = &engine->runs[k];
-                        _cleanup_(freep) char *setting = NULL;
-                        char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
-
-                        if (engine_locks(run->arguments, run->environment, &setting) < 0)
-                                report->failed = true;
-                        if (!setting || !run->memlock_known)
-                                continue;
-                        if (run->memlock < mirror->biggest) {
-                                finding_add(report, DOCTOR_WARNING, engine->name,
-                                            "With %s, the engine locks a model of up to %s, but it may lock only %s",
-                                            setting, text_bytes(b, mirror->biggest), text_bytes(a, run->memlock));
-                                finding_fix_setting(report, engine->unit ? engine->name : NULL,
-                                                    "%s, or remove %s; a mirror without swap needs no locking",
-                                                    engine->unit ? "[Service] LimitMEMLOCK=infinity"
-                                                                 : "run ulimit -l unlimited before",
-                                                    setting);
-                        } else
-                                finding_add(report, DOCTOR_OK, engine->name, "%s, and the limit is high enough",
-                                            setting);
-                        break;
-                }
+                if (engine_locks(run->arguments, run->environment, &setting) < 0)
+                        report->failed = true;
+                if (!setting || !run->memlock_known)
+                        continue;
+                if (run->memlock < mirror->biggest) {
+                        finding_add(report, DOCTOR_WARNING,
+                                    "With %s, the engine locks a model of up to %s, but it may lock only %s",
+                                    setting, text_bytes(b, mirror->biggest), text_bytes(a, run->memlock));
+                        finding_fix_setting(report, "%s, or remove %s; a mirror without swap needs no locking",
+                                            engine->unit ? "[Service] LimitMEMLOCK=infinity"
+                                                         : "run ulimit -l unlimited before", setting);
+                } else
+                        finding_add(report, DOCTOR_OK, "%s, and the limit is high enough", setting);
+                break;
         }
 }
 
@@ -128,55 +116,44 @@ static LlamaServer find_llama_server(const DoctorFacts *facts, const EngineFacts
 static void check_llama_server(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         switch (find_llama_server(facts, engine)) {
         case LLAMA_SERVER_THERE:
-                finding_add(report, DOCTOR_OK, engine->name, "Ollama 0.30 or newer, which comes with llama-server");
+                finding_add(report, DOCTOR_OK, "Ollama 0.30 or newer, which comes with llama-server");
                 break;
         case LLAMA_SERVER_ABSENT:
-                finding_add(report, DOCTOR_WARNING, engine->name,
-                            "Ollama is older than 0.30 (no llama-server); it copies models instead of mapping them "
-                            "when little memory seems free");
+                finding_add(report, DOCTOR_WARNING, "Ollama is older than 0.30 (no llama-server); it copies models "
+                            "instead of mapping them when little memory seems free");
                 finding_fix(report, "upgrade to Ollama 0.30 or newer");
                 break;
         case LLAMA_SERVER_UNKNOWN:
-                finding_add(report, DOCTOR_NOTE, engine->name,
-                            "The version of Ollama is unknown; before 0.30 it copies models, before 0.21 it deletes "
-                            "too much at startup");
+                finding_add(report, DOCTOR_NOTE, "The version of Ollama is unknown; before 0.30 it copies models, "
+                            "before 0.21 it deletes too much at startup");
                 finding_fix(report, "check it with ollama --version");
                 break;
         }
 }
 
-static void check_version_of(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
+void doctor_check_version(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
         const char *experiment = NULL, *version = engine->version;
 
+        if (engine->kind != ENGINE_OLLAMA)
+                return;
         for (size_t i = 0; i < engine->n_runs && !experiment; i++)
                 experiment = engine_variable(engine->runs[i].environment, "OLLAMA_EXPERIMENT");
         if (experiment && strstr(experiment, "client2")) {
-                finding_add(report, DOCTOR_WARNING, engine->name,
+                finding_add(report, DOCTOR_WARNING,
                             "OLLAMA_EXPERIMENT=%s makes Ollama write models under their final names during a pull",
                             experiment);
-                finding_fix_setting(report, engine->unit ? engine->name : NULL,
-                                    "[Service] UnsetEnvironment=OLLAMA_EXPERIMENT");
+                finding_fix_setting(report, "[Service] UnsetEnvironment=OLLAMA_EXPERIMENT");
         } else if (version && version_is_below(version, 0, 21)) {
-                finding_add(
-                        report, DOCTOR_WARNING, engine->name,
-                        "Ollama %s deletes every file that no manifest names at startup, however new (0.21 spares "
-                        "the last hour), and copies models instead of mapping them",
-                        version);
+                finding_add(report, DOCTOR_WARNING,
+                            "Ollama %s deletes every file that no manifest names at startup, however new (0.21 "
+                            "spares the last hour), and copies models instead of mapping them", version);
                 finding_fix(report, "upgrade to Ollama 0.30 or newer");
         } else if (version && version_is_below(version, 0, 30)) {
-                finding_add(report, DOCTOR_WARNING, engine->name,
-                            "Ollama %s copies models instead of mapping them when little memory seems free; staged "
-                            "models do not count as free",
-                            version);
+                finding_add(report, DOCTOR_WARNING, "Ollama %s copies models instead of mapping them when little "
+                            "memory seems free; staged models do not count as free", version);
                 finding_fix(report, "upgrade to Ollama 0.30 or newer");
         } else if (version)
-                finding_add(report, DOCTOR_OK, engine->name, "Ollama %s", version);
+                finding_add(report, DOCTOR_OK, "Ollama %s", version);
         else
                 check_llama_server(facts, engine, report);
-}
-
-void doctor_check_version(const DoctorFacts *facts, DoctorReport *report) {
-        for (size_t i = 0; i < facts->engines.n; i++)
-                if (facts->engines.items[i].kind == ENGINE_OLLAMA)
-                        check_version_of(facts, &facts->engines.items[i], report);
 }

@@ -12,7 +12,11 @@ struct DoctorCheck {
         const char *name;  /* for programs: does not change */
         const char *title; /* for people */
         DoctorGroup group;
-        DoctorCheckFunction *run;
+        union { /* by the group; of machine and service the same */
+                DoctorMachineCheck *machine;
+                DoctorMirrorCheck *mirror;
+                DoctorEngineCheck *engine;
+        };
 };
 
 const DoctorCheck *doctor_checks(size_t *ret_n);

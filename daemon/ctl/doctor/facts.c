@@ -58,12 +58,9 @@ FactsMount facts_find_mount(const DoctorFacts *facts, const char *path) {
         if (!fs)
                 return (FactsMount){ 0 };
         number = mnt_fs_get_devno(fs);
-        return (FactsMount){ .directory = mnt_fs_get_target(fs),
-                             .type = mnt_fs_get_fstype(fs),
-                             .source = mnt_fs_get_source(fs),
-                             .options = mnt_fs_get_options(fs),
-                             .major = major(number),
-                             .minor = minor(number) };
+        return (FactsMount){ .directory = mnt_fs_get_target(fs), .type = mnt_fs_get_fstype(fs),
+                             .source = mnt_fs_get_source(fs), .options = mnt_fs_get_options(fs),
+                             .major = major(number), .minor = minor(number) };
 }
 
 char *facts_mount_option(const FactsMount *mount, const char *name) {
@@ -227,12 +224,8 @@ static int scan_source(const MirrorConfig *config, int sourcefd, FactsMirror *mi
 
         if (r < 0)
                 return r;
-        options = (SurveyOptions){ .config = config,
-                                   .base = base,
-                                   .sourcefd = sourcefd,
-                                   .mirrorfd = -1,
-                                   .budget = UINT64_MAX,
-                                   .progress = &progress };
+        options = (SurveyOptions){ .config = config, .base = base, .sourcefd = sourcefd, .mirrorfd = -1,
+                                   .budget = UINT64_MAX, .progress = &progress };
         r = survey_run(&options, &survey, &what);
         if (r != 0) {
                 mirror->scan_error = r < 0 ? -r : ECANCELED;

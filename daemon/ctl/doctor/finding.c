@@ -7,7 +7,7 @@
 #include "base/array.h"
 #include "base/text.h"
 
-void finding_add(DoctorReport *report, DoctorVerdict verdict, const char *subject, const char *format, ...) {
+void finding_add(DoctorReport *report, DoctorVerdict verdict, const char *format, ...) {
         DoctorFinding *finding;
         va_list arguments;
 
@@ -17,11 +17,11 @@ void finding_add(DoctorReport *report, DoctorVerdict verdict, const char *subjec
         }
         finding = &report->findings[report->n_findings++];
         *finding = (DoctorFinding){ .check = report->check, .verdict = verdict,
-                                    .subject = subject ? strdup(subject) : NULL };
+                                    .subject = report->subject ? strdup(report->subject) : NULL };
         va_start(arguments, format);
         finding->reason = text_vformat(format, arguments);
         va_end(arguments);
-        report->failed = report->failed || !finding->reason || (subject && !finding->subject);
+        report->failed = report->failed || !finding->reason || (report->subject && !finding->subject);
 }
 
 void finding_fix(DoctorReport *report, const char *format, ...) {
@@ -35,7 +35,7 @@ void finding_fix(DoctorReport *report, const char *format, ...) {
         report->failed = !report->findings[report->n_findings - 1].fix;
 }
 
-void finding_fix_setting(DoctorReport *report, const char *unit, const char *format, ...) {
+void finding_fix_setting(DoctorReport *report, const char *format, ...) {
         _cleanup_(freep) char *text = NULL;
         va_list arguments;
 
@@ -44,8 +44,8 @@ void finding_fix_setting(DoctorReport *report, const char *unit, const char *for
         va_end(arguments);
         if (!text)
                 report->failed = true;
-        else if (unit)
-                finding_fix(report, "systemctl edit %s: %s", unit, text);
+        else if (report->unit)
+                finding_fix(report, "systemctl edit %s: %s", report->unit, text);
         else
                 finding_fix(report, "restart it: %s", text);
 }

@@ -23,7 +23,9 @@ typedef struct DoctorFinding {
 } DoctorFinding;
 
 typedef struct DoctorReport {
-        const DoctorCheck *check; /* the one that is running */
+        const DoctorCheck *check; /* the one that is running, and what it is about */
+        const char *subject;      /* see DoctorFinding; borrowed */
+        const char *unit;         /* of an engine; NULL: it is not started by a unit */
         DoctorFinding *findings;  /* in the order of the checks, and of mirrors and engines within a check */
         size_t n_findings;
         bool failed;              /* out of memory: the report is incomplete */
@@ -31,11 +33,10 @@ typedef struct DoctorReport {
 
 /* Adds a finding of the running check; finding_fix() gives the latest one its fix. Paths are printed raw: whoever shows
  * the text makes it safe. */
-void finding_add(DoctorReport *report, DoctorVerdict verdict, const char *subject, const char *format, ...)
-        _printf_(4, 5);
+void finding_add(DoctorReport *report, DoctorVerdict verdict, const char *format, ...) _printf_(3, 4);
 void finding_fix(DoctorReport *report, const char *format, ...) _printf_(2, 3);
 
-/* A fix that changes a setting of an engine: of its @unit, or, with @unit NULL, of the command that starts it. */
-void finding_fix_setting(DoctorReport *report, const char *unit, const char *format, ...) _printf_(3, 4);
+/* A fix that changes a setting of an engine: of its unit, or, without one, of the command that starts it. */
+void finding_fix_setting(DoctorReport *report, const char *format, ...) _printf_(2, 3);
 
 void finding_report_done(DoctorReport *report);

@@ -11,14 +11,14 @@
 
 #include <cmocka.h>
 
-enum { PATH, STATE, SIZE, DIRECT, SHARE, EXTRA };
+enum { PATH, STATE, SIZE, DIGEST, NUMBER, EXTRA };
 
 static const CtlColumn columns[] = {
         [PATH] = { "path", CELL_PATH, COLUMN_CUT, "where" },
         [STATE] = { "state", CELL_TEXT, 0, "how" },
         [SIZE] = { "size", CELL_BYTES, 0, "how much" },
-        [DIRECT] = { "is-direct", CELL_BOOL, 0, "whether" },
-        [SHARE] = { "share", CELL_PERCENT, 0, "of it" },
+        [DIGEST] = { "digest", CELL_TEXT, 0, "of it" },
+        [NUMBER] = { "number", CELL_NUMBER, 0, "of it" },
         [EXTRA] = { "extra", CELL_NUMBER, COLUMN_EXTRA, "more" },
 };
 
@@ -71,7 +71,7 @@ static const Ctl json = { .json = CTL_JSON_SHORT };
 
 static void a_table_has_headings_and_cells_that_were_not_set_are_dashes(void **state) {
         (void) state;
-        assert_prints(plain, "a/b", "staged", 1536, "PATH STATE  SIZE IS-DIRECT SHARE\na/b  staged 1.5K -             -\n");
+        assert_prints(plain, "a/b", "staged", 1536, "PATH STATE  SIZE DIGEST NUMBER\na/b  staged 1.5K -           -\n");
 }
 
 static void headings_can_be_left_out_and_amounts_be_exact(void **state) {
@@ -91,7 +91,7 @@ static void columns_are_chosen_in_order_without_regard_to_case(void **state) {
         assert_prints((Ctl){ .output = "extra", .no_headings = true }, "a", "x", 17, "7\n");
         assert_prints((Ctl){ .output = "+EXTRA", .no_headings = true }, "a", "x", 17, "a x 17B - - 7\n");
         assert_prints((Ctl){ .output = "+extra,path", .no_headings = true }, "a", "x", 17, "a x 17B - - 7 a\n");
-        assert_prints((Ctl){ .output = "is-direct", .json = CTL_JSON_SHORT }, "a", "x", 17, "[{\"is_direct\":null}]\n");
+        assert_prints((Ctl){ .output = "digest", .json = CTL_JSON_SHORT }, "a", "x", 17, "[{\"digest\":null}]\n");
 }
 
 static int new_table(void *output) {
@@ -119,8 +119,8 @@ static void a_column_that_is_not_there_is_refused_with_those_that_are(void **sta
 
 static void json_has_numbers_as_numbers(void **state) {
         (void) state;
-        assert_prints(json, "a", "x", 1536, "[{\"path\":\"a\",\"state\":\"x\",\"size\":1536,\"is_direct\":null,\"share\":null,\"extra\":7}]\n");
-        assert_prints(json, "a", "x", UINT64_MAX, "[{\"path\":\"a\",\"state\":\"x\",\"size\":null,\"is_direct\":null,\"share\":null,\"extra\":7}]\n");
+        assert_prints(json, "a", "x", 1536, "[{\"path\":\"a\",\"state\":\"x\",\"size\":1536,\"digest\":null,\"number\":null,\"extra\":7}]\n");
+        assert_prints(json, "a", "x", UINT64_MAX, "[{\"path\":\"a\",\"state\":\"x\",\"size\":null,\"digest\":null,\"number\":null,\"extra\":7}]\n");
 }
 
 static void what_is_no_text_is_escaped_once(void **state) {
@@ -174,7 +174,6 @@ static void many_rows_are_kept(void **state) {
         assert_int_equal(ctl_table_new(&table, &ctl, columns, ELEMENTSOF(columns)), 0);
         for (uint64_t i = 0; i < 1000; i++)
                 add(table, "p", "s", 1000 + i);
-        assert_int_equal(ctl_table_rows(table), 1000);
         text = capture(STDOUT_FILENO, print_table, table, &status);
         assert_int_equal(strlen(text), 1000 * 5);
         assert_non_null(strstr(text, "\n1999\n"));
