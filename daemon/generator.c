@@ -10,7 +10,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "config/config.h"
-#include "config/notes.h"
+#include "config/problems.h"
 #include "os/fs.h"
 #include "os/memory.h"
 #include "os/numa.h"
@@ -99,9 +99,9 @@ static int write_mount_options(const Generator *generator, const MirrorConfig *m
 
         reserve = quantity_amount_bytes(generator->config->reserve, total, 0);
         size = quantity_amount_bytes(mirror->size, total, total - MIN(total, reserve));
-        if (tmpfs_probe(mirror, generator->n_nodes, &answers) < 0)
+        if (tmpfs_options_probe(mirror, generator->n_nodes, &answers) < 0)
                 answers = (TmpfsOptions){}; /* the mirror works without these options */
-        options = tmpfs_option_text(mirror, size, &answers);
+        options = tmpfs_options_text(mirror, size, &answers);
         return options ? unit_files_setting(text, "Options", UNIT_NAME_BARE, "", options) : -ENOMEM;
 }
 
@@ -349,7 +349,7 @@ static int load(Generator *generator) {
                 return report(generator, r, "Failed to %s: %s", what, strerror(-r));
         for (size_t i = 0; i < generator->config->n_notes; i++) {
                 const ConfigNote *note = &generator->config->notes[i];
-                _cleanup_(freep) char *text = note->error ? config_notes_text(note) : NULL;
+                _cleanup_(freep) char *text = note->error ? config_problems_text(note) : NULL;
 
                 if (note->error) /* the daemon logs the warnings */
                         (void) report(generator, 0, "%s", text ? text : note->text);

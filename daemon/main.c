@@ -6,7 +6,7 @@
 #include "base/dirs.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "config/notes.h"
+#include "config/problems.h"
 #include "manager.h"
 #include "report/preview.h"
 
@@ -187,7 +187,7 @@ int main(int argc, char **argv) {
                 log_error("The installed libgcrypt is older than the one shmstaged was built with; upgrade libgcrypt");
                 return EXIT_FAILURE;
         }
-        if (config_notes_load(options.manager.config_file, options.manager.root, &config) < 0)
+        if (config_problems_load(options.manager.config_file, options.manager.root, &config) < 0)
                 return EXIT_BAD_CONFIG;
         switch (options.mode) {
         case MODE_PLAN:

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/strv.h"
 #include "base/text.h"
-#include "config/notes.h"
+#include "config/problems.h"
 #include "control/control.h"
 #include "mirror/mirrors.h"
 #include "os/fs.h"
@@ -170,7 +170,7 @@ static int on_review(sd_event_source *source, void *userdata) {
 /* The errors of a configuration, for the client that asked for the reload. Without memory, they are in the log only. */
 static void keep_errors(Manager *manager, const Config *config) {
         for (size_t i = 0; i < config->n_notes; i++) {
-                char *text = config->notes[i].error ? config_notes_text(&config->notes[i]) : NULL;
+                char *text = config->notes[i].error ? config_problems_text(&config->notes[i]) : NULL;
 
                 if (text)
                         (void) strv_take(&manager->reload_errors, text);
@@ -202,7 +202,7 @@ static void reload(Manager *manager) {
         r = config_load(manager->options.config_file, manager->options.root, &config, &what);
         if (r < 0)
                 keep_failure(manager, what, r);
-        else if (!config_notes_log(config)) {
+        else if (!config_problems_log(config)) {
                 log_error("Invalid configuration; keeping the previous one");
                 keep_errors(manager, config);
         } else {

@@ -1,57 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The settings: one row each, and what follows from the rows. See config/config.h; reading files is config/load.c. */
+/* Defaults, copies and the text of a configuration, all from the table in config/keys.c. See config/config.h;
+ * reading files is config/load.c. */
 
 #include "config/config.h"
 
 #include "base/strv.h"
 #include "config/value.h"
-
-#define DAEMON(key, field, kind, fallback) \
-        { "Daemon", key, fallback, false, &value_type_##kind, offsetof(Config, field) }
-#define MIRROR(key, field, kind, fallback) \
-        { "Mirror", key, fallback, false, &value_type_##kind, offsetof(MirrorConfig, field) }
-#define MIRROR_LIST(key, field, kind) \
-        { "Mirror", key, "", true, &value_type_##kind, offsetof(MirrorConfig, field) }
-
-static const ConfigRow rows[] = {
-        DAEMON("Workers", workers, workers, "auto"),
-        DAEMON("ReserveMemory", reserve, reserve, "10%"),
-        DAEMON("MetricsFile", metrics_file, optional_path, ""),
-
-        MIRROR("Source", source, path, "/data/models"),
-        MIRROR("Target", target, path, "/dev/shm/models"),
-        MIRROR("Size", size, size, "auto"),
-        MIRROR("HugePages", huge_pages, huge_pages, "within_size"),
-        MIRROR("NUMAPolicy", numa_policy, numa_policy, "auto"),
-        MIRROR("Swap", swap, boolean, "no"),
-        MIRROR("Layout", layout, layout, "auto"),
-        MIRROR_LIST("Models", models, models),
-        MIRROR_LIST("Include", include, globs),
-        MIRROR_LIST("Exclude", exclude, globs),
-        MIRROR_LIST("Priority", priority, globs),
-        MIRROR("OnNoRoom", on_no_room, on_no_room, "fail"),
-        MIRROR("OnCorrupt", on_corrupt, on_corrupt, "withhold"),
-        MIRROR("CopyMethod", copy_method, copy_method, "auto"),
-        MIRROR("ChunkSize", chunk_size, chunk_size, "4M"),
-        MIRROR("BandwidthLimit", bandwidth_limit, bandwidth_limit, "off"),
-        MIRROR("WatchSource", watch_source, boolean, "yes"),
-        MIRROR("PollInterval", poll_usec, poll_interval, "1min"),
-        MIRROR("SettleTime", settle_usec, settle_time, "2s"),
-        MIRROR("WriteBack", write_back, boolean, "yes"),
-        MIRROR("Deletes", deletes, deletes, "trash"),
-        MIRROR("TrashKeep", trash_keep_usec, trash_keep, "7d"),
-        MIRROR("MassDeleteLimit", mass_delete_limit, mass_delete_limit, "3 25%"),
-        MIRROR("SweepDelay", sweep_delay_usec, sweep_delay, "1h"),
-        MIRROR("Scrub", scrub_usec, scrub, "no"),
-        MIRROR("RemoveOnStop", remove_on_stop, boolean, "yes"),
-        MIRROR_LIST("Engines", engines, units),
-};
-
-const ConfigRow *config_rows(size_t *ret_n) {
-        *ret_n = ELEMENTSOF(rows);
-        return rows;
-}
 
 static_assert(sizeof(HugePages) == sizeof(unsigned) && sizeof(OnNoRoom) == sizeof(unsigned) &&
                       sizeof(OnCorrupt) == sizeof(unsigned) && sizeof(CopyMethod) == sizeof(unsigned) &&
@@ -59,9 +14,16 @@ static_assert(sizeof(HugePages) == sizeof(unsigned) && sizeof(OnNoRoom) == sizeo
               "an enum is stored as an unsigned");
 
 /* Loops over the rows of one section, as a `for` statement does. */
-#define FOREACH_ROW(row, name)                                                      \
-        for (const ConfigRow *row = rows; row < rows + ELEMENTSOF(rows); row++)     \
+#define FOREACH_ROW(row, name)                                                                               \
+        for (const ConfigRow *row = config_rows(&(size_t){ 0 }), *end_ = row + n_rows(); row < end_; row++) \
                 if (strcmp(row->section, name) == 0)
+
+static size_t n_rows(void) {
+        size_t n;
+
+        (void) config_rows(&n);
+        return n;
+}
 
 static void *field_of(void *object, const ConfigRow *row) {
         return (char *) object + row->offset;
@@ -73,7 +35,7 @@ static const void *const_field_of(const void *object, const ConfigRow *row) {
 
 void config_mirror_done(MirrorConfig *mirror) {
         FOREACH_ROW(row, "Mirror")
-                field_done(row->type->storage, field_of(mirror, row));
+                config_storage_done(row->type->storage, field_of(mirror, row));
         free(mirror->name);
         mirror->name = NULL;
 }
@@ -84,14 +46,13 @@ int config_mirror_copy(const MirrorConfig *from, MirrorConfig *to) {
 
         FOREACH_ROW(row, "Mirror")
                 if (r == 0)
-                        r = field_copy(row->type->storage, const_field_of(from, row), field_of(&copy, row));
+                        r = config_storage_copy(row->type->storage, const_field_of(from, row), field_of(&copy, row));
         if (r < 0)
                 config_mirror_done(&copy);
         else
                 *to = copy;
         return r;
 }
-
 
 Config *config_free(Config *config) {
         if (!config)
@@ -105,7 +66,7 @@ Config *config_free(Config *config) {
         }
         free(config->notes);
         FOREACH_ROW(row, "Daemon")
-                field_done(row->type->storage, field_of(config, row));
+                config_storage_done(row->type->storage, field_of(config, row));
         config->files = strv_free(config->files);
         free(config);
         return NULL;

@@ -72,7 +72,7 @@ static const ConfigRow *find_row(const char *section, const char *key, int (*com
         return NULL;
 }
 
-static void *field_of(void *object, const ConfigRow *row) {
+static void *config_storage_of(void *object, const ConfigRow *row) {
         return (char *) object + row->offset;
 }
 
@@ -82,7 +82,7 @@ static int set_defaults(const char *section, void *object) {
 
         for (size_t i = 0; i < n; i++)
                 if (strcmp(rows[i].section, section) == 0) {
-                        int r = value_parse(rows[i].type, rows[i].default_value, field_of(object, &rows[i]));
+                        int r = value_parse(rows[i].type, rows[i].default_value, config_storage_of(object, &rows[i]));
 
                         assert(r <= 0); /* a default is a valid value */
                         if (r < 0)
@@ -90,7 +90,6 @@ static int set_defaults(const char *section, void *object) {
                 }
         return 0;
 }
-
 
 static int add_mirror(Loader *loader, const char *name, Location place) {
         Config *config = loader->config;
@@ -199,9 +198,9 @@ static int assign(Loader *loader, const IniItem *item) {
         if (!row)
                 return unknown_key(loader, item);
         in_mirror = strcmp(row->section, "Mirror") == 0;
-        field = field_of(in_mirror ? (void *) &config->mirrors[loader->mirror] : config, row);
+        field = config_storage_of(in_mirror ? (void *) &config->mirrors[loader->mirror] : config, row);
         if (item->value[0] == '\0' && row->is_list)
-                field_done(row->type->storage, field);
+                config_storage_done(row->type->storage, field);
         r = value_parse(row->type, item->value[0] ? item->value : row->default_value, field);
         if (r == VALUE_BAD)
                 return add_note(loader, true, loader->file, item->line, "%s=%s: must be %s", row->key,

@@ -244,11 +244,11 @@ static int parse_path(const ValueType *type _unused_, const char *text, void *fi
                 s += length;
         }
         *out = '\0';
-        return path[0] ? field_replace_string(field, path) : VALUE_BAD;
+        return path[0] ? config_storage_replace_string(field, path) : VALUE_BAD;
 }
 
 static int parse_optional_path(const ValueType *type, const char *text, void *field) {
-        return text[0] ? parse_path(type, text, field) : field_replace_string(field, "");
+        return text[0] ? parse_path(type, text, field) : config_storage_replace_string(field, "");
 }
 
 /* A blank at the end would be trimmed when the text is read back, and a backslash would continue the line: then a slash
@@ -261,7 +261,7 @@ static void print_path(const ValueType *type _unused_, const void *field, FILE *
 }
 
 static int parse_numa_policy(const ValueType *type _unused_, const char *text, void *field) {
-        return numa_is_policy(text) ? field_replace_string(field, text) : VALUE_BAD;
+        return numa_is_policy(text) ? config_storage_replace_string(field, text) : VALUE_BAD;
 }
 
 static void print_string(const ValueType *type _unused_, const void *field, FILE *out) {

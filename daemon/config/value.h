@@ -5,7 +5,7 @@
  * config/config.c refer to; only it decides what a key accepts. */
 
 #include "base/quantity.h"
-#include "config/field.h"
+#include "config/storage.h"
 
 enum { VALUE_BAD = 1 };
 

@@ -5,7 +5,6 @@
 #include "control/clients.h"
 
 #include "base/clock.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "control/authorizer.h"
 #include "control/framing.h"

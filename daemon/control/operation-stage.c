@@ -125,7 +125,8 @@ static void finish(Operation *operation, Mirror *m) {
         if (operation->waiting)
                 return; /* another scan follows */
         missing = find_missing(operation, m, NULL);
-        if (missing.changing && missing.n_withheld == missing.n && m->scan.wanted.unsettled && operation->n_tries++ < TRIES_MAX)
+        if (missing.changing && missing.n_withheld == missing.n && m->scan.wanted.unsettled &&
+            operation->n_tries++ < TRIES_MAX)
                 return;
         (void) find_missing(operation, m, operation);
         in_ram = control_operation_sum_in_ram(m, &operation->concerned, &n);

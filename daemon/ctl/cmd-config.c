@@ -6,7 +6,7 @@
 
 #include "base/strv.h"
 #include "config/files.h"
-#include "config/notes.h"
+#include "config/problems.h"
 #include "ctl/screen.h"
 
 static int print_file(const Screen *screen, const char *path, bool is_first) {
@@ -49,7 +49,7 @@ static int print_files(const Ctl *ctl) {
 static int print_effective(const Ctl *ctl) {
         _cleanup_(config_freep) Config *config = NULL;
 
-        if (config_notes_load(ctl->config, ctl->root, &config) < 0)
+        if (config_problems_load(ctl->config, ctl->root, &config) < 0)
                 return CTL_FAILED;
         return config_print(config, stdout) < 0 ? CTL_FAILED : CTL_DONE;
 }

@@ -7,7 +7,7 @@
 #include "base/claim.h"
 #include "base/dirs.h"
 #include "base/text.h"
-#include "config/notes.h"
+#include "config/problems.h"
 #include "ctl/json-output.h"
 #include "ctl/table.h"
 #include "report/explain.h"
@@ -223,7 +223,7 @@ int commands_plan(const Ctl *ctl, char *const *arguments) {
 
         if (r != 0)
                 return r < 0 ? CTL_FAILED : r;
-        if (claim_init() < 0 || config_notes_load(ctl->config, ctl->root, &config) < 0)
+        if (claim_init() < 0 || config_problems_load(ctl->config, ctl->root, &config) < 0)
                 return CTL_FAILED;
         r = check_names(config, arguments);
         if (r != CTL_DONE)

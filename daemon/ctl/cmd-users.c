@@ -5,7 +5,7 @@
 #include "ctl/commands.h"
 
 #include "base/text.h"
-#include "config/notes.h"
+#include "config/problems.h"
 #include "ctl/fetch.h"
 #include "ctl/table.h"
 #include "ctl/users.h"
@@ -68,7 +68,7 @@ static CtlTrouble ask_daemon(const Ctl *ctl, MirrorList *ret, char **ret_reason)
 
 /* From the configuration. Logs its failures. */
 static int read_config(const Ctl *ctl, MirrorList *ret) {
-        int r = config_notes_load(ctl->config, ctl->root, &ret->config);
+        int r = config_problems_load(ctl->config, ctl->root, &ret->config);
 
         if (r < 0)
                 return r;

@@ -139,7 +139,7 @@ static bool next_item(FileRowWalk *walk, Item *ret) {
                 item.base = NULL;
         item.planned = item.source && walk->outcomes;
         if (item.planned)
-                item.outcome = outcomes_get(walk->outcomes, (size_t) (item.source - walk->source->entries));
+                item.outcome = plan_outcomes_get(walk->outcomes, (size_t) (item.source - walk->source->entries));
         item.fresh = item.outcome.done && walk->outcomes == &walk->mirror->planned;
         *ret = item;
         return true;

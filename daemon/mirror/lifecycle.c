@@ -118,7 +118,7 @@ static void become_idle(Mirror *m) {
         mirror_state_notify(m, m->lost ? MIRROR_BLIND : MIRROR_RESTED);
         if (m->config.write_back) {
                 prune_blobs_update(&m->pruner, m->attachment.base, m->writeback.queue.layout, m->attachment.sourcefd);
-                trash_expiry_update(&m->trash);
+                trash_timer_update(&m->trash);
         }
         count_models(m);
         mirror_state_set(m, PHASE_IDLE);

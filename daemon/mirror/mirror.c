@@ -3,7 +3,6 @@
 /* One source/target pair: how it is made, and what it is asked from outside. See mirror/mirror.h. */
 
 #include "mirror/mirror-internal.h"
-
 #include "report/mirror-log.h"
 
 int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, const MirrorContext *context) {
@@ -38,12 +37,12 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
                                   .ended = mirror_on_ended,
                                   .userdata = m };
         prune_blobs_init(&m->pruner);
-        m->trash = (TrashExpiry){ .job = { .event = context->event, .pool = context->savers },
+        m->trash = (TrashTimer){ .job = { .event = context->event, .pool = context->savers },
                                   .config = &m->config,
                                   .sourcefd = &m->writeback.sourcefd,
                                   .ended = mirror_on_ended,
                                   .userdata = m };
-        trash_expiry_init(&m->trash);
+        trash_timer_init(&m->trash);
         m->scrub = (Scrub){ .event = context->event,
                             .pool = context->savers,
                             .config = &m->config,
@@ -78,7 +77,7 @@ Mirror *mirror_free(Mirror *m) {
         m->end.removal = plan_free(m->end.removal);
         writeback_done(&m->writeback);
         prune_blobs_done(&m->pruner);
-        trash_expiry_done(&m->trash);
+        trash_timer_done(&m->trash);
         scrub_done(&m->scrub);
         gauges_done(&m->gauges);
         deletions_done(&m->deletions);
@@ -89,8 +88,8 @@ Mirror *mirror_free(Mirror *m) {
         m->end.dropped = manifest_free(m->end.dropped);
         m->source = manifest_free(m->source);
         m->models = models_free(m->models);
-        outcomes_done(&m->outcomes);
-        outcomes_done(&m->planned);
+        plan_outcomes_done(&m->outcomes);
+        plan_outcomes_done(&m->planned);
         directio_refusals_done(&m->refusals);
         (void) attachment_close(&m->attachment, &m->config, false); /* nothing is to go */
         m->journalfd = close_fd(m->journalfd);

@@ -102,7 +102,7 @@ static void on_report(const Task *task, void *userdata) {
                 mirror_log_xattrs_lost(plan_run->config);
         plan_run->xattrs_logged = plan_run->xattrs_logged || task->xattrs_lost;
         base_update_note(plan_run->changes, task);
-        outcomes_note(plan_run->outcomes, task);
+        plan_outcomes_note(plan_run->outcomes, task);
         switch (task->outcome) {
         case TASK_AGREED:
                 plan_run->staged = true;

@@ -9,7 +9,7 @@
 #include "base/pool.h"
 #include "config/config.h"
 #include "mirror/base-update.h"
-#include "mirror/outcomes.h"
+#include "mirror/plan-outcomes.h"
 #include "report/mirror-status.h"
 #include "report/withheld.h"
 #include "stage/execute.h"

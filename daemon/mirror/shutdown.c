@@ -26,7 +26,7 @@ static void recreate(Mirror *m) {
         writeback_hurry(&m->writeback, false);
         m->source = manifest_free(m->source);
         m->models = models_free(m->models);
-        outcomes_done(&m->outcomes);
+        plan_outcomes_done(&m->outcomes);
         (void) manifest_free(m->end.dropped);
         free(m->end.detached.left);
         m->end = (MirrorEnd){};

@@ -113,11 +113,11 @@ static void take_source(Mirror *m) {
         if (m->survey.source && m->scan.serves.source) {
                 m->source = manifest_free(m->source);
                 m->source = TAKE_PTR(m->survey.source);
-                outcomes_done(&m->outcomes);
+                plan_outcomes_done(&m->outcomes);
                 m->outcomes = m->planned;
                 m->planned = (Outcomes){};
         } else
-                outcomes_take_over(&m->outcomes, &m->planned);
+                plan_outcomes_take_over(&m->outcomes, &m->planned);
 }
 
 bool mirror_state_end_plan(Mirror *m) {
@@ -159,9 +159,9 @@ int mirror_state_start_plan(Mirror *m, const Plan *plan, uint64_t need, void (*f
         if (m->survey.source)
                 m->layout = m->survey.layout;
         if (m->survey.source)
-                outcomes_begin(&m->planned, plan, m->survey.source, !m->config.write_back);
+                plan_outcomes_begin(&m->planned, plan, m->survey.source, !m->config.write_back);
         else
-                outcomes_done(&m->planned);
+                plan_outcomes_done(&m->planned);
         return plan_run_start(&m->plan_run, plan, &tasks, need, finished);
 }
 

@@ -5,8 +5,8 @@
  * control/operation-internal.h. Loop thread only, but for what a job has while it is out. */
 
 #include "mirror/gauges.h"
-#include "mirror/outcomes.h"
 #include "mirror/phase.h"
+#include "mirror/plan-outcomes.h"
 #include "mirror/plan-run.h"
 #include "mirror/scan-schedule.h"
 #include "mirror/scrub.h"
@@ -18,7 +18,7 @@
 #include "report/withheld.h"
 #include "save/deletions.h"
 #include "save/prune-blobs.h"
-#include "save/trash-expiry.h"
+#include "save/trash-timer.h"
 #include "save/writeback.h"
 #include "stage/attachment.h"
 
@@ -164,7 +164,7 @@ struct Mirror {
         Writeback writeback;
         Deletions deletions;
         BlobPruner pruner;
-        TrashExpiry trash;
+        TrashTimer trash;
         Gauges gauges;
         Scrub scrub;
         size_t n_rechecks;     /* jobs of operators that read the mirror and are out */

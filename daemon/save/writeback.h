@@ -20,8 +20,8 @@
 #include "plan/survey.h"
 #include "save/conflicts.h"
 #include "save/deletions.h"
-#include "save/log.h"
 #include "save/queue.h"
+#include "save/save-log.h"
 
 typedef struct Writeback {
         sd_event *event;                   /* borrowed */

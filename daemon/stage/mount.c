@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The sized tmpfs of a mirror: finding and mounting it. See stage/mount.h; its options are in stage/tmpfs.c.
+/* The sized tmpfs of a mirror: finding and mounting it. See stage/mount.h; its options are in stage/tmpfs-options.c.
  *
  * A tmpfs is attached (move_mount, Linux 5.2) to the directory that was checked, by its descriptor, and not to whatever
  * has its name by then. The mount that a directory belongs to is found by its mount id (Linux 5.8), because a path in
@@ -11,7 +11,7 @@
 
 #include "os/fs.h"
 #include "os/numa.h"
-#include "stage/tmpfs.h"
+#include "stage/tmpfs-options.h"
 
 #include <fcntl.h>
 #include <libmount.h>
@@ -88,7 +88,7 @@ static MountRight find_mount_right(void) {
             (readlink("/proc/self/ns/mnt", own, sizeof(own) - 1) < 0 ||
              readlink("/proc/1/ns/mnt", first, sizeof(first) - 1) < 0 || !string_equal(own, first)))
                 return MOUNT_WOULD_BE_HIDDEN;
-        fs = tmpfs_context();
+        fs = tmpfs_options_open_context();
         return fs >= 0 ? MAY_MOUNT : MAY_NOT_MOUNT;
 }
 
@@ -172,10 +172,10 @@ static int mount_here(const MirrorConfig *mirror, uint64_t size, Mount *mount, c
         int r;
 
         *reterr_what = "query the tmpfs options for";
-        r = tmpfs_probe(mirror, mount->n_nodes, &options);
+        r = tmpfs_options_probe(mirror, mount->n_nodes, &options);
         if (r < 0)
                 return r;
-        tmpfs = tmpfs_make(mirror, size, &options, reterr_what);
+        tmpfs = tmpfs_options_create(mirror, size, &options, reterr_what);
         if (tmpfs < 0)
                 return tmpfs;
         *reterr_what = "mount a tmpfs on";
@@ -206,7 +206,7 @@ static int read_options(const MirrorConfig *mirror, struct libmnt_fs *fs, Mount 
         if (!mpol)
                 return -ENOMEM;
         (void) snprintf(mount->mpol, sizeof(mount->mpol), "%s", mpol);
-        return tmpfs_read_answers(text, mirror, mount->n_nodes, mount->answer);
+        return tmpfs_options_read_answers(text, mirror, mount->n_nodes, mount->answer);
 }
 
 /* Target= is a mount point already. */

@@ -10,7 +10,7 @@
 
 #include "base/base.h"
 #include "config/config.h"
-#include "stage/tmpfs.h"
+#include "stage/tmpfs-options.h"
 
 typedef enum MountKind {
         MOUNT_FOUND,     /* Target= was a mounted tmpfs already: not ours to unmount */

@@ -61,7 +61,7 @@ class Catalog(unittest.TestCase):
         self.assertEqual(set(re.findall(r'@(\w+)@', CATALOG.read_text())) - written, set())
 
     def test_keys_that_the_texts_name_are_there(self):
-        rows = set(re.findall(r'"(\w+)"', (DAEMON / 'config' / 'config.c').read_text()))
+        rows = set(re.findall(r'"(\w+)"', (DAEMON / 'config' / 'keys.c').read_text()))
         named = set(re.findall(r'\b([A-Z]\w+)=', CATALOG.read_text()))
         self.assertIn('MassDeleteLimit', named)
         self.assertEqual(named - rows, set())

@@ -146,7 +146,7 @@ static void the_answers_are_those_of_a_real_mount(void **state) {
         f->mirror.huge_pages = HUGE_WITHIN_SIZE;
         f->mirror.swap = false;
         f->mirror.numa_policy = mpol;
-        assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
+        assert_int_equal(tmpfs_options_probe(&f->mirror, 1, &options), 0);
         assert_int_equal(options.answer[TMPFS_HUGE],
                          kernel_takes(f, "huge=within_size") ? TMPFS_ACCEPTED : TMPFS_REFUSED);
         assert_int_equal(options.answer[TMPFS_NOSWAP], kernel_takes(f, "noswap") ? TMPFS_ACCEPTED : TMPFS_REFUSED);
@@ -159,7 +159,7 @@ static void what_is_not_requested_is_not_probed(void **state) {
         TmpfsOptions options;
 
         f->mirror.numa_policy = mpol;
-        assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
+        assert_int_equal(tmpfs_options_probe(&f->mirror, 1, &options), 0);
         for (size_t i = 0; i < _TMPFS_OPTION_MAX; i++)
                 assert_int_equal(options.answer[i], TMPFS_NOT_REQUESTED);
 }
@@ -174,7 +174,7 @@ static void an_option_that_the_kernel_refuses_is_left_out(void **state) {
 
                 (void) snprintf(policy, sizeof(policy), "%s", policies[i]);
                 f->mirror.numa_policy = policy;
-                assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
+                assert_int_equal(tmpfs_options_probe(&f->mirror, 1, &options), 0);
                 assert_int_equal(options.answer[TMPFS_MPOL], TMPFS_REFUSED);
                 assert_int_equal(open_sized(f, MIB), 0);
                 assert_int_equal(f->mount.kind, MOUNT_MADE);
@@ -192,12 +192,12 @@ static void the_option_text_names_what_was_taken(void **state) {
         f->mirror.huge_pages = HUGE_ALWAYS;
         f->mirror.swap = false;
         f->mirror.numa_policy = mpol;
-        text = tmpfs_option_text(&f->mirror, 12 * GIB, &options);
+        text = tmpfs_options_text(&f->mirror, 12 * GIB, &options);
         assert_string_equal(text, "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=always,noswap,mpol=interleave:0,2");
         free(text);
         options.answer[TMPFS_HUGE] = TMPFS_REFUSED;
         options.answer[TMPFS_MPOL] = TMPFS_UNKNOWN;
-        text = tmpfs_option_text(&f->mirror, 1, &options);
+        text = tmpfs_options_text(&f->mirror, 1, &options);
         assert_string_equal(text, "size=4096,mode=0755,nosuid,nodev,noexec,noswap");
         free(text);
 }
@@ -212,11 +212,11 @@ static void the_automatic_policy_asks_for_what_the_machine_has(void **state) {
         f->mirror.huge_pages = HUGE_NEVER;
         f->mirror.swap = true;
         f->mirror.numa_policy = mpol;
-        assert_int_equal(tmpfs_probe(&f->mirror, 1, &options), 0);
+        assert_int_equal(tmpfs_options_probe(&f->mirror, 1, &options), 0);
         assert_int_equal(options.answer[TMPFS_MPOL], TMPFS_NOT_REQUESTED);
-        assert_int_equal(tmpfs_probe(&f->mirror, 2, &options), 0);
+        assert_int_equal(tmpfs_options_probe(&f->mirror, 2, &options), 0);
         assert_int_equal(options.answer[TMPFS_MPOL], taken ? TMPFS_ACCEPTED : TMPFS_REFUSED);
-        text = tmpfs_option_text(&f->mirror, MIB, &options);
+        text = tmpfs_options_text(&f->mirror, MIB, &options);
         assert_string_equal(text, taken ? "size=1048576,mode=0755,nosuid,nodev,noexec,mpol=interleave"
                                         : "size=1048576,mode=0755,nosuid,nodev,noexec");
         free(text);
@@ -226,7 +226,7 @@ static int check_unknown(Fixture *f) {
         TmpfsOptions options;
 
         f->mirror.huge_pages = HUGE_WITHIN_SIZE;
-        HOLDS(tmpfs_probe(&f->mirror, 1, &options) == 0);
+        HOLDS(tmpfs_options_probe(&f->mirror, 1, &options) == 0);
         HOLDS(options.answer[TMPFS_HUGE] == TMPFS_UNKNOWN);
         HOLDS(options.answer[TMPFS_NOSWAP] == TMPFS_NOT_REQUESTED);
         return 0;
@@ -388,7 +388,7 @@ static void a_found_tmpfs_has_the_policy_that_is_wanted_or_another(void **state)
 
                 (void) snprintf(policy, sizeof(policy), "%s", cases[i].policy);
                 f->mirror.numa_policy = policy;
-                assert_int_equal(tmpfs_read_answers(cases[i].options, &f->mirror, cases[i].n_nodes, answers), 0);
+                assert_int_equal(tmpfs_options_read_answers(cases[i].options, &f->mirror, cases[i].n_nodes, answers), 0);
                 assert_int_equal(answers[TMPFS_MPOL], cases[i].answer);
         }
 }

@@ -31,20 +31,21 @@ typedef struct TmpfsOptions {
 } TmpfsOptions;
 
 /* Tries the options one by one with fsopen() and fsconfig(), without mounting anything. @n_nodes: numa_read_nodes(). */
-int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret);
+int tmpfs_options_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret);
 
 /* The option text for a mount unit or mount(8), such as
  * "size=12884901888,mode=0755,nosuid,nodev,noexec,huge=within_size,noswap". Only options that were accepted are in it,
  * so that none of them makes the mount fail. A new string, NULL on ENOMEM. */
-char *tmpfs_option_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options);
+char *tmpfs_options_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options);
 
 /* Begins a tmpfs: a descriptor for fsconfig(), or a negative errno; -EPERM: this process may not mount. */
-int tmpfs_context(void);
+int tmpfs_options_open_context(void);
 
 /* A new tmpfs that is attached nowhere yet: a descriptor for move_mount(), or a negative errno with the step in
  * *reterr_what. */
-int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options, const char **reterr_what);
+int tmpfs_options_create(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options,
+                         const char **reterr_what);
 
 /* Which of the requested options are in effect on a mounted tmpfs with this option text (NULL: none), on a machine with
  * @n_nodes memory nodes. @ret has _TMPFS_OPTION_MAX elements. 0 or -ENOMEM. */
-int tmpfs_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret);
+int tmpfs_options_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret);

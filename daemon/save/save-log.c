@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What the journal says about saves. See save/log.h. */
+/* What the journal says about saves. See save/save-log.h. */
 
-#include "save/log.h"
+#include "save/save-log.h"
 
 #include "base/messages.h"
 #include "base/text.h"

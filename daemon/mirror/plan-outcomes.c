@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What the last plan wanted, and what came of it. See mirror/outcomes.h. */
+/* What the last plan wanted, and what came of it. See mirror/plan-outcomes.h. */
 
-#include "mirror/outcomes.h"
+#include "mirror/plan-outcomes.h"
 
 enum { ACTION = 0x0f, METHOD_SHIFT = 4, DONE = 0x80 };
 
 _Static_assert((int) PLAN_WAIT <= ACTION, "an action fits into its bits");
 _Static_assert((int) COPY_METHOD_BUFFERED << METHOD_SHIFT < DONE, "a method fits into its bits");
 
-void outcomes_done(Outcomes *outcomes) {
+void plan_outcomes_done(Outcomes *outcomes) {
         free(outcomes->marks);
         outcomes->mirror_only = manifest_free(outcomes->mirror_only);
         *outcomes = (Outcomes){};
@@ -28,8 +28,8 @@ static void collect_mirror_only(Outcomes *outcomes, const Plan *plan) {
         manifest_sort(outcomes->mirror_only);
 }
 
-void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only) {
-        outcomes_done(outcomes);
+void plan_outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only) {
+        plan_outcomes_done(outcomes);
         outcomes->marks = malloc(source->n_entries + 1);
         if (!outcomes->marks)
                 return;
@@ -42,7 +42,7 @@ void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source
                 collect_mirror_only(outcomes, plan);
 }
 
-void outcomes_note(Outcomes *outcomes, const Task *task) {
+void plan_outcomes_note(Outcomes *outcomes, const Task *task) {
         uint8_t *mark;
 
         if (!outcomes->source || !task->item->source || task->outcome != TASK_AGREED)
@@ -51,13 +51,13 @@ void outcomes_note(Outcomes *outcomes, const Task *task) {
         *mark = (uint8_t) ((*mark & ACTION) | task->entry.method << METHOD_SHIFT | DONE);
 }
 
-Outcome outcomes_get(const Outcomes *outcomes, size_t index) {
+Outcome plan_outcomes_get(const Outcomes *outcomes, size_t index) {
         uint8_t mark = outcomes->marks[index];
 
         return (Outcome){ .action = mark & ACTION, .done = mark & DONE, .method = (mark & ~DONE) >> METHOD_SHIFT };
 }
 
-void outcomes_take_over(Outcomes *outcomes, Outcomes *later) {
+void plan_outcomes_take_over(Outcomes *outcomes, Outcomes *later) {
         const Manifest *kept = outcomes->source, *seen = later->source;
         size_t k = 0;
 
@@ -69,5 +69,5 @@ void outcomes_take_over(Outcomes *outcomes, Outcomes *later) {
         }
         (void) manifest_free(outcomes->mirror_only);
         outcomes->mirror_only = TAKE_PTR(later->mirror_only);
-        outcomes_done(later);
+        plan_outcomes_done(later);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The options of a tmpfs, and a new tmpfs with them. See stage/tmpfs.h.
+/* The options of a tmpfs, and a new tmpfs with them. See stage/tmpfs-options.h.
  *
  * The system calls of Linux 5.2 (fsopen, fsconfig, fsmount) accept or refuse each option by itself, before anything is
  * mounted. */
 
-#include "stage/tmpfs.h"
+#include "stage/tmpfs-options.h"
 
 #include "base/text.h"
 #include "os/numa.h"
@@ -48,7 +48,7 @@ static int set_option(int fs, Option option) {
         return fsconfig(fs, command, option.key, option.value, 0) < 0 ? -errno : 0;
 }
 
-int tmpfs_context(void) {
+int tmpfs_options_open_context(void) {
         int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
 
         return fs < 0 ? -errno : fs;
@@ -56,7 +56,7 @@ int tmpfs_context(void) {
 
 /* In a context of its own for each option, because a refusal may leave a context unusable. */
 static int probe_option(Option option, TmpfsAnswer *ret) {
-        _cleanup_(close_fdp) int fs = tmpfs_context();
+        _cleanup_(close_fdp) int fs = tmpfs_options_open_context();
         int r;
 
         if (fs == -EPERM || fs == -ENOSYS) {
@@ -72,7 +72,7 @@ static int probe_option(Option option, TmpfsAnswer *ret) {
         return 0;
 }
 
-int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret) {
+int tmpfs_options_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret) {
         TmpfsOptions options = { .n_nodes = n_nodes };
 
         assert(mirror && ret);
@@ -91,7 +91,7 @@ int tmpfs_probe(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOptions *ret)
         return 0;
 }
 
-char *tmpfs_option_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options) {
+char *tmpfs_options_text(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options) {
         _cleanup_(freep) char *text = NULL;
 
         assert(mirror && options);
@@ -124,7 +124,7 @@ static bool option_holds(const char *text, const char *mpol, unsigned n_nodes, T
         return !(length == 5 && memcmp(value, "never", 5) == 0) && !(length == 6 && memcmp(value, "advise", 6) == 0);
 }
 
-int tmpfs_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret) {
+int tmpfs_options_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_nodes, TmpfsAnswer *ret) {
         _cleanup_(freep) char *mpol = numa_in_force(text);
 
         if (!mpol)
@@ -139,8 +139,9 @@ int tmpfs_read_answers(const char *text, const MirrorConfig *mirror, unsigned n_
         return 0;
 }
 
-int tmpfs_make(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options, const char **reterr_what) {
-        _cleanup_(close_fdp) int fs = tmpfs_context();
+int tmpfs_options_create(const MirrorConfig *mirror, uint64_t size, const TmpfsOptions *options,
+                         const char **reterr_what) {
+        _cleanup_(close_fdp) int fs = tmpfs_options_open_context();
         char bytes[32];
         int fd, r;
 

@@ -11,7 +11,7 @@
 #include "save/disk.h"
 
 /* The caller fills in what is above the line, and of .job the .event and the .pool. */
-typedef struct TrashExpiry {
+typedef struct TrashTimer {
         PeriodicJob job;
         const MirrorConfig *config;    /* borrowed */
         const int *sourcefd;           /* borrowed; -1 while there is no source */
@@ -23,12 +23,12 @@ typedef struct TrashExpiry {
         Disk disk;
         uint64_t keep_usec;
         bool left;                     /* result: something is still in the trash */
-} TrashExpiry;
+} TrashTimer;
 
-void trash_expiry_init(TrashExpiry *expiry);
+void trash_timer_init(TrashTimer *expiry);
 /* Not while a worker has the job. */
-void trash_expiry_done(TrashExpiry *expiry);
+void trash_timer_done(TrashTimer *expiry);
 
 /* Something may have been put into the trash: plans a run, if none is planned. From then on it goes on by itself until
  * the trash is empty. */
-void trash_expiry_update(TrashExpiry *expiry);
+void trash_timer_update(TrashTimer *expiry);

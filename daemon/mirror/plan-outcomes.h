@@ -23,17 +23,17 @@ typedef struct Outcome {
         CopyMethod method; /* if it was copied for that; else COPY_METHOD_AUTO */
 } Outcome;
 
-void outcomes_done(Outcomes *outcomes);
+void plan_outcomes_done(Outcomes *outcomes);
 
 /* Records what a plan wants that is about to be carried out. @mirror_only: collects what is in the mirror only. Without
  * memory nothing is recorded. */
-void outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only);
+void plan_outcomes_begin(Outcomes *outcomes, const Plan *plan, const Manifest *source, bool mirror_only);
 
 /* One item of the plan came to its end. */
-void outcomes_note(Outcomes *outcomes, const Task *task);
+void plan_outcomes_note(Outcomes *outcomes, const Task *task);
 
 /* Of the entry of the source with that index. */
-Outcome outcomes_get(const Outcomes *outcomes, size_t index);
+Outcome plan_outcomes_get(const Outcomes *outcomes, size_t index);
 
 /* Takes over what @later has for the entries that both know, and empties it: its list of the source is not kept. */
-void outcomes_take_over(Outcomes *outcomes, Outcomes *later);
+void plan_outcomes_take_over(Outcomes *outcomes, Outcomes *later);

@@ -16,8 +16,8 @@ typedef enum FieldKind {
         FIELD_DELETE_LIMIT,
 } FieldKind;
 
-int field_copy(FieldKind kind, const void *from, void *to); /* over an empty field */
-void field_done(FieldKind kind, void *field);               /* leaves it empty */
+int config_storage_copy(FieldKind kind, const void *from, void *to); /* over an empty field */
+void config_storage_done(FieldKind kind, void *field);               /* leaves it empty */
 
 /* 0, or -ENOMEM with the field untouched. */
-int field_replace_string(char **field, const char *text);
+int config_storage_replace_string(char **field, const char *text);

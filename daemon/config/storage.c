@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* A setting in memory. See config/field.h. */
+/* A setting in memory. See config/storage.h. */
 
-#include "config/field.h"
+#include "config/storage.h"
 
 #include "base/quantity.h"
 #include "base/strv.h"
@@ -16,7 +16,7 @@ static const size_t sizes[] = {
         [FIELD_DELETE_LIMIT] = sizeof(DeleteLimit),
 };
 
-int field_replace_string(char **field, const char *text) {
+int config_storage_replace_string(char **field, const char *text) {
         char *copy = strdup(text);
 
         if (!copy)
@@ -26,16 +26,16 @@ int field_replace_string(char **field, const char *text) {
         return 0;
 }
 
-int field_copy(FieldKind kind, const void *from, void *to) {
+int config_storage_copy(FieldKind kind, const void *from, void *to) {
         if (kind == FIELD_STRING)
-                return field_replace_string(to, *(char *const *) from);
+                return config_storage_replace_string(to, *(char *const *) from);
         if (kind == FIELD_LIST)
                 return strv_copy(*(char **const *) from, to);
         memcpy(to, from, sizes[kind]);
         return 0;
 }
 
-void field_done(FieldKind kind, void *field) {
+void config_storage_done(FieldKind kind, void *field) {
         if (kind == FIELD_STRING) {
                 free(*(char **) field);
                 *(char **) field = NULL;
