@@ -28,15 +28,17 @@ typedef struct Options {
 static void print_help(void) {
         (void) printf(
                 "%s [OPTIONS...]\n\n"
-                "Stage model files into shared memory and keep them there until stopped.\n\n"
+                "Keep verified copies of model files in RAM.\n\n"
                 "  -h --help               Show this help\n"
                 "     --version            Show the version\n"
-                "     --config=FILE        Read FILE alone instead of shmstaged.conf and its drop-ins\n"
-                "     --root=DIR           Search for the configuration below DIR\n"
-                "     --plan               Print what would be staged; exit with status 1 if it does not fit\n"
-                "     --check-config       Print the effective configuration, or its errors (exit status 78)\n"
-                "     --log-level=LEVEL    Log up to emerg, alert, crit, err, warning, notice, info or debug\n"
-                "     --log-target=TARGET  Log to auto, journal or console\n\n"
+                "     --config=FILE        Read only FILE, not shmstaged.conf and its drop-ins\n"
+                "     --root=DIR           Read the configuration below DIR\n"
+                "     --plan               Show what would be staged; exit with status 1 if it does not fit\n"
+                "     --check-config       Print the effective configuration, or the errors in it (exit status 78)\n"
+                "     --log-level=LEVEL    Log messages up to this level: emerg, alert, crit, err, warning, notice,\n"
+                "                          info (default) or debug\n"
+                "     --log-target=TARGET  Log to journal, console, or auto (default): the journal if standard error\n"
+                "                          is connected to it, else the console\n\n"
                 "See shmstaged(8) and shmstaged.conf(5).\n",
                 program_invocation_short_name);
 }

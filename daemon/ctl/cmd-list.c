@@ -16,8 +16,8 @@ enum {
 static const CtlColumn file_columns[] = {
         [FILE_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the file" },
         [FILE_STATE] = { "state", CELL_TEXT, 0, "staged, waiting, linked, ...; see shmstagectl(1)" },
-        [FILE_SIZE] = { "size", CELL_BYTES, 0, "the length of the file" },
-        [FILE_ROOM] = { "room", CELL_BYTES, COLUMN_EXTRA, "the RAM that it occupies, or would occupy" },
+        [FILE_SIZE] = { "size", CELL_BYTES, 0, "the size of the file" },
+        [FILE_ROOM] = { "room", CELL_BYTES, COLUMN_EXTRA, "the RAM that it uses, or would use" },
         [FILE_WHERE] = { "where", CELL_TEXT, 0, "where the file is: ram, disk, both or none" },
         [FILE_METHOD] = { "method", CELL_TEXT, 0, "how it was copied from the disk" },
         [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA | COLUMN_CUT, "XXH3-128 in the form of xxh128sum" },
@@ -31,11 +31,11 @@ enum { MODEL_MIRROR, MODEL_NAME, MODEL_STATE, MODEL_SIZE, MODEL_RAM, MODEL_FILES
 static const CtlColumn model_columns[] = {
         [MODEL_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the model" },
         [MODEL_NAME] = { "name", CELL_TEXT, COLUMN_CUT, "the name that its client uses" },
-        [MODEL_STATE] = { "state", CELL_TEXT, 0, "the state of its least ready file" },
+        [MODEL_STATE] = { "state", CELL_TEXT, 0, "the worst state of its files" },
         [MODEL_SIZE] = { "size", CELL_BYTES, 0, "the total size of its files" },
         [MODEL_RAM] = { "ram", CELL_BYTES, 0, "how much of it is in RAM" },
         [MODEL_FILES] = { "files", CELL_NUMBER, 0, "the number of its files" },
-        [MODEL_READY] = { "ready", CELL_NUMBER, 0, "how many of these can be used" },
+        [MODEL_READY] = { "ready", CELL_NUMBER, 0, "how many of these are ready" },
         [MODEL_REASON] = { "reason", CELL_TEXT, COLUMN_CUT, "why it is in this state" },
 };
 

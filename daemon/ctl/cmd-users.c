@@ -20,7 +20,7 @@ static const CtlColumn columns[] = {
         [USERS_HOW] = { "how", CELL_TEXT, 0, "how it holds the file: open, mapped, writing" },
         [USERS_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the file" },
         [USERS_PATH] = { "path", CELL_PATH, COLUMN_CUT, "the path relative to the roots of mirror and source" },
-        [USERS_FIX] = { "fix", CELL_TEXT, COLUMN_EXTRA | COLUMN_WRAP, "how to make it read the copy in RAM" },
+        [USERS_FIX] = { "fix", CELL_TEXT, COLUMN_EXTRA | COLUMN_WRAP, "how to make the process read the copy in RAM" },
 };
 
 /* The mirrors, from the daemon or from the configuration. */

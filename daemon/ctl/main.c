@@ -24,22 +24,23 @@ typedef struct Verb {
 } Verb;
 
 static const Verb verbs[] = {
-        { "status", 0, ANY, commands_status, "[MIRROR...]", "Show readiness, progress, and what is missing and why" },
-        { "list", 0, ANY, commands_list, "[MIRROR...]", "List files, or with --models models, and their states" },
-        { "wait", 0, ANY, commands_wait, "[NAME...]", "Wait until NAMEs (default: all) are ready" },
-        { "stage", 0, ANY, commands_stage, "NAME...", "Bring NAMEs into RAM: again, or for another try" },
-        { "release", 1, ANY, commands_release, "NAME...", "Free the RAM of NAMEs that are also on disk" },
-        { "accept", 0, ANY, commands_accept, "NAME...", "Override a safety check for NAMEs" },
-        { "sync", 0, 0, commands_sync, "", "Save unsaved files immediately" },
-        { "verify", 0, ANY, commands_verify, "[NAME...]", "Read copies in RAM again and compare their digests" },
+        { "status", 0, ANY, commands_status, "[MIRROR...]", "Show state, progress, and files that need attention" },
+        { "list", 0, ANY, commands_list, "[MIRROR...]", "List files and their states (with --models: models)" },
+        { "wait", 0, ANY, commands_wait, "[NAME...]", "Wait until NAMEs are ready (default: the daemon)" },
+        { "stage", 0, ANY, commands_stage, "NAME...", "Copy NAMEs to RAM, or retry NAMEs that failed" },
+        { "release", 1, ANY, commands_release, "NAME...", "Free the RAM of NAMEs; fail if one is not saved yet" },
+        { "accept", 0, ANY, commands_accept, "NAME...",
+          "Stage, save or delete NAMEs that a safety check stopped" },
+        { "sync", 0, 0, commands_sync, "", "Save all unsaved files without waiting for SettleTime=" },
+        { "verify", 0, ANY, commands_verify, "[NAME...]", "Read the copies in RAM again and check their digests" },
         { "reload", 0, 0, commands_reload, "", "Read the configuration again and apply it" },
         { "plan", 0, ANY, commands_plan, "[MIRROR...]",
           "Show what would be staged and whether it fits; needs no daemon" },
         { "users", 0, ANY, commands_users, "[MIRROR...]",
-          "List processes that use the mirror, or still read from disk" },
+          "List processes that use a mirror, or read mirrored files from the disk" },
         { "doctor", 0, 0, commands_doctor, "", "Check this machine and its engines, and suggest fixes" },
         { "cat-config", 0, 0, commands_cat_config, "",
-          "Print the configuration files, or with --effective all settings" },
+          "Print the configuration files (with --effective: all settings)" },
         { "metrics", 0, 0, commands_metrics, "", "Print metrics for Prometheus" },
 };
 
@@ -61,27 +62,28 @@ typedef struct Option {
 static const Option options[] = {
         { "help", NULL, OPTION_HELP, 0, NULL, "", "Show this help" },
         { "version", NULL, OPTION_VERSION, 0, NULL, "", "Show the version" },
-        { "socket", NULL, OPTION_TEXT, FIELD(socket), NULL, "=PATH", "Connect to the daemon that has this socket" },
+        { "socket", NULL, OPTION_TEXT, FIELD(socket), NULL, "=PATH", "Connect to the daemon at this socket" },
         { "system-bus", NULL, OPTION_FLAG, FIELD(system_bus), NULL, "",
-          "Connect to the daemon through the system bus" },
+          "Connect to the daemon over the system bus" },
         { "json", NULL, OPTION_JSON, FIELD(json), "!wait cat-config metrics", "[=pretty|short|off]", "Print JSON" },
         { "noheadings", "no-legend", OPTION_FLAG, FIELD(no_headings), "list users plan", "", "Omit table headings" },
         { "output", NULL, OPTION_TEXT, FIELD(output), "list users plan", "=COLUMNS",
-          "Print these columns; +COLUMNS adds them" },
-        { "bytes", NULL, OPTION_FLAG, FIELD(bytes), "status list plan", "", "Print exact numbers of bytes" },
-        { "no-pager", NULL, OPTION_IGNORED, 0, NULL, "", "Do nothing; output is never paged" },
-        { "watch", NULL, OPTION_FLAG, FIELD(watch), "status", "", "Keep the status up to date until interrupted" },
+          "Print only these columns; +COLUMNS adds to the default" },
+        { "bytes", NULL, OPTION_FLAG, FIELD(bytes), "status list plan", "", "Print sizes in bytes" },
+        { "no-pager", NULL, OPTION_IGNORED, 0, NULL, "", "Accepted for compatibility; has no effect" },
+        { "watch", NULL, OPTION_FLAG, FIELD(watch), "status", "", "Update the status until interrupted" },
         { "models", NULL, OPTION_FLAG, FIELD(models), "list", "", "List models instead of files" },
-        { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]", "List only what is in these states" },
+        { "state", NULL, OPTION_TEXT, FIELD(states), "list", "=STATE[,STATE...]", "List only items in these states" },
         { "timeout", NULL, OPTION_SPAN, FIELD(timeout_usec), "wait", "=SPAN",
           "Give up after SPAN with exit status 124" },
-        { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "", "Apply to all that is pending, instead of NAMEs" },
+        { "all", NULL, OPTION_FLAG, FIELD(all), "stage accept", "",
+          "Apply to all missing files, or all deletions held back" },
         { "no-block", "no-wait", OPTION_FLAG, FIELD(no_block), "stage release accept sync verify reload", "",
           "Do not wait for completion" },
         { "config", NULL, OPTION_TEXT, FIELD(config), "plan users doctor cat-config", "=FILE",
-          "Read FILE only, without drop-ins" },
+          "Read only FILE, without drop-ins" },
         { "root", NULL, OPTION_TEXT, FIELD(root), "plan users doctor cat-config", "=DIR",
-          "Inspect the system below DIR" },
+          "Read configuration or system below DIR" },
         { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "", "Print every setting with its value" },
 };
 
@@ -92,9 +94,9 @@ static void print_help(void) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 (void) printf("  %s %-*s %s\n", verbs[i].name, (int) (24 - strlen(verbs[i].name)), verbs[i].arguments,
                               verbs[i].help);
-        (void) printf("\nA NAME is a path below a mirror or its source, a path relative to the root of a mirror, or a\n"
-                      "model by its client's name (\"llama3.1:70b\", \"org/name\"). \"MIRROR:\" before it selects one\n"
-                      "mirror. The default command is status.\n\nOptions:\n");
+        (void) printf("\nA NAME is a path below a mirror or its source, a path relative to the root of a mirror,\n"
+                      "a model by the name that its client uses (\"llama3.1:70b\", \"org/name\"), or a mirror.\n"
+                      "Prefix \"MIRROR:\" to select one mirror. The default command is status.\n\nOptions:\n");
         for (size_t i = 0; i < ELEMENTSOF(options); i++) {
                 const Option *o = &options[i];
                 int used = printf("  %s--%s%s%s%s", o->kind == OPTION_HELP ? "-h " : "", o->name, o->alias ? " --" : "",
@@ -102,7 +104,7 @@ static void print_help(void) {
 
                 (void) printf("%*s%s", MAX(28 - used, 1), "", o->help);
                 if (o->verbs)
-                        (void) printf(" (%s%s)", o->verbs[0] == '!' ? "not " : "", o->verbs + (o->verbs[0] == '!'));
+                        (void) printf(" (%s%s)", o->verbs[0] == '!' ? "all but " : "", o->verbs + (o->verbs[0] == '!'));
                 (void) fputc('\n', stdout);
         }
         (void) printf("\nSee shmstagectl(1), shmstaged(8) and shmstaged.conf(5).\n");
