@@ -97,21 +97,10 @@ static const ControlJob *begin(ControlJobs *jobs, ControlJob *job) {
         return job;
 }
 
-static const char *kind_name(OperationKind kind) {
-        switch (kind) {
-        case OPERATION_STAGE:
-                return "stage";
-        case OPERATION_RELEASE:
-                return "release";
-        case OPERATION_ACCEPT:
-                return "accept";
-        case OPERATION_SYNC:
-                return "sync";
-        case OPERATION_VERIFY:
-                return "verify";
-        }
-        return "";
-}
+static const char *const kind_names[] = {
+        [OPERATION_STAGE] = "stage", [OPERATION_RELEASE] = "release", [OPERATION_ACCEPT] = "accept",
+        [OPERATION_SYNC] = "sync",   [OPERATION_VERIFY] = "verify",
+};
 
 /* The paths of the names in one mirror, borrowed; none if the mirror is named as a whole. *ret_any: it is named at all,
  * or nothing is. */
@@ -177,7 +166,7 @@ int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ParsedName
                          const ControlJob **ret, char **ret_refusal) {
         const Mirrors *mirrors = jobs->mirrors;
         _cleanup_(job_freep) ControlJob *job = NULL;
-        int r = job_new(jobs, kind_name(kind), &job);
+        int r = job_new(jobs, kind_names[kind], &job);
 
         if (r != 0)
                 return r;

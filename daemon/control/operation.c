@@ -205,21 +205,11 @@ static int refuse(const Mirror *m, const char *reason, char **ret_refusal) {
         return *ret_refusal ? OPERATION_REFUSED : -ENOMEM;
 }
 
-static int begin(Operation *operation, Mirror *m, OperationKind kind) {
-        switch (kind) {
-        case OPERATION_STAGE:
-                return control_operation_stage(operation, m);
-        case OPERATION_RELEASE:
-                return control_operation_release(operation, m);
-        case OPERATION_ACCEPT:
-                return control_operation_accept(operation, m);
-        case OPERATION_SYNC:
-                return control_operation_sync(operation, m);
-        case OPERATION_VERIFY:
-                return control_operation_verify(operation, m);
-        }
-        return -EINVAL;
-}
+static int (*const begin[])(Operation *operation, Mirror *m) = {
+        [OPERATION_STAGE] = control_operation_stage,   [OPERATION_RELEASE] = control_operation_release,
+        [OPERATION_ACCEPT] = control_operation_accept, [OPERATION_SYNC] = control_operation_sync,
+        [OPERATION_VERIFY] = control_operation_verify,
+};
 
 int control_operation_new(Operation **ret, Mirror *m, OperationKind kind, char *const *names, const char *who,
                           char **ret_refusal) {
@@ -241,7 +231,7 @@ int control_operation_new(Operation **ret, Mirror *m, OperationKind kind, char *
         if (r == 0) {
                 operation->mirror = m;
                 mirror_state_listen(m, &operation->listener);
-                r = begin(operation, m, kind);
+                r = begin[kind](operation, m);
                 if (r != 0 && operation->mirror)
                         control_operation_end(operation, true);
         }
