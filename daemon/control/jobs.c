@@ -237,8 +237,6 @@ static int get_progress(ControlJobs *jobs, ControlJob *job, Progress *ret) {
 }
 
 static int get_reload_progress(const ControlJob *job, const ControlState *state, const char *failure, Progress *ret) {
-        char *text;
-
         ret->over = state->reloads >= job->reload || state->stopping;
         if (!ret->over)
                 return 0;
@@ -247,8 +245,7 @@ static int get_reload_progress(const ControlJob *job, const ControlState *state,
         ret->failed = true;
         if (state->reloads >= job->reload && state->reload_errors)
                 return strv_copy(state->reload_errors, &ret->report);
-        text = strdup(failure ? failure : "The daemon is stopping");
-        return text ? strv_take(&ret->report, text) : -ENOMEM;
+        return strv_take(&ret->report, strdup(failure ? failure : "The daemon is stopping"));
 }
 
 static void update_job(ControlJobs *jobs, ControlJob *job, const ControlState *state, const char *failure) {
@@ -357,11 +354,8 @@ static int list_objects(sd_bus *bus _unused_, const char *prefix _unused_, void 
         _cleanup_(strv_freep) char **paths = NULL;
         int r = 0;
 
-        for (ControlJob *job = jobs->first; r == 0 && job; job = job->next) {
-                char *path = strdup(job->path);
-
-                r = path ? strv_take(&paths, path) : -ENOMEM;
-        }
+        for (ControlJob *job = jobs->first; r == 0 && job; job = job->next)
+                r = strv_take(&paths, strdup(job->path));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(paths);

@@ -10,19 +10,13 @@
 
 #include <stdarg.h>
 
-/* ---- its report ---- */
-
-/* Takes @text; a sentence for which there is no memory is left out. */
-static void add_to_report(Operation *operation, char *text) {
-        if (text)
-                (void) strv_take(&operation->report, text);
-}
+/* ---- its report: a sentence for which there is no memory is left out ---- */
 
 void control_operation_report(Operation *operation, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        add_to_report(operation, text_vformat(format, ap));
+        (void) strv_take(&operation->report, text_vformat(format, ap));
         va_end(ap);
 }
 
@@ -36,7 +30,7 @@ void control_operation_log(Operation *operation, const char *path, const char *f
         va_end(ap);
         if (text)
                 log_event(LOG_NOTICE, &fields, "%s (requested by %s)", text, text_path(who, operation->who));
-        add_to_report(operation, text);
+        (void) strv_take(&operation->report, text);
 }
 
 void control_operation_report_unknown(Operation *operation, const Mirror *m, const char *name) {
@@ -160,7 +154,7 @@ void control_operation_fail(Operation *operation, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        add_to_report(operation, text_vformat(format, ap));
+        (void) strv_take(&operation->report, text_vformat(format, ap));
         va_end(ap);
         control_operation_end(operation, true);
 }
