@@ -217,13 +217,6 @@ static int find_switch(const Switch *switches, size_t n, char *const *arguments,
         return 0;
 }
 
-static bool has_word(char *const *arguments, const char *wanted) {
-        for (; *arguments; arguments++)
-                if (string_equal(*arguments, wanted))
-                        return true;
-        return false;
-}
-
 int engine_copies(EngineKind kind, char *const *arguments, char *const *environment, char **ret) {
         static const Switch switches[] = {
                 { "--no-mmap", NULL, NULL },
@@ -237,7 +230,7 @@ int engine_copies(EngineKind kind, char *const *arguments, char *const *environm
                 { "--safetensors-load-strategy", NULL, "eager" },
         };
 
-        if (kind == ENGINE_KOBOLDCPP && arguments[0] && !has_word(arguments, "--usemmap"))
+        if (kind == ENGINE_KOBOLDCPP && arguments[0] && !strv_has(arguments, "--usemmap"))
                 return (*ret = strdup("no --usemmap")) ? 0 : -ENOMEM;
         return find_switch(switches, ELEMENTSOF(switches), arguments, environment, ret);
 }

@@ -382,10 +382,7 @@ void doctor_facts_done(DoctorFacts *facts) {
 }
 
 bool facts_engine_is_wired(const EngineFacts *engine, const FactsMirror *mirror) {
-        for (char **name = mirror->config->engines; *name; name++)
-                if (string_equal(*name, engine->name))
-                        return true;
-        return false;
+        return strv_has(mirror->config->engines, engine->name);
 }
 
 bool facts_engine_uses(const EngineFacts *engine, const FactsMirror *mirror) {

@@ -79,7 +79,6 @@ bool facts_engine_is_wired(const EngineFacts *engine, const FactsMirror *mirror)
 bool facts_engine_uses(const EngineFacts *engine, const FactsMirror *mirror);
 const FactsMirror *facts_engine_mirror(const DoctorFacts *facts, const EngineFacts *engine);
 
-
 /* The value of an option of a mount, such as "12G" of "size=12G" or "" of "noswap": a new string, NULL if the option is
  * not set. */
 char *facts_mount_option(const FactsMount *mount, const char *name);
