@@ -26,7 +26,7 @@ static int reserve(char ***list, size_t n, size_t extra) {
 int strv_take(char ***list, char *string) {
         size_t n = strv_length(*list);
 
-        if (reserve(list, n, 1) < 0) {
+        if (!string || reserve(list, n, 1) < 0) {
                 free(string);
                 return -ENOMEM;
         }
@@ -61,6 +61,13 @@ int strv_copy(char *const *list, char ***ret) {
         }
         *ret = TAKE_PTR(copy);
         return 0;
+}
+
+bool strv_has(char *const *list, const char *string) {
+        for (; list && *list; list++)
+                if (string_equal(*list, string))
+                        return true;
+        return false;
 }
 
 bool strv_equal(char *const *a, char *const *b) {

@@ -50,11 +50,8 @@ static int find_kind(const char *member, OperationKind *ret) {
         static const struct {
                 const char *member;
                 OperationKind kind;
-        } kinds[] = { { "Stage", OPERATION_STAGE },
-                      { "Release", OPERATION_RELEASE },
-                      { "Accept", OPERATION_ACCEPT },
-                      { "Sync", OPERATION_SYNC },
-                      { "Verify", OPERATION_VERIFY } };
+        } kinds[] = { { "Stage", OPERATION_STAGE }, { "Release", OPERATION_RELEASE }, { "Accept", OPERATION_ACCEPT },
+                      { "Sync", OPERATION_SYNC }, { "Verify", OPERATION_VERIFY } };
 
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
                 if (string_equal(kinds[i].member, member)) {

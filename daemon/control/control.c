@@ -106,11 +106,8 @@ static int list_mirrors(const Mirrors *mirrors, char ***ret) {
         _cleanup_(strv_freep) char **names = NULL;
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < mirrors->n; i++) {
-                char *name = strdup(mirror_config(mirrors->mirrors[i])->name);
-
-                r = name ? strv_take(&names, name) : -ENOMEM;
-        }
+        for (size_t i = 0; r == 0 && i < mirrors->n; i++)
+                r = strv_take(&names, strdup(mirror_config(mirrors->mirrors[i])->name));
         if (r == 0)
                 *ret = TAKE_PTR(names);
         return r;
@@ -218,6 +215,7 @@ static int open_socket(Control *control) {
         _cleanup_(freep) char *path = NULL;
         char escaped[TEXT_PATH_MAX];
         const char *what = "find the runtime directory";
+        ControlClientsOptions options;
         int r = dirs_control_socket(&path);
 
         if (r == -ENOENT) {
@@ -238,24 +236,19 @@ static int open_socket(Control *control) {
                             strerror(-r));
         if (r != 0)
                 return r < 0 && !path ? r : 0;
-        return control_clients_new(&control->object.clients,
-                                   &(ControlClientsOptions){ .event = control->object.options.event,
-                                                             .listenfd = control->socket.fd,
-                                                             .register_objects = register_objects,
-                                                             .is_waiting = is_waiting,
-                                                             .disconnected = on_disconnected,
-                                                             .userdata = &control->object });
+        options = (ControlClientsOptions){ .event = control->object.options.event, .listenfd = control->socket.fd,
+                                           .register_objects = register_objects, .is_waiting = is_waiting,
+                                           .disconnected = on_disconnected, .userdata = &control->object };
+        return control_clients_new(&control->object.clients, &options);
 }
 
 /* A user's own daemon is for that user, and the policy of the bus lets only root own the name. */
 static int open_bus(Control *control) {
-        if (geteuid() != 0)
-                return 0;
-        return control_system_bus_new(&control->bus,
-                                      &(ControlSystemBusOptions){ .event = control->object.options.event,
-                                                                  .register_objects = register_objects,
-                                                                  .disconnected = on_disconnected,
-                                                                  .userdata = &control->object });
+        const ControlSystemBusOptions options = { .event = control->object.options.event,
+                                                  .register_objects = register_objects,
+                                                  .disconnected = on_disconnected, .userdata = &control->object };
+
+        return geteuid() == 0 ? control_system_bus_new(&control->bus, &options) : 0;
 }
 
 int control_new(Control **ret, const ControlOptions *options) {

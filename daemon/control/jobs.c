@@ -97,21 +97,10 @@ static const ControlJob *begin(ControlJobs *jobs, ControlJob *job) {
         return job;
 }
 
-static const char *kind_name(OperationKind kind) {
-        switch (kind) {
-        case OPERATION_STAGE:
-                return "stage";
-        case OPERATION_RELEASE:
-                return "release";
-        case OPERATION_ACCEPT:
-                return "accept";
-        case OPERATION_SYNC:
-                return "sync";
-        case OPERATION_VERIFY:
-                return "verify";
-        }
-        return "";
-}
+static const char *const kind_names[] = {
+        [OPERATION_STAGE] = "stage", [OPERATION_RELEASE] = "release", [OPERATION_ACCEPT] = "accept",
+        [OPERATION_SYNC] = "sync",   [OPERATION_VERIFY] = "verify",
+};
 
 /* The paths of the names in one mirror, borrowed; none if the mirror is named as a whole. *ret_any: it is named at all,
  * or nothing is. */
@@ -177,7 +166,7 @@ int control_jobs_operate(ControlJobs *jobs, OperationKind kind, const ParsedName
                          const ControlJob **ret, char **ret_refusal) {
         const Mirrors *mirrors = jobs->mirrors;
         _cleanup_(job_freep) ControlJob *job = NULL;
-        int r = job_new(jobs, kind_name(kind), &job);
+        int r = job_new(jobs, kind_names[kind], &job);
 
         if (r != 0)
                 return r;
@@ -248,8 +237,6 @@ static int get_progress(ControlJobs *jobs, ControlJob *job, Progress *ret) {
 }
 
 static int get_reload_progress(const ControlJob *job, const ControlState *state, const char *failure, Progress *ret) {
-        char *text;
-
         ret->over = state->reloads >= job->reload || state->stopping;
         if (!ret->over)
                 return 0;
@@ -258,8 +245,7 @@ static int get_reload_progress(const ControlJob *job, const ControlState *state,
         ret->failed = true;
         if (state->reloads >= job->reload && state->reload_errors)
                 return strv_copy(state->reload_errors, &ret->report);
-        text = strdup(failure ? failure : "The daemon is stopping");
-        return text ? strv_take(&ret->report, text) : -ENOMEM;
+        return strv_take(&ret->report, strdup(failure ? failure : "The daemon is stopping"));
 }
 
 static void update_job(ControlJobs *jobs, ControlJob *job, const ControlState *state, const char *failure) {
@@ -368,11 +354,8 @@ static int list_objects(sd_bus *bus _unused_, const char *prefix _unused_, void 
         _cleanup_(strv_freep) char **paths = NULL;
         int r = 0;
 
-        for (ControlJob *job = jobs->first; r == 0 && job; job = job->next) {
-                char *path = strdup(job->path);
-
-                r = path ? strv_take(&paths, path) : -ENOMEM;
-        }
+        for (ControlJob *job = jobs->first; r == 0 && job; job = job->next)
+                r = strv_take(&paths, strdup(job->path));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(paths);

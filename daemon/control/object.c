@@ -28,17 +28,15 @@ int control_object_facts(const ControlObject *object, ControlFacts *ret) {
         return 0;
 }
 
-static const Mirror *find_mirror(const ControlObject *object, const char *name) {
+/* NULL, with *error set, if there is none. */
+static const Mirror *find_mirror(const ControlObject *object, const char *name, sd_bus_error *error) {
         const Mirrors *mirrors = object->options.mirrors;
 
         for (size_t i = 0; i < mirrors->n; i++)
                 if (string_equal(mirror_config(mirrors->mirrors[i])->name, name))
                         return mirrors->mirrors[i];
+        (void) sd_bus_error_setf(error, "io.shmstaged.Error.NoSuchName", "There is no mirror '%s'", name);
         return NULL;
-}
-
-static int refuse_mirror(sd_bus_error *error, const char *name) {
-        return sd_bus_error_setf(error, "io.shmstaged.Error.NoSuchName", "There is no mirror '%s'", name);
 }
 
 static int get_status(sd_bus_message *call, void *userdata, sd_bus_error *error _unused_) {
@@ -112,9 +110,9 @@ static int list_files(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 r = sd_bus_message_read(call, "u", &max);
         if (r < 0)
                 return r;
-        mirror = find_mirror(object, name);
+        mirror = find_mirror(object, name, error);
         if (!mirror)
-                return refuse_mirror(error, name);
+                return -ENOENT;
         after = size > 0 ? strndup(bytes, size) : NULL;
         if (size > 0 && !after)
                 return -ENOMEM;
@@ -155,9 +153,9 @@ static int list_models(sd_bus_message *call, void *userdata, sd_bus_error *error
 
         if (r < 0)
                 return r;
-        mirror = find_mirror(object, name);
+        mirror = find_mirror(object, name, error);
         if (!mirror)
-                return refuse_mirror(error, name);
+                return -ENOENT;
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");

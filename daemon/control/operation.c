@@ -10,19 +10,13 @@
 
 #include <stdarg.h>
 
-/* ---- its report ---- */
-
-/* Takes @text; a sentence for which there is no memory is left out. */
-static void add_to_report(Operation *operation, char *text) {
-        if (text)
-                (void) strv_take(&operation->report, text);
-}
+/* ---- its report: a sentence for which there is no memory is left out ---- */
 
 void control_operation_report(Operation *operation, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        add_to_report(operation, text_vformat(format, ap));
+        (void) strv_take(&operation->report, text_vformat(format, ap));
         va_end(ap);
 }
 
@@ -36,7 +30,7 @@ void control_operation_log(Operation *operation, const char *path, const char *f
         va_end(ap);
         if (text)
                 log_event(LOG_NOTICE, &fields, "%s (requested by %s)", text, text_path(who, operation->who));
-        add_to_report(operation, text);
+        (void) strv_take(&operation->report, text);
 }
 
 void control_operation_report_unknown(Operation *operation, const Mirror *m, const char *name) {
@@ -160,7 +154,7 @@ void control_operation_fail(Operation *operation, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        add_to_report(operation, text_vformat(format, ap));
+        (void) strv_take(&operation->report, text_vformat(format, ap));
         va_end(ap);
         control_operation_end(operation, true);
 }
@@ -205,21 +199,11 @@ static int refuse(const Mirror *m, const char *reason, char **ret_refusal) {
         return *ret_refusal ? OPERATION_REFUSED : -ENOMEM;
 }
 
-static int begin(Operation *operation, Mirror *m, OperationKind kind) {
-        switch (kind) {
-        case OPERATION_STAGE:
-                return control_operation_stage(operation, m);
-        case OPERATION_RELEASE:
-                return control_operation_release(operation, m);
-        case OPERATION_ACCEPT:
-                return control_operation_accept(operation, m);
-        case OPERATION_SYNC:
-                return control_operation_sync(operation, m);
-        case OPERATION_VERIFY:
-                return control_operation_verify(operation, m);
-        }
-        return -EINVAL;
-}
+static int (*const begin[])(Operation *operation, Mirror *m) = {
+        [OPERATION_STAGE] = control_operation_stage,   [OPERATION_RELEASE] = control_operation_release,
+        [OPERATION_ACCEPT] = control_operation_accept, [OPERATION_SYNC] = control_operation_sync,
+        [OPERATION_VERIFY] = control_operation_verify,
+};
 
 int control_operation_new(Operation **ret, Mirror *m, OperationKind kind, char *const *names, const char *who,
                           char **ret_refusal) {
@@ -241,7 +225,7 @@ int control_operation_new(Operation **ret, Mirror *m, OperationKind kind, char *
         if (r == 0) {
                 operation->mirror = m;
                 mirror_state_listen(m, &operation->listener);
-                r = begin(operation, m, kind);
+                r = begin[kind](operation, m);
                 if (r != 0 && operation->mirror)
                         control_operation_end(operation, true);
         }

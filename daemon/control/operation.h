@@ -58,11 +58,7 @@
 #include "mirror/mirror.h"
 
 typedef enum OperationKind {
-        OPERATION_STAGE,
-        OPERATION_RELEASE,
-        OPERATION_ACCEPT,
-        OPERATION_SYNC,
-        OPERATION_VERIFY
+        OPERATION_STAGE, OPERATION_RELEASE, OPERATION_ACCEPT, OPERATION_SYNC, OPERATION_VERIFY
 } OperationKind;
 
 typedef struct Operation Operation;

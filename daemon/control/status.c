@@ -102,14 +102,6 @@ ControlFacts control_status_facts(const ControlState *state, const MirrorStatus 
         return facts;
 }
 
-static int append_number(sd_bus_message *message, const char *key, uint64_t value) {
-        return sd_bus_message_append(message, "{sv}", key, "t", value);
-}
-
-static int append_flag(sd_bus_message *message, const char *key, bool value) {
-        return sd_bus_message_append(message, "{sv}", key, "b", (int) value);
-}
-
 static int append_field(sd_bus_message *message, const Field *field, const MirrorStatus *mirror) {
         const void *value = (const char *) mirror + field->offset;
         const char *const *text = value;
@@ -117,11 +109,11 @@ static int append_field(sd_bus_message *message, const Field *field, const Mirro
 
         switch (field->kind) {
         case NUMBER:
-                return *number == UINT64_MAX ? 0 : append_number(message, field->key, *number);
+                return *number == UINT64_MAX ? 0 : sd_bus_message_append(message, "{sv}", field->key, "t", *number);
         case COUNT:
-                return append_number(message, field->key, *(const size_t *) value);
+                return sd_bus_message_append(message, "{sv}", field->key, "t", (uint64_t) *(const size_t *) value);
         case FLAG:
-                return append_flag(message, field->key, *(const bool *) value);
+                return sd_bus_message_append(message, "{sv}", field->key, "b", (int) *(const bool *) value);
         case TEXT:
                 return *text ? control_message_append_text_entry(message, field->key, *text) : 0;
         case PATH:
@@ -156,7 +148,8 @@ int control_status_append_mirror(sd_bus_message *message, const MirrorStatus *mi
         if (r >= 0)
                 r = control_message_append_text_entry(message, "state", mirror_status_state_name(mirror->state));
         if (r >= 0)
-                r = append_flag(message, "degraded", mirror->ready && !mirror_status_is_complete(mirror, 1));
+                r = sd_bus_message_append(message, "{sv}", "degraded", "b",
+                                          mirror->ready && !mirror_status_is_complete(mirror, 1));
         if (r >= 0)
                 r = control_message_append_text_entry(message, "source_state", sources[mirror->source_state]);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(fields); i++)

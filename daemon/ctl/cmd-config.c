@@ -32,11 +32,9 @@ static int print_files(const Ctl *ctl) {
         _cleanup_(strv_freep) char **files = NULL;
         int r = config_files_find(ctl->root, &files), failed = 0;
 
-        if (r < 0) {
-                screen_error("Failed to find the configuration%s%s: %s", ctl->root ? " below " : "",
-                             ctl->root ? ctl->root : "", strerror(-r));
-                return CTL_FAILED;
-        }
+        if (r < 0)
+                return screen_fail(CTL_FAILED, "Failed to find the configuration%s%s: %s",
+                                   ctl->root ? " below " : "", ctl->root ? ctl->root : "", strerror(-r));
         for (size_t i = 0; files[i]; i++)
                 if (print_file(&screen, files[i], i == 0) < 0)
                         failed++;
@@ -60,9 +58,7 @@ int commands_cat_config(const Ctl *ctl, char *const *arguments _unused_) {
                 : ctl->config  ? print_file(&screen, ctl->config, true) < 0
                                : print_files(ctl);
 
-        if (r == CTL_DONE && fflush(stdout) != 0) {
-                screen_error("Failed to print the configuration: %m");
-                return CTL_FAILED;
-        }
+        if (r == CTL_DONE && fflush(stdout) != 0)
+                return screen_fail(CTL_FAILED, "Failed to print the configuration: %m");
         return r;
 }

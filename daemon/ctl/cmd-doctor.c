@@ -120,17 +120,13 @@ int commands_doctor(const Ctl *ctl, char *const *arguments _unused_) {
         _cleanup_(finding_report_done) DoctorReport report = { 0 };
         int r = doctor_facts_read(ctl->root, ctl->config, &facts);
 
-        if (r < 0) {
-                screen_error("Failed to inspect the machine%s%s: %s", ctl->root ? " below " : "",
-                             ctl->root ? ctl->root : "", strerror(-r));
-                return CTL_FAILED;
-        }
+        if (r < 0)
+                return screen_fail(CTL_FAILED, "Failed to inspect the machine%s%s: %s", ctl->root ? " below " : "",
+                                   ctl->root ? ctl->root : "", strerror(-r));
         r = doctor_run(&facts, &report);
         if (r == 0)
                 r = ctl->json != CTL_JSON_OFF ? print_json(ctl, &report) : print_text(&facts, &report);
-        if (r < 0) {
-                screen_error("Failed to print the findings: %s", strerror(-r));
-                return CTL_FAILED;
-        }
+        if (r < 0)
+                return screen_fail(CTL_FAILED, "Failed to print the findings: %s", strerror(-r));
         return doctor_worst(&report) > DOCTOR_NOTE ? CTL_FAILED : CTL_DONE;
 }

@@ -201,6 +201,5 @@ int commands_list(const Ctl *ctl, char *const *arguments) {
         users_done(&listing.users);
         if (trouble == CTL_TROUBLE_NONE)
                 return ctl_table_print(table);
-        screen_error("%s", reason ? reason : strerror(ENOMEM));
-        return CTL_FAILED;
+        return screen_fail(CTL_FAILED, "%s", reason ? reason : strerror(ENOMEM));
 }

@@ -10,14 +10,10 @@
 static int print_text(sd_bus_message *reply) {
         const char *text;
 
-        if (sd_bus_message_read(reply, "s", &text) < 0) {
-                screen_error("Failed to read the reply of the daemon");
-                return CTL_FAILED;
-        }
-        if (fputs(text, stdout) == EOF || fflush(stdout) != 0) {
-                screen_error("Failed to print the metrics: %m");
-                return CTL_FAILED;
-        }
+        if (sd_bus_message_read(reply, "s", &text) < 0)
+                return screen_fail(CTL_FAILED, "Failed to read the reply of the daemon");
+        if (fputs(text, stdout) == EOF || fflush(stdout) != 0)
+                return screen_fail(CTL_FAILED, "Failed to print the metrics: %m");
         return CTL_DONE;
 }
 
@@ -31,6 +27,5 @@ int commands_metrics(const Ctl *ctl, char *const *arguments _unused_) {
                 trouble = ctl_connection_ask(&bus, "GetMetrics", &reply, &reason);
         if (trouble == CTL_TROUBLE_NONE)
                 return print_text(reply);
-        screen_error("%s", reason ? reason : strerror(ENOMEM));
-        return CTL_FAILED;
+        return screen_fail(CTL_FAILED, "%s", reason ? reason : strerror(ENOMEM));
 }

@@ -231,14 +231,10 @@ static int run_job(const Ctl *ctl, const char *member, const char *doing, char *
 
 /* A forgotten name must not turn into a change of everything. */
 static int run_named(const Ctl *ctl, const char *member, const char *doing, char *const *names) {
-        if (!names[0] && !ctl->all) {
-                screen_error("Specify NAMEs or --all");
-                return CTL_BAD_ARGUMENTS;
-        }
-        if (names[0] && ctl->all) {
-                screen_error("--all and NAMEs are mutually exclusive");
-                return CTL_BAD_ARGUMENTS;
-        }
+        if (!names[0] && !ctl->all)
+                return screen_fail(CTL_BAD_ARGUMENTS, "Specify NAMEs or --all");
+        if (names[0] && ctl->all)
+                return screen_fail(CTL_BAD_ARGUMENTS, "--all and NAMEs are mutually exclusive");
         return run_job(ctl, member, doing, names);
 }
 

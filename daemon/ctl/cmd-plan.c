@@ -6,6 +6,7 @@
 
 #include "base/claim.h"
 #include "base/dirs.h"
+#include "base/strv.h"
 #include "base/text.h"
 #include "config/problems.h"
 #include "ctl/json-output.h"
@@ -97,8 +98,7 @@ static int print_mirror(const Ctl *ctl, const PreviewMirror *mirror) {
         print_safe(SCREEN_BOLD, title);
         if (mirror->problem) {
                 (void) fflush(stdout);
-                screen_error("%s", mirror->problem);
-                return CTL_FAILED;
+                return screen_fail(CTL_FAILED, "%s", mirror->problem);
         }
         r = print_items(ctl, mirror);
         for (size_t i = 0; i < mirror->survey.source->n_omissions; i++)
@@ -173,15 +173,6 @@ static json_t *mirror_json(const PreviewMirror *mirror) {
         return json;
 }
 
-static bool is_named(const PreviewMirror *mirror, char *const *names) {
-        bool any = names[0];
-
-        for (; *names; names++)
-                if (string_equal(mirror->config->name, *names))
-                        return true;
-        return !any;
-}
-
 /* All mirrors are planned, because earlier ones use up space; those that were named are printed. */
 static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names) {
         _cleanup_(json_decrefp) json_t *mirrors = ctl->json == CTL_JSON_OFF ? NULL : json_array();
@@ -190,7 +181,7 @@ static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names
         for (size_t i = 0; i < preview->n; i++) {
                 const PreviewMirror *mirror = &preview->mirrors[i];
 
-                if (!is_named(mirror, names))
+                if (names[0] && !strv_has(names, mirror->config->name))
                         continue;
                 if (!mirror->fits)
                         r = CTL_FAILED;
@@ -206,10 +197,8 @@ static int print_plan(const Ctl *ctl, const Preview *preview, char *const *names
 
 static int check_names(const Config *config, char *const *names) {
         for (; *names; names++)
-                if (!config_find_mirror(config, *names)) {
-                        screen_error("No mirror '%s' in the configuration", *names);
-                        return CTL_BAD_ARGUMENTS;
-                }
+                if (!config_find_mirror(config, *names))
+                        return screen_fail(CTL_BAD_ARGUMENTS, "No mirror '%s' in the configuration", *names);
         return CTL_DONE;
 }
 
@@ -231,9 +220,7 @@ int commands_plan(const Ctl *ctl, char *const *arguments) {
         r = dirs_state_directory(&state);
         if (r == 0)
                 r = preview_make(config, state, &preview, &what);
-        if (r < 0) {
-                screen_error("Failed to %s: %s", what, strerror(-r));
-                return CTL_FAILED;
-        }
+        if (r < 0)
+                return screen_fail(CTL_FAILED, "Failed to %s: %s", what, strerror(-r));
         return print_plan(ctl, &preview, arguments);
 }

@@ -74,13 +74,6 @@ static void collect_files(CtlConnection *bus, const json_t *status, Collection *
         }
 }
 
-static bool is_named(const json_t *mirror, char *const *names) {
-        for (; *names; names++)
-                if (string_equal(ctl_reply_text(mirror, "name"), *names))
-                        return true;
-        return false;
-}
-
 /* Removes the mirrors that were not named; all that were named have to exist. */
 static int keep_named(json_t *status, void *userdata) {
         json_t *mirrors = json_object_get(status, "mirrors");
@@ -89,17 +82,15 @@ static int keep_named(json_t *status, void *userdata) {
         if (!names[0])
                 return 0;
         for (size_t i = json_array_size(mirrors); i > 0; i--)
-                if (!is_named(json_array_get(mirrors, i - 1), names))
+                if (!strv_has(names, ctl_reply_text(json_array_get(mirrors, i - 1), "name")))
                         (void) json_array_remove(mirrors, i - 1);
         for (; *names; names++) {
                 bool found = false;
 
                 for (size_t i = 0; i < json_array_size(mirrors); i++)
                         found = found || string_equal(ctl_reply_text(json_array_get(mirrors, i), "name"), *names);
-                if (!found) {
-                        screen_error("No mirror '%s'", *names);
-                        return CTL_UNKNOWN;
-                }
+                if (!found)
+                        return screen_fail(CTL_UNKNOWN, "No mirror '%s'", *names);
         }
         return 0;
 }
@@ -148,10 +139,8 @@ static int print_status(const Ctl *ctl, CtlConnection *bus, json_t *status, char
         if (r != 0)
                 return r;
         r = ctl->json != CTL_JSON_OFF ? json_output_print(ctl, status, stdout) : print_present(ctl, bus, status);
-        if (r < 0) {
-                screen_error("Failed to print the status: %s", strerror(-r));
-                return CTL_UNKNOWN;
-        }
+        if (r < 0)
+                return screen_fail(CTL_UNKNOWN, "Failed to print the status: %s", strerror(-r));
         return judge(status, (void *) names);
 }
 
@@ -182,6 +171,5 @@ int commands_status(const Ctl *ctl, char *const *arguments) {
                 return print_status(ctl, &bus, status, arguments);
         if (trouble == CTL_TROUBLE_ABSENT)
                 return print_absent(ctl, reason);
-        screen_error("%s", reason ? reason : strerror(ENOMEM));
-        return CTL_UNKNOWN;
+        return screen_fail(CTL_UNKNOWN, "%s", reason ? reason : strerror(ENOMEM));
 }

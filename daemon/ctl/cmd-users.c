@@ -4,6 +4,7 @@
 
 #include "ctl/commands.h"
 
+#include "base/strv.h"
 #include "base/text.h"
 #include "config/problems.h"
 #include "ctl/fetch.h"
@@ -37,19 +38,12 @@ static void mirror_list_done(MirrorList *mirrors) {
         (void) config_free(mirrors->config);
 }
 
-static bool is_wanted(const char *name, char *const *names) {
-        for (char *const *wanted = names; *wanted; wanted++)
-                if (string_equal(*wanted, name))
-                        return true;
-        return !names[0];
-}
-
 /* Removes the mirrors that were not named. */
 static void keep_named(MirrorList *mirrors, char *const *names) {
         size_t n = 0;
 
         for (size_t i = 0; i < mirrors->n; i++)
-                if (is_wanted(mirrors->items[i].name, names))
+                if (!names[0] || strv_has(names, mirrors->items[i].name))
                         mirrors->items[n++] = mirrors->items[i];
         mirrors->n = n;
 }
@@ -169,8 +163,7 @@ static int find_mirrors(const Ctl *ctl, MirrorList *ret) {
                 return 0;
         if (!ctl->socket && !ctl->system_bus)
                 return read_config(ctl, ret);
-        screen_error("%s", reason ? reason : strerror(ENOMEM));
-        return -ENOTCONN;
+        return screen_fail(-ENOTCONN, "%s", reason ? reason : strerror(ENOMEM));
 }
 
 int commands_users(const Ctl *ctl, char *const *arguments) {
@@ -191,9 +184,7 @@ int commands_users(const Ctl *ctl, char *const *arguments) {
         keep_named(&mirrors, arguments);
         if (r == 0)
                 r = users_find(&machine, mirrors.items, mirrors.n, &users);
-        if (r < 0) {
-                screen_error("Failed to inspect the processes: %s", strerror(-r));
-                return CTL_FAILED;
-        }
+        if (r < 0)
+                return screen_fail(CTL_FAILED, "Failed to inspect the processes: %s", strerror(-r));
         return print_users(ctl, table, &machine, &users);
 }

@@ -49,10 +49,8 @@ int commands_wait(const Ctl *ctl, char *const *arguments) {
 
                 if (trouble == CTL_TROUBLE_NONE)
                         return CTL_DONE;
-                if (trouble != CTL_TROUBLE_ABSENT && trouble != CTL_TROUBLE_LOST && trouble != CTL_TROUBLE_TIMEOUT) {
-                        screen_error("%s", reason ? reason : strerror(ENOMEM));
-                        return CTL_FAILED;
-                }
+                if (trouble != CTL_TROUBLE_ABSENT && trouble != CTL_TROUBLE_LOST && trouble != CTL_TROUBLE_TIMEOUT)
+                        return screen_fail(CTL_FAILED, "%s", reason ? reason : strerror(ENOMEM));
                 now = clock_usec(CLOCK_MONOTONIC);
                 if (now >= end || trouble == CTL_TROUBLE_TIMEOUT) {
                         if (trouble == CTL_TROUBLE_TIMEOUT)

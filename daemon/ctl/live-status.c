@@ -348,10 +348,8 @@ int live_status_run(const Ctl *ctl, int (*prepare)(json_t *status, void *userdat
                 (void) sigaddset(&set, numbers[i]);
         (void) sigprocmask(SIG_BLOCK, &set, &before);
         signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (signals < 0) {
-                screen_error("Failed to receive signals: %m");
-                return CTL_UNKNOWN;
-        }
+        if (signals < 0)
+                return screen_fail(CTL_UNKNOWN, "Failed to receive signals: %m");
         if (ctl->json == CTL_JSON_OFF)
                 take_terminal(&watcher);
         run(&watcher, signals);

@@ -205,10 +205,9 @@ static int parse_options(int argc, char **argv, Line *line) {
                                 (void) printf("shmstagectl %s\n", SHMSTAGED_VERSION);
                         return CTL_DONE;
                 }
-                if (!take_option(&line->ctl, &options[i], optarg)) {
-                        screen_error("Invalid value '%s' for --%s=; see --help", optarg ? optarg : "", options[i].name);
-                        return CTL_BAD_ARGUMENTS;
-                }
+                if (!take_option(&line->ctl, &options[i], optarg))
+                        return screen_fail(CTL_BAD_ARGUMENTS, "Invalid value '%s' for --%s=; see --help",
+                                           optarg ? optarg : "", options[i].name);
                 line->given[i] = true;
         }
         return CTL_DONE;
@@ -233,28 +232,20 @@ static int choose_verb(const char *name, unsigned n_arguments, Line *line) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 if (string_equal(verbs[i].name, name))
                         line->verb = &verbs[i];
-        if (!line->verb) {
-                screen_error("Unknown command '%s'; see --help", name);
-                return CTL_BAD_ARGUMENTS;
-        }
-        if (n_arguments < line->verb->min || n_arguments > line->verb->max) {
-                screen_error("Too %s arguments; %s takes %s", n_arguments < line->verb->min ? "few" : "many", name,
-                             *line->verb->arguments ? line->verb->arguments : "none");
-                return CTL_BAD_ARGUMENTS;
-        }
+        if (!line->verb)
+                return screen_fail(CTL_BAD_ARGUMENTS, "Unknown command '%s'; see --help", name);
+        if (n_arguments < line->verb->min || n_arguments > line->verb->max)
+                return screen_fail(CTL_BAD_ARGUMENTS, "Too %s arguments; %s takes %s",
+                                   n_arguments < line->verb->min ? "few" : "many", name,
+                                   *line->verb->arguments ? line->verb->arguments : "none");
         for (size_t i = 0; i < ELEMENTSOF(options); i++)
-                if (line->given[i] && !goes_with(&options[i], name)) {
-                        screen_error("Option --%s cannot be used with %s; see --help", options[i].name, name);
-                        return CTL_BAD_ARGUMENTS;
-                }
-        if (line->ctl.socket && line->ctl.system_bus) {
-                screen_error("--socket= and --system-bus are mutually exclusive");
-                return CTL_BAD_ARGUMENTS;
-        }
-        if (line->ctl.config && line->ctl.root) {
-                screen_error("--config= and --root= are mutually exclusive");
-                return CTL_BAD_ARGUMENTS;
-        }
+                if (line->given[i] && !goes_with(&options[i], name))
+                        return screen_fail(CTL_BAD_ARGUMENTS, "Option --%s cannot be used with %s; see --help",
+                                           options[i].name, name);
+        if (line->ctl.socket && line->ctl.system_bus)
+                return screen_fail(CTL_BAD_ARGUMENTS, "--socket= and --system-bus are mutually exclusive");
+        if (line->ctl.config && line->ctl.root)
+                return screen_fail(CTL_BAD_ARGUMENTS, "--config= and --root= are mutually exclusive");
         return CTL_DONE;
 }
 

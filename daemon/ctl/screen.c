@@ -170,13 +170,25 @@ char *screen_bar(const Screen *screen, size_t width, unsigned percent) {
         return out;
 }
 
+static void _printf_(1, 0) print_error(const char *format, va_list ap) {
+        _cleanup_(freep) char *text = text_vformat(format, ap), *safe = text ? screen_text(text) : NULL;
+
+        (void) fprintf(stderr, "Error: %s\n", safe ? safe : strerror(ENOMEM));
+}
+
 void screen_error(const char *format, ...) {
-        _cleanup_(freep) char *text = NULL, *safe = NULL;
         va_list ap;
 
         va_start(ap, format);
-        text = text_vformat(format, ap);
+        print_error(format, ap);
         va_end(ap);
-        safe = text ? screen_text(text) : NULL;
-        (void) fprintf(stderr, "Error: %s\n", safe ? safe : strerror(ENOMEM));
+}
+
+int screen_fail(int status, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        print_error(format, ap);
+        va_end(ap);
+        return status;
 }

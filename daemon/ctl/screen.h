@@ -45,3 +45,6 @@ char *screen_bar(const Screen *screen, size_t width, unsigned percent);
 
 /* Prints "Error: " and a sentence, made safe, to stderr. */
 void screen_error(const char *format, ...) _printf_(1, 2);
+
+/* The same, and returns @status. */
+int screen_fail(int status, const char *format, ...) _printf_(2, 3);

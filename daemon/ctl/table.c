@@ -287,6 +287,5 @@ int ctl_table_print(CtlTable *table) {
 
         if (r == 0)
                 return CTL_DONE;
-        screen_error("Failed to print the table: %s", strerror(-r));
-        return CTL_FAILED;
+        return screen_fail(CTL_FAILED, "Failed to print the table: %s", strerror(-r));
 }

@@ -50,6 +50,5 @@ void ctl_table_set(CtlTable *table, size_t column, const char *text);
 void ctl_table_set_number(CtlTable *table, size_t column, uint64_t number);
 void ctl_table_set_colour(CtlTable *table, size_t column, ScreenColour colour);
 
-
 /* Prints the table to stdout and flushes. Prints its failures; returns the exit status. */
 int ctl_table_print(CtlTable *table);

@@ -12,7 +12,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "base/text.h"
-#include "ctl/doctor/engine.h"
+#include "ctl/doctor/engine-facts.h"
 #include "ctl/doctor/procfs.h"
 #include "os/fs.h"
 #include "tree/manifest.h"
@@ -43,8 +43,7 @@ typedef struct Search {
         size_t n_trees;
         Users users;
         const Process *process; /* the one being inspected */
-        EngineLocation *locations;
-        size_t n_locations;
+        EngineLocations locations;
         size_t first;           /* its first use */
 } Search;
 
@@ -103,23 +102,15 @@ static int list_copies(Tree *tree, int fd) {
         return 0;
 }
 
-static int resolve(const RootView *machine, const char *path, char **ret) {
-        int r = root_view_resolve(machine, path, ret);
-
-        if (r < 0 && r != -ENOMEM)
-                *ret = strdup(path);
-        return *ret ? 0 : -ENOMEM;
-}
-
 static int read_tree(const RootView *machine, const UsersMirror *mirror, Tree *tree) {
         _cleanup_(close_fdp) int target = -1, source = -1;
         struct stat st;
         int r;
 
         tree->mirror = mirror;
-        r = resolve(machine, mirror->source, &tree->source);
+        r = root_view_resolve(machine, mirror->source, &tree->source);
         if (r == 0)
-                r = resolve(machine, mirror->target, &tree->target);
+                r = root_view_resolve(machine, mirror->target, &tree->target);
         if (r < 0)
                 return r;
         source = root_view_open_path(machine, tree->source, O_PATH | O_DIRECTORY);
@@ -181,8 +172,8 @@ static Use *find_use(Search *search, UseKind kind, const Tree *tree, const char 
 static const EngineLocation *find_location(const Search *search, const char *path) {
         const EngineLocation *found = NULL;
 
-        for (size_t i = 0; i < search->n_locations; i++) {
-                const EngineLocation *location = &search->locations[i];
+        for (size_t i = 0; i < search->locations.n; i++) {
+                const EngineLocation *location = &search->locations.items[i];
 
                 if (path_is_below(path, location->path) && (!found || string_equal(location->setting, "OLLAMA_MODELS")))
                         found = location;
@@ -282,18 +273,8 @@ static int read_locations(Search *search) {
         r = procfs_environment(search->machine, search->process->pid, &environment);
         if (r < 0)
                 return r;
-        r = engine_locations(kind, search->process->arguments, environment, NULL, &search->locations,
-                             &search->n_locations);
-        for (size_t i = 0; r == 0 && i < search->n_locations; i++) {
-                char *resolved = NULL;
-
-                r = resolve(search->machine, search->locations[i].path, &resolved);
-                if (r < 0)
-                        break;
-                free(search->locations[i].path);
-                search->locations[i].path = resolved;
-        }
-        return r;
+        r = engine_locations(kind, search->process->arguments, environment, NULL, &search->locations);
+        return r == 0 ? engine_facts_resolve(search->machine, &search->locations) : r;
 }
 
 /* The settings that lead to the disk, unless the process was already found to read a file there. */
@@ -303,9 +284,9 @@ static int match_locations(Search *search) {
         for (size_t i = search->first; i < search->users.n; i++)
                 if (search->users.uses[i].kind == USE_SOURCE)
                         return 0;
-        for (size_t i = 0; r == 0 && i < search->n_locations; i++)
+        for (size_t i = 0; r == 0 && i < search->locations.n; i++)
                 for (size_t k = 0; r == 0 && k < search->n_trees; k++) {
-                        const char *path = search->locations[i].path;
+                        const char *path = search->locations.items[i].path;
                         Tree *tree = &search->trees[k];
                         Use *use;
 
@@ -334,9 +315,7 @@ static int inspect_process(Search *search, const Process *process) {
         search->users.n_denied += r == PROCFS_DENIED;
         if (r >= 0)
                 r = match_locations(search);
-        engine_locations_free(search->locations, search->n_locations);
-        search->locations = NULL;
-        search->n_locations = 0;
+        engine_locations_done(&search->locations);
         return r;
 }
 

@@ -13,7 +13,8 @@ enum {
         VALUE_STRING, VALUE_ARRAY, VALUE_UINT64, VALUE_INT64, VALUE_FLOAT64,
 };
 
-/* A window that moves forward over the header. The functions below return what gguf_length() returns. */
+/* A window that moves forward over the header. After a failure the functions below do nothing, and what they return
+ * means nothing. */
 typedef struct Window {
         int fd;
         uint64_t size;           /* of the file */
@@ -21,6 +22,7 @@ typedef struct Window {
         uint64_t start;          /* of the window in the file */
         size_t length;
         uint64_t read;           /* bytes so far */
+        int outcome;             /* what gguf_length() returns */
         uint8_t bytes[64 * KIB];
 } Window;
 
@@ -40,20 +42,23 @@ static int window_fill(Window *window) {
         return 0;
 }
 
-static int take(Window *window, void *out, size_t n) {
+/* Keeps the first outcome. */
+static void fail(Window *window, int outcome) {
+        if (window->outcome == 0)
+                window->outcome = outcome;
+}
+
+static void take(Window *window, void *out, size_t n) {
         if (window->position + n > window->size)
-                return GGUF_CUT_OFF;
-        for (uint8_t *to = out; n > 0;) {
+                fail(window, GGUF_CUT_OFF);
+        for (uint8_t *to = out; window->outcome == 0 && n > 0;) {
                 uint64_t offset = window->position - window->start;
                 size_t here;
 
                 if (window->position < window->start || offset >= window->length) {
-                        int r = window_fill(window);
-
-                        if (r != 0)
-                                return r;
+                        fail(window, window_fill(window));
                         if (window->length == 0)
-                                return GGUF_CUT_OFF; /* the file became shorter meanwhile */
+                                fail(window, GGUF_CUT_OFF); /* the file became shorter meanwhile */
                         continue;
                 }
                 here = (size_t) MIN((uint64_t) n, window->length - offset);
@@ -62,57 +67,39 @@ static int take(Window *window, void *out, size_t n) {
                 n -= here;
                 window->position += here;
         }
-        return 0;
 }
 
-static int take_u32(Window *window, uint32_t *ret) {
-        uint32_t value;
-        int r = take(window, &value, sizeof(value));
+static uint32_t take_u32(Window *window) {
+        uint32_t value = 0;
 
-        if (r == 0)
-                *ret = le32toh(value);
-        return r;
+        take(window, &value, sizeof(value));
+        return le32toh(value);
 }
 
-static int take_u64(Window *window, uint64_t *ret) {
-        uint64_t value;
-        int r = take(window, &value, sizeof(value));
+static uint64_t take_u64(Window *window) {
+        uint64_t value = 0;
 
-        if (r == 0)
-                *ret = le64toh(value);
-        return r;
+        take(window, &value, sizeof(value));
+        return le64toh(value);
 }
 
-static int skip(Window *window, uint64_t n) {
+static void skip(Window *window, uint64_t n) {
         if (n > window->size - window->position)
-                return GGUF_CUT_OFF;
-        window->position += n;
-        return 0;
-}
-
-static int skip_string(Window *window) {
-        uint64_t n;
-        int r = take_u64(window, &n);
-
-        return r != 0 ? r : skip(window, n);
+                fail(window, GGUF_CUT_OFF);
+        else if (window->outcome == 0)
+                window->position += n;
 }
 
 /* Takes a string and keeps as much of it as fits into @buffer. */
-static int take_name(Window *window, char *buffer, size_t allocated) {
-        uint64_t n;
-        size_t here;
-        int r = take_u64(window, &n);
+static void take_name(Window *window, char *buffer, size_t allocated) {
+        uint64_t n = take_u64(window);
+        size_t here = (size_t) MIN(n, (uint64_t) allocated - 1);
 
-        if (r != 0)
-                return r;
         if (n > window->size - window->position)
-                return GGUF_CUT_OFF;
-        here = (size_t) MIN(n, (uint64_t) allocated - 1);
-        r = take(window, buffer, here);
-        if (r != 0)
-                return r;
+                fail(window, GGUF_CUT_OFF);
+        take(window, buffer, here);
         buffer[here] = '\0';
-        return skip(window, n - here);
+        skip(window, n - here);
 }
 
 /* ---- metadata ---- */
@@ -128,49 +115,45 @@ static uint64_t value_size(uint32_t type) {
         return type < ELEMENTSOF(sizes) ? sizes[type] : 0;
 }
 
-static int skip_value(Window *window, uint32_t type, unsigned depth);
+static void skip_value(Window *window, uint32_t type, unsigned depth);
 
-static int skip_array(Window *window, unsigned depth) {
-        uint64_t count = 0, left;
-        uint32_t type = 0;
-        int r = take_u32(window, &type);
+static void skip_array(Window *window, unsigned depth) {
+        uint32_t type = take_u32(window);
+        uint64_t count = take_u64(window), left = window->size - window->position;
 
-        if (r == 0)
-                r = take_u64(window, &count);
-        if (r != 0)
-                return r;
-        left = window->size - window->position;
-        if (value_size(type) > 0)
-                return count > left / value_size(type) ? GGUF_CUT_OFF : skip(window, count * value_size(type));
-        if (depth >= ARRAYS_MAX || (type != VALUE_STRING && type != VALUE_ARRAY))
-                return GGUF_UNKNOWN;
-        if (count > left / sizeof(uint64_t)) /* a string or an array takes at least that */
-                return GGUF_CUT_OFF;
-        for (uint64_t i = 0; r == 0 && i < count; i++)
-                r = skip_value(window, type, depth + 1);
-        return r;
+        if (value_size(type) > 0 && count <= left / value_size(type))
+                skip(window, count * value_size(type));
+        else if (value_size(type) > 0)
+                fail(window, GGUF_CUT_OFF);
+        else if (depth >= ARRAYS_MAX || (type != VALUE_STRING && type != VALUE_ARRAY))
+                fail(window, GGUF_UNKNOWN);
+        else if (count > left / sizeof(uint64_t)) /* a string or an array takes at least that */
+                fail(window, GGUF_CUT_OFF);
+        for (uint64_t i = 0; window->outcome == 0 && value_size(type) == 0 && i < count; i++)
+                skip_value(window, type, depth + 1);
 }
 
-static int skip_value(Window *window, uint32_t type, unsigned depth) {
+static void skip_value(Window *window, uint32_t type, unsigned depth) {
         if (type == VALUE_STRING)
-                return skip_string(window);
-        if (type == VALUE_ARRAY)
-                return skip_array(window, depth);
-        return value_size(type) > 0 ? skip(window, value_size(type)) : GGUF_UNKNOWN;
+                skip(window, take_u64(window));
+        else if (type == VALUE_ARRAY)
+                skip_array(window, depth);
+        else if (value_size(type) > 0)
+                skip(window, value_size(type));
+        else
+                fail(window, GGUF_UNKNOWN);
 }
 
-static int take_pair(Window *window, uint32_t *alignment) {
-        char key[32];
-        uint32_t type = 0;
-        int r = take_name(window, key, sizeof(key));
+static void take_pair(Window *window, uint32_t *alignment) {
+        char key[32] = "";
+        uint32_t type;
 
-        if (r == 0)
-                r = take_u32(window, &type);
-        if (r != 0)
-                return r;
+        take_name(window, key, sizeof(key));
+        type = take_u32(window);
         if (strcmp(key, "general.alignment") == 0 && type == VALUE_UINT32)
-                return take_u32(window, alignment);
-        return skip_value(window, type, 0);
+                *alignment = take_u32(window);
+        else
+                skip_value(window, type, 0);
 }
 
 /* ---- tensors ---- */
@@ -231,70 +214,61 @@ static int tensor_size(uint32_t type, const uint64_t *dimensions, uint32_t n, ui
 }
 
 /* Raises @end to where the tensor ends, counted from the start of the tensors. */
-static int take_tensor(Window *window, uint64_t *end) {
-        uint64_t dimensions[DIMENSIONS_MAX] = { 1 }, offset = 0, size;
-        uint32_t n = 0, type = 0;
-        int r = skip_string(window);
+static void take_tensor(Window *window, uint64_t *end) {
+        uint64_t dimensions[DIMENSIONS_MAX] = { 1 }, offset, size = 0;
+        uint32_t n, type;
+        int r;
 
-        if (r == 0)
-                r = take_u32(window, &n);
-        if (r == 0 && n > DIMENSIONS_MAX)
-                return GGUF_UNKNOWN;
-        for (uint32_t i = 0; r == 0 && i < n; i++)
-                r = take_u64(window, &dimensions[i]);
-        if (r == 0)
-                r = take_u32(window, &type);
-        if (r == 0)
-                r = take_u64(window, &offset);
-        if (r != 0)
-                return r;
+        skip(window, take_u64(window)); /* its name */
+        n = take_u32(window);
+        if (n > DIMENSIONS_MAX)
+                fail(window, GGUF_UNKNOWN);
+        for (uint32_t i = 0; window->outcome == 0 && i < n; i++)
+                dimensions[i] = take_u64(window);
+        type = take_u32(window);
+        offset = take_u64(window);
+        if (window->outcome != 0)
+                return;
         r = tensor_size(type, dimensions, n, &size);
-        if (r != 0)
-                return r == GGUF_UNKNOWN ? 0 : r;
-        if (__builtin_add_overflow(offset, size, &size))
-                return GGUF_ABSURD;
-        *end = MAX(*end, size);
-        return 0;
+        if (r == GGUF_ABSURD || __builtin_add_overflow(offset, size, &size))
+                fail(window, GGUF_ABSURD);
+        else if (r == 0)
+                *end = MAX(*end, size);
 }
 
-static int take_header(Window *window, uint64_t *ret_tensors, uint64_t *ret_pairs) {
+static void take_header(Window *window, uint64_t *ret_tensors, uint64_t *ret_pairs) {
         uint8_t magic[4];
-        uint32_t version = 0;
-        int r = take(window, magic, sizeof(magic));
+        uint32_t version;
 
-        if (r == 0)
-                r = take_u32(window, &version);
-        if (r == 0 && version != 2 && version != 3)
-                return GGUF_UNKNOWN;
-        if (r == 0)
-                r = take_u64(window, ret_tensors);
-        if (r == 0)
-                r = take_u64(window, ret_pairs);
-        if (r != 0)
-                return r;
+        take(window, magic, sizeof(magic));
+        version = take_u32(window);
+        if (version != 2 && version != 3)
+                fail(window, GGUF_UNKNOWN);
+        *ret_tensors = take_u64(window);
+        *ret_pairs = take_u64(window);
         /* a tensor takes at least 24 bytes, a pair 13 */
-        return *ret_tensors > window->size / 24 || *ret_pairs > window->size / 13 ? GGUF_CUT_OFF : 0;
+        if (*ret_tensors > window->size / 24 || *ret_pairs > window->size / 13)
+                fail(window, GGUF_CUT_OFF);
 }
 
 int gguf_length(int fd, uint64_t size, uint64_t *ret) {
         _cleanup_(freep) Window *window = calloc(1, sizeof(*window));
-        uint64_t n_tensors = 0, n_pairs = 0, end = 0, start;
+        uint64_t n_tensors, n_pairs, end = 0, start;
         uint32_t alignment = 32;
-        int r;
 
         if (!window)
                 return -ENOMEM;
         window->fd = fd;
         window->size = size;
-        r = take_header(window, &n_tensors, &n_pairs);
-        for (uint64_t i = 0; r == 0 && i < n_pairs; i++)
-                r = take_pair(window, &alignment);
-        if (r == 0 && (n_tensors > TENSORS_MAX || alignment == 0 || (alignment & (alignment - 1)) != 0))
-                r = GGUF_UNKNOWN;
-        for (uint64_t i = 0; r == 0 && i < n_tensors; i++)
-                r = take_tensor(window, &end);
-        if (r != 0)
-                return r;
+        take_header(window, &n_tensors, &n_pairs);
+        for (uint64_t i = 0; window->outcome == 0 && i < n_pairs; i++)
+                take_pair(window, &alignment);
+        if (n_tensors > TENSORS_MAX || alignment == 0 || (alignment & (alignment - 1)) != 0)
+                fail(window, GGUF_UNKNOWN);
+        for (uint64_t i = 0; window->outcome == 0 && i < n_tensors; i++)
+                take_tensor(window, &end);
+        if (window->outcome != 0)
+                return window->outcome;
         start = end > 0 ? round_up(window->position, alignment) : window->position;
         if (__builtin_add_overflow(start, end, &end))
                 return GGUF_ABSURD;

@@ -6,7 +6,7 @@
 
 #include <fnmatch.h>
 
-bool filter_matches(const char *pattern, const char *path) {
+static bool matches(const char *pattern, const char *path) {
         _cleanup_(freep) char *part = NULL;
 
         if (strchr(pattern, '/')) {
@@ -29,7 +29,7 @@ bool filter_matches(const char *pattern, const char *path) {
 
 static bool any_matches(char *const *patterns, const char *path) {
         for (; *patterns; patterns++)
-                if (filter_matches(*patterns, path))
+                if (matches(*patterns, path))
                         return true;
         return false;
 }
@@ -42,7 +42,7 @@ unsigned filter_rank(char *const *priority, const char *path) {
         unsigned rank = 0;
 
         for (; priority[rank]; rank++)
-                if (filter_matches(priority[rank], path))
+                if (matches(priority[rank], path))
                         break;
         return rank;
 }

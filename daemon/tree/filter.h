@@ -9,9 +9,6 @@
 
 #include "base/base.h"
 
-/* True if @pattern selects @path. */
-bool filter_matches(const char *pattern, const char *path);
-
 /* True if @path is selected: no pattern of @exclude matches, and @include is empty or one of its patterns does. Lists
  * end with NULL. */
 bool filter_includes(char *const *include, char *const *exclude, const char *path);

@@ -23,10 +23,6 @@ void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
         watch_nodes_init(&tree->nodes, inotify);
 }
 
-void watch_tree_done(WatchTree *tree) {
-        watch_nodes_done(&tree->nodes);
-}
-
 /* Takes note of a call that failed for want of descriptors or memory: then the failure says nothing about what is on
  * disk. Returns the negative errno. */
 static int note_error(WatchTree *tree, int error) {

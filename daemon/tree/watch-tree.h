@@ -30,11 +30,9 @@ typedef struct WatchTree {
         unsigned listing; /* number of the current listing */
 } WatchTree;
 
+/* watch_nodes_done() of .nodes ends it, when all roots have been removed. */
 void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
                      void (*changed)(WatchTreeRoot *root, const char *path));
-
-/* All roots must have been removed. */
-void watch_tree_done(WatchTree *tree);
 
 /* Watches the root directory and queues its initial listing, which does not report what it finds as changed. The
  * outcome is in the flags of the root. A root that was in the tree before must still be the same directory. */

@@ -280,7 +280,7 @@ Watch *watch_free(Watch *watch) {
                 watch_tree_remove_root(&watch->tree, &root->tree);
                 watch_root_free(root);
         }
-        watch_tree_done(&watch->tree);
+        watch_nodes_done(&watch->tree.nodes);
         (void) close_fd(watch->wakeup);
         watch_reports_done(&watch->reports);
         (void) close_fd(watch->mountinfo);

@@ -66,14 +66,14 @@ void doctor_check_order(const DoctorFacts *facts, const EngineFacts *engine, Doc
 /* True if a run is llama-swap and its configuration file, which has the command lines of engines, names the source. */
 static bool file_names_source(const DoctorFacts *facts, const EngineRun *run, const FactsMirror *mirror,
                               const char **ret_file) {
-        for (size_t i = 0; run->kind == ENGINE_LLAMA_SWAP && i < run->n_locations; i++) {
+        for (size_t i = 0; run->kind == ENGINE_LLAMA_SWAP && i < run->locations.n; i++) {
                 _cleanup_(freep) char *text = NULL, *wanted = NULL;
 
-                if (!strstr(run->locations[i].setting, "config") ||
-                    root_view_read(&facts->machine, run->locations[i].path, MIB, &text) < 0)
+                if (!strstr(run->locations.items[i].setting, "config") ||
+                    root_view_read(&facts->machine, run->locations.items[i].path, MIB, &text) < 0)
                         continue;
                 wanted = text_format("%s/", mirror->config->source);
-                *ret_file = run->locations[i].path;
+                *ret_file = run->locations.items[i].path;
                 if (wanted && strstr(text, wanted))
                         return true;
         }

@@ -44,22 +44,22 @@ static int add_run(EngineFacts *engine, EngineRun **ret) {
         return 0;
 }
 
-static int finish_run(const RootView *machine, EngineRun *run, const char *home) {
-        int r = engine_locations(run->kind, run->arguments, run->environment, home, &run->locations, &run->n_locations);
-
-        for (size_t i = 0; r == 0 && i < run->n_locations; i++) {
+int engine_facts_resolve(const RootView *machine, EngineLocations *locations) {
+        for (size_t i = 0; i < locations->n; i++) {
                 char *resolved;
 
-                /* a path that does not exist stays as it is written */
-                r = root_view_resolve(machine, run->locations[i].path, &resolved);
-                if (r < 0) {
-                        r = r == -ENOMEM ? r : 0;
-                        continue;
-                }
-                free(run->locations[i].path);
-                run->locations[i].path = resolved;
+                if (root_view_resolve(machine, locations->items[i].path, &resolved) < 0)
+                        return -ENOMEM;
+                free(locations->items[i].path);
+                locations->items[i].path = resolved;
         }
-        return r;
+        return 0;
+}
+
+static int finish_run(const RootView *machine, EngineRun *run, const char *home) {
+        int r = engine_locations(run->kind, run->arguments, run->environment, home, &run->locations);
+
+        return r == 0 ? engine_facts_resolve(machine, &run->locations) : r;
 }
 
 static int read_user(const RootView *machine, EngineFacts *engine) {
@@ -245,7 +245,7 @@ int engine_facts_read(const RootView *machine, const Config *config, EngineFacts
 static void run_done(EngineRun *run) {
         (void) strv_free(run->arguments);
         (void) strv_free(run->environment);
-        engine_locations_free(run->locations, run->n_locations);
+        engine_locations_done(&run->locations);
 }
 
 void engine_facts_done(EngineFactsList *list) {
@@ -266,9 +266,9 @@ void engine_facts_done(EngineFactsList *list) {
 }
 
 const EngineLocation *engine_facts_location(const EngineRun *run, const char *directory) {
-        for (size_t i = 0; i < run->n_locations; i++)
-                if (path_is_below(run->locations[i].path, directory))
-                        return &run->locations[i];
+        for (size_t i = 0; i < run->locations.n; i++)
+                if (path_is_below(run->locations.items[i].path, directory))
+                        return &run->locations.items[i];
         return NULL;
 }
 

@@ -15,8 +15,7 @@ typedef struct EngineRun {
         int pid;                        /* 0: not a process, but what the unit would start */
         EngineKind kind;
         char **arguments, **environment; /* never NULL */
-        EngineLocation *locations;
-        size_t n_locations;
+        EngineLocations locations;
         bool hidden;                    /* the environment of the process cannot be read */
         uint64_t memlock;               /* bytes; UINT64_MAX: unlimited or unknown */
         bool memlock_known;
@@ -42,6 +41,9 @@ typedef struct EngineFactsList {
 /* @config may be NULL. 0 or a negative errno; @list, which begins as zeros, has to be freed in either case. */
 int engine_facts_read(const RootView *machine, const Config *config, EngineFactsList *list);
 void engine_facts_done(EngineFactsList *list);
+
+/* Makes the paths of locations those without links. 0 or -ENOMEM. */
+int engine_facts_resolve(const RootView *machine, EngineLocations *locations);
 
 /* The first location of a run that is at or below @directory, NULL for none; and whether any run has one. */
 const EngineLocation *engine_facts_location(const EngineRun *run, const char *directory);

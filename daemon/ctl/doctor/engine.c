@@ -78,17 +78,8 @@ const char *engine_variable(char *const *environment, const char *name) {
         return NULL;
 }
 
-typedef struct Locations {
-        EngineLocation *items;
-        size_t n;
-} Locations;
-
-static void locations_done(Locations *list) {
-        engine_locations_free(list->items, list->n);
-}
-
 /* The location is @path followed by @rest. */
-static int add_location(Locations *list, const char *setting, size_t length, const char *path, const char *rest,
+static int add_location(EngineLocations *list, const char *setting, size_t length, const char *path, const char *rest,
                         bool variable, bool automatic) {
         EngineLocation *location;
 
@@ -105,7 +96,7 @@ static int add_location(Locations *list, const char *setting, size_t length, con
 }
 
 /* "--model /x", "--model=/x", "serve /x". */
-static int add_arguments(Locations *list, char *const *arguments) {
+static int add_arguments(EngineLocations *list, char *const *arguments) {
         int r = 0;
 
         for (char *const *word = arguments; r == 0 && *word && word[1]; word++) {
@@ -120,7 +111,7 @@ static int add_arguments(Locations *list, char *const *arguments) {
         return r;
 }
 
-static int add_variables(Locations *list, char *const *environment) {
+static int add_variables(EngineLocations *list, char *const *environment) {
         int r = 0;
 
         for (; r == 0 && environment && *environment; environment++) {
@@ -141,7 +132,7 @@ static int add_variables(Locations *list, char *const *environment) {
 }
 
 /* The default location, unless a variable overrides it. */
-static int add_automatic(Locations *list, EngineKind kind, char *const *environment, const char *home) {
+static int add_automatic(EngineLocations *list, EngineKind kind, char *const *environment, const char *home) {
         static const struct {
                 EngineKind kind;
                 const char *setting, *also, *path;
@@ -165,28 +156,21 @@ static int add_automatic(Locations *list, EngineKind kind, char *const *environm
 }
 
 int engine_locations(EngineKind kind, char *const *arguments, char *const *environment, const char *home,
-                     EngineLocation **ret, size_t *ret_n) {
-        _cleanup_(locations_done) Locations list = { 0 };
-        int r = add_arguments(&list, arguments);
+                     EngineLocations *list) {
+        int r = add_arguments(list, arguments);
 
         if (r == 0)
-                r = add_variables(&list, environment);
-        if (r == 0)
-                r = add_automatic(&list, kind, environment, home);
-        if (r < 0)
-                return r;
-        *ret_n = list.n;
-        *ret = TAKE_PTR(list.items);
-        list.n = 0;
-        return 0;
+                r = add_variables(list, environment);
+        return r == 0 ? add_automatic(list, kind, environment, home) : r;
 }
 
-void engine_locations_free(EngineLocation *locations, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                free(locations[i].setting);
-                free(locations[i].path);
+void engine_locations_done(EngineLocations *list) {
+        for (size_t i = 0; i < list->n; i++) {
+                free(list->items[i].setting);
+                free(list->items[i].path);
         }
-        free(locations);
+        free(list->items);
+        *list = (EngineLocations){ 0 };
 }
 
 /* An option, without a value (@value NULL) or with one of these, and a variable that means the same. */
@@ -233,13 +217,6 @@ static int find_switch(const Switch *switches, size_t n, char *const *arguments,
         return 0;
 }
 
-static bool has_word(char *const *arguments, const char *wanted) {
-        for (; *arguments; arguments++)
-                if (string_equal(*arguments, wanted))
-                        return true;
-        return false;
-}
-
 int engine_copies(EngineKind kind, char *const *arguments, char *const *environment, char **ret) {
         static const Switch switches[] = {
                 { "--no-mmap", NULL, NULL },
@@ -253,7 +230,7 @@ int engine_copies(EngineKind kind, char *const *arguments, char *const *environm
                 { "--safetensors-load-strategy", NULL, "eager" },
         };
 
-        if (kind == ENGINE_KOBOLDCPP && arguments[0] && !has_word(arguments, "--usemmap"))
+        if (kind == ENGINE_KOBOLDCPP && arguments[0] && !strv_has(arguments, "--usemmap"))
                 return (*ret = strdup("no --usemmap")) ? 0 : -ENOMEM;
         return find_switch(switches, ELEMENTSOF(switches), arguments, environment, ret);
 }

@@ -32,11 +32,15 @@ typedef struct EngineLocation {
 } EngineLocation;
 
 /* All absolute paths of command line and environment, and the default location unless a setting overrides it. Those
- * that concern models are the ones in a mirror or its source, which the caller checks. @home NULL: unknown. A new
- * array; 0 or -ENOMEM. */
+ * that concern models are the ones in a mirror or its source, which the caller checks. @home NULL: unknown. 0 or
+ * -ENOMEM; @list, which begins as zeros, has to be freed in either case. */
+typedef struct EngineLocations {
+        EngineLocation *items;
+        size_t n;
+} EngineLocations;
 int engine_locations(EngineKind kind, char *const *arguments, char *const *environment, const char *home,
-                     EngineLocation **ret, size_t *ret_n);
-void engine_locations_free(EngineLocation *locations, size_t n);
+                     EngineLocations *list);
+void engine_locations_done(EngineLocations *list);
 
 /* The setting that makes it copy the model into its own memory, as it is written ("--no-mmap") or missing ("no
  * --usemmap"): a new string, NULL for none. 0 or -ENOMEM. */

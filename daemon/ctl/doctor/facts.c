@@ -46,7 +46,7 @@ static int read_mounts(DoctorFacts *facts) {
         return mnt_table_parse_stream(facts->mounts, file, "mountinfo") == -ENOMEM ? -ENOMEM : 0;
 }
 
-FactsMount facts_find_mount(const DoctorFacts *facts, const char *path) {
+static FactsMount find_mount(const DoctorFacts *facts, const char *path) {
         _cleanup_(freep) char *prefix = strdup(path);
         struct libmnt_fs *fs = NULL;
         dev_t number;
@@ -59,7 +59,7 @@ FactsMount facts_find_mount(const DoctorFacts *facts, const char *path) {
                 return (FactsMount){ 0 };
         number = mnt_fs_get_devno(fs);
         return (FactsMount){ .directory = mnt_fs_get_target(fs), .type = mnt_fs_get_fstype(fs),
-                             .source = mnt_fs_get_source(fs), .options = mnt_fs_get_options(fs),
+                             .options = mnt_fs_get_options(fs),
                              .major = major(number), .minor = minor(number) };
 }
 
@@ -140,7 +140,6 @@ static int read_knobs(DoctorFacts *facts) {
         const RootView *machine = &facts->machine;
         int r;
 
-        facts->has_thp = root_view_exists(machine, "/sys/kernel/mm/transparent_hugepage");
         r = read_choice(machine, "/sys/kernel/mm/transparent_hugepage/shmem_enabled", &facts->shmem_huge);
         if (r == 0)
                 r = read_kernel(facts);
@@ -282,7 +281,7 @@ static int read_source(DoctorFacts *facts, FactsMirror *mirror) {
         uint64_t total;
         struct stat st;
 
-        mirror->source_mount = facts_find_mount(facts, mirror->source);
+        mirror->source_mount = find_mount(facts, mirror->source);
         if (root_view_room(&facts->machine, mirror->source, &total, &mirror->disk_left) < 0)
                 mirror->disk_left = UINT64_MAX;
         if (fd < 0) {
@@ -302,7 +301,7 @@ static int read_target(DoctorFacts *facts, FactsMirror *mirror) {
         _cleanup_(close_fdp) int fd = root_view_open_path(&facts->machine, mirror->target, O_RDONLY | O_DIRECTORY);
         struct stat st;
 
-        mirror->target_mount = facts_find_mount(facts, mirror->target);
+        mirror->target_mount = find_mount(facts, mirror->target);
         mirror->own_mount = string_equal(mirror->target_mount.directory, mirror->target);
         if (root_view_room(&facts->machine, mirror->target, &mirror->total, &mirror->left) < 0)
                 mirror->total = mirror->left = 0;
@@ -312,15 +311,6 @@ static int read_target(DoctorFacts *facts, FactsMirror *mirror) {
         mirror->target_uid = st.st_uid;
         mirror->target_mode = st.st_mode;
         return scan_mirror(fd, mirror);
-}
-
-/* A path that does not exist stays as it is written. */
-static int resolve(const RootView *machine, const char *path, char **ret) {
-        int r = root_view_resolve(machine, path, ret);
-
-        if (r < 0 && r != -ENOMEM)
-                *ret = strdup(path);
-        return *ret ? 0 : -ENOMEM;
 }
 
 static int read_mirrors(DoctorFacts *facts) {
@@ -334,9 +324,9 @@ static int read_mirrors(DoctorFacts *facts) {
                 FactsMirror *mirror = &facts->mirrors[facts->n_mirrors];
 
                 mirror->config = &facts->config->mirrors[facts->n_mirrors];
-                r = resolve(&facts->machine, mirror->config->source, &mirror->source);
+                r = root_view_resolve(&facts->machine, mirror->config->source, &mirror->source);
                 if (r == 0)
-                        r = resolve(&facts->machine, mirror->config->target, &mirror->target);
+                        r = root_view_resolve(&facts->machine, mirror->config->target, &mirror->target);
                 if (r == 0)
                         r = read_source(facts, mirror);
                 if (r == 0)
@@ -392,10 +382,7 @@ void doctor_facts_done(DoctorFacts *facts) {
 }
 
 bool facts_engine_is_wired(const EngineFacts *engine, const FactsMirror *mirror) {
-        for (char **name = mirror->config->engines; *name; name++)
-                if (string_equal(*name, engine->name))
-                        return true;
-        return false;
+        return strv_has(mirror->config->engines, engine->name);
 }
 
 bool facts_engine_uses(const EngineFacts *engine, const FactsMirror *mirror) {

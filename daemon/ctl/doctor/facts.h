@@ -14,7 +14,7 @@
 
 /* The mount that a path is on. Strings are borrowed from the mount table of the facts; all NULL: unknown. */
 typedef struct FactsMount {
-        const char *directory, *type, *source;
+        const char *directory, *type;
         const char *options; /* of the mount and of the filesystem */
         unsigned major, minor;
 } FactsMount;
@@ -54,7 +54,6 @@ typedef struct DoctorFacts {
         char *kernel;                   /* "6.1.0-13-amd64"; NULL */
         unsigned kernel_major, kernel_minor;
         char *shmem_huge;               /* the value of shmem_enabled ("advise"); NULL: no such file */
-        bool has_thp;                   /* the kernel knows huge pages */
         uint64_t watches, instances, queue; /* limits of inotify; 0: unknown */
         bool remove_ipc;                /* of logind */
         bool has_logind;
@@ -79,9 +78,6 @@ uint64_t facts_mirror_size(const DoctorFacts *facts, const MirrorConfig *mirror)
 bool facts_engine_is_wired(const EngineFacts *engine, const FactsMirror *mirror);
 bool facts_engine_uses(const EngineFacts *engine, const FactsMirror *mirror);
 const FactsMirror *facts_engine_mirror(const DoctorFacts *facts, const EngineFacts *engine);
-
-/* The mount that a path (without links) is on. */
-FactsMount facts_find_mount(const DoctorFacts *facts, const char *path);
 
 /* The value of an option of a mount, such as "12G" of "size=12G" or "" of "noswap": a new string, NULL if the option is
  * not set. */

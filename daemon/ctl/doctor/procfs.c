@@ -55,11 +55,8 @@ static int read_strings(int dir, const char *name, char ***ret) {
         if (!file)
                 return -ENOMEM;
         TAKE_FD(fd);
-        for (errno = 0; r == 0 && getdelim(&text, &size, '\0', file) >= 0; errno = 0) {
-                char *copy = strdup(text);
-
-                r = copy ? strv_take(&list, copy) : -ENOMEM;
-        }
+        for (errno = 0; r == 0 && getdelim(&text, &size, '\0', file) >= 0; errno = 0)
+                r = strv_take(&list, strdup(text));
         if (r == 0 && ferror(file))
                 r = errno != 0 ? -errno : -EIO;
         if (r == 0)

@@ -56,8 +56,11 @@ bool root_view_exists(const RootView *machine, const char *path) {
 
 int root_view_resolve(const RootView *machine, const char *path, char **ret) {
         _cleanup_(close_fdp) int fd = root_view_open_path(machine, path, O_PATH);
+        int r = fd < 0 ? fd : fs_path_in_root(machine->fd, fd, ret);
 
-        return fd < 0 ? fd : fs_path_in_root(machine->fd, fd, ret);
+        if (r < 0 && r != -ENOMEM)
+                r = (*ret = strdup(path)) ? 0 : -ENOMEM;
+        return r;
 }
 
 static int read_given_room(const RootView *machine, const char *path, uint64_t *ret_total, uint64_t *ret_free) {
@@ -104,8 +107,7 @@ int root_view_room(const RootView *machine, const char *path, uint64_t *ret_tota
 }
 
 static int copy_user(const struct passwd *entry, RootViewUser *ret) {
-        *ret = (RootViewUser){ .uid = entry->pw_uid, .gid = entry->pw_gid, .name = strdup(entry->pw_name),
-                               .home = strdup(entry->pw_dir) };
+        *ret = (RootViewUser){ .uid = entry->pw_uid, .name = strdup(entry->pw_name), .home = strdup(entry->pw_dir) };
         if (ret->name && ret->home)
                 return 0;
         root_view_user_done(ret);

@@ -32,7 +32,8 @@ int root_view_read_number(const RootView *machine, const char *path, uint64_t *r
 /* True if the path exists and can be reached. */
 bool root_view_exists(const RootView *machine, const char *path);
 
-/* The path without links, as seen from the root directory: a new string. */
+/* The path without links, as seen from the root directory: a new string. One that does not exist stays as it is
+ * written. 0 or -ENOMEM. */
 int root_view_resolve(const RootView *machine, const char *path, char **ret);
 
 /* The size and the free space of the filesystem at @path. For another machine than ours they come from the file
@@ -43,7 +44,6 @@ int root_view_room(const RootView *machine, const char *path, uint64_t *ret_tota
 
 typedef struct RootViewUser {
         uid_t uid;
-        gid_t gid;
         char *name, *home;
 } RootViewUser;
 

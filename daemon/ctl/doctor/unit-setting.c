@@ -65,13 +65,8 @@ int unit_view_words(const UnitView *unit, const char *section, const char *key, 
 
 bool unit_view_refers_to(const UnitView *unit, const char *key, const char *other) {
         _cleanup_(strv_freep) char **words = NULL;
-        bool found = false;
 
-        if (unit_view_words(unit, "Unit", key, &words) < 0)
-                return false;
-        for (char **word = words; *word; word++)
-                found = found || string_equal(*word, other);
-        return found;
+        return unit_view_words(unit, "Unit", key, &words) == 0 && strv_has(words, other);
 }
 
 /* Replaces %% by %, in place. */

@@ -30,9 +30,7 @@ static int add_setting(UnitView *unit, const char *section, const IniItem *item,
 }
 
 static int add_wrong(UnitView *unit, const IniItem *item, const char *file) {
-        char *text = text_format("%s:%u: this line %s", file, item->line, item->wrong);
-
-        return text ? strv_take(&unit->wrong, text) : -ENOMEM;
+        return strv_take(&unit->wrong, text_format("%s:%u: this line %s", file, item->line, item->wrong));
 }
 
 static int parse(UnitView *unit, char *text, const char *file) {
@@ -113,14 +111,9 @@ int unit_view_list_directory(const RootView *machine, const char *directory, con
 
         if (!dir)
                 (void) close_fd(fd);
-        while (r == 0 && dir && (entry = readdir(dir))) {
-                char *path;
-
-                if (entry->d_name[0] == '.' || !ends_with(entry->d_name, suffix) || has_name(*files, entry->d_name))
-                        continue;
-                path = text_format("%s/%s", directory, entry->d_name);
-                r = path ? strv_take(files, path) : -ENOMEM;
-        }
+        while (r == 0 && dir && (entry = readdir(dir)))
+                if (entry->d_name[0] != '.' && ends_with(entry->d_name, suffix) && !has_name(*files, entry->d_name))
+                        r = strv_take(files, text_format("%s/%s", directory, entry->d_name));
         return r;
 }
 

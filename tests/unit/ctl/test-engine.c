@@ -35,15 +35,14 @@ static void a_command_is_known_by_its_program_or_the_module_that_python_runs(voi
 /* The location with this setting has this path. */
 static void assert_location(EngineKind kind, char *const *arguments, char *const *environment, const char *home,
                             const char *setting, const char *path, bool automatic) {
-        EngineLocation *locations;
+        _cleanup_(engine_locations_done) EngineLocations locations = { 0 };
         bool found = false;
-        size_t n;
 
-        assert_int_equal(engine_locations(kind, arguments, environment, home, &locations, &n), 0);
-        for (size_t i = 0; i < n; i++)
-                found = found || (string_equal(locations[i].setting, setting) &&
-                                  string_equal(locations[i].path, path) && locations[i].automatic == automatic);
-        engine_locations_free(locations, n);
+        assert_int_equal(engine_locations(kind, arguments, environment, home, &locations), 0);
+        for (size_t i = 0; i < locations.n; i++)
+                found = found || (string_equal(locations.items[i].setting, setting) &&
+                                  string_equal(locations.items[i].path, path) &&
+                                  locations.items[i].automatic == automatic);
         assert_int_equal(found, path != NULL);
 }
 
@@ -67,19 +66,17 @@ static void hf_home_has_its_models_in_hub_unless_the_cache_is_elsewhere(void **s
 }
 
 static void the_default_location_counts_unless_it_is_overridden(void **state) {
-        EngineLocation *locations;
-        size_t n;
+        EngineLocations locations = { 0 };
 
         (void) state;
         assert_location(ENGINE_OLLAMA, WORDS("x"), NULL, "/home/a", "OLLAMA_MODELS", "/home/a/.ollama/models", true);
-        assert_int_equal(engine_locations(ENGINE_OLLAMA, WORDS("x"), WORDS("OLLAMA_MODELS=/m"), "/home/a", &locations,
-                                          &n),
+        assert_int_equal(engine_locations(ENGINE_OLLAMA, WORDS("x"), WORDS("OLLAMA_MODELS=/m"), "/home/a", &locations),
                          0);
-        assert_int_equal(n, 1);
-        engine_locations_free(locations, n);
-        assert_int_equal(engine_locations(ENGINE_OLLAMA, WORDS("x"), NULL, NULL, &locations, &n), 0);
-        assert_int_equal(n, 0);
-        engine_locations_free(locations, n);
+        assert_int_equal(locations.n, 1);
+        engine_locations_done(&locations);
+        assert_int_equal(engine_locations(ENGINE_OLLAMA, WORDS("x"), NULL, NULL, &locations), 0);
+        assert_int_equal(locations.n, 0);
+        engine_locations_done(&locations);
 }
 
 static void assert_setting(int (*find)(EngineKind, char *const *, char *const *, char **), EngineKind kind,

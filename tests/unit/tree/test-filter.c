@@ -5,6 +5,8 @@
 #include "ground.h"
 #include "tree/filter.h"
 
+static char *none[] = { NULL };
+
 static void patterns_take_what_they_should(void **state) {
         static const struct {
                 const char *pattern, *path;
@@ -43,13 +45,14 @@ static void patterns_take_what_they_should(void **state) {
         };
 
         (void) state;
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                if (filter_matches(rows[i].pattern, rows[i].path) != rows[i].matches)
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                char *include[] = { (char *) rows[i].pattern, NULL };
+
+                if (filter_includes(include, none, rows[i].path) != rows[i].matches)
                         fail_msg("'%s' %s '%s'", rows[i].pattern, rows[i].matches ? "does not take" : "takes",
                                  rows[i].path);
+        }
 }
-
-static char *none[] = { NULL };
 
 static void everything_is_selected_unless_a_pattern_says_otherwise(void **state) {
         (void) state;
