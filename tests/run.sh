@@ -86,11 +86,11 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=
 JOBS=--num-processes=4
 export SHMSTAGED_TEST_PATIENCE=4
 run_tests asan setarch "$(uname -m)" -R \
-        meson test -C "$BUILD/asan" $JOBS --suite unit --suite system --timeout-multiplier 4 --print-errorlogs
+        meson test -C "$BUILD/asan" $JOBS --suite unit --suite system --timeout-multiplier 3 --print-errorlogs
 run_tests tsan setarch "$(uname -m)" -R \
-        meson test -C "$BUILD/tsan" $JOBS --suite unit --suite system --no-suite sequences --timeout-multiplier 4 --print-errorlogs
+        meson test -C "$BUILD/tsan" $JOBS --suite unit --suite system --no-suite sequences --timeout-multiplier 3 --print-errorlogs
 
 phase main trees wait "$trees"
 export SHMSTAGED_TEST_PATIENCE=2
-run_tests main meson test -C "$BUILD/main" $JOBS --timeout-multiplier 2 --print-errorlogs
+run_tests main meson test -C "$BUILD/main" $JOBS --print-errorlogs
 finish

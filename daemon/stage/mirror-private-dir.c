@@ -185,14 +185,14 @@ int mirror_private_dir_clean(MirrorPrivateDir *private_dir, const Manifest *base
         while ((d = readdir(dir))) {
                 unsigned long long number, ino = 0;
                 struct stat st;
-                bool ours;
+                bool ours = sscanf(d->d_name, "n%llu", &number) == 1;
 
-                if (sscanf(d->d_name, "t%llu-%llu", &number, &ino) < 1 ||
+                if ((!ours && sscanf(d->d_name, "t%llu-%llu", &number, &ino) < 1) ||
                     fstatat(private_dir->fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (atomic_load(&private_dir->last) < number)
                         atomic_store(&private_dir->last, number);
-                ours = base_knows(base, &st) || (S_ISREG(st.st_mode) && st.st_ino == ino);
+                ours = ours || base_knows(base, &st) || st.st_ino == ino;
                 if (!ours || unlinkat(private_dir->fd, d->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
                         unknown++;
         }
@@ -210,6 +210,27 @@ char *mirror_private_dir_name_for(MirrorPrivateDir *private_dir, uint64_t ino,
         (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu-%llu",
                         (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1, (unsigned long long) ino);
         return buffer;
+}
+
+char *mirror_private_dir_name_new(MirrorPrivateDir *private_dir, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "n%llu",
+                        (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1);
+        return buffer;
+}
+
+int mirror_private_dir_name_created(MirrorPrivateDir *private_dir, char name[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
+        char created[MIRROR_PRIVATE_DIR_NAME_MAX];
+        struct stat st;
+        int r;
+
+        if (fstatat(private_dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        (void) snprintf(created, sizeof(created), "%s", name);
+        r = rename_with_flags(private_dir->fd, created, private_dir->fd,
+                              mirror_private_dir_name_for(private_dir, st.st_ino, name), RENAME_NOREPLACE);
+        if (r < 0) /* it still has the name that it had */
+                (void) snprintf(name, MIRROR_PRIVATE_DIR_NAME_MAX, "%s", created);
+        return r;
 }
 
 /* A process that has a file open for writing would go on writing to one that is gone. */

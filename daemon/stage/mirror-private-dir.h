@@ -54,6 +54,12 @@ char *mirror_private_dir_name(MirrorPrivateDir *private_dir, char buffer[static 
 char *mirror_private_dir_name_for(MirrorPrivateDir *private_dir, uint64_t ino,
                                   char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]);
 
+/* For a link or a directory, whose inode number is known only once it has a name: a name under which it is created, and
+ * its renaming to the one for its inode number, which is written to @name. Under the first one there is never anything
+ * of a client's. 0 or a negative errno. */
+char *mirror_private_dir_name_new(MirrorPrivateDir *private_dir, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]);
+int mirror_private_dir_name_created(MirrorPrivateDir *private_dir, char name[static MIRROR_PRIVATE_DIR_NAME_MAX]);
+
 /* Moves @name in the private directory to @path in the mirror, by one rename, and removes what it replaces. @expected
  * is what is at @path now, NULL for nothing. MIRROR_PRIVATE_DIR_OCCUPIED if something else is there, if it is a
  * directory that is not empty or, with @idle, if a process has it open for writing; then nothing has changed. @idle is

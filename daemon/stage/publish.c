@@ -120,9 +120,11 @@ int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const E
         r = check_leader(parent, last, source);
         if (r < 0)
                 return r;
-        if (linkat(parent, last, private_dir->fd, mirror_private_dir_name(private_dir, name), 0) < 0)
+        if (linkat(parent, last, private_dir->fd, mirror_private_dir_name_new(private_dir, name), 0) < 0)
                 return -errno;
         r = check_leader(private_dir->fd, name, source);
+        if (r == 0)
+                r = mirror_private_dir_name_created(private_dir, name);
         if (r < 0) {
                 (void) unlinkat(private_dir->fd, name, 0);
                 return r;
@@ -136,11 +138,13 @@ int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const ch
         int r;
 
         *reterr_what = "create the copy of the symbolic link";
-        if (symlinkat(target, private_dir->fd, mirror_private_dir_name(private_dir, name)) < 0)
+        if (symlinkat(target, private_dir->fd, mirror_private_dir_name_new(private_dir, name)) < 0)
                 return -errno;
         r = set_owner(private_dir->fd, name, AT_SYMLINK_NOFOLLOW, source);
         if (r == 0)
                 r = attributes_set_mtime(private_dir->fd, name, AT_SYMLINK_NOFOLLOW, source->mtime_nsec);
+        if (r == 0)
+                r = mirror_private_dir_name_created(private_dir, name);
         if (r < 0) {
                 (void) unlinkat(private_dir->fd, name, 0);
                 return r;
@@ -156,11 +160,13 @@ int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const 
         *reterr_what = "create the copy of the directory";
         if (expected && expected->type == ENTRY_DIRECTORY)
                 return describe(private_dir, -1, source, ret);
-        if (mkdirat(private_dir->fd, mirror_private_dir_name(private_dir, name), 0700) < 0)
+        if (mkdirat(private_dir->fd, mirror_private_dir_name_new(private_dir, name), 0700) < 0)
                 return -errno;
         r = set_owner(private_dir->fd, name, 0, source);
         if (r == 0 && fchmodat(private_dir->fd, name, source->mode | 0700, 0) < 0)
                 r = -errno;
+        if (r == 0)
+                r = mirror_private_dir_name_created(private_dir, name);
         if (r < 0) {
                 (void) unlinkat(private_dir->fd, name, AT_REMOVEDIR);
                 return r;

@@ -362,6 +362,29 @@ class Crash(Held):
         daemon.stop()
         self.assert_gone()
 
+    def test_killed_between_the_creation_and_the_place_of_a_link_or_directory_nothing_is_left(self):
+        for call, make in (("symlinkat", lambda path: os.symlink("a", path)), ("mkdirat", os.mkdir),
+                           ("linkat", lambda path: os.link(os.path.join(self.source, "a"), path))):
+            with self.subTest(call):
+                self.write("a", b"content")
+                daemon = self.ready(traced=True)
+                tracer = self.strace(daemon.pid, "-e", "trace=" + call, "-e", "inject=%s:delay_exit=60s" % call)
+                make(os.path.join(self.source, "new"))
+                private = self.mirrored(".shmstaged")
+                self.wait_until(lambda: len(os.listdir(private)) > 2, "what is not in its place yet", daemon)
+                self.assertFalse(os.path.lexists(self.mirrored("new")))
+                daemon.signal(signal.SIGKILL)
+                tracer.kill()  # a process that is held up by its tracer is not gone before that is
+                daemon.kill()
+                daemon = self.ready()
+                self.assertEqual(set(os.listdir(private)), {"lock", "mirror"}, daemon.log())
+                self.assert_whole()
+                daemon.stop()
+                self.assert_gone()
+                for name in os.listdir(self.source):
+                    path = os.path.join(self.source, name)
+                    os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+
     def test_killed_in_the_middle_of_the_removal_the_next_start_is_whole(self):
         seed = random.randrange(1 << 32)
         print("seed %d" % seed, flush=True)

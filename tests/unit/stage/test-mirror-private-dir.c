@@ -461,6 +461,24 @@ static void of_what_a_crash_left_only_what_is_known_is_removed(void **state) {
         assert_string_equal(mirror_private_dir_name(&private_dir, name), "t13"); /* no name is given out twice */
 }
 
+static void a_link_or_directory_that_was_created_and_not_placed_is_removed(void **state) {
+        _cleanup_(manifest_freep) Manifest *base = NULL;
+        char early[MIRROR_PRIVATE_DIR_NAME_MAX], late[MIRROR_PRIVATE_DIR_NAME_MAX], other[MIRROR_PRIVATE_DIR_NAME_MAX];
+
+        (void) state;
+        assert_int_equal(manifest_new(&base), 0);
+        assert_int_equal(mkdir(in_private_dir(mirror_private_dir_name_new(&private_dir, early)), 0700), 0);
+        assert_int_equal(symlink("x", in_private_dir(mirror_private_dir_name_new(&private_dir, late))), 0);
+        assert_int_equal(mirror_private_dir_name_created(&private_dir, late), 0);
+        /* what was exchanged for ours has another inode number */
+        assert_int_equal(symlink("a client's", in_private_dir(mirror_private_dir_name_for(&private_dir, 1, other))), 0);
+        assert_int_equal(mirror_private_dir_clean(&private_dir, base), 1);
+        assert_false(is_there(in_private_dir(early)));
+        assert_false(is_there(in_private_dir(late)));
+        assert_int_equal(unlink(in_private_dir(other)), 0);
+        assert_true(mirror_private_dir_is_empty(&private_dir));
+}
+
 static void an_old_version_that_was_written_to_is_not_known(void **state) {
         _cleanup_(manifest_freep) Manifest *base = NULL;
         Entry old;
@@ -511,6 +529,7 @@ int main(void) {
                 OPEN(a_directory_with_something_in_it_stays),
                 OPEN(a_clients_last_word_is_never_lost),
                 OPEN(of_what_a_crash_left_only_what_is_known_is_removed),
+                OPEN(a_link_or_directory_that_was_created_and_not_placed_is_removed),
                 OPEN(an_old_version_that_was_written_to_is_not_known),
                 OPEN(an_empty_corner_is_clean),
         };
