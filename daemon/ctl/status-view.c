@@ -266,7 +266,7 @@ static const Trouble troubles[] = {
           "files in the mirror only, which are not saved", NULL, SCREEN_PLAIN },
         { "rejected", "rejected", "Rejected", "file that cannot be saved as it is",
           "files that cannot be saved as they are", NULL, SCREEN_YELLOW },
-        { "deletions_held", NULL, "Deletions", "held back", "held back", "deletions_held_text", SCREEN_YELLOW },
+        { "deletions_held", NULL, "Deletions", "held back", "held back", NULL, SCREEN_YELLOW },
         { "conflicts", NULL, "Conflicts", "file that changed on both sides", "files that changed on both sides", NULL,
           SCREEN_YELLOW },
 };

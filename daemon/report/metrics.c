@@ -160,7 +160,7 @@ static const Family families[] = {
             "When the oldest change that is not on disk yet was first seen; no sample if there is none"),
         GAUGE("saving_files", n_saving, "Changes that are being written to disk now"),
         GAUGE("save_failing", save_fails, "1 while a change could not be written to disk and is tried again"),
-        GAUGE("refused_files", n_refused, "Entries of the mirror that are rejected and never saved as they are"),
+        GAUGE("rejected_files", n_refused, "Entries of the mirror that are rejected and never saved as they are"),
         GAUGE("deletions_held", n_deletions_held,
               "Deletions that the mass-deletion guard holds back and that no operator has acknowledged"),
         GAUGE("open_conflicts", n_conflicts,
