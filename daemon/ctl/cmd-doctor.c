@@ -12,9 +12,10 @@
 
 enum { TITLE_WIDTH = 13, VERDICT_WIDTH = 8, INDENT = 2 + VERDICT_WIDTH + TITLE_WIDTH + 2 };
 
-static const char *const groups[] = {
-        [DOCTOR_MACHINE] = "machine", [DOCTOR_SERVICE] = "service", [DOCTOR_MIRROR] = "mirror", [DOCTOR_ENGINE] = "engine"
-};
+static const char *const groups[] = { [DOCTOR_MACHINE] = "machine",
+                                      [DOCTOR_SERVICE] = "service",
+                                      [DOCTOR_MIRROR] = "mirror",
+                                      [DOCTOR_ENGINE] = "engine" };
 
 /* Prints @text: on a terminal wrapped and indented, with @used columns of the first line taken; else on one line. */
 static void print_wrapped(const Screen *screen, const char *text, size_t used) {

@@ -42,7 +42,7 @@ bool layout_may_link(LayoutKind kind, const char *path);
 bool layout_is_shared(LayoutKind kind, const char *path);
 
 /* True if the mass-deletion guard counts a deletion of this path: pointers where content is shared (and the directory
- * of a snapshot, because Hugging Face makes no ref for a revision that is named by its commit), every file elsewhere. */
+ * of a snapshot, because Hugging Face makes no ref for a revision named by its commit), every file elsewhere. */
 bool layout_is_counted(LayoutKind kind, const char *path, bool directory);
 
 /* The set that a file belongs to, which is staged as a whole or not at all: the shards of a split model are one

@@ -158,11 +158,11 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
                         break;
                 }
         deletions_acknowledge(deletions);
-        deletions->held =
-                text_format("%zu of the %zu names in '%s' were deleted at once, such as '%s': they stay on disk and "
-                            "are staged again; if this was intended, accept it (shmstagectl accept --all), delete them in "
-                            "'%s', or raise MassDeleteLimit=",
-                            wave, total, input->config->target, text_path(path, first), input->config->source);
+        deletions->held = text_format(
+                "%zu of the %zu names in '%s' were deleted at once, such as '%s': they stay on disk and "
+                "are staged again; if this was intended, accept it (shmstagectl accept --all), delete them in "
+                "'%s', or raise MassDeleteLimit=",
+                wave, total, input->config->target, text_path(path, first), input->config->source);
         deletions->n_held = wave;
         if (manifest_new(&deletions->wave) < 0)
                 deletions->wave = NULL; /* then it cannot be accepted */

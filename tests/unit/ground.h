@@ -145,7 +145,7 @@ static inline uint8_t *put_pattern(const char *path, size_t length, uint64_t see
         return data;
 }
 
-static inline struct stat survey_at(const char *path) {
+static inline struct stat stat_at(const char *path) {
         struct stat st;
 
         assert_int_equal(lstat(path, &st), 0);

@@ -52,7 +52,7 @@ static inline Manifest *scan(const char *root, bool mirror) {
 
 /* The base has the file of the mirror as it is. */
 static inline void agree(const char *path) {
-        struct stat st = survey_at(path);
+        struct stat st = stat_at(path);
         Entry entry = { .path = (char *) strchr(path, '/') + 1,
                         .size = (uint64_t) st.st_size,
                         .mtime_nsec = fs_nsec(&st.st_mtim) };

@@ -30,7 +30,7 @@ static void end(Trial *t) {
 
 /* The base learns of a file as it is. */
 static void agree(Trial *t, const char *path, EntryType type, unsigned flags) {
-        struct stat st = survey_at(path);
+        struct stat st = stat_at(path);
         atomic_uint_fast64_t progress = 0;
         FileDigestOptions options = { .progress = &progress };
         Entry entry = { .path = (char *) path, .type = (uint8_t) type, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim),
@@ -320,11 +320,11 @@ static void holes_are_read_as_zeros_and_cost_nothing(void **state) {
         assert_int_equal(ftruncate(fd, 100 * MIB), 0);
         (void) close(fd);
         agree(&t, "a", ENTRY_FILE, ENTRY_HAS_DIGEST);
-        before = survey_at("a");
+        before = stat_at("a");
         assert_int_equal(read_all(&t), 0);
         assert_false(t.changed);
         assert_in_range(t.cost, 1, MIB);
-        after = survey_at("a");
+        after = stat_at("a");
         assert_int_equal(before.st_blocks, after.st_blocks);
         end(&t);
 }

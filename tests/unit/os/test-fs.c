@@ -42,7 +42,7 @@ static void paths_beneath_are_opened(void **state) {
         assert_int_equal(beneath("sub/file", O_RDONLY), 0);
         assert_int_equal(beneath(".", O_RDONLY), 0);
         assert_int_equal(beneath("sub/new", O_WRONLY | O_CREAT), 0);
-        assert_int_equal(survey_at("tree/sub/new").st_mode & 0777, 0644);
+        assert_int_equal(stat_at("tree/sub/new").st_mode & 0777, 0644);
         assert_int_equal(beneath("absent", O_RDONLY), -ENOENT);
 }
 
@@ -79,7 +79,7 @@ static void the_parent_is_opened_and_the_last_part_named(void **state) {
         assert_true(fd >= 0);
         assert_string_equal(name, "file");
         assert_int_equal(fstat(fd, &st), 0);
-        assert_int_equal(st.st_ino, survey_at("tree/sub").st_ino);
+        assert_int_equal(st.st_ino, stat_at("tree/sub").st_ino);
         (void) close(fd);
         fd = fs_open_parent(root, "sub", &name);
         assert_true(fd >= 0);
@@ -104,7 +104,7 @@ static void a_link_itself_is_statted_and_not_its_target(void **state) {
         assert_int_equal(fs_stat_beneath(root, "sub/file", &st), 0);
         assert_int_equal(st.st_size, 6);
         assert_int_equal(fs_stat_beneath(root, ".", &st), 0);
-        assert_int_equal(st.st_ino, survey_at("tree").st_ino);
+        assert_int_equal(st.st_ino, stat_at("tree").st_ino);
         assert_int_equal(fs_stat_beneath(root, "in/file", &st), -ELOOP);
         (void) close(root);
 }
@@ -115,8 +115,8 @@ static void missing_directories_are_made(void **state) {
         (void) state;
         (void) snprintf(path, sizeof(path), "%s/a/b//c", ground_base);
         assert_int_equal(fs_make_path(path), 0);
-        assert_true(S_ISDIR(survey_at("a/b/c").st_mode));
-        assert_int_equal(survey_at("a/b/c").st_mode & 0777, 0755);
+        assert_true(S_ISDIR(stat_at("a/b/c").st_mode));
+        assert_int_equal(stat_at("a/b/c").st_mode & 0777, 0755);
         assert_int_equal(fs_make_path(path), 0);
         put_text("file", "");
         (void) snprintf(path, sizeof(path), "%s/file", ground_base);
@@ -152,7 +152,7 @@ static void a_file_is_written_whole(void **state) {
         (void) state;
         assert_int_equal(fs_replace(fd, "name", "first", 5, 0600, true), 0);
         assert_content("name", "first", 5);
-        assert_int_equal(survey_at("name").st_mode & 0777, 0600);
+        assert_int_equal(stat_at("name").st_mode & 0777, 0600);
         assert_int_equal(fs_replace(fd, "name", "second one", 10, 0600, true), 0);
         assert_content("name", "second one", 10);
         assert_false(is_there(".name.new"));

@@ -41,7 +41,7 @@ static void a_missing_file_has_no_inode(void **state) {
         put_two();
         ours = open_directory("ours");
         assert_int_equal(rename_inode(ours, "absent"), 0);
-        assert_int_equal(rename_inode(ours, "new"), survey_at("ours/new").st_ino);
+        assert_int_equal(rename_inode(ours, "new"), stat_at("ours/new").st_ino);
         (void) close(ours);
 }
 

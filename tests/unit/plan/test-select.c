@@ -71,7 +71,7 @@ static void put_manifest(const char *path, const char *digits) {
 
 /* What is on both sides is agreed. */
 static void agree(const char *path, uint8_t flags) {
-        struct stat st = survey_at(path);
+        struct stat st = stat_at(path);
         Entry entry = { .path = (char *) strchr(path, '/') + 1, .size = (uint64_t) st.st_size, .mtime_nsec = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec, .flags = flags };
 
         assert_int_equal(manifest_put(base, &entry), 0);

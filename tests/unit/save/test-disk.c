@@ -45,7 +45,7 @@ static Entry entry_of(const char *path) {
         struct stat st;
 
         (void) snprintf(full, sizeof(full), "disk/%s", path);
-        st = survey_at(full);
+        st = stat_at(full);
         if (S_ISLNK(st.st_mode))
                 target[readlink(full, target, sizeof(target) - 1)] = '\0';
         return (Entry){ .path = full + 5, .size = S_ISREG(st.st_mode) ? (uint64_t) st.st_size : 0, .ino = st.st_ino,
@@ -82,11 +82,11 @@ static size_t count_below(const char *path, char found[static 1024]) {
                 if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
                         continue;
                 (void) snprintf(below, sizeof(below), "%s/%s", path, d->d_name);
-                if (!S_ISDIR(survey_at(below).st_mode))
+                if (!S_ISDIR(stat_at(below).st_mode))
                         strcpy(found, below);
                 else if (count_below(below, inner) > 0)
                         strcpy(found, inner);
-                n += S_ISDIR(survey_at(below).st_mode) ? count_below(below, inner) : 1;
+                n += S_ISDIR(stat_at(below).st_mode) ? count_below(below, inner) : 1;
         }
         return n;
 }
@@ -117,7 +117,7 @@ static void the_private_directory_is_made_when_it_is_needed(void **state) {
         assert_int_equal(disk_empty_trash(&disk, 0), 0);
         assert_false(is_there("disk/" SCAN_PRIVATE_DIR));
         disk_drop(&disk, prepare("x"));
-        assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR).st_mode & 07777, 0700);
+        assert_int_equal(stat_at("disk/" SCAN_PRIVATE_DIR).st_mode & 07777, 0700);
         assert_nothing_in("tmp");
         shell("rm -r disk/" SCAN_PRIVATE_DIR); /* and again when it was removed */
         disk_drop(&disk, prepare("x"));
@@ -174,7 +174,7 @@ static void what_is_new_is_placed(void **state) {
         make_directory("disk/sub");
         assert_int_equal(disk_place(&disk, prepare("new"), "sub/file", NULL, false, NULL), 0);
         assert_text("disk/sub/file", "new");
-        assert_int_equal(survey_at("disk/sub/file").st_nlink, 1);
+        assert_int_equal(stat_at("disk/sub/file").st_nlink, 1);
         assert_nothing_in("tmp");
 }
 
@@ -254,10 +254,10 @@ static void what_has_changed_since_is_left_as_it_is(void **state) {
         put_text("disk/elsewhere", "x"); /* takes the number of the inode */
         put_text("disk/file", "OLD");
         set_mtime("disk/file", expected.mtime_nsec / NSEC_PER_SEC, expected.mtime_nsec % NSEC_PER_SEC);
-        ino = survey_at("disk/file").st_ino;
+        ino = stat_at("disk/file").st_ino;
         assert_occupied(&expected, false); /* another file */
         assert_text("disk/file", "OLD");
-        assert_int_equal(survey_at("disk/file").st_ino, ino);
+        assert_int_equal(stat_at("disk/file").st_ino, ino);
         assert_int_equal(unlink("disk/file"), 0);
         make_directory("disk/file");
         assert_occupied(&expected, false);
@@ -289,7 +289,7 @@ static void links_are_known_by_what_they_say(void **state) {
         assert_int_equal(disk_new_symlink(&disk, &entry, "two", name), 0);
         assert_int_equal(disk_place(&disk, name, "link", &expected, false, NULL), 0);
         assert_string_equal(entry_of("link").target, "two");
-        assert_int_equal(survey_at("disk/link").st_uid, 12);
+        assert_int_equal(stat_at("disk/link").st_uid, 12);
         assert_int_equal(entry_of("link").mtime_nsec, entry.mtime_nsec);
         expected = entry_of("link");
         assert_int_equal(unlink("disk/link"), 0);
@@ -320,7 +320,7 @@ static void no_way_leads_out_of_the_tree(void **state) {
         assert_int_equal(disk_place(&disk, name, "sub/new", NULL, false, NULL), -ELOOP);
         assert_int_equal(disk_place(&disk, name, "../outside/new", NULL, false, NULL), -EXDEV);
         assert_int_equal(disk_make_directory(&disk, &(Entry){ .path = (char *) "sub/dir", .mode = 0755 }), -ELOOP);
-        st = survey_at("outside/file");
+        st = stat_at("outside/file");
         expected = (Entry){ .path = (char *) "sub/file", .size = 1, .mtime_nsec = fs_nsec(&st.st_mtim) };
         assert_int_equal(disk_remove(&disk, "sub/file", &expected, false), DISK_OCCUPIED);
         assert_text("outside/file", "x");
@@ -337,13 +337,13 @@ static void another_name_of_the_file_itself_may_be_placed(void **state) {
         expected = entry_of("name");
         assert_int_equal(disk_new_link(&disk, "file", &expected, name), 0);
         assert_int_equal(disk_place(&disk, name, "name", &expected, false, NULL), 0); /* to rename(2) both are one */
-        assert_int_equal(survey_at("disk/file").st_nlink, 2);
-        assert_int_equal(survey_at("disk/file").st_ino, survey_at("disk/name").st_ino);
+        assert_int_equal(stat_at("disk/file").st_nlink, 2);
+        assert_int_equal(stat_at("disk/file").st_ino, stat_at("disk/name").st_ino);
         assert_nothing_in("tmp");
         expected.size++;
         assert_int_equal(disk_new_link(&disk, "file", &expected, name), DISK_OCCUPIED);
         assert_nothing_in("tmp");
-        assert_int_equal(survey_at("disk/file").st_nlink, 2);
+        assert_int_equal(stat_at("disk/file").st_nlink, 2);
 }
 
 static void a_version_can_be_put_among_the_conflicts(void **state) {
@@ -356,7 +356,7 @@ static void a_version_can_be_put_among_the_conflicts(void **state) {
         assert_int_equal(count_in("conflicts", found), 2);
         assert_non_null(strstr(kept, SCAN_PRIVATE_DIR "/conflicts/2"));
         assert_nothing_in("tmp");
-        assert_int_equal(survey_at("disk/" SCAN_PRIVATE_DIR "/conflicts").st_mode & 0777, 0700);
+        assert_int_equal(stat_at("disk/" SCAN_PRIVATE_DIR "/conflicts").st_mode & 0777, 0700);
 }
 
 static void a_check_says_whether_the_place_is_as_expected(void **state) {
@@ -383,14 +383,14 @@ static void a_directory_is_made_with_owner_and_mode(void **state) {
         (void) umask(077);
         assert_int_equal(disk_make_directory(&disk, &entry), 0);
         (void) umask(022);
-        st = survey_at("disk/dir");
+        st = stat_at("disk/dir");
         assert_true(S_ISDIR(st.st_mode));
         assert_int_equal(st.st_mode & 07777, 0751);
         assert_int_equal(st.st_uid, 12);
         assert_int_equal(st.st_gid, 13);
         entry.uid = 99;
         assert_int_equal(disk_make_directory(&disk, &entry), 0); /* there already */
-        assert_int_equal(survey_at("disk/dir").st_uid, 12);
+        assert_int_equal(stat_at("disk/dir").st_uid, 12);
         put_text("disk/file", "x");
         entry.path = (char *) "file";
         assert_int_equal(disk_make_directory(&disk, &entry), DISK_OCCUPIED);
@@ -410,7 +410,7 @@ static void attributes_are_given_to_what_is_expected_only(void **state) {
         assert_int_equal(fs_nsec(&st.st_mtim), entry.mtime_nsec);
         entry.mode = 0600;
         assert_int_equal(disk_set_attributes(&disk, &entry, &expected, false, &st), DISK_OCCUPIED); /* another time by now */
-        assert_int_equal(survey_at("disk/file").st_mode & 07777, 0640);
+        assert_int_equal(stat_at("disk/file").st_mode & 07777, 0640);
         expected = entry_of("file");
         assert_int_equal(unlink("disk/file"), 0);
         assert_int_equal(disk_set_attributes(&disk, &entry, &expected, false, &st), -ENOENT);
@@ -445,11 +445,11 @@ static void what_goes_to_the_trash_keeps_its_path(void **state) {
         make_directory("disk/a");
         free(put_pattern("disk/a/file", 100000, 1));
         expected = entry_of("a/file");
-        ino = survey_at("disk/a/file").st_ino;
+        ino = stat_at("disk/a/file").st_ino;
         assert_int_equal(disk_remove(&disk, "a/file", &expected, true), 0);
         assert_false(is_there("disk/a/file"));
         assert_int_equal(count_in("trash", found), 1);
-        assert_int_equal(survey_at(found).st_ino, ino);
+        assert_int_equal(stat_at(found).st_ino, ino);
         assert_string_equal(found + strlen(found) - strlen("/a/file"), "/a/file");
         assert_int_equal(disk_count_trash(&disk, &bytes, &files), 0);
         assert_in_range(bytes, 100000, 120000);
@@ -637,7 +637,7 @@ static void the_old_version_goes_after_a_crash(void **state) {
 
         (void) state;
         put_text("disk/file", "old");
-        seen = survey_at("disk/file");
+        seen = stat_at("disk/file");
         rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 0);
         assert_text("disk/file", "new");
@@ -653,14 +653,14 @@ static void what_was_not_expected_is_kept_after_a_crash(void **state) {
 
         (void) state;
         put_text("disk/file", "old");
-        seen = survey_at("disk/file");
+        seen = stat_at("disk/file");
         put_text("disk/other", "somebody's");
         assert_int_equal(rename("disk/other", "disk/file"), 0); /* between the check and the exchange */
         rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 1);
         assert_int_equal(count_in("conflicts", found), 1);
         assert_text(found, "somebody's");
-        seen = survey_at("disk/file");
+        seen = stat_at("disk/file");
         put_text("disk/file", "the same inode, written to");
         rename_and_die("file", &seen);
         assert_int_equal(disk_clean(&disk), 1);

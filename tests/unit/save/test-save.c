@@ -191,7 +191,7 @@ static void a_file_is_saved_with_all_that_belongs_to_it(void **state) {
         set_mtime("mirror/file", 1700000000, 123456789);
         assert_done(save_now(SAVE_CONTENT, "file"));
         assert_content("disk/file", data, 300001);
-        st = survey_at("disk/file");
+        st = stat_at("disk/file");
         assert_int_equal(st.st_uid, 12);
         assert_int_equal(st.st_gid, 13);
         assert_int_equal(st.st_mode & 07777, 0751); /* set-id bits are never carried */
@@ -230,17 +230,17 @@ static void holes_stay_holes_on_both_sides(void **state) {
         }
         assert_int_equal(ftruncate(fd, 40 * MIB), 0);
         (void) close(fd);
-        blocks = survey_at("mirror/file").st_blocks;
+        blocks = stat_at("mirror/file").st_blocks;
         assert_done(save_now(SAVE_CONTENT, "file"));
         assert_content("disk/file", data, 40 * MIB);
-        assert_in_range(survey_at("disk/file").st_blocks, 32, 48);
+        assert_in_range(stat_at("disk/file").st_blocks, 32, 48);
         assert_int_equal(save.bytes, 16384);
-        assert_int_equal(survey_at("mirror/file").st_blocks, blocks);
+        assert_int_equal(stat_at("mirror/file").st_blocks, blocks);
         put_text("mirror/empty", "");
         assert_int_equal(truncate("mirror/empty", 10 * MIB), 0); /* nothing but a hole */
         assert_done(save_now(SAVE_CONTENT, "empty"));
-        assert_int_equal(survey_at("disk/empty").st_size, 10 * MIB);
-        assert_int_equal(survey_at("disk/empty").st_blocks, 0);
+        assert_int_equal(stat_at("disk/empty").st_size, 10 * MIB);
+        assert_int_equal(stat_at("disk/empty").st_blocks, 0);
 }
 
 static void nothing_stays_in_the_page_cache_nor_in_memory(void **state) {
@@ -655,7 +655,7 @@ static void what_was_only_touched_is_not_written_again(void **state) {
 
         (void) state;
         put_agreed_file();
-        ino = survey_at("disk/file").st_ino;
+        ino = stat_at("disk/file").st_ino;
         set_mtime("mirror/file", 1800000000, 7);
         assert_int_equal(chmod("mirror/file", 0600), 0);
         plan(SAVE_CONTENT, "file");
@@ -663,16 +663,16 @@ static void what_was_only_touched_is_not_written_again(void **state) {
         assert_done(attempt());
         assert_int_equal(save.bytes, 0);
         assert_true(save.entry.flags & ENTRY_HAS_DIGEST);
-        assert_int_equal(survey_at("disk/file").st_ino, ino);
-        assert_int_equal(survey_at("disk/file").st_mtim.tv_sec, 1800000000);
-        assert_int_equal(survey_at("disk/file").st_mode & 0777, 0600);
+        assert_int_equal(stat_at("disk/file").st_ino, ino);
+        assert_int_equal(stat_at("disk/file").st_mtim.tv_sec, 1800000000);
+        assert_int_equal(stat_at("disk/file").st_mode & 0777, 0600);
         agree();
         rewrite(); /* the same size and time: and yet */
         plan(SAVE_CONTENT, "file");
         save.agreed = &agreed->entries[0];
         assert_done(attempt());
         assert_int_equal(save.bytes, 3 * MIB);
-        assert_true(survey_at("disk/file").st_ino != ino);
+        assert_true(stat_at("disk/file").st_ino != ino);
         shell("cmp mirror/file disk/file");
 }
 
@@ -682,22 +682,22 @@ static void owner_and_mode_are_carried_alone(void **state) {
         (void) state;
         put_agreed_file();
         assert_int_equal(link("disk/file", "disk/name"), 0);
-        ino = survey_at("disk/file").st_ino;
+        ino = stat_at("disk/file").st_ino;
         assert_int_equal(chmod("mirror/file", 04640), 0);
         assert_int_equal(chown("mirror/file", 12, 13), 0);
         plan(SAVE_ATTRIBUTES, "file");
         save.agreed = &agreed->entries[0];
         assert_done(attempt());
         assert_int_equal(save.bytes, 0);
-        assert_int_equal(survey_at("disk/name").st_mode & 07777, 0640);
-        assert_int_equal(survey_at("disk/name").st_uid, 12);
-        assert_int_equal(survey_at("disk/name").st_ino, ino);
+        assert_int_equal(stat_at("disk/name").st_mode & 07777, 0640);
+        assert_int_equal(stat_at("disk/name").st_uid, 12);
+        assert_int_equal(stat_at("disk/name").st_ino, ino);
         rewrite();
         assert_int_equal(chmod("mirror/file", 0666), 0);
         plan(SAVE_ATTRIBUTES, "file");
         save.agreed = &agreed->entries[0];
         assert_not_done(attempt(), SAVE_CHANGED); /* more than its attributes */
-        assert_int_equal(survey_at("disk/file").st_mode & 07777, 0640);
+        assert_int_equal(stat_at("disk/file").st_mode & 07777, 0640);
 }
 
 static void attributes_are_not_given_to_something_else(void **state) {
@@ -708,13 +708,13 @@ static void attributes_are_not_given_to_something_else(void **state) {
         save.agreed = &agreed->entries[0];
         put_text("disk/file", "somebody's");
         assert_not_done(attempt(), SAVE_OCCUPIED);
-        assert_int_equal(survey_at("disk/file").st_mode & 0777, 0644);
+        assert_int_equal(stat_at("disk/file").st_mode & 0777, 0644);
         assert_int_equal(unlink("disk/file"), 0);
         assert_not_done(attempt(), SAVE_CHANGED);
         put_text("outside", "x");
         assert_int_equal(symlink("../outside", "disk/file"), 0);
         assert_not_done(attempt(), SAVE_OCCUPIED);
-        assert_int_equal(survey_at("outside").st_mode & 0777, 0644);
+        assert_int_equal(stat_at("outside").st_mode & 0777, 0644);
 }
 
 static void those_of_directories_are_carried_too(void **state) {
@@ -724,8 +724,8 @@ static void those_of_directories_are_carried_too(void **state) {
         assert_int_equal(chmod("mirror/dir", 0700), 0);
         assert_int_equal(chown("mirror/dir", 12, 13), 0);
         assert_done(save_now(SAVE_ATTRIBUTES, "dir"));
-        assert_int_equal(survey_at("disk/dir").st_mode & 07777, 0700);
-        assert_int_equal(survey_at("disk/dir").st_uid, 12);
+        assert_int_equal(stat_at("disk/dir").st_mode & 07777, 0700);
+        assert_int_equal(stat_at("disk/dir").st_uid, 12);
 }
 
 static void owners_are_left_alone_by_who_may_not_set_them(void **state) {
@@ -734,7 +734,7 @@ static void owners_are_left_alone_by_who_may_not_set_them(void **state) {
         assert_int_equal(chown("mirror/file", 12, 13), 0);
         options.own_owner = true;
         assert_done(save_now(SAVE_CONTENT, "file"));
-        assert_int_equal(survey_at("disk/file").st_uid, 0);
+        assert_int_equal(stat_at("disk/file").st_uid, 0);
         assert_int_equal(save.entry.uid, 12);
         assert_int_equal(save.disk.uid, 0);
 }
@@ -862,7 +862,7 @@ static void kinds_may_change(void **state) {
         make_directory("mirror/a");
         put_text("mirror/b", "a file");
         assert_done(save_now(SAVE_CONTENT, "a"));
-        assert_true(S_ISDIR(survey_at("disk/a").st_mode));
+        assert_true(S_ISDIR(stat_at("disk/a").st_mode));
         assert_int_equal(count_in("trash"), 1); /* the file that was in its place */
         assert_done(save_now(SAVE_CONTENT, "b"));
         assert_text("disk/b", "a file");
@@ -883,7 +883,7 @@ static void names_of_one_file_stay_names_of_one_file(void **state) {
         assert_done(save_now(SAVE_CONTENT, "a"));
         assert_done(save_now(SAVE_CONTENT, "b"));
         assert_int_equal(save.bytes, 0);
-        assert_int_equal(survey_at("disk/a").st_ino, survey_at("disk/b").st_ino);
+        assert_int_equal(stat_at("disk/a").st_ino, stat_at("disk/b").st_ino);
         assert_int_equal(save.disk.type, ENTRY_HARDLINK);
         assert_int_equal(unlink("disk/b"), 0);
         put_text("disk/a", "another version");
@@ -906,8 +906,8 @@ static void what_was_moved_is_linked_not_copied(void **state) {
         save.from_expected = &from;
         assert_int_equal(attempt(), SAVE_DONE);
         assert_int_equal(save.bytes, 0);
-        assert_int_equal(survey_at("disk/a").st_ino, survey_at("disk/b").st_ino);
-        assert_int_equal(save.disk.ino, survey_at("disk/b").st_ino);
+        assert_int_equal(stat_at("disk/a").st_ino, stat_at("disk/b").st_ino);
+        assert_int_equal(save.disk.ino, stat_at("disk/b").st_ino);
         assert_memory_equal(&save.entry.digest, &from.digest, sizeof(Digest));
         assert_int_equal(unlink("disk/b"), 0);
         put_text("disk/a", "another version");
@@ -929,8 +929,8 @@ static void links_stay_links(void **state) {
         assert_done(save_now(SAVE_CONTENT, "sub/link"));
         assert_int_equal(readlink("disk/sub/link", text, sizeof(text)), 7);
         assert_string_equal(text, "../file");
-        assert_int_equal(survey_at("disk/sub/link").st_uid, 12);
-        assert_int_equal(survey_at("disk/sub/link").st_mtim.tv_sec, 1700000000);
+        assert_int_equal(stat_at("disk/sub/link").st_uid, 12);
+        assert_int_equal(stat_at("disk/sub/link").st_mtim.tv_sec, 1700000000);
         (void) snprintf(text, sizeof(text), "%s/models/x", mirror_path);
         assert_int_equal(unlink("mirror/sub/link"), 0);
         assert_int_equal(symlink(text, "mirror/sub/link"), 0); /* into the mirror: on disk it must lead to the disk */
@@ -977,8 +977,8 @@ static void directories_are_saved(void **state) {
         make_directory("mirror/a/b");
         assert_not_done(save_now(SAVE_CONTENT, "a/b"), SAVE_CHANGED); /* what it is in comes first */
         assert_done(save_now(SAVE_CONTENT, "a"));
-        assert_int_equal(survey_at("disk/a").st_mode & 07777, 0750);
-        assert_int_equal(survey_at("disk/a").st_gid, 13);
+        assert_int_equal(stat_at("disk/a").st_mode & 07777, 0750);
+        assert_int_equal(stat_at("disk/a").st_gid, 13);
         assert_done(save_now(SAVE_CONTENT, "a/b"));
         assert_done(save_now(SAVE_CONTENT, "a/b")); /* there already */
         plan(SAVE_CONTENT, "a/b");

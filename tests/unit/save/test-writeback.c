@@ -290,7 +290,7 @@ static void delete_one(Rig *rig) {
                 put_text(mirrored, "bytes");
                 set_mtime(on_disk, 1000, 0);
                 set_mtime(mirrored, 1000, 0);
-                st = survey_at(mirrored);
+                st = stat_at(mirrored);
                 assert_int_equal(manifest_put(rig->base, &(Entry){ .path = (char *) names[i], .size = 5, .mtime_nsec = 1000 * NSEC_PER_SEC,
                                                                    .ino = st.st_ino, .mode = 0644,
                                                                    .ctime_nsec = st.st_ctim.tv_sec * NSEC_PER_SEC + st.st_ctim.tv_nsec }), 0);
@@ -357,8 +357,8 @@ static void large_files_never_take_the_last_saver(void **state) {
         assert_int_equal(item_of(rig, "b")->state, ITEM_WAITING);
         assert_int_equal(item_of(rig, "c")->state, ITEM_RUNNING);
         settle(rig);
-        assert_int_equal(survey_at("disk/a").st_size, 64 * MIB);
-        assert_int_equal(survey_at("disk/b").st_size, 64 * MIB); /* it had its turn */
+        assert_int_equal(stat_at("disk/a").st_size, 64 * MIB);
+        assert_int_equal(stat_at("disk/b").st_size, 64 * MIB); /* it had its turn */
         assert_int_equal(rig->wb.n_large, 0);
 }
 

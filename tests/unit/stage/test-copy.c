@@ -316,7 +316,7 @@ static void write_into(void) {
 }
 
 static void write_into_and_hide_it(void) {
-        struct stat st = survey_at("disk/file");
+        struct stat st = stat_at("disk/file");
 
         (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */
         write_into();
@@ -340,7 +340,7 @@ static void replace(void) {
 }
 
 static void replace_by_its_like(void) {
-        struct stat st = survey_at("disk/file");
+        struct stat st = stat_at("disk/file");
 
         set_mtime("disk/other", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         replace();

@@ -54,7 +54,7 @@ static Entry entry_of(const char *path) {
         struct stat st;
 
         (void) snprintf(full, sizeof(full), "mirror/%s", path);
-        st = survey_at(full);
+        st = stat_at(full);
         return (Entry){ .path = full + 7, .size = (uint64_t) st.st_size, .ino = st.st_ino, .mtime_nsec = fs_nsec(&st.st_mtim),
                         .ctime_nsec = fs_nsec(&st.st_ctim),
                         .type = S_ISDIR(st.st_mode) ? ENTRY_DIRECTORY : S_ISLNK(st.st_mode) ? ENTRY_SYMLINK : ENTRY_FILE };
@@ -94,7 +94,7 @@ static void an_empty_mirror_becomes_ours(void **state) {
         (void) state;
         open_staging();
         assert_false(private_dir.adopted);
-        st = survey_at("mirror/" SCAN_PRIVATE_DIR);
+        st = stat_at("mirror/" SCAN_PRIVATE_DIR);
         assert_true(S_ISDIR(st.st_mode));
         assert_int_equal(st.st_mode & 07777, 0700);
         assert_content(in_private_dir("mirror"), "/data/models\n/dev/shm/m\n", 24);
@@ -206,10 +206,10 @@ static void what_stands_there_unexpectedly_is_left_alone(void **state) {
 
         (void) state;
         put_text("mirror/file", "a client's");
-        ino = survey_at("mirror/file").st_ino;
+        ino = stat_at("mirror/file").st_ino;
         assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", NULL, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(survey_at("mirror/file").st_ino, ino);
+        assert_int_equal(stat_at("mirror/file").st_ino, ino);
 }
 
 static void what_is_expected_is_replaced(void **state) {
@@ -248,11 +248,11 @@ static void what_has_changed_since_is_put_back_as_it_was(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         put_text("mirror/other", "a client's");
-        ino = survey_at("mirror/other").st_ino;
+        ino = stat_at("mirror/other").st_ino;
         assert_int_equal(rename("mirror/other", "mirror/file"), 0);
         assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(survey_at("mirror/file").st_ino, ino);
+        assert_int_equal(stat_at("mirror/file").st_ino, ino);
 
         expected = entry_of("file"); /* written into: the same inode */
         put_text("mirror/file", "longer than before");
@@ -314,7 +314,7 @@ static void what_is_open_for_writing_does_not_give_way(void **state) {
         assert_true(writer >= 0);
         assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED);
-        assert_int_equal(survey_at("mirror/file").st_ino, expected.ino);
+        assert_int_equal(stat_at("mirror/file").st_ino, expected.ino);
         assert_int_equal(pwrite(writer, "y", 1, 0), 1);
         assert_content("mirror/file", "y", 1);
         (void) close(writer);
@@ -336,11 +336,11 @@ static void what_was_changed_is_not_taken_away(void **state) {
         (void) state;
         put_text("mirror/file", "x");
         expected = entry_of("file");
-        ino = survey_at("mirror/file").st_ino;
+        ino = stat_at("mirror/file").st_ino;
         put_text("mirror/file", "a client's");
         assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(survey_at("mirror/file").st_ino, ino);
+        assert_int_equal(stat_at("mirror/file").st_ino, ino);
         assert_int_equal(names_in_corner(), 0);
 }
 
@@ -417,7 +417,7 @@ static void a_clients_last_word_is_never_lost(void **state) {
 
                         (void) snprintf(path, sizeof(path), "clients/%u", i);
                         put_text(path, "a client's");
-                        last = survey_at(path).st_ino;
+                        last = stat_at(path).st_ino;
                 }
                 atomic_store(&client.turn, turn);
                 while (atomic_load(&client.ended) < turn) {
@@ -426,7 +426,7 @@ static void a_clients_last_word_is_never_lost(void **state) {
                         assert_int_equal(mirror_private_dir_publish(&private_dir, name, "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
                         (void) unlink(in_private_dir(name)); /* as publish does */
                 }
-                if (survey_at("mirror/file").st_ino != last && !disk_private_dir_has(last))
+                if (stat_at("mirror/file").st_ino != last && !disk_private_dir_has(last))
                         fail_msg("in run %u the client's file is gone", turn);
         }
         assert_int_equal(pthread_join(thread, NULL), 0);

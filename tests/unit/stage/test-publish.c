@@ -124,7 +124,7 @@ static void a_file_keeps_owner_mode_and_time(void **state) {
         assert_int_equal(publish_text("file", "content", NULL, &entry, &lost), 0);
         assert_content("mirror/file", "content", 7);
         assert_agrees("file", &entry);
-        st = survey_at("mirror/file");
+        st = stat_at("mirror/file");
         assert_true(fs_nsec(&st.st_mtim) == 1234567890123456789);
         assert_false(lost);
         assert_int_equal(names_in_corner(), 0);
@@ -145,13 +145,13 @@ static void rights_are_not_carried(void **state) {
         assert_int_equal(setxattr("disk/file", "trusted.note", "x", 1, 0), 0);
         assert_true(getxattr("disk/file", "security.capability", value, sizeof(value)) > 0);
         assert_int_equal(publish_text("file", "x", NULL, &entry, &lost), 0);
-        assert_int_equal(survey_at("mirror/file").st_mode & 07777, 0755);
+        assert_int_equal(stat_at("mirror/file").st_mode & 07777, 0755);
         assert_int_equal(getxattr("mirror/file", "security.capability", value, sizeof(value)), -1);
         assert_int_equal(getxattr("mirror/file", "trusted.note", value, sizeof(value)), -1);
         make_directory("disk/dir");
         assert_int_equal(chmod("disk/dir", 07777), 0);
         assert_int_equal(publish_directory(&private_dir, source_entry("dir"), NULL, &entry, &(const char *){ NULL }), 0);
-        assert_int_equal(survey_at("mirror/dir").st_mode & 07777, 0777);
+        assert_int_equal(stat_at("mirror/dir").st_mode & 07777, 0777);
 }
 
 static void users_attributes_are_kept(void **state) {
@@ -235,11 +235,11 @@ static void directories_can_be_filled_before_they_are_finished(void **state) {
         assert_int_equal(chown("disk/dir", 12, 34), 0);
         set_mtime("disk/dir", 1000000000, 5);
         assert_int_equal(publish_directory(&private_dir, source_entry("dir"), NULL, &entry, &what), 0);
-        assert_int_equal(survey_at("mirror/dir").st_mode & 0700, 0700);
+        assert_int_equal(stat_at("mirror/dir").st_mode & 0700, 0700);
         assert_int_equal(publish_text("dir/file", "x", NULL, &file, &lost), 0);
         assert_int_equal(publish_attributes(&private_dir, source_entry("dir"), &entry, &what), 0);
         assert_agrees("dir", &entry);
-        assert_int_equal(survey_at("mirror/dir").st_mode & 07777, 0555);
+        assert_int_equal(stat_at("mirror/dir").st_mode & 07777, 0555);
         assert_int_equal(publish_directory(&private_dir, source_entry("dir"), &entry, &entry, &what), 0); /* it is there already */
 }
 
@@ -252,12 +252,12 @@ static void attributes_alone_can_change(void **state) {
         (void) state;
         put_text("disk/file", "x");
         assert_int_equal(publish_text("file", "x", NULL, &entry, &lost), 0);
-        ino = survey_at("mirror/file").st_ino;
+        ino = stat_at("mirror/file").st_ino;
         assert_int_equal(chmod("disk/file", 0604), 0);
         assert_int_equal(chown("disk/file", 7, 8), 0);
         assert_int_equal(publish_attributes(&private_dir, source_entry("file"), &entry, &what), 0);
         assert_agrees("file", &entry);
-        assert_int_equal(survey_at("mirror/file").st_ino, ino);
+        assert_int_equal(stat_at("mirror/file").st_ino, ino);
         assert_content("mirror/file", "x", 1);
 }
 
@@ -272,7 +272,7 @@ static void attributes_are_not_set_through_a_link(void **state) {
         assert_int_equal(chmod("outside", 0600), 0);
         assert_int_equal(symlink("../outside", "mirror/file"), 0);
         (void) publish_attributes(&private_dir, source_entry("file"), &entry, &what);
-        assert_int_equal(survey_at("outside").st_mode & 0777, 0600);
+        assert_int_equal(stat_at("outside").st_mode & 0777, 0600);
 }
 
 /* --- further names --- */
@@ -292,8 +292,8 @@ static void further_names_share_the_inode(void **state) {
 
         (void) state;
         publish_pair("x", &first, &more);
-        assert_int_equal(survey_at("mirror/first").st_ino, survey_at("mirror/more").st_ino);
-        assert_int_equal(survey_at("mirror/first").st_nlink, 2);
+        assert_int_equal(stat_at("mirror/first").st_ino, stat_at("mirror/more").st_ino);
+        assert_int_equal(stat_at("mirror/first").st_nlink, 2);
         assert_agrees("more", &more);
         assert_int_equal(more.ino, first.ino);
 }
@@ -305,12 +305,12 @@ static void a_further_name_is_tied_to_what_the_source_has_and_to_nothing_else(vo
 
         (void) state;
         publish_pair("old", &first, &more);
-        old = survey_at("mirror/more").st_ino;
+        old = stat_at("mirror/more").st_ino;
         put_text("disk/first", "new"); /* which could not be staged, so the old version is at the first name */
         set_mtime("disk/first", 1234567890, 0);
         assert_int_equal(publish_hardlink(&private_dir, source_entry("more"), &more, &more, &what), -ESTALE);
         assert_non_null(what);
-        assert_int_equal(survey_at("mirror/more").st_ino, old);
+        assert_int_equal(stat_at("mirror/more").st_ino, old);
         assert_int_equal(unlink("mirror/first"), 0);
         assert_int_equal(publish_hardlink(&private_dir, source_entry("more"), &more, &more, &what), -ENOENT);
         put_text("mirror/first", "a client's");
@@ -356,8 +356,8 @@ static void without_root_the_files_are_ours(void **state) {
                 _exit(check_as_user());
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
-        assert_int_equal(survey_at("mirror/file").st_uid, 65534);
-        assert_int_equal(survey_at("mirror/file").st_mode & 0777, 0644);
+        assert_int_equal(stat_at("mirror/file").st_uid, 65534);
+        assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0644);
         assert_int_equal(chmod("mirror", 0755), 0);
 }
 

@@ -170,11 +170,11 @@ static void a_tree_is_staged_and_then_there_is_nothing_to_do(void **state) {
         settle();
         assert_nothing_to_do(); /* further names moved the first one's ctime, which is no change */
         shell("diff -r disk mirror -x lost+found -x .shmstaged");
-        assert_int_equal(survey_at("mirror/a").st_mode & 0777, 0750);
-        assert_int_equal(survey_at("mirror/a").st_mtim.tv_nsec, 8);
-        assert_int_equal(survey_at("mirror/a/b").st_mtim.tv_nsec, 7);
-        assert_int_equal(survey_at("mirror/z-again").st_ino, survey_at("mirror/a/small").st_ino);
-        assert_int_equal(survey_at("mirror/a/small").st_nlink, 3);
+        assert_int_equal(stat_at("mirror/a").st_mode & 0777, 0750);
+        assert_int_equal(stat_at("mirror/a").st_mtim.tv_nsec, 8);
+        assert_int_equal(stat_at("mirror/a/b").st_mtim.tv_nsec, 7);
+        assert_int_equal(stat_at("mirror/z-again").st_ino, stat_at("mirror/a/small").st_ino);
+        assert_int_equal(stat_at("mirror/a/small").st_nlink, 3);
 }
 
 static void every_change_of_the_source_arrives(void **state) {
@@ -189,7 +189,7 @@ static void every_change_of_the_source_arrives(void **state) {
         settle();
         assert_nothing_to_do();
         shell("diff -r disk mirror -x lost+found -x .shmstaged --no-dereference");
-        assert_int_equal(survey_at("mirror/z-again").st_ino, survey_at("mirror/a/small").st_ino);
+        assert_int_equal(stat_at("mirror/z-again").st_ino, stat_at("mirror/a/small").st_ino);
         shell("rm -r disk/*");
         settle();
         shell("test -z \"$(ls mirror)\"");
@@ -219,7 +219,7 @@ static void attributes_change_alone(void **state) {
         (void) state;
         make_tree();
         settle();
-        ino = survey_at("mirror/a/small").st_ino;
+        ino = stat_at("mirror/a/small").st_ino;
         before = manifest_find(rig.base, "a/small")->digest;
         assert_int_equal(chmod("disk/a/small", 0604), 0);
         assert_int_equal(chown("disk/a", 5, 6), 0);
@@ -227,9 +227,9 @@ static void attributes_change_alone(void **state) {
         assert_int_equal(item_of("a/small")->action, PLAN_SETATTR);
         settle();
         assert_nothing_to_do();
-        assert_int_equal(survey_at("mirror/a/small").st_ino, ino);
-        assert_int_equal(survey_at("mirror/a/small").st_mode & 0777, 0604);
-        assert_int_equal(survey_at("mirror/a").st_uid, 5);
+        assert_int_equal(stat_at("mirror/a/small").st_ino, ino);
+        assert_int_equal(stat_at("mirror/a/small").st_mode & 0777, 0604);
+        assert_int_equal(stat_at("mirror/a").st_uid, 5);
         assert_true(digest_equal(&manifest_find(rig.base, "a/small")->digest, &before));
 }
 
@@ -239,14 +239,14 @@ static void what_a_killed_daemon_left_is_adopted_and_not_copied(void **state) {
         (void) state;
         make_tree();
         settle();
-        ino = survey_at("mirror/a/b/large").st_ino;
+        ino = stat_at("mirror/a/b/large").st_ino;
         manifest_free(rig.base);
         assert_int_equal(manifest_new(&rig.base), 0); /* and the memory is lost as well */
         atomic_store(&rig.progress, 0);
         settle();
         assert_nothing_to_do();
         assert_int_equal(rig.progress, 0);
-        assert_int_equal(survey_at("mirror/a/b/large").st_ino, ino);
+        assert_int_equal(stat_at("mirror/a/b/large").st_ino, ino);
 }
 
 /* --- one item --- */
@@ -326,7 +326,7 @@ static void corruption_on_the_disk_is_seen(void **state) {
         put_text("disk/file", "good bytes");
         settle();
         expected = manifest_find(rig.base, "file")->digest;
-        st = survey_at("disk/file");
+        st = stat_at("disk/file");
         put_text("disk/file", "bad  bytes");
         set_mtime("disk/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         assert_int_equal(unlink("mirror/file"), 0);
@@ -409,13 +409,13 @@ static void what_is_adopted_is_compared(void **state) {
 
         (void) state;
         put_text("disk/file", "content");
-        st = survey_at("disk/file");
+        st = stat_at("disk/file");
         put_text("mirror/file", "content");
         set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         survey();
         assert_int_equal(item_of("file")->action, PLAN_ADOPT);
         assert_int_equal(run("file"), TASK_AGREED);
-        assert_int_equal(rig.task.entry.ino, survey_at("mirror/file").st_ino);
+        assert_int_equal(rig.task.entry.ino, stat_at("mirror/file").st_ino);
         put_text("mirror/file", "conTent");
         set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         survey();
@@ -443,7 +443,7 @@ static void what_a_client_put_there_meanwhile_is_left_alone(void **state) {
 
 /* Another content, with size and mtime as they were. */
 static void alter_quietly(const char *path, const char *text) {
-        struct stat st = survey_at(path);
+        struct stat st = stat_at(path);
         int fd = open(path, O_WRONLY | O_CLOEXEC);
 
         (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */

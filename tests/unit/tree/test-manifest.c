@@ -271,7 +271,7 @@ static void what_is_saved_is_what_is_loaded(void **state) {
         save(saved);
         loaded = load_good();
         assert_same(saved, loaded);
-        assert_int_equal(survey_at("m.xxh128").st_mode & 0777, 0644);
+        assert_int_equal(stat_at("m.xxh128").st_mode & 0777, 0644);
         assert_false(is_there(".m.xxh128.new"));
 }
 
@@ -366,7 +366,7 @@ static void xxh128sum_accepts_it_and_finds_a_flipped_bit(void **state) {
 /* --- damage --- */
 
 static char *read_saved(const char *path, size_t *ret_length) {
-        struct stat st = survey_at(path);
+        struct stat st = stat_at(path);
         char *text = malloc((size_t) st.st_size + 1);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
 
