@@ -13,11 +13,8 @@
 enum { LINES_MAX = 20 };
 
 static LogFields fields_of(const MirrorConfig *config, const SaveItem *item, const char *message_id) {
-        return (LogFields){ .message_id = message_id,
-                            .mirror = config->name,
-                            .source = config->source,
-                            .target = config->target,
-                            .path = item->path,
+        return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source,
+                            .target = config->target, .path = item->path,
                             .bytes = save_item_bytes(item) };
 }
 
@@ -42,10 +39,8 @@ static void end_of_done(SaveLog *log) {
 }
 
 static void end_of_conflicts(SaveLog *log) {
-        LogFields fields = { .message_id = MESSAGE_CONFLICT,
-                             .mirror = log->config->name,
-                             .source = log->config->source,
-                             .target = log->config->target,
+        LogFields fields = { .message_id = MESSAGE_CONFLICT, .mirror = log->config->name,
+                             .source = log->config->source, .target = log->config->target,
                              .count = log->conflicts.n };
         size_t more = log_limit_end(&log->conflicts);
         char source[TEXT_PATH_MAX];
