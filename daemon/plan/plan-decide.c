@@ -10,13 +10,15 @@
 
 bool plan_looks_same(const Entry *a, const Entry *b) {
         if (manifest_entry_is_data(a) || manifest_entry_is_data(b))
-                return manifest_entry_is_data(a) && manifest_entry_is_data(b) && a->size == b->size && a->mtime_nsec == b->mtime_nsec;
+                return manifest_entry_is_data(a) && manifest_entry_is_data(b) && a->size == b->size &&
+                       a->mtime_nsec == b->mtime_nsec;
         return a->type == b->type && (a->type == ENTRY_DIRECTORY || string_equal(a->target, b->target));
 }
 
 /* Whether two entries share their inode with the same name. */
 static bool is_tied_alike(const Entry *a, const Entry *b) {
-        return !manifest_entry_is_data(a) || (a->type == b->type && (a->type == ENTRY_FILE || string_equal(a->target, b->target)));
+        return !manifest_entry_is_data(a) ||
+               (a->type == b->type && (a->type == ENTRY_FILE || string_equal(a->target, b->target)));
 }
 
 static bool attributes_differ(const Entry *a, const Entry *b) {
@@ -62,7 +64,8 @@ static PlanAction decide_unchanged(const PlanInput *input, const PlanItem *item)
                 return PLAN_SAVEATTR; /* which compares the bytes too */
         if (manifest_entry_is_data(b) && b->ctime_nsec != m->ctime_nsec)
                 return PLAN_ADOPT;
-        if (!is_tied_alike(item->source, m) || (manifest_entry_is_data(m) && input->damaged && pathset_has(input->damaged, m->path)))
+        if (!is_tied_alike(item->source, m) ||
+            (manifest_entry_is_data(m) && input->damaged && pathset_has(input->damaged, m->path)))
                 return PLAN_STAGE;
         if (attributes_differ(item->source, b))
                 return PLAN_SETATTR;

@@ -202,29 +202,13 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
 }
 
 static const char *reason_of(SaveOutcome outcome) {
-        switch (outcome) {
-        case SAVE_BUSY:
-                return "busy";
-        case SAVE_BAD:
-                return "bad";
-        case SAVE_LEADS_OUT:
-                return "leads-out";
-        case SAVE_OCCUPIED:
-                return "occupied";
-        case SAVE_FOLDED:
-                return "folded";
-        case SAVE_NO_ROOM:
-                return "no-room";
-        case SAVE_GARBLED:
-                return "garbled";
-        case SAVE_FAILED:
-        case SAVE_DONE:
-        case SAVE_CHANGED:
-        case SAVE_GONE:
-        case SAVE_CANCELLED:
-                return "failed";
-        }
-        return "failed";
+        static const char *const reasons[] = {
+                [SAVE_BUSY] = "busy", [SAVE_BAD] = "bad", [SAVE_LEADS_OUT] = "leads-out",
+                [SAVE_OCCUPIED] = "occupied", [SAVE_FOLDED] = "folded", [SAVE_NO_ROOM] = "no-room",
+                [SAVE_GARBLED] = "garbled", [SAVE_FAILED] = "failed",
+        };
+
+        return outcome < ELEMENTSOF(reasons) && reasons[outcome] ? reasons[outcome] : "failed";
 }
 
 void save_log_failure(SaveLog *log, SaveItem *item, uint64_t now_usec) {
