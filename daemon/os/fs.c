@@ -79,6 +79,28 @@ int fs_path_in_root(int root_fd, int fd, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+int fs_open_directory(int dirfd, const char *name, DIR **ret) {
+        int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
+
+        if (fd < 0)
+                return -errno;
+        *ret = fdopendir(fd);
+        if (*ret)
+                return 0;
+        r = -errno;
+        (void) close_fd(fd);
+        return r;
+}
+
+struct dirent *fs_read_directory(DIR *dir) {
+        struct dirent *d;
+
+        errno = 0;
+        while ((d = readdir(dir)) && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0))
+                ;
+        return d;
+}
+
 int fs_open_parent(int dirfd, const char *path, const char **ret_name) {
         const char *slash = strrchr(path, '/');
         _cleanup_(freep) char *parent = NULL;
@@ -232,13 +254,12 @@ static bool is_folded(int dirfd, const char *name, const char *wanted, const str
 int fs_find_folded(int dirfd, const char *name, char **ret) {
         _cleanup_(closedirp) DIR *dir = NULL;
         _cleanup_(freep) char *found = NULL;
-        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = fs_open_directory(dirfd, ".", &dir);
         struct dirent *d;
         struct stat st;
 
-        dir = fd < 0 ? NULL : fdopendir(fd);
-        if (!dir)
-                return -errno;
+        if (r < 0)
+                return r;
         *ret = NULL;
         if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;

@@ -27,6 +27,12 @@ int fs_open_in_root(int root_fd, const char *path, int flags);
  * string. -EXDEV if it is not below; without /proc the error of reading it. */
 int fs_path_in_root(int root_fd, int fd, char **ret);
 
+/* Opens a directory for fs_read_directory(); not through a symbolic link. */
+int fs_open_directory(int dirfd, const char *name, DIR **ret);
+
+/* readdir() without "." and "..". At the end and on an error NULL, with errno 0 or the error. */
+struct dirent *fs_read_directory(DIR *dir);
+
 /* Opens the directory that holds @path, and points @ret_name at the last part of @path. Returns a descriptor (O_PATH)
  * that the caller owns. */
 int fs_open_parent(int dirfd, const char *path, const char **ret_name);

@@ -44,19 +44,6 @@ static int add_request(Overrides *overrides, uint64_t id, char *const *names) {
         return 0;
 }
 
-static int copy_marked(const Manifest *from, Manifest **ret) {
-        _cleanup_(manifest_freep) Manifest *copy = NULL;
-        int r = manifest_new(&copy);
-
-        for (size_t i = 0; r == 0 && i < from->n_entries; i++)
-                r = manifest_put(copy, &from->entries[i]);
-        if (r < 0)
-                return r;
-        manifest_sort(copy);
-        *ret = TAKE_PTR(copy);
-        return 0;
-}
-
 int overrides_copy(const Overrides *from, Overrides *to) {
         Overrides copy = { .last_id = from->last_id };
         int r = pathset_copy(&from->released, &copy.released);
@@ -68,7 +55,7 @@ int overrides_copy(const Overrides *from, Overrides *to) {
         for (size_t i = 0; r == 0 && i < from->n_requests; i++)
                 r = add_request(&copy, from->requests[i].id, from->requests[i].names);
         if (r == 0 && from->marked_deleted)
-                r = copy_marked(from->marked_deleted, &copy.marked_deleted);
+                r = manifest_copy(from->marked_deleted, &copy.marked_deleted);
         if (r < 0)
                 overrides_done(&copy);
         else

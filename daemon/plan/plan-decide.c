@@ -8,19 +8,17 @@
 #include "layout/layout.h"
 #include "layout/unfinished.h"
 
-static bool is_data(const Entry *entry) {
-        return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
-}
-
 bool plan_looks_same(const Entry *a, const Entry *b) {
-        if (is_data(a) || is_data(b))
-                return is_data(a) && is_data(b) && a->size == b->size && a->mtime_nsec == b->mtime_nsec;
+        if (manifest_entry_is_data(a) || manifest_entry_is_data(b))
+                return manifest_entry_is_data(a) && manifest_entry_is_data(b) && a->size == b->size &&
+                       a->mtime_nsec == b->mtime_nsec;
         return a->type == b->type && (a->type == ENTRY_DIRECTORY || string_equal(a->target, b->target));
 }
 
 /* Whether two entries share their inode with the same name. */
 static bool is_tied_alike(const Entry *a, const Entry *b) {
-        return !is_data(a) || (a->type == b->type && (a->type == ENTRY_FILE || string_equal(a->target, b->target)));
+        return !manifest_entry_is_data(a) ||
+               (a->type == b->type && (a->type == ENTRY_FILE || string_equal(a->target, b->target)));
 }
 
 static bool attributes_differ(const Entry *a, const Entry *b) {
@@ -60,13 +58,14 @@ static PlanAction decide_unchanged(const PlanInput *input, const PlanItem *item)
 
         if (b->flags & ENTRY_LINKED)
                 return PLAN_STAGE; /* perhaps it fits by now */
-        if (is_data(b) && b->ino != m->ino)
+        if (manifest_entry_is_data(b) && b->ino != m->ino)
                 return PLAN_ADOPT;
         if (attributes_changed(input, b, m) && !attributes_differ(item->source, b) && is_tied_alike(item->source, m))
                 return PLAN_SAVEATTR; /* which compares the bytes too */
-        if (is_data(b) && b->ctime_nsec != m->ctime_nsec)
+        if (manifest_entry_is_data(b) && b->ctime_nsec != m->ctime_nsec)
                 return PLAN_ADOPT;
-        if (!is_tied_alike(item->source, m) || (is_data(m) && input->damaged && pathset_has(input->damaged, m->path)))
+        if (!is_tied_alike(item->source, m) ||
+            (manifest_entry_is_data(m) && input->damaged && pathset_has(input->damaged, m->path)))
                 return PLAN_STAGE;
         if (attributes_differ(item->source, b))
                 return PLAN_SETATTR;
@@ -105,7 +104,7 @@ static PlanAction decide_without_base(const PlanInput *input, const PlanItem *it
                 return s ? PLAN_STAGE : PLAN_FORGET;
         if (!s)
                 return decide_to_save(input, item);
-        if (is_data(s) && plan_is_disk_link(m, source_path))
+        if (manifest_entry_is_data(s) && plan_is_disk_link(m, source_path))
                 return PLAN_STAGE; /* our own link, of a run whose base was lost */
         if (!plan_looks_same(s, m))
                 return decide_conflict(input, item);
@@ -127,7 +126,7 @@ static PlanAction decide_absent(const PlanInput *input, const PlanItem *item, bo
         if (!item->source)
                 return PLAN_FORGET;
         /* through a link a client can touch what is on disk; where the name states the digest it is still the same */
-        source_same = source_same || (item->base->flags & ENTRY_LINKED && is_data(item->source) &&
+        source_same = source_same || (item->base->flags & ENTRY_LINKED && manifest_entry_is_data(item->source) &&
                                       layout_is_shared(kind_of(input), item->source->path));
         if (source_same && input->deleted && pathset_covers(input->deleted, item->source->path) &&
             (item->source->flags & ENTRY_ORPHAN || !layout_is_shared(kind_of(input), item->source->path)) &&
@@ -164,7 +163,7 @@ static bool is_restless(const PlanInput *input, const PlanItem *item, const char
         if (!before || !item->source)
                 return before || item->source;
         return !plan_looks_same(before, item->source) || before->ino != item->source->ino ||
-               (is_data(before) && before->ctime_nsec != item->source->ctime_nsec);
+               (manifest_entry_is_data(before) && before->ctime_nsec != item->source->ctime_nsec);
 }
 
 /* An entry that is not selected for RAM becomes a link to the disk; one that nothing references, only if it is a link

@@ -13,8 +13,7 @@ static bool next_item(const PlanInput *input, size_t at[static 3], PlanItem *ret
         const char *path = NULL;
 
         for (size_t i = 0; i < 3; i++)
-                if (at[i] < lists[i]->n_entries &&
-                    (!path || strcmp(lists[i]->entries[at[i]].path, path) < 0))
+                if (at[i] < lists[i]->n_entries && (!path || strcmp(lists[i]->entries[at[i]].path, path) < 0))
                         path = lists[i]->entries[at[i]].path;
         if (!path)
                 return false;
@@ -136,21 +135,11 @@ Plan *plan_free(Plan *plan) {
 
 const char *plan_action_name(PlanAction action) {
         static const char *const names[] = {
-                [PLAN_KEEP] = "keep",
-                [PLAN_ADOPT] = "adopt",
-                [PLAN_STAGE] = "stage",
-                [PLAN_SETATTR] = "set attributes",
-                [PLAN_LINK] = "link to disk",
-                [PLAN_SKIP] = "leave out",
-                [PLAN_REMOVE] = "remove",
-                [PLAN_SAVE] = "save",
-                [PLAN_SAVEATTR] = "save attributes",
-                [PLAN_DELETE] = "delete on disk",
-                [PLAN_IGNORE] = "ignore",
-                [PLAN_CONFLICT] = "conflict",
-                [PLAN_FORGET] = "forget",
-                [PLAN_WITHHOLD] = "withhold",
-                [PLAN_RELEASE] = "release",
+                [PLAN_KEEP] = "keep", [PLAN_ADOPT] = "adopt", [PLAN_STAGE] = "stage",
+                [PLAN_SETATTR] = "set attributes", [PLAN_LINK] = "link to disk", [PLAN_SKIP] = "leave out",
+                [PLAN_REMOVE] = "remove", [PLAN_SAVE] = "save", [PLAN_SAVEATTR] = "save attributes",
+                [PLAN_DELETE] = "delete on disk", [PLAN_IGNORE] = "ignore", [PLAN_CONFLICT] = "conflict",
+                [PLAN_FORGET] = "forget", [PLAN_WITHHOLD] = "withhold", [PLAN_RELEASE] = "release",
                 [PLAN_WAIT] = "wait",
         };
 

@@ -16,10 +16,6 @@ typedef struct Releasing {
         bool *freed;    /* a link that was released does */
 } Releasing;
 
-static bool is_data(const Entry *entry) {
-        return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
-}
-
 /* In an Ollama store the pointers stay, and select_apply() has decided about the blobs. */
 static bool is_decided(LayoutKind kind, const Entry *entry) {
         if (kind != LAYOUT_OLLAMA)
@@ -130,13 +126,13 @@ static int list(const Releasing *releasing, PathSet *absent, PathSet *released) 
 
                 if (!releasing->released[i])
                         continue;
-                if (is_data(e))
+                if (manifest_entry_is_data(e))
                         r = pathset_add(released, e->path);
                 if (r < 0)
                         break;
                 if (!input->link || !layout_may_link(input->kind, e->path))
                         r = pathset_add(absent, e->path);
-                else if (is_data(e))
+                else if (manifest_entry_is_data(e))
                         e->flags |= ENTRY_DISK_ONLY;
         }
         return r;

@@ -125,7 +125,7 @@ static int set_key(const Entry *entry, char **ret) {
 /* All names of a file have its first one as their key. */
 static int link_key(const Entry *entry, char **ret) {
         *ret = NULL;
-        if (entry->type != ENTRY_FILE && entry->type != ENTRY_HARDLINK)
+        if (!manifest_entry_is_data(entry))
                 return 0;
         *ret = strdup(entry->type == ENTRY_HARDLINK ? entry->target : entry->path);
         return *ret ? 0 : -ENOMEM;
@@ -215,7 +215,7 @@ static int find_busy(const Resolution *resolution) {
                 const Entry *e = manifest_find(resolution->trees[1], concerned->items[i]);
                 _cleanup_(close_fdp) int fd = -1;
 
-                if (!e || (e->type != ENTRY_FILE && e->type != ENTRY_HARDLINK))
+                if (!e || !manifest_entry_is_data(e))
                         continue;
                 fd = fs_open_beneath(resolution->input->mirrorfd, e->path,
                                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What of a scanned source is wanted in RAM, by name. See plan/select.h; select-shared.c has content that is shared by
- * name.
+/* What of a scanned source is wanted in RAM, by name. See plan/select.h; select-shared.c has content that is shared
+ * by name.
  *
- * Entries of the source get marks, by their index. Entries that are not marked MARK_KEPT at the end are
- * dropped. */
+ * Entries of the source get marks, by their index. Entries that are not marked MARK_KEPT at the end are dropped. */
 
 #include "plan/select-internal.h"
 

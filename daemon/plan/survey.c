@@ -22,17 +22,11 @@ static bool is_wanted(const char *path, void *userdata) {
 
 static int scan_source(const SurveyOptions *options, Survey *survey) {
         ScanOptions scan = {
-                .include = options->config->include,
-                .exclude = options->config->exclude,
-                .root = options->config->source,
-                .is_unfinished = layout_is_unfinished,
-                .layout = options->config->layout,
-                .markers = unfinished_markers,
-                .also = options->base,
-                .is_wanted = options->overrides ? is_wanted : NULL,
-                .userdata = (void *) options->overrides,
-                .cancel = options->cancel,
-                .progress = options->progress,
+                .include = options->config->include, .exclude = options->config->exclude,
+                .root = options->config->source, .is_unfinished = layout_is_unfinished,
+                .layout = options->config->layout, .markers = unfinished_markers, .also = options->base,
+                .is_wanted = options->overrides ? is_wanted : NULL, .userdata = (void *) options->overrides,
+                .cancel = options->cancel, .progress = options->progress,
         };
 
         return scan_tree(options->sourcefd, &scan, &survey->source);
@@ -40,10 +34,8 @@ static int scan_source(const SurveyOptions *options, Survey *survey) {
 
 static int scan_mirror(const SurveyOptions *options, Survey *survey) {
         ScanOptions scan = {
-                .root = options->config->target,
-                .mirror = true,
-                .cancel = options->cancel,
-                .progress = options->progress,
+                .root = options->config->target, .mirror = true,
+                .cancel = options->cancel, .progress = options->progress,
         };
 
         if (options->mirrorfd < 0)
@@ -101,11 +93,8 @@ static bool is_deleted(const char *path, void *userdata) {
 }
 
 static int answer(const SurveyOptions *options, Survey *survey) {
-        ResolveInput input = { .kind = survey->layout,
-                               .sourcefd = options->sourcefd,
-                               .mirrorfd = options->mirrorfd,
-                               .source = survey->source,
-                               .mirror = survey->mirror };
+        ResolveInput input = { .kind = survey->layout, .sourcefd = options->sourcefd, .mirrorfd = options->mirrorfd,
+                               .source = survey->source, .mirror = survey->mirror };
         const Overrides *overrides = options->overrides;
         int r = 0;
 
@@ -134,9 +123,7 @@ static bool is_unselected(const Entry *entry, void *userdata) {
 }
 
 static int release(const SurveyOptions *options, Survey *survey) {
-        ReleaseInput input = { .kind = survey->layout,
-                               .overrides = options->overrides,
-                               .mirror = survey->mirror,
+        ReleaseInput input = { .kind = survey->layout, .overrides = options->overrides, .mirror = survey->mirror,
                                .link = options->config->on_no_room == NO_ROOM_LINK };
 
         if (!options->overrides)
@@ -261,17 +248,11 @@ int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_wh
                 r = measure_room(options, &survey);
         }
         if (r == 0) {
-                input = (PlanInput){ .base = options->base,
-                                     .source = survey.source,
-                                     .mirror = survey.mirror,
-                                     .previous = options->previous,
-                                     .source_path = options->config->source,
-                                     .priority = options->config->priority,
-                                     .layout = survey.layout,
-                                     .keeps_owners = geteuid() == 0,
-                                     .armed = options->armed,
-                                     .deleted = options->deleted,
-                                     .damaged = options->damaged,
+                input = (PlanInput){ .base = options->base, .source = survey.source, .mirror = survey.mirror,
+                                     .previous = options->previous, .source_path = options->config->source,
+                                     .priority = options->config->priority, .layout = survey.layout,
+                                     .keeps_owners = geteuid() == 0, .armed = options->armed,
+                                     .deleted = options->deleted, .damaged = options->damaged,
                                      .absent = survey.absent.n > 0 ? &survey.absent : NULL,
                                      .overrides = options->overrides };
                 *reterr_what = "plan";
@@ -293,9 +274,7 @@ static uint64_t less(uint64_t a, uint64_t b) {
 
 FitInput survey_room(const Survey *survey, const MirrorConfig *config, uint64_t reserve, uint64_t promised,
                      unsigned workers) {
-        FitInput input = { .inodes = survey->inodes_free,
-                           .layout = survey->layout,
-                           .on_no_room = config->on_no_room,
+        FitInput input = { .inodes = survey->inodes_free, .layout = survey->layout, .on_no_room = config->on_no_room,
                            .source_path = config->source };
 
         input.room[FIT_TMPFS] = survey->tmpfs_free;

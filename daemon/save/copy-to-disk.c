@@ -75,8 +75,7 @@ static void write_behind(Copy *copy, uint64_t end) {
         /* only a hint: fsync() reports what fails here */
         (void) sync_file_range(copy->tofd, (off_t) ready, (off_t) (end - ready), SYNC_FILE_RANGE_WRITE);
         if (ready > copy->dropped) {
-                (void) sync_file_range(copy->tofd, (off_t) copy->dropped, (off_t) (ready - copy->dropped),
-                                       WAIT);
+                (void) sync_file_range(copy->tofd, (off_t) copy->dropped, (off_t) (ready - copy->dropped), WAIT);
                 pagecache_drop(copy->tofd, copy->dropped, ready - copy->dropped);
         }
         copy->dropped = ready;

@@ -298,9 +298,8 @@ int disk_private_dir_for_each(int dirfd, const char *name, int (*act)(int dirfd,
                 (void) close_fd(fd);
                 return -errno;
         }
-        while (r == 0 && (d = readdir(dir)))
-                if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-                        r = act(fd, d->d_name, userdata);
+        while (r == 0 && (d = fs_read_directory(dir)))
+                r = act(fd, d->d_name, userdata);
         return r;
 }
 

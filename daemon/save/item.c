@@ -125,15 +125,10 @@ static SaveKind kind_of(const SaveItem *item) {
 void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway) {
         save_done(&item->save);
         item->save = (Save){
-                .kind = kind_of(item),
-                .mirror = item->mirror.path ? &item->mirror : NULL,
-                .expected = item->source.path ? &item->source : NULL,
-                .agreed = item->base.path ? &item->base : NULL,
-                .from = item->origin.path,
-                .from_expected = item->origin.path ? &item->origin : NULL,
-                .keep = item->action == PLAN_CONFLICT,
-                .trash = trash,
-                .anyway = anyway || item->accepted,
+                .kind = kind_of(item), .mirror = item->mirror.path ? &item->mirror : NULL,
+                .expected = item->source.path ? &item->source : NULL, .agreed = item->base.path ? &item->base : NULL,
+                .from = item->origin.path, .from_expected = item->origin.path ? &item->origin : NULL,
+                .keep = item->action == PLAN_CONFLICT, .trash = trash, .anyway = anyway || item->accepted,
         };
         if (!is_file(item) || item->accepted || !layout_claim(layout, item->path, &item->save.claim))
                 item->save.claim = (Claim){};

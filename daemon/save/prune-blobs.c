@@ -12,24 +12,11 @@
 /* How long a run is put off while something is still on its way to the disk, which may reference a blob. */
 #define POSTPONED_USEC (10 * USEC_PER_SEC)
 
-static int copy_marked(const Manifest *marked, Manifest **ret) {
-        _cleanup_(manifest_freep) Manifest *copy = NULL;
-        int r = manifest_new(&copy);
-
-        for (size_t i = 0; r == 0 && i < marked->n_entries; i++)
-                r = manifest_put(copy, &marked->entries[i]);
-        if (r < 0)
-                return r;
-        manifest_sort(copy);
-        *ret = TAKE_PTR(copy);
-        return 0;
-}
-
 static bool prepare(void *userdata) {
         BlobPruner *pruner = userdata;
 
         if (!pruner->marked || !pruner->may_run(pruner->userdata) ||
-            copy_marked(pruner->marked, &pruner->candidates) < 0)
+            manifest_copy(pruner->marked, &pruner->candidates) < 0)
                 return false;
         if (disk_open(&pruner->disk, pruner->sourcefd, pruner->config->name) < 0) {
                 pruner->candidates = manifest_free(pruner->candidates);

@@ -122,16 +122,12 @@ int save_attributes(Work *work) {
         return r;
 }
 
-static bool is_link_or_file(const Entry *entry) {
-        return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
-}
-
 /* The disk still has the bytes of the base, and the mirror may have them too, with another time only. */
 static bool may_be_touched_only(const Save *save) {
         const Entry *m = save->mirror, *a = save->agreed, *e = save->expected;
 
         return save->kind == SAVE_CONTENT && !save->keep && a && e && a->flags & ENTRY_HAS_DIGEST &&
-               is_link_or_file(a) && is_link_or_file(e) && a->ino == m->ino && a->size == m->size &&
+               manifest_entry_is_data(a) && manifest_entry_is_data(e) && a->ino == m->ino && a->size == m->size &&
                e->size == a->size && e->mtime_nsec == a->mtime_nsec;
 }
 

@@ -13,11 +13,8 @@
 enum { LINES_MAX = 20 };
 
 static LogFields fields_of(const MirrorConfig *config, const SaveItem *item, const char *message_id) {
-        return (LogFields){ .message_id = message_id,
-                            .mirror = config->name,
-                            .source = config->source,
-                            .target = config->target,
-                            .path = item->path,
+        return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source,
+                            .target = config->target, .path = item->path,
                             .bytes = save_item_bytes(item) };
 }
 
@@ -42,10 +39,8 @@ static void end_of_done(SaveLog *log) {
 }
 
 static void end_of_conflicts(SaveLog *log) {
-        LogFields fields = { .message_id = MESSAGE_CONFLICT,
-                             .mirror = log->config->name,
-                             .source = log->config->source,
-                             .target = log->config->target,
+        LogFields fields = { .message_id = MESSAGE_CONFLICT, .mirror = log->config->name,
+                             .source = log->config->source, .target = log->config->target,
                              .count = log->conflicts.n };
         size_t more = log_limit_end(&log->conflicts);
         char source[TEXT_PATH_MAX];
@@ -207,29 +202,13 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
 }
 
 static const char *reason_of(SaveOutcome outcome) {
-        switch (outcome) {
-        case SAVE_BUSY:
-                return "busy";
-        case SAVE_BAD:
-                return "bad";
-        case SAVE_LEADS_OUT:
-                return "leads-out";
-        case SAVE_OCCUPIED:
-                return "occupied";
-        case SAVE_FOLDED:
-                return "folded";
-        case SAVE_NO_ROOM:
-                return "no-room";
-        case SAVE_GARBLED:
-                return "garbled";
-        case SAVE_FAILED:
-        case SAVE_DONE:
-        case SAVE_CHANGED:
-        case SAVE_GONE:
-        case SAVE_CANCELLED:
-                return "failed";
-        }
-        return "failed";
+        static const char *const reasons[] = {
+                [SAVE_BUSY] = "busy", [SAVE_BAD] = "bad", [SAVE_LEADS_OUT] = "leads-out",
+                [SAVE_OCCUPIED] = "occupied", [SAVE_FOLDED] = "folded", [SAVE_NO_ROOM] = "no-room",
+                [SAVE_GARBLED] = "garbled", [SAVE_FAILED] = "failed",
+        };
+
+        return outcome < ELEMENTSOF(reasons) && reasons[outcome] ? reasons[outcome] : "failed";
 }
 
 void save_log_failure(SaveLog *log, SaveItem *item, uint64_t now_usec) {

@@ -124,19 +124,14 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
 
         wb->queue.layout = survey->layout;
         manifest_sort(wb->changes);
-        amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue,
-                                                          .changes = wb->changes,
-                                                          .yielded = wb->yielded,
-                                                          .suspects = wb->suspects,
+        amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue, .changes = wb->changes,
+                                                          .yielded = wb->yielded, .suspects = wb->suspects,
                                                           .altered = altered });
         r = renames_find(survey->plan, &renames);
         if (r == 0) {
                 amend_plan_ignore_renamed(survey->plan, &renames);
-                input = (DeletionsInput){ .config = wb->config,
-                                          .layout = survey->layout,
-                                          .base = base,
-                                          .overrides = overrides,
-                                          .now_usec = clock_now(wb->event) };
+                input = (DeletionsInput){ .config = wb->config, .layout = survey->layout, .base = base,
+                                          .overrides = overrides, .now_usec = clock_now(wb->event) };
                 held = deletions_decide(wb->deletions, &input, survey->plan, wb->changes);
                 manifest_sort(wb->changes);
                 r = held < 0 ? held : collect_wanted(survey->plan, &wanted, &n);

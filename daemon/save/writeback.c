@@ -22,8 +22,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
 void writeback_init(Writeback *wb) {
         wb->sourcefd = wb->mirrorfd = -1;
-        wb->timer =
-                (ClockTimer){ .event = wb->event, .handler = on_timer, .userdata = wb, .accuracy_usec = 1000 };
+        wb->timer = (ClockTimer){ .event = wb->event, .handler = on_timer, .userdata = wb, .accuracy_usec = 1000 };
         save_log_init(&wb->log, wb->config);
 }
 

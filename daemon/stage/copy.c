@@ -345,8 +345,7 @@ static int equip(Copy *copy, CopyWorker *worker, int *ret_own) {
 }
 
 void copy_work(Copy *copy) {
-        CopyWorker worker = { .outfd = -1,
-                              .seen = copy->lanes[COPY_LANE_SOURCE].used ? digest_seen : NULL,
+        CopyWorker worker = { .outfd = -1, .seen = copy->lanes[COPY_LANE_SOURCE].used ? digest_seen : NULL,
                               .userdata = copy };
         _cleanup_(close_fdp) int own = -1;
 
@@ -409,8 +408,7 @@ int copy_finish(Copy *copy, CopyResult *ret, const char **reterr_what, uint64_t 
         }
         *ret = (CopyResult){ .source = digests[copy->options.on_record ? COPY_LANE_MIRROR : COPY_LANE_SOURCE],
                              .mirror = digests[COPY_LANE_MIRROR],
-                             .huge_bytes = copy->pages.huge_bytes,
-                             .measured_bytes = copy->pages.measured_bytes,
+                             .huge_bytes = copy->pages.huge_bytes, .measured_bytes = copy->pages.measured_bytes,
                              .direct_bytes = atomic_load(&copy->mover.direct_bytes),
                              .method = copy_method_used(&copy->mover) };
         if (copy->lanes[COPY_LANE_CLAIM].claim)

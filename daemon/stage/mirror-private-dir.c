@@ -21,14 +21,13 @@ static const char lock_name[] = "lock", mark_name[] = "mirror";
 /* A name in the directory other than the two in @known, each of which may be NULL: a new string, NULL for none. */
 static int find_name(int dirfd, const char *const known[static 2], char **ret) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = fs_open_directory(dirfd, ".", &dir);
         struct dirent *d;
 
-        dir = fd < 0 ? NULL : fdopendir(fd);
-        if (!dir)
-                return -errno;
-        while ((d = readdir(dir)) && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
-                                      string_equal(d->d_name, known[0]) || string_equal(d->d_name, known[1])))
+        if (r < 0)
+                return r;
+        while ((d = fs_read_directory(dir)) &&
+               (string_equal(d->d_name, known[0]) || string_equal(d->d_name, known[1])))
                 ;
         *ret = d ? strdup(d->d_name) : NULL;
         return d && !*ret ? -ENOMEM : 0;
@@ -176,13 +175,12 @@ static bool base_knows(const Manifest *base, const struct stat *st) {
 
 int mirror_private_dir_clean(MirrorPrivateDir *private_dir, const Manifest *base) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = openat(private_dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), unknown = 0;
+        int r = fs_open_directory(private_dir->fd, ".", &dir), unknown = 0;
         struct dirent *d;
 
-        dir = fd < 0 ? NULL : fdopendir(fd);
-        if (!dir)
-                return -errno;
-        while ((d = readdir(dir))) {
+        if (r < 0)
+                return r;
+        while ((d = fs_read_directory(dir))) {
                 unsigned long long number, ino = 0;
                 struct stat st;
                 bool ours = sscanf(d->d_name, "n%llu", &number) == 1;
@@ -199,22 +197,24 @@ int mirror_private_dir_clean(MirrorPrivateDir *private_dir, const Manifest *base
         return unknown;
 }
 
+static unsigned long long next_number(MirrorPrivateDir *private_dir) {
+        return atomic_fetch_add(&private_dir->last, 1) + 1;
+}
+
 char *mirror_private_dir_name(MirrorPrivateDir *private_dir, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
-        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu",
-                        (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1);
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu", next_number(private_dir));
         return buffer;
 }
 
 char *mirror_private_dir_name_for(MirrorPrivateDir *private_dir, uint64_t ino,
                                   char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
-        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu-%llu",
-                        (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1, (unsigned long long) ino);
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "t%llu-%llu", next_number(private_dir),
+                        (unsigned long long) ino);
         return buffer;
 }
 
 char *mirror_private_dir_name_new(MirrorPrivateDir *private_dir, char buffer[static MIRROR_PRIVATE_DIR_NAME_MAX]) {
-        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "n%llu",
-                        (unsigned long long) atomic_fetch_add(&private_dir->last, 1) + 1);
+        (void) snprintf(buffer, MIRROR_PRIVATE_DIR_NAME_MAX, "n%llu", next_number(private_dir));
         return buffer;
 }
 

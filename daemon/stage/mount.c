@@ -147,22 +147,12 @@ static int make_target(const char *target) {
 
 static int is_empty(int fd) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        struct dirent *entry;
-        int copy;
+        int r = fs_open_directory(fd, ".", &dir);
 
-        copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (copy < 0)
-                return -errno;
-        dir = fdopendir(copy);
-        if (!dir) {
-                int r = -errno;
-
-                (void) close_fd(copy);
+        if (r < 0)
                 return r;
-        }
-        for (errno = 0; (entry = readdir(dir)); errno = 0)
-                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-                        return 0;
+        if (fs_read_directory(dir))
+                return 0;
         return errno != 0 ? -errno : 1;
 }
 

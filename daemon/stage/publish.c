@@ -29,10 +29,6 @@ static int describe(MirrorPrivateDir *private_dir, int fd, const Entry *source, 
         return 0;
 }
 
-static bool is_data(const Entry *entry) {
-        return entry && (entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK);
-}
-
 static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const Entry *source, const Entry *expected,
                  bool idle, Entry *ret, const char **reterr_what) {
         int r = mirror_private_dir_publish(private_dir, name, source->path, expected, idle);
@@ -149,7 +145,8 @@ int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const ch
                 (void) unlinkat(private_dir->fd, name, 0);
                 return r;
         }
-        return place(private_dir, name, -1, source, expected, is_data(expected), ret, reterr_what);
+        return place(private_dir, name, -1, source, expected, expected && manifest_entry_is_data(expected), ret,
+                     reterr_what);
 }
 
 int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,

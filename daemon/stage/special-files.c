@@ -4,6 +4,7 @@
 
 #include "stage/special-files.h"
 
+#include "os/fs.h"
 #include "os/rename.h"
 #include "tree/scan.h"
 
@@ -35,20 +36,17 @@ static bool remove_special(MirrorPrivateDir *private_dir, int dirfd, const char 
 /* Returns true if something was removed. */
 static bool clear(MirrorPrivateDir *private_dir, int parentfd, const char *directory, unsigned depth) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = depth < DEPTH_MAX ? openat(parentfd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
         bool removed = false;
         struct dirent *d;
+        int fd;
 
-        dir = fd < 0 ? NULL : fdopendir(fd);
-        if (!dir) {
-                (void) close_fd(fd);
+        if (depth >= DEPTH_MAX || fs_open_directory(parentfd, directory, &dir) < 0)
                 return false;
-        }
-        while ((d = readdir(dir))) {
+        fd = dirfd(dir);
+        while ((d = fs_read_directory(dir))) {
                 struct stat st;
 
-                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
-                    (depth == 0 && strcmp(d->d_name, SCAN_PRIVATE_DIR) == 0) ||
+                if ((depth == 0 && strcmp(d->d_name, SCAN_PRIVATE_DIR) == 0) ||
                     fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (is_special(&st))

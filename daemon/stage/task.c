@@ -256,7 +256,7 @@ static void adopt_file(Task *task) {
 }
 
 static void adopt(Task *task) {
-        if (task->current.type == ENTRY_FILE || task->current.type == ENTRY_HARDLINK) {
+        if (manifest_entry_is_data(&task->current)) {
                 adopt_file(task);
                 return;
         }
@@ -297,7 +297,7 @@ static bool is_what_was_staged(Task *task) {
         int r;
 
         if (!base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED) ||
-            (mirror->type != ENTRY_FILE && mirror->type != ENTRY_HARDLINK))
+            !manifest_entry_is_data(mirror))
                 return true;
         r = file_digest_at(task->context->private_dir->mirrorfd, mirror->path, &options, &task->found);
         if (r < 0) {

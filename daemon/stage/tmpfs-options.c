@@ -22,9 +22,7 @@ typedef struct Option {
 
 static Option option_wanted(const MirrorConfig *mirror, unsigned n_nodes, TmpfsOption which) {
         static const char *const huge[] = {
-                [HUGE_WITHIN_SIZE] = "within_size",
-                [HUGE_ALWAYS] = "always",
-                [HUGE_ADVISE] = "advise",
+                [HUGE_WITHIN_SIZE] = "within_size", [HUGE_ALWAYS] = "always", [HUGE_ADVISE] = "advise",
         };
         const char *policy = numa_wanted(mirror->numa_policy, n_nodes);
         Option none = { NULL, NULL };

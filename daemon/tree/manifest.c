@@ -158,6 +158,19 @@ void manifest_sort(Manifest *manifest) {
         manifest->n_sorted = manifest->n_entries;
 }
 
+int manifest_copy(const Manifest *from, Manifest **ret) {
+        _cleanup_(manifest_freep) Manifest *copy = NULL;
+        int r = manifest_new(&copy);
+
+        for (size_t i = 0; r == 0 && i < from->n_entries; i++)
+                r = manifest_put(copy, &from->entries[i]);
+        if (r < 0)
+                return r;
+        manifest_sort(copy);
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
 Entry *manifest_find(const Manifest *manifest, const char *path) {
         Entry key = { .path = (char *) path };
 

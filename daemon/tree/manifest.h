@@ -56,6 +56,11 @@ typedef struct Entry {
 int manifest_entry_copy(const Entry *from, Entry *to);
 void manifest_entry_done(Entry *entry);
 
+/* A regular file, by whichever of its names. */
+static inline bool manifest_entry_is_data(const Entry *entry) {
+        return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
+}
+
 typedef enum OmissionReason {
         OMIT_SPECIAL,     /* a device, fifo or socket */
         OMIT_LINK_OUT,    /* a symbolic link that leads out of the tree */
@@ -89,6 +94,8 @@ typedef struct Manifest {
 } Manifest;
 
 int manifest_new(Manifest **ret);
+/* A copy of the entries, sorted. 0 or -ENOMEM. */
+int manifest_copy(const Manifest *from, Manifest **ret);
 Manifest *manifest_free(Manifest *manifest);
 DEFINE_CLEANUP(Manifest, manifest_free)
 
