@@ -39,8 +39,7 @@ static void print_help(void) {
                 "                          info (default) or debug\n"
                 "     --log-target=TARGET  Log to journal, console, or auto (default): the journal if standard error\n"
                 "                          is connected to it, else the console\n\n"
-                "See shmstaged(8) and shmstaged.conf(5).\n",
-                program_invocation_short_name);
+                "See shmstaged(8) and shmstaged.conf(5).\n", program_invocation_short_name);
 }
 
 static int parse_name(const char *text, const char *const *names, size_t n) {

@@ -243,12 +243,9 @@ static unsigned want_reload(void *userdata) {
 static ControlState control_state(void *userdata) {
         const Manager *manager = userdata;
 
-        return (ControlState){ .text = manager->notify.status,
-                               .ready = manager->ready,
-                               .reloading = manager->reloading,
-                               .stopping = manager->stopping,
-                               .reloads = manager->reloads_over,
-                               .reload_errors = manager->reload_errors };
+        return (ControlState){ .text = manager->notify.status, .ready = manager->ready,
+                               .reloading = manager->reloading, .stopping = manager->stopping,
+                               .reloads = manager->reloads_over, .reload_errors = manager->reload_errors };
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
@@ -374,30 +371,20 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 *reterr_what = "set up the control interface";
                 r = control_new(&manager->control, &(ControlOptions){ .event = manager->event,
                                                                       .mirrors = &manager->mirrors,
-                                                                      .state = control_state,
-                                                                      .reload = want_reload,
+                                                                      .state = control_state, .reload = want_reload,
                                                                       .userdata = manager });
         }
         if (r < 0)
                 return r;
         notify_init(&manager->notify);
         manager->context = (MirrorContext){
-                .event = manager->event,
-                .pool = manager->pool,
-                .savers = manager->savers,
-                .watch = manager->watch,
+                .event = manager->event, .pool = manager->pool, .savers = manager->savers, .watch = manager->watch,
                 .statefd = manager->statefd,
-                .reserve = config->reserve,
-                .ram = manager->context.ram,
-                .promised = &manager->promised,
-                .changed = on_changed,
-                .userdata = manager,
+                .reserve = config->reserve, .ram = manager->context.ram, .promised = &manager->promised,
+                .changed = on_changed, .userdata = manager,
         };
-        manager->metrics = (MetricsFile){ .event = manager->event,
-                                          .pool = manager->savers,
-                                          .render = render_metrics,
-                                          .ended = on_metrics_ended,
-                                          .userdata = manager };
+        manager->metrics = (MetricsFile){ .event = manager->event, .pool = manager->savers, .render = render_metrics,
+                                          .ended = on_metrics_ended, .userdata = manager };
         *ret = TAKE_PTR(manager);
         return 0;
 }

@@ -293,10 +293,8 @@ static Setting setting_of(const Loader *loader, size_t i, bool target) {
         Location place = target ? origin->target : origin->source;
 
         return (Setting){
-                .key = target ? "Target" : "Source",
-                .path = target ? mirror->target : mirror->source,
-                .mirror = mirror->name,
-                .place = place.file ? place : origin->section,
+                .key = target ? "Target" : "Source", .path = target ? mirror->target : mirror->source,
+                .mirror = mirror->name, .place = place.file ? place : origin->section,
         };
 }
 

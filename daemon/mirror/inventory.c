@@ -169,8 +169,7 @@ static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool be
 /* A manifest may name a file that is nowhere. */
 static int add_part(FileRowWalk *walk, const char *path, unsigned links, Sum *sum) {
         FileRow missing = { .file = { .path = path,
-                                      .state = FILE_WITHHELD,
-                                      .reason = "neither on disk nor in the mirror" } };
+                                      .state = FILE_WITHHELD, .reason = "neither on disk nor in the mirror" } };
         size_t before = sum->n_rows;
         int r = add_path(walk, path, links, true, sum);
 

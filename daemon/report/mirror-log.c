@@ -51,8 +51,7 @@ void mirror_log_mount_stays(const MirrorConfig *config) {
 
         log_event(LOG_NOTICE, &fields,
                   "Mirror '%s' keeps its tmpfs; Size=, HugePages=, Swap= and NUMAPolicy= take effect when it is "
-                  "mounted again",
-                  config->name);
+                  "mounted again", config->name);
 }
 
 void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
@@ -223,8 +222,7 @@ void mirror_log_xattrs_lost(const MirrorConfig *config) {
 
         log_event(LOG_NOTICE, &fields,
                   "The tmpfs of mirror '%s' does not support user xattrs (Linux 6.6 and later do); staging without "
-                  "them",
-                  config->name);
+                  "them", config->name);
 }
 
 static const char *watch_problem(int error) {
