@@ -190,14 +190,9 @@ int main(int argc, char **argv) {
         }
         if (config_problems_load(options.manager.config_file, options.manager.root, &config) < 0)
                 return EXIT_BAD_CONFIG;
-        switch (options.mode) {
-        case MODE_PLAN:
+        if (options.mode == MODE_PLAN)
                 return plan(config);
-        case MODE_CHECK:
+        if (options.mode == MODE_CHECK)
                 return check(config);
-        case MODE_RUN:
-        case MODE_EXIT:
-                break;
-        }
         return run(&options, TAKE_PTR(config));
 }

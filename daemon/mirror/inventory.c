@@ -19,25 +19,12 @@ enum { LINKS_MAX = 8 };
 /* Links and directories only if they are out of the ordinary: there are many, and usually they are as ready as what
  * they lead to or hold. */
 static bool is_worth_a_row(const FileRow *row) {
-        switch (row->file.state) {
-        case FILE_STAGED:
-        case FILE_WAITING:
-        case FILE_LINKED:
-        case FILE_DISK:
-        case FILE_SKIPPED:
-        case FILE_RELEASED:
-                return row->type == ENTRY_FILE || row->type == ENTRY_HARDLINK;
-        case FILE_WITHHELD:
-        case FILE_UNSAVED:
-        case FILE_SAVING:
-        case FILE_REJECTED:
-        case FILE_DELETING:
-        case FILE_DAMAGED:
-        case FILE_CHANGED:
-        case _FILE_STATE_MAX:
-                break;
-        }
-        return true;
+        static const bool ordinary[_FILE_STATE_MAX] = {
+                [FILE_STAGED] = true, [FILE_WAITING] = true, [FILE_LINKED] = true,
+                [FILE_DISK] = true, [FILE_SKIPPED] = true, [FILE_RELEASED] = true,
+        };
+
+        return !ordinary[row->file.state] || row->type == ENTRY_FILE || row->type == ENTRY_HARDLINK;
 }
 
 int inventory_files(const Mirror *mirror, const char *after, size_t max,

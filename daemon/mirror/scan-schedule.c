@@ -14,11 +14,9 @@
  * shorter. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         ScanSchedule *schedule = userdata;
 
-        (void) source;
-        (void) usec;
         schedule->scan(schedule->userdata);
         return 0;
 }

@@ -63,9 +63,8 @@ static int read_fd_path(int fd, char *buffer, size_t size) {
 int fs_path_in_root(int root_fd, int fd, char **ret) {
         char root[PATH_MAX], path[PATH_MAX];
         const char *below;
-        int r;
+        int r = read_fd_path(root_fd, root, sizeof(root));
 
-        r = read_fd_path(root_fd, root, sizeof(root));
         if (r == 0)
                 r = read_fd_path(fd, path, sizeof(path));
         if (r < 0)

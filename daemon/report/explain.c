@@ -164,18 +164,9 @@ static char *list_skipped(const Plan *plan) {
 static const char *explain_remedy(const Fit *fit) {
         if (fit->short_bytes == 0)
                 return "mount the tmpfs with more inodes (nr_inodes=)";
-        switch (fit->limit) {
-        case FIT_TMPFS:
-        case FIT_SIZE:
-                return "raise Size=";
-        case FIT_MEMORY:
-                return "lower ReserveMemory=, stop what uses the memory";
-        case FIT_CGROUP:
-                return "raise the limit of the control group (MemoryMax=)";
-        case _FIT_LIMIT_MAX:
-                break;
-        }
-        return "make room";
+        return fit->limit == FIT_MEMORY   ? "lower ReserveMemory=, stop what uses the memory"
+               : fit->limit == FIT_CGROUP ? "raise the limit of the control group (MemoryMax=)"
+                                          : "raise Size=";
 }
 
 char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
@@ -218,17 +209,12 @@ char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, c
 }
 
 static const char *answer_word(TmpfsAnswer answer) {
-        switch (answer) {
-        case TMPFS_ACCEPTED:
-                return "yes";
-        case TMPFS_REFUSED:
-                return "no";
-        case TMPFS_UNKNOWN:
-                return "unknown";
-        case TMPFS_NOT_REQUESTED:
-                break;
-        }
-        return "not requested";
+        static const char *const words[] = {
+                [TMPFS_NOT_REQUESTED] = "not requested", [TMPFS_ACCEPTED] = "yes",
+                [TMPFS_REFUSED] = "no", [TMPFS_UNKNOWN] = "unknown",
+        };
+
+        return words[answer];
 }
 
 /* Which policy is in force, and why. */

@@ -114,29 +114,13 @@ void mirror_log_shortage(const MirrorConfig *config, const char *text) {
 }
 
 static const char *reason_of(TaskOutcome outcome) {
-        switch (outcome) {
-        case TASK_CHANGED:
-                return "changing";
-        case TASK_CORRUPT:
-                return "corrupt";
-        case TASK_GARBLED:
-                return "garbled";
-        case TASK_MISNAMED:
-                return "misnamed";
-        case TASK_DIFFERS:
-                return "differs";
-        case TASK_NO_ROOM:
-                return "no-room";
-        case TASK_OCCUPIED:
-                return "occupied";
-        case TASK_FAILED:
-        case TASK_AGREED:
-        case TASK_REMOVED:
-        case TASK_GONE:
-        case TASK_CANCELLED:
-                return "failed";
-        }
-        return "failed";
+        static const char *const reasons[] = {
+                [TASK_CHANGED] = "changing", [TASK_CORRUPT] = "corrupt", [TASK_GARBLED] = "garbled",
+                [TASK_MISNAMED] = "misnamed", [TASK_DIFFERS] = "differs", [TASK_NO_ROOM] = "no-room",
+                [TASK_OCCUPIED] = "occupied",
+        };
+
+        return outcome < ELEMENTSOF(reasons) && reasons[outcome] ? reasons[outcome] : "failed";
 }
 
 void mirror_log_withheld(const MirrorConfig *config, const Task *task, const char *text) {
