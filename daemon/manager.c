@@ -35,8 +35,7 @@ struct Manager {
         ManagerOptions options;
         Config *config;
         sd_event *event;
-        Pool *pool;
-        Pool *savers;
+        Pool *pool, *savers;
         Watch *watch;
         int statefd;
         MirrorContext context;
@@ -367,9 +366,8 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
         notify_init(&manager->notify);
         manager->context = (MirrorContext){
                 .event = manager->event, .pool = manager->pool, .savers = manager->savers, .watch = manager->watch,
-                .statefd = manager->statefd,
-                .reserve = config->reserve, .ram = manager->context.ram, .promised = &manager->promised,
-                .changed = on_changed, .userdata = manager,
+                .statefd = manager->statefd, .reserve = config->reserve, .ram = manager->context.ram,
+                .promised = &manager->promised, .changed = on_changed, .userdata = manager,
         };
         manager->metrics = (MetricsFile){ .event = manager->event, .pool = manager->savers, .render = render_metrics,
                                           .ended = on_metrics_ended, .userdata = manager };

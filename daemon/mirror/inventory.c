@@ -236,7 +236,7 @@ static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
                                           m->problem ? ": " : "", m->problem ? m->problem : "");
                 return READINESS_NEVER;
         }
-        if (file_row_walk_has_source(walk))
+        if (walk->source)
                 return READINESS_UNKNOWN;
         *ret_reason = text_format("the source '%s' has not been read yet", m->config.source);
         return READINESS_PENDING;

@@ -23,8 +23,7 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 
 void scan_schedule_init(ScanSchedule *schedule, sd_event *event, Watch *watch, unsigned source_root,
                         unsigned mirror_root, void (*scan)(void *userdata), void *userdata) {
-        *schedule = (ScanSchedule){ .event = event, .watch = watch,
-                                    .scan = scan, .userdata = userdata,
+        *schedule = (ScanSchedule){ .event = event, .watch = watch, .scan = scan, .userdata = userdata,
                                     .source = { .root = source_root }, .mirror = { .root = mirror_root },
                                     .timer = { .event = event, .handler = on_timer, .userdata = schedule } };
 }

@@ -37,7 +37,7 @@ static void drop_pass(Scrub *scrub) {
         free(scrub->reported);
         scrub->reported = NULL;
         scrub->n_reported = 0;
-        scrub_writers_forget(&scrub->writers);
+        scrub_writers_done(&scrub->writers);
 }
 
 void scrub_done(Scrub *scrub) {

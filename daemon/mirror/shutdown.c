@@ -116,7 +116,7 @@ static void finish_draining(Mirror *m) {
 
 static void drain(Mirror *m) {
         scrub_stop(&m->scrub);
-        gauges_stop(&m->gauges);
+        periodic_job_stop(&m->gauges.job);
         mirror_state_set(m, PHASE_DRAINING);
         finish_draining(m);
 }
