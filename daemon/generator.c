@@ -8,6 +8,7 @@
  * be mounted yet, or be on a server that does not answer. */
 
 #include "base/path.h"
+#include "base/strv.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "config/problems.h"
@@ -151,10 +152,9 @@ static int check_mirror(Generator *generator, const MirrorConfig *mirror, const 
         if (strlen(unit) > UNIT_NAME_LENGTH_MAX || !unit_name_path_fits_bare(mirror->target))
                 return report(generator, -EINVAL, "Target=%s of [Mirror %s] cannot be the path of a mount unit",
                               text_path(path, mirror->target), mirror->name);
-        for (char **engine = mirror->engines; *engine; engine++)
-                if (string_equal(*engine, "shmstaged.service"))
-                        return report(generator, -EINVAL, "Engines= of [Mirror %s] has shmstaged.service itself",
-                                      mirror->name);
+        if (strv_has(mirror->engines, "shmstaged.service"))
+                return report(generator, -EINVAL, "Engines= of [Mirror %s] has shmstaged.service itself",
+                              mirror->name);
         return 0;
 }
 
@@ -207,18 +207,11 @@ static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
         return r < 0 ? r : write_sandbox(generator, mirror);
 }
 
-static bool has_engine(const MirrorConfig *mirror, const char *name) {
-        for (char **engine = mirror->engines; *engine; engine++)
-                if (string_equal(*engine, name))
-                        return true;
-        return false;
-}
-
 static int write_binds(const Generator *generator, const char *engine, char **text) {
         int r = text_append(text, "\n[Service]\n");
 
         for (size_t i = 0; r == 0 && i < generator->config->n_mirrors; i++)
-                if (has_engine(&generator->config->mirrors[i], engine))
+                if (strv_has(generator->config->mirrors[i].engines, engine))
                         r = unit_files_setting(text, "BindPaths", UNIT_NAME_WORD, "-",
                                                generator->config->mirrors[i].target);
         return r;
@@ -253,7 +246,7 @@ static int add_engines(Generator *generator) {
                         int r;
 
                         for (size_t k = 0; k < i; k++)
-                                seen = seen || has_engine(&config->mirrors[k], *engine);
+                                seen = seen || strv_has(config->mirrors[k].engines, *engine);
                         for (char **earlier = config->mirrors[i].engines; earlier < engine; earlier++)
                                 seen = seen || string_equal(*earlier, *engine);
                         r = seen ? 0 : add_engine(generator, *engine);
