@@ -8,6 +8,7 @@
  * be mounted yet, or be on a server that does not answer. */
 
 #include "base/path.h"
+#include "base/strv.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "config/problems.h"
@@ -77,9 +78,8 @@ _printf_(3, 4) static int report(Generator *generator, int error, const char *fo
 static int is_mounted_by_others(const Generator *generator, const MirrorConfig *mirror, const char *unit) {
         _cleanup_(freep) char *path = NULL;
         struct libmnt_table *table;
-        int r;
+        int r = unit_name_exists(generator->root, unit);
 
-        r = unit_name_exists(generator->root, unit);
         if (r != 0)
                 return r;
         path = text_format("%s/etc/fstab", generator->root);
@@ -108,9 +108,8 @@ static int write_mount_options(const Generator *generator, const MirrorConfig *m
 static int write_mount(Generator *generator, const MirrorConfig *mirror, const char *unit) {
         const char *source_path = generator->config->files[0];
         _cleanup_(freep) char *text = NULL;
-        int r;
+        int r = text_append(&text, "%s[Unit]\n", HEADER);
 
-        r = text_append(&text, "%s[Unit]\n", HEADER);
         if (r == 0)
                 r = unit_files_setting(&text, "Description", UNIT_NAME_BARE, "Memory of the mirror ", mirror->name);
         if (r == 0)
@@ -153,10 +152,9 @@ static int check_mirror(Generator *generator, const MirrorConfig *mirror, const 
         if (strlen(unit) > UNIT_NAME_LENGTH_MAX || !unit_name_path_fits_bare(mirror->target))
                 return report(generator, -EINVAL, "Target=%s of [Mirror %s] cannot be the path of a mount unit",
                               text_path(path, mirror->target), mirror->name);
-        for (char **engine = mirror->engines; *engine; engine++)
-                if (string_equal(*engine, "shmstaged.service"))
-                        return report(generator, -EINVAL, "Engines= of [Mirror %s] has shmstaged.service itself",
-                                      mirror->name);
+        if (strv_has(mirror->engines, "shmstaged.service"))
+                return report(generator, -EINVAL, "Engines= of [Mirror %s] has shmstaged.service itself",
+                              mirror->name);
         return 0;
 }
 
@@ -209,19 +207,11 @@ static int add_mirror(Generator *generator, const MirrorConfig *mirror) {
         return r < 0 ? r : write_sandbox(generator, mirror);
 }
 
-static bool has_engine(const MirrorConfig *mirror, const char *name) {
-        for (char **engine = mirror->engines; *engine; engine++)
-                if (string_equal(*engine, name))
-                        return true;
-        return false;
-}
-
 static int write_binds(const Generator *generator, const char *engine, char **text) {
-        int r;
+        int r = text_append(text, "\n[Service]\n");
 
-        r = text_append(text, "\n[Service]\n");
         for (size_t i = 0; r == 0 && i < generator->config->n_mirrors; i++)
-                if (has_engine(&generator->config->mirrors[i], engine))
+                if (strv_has(generator->config->mirrors[i].engines, engine))
                         r = unit_files_setting(text, "BindPaths", UNIT_NAME_WORD, "-",
                                                generator->config->mirrors[i].target);
         return r;
@@ -230,9 +220,8 @@ static int write_binds(const Generator *generator, const char *engine, char **te
 static int add_engine(Generator *generator, const char *engine) {
         _cleanup_(freep) char *text = NULL;
         const char *type = strrchr(engine, '.');
-        int r;
+        int r = text_append(&text, "%s[Unit]\nRequires=shmstaged.service\nAfter=shmstaged.service\n", HEADER);
 
-        r = text_append(&text, "%s[Unit]\nRequires=shmstaged.service\nAfter=shmstaged.service\n", HEADER);
         /* Only for a service that has a mount namespace of its own already. The setting would give any other service
          * one, and other processes would no longer see what it mounts, as a container engine does. */
         if (r == 0 && string_equal(type, ".service")) {
@@ -257,7 +246,7 @@ static int add_engines(Generator *generator) {
                         int r;
 
                         for (size_t k = 0; k < i; k++)
-                                seen = seen || has_engine(&config->mirrors[k], *engine);
+                                seen = seen || strv_has(config->mirrors[k].engines, *engine);
                         for (char **earlier = config->mirrors[i].engines; earlier < engine; earlier++)
                                 seen = seen || string_equal(*earlier, *engine);
                         r = seen ? 0 : add_engine(generator, *engine);
@@ -342,9 +331,8 @@ static int write_all(Generator *generator, const char *directory) {
 /* 0 if the configuration can be used. */
 static int load(Generator *generator) {
         const char *what;
-        int r;
+        int r = config_load(NULL, generator->root, &generator->config, &what);
 
-        r = config_load(NULL, generator->root, &generator->config, &what);
         if (r < 0)
                 return report(generator, r, "Failed to %s: %s", what, strerror(-r));
         for (size_t i = 0; i < generator->config->n_notes; i++) {

@@ -39,8 +39,7 @@ static void print_help(void) {
                 "                          info (default) or debug\n"
                 "     --log-target=TARGET  Log to journal, console, or auto (default): the journal if standard error\n"
                 "                          is connected to it, else the console\n\n"
-                "See shmstaged(8) and shmstaged.conf(5).\n",
-                program_invocation_short_name);
+                "See shmstaged(8) and shmstaged.conf(5).\n", program_invocation_short_name);
 }
 
 static int parse_name(const char *text, const char *const *names, size_t n) {
@@ -191,14 +190,9 @@ int main(int argc, char **argv) {
         }
         if (config_problems_load(options.manager.config_file, options.manager.root, &config) < 0)
                 return EXIT_BAD_CONFIG;
-        switch (options.mode) {
-        case MODE_PLAN:
+        if (options.mode == MODE_PLAN)
                 return plan(config);
-        case MODE_CHECK:
+        if (options.mode == MODE_CHECK)
                 return check(config);
-        case MODE_RUN:
-        case MODE_EXIT:
-                break;
-        }
         return run(&options, TAKE_PTR(config));
 }

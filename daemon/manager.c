@@ -35,8 +35,7 @@ struct Manager {
         ManagerOptions options;
         Config *config;
         sd_event *event;
-        Pool *pool;
-        Pool *savers;
+        Pool *pool, *savers;
         Watch *watch;
         int statefd;
         MirrorContext context;
@@ -83,12 +82,10 @@ static void set_tick(Manager *manager, bool on) {
         (void) clock_timer_set_in(&manager->tick, on ? notify_interval_usec(&manager->notify) : UINT64_MAX);
 }
 
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_tick(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         Manager *manager = userdata;
         MirrorsState state = mirrors_state(&manager->mirrors);
 
-        (void) source;
-        (void) usec;
         push_status(manager);
         if (manager->stopping && state.busy &&
             notify_stalled_usec(&manager->notify) > (state.unsaved ? STUCK_UNSAVED_USEC : STUCK_USEC)) {
@@ -101,10 +98,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 /* Mirrors report a change from the middle of what they do, so the review waits until they are through. */
-static void on_changed(Mirror *mirror, void *userdata) {
+static void on_changed(Mirror *mirror _unused_, void *userdata) {
         Manager *manager = userdata;
 
-        (void) mirror;
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 
@@ -147,10 +143,9 @@ static void finish_if_over(Manager *manager) {
         (void) sd_event_exit(manager->event, state.failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-static int on_review(sd_event_source *source, void *userdata) {
+static int on_review(sd_event_source *source _unused_, void *userdata) {
         Manager *manager = userdata;
 
-        (void) source;
         if (!manager->stopping && mirrors_state(&manager->mirrors).failed &&
             (!manager->ready || mirrors_state(&manager->mirrors).over))
                 stop_all(manager); /* it starts with all mirrors or not at all, and does not run without any */
@@ -243,18 +238,14 @@ static unsigned want_reload(void *userdata) {
 static ControlState control_state(void *userdata) {
         const Manager *manager = userdata;
 
-        return (ControlState){ .text = manager->notify.status,
-                               .ready = manager->ready,
-                               .reloading = manager->reloading,
-                               .stopping = manager->stopping,
-                               .reloads = manager->reloads_over,
-                               .reload_errors = manager->reload_errors };
+        return (ControlState){ .text = manager->notify.status, .ready = manager->ready,
+                               .reloading = manager->reloading, .stopping = manager->stopping,
+                               .reloads = manager->reloads_over, .reload_errors = manager->reload_errors };
 }
 
-static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+static int on_signal(sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata) {
         Manager *manager = userdata;
 
-        (void) source;
         if (info->ssi_signo == SIGHUP) {
                 (void) want_reload(manager);
                 return 0;
@@ -265,21 +256,15 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         return 0;
 }
 
-static int on_pool(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void) source;
-        (void) fd;
-        (void) events;
+static int on_pool(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
         pool_dispatch(userdata);
         return 0;
 }
 
-static int on_watch(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+static int on_watch(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
         Manager *manager = userdata;
         WatchReport *report;
 
-        (void) source;
-        (void) fd;
-        (void) events;
         while (watch_next(manager->watch, &report) > 0) {
                 mirrors_notice(&manager->mirrors, report);
                 report = watch_report_free(report);
@@ -291,9 +276,8 @@ static int open_state(Manager *manager, const char **reterr_what) {
         static char what[TEXT_PATH_MAX + 32]; /* there is one manager */
         _cleanup_(freep) char *path = NULL;
         char escaped[TEXT_PATH_MAX];
-        int r;
+        int r = dirs_state_directory(&path);
 
-        r = dirs_state_directory(&path);
         if (r < 0)
                 return r;
         (void) snprintf(what, sizeof(what), "open the state directory '%s'", text_path(escaped, path));
@@ -374,30 +358,19 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 *reterr_what = "set up the control interface";
                 r = control_new(&manager->control, &(ControlOptions){ .event = manager->event,
                                                                       .mirrors = &manager->mirrors,
-                                                                      .state = control_state,
-                                                                      .reload = want_reload,
+                                                                      .state = control_state, .reload = want_reload,
                                                                       .userdata = manager });
         }
         if (r < 0)
                 return r;
         notify_init(&manager->notify);
         manager->context = (MirrorContext){
-                .event = manager->event,
-                .pool = manager->pool,
-                .savers = manager->savers,
-                .watch = manager->watch,
-                .statefd = manager->statefd,
-                .reserve = config->reserve,
-                .ram = manager->context.ram,
-                .promised = &manager->promised,
-                .changed = on_changed,
-                .userdata = manager,
+                .event = manager->event, .pool = manager->pool, .savers = manager->savers, .watch = manager->watch,
+                .statefd = manager->statefd, .reserve = config->reserve, .ram = manager->context.ram,
+                .promised = &manager->promised, .changed = on_changed, .userdata = manager,
         };
-        manager->metrics = (MetricsFile){ .event = manager->event,
-                                          .pool = manager->savers,
-                                          .render = render_metrics,
-                                          .ended = on_metrics_ended,
-                                          .userdata = manager };
+        manager->metrics = (MetricsFile){ .event = manager->event, .pool = manager->savers, .render = render_metrics,
+                                          .ended = on_metrics_ended, .userdata = manager };
         *ret = TAKE_PTR(manager);
         return 0;
 }

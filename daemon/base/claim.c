@@ -14,15 +14,7 @@ struct ClaimStream {
 };
 
 static size_t claim_length(ClaimKind kind) {
-        switch (kind) {
-        case CLAIM_SHA256:
-                return 32;
-        case CLAIM_GIT_BLOB:
-                return 20;
-        case CLAIM_NONE:
-                break;
-        }
-        return 0;
+        return kind == CLAIM_SHA256 ? 32 : kind == CLAIM_GIT_BLOB ? 20 : 0;
 }
 
 int claim_init(void) {
@@ -35,7 +27,6 @@ int claim_init(void) {
         (void) gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
         return 0;
 }
-
 
 int claim_from_hex(ClaimKind kind, const char *hex, size_t length, Claim *ret) {
         Claim claim = { .kind = kind };

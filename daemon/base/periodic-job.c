@@ -27,11 +27,9 @@ bool periodic_job_start(PeriodicJob *job) {
         return true;
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         PeriodicJob *job = userdata;
 
-        (void) source;
-        (void) usec;
         if (!periodic_job_start(job))
                 periodic_job_plan(job, job->retry_usec);
         return 0;

@@ -129,7 +129,6 @@ void pool_submit(Pool *pool, Job *job) {
         (void) pthread_mutex_unlock(&pool->lock);
 }
 
-
 int pool_get_fd(Pool *pool) {
         return mailbox_get_fd(pool->done);
 }

@@ -28,16 +28,10 @@ static const struct { const char *name; uint64_t usec; } time_units[] = {
 enum { N_PRINTED_TIME_UNITS = 6 };
 
 uint64_t quantity_amount_bytes(Amount amount, uint64_t ram, uint64_t automatic) {
-        switch (amount.kind) {
-        case AMOUNT_AUTO:
-                return automatic;
-        case AMOUNT_BYTES:
-                return amount.value;
-        case AMOUNT_PERMYRIAD:
-                /* in this order, so that no amount of RAM overflows */
-                return ram / 10000 * amount.value + ram % 10000 * amount.value / 10000;
-        }
-        return 0;
+        if (amount.kind != AMOUNT_PERMYRIAD)
+                return amount.kind == AMOUNT_BYTES ? amount.value : automatic;
+        /* in this order, so that no amount of RAM overflows */
+        return ram / 10000 * amount.value + ram % 10000 * amount.value / 10000;
 }
 
 static bool is_digit(char c) {
@@ -223,4 +217,3 @@ void quantity_print_delete_limit(DeleteLimit limit, FILE *out) {
         else
                 (void) fprintf(out, "%u %u%%", limit.names, limit.percent);
 }
-

@@ -108,7 +108,6 @@ char *text_escape(const char *raw, bool spaces) {
         return out;
 }
 
-
 int text_unescape(const char *escaped, char **ret) {
         _cleanup_(freep) char *out = malloc(strlen(escaped) + 1);
         char *o = out;

@@ -253,14 +253,9 @@ static int load_file(Loader *loader, const char *path, bool only_plain) {
 }
 
 static const char *read_failure(int error) {
-        switch (error) {
-        case -EINVAL:
-                return "it is neither a regular file nor a link to /dev/null";
-        case -EFBIG:
-                return "it is larger than 1M";
-        default:
-                return strerror(-error);
-        }
+        return error == -EINVAL  ? "it is neither a regular file nor a link to /dev/null"
+               : error == -EFBIG ? "it is larger than 1M"
+                                 : strerror(-error);
 }
 
 /* All files below @root. One that exists and cannot be read is an error of the configuration: what it would have set
@@ -293,10 +288,8 @@ static Setting setting_of(const Loader *loader, size_t i, bool target) {
         Location place = target ? origin->target : origin->source;
 
         return (Setting){
-                .key = target ? "Target" : "Source",
-                .path = target ? mirror->target : mirror->source,
-                .mirror = mirror->name,
-                .place = place.file ? place : origin->section,
+                .key = target ? "Target" : "Source", .path = target ? mirror->target : mirror->source,
+                .mirror = mirror->name, .place = place.file ? place : origin->section,
         };
 }
 

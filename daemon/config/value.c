@@ -71,17 +71,12 @@ static int parse_size(const ValueType *type, const char *text, void *field) {
 static void print_amount(const ValueType *type _unused_, const void *field, FILE *out) {
         const Amount *amount = field;
 
-        switch (amount->kind) {
-        case AMOUNT_AUTO:
+        if (amount->kind == AMOUNT_AUTO)
                 (void) fputs("auto", out);
-                return;
-        case AMOUNT_BYTES:
+        else if (amount->kind == AMOUNT_BYTES)
                 quantity_print_bytes(amount->value, out);
-                return;
-        case AMOUNT_PERMYRIAD:
+        else
                 quantity_print_percent(amount->value, out);
-                return;
-        }
 }
 
 static int parse_chunk_size(const ValueType *type, const char *text, void *field) {

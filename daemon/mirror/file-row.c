@@ -49,10 +49,6 @@ void file_row_walk_done(FileRowWalk *walk) {
         *walk = (FileRowWalk){};
 }
 
-bool file_row_walk_has_source(const FileRowWalk *walk) {
-        return walk->source != NULL;
-}
-
 /* ---- seeking ---- */
 
 static const char *path_in_queue(const void *list, size_t index) {
@@ -358,16 +354,15 @@ bool file_row_walk_next(FileRowWalk *walk, FileRow *ret) {
 
         while (next_item(walk, &item)) {
                 FileRow row = { .file = { .path = item.path, .state = FILE_STAGED }, .usable = true };
-                bool there;
+                bool there = true;
 
                 if (is_in_ram(&item) && item.base->flags & ENTRY_HAS_DIGEST && !item.fresh)
                         row.file.digest = &item.base->digest;
                 if (item.save)
                         there = judge_save(walk, &item, &row);
-                else if (item.source) {
+                else if (item.source)
                         judge_source(walk, &item, &row);
-                        there = true;
-                } else
+                else
                         there = judge_rest(walk, &item, &row);
                 if (!there)
                         continue;

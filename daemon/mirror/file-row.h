@@ -52,6 +52,3 @@ void file_row_walk_seek(FileRowWalk *walk, const char *path);
 
 /* The next row; false at the end. */
 bool file_row_walk_next(FileRowWalk *walk, FileRow *ret);
-
-/* True if the source has been scanned, so that it is known what should be in the mirror. */
-bool file_row_walk_has_source(const FileRowWalk *walk);

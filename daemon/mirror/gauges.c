@@ -70,7 +70,3 @@ void gauges_count_swap(Gauges *gauges, int mirrorfd) {
         if (gauges->mirrorfd >= 0)
                 (void) periodic_job_start(&gauges->job);
 }
-
-void gauges_stop(Gauges *gauges) {
-        periodic_job_stop(&gauges->job);
-}

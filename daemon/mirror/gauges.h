@@ -38,6 +38,3 @@ void gauges_count_trash(Gauges *gauges, int sourcefd, uint64_t key);
 
 /* Counts what is on swap, unless that was done a moment ago. */
 void gauges_count_swap(Gauges *gauges, int mirrorfd);
-
-/* A job that is under way should end soon. */
-void gauges_stop(Gauges *gauges);

@@ -19,25 +19,12 @@ enum { LINKS_MAX = 8 };
 /* Links and directories only if they are out of the ordinary: there are many, and usually they are as ready as what
  * they lead to or hold. */
 static bool is_worth_a_row(const FileRow *row) {
-        switch (row->file.state) {
-        case FILE_STAGED:
-        case FILE_WAITING:
-        case FILE_LINKED:
-        case FILE_DISK:
-        case FILE_SKIPPED:
-        case FILE_RELEASED:
-                return row->type == ENTRY_FILE || row->type == ENTRY_HARDLINK;
-        case FILE_WITHHELD:
-        case FILE_UNSAVED:
-        case FILE_SAVING:
-        case FILE_REJECTED:
-        case FILE_DELETING:
-        case FILE_DAMAGED:
-        case FILE_CHANGED:
-        case _FILE_STATE_MAX:
-                break;
-        }
-        return true;
+        static const bool ordinary[_FILE_STATE_MAX] = {
+                [FILE_STAGED] = true, [FILE_WAITING] = true, [FILE_LINKED] = true,
+                [FILE_DISK] = true, [FILE_SKIPPED] = true, [FILE_RELEASED] = true,
+        };
+
+        return !ordinary[row->file.state] || row->type == ENTRY_FILE || row->type == ENTRY_HARDLINK;
 }
 
 int inventory_files(const Mirror *mirror, const char *after, size_t max,
@@ -169,8 +156,7 @@ static int add_path(FileRowWalk *walk, const char *path, unsigned links, bool be
 /* A manifest may name a file that is nowhere. */
 static int add_part(FileRowWalk *walk, const char *path, unsigned links, Sum *sum) {
         FileRow missing = { .file = { .path = path,
-                                      .state = FILE_WITHHELD,
-                                      .reason = "neither on disk nor in the mirror" } };
+                                      .state = FILE_WITHHELD, .reason = "neither on disk nor in the mirror" } };
         size_t before = sum->n_rows;
         int r = add_path(walk, path, links, true, sum);
 
@@ -250,7 +236,7 @@ static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
                                           m->problem ? ": " : "", m->problem ? m->problem : "");
                 return READINESS_NEVER;
         }
-        if (file_row_walk_has_source(walk))
+        if (walk->source)
                 return READINESS_UNKNOWN;
         *ret_reason = text_format("the source '%s' has not been read yet", m->config.source);
         return READINESS_PENDING;

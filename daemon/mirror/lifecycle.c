@@ -65,17 +65,11 @@ static void attach_done(Job *job) {
 static void scan_run(Job *job) {
         Mirror *m = (Mirror *) job;
         SurveyOptions options = {
-                .config = &m->config,
-                .base = m->attachment.base,
+                .config = &m->config, .base = m->attachment.base,
                 .previous = m->scan.serves.retry_all ? NULL : m->source,
-                .mirrorfd = m->attachment.mount.fd,
-                .budget = m->attachment.mount.budget,
-                .cancel = &m->cancel,
-                .progress = &m->steps,
-                .deleted = m->scan.deleted,
-                .damaged = m->scan.damaged,
-                .armed = m->scan.mirror_is_watched,
-                .overrides = &m->scan.overrides,
+                .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
+                .cancel = &m->cancel, .progress = &m->steps, .deleted = m->scan.deleted, .damaged = m->scan.damaged,
+                .armed = m->scan.mirror_is_watched, .overrides = &m->scan.overrides,
         };
 
         m->scan.mirror_check = m->scan.mirror_is_lost ? 0 : attachment_check_mirror(&m->attachment, &m->config);

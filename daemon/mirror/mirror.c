@@ -16,41 +16,23 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
         m->journalfd = -1;
         m->ids = *ids;
         m->context = context;
-        m->plan_run = (PlanRun){ .config = &m->config,
-                                 .pool = context->pool,
-                                 .withheld = &m->withheld,
-                                 .outcomes = &m->planned,
-                                 .promised = context->promised,
-                                 .userdata = m };
-        m->writeback = (Writeback){ .event = context->event,
-                                    .pool = context->savers,
-                                    .config = &m->config,
-                                    .deletions = &m->deletions,
-                                    .progress = &m->saved,
-                                    .survey = mirror_on_outdated,
-                                    .moved_on = mirror_on_ended,
-                                    .userdata = m };
+        m->plan_run = (PlanRun){ .config = &m->config, .pool = context->pool, .withheld = &m->withheld,
+                                 .outcomes = &m->planned, .promised = context->promised, .userdata = m };
+        m->writeback = (Writeback){ .event = context->event, .pool = context->savers, .config = &m->config,
+                                    .deletions = &m->deletions, .progress = &m->saved, .survey = mirror_on_outdated,
+                                    .moved_on = mirror_on_ended, .userdata = m };
         writeback_init(&m->writeback);
-        m->pruner = (BlobPruner){ .job = { .event = context->event, .pool = context->savers },
-                                  .config = &m->config,
+        m->pruner = (BlobPruner){ .job = { .event = context->event, .pool = context->savers }, .config = &m->config,
                                   .may_run = mirror_may_prune,
-                                  .ended = mirror_on_ended,
-                                  .userdata = m };
+                                  .ended = mirror_on_ended, .userdata = m };
         prune_blobs_init(&m->pruner);
         m->trash = (TrashTimer){ .job = { .event = context->event, .pool = context->savers },
-                                  .config = &m->config,
-                                  .sourcefd = &m->writeback.sourcefd,
-                                  .ended = mirror_on_ended,
-                                  .userdata = m };
+                                  .config = &m->config, .sourcefd = &m->writeback.sourcefd,
+                                  .ended = mirror_on_ended, .userdata = m };
         trash_timer_init(&m->trash);
-        m->scrub = (Scrub){ .event = context->event,
-                            .pool = context->savers,
-                            .config = &m->config,
-                            .attachment = &m->attachment,
-                            .may_run = mirror_may_scrub,
-                            .is_watched = mirror_is_watched,
-                            .survey = mirror_on_outdated,
-                            .ended = mirror_on_ended,
+        m->scrub = (Scrub){ .event = context->event, .pool = context->savers, .config = &m->config,
+                            .attachment = &m->attachment, .may_run = mirror_may_scrub,
+                            .is_watched = mirror_is_watched, .survey = mirror_on_outdated, .ended = mirror_on_ended,
                             .userdata = m };
         scrub_init(&m->scrub);
         m->gauges = (Gauges){ .job = { .pool = context->savers }, .config = &m->config, .ended = mirror_on_ended,

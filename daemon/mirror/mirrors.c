@@ -32,8 +32,7 @@ static bool has(const Mirrors *mirrors, const char *name) {
 }
 
 static int add(Mirrors *mirrors, const MirrorConfig *config) {
-        MirrorIds ids = { .mirror = ++mirrors->last_id,
-                          .source_watch = ++mirrors->last_id,
+        MirrorIds ids = { .mirror = ++mirrors->last_id, .source_watch = ++mirrors->last_id,
                           .mirror_watch = ++mirrors->last_id };
         int r = ARRAY_ROOM(mirrors->mirrors, mirrors->n);
 

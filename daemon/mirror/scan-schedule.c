@@ -14,23 +14,17 @@
  * shorter. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         ScanSchedule *schedule = userdata;
 
-        (void) source;
-        (void) usec;
         schedule->scan(schedule->userdata);
         return 0;
 }
 
 void scan_schedule_init(ScanSchedule *schedule, sd_event *event, Watch *watch, unsigned source_root,
                         unsigned mirror_root, void (*scan)(void *userdata), void *userdata) {
-        *schedule = (ScanSchedule){ .event = event,
-                                    .watch = watch,
-                                    .scan = scan,
-                                    .userdata = userdata,
-                                    .source = { .root = source_root },
-                                    .mirror = { .root = mirror_root },
+        *schedule = (ScanSchedule){ .event = event, .watch = watch, .scan = scan, .userdata = userdata,
+                                    .source = { .root = source_root }, .mirror = { .root = mirror_root },
                                     .timer = { .event = event, .handler = on_timer, .userdata = schedule } };
 }
 

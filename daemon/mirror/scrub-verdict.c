@@ -87,9 +87,7 @@ const PathSet *scrub_get_damaged(Scrub *scrub) {
 static LogFields fields_of(const Scrub *scrub) {
         const MirrorConfig *config = scrub->config;
 
-        return (LogFields){ .message_id = MESSAGE_SCRUB,
-                            .mirror = config->name,
-                            .source = config->source,
+        return (LogFields){ .message_id = MESSAGE_SCRUB, .mirror = config->name, .source = config->source,
                             .target = config->target };
 }
 
@@ -115,8 +113,7 @@ static void log_finding(Scrub *scrub, const ScrubFinding *finding, const char *d
         else
                 log_event(priority, &fields,
                           "RAM may be faulty: the bytes of '%s' in '%s' changed while its times did not (XXH3-128 was "
-                          "%s, is %s); %s%s. " ADVICE,
-                          path, target, was, is, done, place);
+                          "%s, is %s); %s%s. " ADVICE, path, target, was, is, done, place);
 }
 
 void scrub_log_suppressed(Scrub *scrub) {
@@ -194,15 +191,13 @@ static void keep_done(Job *job) {
         if (outcome == SAVE_DONE && !scrub->gave_up)
                 restage(scrub,
                         "a client may have written to it, so it is staged again and its present bytes are kept on disk "
-                        "as ",
-                        scrub->save.kept);
+                        "as ", scrub->save.kept);
         else if (outcome == SAVE_BUSY || outcome == SAVE_CHANGED || outcome == SAVE_GONE)
                 scrub->survey(scrub->userdata);
         else if (!scrub->gave_up)
                 leave(scrub,
                       "a client may have written to it and its present bytes could not be saved to disk, so it is left "
-                      "as it is: ",
-                      why_not_kept(&scrub->save));
+                      "as it is: ", why_not_kept(&scrub->save));
         scrub_pass_finding_done(&scrub->finding);
         save_done(&scrub->save);
         (void) close_fd(scrub->sourcefd);
@@ -223,11 +218,9 @@ static int start_keeping(Scrub *scrub) {
         scrub->target = target;
         disk_init(&scrub->disk, fd, scrub->config->name);
         scrub->save = (Save){ .kind = SAVE_BESIDE, .mirror = &scrub->finding.entry, .anyway = true };
-        scrub->options = (SaveOptions){ .disk = &scrub->disk,
-                                        .mirrorfd = scrub->attachment->mount.fd,
+        scrub->options = (SaveOptions){ .disk = &scrub->disk, .mirrorfd = scrub->attachment->mount.fd,
                                         .mirror_path = target,
-                                        .cancel = &scrub->cancel,
-                                        .own_owner = geteuid() != 0 };
+                                        .cancel = &scrub->cancel, .own_owner = geteuid() != 0 };
         scrub->job = (Job){ .run = keep_run, .done = keep_done };
         scrub->running = true;
         atomic_store(&scrub->cancel, false);

@@ -5,9 +5,10 @@
 #include "mirror/scrub-writers.h"
 
 void scrub_writers_done(ScrubWriters *writers) {
-        writers->good = manifest_free(writers->good);
+        (void) manifest_free(writers->good);
         pathset_done(&writers->before);
         pathset_done(&writers->present);
+        *writers = (ScrubWriters){};
 }
 
 /* The set of names may grow for weeks, so repeated ones are merged before it takes more memory. */
@@ -42,11 +43,6 @@ void scrub_writers_end(ScrubWriters *writers, Manifest *good) {
         writers->good = good;
         pathset_done(&writers->before); /* was before what is good now was read */
         writers->blind_before = false;
-}
-
-void scrub_writers_forget(ScrubWriters *writers) {
-        scrub_writers_done(writers);
-        *writers = (ScrubWriters){};
 }
 
 bool scrub_writers_none_since(ScrubWriters *writers, const Entry *entry) {

@@ -26,6 +26,7 @@ typedef struct ScrubWriters {
         bool blind_before, blind; /* likewise: something was not reported, or not by its name */
 } ScrubWriters;
 
+/* Forgets everything, also when a pass was given up. */
 void scrub_writers_done(ScrubWriters *writers);
 
 /* Takes a report about the mirror. */
@@ -36,9 +37,6 @@ void scrub_writers_begin(ScrubWriters *writers, bool watching);
 
 /* The pass is over: takes the files that were found good. */
 void scrub_writers_end(ScrubWriters *writers, Manifest *good);
-
-/* The pass was given up: everything is forgotten. */
-void scrub_writers_forget(ScrubWriters *writers);
 
 /* True if nothing wrote to this file, through this name, since it was found good. */
 bool scrub_writers_none_since(ScrubWriters *writers, const Entry *entry);

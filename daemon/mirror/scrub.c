@@ -17,9 +17,7 @@ enum { LINES_MAX = 20 };
 
 static void go_on(Scrub *scrub);
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        (void) source;
-        (void) usec;
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         go_on(userdata);
         return 0;
 }
@@ -39,7 +37,7 @@ static void drop_pass(Scrub *scrub) {
         free(scrub->reported);
         scrub->reported = NULL;
         scrub->n_reported = 0;
-        scrub_writers_forget(&scrub->writers);
+        scrub_writers_done(&scrub->writers);
 }
 
 void scrub_done(Scrub *scrub) {

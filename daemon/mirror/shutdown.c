@@ -116,7 +116,7 @@ static void finish_draining(Mirror *m) {
 
 static void drain(Mirror *m) {
         scrub_stop(&m->scrub);
-        gauges_stop(&m->gauges);
+        periodic_job_stop(&m->gauges.job);
         mirror_state_set(m, PHASE_DRAINING);
         finish_draining(m);
 }
@@ -238,30 +238,13 @@ void mirror_stop(Mirror *m) {
         m->end.reason = END_STOP;
         mirror_state_notify(m, MIRROR_ENDS);
         scrub_stop(&m->scrub);
-        switch (m->phase) {
-        case PHASE_ARMING:
-        case PHASE_PLANNED:
-        case PHASE_GUARDING:
-        case PHASE_IDLE:
+        if (m->phase == PHASE_ARMING || m->phase == PHASE_PLANNED || m->phase == PHASE_GUARDING ||
+            m->phase == PHASE_IDLE) {
                 survey_done(&m->survey);
                 mirror_last_scan(m);
-                break;
-        case PHASE_SCANNING:
-        case PHASE_STAGING:
+        } else if (m->phase == PHASE_SCANNING || m->phase == PHASE_STAGING)
                 atomic_store(&m->cancel, true); /* what is out comes back soon, and goes on with the end */
-                break;
-        case PHASE_ATTACHING: /* the job goes on with the end when it is back */
-        case PHASE_RECORDING:
-        case PHASE_LAST_SCAN_DUE: /* it was to be recreated, and ends now */
-        case PHASE_LAST_SCAN:
-        case PHASE_SAVING_REST:
-        case PHASE_DRAINING:
-        case PHASE_REMOVING:
-        case PHASE_DETACHING:
-        case PHASE_STOPPED:
-        case PHASE_FAILED:
-                break;
-        }
+        /* in any other phase a job that is out goes on with the end, or the end is under way */
 }
 
 void mirror_abandon(Mirror *m) {

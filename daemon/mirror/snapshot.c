@@ -73,15 +73,11 @@ static void add_ends(const Mirror *m, MirrorStatus *status) {
 
 static MirrorCounters count(const Mirror *m) {
         MirrorCounters counters = {
-                .staging_mismatches = m->plan_run.n_mismatches,
-                .saved_files = m->writeback.n_saves,
-                .saved_bytes = m->writeback.saved_bytes,
-                .save_failures = m->writeback.n_failures,
+                .staging_mismatches = m->plan_run.n_mismatches, .saved_files = m->writeback.n_saves,
+                .saved_bytes = m->writeback.saved_bytes, .save_failures = m->writeback.n_failures,
                 .deletions = m->writeback.n_deletions + m->pruner.n_removed,
-                .conflicts = m->writeback.n_conflicts_ever,
-                .scrubbed_bytes = m->scrub.all_bytes,
-                .scrub_mismatches = m->scrub.n_found,
-                .scrub_repairs = m->scrub.n_repaired,
+                .conflicts = m->writeback.n_conflicts_ever, .scrubbed_bytes = m->scrub.all_bytes,
+                .scrub_mismatches = m->scrub.n_found, .scrub_repairs = m->scrub.n_repaired,
         };
 
         memcpy(counters.staged, m->plan_run.ways, sizeof(counters.staged));
@@ -90,31 +86,16 @@ static MirrorCounters count(const Mirror *m) {
 
 MirrorStatus mirror_status(const Mirror *m) {
         MirrorStatus status = {
-                .name = m->config.name,
-                .state = mirror_phase_state(m->phase),
-                .ready = m->ready,
-                .failing = mirror_state_is_failing(m),
-                .done_bytes = atomic_load(&m->progress),
-                .seen = atomic_load(&m->steps),
-                .n_withheld = m->withheld.n,
-                .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL,
-                .n_unreadable = m->n_unreadable,
-                .unreadable = m->unreadable,
-                .n_skipped = m->n_skipped,
-                .n_held = m->n_held,
-                .problem = m->problem,
-                .huge_bytes = m->plan_run.huge_bytes,
-                .measured_bytes = m->plan_run.measured_bytes,
-                .copied_bytes = m->plan_run.copied_bytes,
-                .direct_bytes = m->plan_run.direct_bytes,
-                .files = m->totals.files,
-                .bytes = m->totals.bytes,
-                .n_models = m->totals.models,
-                .n_linked = m->totals.linked,
-                .n_released = overrides_count_released(&m->overrides),
-                .trash_bytes = UINT64_MAX,
-                .trash_files = UINT64_MAX,
-                .swapped_bytes = UINT64_MAX,
+                .name = m->config.name, .state = mirror_phase_state(m->phase), .ready = m->ready,
+                .failing = mirror_state_is_failing(m), .done_bytes = atomic_load(&m->progress),
+                .seen = atomic_load(&m->steps), .n_withheld = m->withheld.n,
+                .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL, .n_unreadable = m->n_unreadable,
+                .unreadable = m->unreadable, .n_skipped = m->n_skipped, .n_held = m->n_held, .problem = m->problem,
+                .huge_bytes = m->plan_run.huge_bytes, .measured_bytes = m->plan_run.measured_bytes,
+                .copied_bytes = m->plan_run.copied_bytes, .direct_bytes = m->plan_run.direct_bytes,
+                .files = m->totals.files, .bytes = m->totals.bytes, .n_models = m->totals.models,
+                .n_linked = m->totals.linked, .n_released = overrides_count_released(&m->overrides),
+                .trash_bytes = UINT64_MAX, .trash_files = UINT64_MAX, .swapped_bytes = UINT64_MAX,
         };
 
         status.scrubbed_bytes = m->scrub.bytes;
@@ -131,4 +112,3 @@ MirrorStatus mirror_status(const Mirror *m) {
                 status.bytes -= MIN(status.bytes, m->plan_run.removed_bytes);
         return status;
 }
-

@@ -141,19 +141,11 @@ bool mirror_state_end_plan(Mirror *m) {
 
 int mirror_state_start_plan(Mirror *m, const Plan *plan, uint64_t need, void (*finished)(void *userdata)) {
         TaskContext tasks = {
-                .sourcefd = m->attachment.sourcefd,
-                .layout = m->survey.layout,
-                .source_path = m->config.source,
+                .sourcefd = m->attachment.sourcefd, .layout = m->survey.layout, .source_path = m->config.source,
                 .private_dir = &m->attachment.private_dir,
-                .overrides = &m->scan.overrides,
-                .copy_method = m->config.copy_method,
-                .refusals = &m->refusals,
-                .chunk_size = m->config.chunk_size,
-                .limit = m->limit,
-                .cancel = &m->cancel,
-                .progress = &m->progress,
-                .steps = &m->steps,
-                .journalfd = m->journalfd,
+                .overrides = &m->scan.overrides, .copy_method = m->config.copy_method, .refusals = &m->refusals,
+                .chunk_size = m->config.chunk_size, .limit = m->limit, .cancel = &m->cancel,
+                .progress = &m->progress, .steps = &m->steps, .journalfd = m->journalfd,
         };
 
         if (m->survey.source)

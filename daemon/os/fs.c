@@ -19,9 +19,7 @@
 
 static int open_resolving(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) {
         struct open_how how = {
-                .flags = (uint64_t) (flags | O_CLOEXEC),
-                .mode = (flags & O_CREAT) ? mode : 0,
-                .resolve = resolve,
+                .flags = (uint64_t) (flags | O_CLOEXEC), .mode = (flags & O_CREAT) ? mode : 0, .resolve = resolve,
         };
 
         for (unsigned attempt = 0;; attempt++) {
@@ -65,9 +63,8 @@ static int read_fd_path(int fd, char *buffer, size_t size) {
 int fs_path_in_root(int root_fd, int fd, char **ret) {
         char root[PATH_MAX], path[PATH_MAX];
         const char *below;
-        int r;
+        int r = read_fd_path(root_fd, root, sizeof(root));
 
-        r = read_fd_path(root_fd, root, sizeof(root));
         if (r == 0)
                 r = read_fd_path(fd, path, sizeof(path));
         if (r < 0)
@@ -319,8 +316,7 @@ int fs_room(int fd, FsRoom *ret) {
                 return -errno;
         *ret = (FsRoom){
                 .total = (uint64_t) s.f_blocks * s.f_frsize,
-                .free = (uint64_t) s.f_bavail * s.f_frsize,
-                .inodes = s.f_files > 0 ? s.f_favail : UINT64_MAX,
+                .free = (uint64_t) s.f_bavail * s.f_frsize, .inodes = s.f_files > 0 ? s.f_favail : UINT64_MAX,
         };
         return 0;
 }

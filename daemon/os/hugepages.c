@@ -54,12 +54,8 @@ static uint64_t scan_pagemap(uint64_t start, uint64_t end) {
         while (start < end) {
                 PageRegion regions[16];
                 PagemapScan scan = {
-                        .size = sizeof(scan),
-                        .start = start,
-                        .end = end,
-                        .vec = (uintptr_t) regions,
-                        .vec_len = ELEMENTSOF(regions),
-                        .category_mask = PAGE_CATEGORY_HUGE,
+                        .size = sizeof(scan), .start = start, .end = end, .vec = (uintptr_t) regions,
+                        .vec_len = ELEMENTSOF(regions), .category_mask = PAGE_CATEGORY_HUGE,
                         .return_mask = PAGE_CATEGORY_HUGE,
                 };
                 int n = ioctl(pagemap_fd, PAGEMAP_SCAN_REQUEST, &scan);

@@ -137,9 +137,8 @@ static int find_group(const char *text, const MemoryController **ret_controller,
 /* A file that holds one number. Positive if it has one, 0 if it says "max" or does not exist. */
 static int read_number(int group, const char *name, uint64_t *ret) {
         _cleanup_(freep) char *text = NULL;
-        int r;
+        int r = fs_read_text(group, name, 4 * KIB, &text);
 
-        r = fs_read_text(group, name, 4 * KIB, &text);
         if (r == -ENOENT)
                 return 0;
         if (r < 0)
@@ -174,9 +173,8 @@ static int read_reclaimable(int group, const MemoryController *controller, uint6
 /* How much one group leaves. Positive if it has a limit. */
 static int read_left(int group, const MemoryController *controller, uint64_t *ret) {
         uint64_t limit, usage = 0, reclaimable;
-        int r;
+        int r = read_number(group, controller->limit, &limit);
 
-        r = read_number(group, controller->limit, &limit);
         if (r <= 0)
                 return r;
         if (controller == &legacy && limit >= LEGACY_UNLIMITED)
@@ -227,9 +225,8 @@ static int read_cgroup(int proc, const char *cgroup, MemoryFacts *facts) {
         _cleanup_(freep) char *text = NULL, *path = NULL, *directory = NULL;
         _cleanup_(close_fdp) int root = -1;
         const MemoryController *controller;
-        int r;
+        int r = fs_read_text(proc, "self/cgroup", 64 * KIB, &text);
 
-        r = fs_read_text(proc, "self/cgroup", 64 * KIB, &text);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         r = find_group(text, &controller, &path);

@@ -122,9 +122,8 @@ static bool line_hides(const char *line, size_t length) {
 /* A file that cannot be read counts as empty. */
 static int file_hides(int dirfd, const char *path) {
         _cleanup_(freep) char *text = NULL;
-        int r;
+        int r = fs_read_text(dirfd, path, MIB, &text);
 
-        r = fs_read_text(dirfd, path, MIB, &text);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         for (const char *line = text; *line;) {

@@ -50,21 +50,18 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
         switch (task->outcome) {
         case TASK_CHANGED:
                 return text_format("'%s' keeps changing while it is copied and is withheld; it is staged once it "
-                                   "stays unchanged",
-                                   source);
+                                   "stays unchanged", source);
         case TASK_CORRUPT:
                 return text_format("'%s' is corrupt and withheld: its size and time are unchanged, but its XXH3-128 "
                                    "is %s and was %s; restore it, or touch it if the change was intended",
                                    source, found, expected);
         case TASK_MISNAMED:
                 return text_format("'%s' is withheld: its %s is %s, which is not the one in its name; download it "
-                                   "again",
-                                   source, task->claimed.kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
+                                   "again", source, task->claimed.kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
                                    claim_to_hex(&task->claim_found, claim));
         case TASK_GARBLED:
                 return text_format("'%s' is withheld: it was read with XXH3-128 %s and arrived in RAM with %s, "
-                                   "repeatedly; test the machine's memory",
-                                   source, expected, found);
+                                   "repeatedly; test the machine's memory", source, expected, found);
         case TASK_DIFFERS:
                 return text_format("'%s' has the size and time of the source's file, but XXH3-128 %s instead of %s, "
                                    "and was left alone; remove it from the mirror to have it staged",
@@ -97,8 +94,7 @@ char *explain_omission(const MirrorConfig *config, const Omission *omission) {
                 return text_format("Skipped '%s': it is a device, fifo or socket", path);
         case OMIT_LINK_OUT:
                 return text_format("Skipped '%s': it is a symbolic link that leads out of the tree, and such links "
-                                   "are never followed",
-                                   path);
+                                   "are never followed", path);
         case OMIT_UNREADABLE:
                 return text_format("Failed to read '%s': %s; %s (until then nothing is staged from there, and nothing "
                                    "is removed from the mirror)",
@@ -141,8 +137,7 @@ char *explain_unsaved(const MirrorConfig *config, const PlanItem *item) {
                                      "the mirror's version to the source under another name if it is wanted, then "
                                      "remove it from the mirror"
                                    : "'%s' is new or changed in the mirror only and was left alone; copy it to the "
-                                     "source, or it is lost with the mirror",
-                           text_path(path, full));
+                                     "source, or it is lost with the mirror", text_path(path, full));
 }
 
 /* The first few names of what was skipped or linked, for a sentence. */
@@ -169,18 +164,9 @@ static char *list_skipped(const Plan *plan) {
 static const char *explain_remedy(const Fit *fit) {
         if (fit->short_bytes == 0)
                 return "mount the tmpfs with more inodes (nr_inodes=)";
-        switch (fit->limit) {
-        case FIT_TMPFS:
-        case FIT_SIZE:
-                return "raise Size=";
-        case FIT_MEMORY:
-                return "lower ReserveMemory=, stop what uses the memory";
-        case FIT_CGROUP:
-                return "raise the limit of the control group (MemoryMax=)";
-        case _FIT_LIMIT_MAX:
-                break;
-        }
-        return "make room";
+        return fit->limit == FIT_MEMORY   ? "lower ReserveMemory=, stop what uses the memory"
+               : fit->limit == FIT_CGROUP ? "raise the limit of the control group (MemoryMax=)"
+                                          : "raise Size=";
 }
 
 char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
@@ -200,8 +186,7 @@ char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *
         if (refused)
                 return text_format("Insufficient space for mirror '%s': %s; nothing is staged until you %s, leave "
                                    "something out with Exclude=, or set OnNoRoom=skip or link (it would fit without "
-                                   "%s)",
-                                   config->name, shortage, explain_remedy(fit), list);
+                                   "%s)", config->name, shortage, explain_remedy(fit), list);
         return text_format(config->on_no_room == NO_ROOM_LINK
                                    ? "Insufficient space for mirror '%s': %s; linked %s to the disk"
                                    : "Insufficient space for mirror '%s': %s; skipped %s",
@@ -215,28 +200,21 @@ char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, c
         if (emptied)
                 return text_format("The source '%s' is empty and was not before, so nothing was changed; mount its "
                                    "disk or, if it is meant to be empty, remove %s.xxh128 from the state directory "
-                                   "and start again",
-                                   path, config->name);
+                                   "and start again", path, config->name);
         if (error == -ESTALE)
                 return text_format("The source '%s' is gone, or another filesystem is in its place; nothing is "
-                                   "changed until it is back",
-                                   path);
+                                   "changed until it is back", path);
         return text_format("Failed to %s for mirror '%s' (source '%s'): %s; nothing is changed until that works", what,
                            config->name, path, strerror(-error));
 }
 
 static const char *answer_word(TmpfsAnswer answer) {
-        switch (answer) {
-        case TMPFS_ACCEPTED:
-                return "yes";
-        case TMPFS_REFUSED:
-                return "no";
-        case TMPFS_UNKNOWN:
-                return "unknown";
-        case TMPFS_NOT_REQUESTED:
-                break;
-        }
-        return "not requested";
+        static const char *const words[] = {
+                [TMPFS_NOT_REQUESTED] = "not requested", [TMPFS_ACCEPTED] = "yes",
+                [TMPFS_REFUSED] = "no", [TMPFS_UNKNOWN] = "unknown",
+        };
+
+        return words[answer];
 }
 
 /* Which policy is in force, and why. */

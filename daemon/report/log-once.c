@@ -4,7 +4,6 @@
 
 #include "report/log-once.h"
 
-#include "base/array.h"
 #include "base/log.h"
 #include "base/messages.h"
 #include "base/text.h"
@@ -23,24 +22,9 @@ static const Kind skipped = { 'o', LOG_NOTICE, "skipped", NULL };
 static const Kind unreadable = { 'u', LOG_WARNING, "unreadable", MESSAGE_WITHHELD };
 static const Kind changed = { 'h', LOG_WARNING, "changed", MESSAGE_HELD };
 
-static void free_keys(char **keys, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                free(keys[i]);
-        free(keys);
-}
-
 void log_once_done(LogOnce *log_once) {
-        free_keys(log_once->keys, log_once->n);
-        free_keys(log_once->seen, log_once->n_seen);
-        *log_once = (LogOnce){};
-}
-
-static int compare_keys(const void *a, const void *b) {
-        return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-static bool was_logged(const LogOnce *log_once, const char *key) {
-        return log_once->n > 0 && bsearch(&key, log_once->keys, log_once->n, sizeof(char *), compare_keys);
+        pathset_done(&log_once->keys);
+        pathset_done(&log_once->seen);
 }
 
 /* Takes @text. */
@@ -48,25 +32,13 @@ static void log_path(LogOnce *log_once, LogLimit *limit, const MirrorConfig *con
                      const char *path, char *text) {
         LogFields fields = { .message_id = kind->message_id, .mirror = config->name, .source = config->source,
                              .target = config->target, .path = path, .reason = kind->reason };
-        char *key = text_format("%c%s", kind->letter, path);
+        _cleanup_(freep) char *key = text_format("%c%s", kind->letter, path);
 
-        if (key && text && !was_logged(log_once, key) && log_limit_pass(limit))
+        if (key && text && !pathset_has(&log_once->keys, key) && log_limit_pass(limit))
                 log_event(kind->priority, &fields, "%s", text);
         free(text);
-        if (key && ARRAY_ROOM(log_once->seen, log_once->n_seen) == 0)
-                log_once->seen[log_once->n_seen++] = key;
-        else
-                free(key); /* at worst it is logged twice */
-}
-
-/* The next scan compares with the state of this one. */
-static void turn_over(LogOnce *log_once) {
-        free_keys(log_once->keys, log_once->n);
-        log_once->keys = TAKE_PTR(log_once->seen);
-        log_once->n = log_once->n_seen;
-        log_once->n_seen = 0;
-        if (log_once->n > 0)
-                qsort(log_once->keys, log_once->n, sizeof(char *), compare_keys);
+        if (key)
+                (void) pathset_add(&log_once->seen, key); /* if not, at worst it is logged twice */
 }
 
 void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest *source, const Plan *plan) {
@@ -87,5 +59,8 @@ void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest
         if (suppressed > 0)
                 log_event(LOG_NOTICE, &fields, "Mirror '%s': %zu similar messages suppressed", config->name,
                           suppressed);
-        turn_over(log_once);
+        pathset_done(&log_once->keys); /* the next scan compares with the state of this one */
+        log_once->keys = log_once->seen;
+        log_once->seen = (PathSet){};
+        pathset_sort(&log_once->keys);
 }

@@ -4,16 +4,14 @@
 /* What the scans of a mirror find at single paths is logged once for as long as it is true, and not with every scan,
  * and only a few lines for each scan. Loop thread only. */
 
-#include "base/base.h"
+#include "base/pathset.h"
 #include "config/config.h"
 #include "plan/plan.h"
 
 /* Keys are a letter for the kind of message and the path. Begins as zeros. */
 typedef struct LogOnce {
-        char **keys;    /* of what was true at the last scan; sorted, owned */
-        size_t n;
-        char **seen;    /* of what is true at this one; owned */
-        size_t n_seen;
+        PathSet keys; /* of what was true at the last scan; sorted */
+        PathSet seen; /* of what is true at this one */
 } LogOnce;
 
 void log_once_done(LogOnce *log_once);

@@ -74,11 +74,9 @@ static void run(Job *job) {
 
 /* --- the times at which it is written --- */
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         MetricsFile *file = userdata;
 
-        (void) source;
-        (void) usec;
         if (!file->ending) {
                 write_file(file);
                 return 0;

@@ -212,8 +212,7 @@ char *metrics_text(const MirrorStatus *mirrors, size_t n, const char *version) {
                 return NULL;
         (void) fputs("# HELP shmstaged_build_info The running version\n"
                      "# TYPE shmstaged_build_info gauge\n"
-                     "shmstaged_build_info{version=\"",
-                     out);
+                     "shmstaged_build_info{version=\"", out);
         write_escaped(out, version);
         (void) fputs("\"} 1\n", out);
         for (size_t i = 0; i < ELEMENTSOF(families); i++)

@@ -51,8 +51,7 @@ void mirror_log_mount_stays(const MirrorConfig *config) {
 
         log_event(LOG_NOTICE, &fields,
                   "Mirror '%s' keeps its tmpfs; Size=, HugePages=, Swap= and NUMAPolicy= take effect when it is "
-                  "mounted again",
-                  config->name);
+                  "mounted again", config->name);
 }
 
 void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
@@ -115,29 +114,13 @@ void mirror_log_shortage(const MirrorConfig *config, const char *text) {
 }
 
 static const char *reason_of(TaskOutcome outcome) {
-        switch (outcome) {
-        case TASK_CHANGED:
-                return "changing";
-        case TASK_CORRUPT:
-                return "corrupt";
-        case TASK_GARBLED:
-                return "garbled";
-        case TASK_MISNAMED:
-                return "misnamed";
-        case TASK_DIFFERS:
-                return "differs";
-        case TASK_NO_ROOM:
-                return "no-room";
-        case TASK_OCCUPIED:
-                return "occupied";
-        case TASK_FAILED:
-        case TASK_AGREED:
-        case TASK_REMOVED:
-        case TASK_GONE:
-        case TASK_CANCELLED:
-                return "failed";
-        }
-        return "failed";
+        static const char *const reasons[] = {
+                [TASK_CHANGED] = "changing", [TASK_CORRUPT] = "corrupt", [TASK_GARBLED] = "garbled",
+                [TASK_MISNAMED] = "misnamed", [TASK_DIFFERS] = "differs", [TASK_NO_ROOM] = "no-room",
+                [TASK_OCCUPIED] = "occupied",
+        };
+
+        return outcome < ELEMENTSOF(reasons) && reasons[outcome] ? reasons[outcome] : "failed";
 }
 
 void mirror_log_withheld(const MirrorConfig *config, const Task *task, const char *text) {
@@ -223,8 +206,7 @@ void mirror_log_xattrs_lost(const MirrorConfig *config) {
 
         log_event(LOG_NOTICE, &fields,
                   "The tmpfs of mirror '%s' does not support user xattrs (Linux 6.6 and later do); staging without "
-                  "them",
-                  config->name);
+                  "them", config->name);
 }
 
 static const char *watch_problem(int error) {

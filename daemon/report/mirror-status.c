@@ -82,27 +82,13 @@ static bool is_staging(const MirrorStatus *mirrors, size_t n) {
 }
 
 const char *mirror_status_state_name(MirrorState state) {
-        switch (state) {
-        case MIRROR_STARTING:
-                return "starting";
-        case MIRROR_SCANNING:
-                return "scanning";
-        case MIRROR_PLANNED:
-                return "planned";
-        case MIRROR_STAGING:
-                return "staging";
-        case MIRROR_IDLE:
-                return "idle";
-        case MIRROR_SAVING:
-                return "saving";
-        case MIRROR_REMOVING:
-                return "removing";
-        case MIRROR_STOPPED:
-                return "stopped";
-        case MIRROR_FAILED:
-                return "failed";
-        }
-        return "failed";
+        static const char *const names[MIRROR_STATES] = {
+                [MIRROR_STARTING] = "starting", [MIRROR_SCANNING] = "scanning", [MIRROR_PLANNED] = "planned",
+                [MIRROR_STAGING] = "staging", [MIRROR_IDLE] = "idle", [MIRROR_SAVING] = "saving",
+                [MIRROR_REMOVING] = "removing", [MIRROR_STOPPED] = "stopped", [MIRROR_FAILED] = "failed",
+        };
+
+        return names[state];
 }
 
 bool mirror_status_is_complete(const MirrorStatus *mirrors, size_t n) {

@@ -75,9 +75,7 @@ static int survey_at(const Frame *frame, PreviewMirror *mirror) {
         /* where no mirror exists, all that is left of the last one are its digests */
         for (size_t i = 0; mirrorfd < 0 && i < mirror->base->n_entries; i++)
                 mirror->base->entries[i].flags |= ENTRY_RECORD;
-        options = (SurveyOptions){ .config = config,
-                                   .base = mirror->base,
-                                   .sourcefd = sourcefd,
+        options = (SurveyOptions){ .config = config, .base = mirror->base, .sourcefd = sourcefd,
                                    .mirrorfd = mirrorfd,
                                    .budget = quantity_amount_bytes(config->size, frame->ram, rest),
                                    .progress = &progress };

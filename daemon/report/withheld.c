@@ -45,13 +45,8 @@ void withheld_drop(Withheld *withheld, const char *path) {
 int withheld_put(Withheld *withheld, const Task *task, const char *text) {
         const Entry *source = &task->current;
         WithheldFile file = {
-                .path = strdup(source->path),
-                .text = strdup(text),
-                .outcome = task->outcome,
-                .error = task->error,
-                .size = source->size,
-                .ino = source->ino,
-                .mtime_nsec = source->mtime_nsec,
+                .path = strdup(source->path), .text = strdup(text), .outcome = task->outcome, .error = task->error,
+                .size = source->size, .ino = source->ino, .mtime_nsec = source->mtime_nsec,
                 .ctime_nsec = source->ctime_nsec,
         };
 

@@ -462,7 +462,7 @@ static void a_pass_that_was_given_up_counts_for_nothing(void **state) {
 
         (void) state;
         pass(&w, true);
-        scrub_writers_forget(&w);
+        scrub_writers_done(&w);
         assert_false(vouches(&w, "b", 3, 4));
         scrub_writers_begin(&w, true);
         assert_false(vouches(&w, "b", 3, 4));
