@@ -266,7 +266,7 @@ class TestNothingStays(unittest.TestCase):
 
 
 class TestTree(unittest.TestCase):
-        def test_a_finished_tree_is_kept_and_what_cannot_be_made_leaves_no_half_tree(self):
+        def test_a_finished_tree_is_kept_and_a_failed_one_leaves_no_half_tree(self):
                 before = os.stat(TREE).st_ino
                 started = time.monotonic()
                 self.assertEqual(run_bounded([HERE + '/tree.sh', TREE], 60).status, 0)

@@ -655,7 +655,7 @@ class TestSaving(SystemTest):
                 self.assertEqual((st.st_uid, st.st_gid, st.st_mode & 0o7777), (1234, 4321, 0o640))
                 self.assertEqual(st.st_mtime_ns, os.stat(self.box.host_path('/srv/incoming/own')).st_mtime_ns)
 
-        def test_what_the_engine_finishes_at_a_shutdown_is_on_disk_after_it(self):
+        def test_files_the_engine_finishes_at_a_shutdown_are_on_disk_after_it(self):
                 self.sample()
                 before = self.on_disk()
                 self.boot()
@@ -673,7 +673,7 @@ class TestSaving(SystemTest):
                 said = [text for text in self.box.messages(SERVICE, everything=True) if 'was removed from' in text]
                 self.assertEqual(len(said), 1)
 
-        def test_what_the_engine_finishes_at_a_stop_is_on_disk_after_it(self):
+        def test_files_the_engine_finishes_at_a_stop_are_on_disk_after_it(self):
                 self.sample()
                 before = self.on_disk()
                 self.boot()

@@ -66,7 +66,7 @@ def tables():
 class Program(unittest.TestCase):
     """The lists below are what they should be."""
 
-    def test_it_lists_what_it_can_do(self):
+    def test_it_lists_its_commands(self):
         self.assertIn('status', commands())
         self.assertGreater(len(commands()), 10)
         for name in ('help', 'json', 'no-legend', 'timeout', 'watch'):

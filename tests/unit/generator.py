@@ -389,7 +389,7 @@ class Systemd(Case):
         words = [line.strip() for line in done.stdout.splitlines()[1:] if line.startswith('    ') and not line.strip().startswith('#')]
         return set().union(*(self.calls_of(word) for word in words))
 
-    def test_what_saving_needs_is_not_refused(self):
+    def test_the_system_calls_of_saving_are_not_refused(self):
         refused = self.refused_calls()
         self.assertLessEqual({'mount', 'ptrace', 'setuid', 'kexec_load', 'mbind', 'sched_setscheduler', 'bpf', 'swapon'}, refused)
         self.assertEqual(refused & {'fcntl', 'ioprio_set', 'fallocate', 'ftruncate', 'renameat', 'renameat2', 'linkat', 'symlinkat', 'unlinkat',

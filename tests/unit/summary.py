@@ -192,7 +192,7 @@ class Run(unittest.TestCase):
         text, status = self.run_it(FAIL_PACKAGES="yes")
         self.assertEqual((text.splitlines()[-1], status), ("0 passed, 1 failed", 1), text)
 
-    def test_what_an_earlier_run_left_is_not_counted(self):
+    def test_results_of_an_earlier_run_are_not_counted(self):
         self.run_it(FAIL_TESTS="main")
         text, status = self.run_it(FAIL_TO_BUILD="main")
         self.assertEqual((text.splitlines()[-1], status), ("2 passed, 1 failed", 1), text)
