@@ -30,7 +30,7 @@ def run(*command, **options):
 
 
 class Daemon:
-    """shmstaged in the foreground; what it tells the service manager comes here."""
+    """shmstaged in the foreground; its notifications to the service manager are read here."""
 
     def __init__(self, program, work):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -104,8 +104,8 @@ def show(options, work):
         step("A real engine: llama.cpp loads the copy in RAM and generates")
         done = run("node", os.path.join(here, "engine/generate.mjs"), "--engine=" + options.engine,
                    os.path.join(target, "sample.gguf"), stdout=subprocess.PIPE)
-        said = json.loads(done.stdout)
-        say("%d tokens from %s, loaded in %d ms, mapped: %s" % (said["tokens"], said["loaded"], said["load_ms"], said["mapped"]))
+        result = json.loads(done.stdout)
+        say("%d tokens from %s, loaded in %d ms, mapped: %s" % (result["tokens"], result["loaded"], result["load_ms"], result["mapped"]))
 
         step("Stop it")
         status = daemon.stop()

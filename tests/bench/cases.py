@@ -160,7 +160,7 @@ def layer(source, kind, size):
 
 
 def files_below(directory):
-    """What there is, but for the daemon's own corner: relative path -> the target of a link, or None."""
+    """What there is, except the daemon's private directory: relative path -> the target of a link, or None."""
     found = {}
     for at, directories, names in os.walk(directory):
         if at == directory and ".shmstaged" in directories:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long GetStatus takes over the control socket: at rest, while large files are staged, and while many small files appear at once.
 
-One client asks again and again, a hundred times a second, over a connection that it keeps; the numbers are milliseconds from the call to its answer.
+One client calls it repeatedly, a hundred times a second, over a connection that it keeps; the numbers are milliseconds from the call to its answer.
 The source lies on the disk of --work, the mirror in a tmpfs in a mount namespace of our own; nothing is left behind. The exit status is
 1 if the slowest hundredth takes longer than --limit, 2 if it cannot run.
 """
@@ -29,7 +29,7 @@ PAUSE = 0.01
 
 
 class Clock:
-    """Asks until it is told to stop."""
+    """Calls it until it is to stop."""
 
     def __init__(self, path):
         self.client = peer.Peer(path)

@@ -109,10 +109,10 @@ def available_memory():
 
 
 class Ballast:
-    """Memory that is used once more just before somebody is measured.
+    """Memory that is used once more just before a measurement.
 
     The host of a virtual machine backs memory when it is touched, and takes back what has been free for seconds: then a page of 2 MiB costs ten times
-    what it costs on a machine whose memory is its own, and whoever comes after a pause pays for it. Memory that was in use a moment ago is backed."""
+    what it costs on a machine whose memory is its own, and the process that runs after a pause pays for it. Memory that was in use a moment ago is backed."""
 
     def __init__(self, directory, size):
         self.directory, self.size = directory, max(0, min(size, available_memory() - 2 * GIB))
@@ -136,7 +136,7 @@ PAGE_REPORTING = "/sys/module/page_reporting/parameters/page_reporting_order"
 
 @contextlib.contextmanager
 def backed_memory():
-    """While the block runs, the guest does not offer its free memory to the host, where that can be said: only blocks larger than there are would be."""
+    """While the block runs, the guest does not offer its free memory to the host, where that can be configured: only blocks larger than there are would be."""
     try:
         with open(PAGE_REPORTING) as f:
             before = f.read().strip()
@@ -253,7 +253,7 @@ def goals_table(goals):
 
 
 def machine():
-    """What it was measured on, as far as it can be told without naming it."""
+    """What it was measured on, as far as it can be described without naming it."""
     model = re.search(r"^model name\s*:\s*(.*)", read("/proc/cpuinfo"), re.M)
     virtual = re.search(r"^flags\s*:.*\bhypervisor\b", read("/proc/cpuinfo"), re.M)
     memory = int(re.search(r"^MemTotal:\s+(\d+) kB", read("/proc/meminfo"), re.M).group(1)) * 1024

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is measured: what people use instead of shmstaged, shmstaged itself, and the limit that the disk or the memory sets.
+"""The contestants: what people use instead of shmstaged, shmstaged itself, and the limit that the disk or the memory sets.
 
 A method of Contest for each. It begins with an empty target and returns a dict: seconds, cpu, rss (bytes), cached (percent of the source that is
 in the page cache afterwards), huge (percent of the bytes in files over 2 MiB that a reader gets in pages of 2 MiB), as far as it applies. The caller
@@ -49,11 +49,11 @@ def room(source):
 
 def wait_ready(process, notify, log):
     """Until READY=1 comes."""
-    said, end = "", time.monotonic() + READY_TIMEOUT
+    received, end = "", time.monotonic() + READY_TIMEOUT
     while time.monotonic() < end:
         if select.select([notify], [], [], 0.1)[0]:
-            said += notify.recv(65536).decode(errors="replace") + "\n"
-            if re.search(r"^READY=1$", said, re.M):
+            received += notify.recv(65536).decode(errors="replace") + "\n"
+            if re.search(r"^READY=1$", received, re.M):
                 return
         elif process.poll() is not None:
             raise CannotRun("the daemon ended with %d before it was ready:\n%s" % (process.returncode, read(log)))
@@ -102,7 +102,7 @@ class Daemon:
             self.close()
 
     def stop(self):
-        """Hears what it tells on the way: who notifies waits until there is room for it."""
+        """Reads its notifications on the way: the sender waits until there is room."""
         process, end = self.keeper.process, time.monotonic() + STOP_TIMEOUT
         process.terminate()
         while process.poll() is None and time.monotonic() < end:
@@ -215,7 +215,7 @@ class Contest:
             result = self.judged(daemon.result, source)
             if judge:
                 wrong = judge(source, self.target)
-                result["wrong"] = wrong and wrong + "; the daemon said:\n" + read(daemon.log)[-2000:]
+                result["wrong"] = wrong and wrong + "; the daemon logged:\n" + read(daemon.log)[-2000:]
         return result
 
     def first(self, source, judge=None):

@@ -10,7 +10,7 @@ mood changes between them.
 
 The source lies on a disk, everything else in a mount namespace of our own; nothing is left behind. Directories and inodes stay cached: only the whole
 machine's cache could be dropped. The exit status is 1 if something is grossly wrong (other bytes than the source's, more than 5 % of a cold source
-left in the page cache, slower than rsync), 2 if it cannot run. The goals are only told: machines differ.
+left in the page cache, slower than rsync), 2 if it cannot run. The goals are only reported: machines differ.
 """
 
 import os

@@ -9,7 +9,7 @@
   burst     50,000 files as fast as one process can make them: whether the kernel lost an event, the daemon's memory, and the time until all of
             them are on disk, as a ratio to cp -a of the same files followed by sync
 
-Names say nothing of digests and SettleTime= is 0, so that the daemon alone is measured. The source lies on a disk, the mirror in a mount namespace
+No name states a digest and SettleTime= is 0, so that the daemon alone is measured. The source lies on a disk, the mirror in a mount namespace
 of our own; nothing is left behind. The exit status is 1 if a sanity bound is broken, 2 if it cannot run.
 """
 
@@ -65,16 +65,16 @@ class Saver:
         self.keeper = Process([binary, "--config=" + config, "--log-level=debug"], env=dict(os.environ, NOTIFY_SOCKET=path, STATE_DIRECTORY=state, RUNTIME_DIRECTORY=state),
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
         self.process = self.keeper.process
-        self.lines, self.told = [], threading.Condition()
-        self.said = ""
+        self.lines, self.changed = [], threading.Condition()
+        self.notified = ""
         self.status = ""
         self.over = threading.Event()
-        self.threads = [threading.Thread(target=work) for work in (self.read_log, self.hear)]
+        self.threads = [threading.Thread(target=work) for work in (self.read_log, self.read_notifications)]
         for thread in self.threads:
             thread.start()
 
     def __enter__(self):
-        self.wait(lambda: "READY=1" in self.said, "the daemon to be ready")
+        self.wait(lambda: "READY=1" in self.notified, "the daemon to be ready")
         return self
 
     def __exit__(self, *reason):
@@ -90,20 +90,20 @@ class Saver:
 
     def read_log(self):
         for line in self.process.stderr:
-            with self.told:
+            with self.changed:
                 self.lines.append((time.monotonic(), line.rstrip("\n")))
-                self.told.notify_all()
+                self.changed.notify_all()
 
     def log(self):
         return "\n".join(line for _, line in self.lines)
 
-    def hear(self):
-        """At once: who notifies waits until there is room for it."""
+    def read_notifications(self):
+        """At once: the daemon waits while there is no room for a notification."""
         while not self.over.is_set():
             if not select.select([self.notify], [], [], 0.1)[0]:
                 continue
             message = self.notify.recv(65536).decode(errors="replace")
-            self.said += "\n".join(line for line in message.splitlines() if not line.startswith("STATUS=")) + "\n"
+            self.notified += "\n".join(line for line in message.splitlines() if not line.startswith("STATUS=")) + "\n"
             for status in re.findall(r"^STATUS=(.*)", message, re.M):
                 self.status = status
 
@@ -117,17 +117,17 @@ class Saver:
                 raise CannotRun("%d s were not enough for %s: %s\n%s" % (TIMEOUT, what, self.status, self.log()))
 
     def saved(self, name):
-        """When it was said to be on disk."""
+        """When it was reported to be on disk."""
         pattern = "Saved '%s' (" % name
         end = time.monotonic() + TIMEOUT
-        with self.told:
+        with self.changed:
             while True:
                 for at, line in reversed(self.lines[-1000:]):
                     if line.startswith(pattern):
                         return at
                 if time.monotonic() > end or self.process.poll() is not None:
                     raise CannotRun("'%s' was not saved:\n%s" % (name, self.log()))
-                self.told.wait(1)
+                self.changed.wait(1)
 
     def quiet(self, n_files):
         """Waits until all is on disk and as many files are verified."""
@@ -239,8 +239,8 @@ class Bench:
         with self.saver(self.size + 64 * MIB) as saver:
             name = self.name("large")
             put_large(os.path.join(self.target, name), self.size)
-            corner = os.path.join(self.source, ".shmstaged", "tmp")
-            saver.wait(lambda: os.path.isdir(corner) and os.listdir(corner), "the large save to begin")
+            temporaries = os.path.join(self.source, ".shmstaged", "tmp")
+            saver.wait(lambda: os.path.isdir(temporaries) and os.listdir(temporaries), "the large save to begin")
             delays, over = [], False
             while not over:
                 delay = delay_of(saver, self.name("small"))

@@ -53,7 +53,7 @@ class TestSystemBus(SystemTest):
                         return json.loads(out)['data'] != 'running' and json.loads(out)['data']
                 return self.box.wait_for(ended, 15, 'the end of ' + job)
 
-        def test_everybody_sees_it_and_polkit_says_who_may_change_something(self):
+        def test_all_users_see_it_and_polkit_decides_who_may_change_something(self):
                 self.sample()
                 self.boot()
                 self.start()
@@ -78,17 +78,17 @@ class TestSystemBus(SystemTest):
                         self.assertEqual(self.job_result(job), 'done')
                         self.assertEqual(reloads(), n)
                 self.assertTrue(any(f'by uid {MEMBER} (pid ' in text for text in self.box.messages(SERVICE)))
-                # interactive, with nobody to ask
+                # interactive, without an agent to ask
                 refused = self.call('Reload', user=STRANGER, check=False)
                 self.assertNotEqual(refused.status, 0)
 
-                # the private socket knows root alone, whatever polkit says
+                # the private socket permits root alone, whatever polkit decides
                 private = f'--address=unix:path=/run/shmstaged/control call {BUS} {PATH} {INTERFACE}'
                 self.assertEqual(self.busctl(f'{private} GetStatus', user=STRANGER).status, 0)
                 self.assertNotEqual(self.busctl(f'{private} Reload', user=MEMBER, check=False).status, 0)
                 self.assertEqual(self.busctl(f'{private} Reload').status, 0)
 
-                # nobody else may take the name
+                # no other user may take the name
                 taken = self.busctl(f'call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus RequestName su {BUS} 3', user=MEMBER, check=False)
                 self.assertNotEqual(taken.status, 0)
 
@@ -165,7 +165,7 @@ class TestSystemBus(SystemTest):
                         self.wait_for_name()
                         self.assertEqual(self.daemon_state(), 'ready')
                 self.assertEqual(box.pid(SERVICE), pid)
-                # it says nothing about it
+                # it has no entry for it
                 self.assertEqual(len(box.messages(SERVICE)), quiet)
 
         def test_a_reload_is_over_when_systemctl_comes_back_and_fails_with_its_reason(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""That the rig tells the truth: order of starts and stops, mounts, status, and that it leaves nothing behind.
+"""The rig reports correctly: order of starts and stops, mounts, status, and leaves nothing behind.
 
     test_rig.py     TREE names the tree (tree.sh makes it if need be); default: container/tree below $BUILD
 """
@@ -157,7 +157,7 @@ class TestOrder(unittest.TestCase):
                 self.assertGreater(usec(self.box, 'engine.service', 'InactiveEnter'),
                                    usec(self.box, 'stager.service', 'ActiveExit'))
 
-        def test_the_order_at_shutdown_is_told_after_the_reboot(self):
+        def test_the_order_at_shutdown_is_reported_after_the_reboot(self):
                 engine = self.engine('Requires=stager.service\nAfter=stager.service')
                 self.box.systemctl('enable engine.service')
                 self.box.reboot()
@@ -254,7 +254,7 @@ class TestNothingStays(unittest.TestCase):
                                 owner.stdout.close()
                                 wait_until(lambda: not left_behind(name), 15, 'nothing left')
 
-        def test_a_boot_that_fails_is_told_and_leaves_nothing(self):
+        def test_a_failed_boot_is_reported_and_leaves_nothing_behind(self):
                 def break_it(box):
                         os.unlink(box.host_path('/usr/lib/systemd/systemd'))
                         os.unlink(box.host_path('/usr/sbin/init'))
@@ -266,7 +266,7 @@ class TestNothingStays(unittest.TestCase):
 
 
 class TestTree(unittest.TestCase):
-        def test_a_finished_tree_is_kept_and_what_cannot_be_made_leaves_no_half_tree(self):
+        def test_a_finished_tree_is_kept_and_a_failed_one_leaves_no_half_tree(self):
                 before = os.stat(TREE).st_ino
                 started = time.monotonic()
                 self.assertEqual(run_bounded([HERE + '/tree.sh', TREE], 60).status, 0)

@@ -122,7 +122,7 @@ class SystemTest(unittest.TestCase):
                 return self.box.host_path(f'{TARGET}/{name}')
 
         def identities(self):
-                """What changes when a file of the mirror is written anew: {name: (inode, ctime)}."""
+                """What changes when a file of the mirror is written again: {name: (inode, ctime)}."""
                 found = {}
                 root = self.box.host_path(TARGET)
                 for directory, _, names in os.walk(root):
@@ -134,7 +134,7 @@ class SystemTest(unittest.TestCase):
 
 
 class TestInstalled(SystemTest):
-        """What can be said of the unit and the files without staging much."""
+        """What holds for the unit and the files without staging much."""
 
         def test_units_are_clean_and_the_score_is_2_or_better(self):
                 self.sample()
@@ -166,7 +166,7 @@ class TestInstalled(SystemTest):
                 self.assertEqual(os.getxattr(box.cgroup(SERVICE), 'user.oomd_avoid'), b'1')
                 self.assertEqual(box.run('stat -c %a:%U /run/shmstaged /var/lib/shmstaged').out, '755:root\n' * 2)
 
-        def test_doctor_is_content_with_what_is_installed_and_sees_what_is_changed(self):
+        def test_doctor_accepts_the_installation_and_finds_changes_to_it(self):
                 def complaints():
                         found = json.loads(box.run('shmstagectl doctor --json', check=False).out)
                         return [(finding['check'], finding['subject']) for finding in found if finding['verdict'] != 'ok']
@@ -182,7 +182,7 @@ class TestInstalled(SystemTest):
                 self.assertEqual({(user['reads'], user['unit'], user['path']) for user in users}, {('ram', 'engine.service', 'llama/model.gguf')})
                 self.assertIn('engine(', box.run('shmstagectl list --noheadings --output=users').out)
 
-                # PrivateDevices= after the generator has looked, a configuration that it has not seen, and an engine that is told of the disk
+                # PrivateDevices= after the generator has run, a configuration that it has not read, and an engine that is configured for the disk
                 box.run('mkdir -p /run/systemd/system/engine.service.d')
                 box.run('printf "[Service]\\nPrivateDevices=yes\\nEnvironment=MODELS=/data/models\\n" >/run/systemd/system/engine.service.d/x.conf')
                 box.run('touch -d +1min /etc/shmstaged.conf')
@@ -414,7 +414,7 @@ class TestRunning(SystemTest):
                 self.box.wait_for(arrived, 15, 'what changed in the source')
                 self.box.wait_for(lambda: self.status().startswith('Ready: 2 files'), 10, 'ready again')
 
-        def test_a_reload_applies_the_configuration_and_leaves_the_rest_untouched(self):
+        def test_a_reload_applies_the_configuration_and_leaves_the_other_mirrors_untouched(self):
                 self.sample()
                 self.sample('extra', seed=2)
                 self.boot()
@@ -551,7 +551,7 @@ class TestStop(SystemTest):
                 self.assertEqual((source.st_ino, source.st_mtime_ns, source.st_ctime_ns),
                                  (after.st_ino, after.st_mtime_ns, after.st_ctime_ns))
 
-        def test_the_mirror_goes_though_somebody_holds_a_file_of_it(self):
+        def test_the_mirror_is_removed_although_a_process_holds_one_of_its_files(self):
                 self.sample()
                 self.boot()
                 self.start()
@@ -613,7 +613,7 @@ class TestSaving(SystemTest):
         """What an engine puts into the mirror is on disk after whatever kind of end."""
 
         def puller(self):
-                """An engine that finishes its downloads when it is told to stop, in an order that is not the one they are to be saved in."""
+                """An engine that finishes its downloads when it is stopped, in an order that is not the one they are to be saved in."""
                 weights = os.urandom(3 * MIB)
                 header = json.dumps({'w': {'dtype': 'U8', 'shape': [len(weights)], 'data_offsets': [0, len(weights)]}}).encode()
                 shard = struct.pack('<Q', len(header)) + header + weights
@@ -639,7 +639,7 @@ class TestSaving(SystemTest):
                 self.box.wait_for(lambda: self.box.exists('/run/pulling'), 10, 'the engine')
 
         def on_disk(self):
-                """{name: content} of all that the source has, but for our own directory."""
+                """{name: content} of all that the source has, except our private directory."""
                 found = {}
                 for directory, _, names in os.walk(self.models):
                         for name in names:
@@ -655,7 +655,7 @@ class TestSaving(SystemTest):
                 self.assertEqual((st.st_uid, st.st_gid, st.st_mode & 0o7777), (1234, 4321, 0o640))
                 self.assertEqual(st.st_mtime_ns, os.stat(self.box.host_path('/srv/incoming/own')).st_mtime_ns)
 
-        def test_what_the_engine_finishes_at_a_shutdown_is_on_disk_after_it(self):
+        def test_files_the_engine_finishes_at_a_shutdown_are_on_disk_after_it(self):
                 self.sample()
                 before = self.on_disk()
                 self.boot()
@@ -673,7 +673,7 @@ class TestSaving(SystemTest):
                 said = [text for text in self.box.messages(SERVICE, everything=True) if 'was removed from' in text]
                 self.assertEqual(len(said), 1)
 
-        def test_what_the_engine_finishes_at_a_stop_is_on_disk_after_it(self):
+        def test_files_the_engine_finishes_at_a_stop_are_on_disk_after_it(self):
                 self.sample()
                 before = self.on_disk()
                 self.boot()
@@ -692,7 +692,7 @@ class TestSaving(SystemTest):
                 content = os.urandom(200 * MIB)
                 with open(self.path('large'), 'wb') as file:
                         file.write(content)
-                self.box.wait_for(lambda: 'not on disk yet' in self.status(), 10, 'the look')
+                self.box.wait_for(lambda: 'not on disk yet' in self.status(), 10, 'the scan')
                 started, said = time.monotonic(), set()
                 with self.box.slowed(SERVICE, 0.02):
                         self.box.systemctl('stop --no-block ' + SERVICE)
@@ -733,7 +733,7 @@ class TestSaving(SystemTest):
                 self.assertIsNotNone(self.box.mount_options(TARGET))
                 self.assertEqual(list(self.identities()), ['llama/big.bin'])
                 self.assertNotIn('llama/big.bin', self.on_disk())
-                # longer than RestartSec=: who has stopped it wants it stopped
+                # longer than RestartSec=: a service that was stopped on purpose stays stopped
                 time.sleep(2.5)
                 self.assertEqual(self.state(), 'failed')
 
@@ -751,7 +751,7 @@ class TestSaving(SystemTest):
                 self.start()
                 with open(self.path('new'), 'wb') as file:
                         file.write(b'precious')
-                self.box.wait_for(lambda: 'not on disk yet' in self.status(), 10, 'the look')
+                self.box.wait_for(lambda: 'not on disk yet' in self.status(), 10, 'the scan')
                 self.box.kill(SERVICE, signal.SIGKILL)
                 self.wait_for_restart()
                 self.assertEqual(self.box.read(TARGET + '/new'), 'precious')

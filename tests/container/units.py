@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests put into a container: an engine that says what it saw, samples, and the times PID 1 keeps."""
+"""What the tests put into a container: an engine that records what it saw, samples, and the times PID 1 keeps."""
 
 import os
 import random
@@ -16,7 +16,7 @@ class Engine:
                 box.write('/usr/local/bin/engine', read_text(HERE + '/engine.sh'), 0o755)
                 box.write(f'/etc/systemd/system/{name}',
                           f'[Unit]\n{unit}\n[Service]\nExecStart=/usr/local/bin/engine {self.log} {file}\n'
-                          # what the engine runs when it is told to stop is not to be told so as well
+                          # the stop signal goes to the engine only, not to what it runs then
                           f'KillMode=mixed\n{service}\n'
                           '[Install]\nWantedBy=multi-user.target\n')
 
@@ -27,7 +27,7 @@ class Engine:
                 return [tuple(line.split()[1:]) for line in self.box.read(self.log).splitlines()]
 
         def wait_for_record(self, n=1, timeout=10):
-                """Waits until the engine has told its @n-th sight; Type=simple is active before that."""
+                """Waits until the engine has recorded its @n-th sight; Type=simple is active before that."""
                 self.box.wait_for(lambda: len(self.records()) >= n, timeout, f'record {n} of {self.name}')
                 return self.records()[n - 1]
 

@@ -116,7 +116,7 @@ class MakeGguf(WithDirectory):
                 self.assertNotEqual(digest(first), digest(other))
                 self.assertEqual(os.path.getsize(first), os.path.getsize(other))
 
-        def test_the_size_is_within_a_tenth_of_what_was_asked(self):
+        def test_the_size_is_within_a_tenth_of_the_requested_size(self):
                 sizes = {'1M': MIB, str(3 * MIB + 1): 3 * MIB, '17M': 17 * MIB, '100M': 100 * MIB}
                 for asked, size in sizes.items():
                         with self.subTest(size=asked):
@@ -168,7 +168,7 @@ class MakeGguf(WithDirectory):
                                 self.assertIn('make-gguf', result.stderr)
                                 self.assertFalse(os.path.exists(self.path('model')))
 
-        def test_a_full_disk_exits_with_1_and_says_so(self):
+        def test_a_full_disk_exits_with_1_and_is_reported(self):
                 result = run(paths.make_gguf, '--size=5M', '--output=/dev/full')
 
                 self.assertEqual(result.returncode, 1)
@@ -218,7 +218,7 @@ class Generate(WithDirectory):
         def test_a_model_that_is_not_there_is_refused(self):
                 self.assert_refused(generate(self.path('model')), 'no such file')
 
-        def test_a_directory_without_an_engine_is_told(self):
+        def test_a_directory_without_an_engine_is_reported(self):
                 path = make_gguf(self.path('model'), '1M')
                 self.assert_refused(generate(path, engine=self.directory), 'run install.sh first')
 
@@ -295,7 +295,7 @@ class Mirror(WithDirectory):
 
         def logged(self):
                 self.log.seek(0)
-                return 'the daemon said:\n' + self.log.read()
+                return 'the daemon logged:\n' + self.log.read()
 
         def test_an_engine_maps_the_copy_in_ram_and_generates_from_it(self):
                 daemon = self.start()
@@ -305,10 +305,10 @@ class Mirror(WithDirectory):
 
                 result = generate(self.copy)
                 self.assertEqual(result.returncode, 0, result.stderr)
-                said = json.loads(result.stdout)
-                self.assertEqual(said['loaded'], self.copy)
-                self.assertTrue(said['mapped'])
-                self.assertGreaterEqual(said['tokens'], 1)
+                answer = json.loads(result.stdout)
+                self.assertEqual(answer['loaded'], self.copy)
+                self.assertTrue(answer['mapped'])
+                self.assertGreaterEqual(answer['tokens'], 1)
 
                 daemon.send_signal(signal.SIGTERM)
                 self.assertEqual(daemon.wait(timeout=30), 0, self.logged())

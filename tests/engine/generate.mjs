@@ -28,7 +28,7 @@ function parseCommandLine() {
         return { model: positionals[0], engine: resolve(values.engine), tokens };
 }
 
-// An ES module is looked for beside the file that imports it, not in the working directory: name it in full.
+// An ES module is searched for beside the file that imports it, not in the working directory: name it in full.
 async function importEngine(directory) {
         const entry = join(directory, "node_modules", "node-llama-cpp", "dist", "index.js");
 

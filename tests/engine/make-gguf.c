@@ -50,7 +50,7 @@ typedef struct Model {
         uint64_t data_size;
 } Model;
 
-/* ---- what the model looks like ---- */
+/* ---- the shape of the model ---- */
 
 /* The width doubles with every fourfold size; layers make up the rest coarsely, the feed-forward width finely. */
 static Shape shape_for_size(uint64_t size) {
@@ -118,7 +118,7 @@ static void model_done(Model *model) {
         free(model->tensors);
 }
 
-/* ---- the header, into a stream in memory whose errors are looked at once, at the end ---- */
+/* ---- the header, into a stream in memory whose errors are checked once, at the end ---- */
 
 static void put_u32(FILE *out, uint32_t value) {
         value = htole32(value);
@@ -337,7 +337,7 @@ static int file_write(const Model *model, uint64_t seed, const char *path) {
                 return -errno;
         r = model_write(model, seed, fd);
         if (r < 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-                (void) unlink(path); /* the first error is the one to tell */
+                (void) unlink(path); /* the first error is the one to report */
         if (close(fd) < 0 && r == 0)
                 r = -errno;
         return r;
@@ -399,7 +399,7 @@ int main(int argc, char **argv) {
                 else if (c == 'r' && !parse_number(optarg, 0, SEED_MAX, &seed))
                         return complain(optarg, "not a number between 0 and 16777215");
                 else if (c == '?')
-                        return 2; /* getopt said why */
+                        return 2; /* getopt printed the reason */
         if (optind < argc)
                 return complain(argv[optind], "unexpected argument");
 

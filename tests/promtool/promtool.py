@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Prometheus itself says of the metrics and of the alerts.
+"""Prometheus's own checks of the metrics and of the alerts.
 
 Usage: promtool.py PROMTOOL PRINT-METRICS SOURCE-ROOT [STAMP of install.sh, which is not read]
 """

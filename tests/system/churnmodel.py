@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writers on both sides that do random things, and what may be expected afterwards.
 
-A *version* is content that a writer finished: written, and closed while its file had a name. Each has bytes of its own, so that what is
-found later tells by its digest which version it is. The model knows every version, and for each whether somebody may
-still expect to find it:
+A *version* is content that a writer finished: written, and closed while its file had a name. Each has bytes of its own, so that
+the digest of a file found later identifies its version. The model knows every version, and whether each may still
+be expected somewhere:
 
- released   An operation of a writer took its last name away, or wrote over it, and the model says that this ends it:
-            - written over (in place, by an append, or by a rename to its name), on either side: replaced by who saw it;
+ released   An operation of a writer took its last name away, or wrote over it, and by the model this ends it:
+            - written over (in place, by an append, or by a rename to its name), on either side: replaced by a writer that saw it;
             - deleted on the source: the mirror follows, nothing is kept;
             - deleted in the mirror before it was ever on disk.
  deleted    Deleted in the mirror while the disk had it at a name that the mirror does not have any more. Deletes=trash: it must be in the
-            trash, or still (or again) in the trees; if no daemon can have heard of it, not in the trash: that it is not there is no
+            trash, or still (or again) in the trees; if no daemon can have seen it, not in the trash: its absence is no
             deletion. It is released when the mirror gives one of these names to something else, because that replaces it on disk;
             and by the end of a time without room on disk, because the trash goes before anything is refused. So is a version that lost one of several names (hard links), until all of them are gone.
  else       it has to be found: in the source, in the mirror or in conflicts/.
 
-What an operation took away is known exactly: the file is opened before, and a watch tells whether the daemon put something else
+What an operation took away is known exactly: the file is opened before, and a watch shows whether the daemon put something else
 there at the same moment; if so, whatever may have been meant is released. Content that was seen by no writer of the same side (a version that was
 about to come from the other one) is never released by an operation there: both are kept, that is what conflicts/ is for.
 
 A *draft* is what a file held while a writer had it open. Drafts of the source may be found (the daemon may stage and keep what it saw); drafts of the
-mirror may not be found on disk, because somebody had the file open for writing. A *scrap* is what a writer left when there was no room.
+mirror may not be found on disk, because a writer had the file open. A *scrap* is what a writer left when there was no room.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Version:
         self.number, self.side, self.path = number, side, path
         self.released = None  # why
         self.deleted = None   # names on disk that the mirror has deleted
-        self.unseen = False   # no daemon can have heard of that
+        self.unseen = False   # no daemon can have seen that
 
     def __str__(self):
         return "#%d of the %s, '%s'" % (self.number, self.side, self.path)
@@ -129,7 +129,7 @@ class Model:
             self.note("    %s was deleted in the mirror: %s", version, sorted(version.deleted))
 
     def unlinked(self, side, path, version):
-        """One name of several is gone. What the other side does to the others before it hears of this may take the rest."""
+        """One name of several is gone. What the other side does to the others before it notices this may take the remaining ones."""
         left = [p for p in self.walk(DISK) if self.version_at(DISK, p) is version]
         if side == DISK and all(os.path.lexists(self.at(RAM, p)) and self.version_at(RAM, p) is not version for p in left):
             self.release(version, "its other names were given to something else in the mirror")

@@ -28,7 +28,7 @@ CLONE_NEWNS = 0x00020000
 
 
 def enter_namespace():
-    """A mount namespace of our own: what a test mounts is seen by nobody else and ends with the process."""
+    """A mount namespace of our own: what a test mounts is invisible to other processes and ends with this one."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare: these tests need root")
@@ -42,7 +42,7 @@ def is_sanitized(program):
 
 
 class Inotify:
-    """What happens in directories, as the kernel tells it."""
+    """What happens in directories, as the kernel reports it."""
 
     MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
     ISDIR, OVERFLOW = 0x40000000, 0x4000
@@ -94,10 +94,10 @@ class Daemon:
                        "RUNTIME_DIRECTORY": case.runtime, **(env or {})}
         for name in ("INVOCATION_ID", "JOURNAL_STREAM"):
             environment.pop(name, None)
-        if measured:  # meson has malloc() write over all that it gives, which takes memory that nobody uses
+        if measured:  # meson has malloc() write over all that it gives, which takes memory that is not used
             for name in [name for name in environment if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
                 del environment[name]
-        if traced:  # leaks cannot be looked for in a traced process
+        if traced:  # leaks cannot be detected in a traced process
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
         command = [*wrapper, DAEMON, "--config=" + config, "--log-level=debug", *args]
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self.log_file,
@@ -133,11 +133,11 @@ class Daemon:
             if time.monotonic() > end:
                 raise AssertionError("timeout while waiting for %s; status %r\n%s" % (what, self.status(), self.log()))
 
-    def said(self, key, value=None):
+    def notified(self, key, value=None):
         return any(key in m and (value is None or m[key] == value) for m in self.messages)
 
     def wait_ready(self, timeout=60):
-        self.wait(lambda: self.said("READY", "1"), "READY=1", timeout)
+        self.wait(lambda: self.notified("READY", "1"), "READY=1", timeout)
         return self
 
     def count(self, key, value=None):
@@ -149,7 +149,7 @@ class Daemon:
         return [m["STATUS"] for m in self.messages if "STATUS" in m]
 
     def listen(self, seconds):
-        """Lets time pass, and hears what the daemon says meanwhile."""
+        """Lets time pass, and takes the daemon's notifications meanwhile."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.pump(max(0, min(0.05, end - time.monotonic())))
@@ -244,13 +244,13 @@ class Case(unittest.TestCase):
                 found[task] = re.findall(r"ctxt_switches:\s+(\d+)", text)
         return found
 
-    def wait_for_rest(self, look, seconds, what, daemon, timeout=30):
-        """Waits until look() gives the same after so many seconds as before: on a busy machine some of what went before may still come. Returns that."""
+    def wait_for_rest(self, state, seconds, what, daemon, timeout=30):
+        """Waits until state() returns the same after so many seconds as before: on a busy machine some of what went before may still come. Returns that."""
         end = time.monotonic() + seconds + timeout * LONG
         while True:
-            before = look()
+            before = state()
             daemon.listen(seconds)
-            after = look()
+            after = state()
             if after == before:
                 return after
             self.assertLess(time.monotonic(), end, "%s, again and again: %r, then %r\n%s" % (what, before, after, daemon.log()))
@@ -277,10 +277,10 @@ class Case(unittest.TestCase):
         return self.daemon(config, **options).wait_ready()
 
     def refused(self, config=None, **options):
-        """Runs a daemon that must end with status 1 and say why in the journal, once, and in the status. Returns the sentence."""
+        """Runs a daemon that must end with status 1 and give the reason in the journal, once, and in the status. Returns the sentence."""
         daemon = self.daemon(config, **options)
         self.assertEqual(daemon.join(), 1, daemon.log())
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         failures = re.findall(r"^Error: Mirror '[^']*' failed\. (.*)$", daemon.log(), re.M)
         self.assertEqual(len(failures), 1, daemon.log())
         self.assertEqual(daemon.status(), "Failed: " + failures[0])
@@ -332,7 +332,7 @@ class Case(unittest.TestCase):
         return os.lstat(self.mirrored(name)).st_ino
 
     def names(self, root=None):
-        """All paths below a directory (the mirror), without our own corner."""
+        """All paths below a directory (the mirror), without our private directory."""
         root = root or self.target
         found = set()
         for directory, directories, files in os.walk(root):
@@ -352,12 +352,12 @@ class Case(unittest.TestCase):
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def digest(self, path):
-        """XXH3-128 as xxh128sum says."""
+        """XXH3-128 as xxh128sum computes it."""
         with open(path, "rb") as f:
             return subprocess.run(["xxh128sum"], stdin=f, capture_output=True, text=True, check=True).stdout.split()[0]
 
     def wait_until(self, predicate, what, daemon=None, timeout=30):
-        """Waits until predicate() is true; the daemon is heard meanwhile."""
+        """Waits until predicate() is true; the daemon's notifications are taken meanwhile."""
         end = time.monotonic() + timeout * LONG
         while not predicate():
             if time.monotonic() > end:
@@ -402,7 +402,7 @@ class Case(unittest.TestCase):
         return path, image
 
     def bindfs(self, source, *options):
-        """The directory once more, through FUSE: a source that can be slow (--read-rate=), or stand still (SIGSTOP to the
+        """The directory once more, through FUSE: a source that can be slow (--read-rate=), or hang (SIGSTOP to the
         process). Returns path and process."""
         path = self.path("fuse-%d" % self.count())
         os.mkdir(path)

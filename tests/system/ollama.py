@@ -228,7 +228,7 @@ class Client:
     # -- the other way to pull: tensors --
 
     def pull_tensors(self, name, model):
-        """The stream is hashed, and what becomes of the writes is not looked at. Returns what a rename put there that is not whole."""
+        """The stream is hashed, and the results of the writes are not checked. Returns what a rename put there that is not whole."""
         os.makedirs(self.path("blobs"), exist_ok=True)
         broken = []
         for content in model.contents:

@@ -174,7 +174,7 @@ class Peer:
 
 
 class Failed(Exception):
-    """busctl(1) said this."""
+    """busctl(1) failed with this message."""
 
 
 def busctl(address, *arguments, user=None, timeout=30):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A disk that remembers every write and every flush, in order: what a power cut leaves of it can be made from that.
 
-The block device is a loop device, and the file behind it is served by this program through FUSE (the kernel's protocol, spoken directly): each write
+The block device is a loop device, and the file behind it is served by this program through FUSE (the kernel's protocol, implemented directly): each write
 that the device completes arrives here as one request, and each cache flush of the device as an fsync of that file. What was written
 before the last flush is on the medium for certain; of what came after it any part may be, in any order, for a disk may keep it in its cache.
 """

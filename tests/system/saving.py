@@ -49,7 +49,7 @@ class Saving(harness.Case):
         return {os.path.relpath(os.path.join(directory, name), path).split("/", 1)[1]
                 for directory, _, names in os.walk(path) for name in names}
 
-    def times_told(self, daemon, pattern):
+    def times_logged(self, daemon, pattern):
         return len(re.findall(pattern, daemon.log(), re.M))
 
     def small_disk(self, size, ballast=0):

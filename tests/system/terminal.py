@@ -20,7 +20,7 @@ class TooWide(AssertionError):
 
 
 class Terminal:
-    """Runs a command on a terminal of its own. What is to be seen is in screen(), what was sent in .sent."""
+    """Runs a command on a terminal of its own. screen() has what it shows, .sent what it sent."""
 
     def __init__(self, case, command, columns=80, rows=24, env=None):
         self.case = case
@@ -30,7 +30,7 @@ class Terminal:
         case.addCleanup(os.close, self.master)
         case.addCleanup(os.close, slave)
         self.slave = slave
-        self.size(columns, rows, tell=False)
+        self.size(columns, rows, notify=False)
         self.before = termios.tcgetattr(slave)
         self.sent = b""
 
@@ -47,12 +47,12 @@ class Terminal:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.pump()
-            self.case.hear()
+            self.case.take_notifications()
 
-    def size(self, columns, rows, tell=True):
+    def size(self, columns, rows, notify=True):
         self.columns, self.rows = columns, rows
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        if tell:
+        if notify:
             self.process.send_signal(signal.SIGWINCH)
 
     def type(self, keys):
@@ -70,7 +70,7 @@ class Terminal:
         end = time.monotonic() + timeout * LONG
         while True:
             self.pump()
-            self.case.hear()
+            self.case.take_notifications()
             if predicate():
                 return
             if time.monotonic() > end:

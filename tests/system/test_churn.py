@@ -6,13 +6,13 @@ What may be expected is in churnmodel.py. At the end, when all writers are done,
  1. the status is clean: Ready, nothing withheld, refused, held back or unsaved;
  2. both trees are equal: names, types, content, mode, owner, mtime, text of links;
  3. no version is lost that was not released;
- 4. nothing is on disk that nobody wrote: every file is a version, a draft of the source, or a scrap;
- 5. a name that was last written to holds what was written, whoever wrote it: it is the newest on either side;
+ 4. nothing is on disk that no writer wrote: every file is a version, a draft of the source, or a scrap;
+ 5. a name that was last written to holds what was written, whichever side wrote it: it is the newest on either side;
  6. after a stop all this is true of the disk alone, the mirror is gone, and tmp/ is empty.
 
 There is a test for each seed that has found something. SHMSTAGED_CHURN_SEED=n runs that one instead, SHMSTAGED_CHURN_MINUTES=n tries fresh ones for so
 long. What an operation tries is decided by the seed alone; how it meets the daemon is not, so a seed that found something may need some runs to find it
-again. SHMSTAGED_CHURN_LOG=FILE: all that model and daemons said about a seed that failed goes to FILE-SEED.
+again. SHMSTAGED_CHURN_LOG=FILE: all that model and daemons logged about a failed seed goes to FILE-SEED.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Found(harness.Case):
         self.end(daemon, "new")
 
     def test_the_newer_version_of_the_disk_comes_into_the_mirror(self):
-        """What had made way in the mirror was taken for somebody's work in the way of the staging."""
+        """What had been moved aside in the mirror was taken for a client's work that blocks the staging."""
         daemon = self.begin(file=b"first")
         daemon.kill()
         self.write("file", b"of the mirror", root=self.target)
@@ -93,7 +93,7 @@ class Found(harness.Case):
         self.assertEqual(self.read(self.at("file")), b"of the disk")
 
     def test_a_second_name_on_disk_does_not_keep_the_first_from_being_saved(self):
-        """To tie the second name again, the first was linked and unlinked, which moved its ctime: so it looked changed to whoever saved it,
+        """To tie the second name again, the first was linked and unlinked, which moved its ctime: so it seemed changed to the thread that saved it,
         again and again."""
         self.write("first", b"old")
         os.link(self.at("first"), self.at("second"))
@@ -108,7 +108,7 @@ class Found(harness.Case):
         self.end(daemon, "first", "second")
 
     def test_a_directory_whose_name_was_taken_behind_the_daemons_back_comes_back(self):
-        """What is in it was not deleted, as far as anybody knows."""
+        """What is in it was not deleted, as far as the daemon knows."""
         def link(path):
             os.symlink("anchor", path)
 
@@ -127,7 +127,7 @@ class Found(harness.Case):
                 self.assertIn(name, [n for _, directories, names in os.walk(self.at(".shmstaged/conflicts")) for n in directories + names])
                 self.end(daemon, name + "/file")
 
-    def test_what_was_renamed_is_saved_when_its_old_name_has_something_else_on_disk(self):
+    def test_a_renamed_file_is_saved_when_its_old_name_has_something_else_on_disk(self):
         """It was to be linked from there, for ever."""
         self.write("anchor", b"x")
         self.write("b/file", b"content")
@@ -228,12 +228,12 @@ class Churn(harness.Case):
         self.model.note("started")
 
     def hang_up(self):
-        if self.running.said("READY"):
+        if self.running.notified("READY"):
             self.running.signal(signal.SIGHUP)
             self.model.note("SIGHUP")
 
     def overflow(self):
-        """More events than the kernel keeps, while nobody reads them, and work that is among those that are lost."""
+        """More events than the kernel keeps, while they are not read, and work whose events are among those lost."""
         self.running.signal(signal.SIGSTOP)
         names = [os.path.join(root, "events-%d.part" % i) for root in (self.source, self.target) for i in range(2)]
         for name in names:
@@ -246,16 +246,16 @@ class Churn(harness.Case):
                 with contextlib.suppress(OSError):
                     os.chmod(name, 0o600 + i % 2)
         # a change of the same name may have been reported right before, and then that it is gone is a deletion: so it may be in the trash, or stay
-        self.behind_its_back(8, heard=True)
+        self.behind_its_back(8, alive=True)
         for name in names:
             with contextlib.suppress(OSError):
                 os.unlink(name)
         self.running.signal(signal.SIGCONT)
         self.model.note("events were lost")
 
-    def behind_its_back(self, n, heard=False):
-        """Steps of which the daemon hears nothing, with a deletion in the mirror among them."""
-        self.model.alive = heard
+    def behind_its_back(self, n, alive=False):
+        """Steps that the daemon does not notice, with a deletion in the mirror among them."""
+        self.model.alive = alive
         for _ in range(n):
             self.model.step()
         for path in self.model.rng.sample(FILES, len(FILES)):
@@ -314,7 +314,7 @@ class Churn(harness.Case):
         return found
 
     def story(self, *words):
-        """What the model and the daemons have to say about a path."""
+        """What the model and the daemons recorded about a path."""
         lines = [line for line in self.model.lines if any(w in line for w in words)]
         for daemon in self.daemons:
             lines += ["--"] + [line for line in daemon.log().splitlines() if any(w in line for w in words)]
@@ -336,7 +336,7 @@ class Churn(harness.Case):
 
     def assert_nothing_lost(self, *trees):
         stored = self.stored(*trees)
-        # what nobody deleted, or nobody saw deleted, has no business in the trash
+        # what was not deleted, or not seen deleted, must not be in the trash
         apart = self.stored(*(os.path.join(tree, name) for tree in trees for name in os.listdir(tree) if name != ".shmstaged"),
                             self.at(".shmstaged/conflicts"))
         lost = [v for digest, v in self.model.versions.items()
@@ -351,7 +351,7 @@ class Churn(harness.Case):
         known = set(self.model.versions) | self.model.drafts[DISK] | self.model.scraps
         for digest, path in self.stored(self.source).items():
             if digest not in known:
-                what = "a draft of the mirror" if digest in self.model.drafts[RAM] else "nobody's"
+                what = "a draft of the mirror" if digest in self.model.drafts[RAM] else "of no writer"
                 self.fail("'%s' is on disk and is %s\n%s" % (path, what, self.story(os.path.basename(path))))
 
     def assert_newest_at_its_name(self):
@@ -390,8 +390,8 @@ class Churn(harness.Case):
         self.assert_nothing_lost(self.source)
         self.assert_nothing_torn()
         self.assert_newest_at_its_name()
-        corner = self.at(".shmstaged/tmp")
-        self.assertEqual(os.listdir(corner) if os.path.isdir(corner) else [], [])
+        temporaries = self.at(".shmstaged/tmp")
+        self.assertEqual(os.listdir(temporaries) if os.path.isdir(temporaries) else [], [])
         for daemon in self.daemons:
             self.assertNotRegex(daemon.log(), "Sanitizer|runtime error|Assertion")
 

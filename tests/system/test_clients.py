@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the clients other than Ollama do in the mirror, by the file operations that they make, and what of it is on disk then.
 
-What takes time with them, a download, is done here in steps, so that a test can look between two of them. Whatever is to be shown to be saved
-last is shown by holding back what it needs: a file that somebody has open for writing is not saved.
+What takes time with them, a download, is done here in steps, so that a test can check between two of them. Whatever is to be shown to be saved
+last is shown by holding back what it needs: a file that is open for writing is not saved.
 """
 
 import contextlib
@@ -100,9 +100,9 @@ class Clients(harness.Case):
             self.running.listen(0.05)
             self.assertEqual(self.read(self.on_disk(name)), content)
 
-    def wait_told(self, pattern):
+    def wait_logged(self, pattern):
         self.running.wait_log(pattern)
-        self.assertEqual(len(re.findall(pattern, self.running.log())), 1, "told more than once:\n" + self.running.log())
+        self.assertEqual(len(re.findall(pattern, self.running.log())), 1, "logged more than once:\n" + self.running.log())
 
     def trash(self):
         """{path: content} of what lies in the trash."""
@@ -260,7 +260,7 @@ class HuggingFace(Clients):
         self.assertNotIn("neither on disk nor", self.running.log())  # what is on its way is not missing
         self.end()
 
-    def test_a_late_writer_on_a_shared_name_is_waited_for_and_what_it_spoiled_is_not_saved(self):
+    def test_a_late_writer_on_a_shared_name_is_waited_for_and_its_damage_is_not_saved(self):
         self.begin()
         hub, content = Hub(self.target), os.urandom(200 * KIB)
         hub.write_ref(atomic=False)
@@ -273,7 +273,7 @@ class HuggingFace(Clients):
             hub.link(etag, "model.bin")
             self.assert_not_on_disk(hub.blob(etag), hub.snapshot("model.bin"), hub.ref)
             late.write(b"and goes on")
-        self.wait_told(r"'%s' in the mirror is not saved: its SHA-256 is [0-9a-f]{64}, not what its name says" % hub.blob(etag))
+        self.wait_logged(r"'%s' in the mirror is not saved: its SHA-256 is [0-9a-f]{64}, not what its name says" % hub.blob(etag))
         self.running.wait_status(r"; \d rejected")
         self.assert_not_on_disk(hub.blob(etag), hub.snapshot("model.bin"), hub.ref)
         hub.fetch("model.bin", content)  # --force-download
@@ -313,15 +313,15 @@ class HuggingFace(Clients):
         self.wait_saved(hub.blob(etag), hub.snapshot("model.safetensors"), hub.ref)
         self.end()
 
-    def test_a_blob_that_is_not_what_its_name_says_is_never_saved_nor_what_leads_to_it(self):
+    def test_a_blob_that_does_not_match_its_name_is_never_saved_nor_are_links_to_it(self):
         self.begin()
         hub, content = Hub(self.target), os.urandom(70 * KIB)
         hub.write_ref()
         hub.fetch("model.safetensors", os.urandom(70 * KIB), sha256(content))
         hub.fetch("config.json", b"[]", git_blob(b"{}"))
         bad = hub.blob(sha256(content)), hub.blob(git_blob(b"{}"))
-        self.wait_told(r"'%s' in the mirror is not saved: its SHA-256 is [0-9a-f]{64}, not what its name says" % bad[0])
-        self.wait_told(r"'%s' in the mirror is not saved: its git blob id is %s, not what its name says" % (bad[1], git_blob(b"[]")))
+        self.wait_logged(r"'%s' in the mirror is not saved: its SHA-256 is [0-9a-f]{64}, not what its name says" % bad[0])
+        self.wait_logged(r"'%s' in the mirror is not saved: its git blob id is %s, not what its name says" % (bad[1], git_blob(b"[]")))
         self.assert_not_on_disk(*bad, hub.ref, hub.snapshot("model.safetensors"), hub.snapshot("config.json"))
         hub.fetch("config.json", b"{}", git_blob(b"{}"))
         self.wait_saved(bad[1], hub.snapshot("config.json"))
@@ -362,7 +362,7 @@ class HuggingFace(Clients):
         self.begin()
         content = safetensors(200 * KIB)
         path = self.put(source.snapshot("model.safetensors"), content[:100 * KIB])
-        self.wait_told(r"model.safetensors' in the mirror is not saved: it ends \d+ bytes before its last tensor does")
+        self.wait_logged(r"model.safetensors' in the mirror is not saved: it ends \d+ bytes before its last tensor does")
         self.assert_not_on_disk(source.snapshot("model.safetensors"))
         append(path, content[100 * KIB:])
         self.wait_saved(source.snapshot("model.safetensors"))
@@ -402,7 +402,7 @@ class HuggingFace(Clients):
         """In the mirror is only the one revision that this client has; another one is on disk since."""
         old, new, shared = self.two_repositories()
         self.begin(SweepDelay="1s", WatchSource="no")
-        late = Hub(self.source, commit="0" * 40)  # brought to the disk by somebody else
+        late = Hub(self.source, commit="0" * 40)  # brought to the disk by another process
         late.link(sha256(b"new"), "the-same.bin")
         new.directory = self.mirrored(new.name)
         new.remove_revision(shared=[os.path.realpath(new.path("blobs", shared))])
@@ -432,7 +432,7 @@ class HuggingFace(Clients):
         before = {name: self.seen(self.source, name) for name in self.names(self.source)}
         self.begin(SweepDelay="1s")
         shutil.rmtree(self.mirrored(hub.name))
-        self.wait_told(r"of the \d+ names in '.*' were deleted at once")
+        self.wait_logged(r"of the \d+ names in '.*' were deleted at once")
         self.wait_until(lambda: self.names() == set(before), "it to be staged again", self.running)
         self.running.wait_status("deletions held back")
         self.end()
@@ -442,7 +442,7 @@ class HuggingFace(Clients):
         self.begin()
         hub, content = Hub(self.target), os.urandom(100 * KIB)
         etag = hub.etag(content)
-        with open(hub.path("blobs", etag + ".sync.part"), "wb") as f:  # sized first, with a trailer that says how far it is
+        with open(hub.path("blobs", etag + ".sync.part"), "wb") as f:  # sized first, with a trailer that records how far it is
             f.truncate(len(content) + 8)
             f.write(content)
         self.assert_not_on_disk(hub.blob(etag), hub.blob(etag + ".sync.part"))
@@ -456,7 +456,7 @@ class HuggingFace(Clients):
         self.wait_saved(hub.blob(git_blob(b"{}")))
         self.end()
 
-    def test_what_a_commit_has_is_on_disk_before_the_ref(self):
+    def test_the_files_of_a_commit_are_on_disk_before_the_ref(self):
         self.begin()
         hub, content = Hub(self.target), os.urandom(10 * KIB)
         hub.write_ref()
@@ -499,14 +499,14 @@ class LocalDirectory(Clients):
     def metadata(self, name):
         return "model/.cache/huggingface/download/%s.metadata" % name
 
-    def test_a_new_file_comes_with_what_tells_that_it_is_current(self):
+    def test_a_new_file_comes_with_the_record_that_shows_it_is_current(self):
         self.begin()
         content = safetensors(100 * KIB)
         for _ in self.download("sub/model.safetensors", content):
             self.assert_not_on_disk("model/sub/model.safetensors", seconds=0.4)
         self.wait_saved("model/sub/model.safetensors", self.metadata("sub/model.safetensors"))
         self.assertEqual([n for n in self.names(self.source) if n.endswith((".incomplete", ".lock"))], [])
-        # the client believes its record only while the file is not younger than that says
+        # the client believes its record only while the file is not younger than the record
         commit, etag, when = self.read(self.on_disk(self.metadata("sub/model.safetensors"))).decode().split()
         self.assertEqual(etag, sha256(content))
         self.assertLess(os.stat(self.on_disk("model/sub/model.safetensors")).st_mtime, float(when) + 1)
@@ -567,7 +567,7 @@ class LlamaCpp(Clients):
         self.put("mmproj-m.gguf", gguf(32))
         append(self.mirrored(names[2] + ".downloadInProgress"), gguf(64 * KIB)[:99])
         self.wait_saved(names[1], "mmproj-m.gguf")
-        self.wait_told(r"'%s' in the mirror is not saved yet: '%s', which it references, is neither on disk nor whole" % (names[0], names[2]))
+        self.wait_logged(r"'%s' in the mirror is not saved yet: '%s', which it references, is neither on disk nor whole" % (names[0], names[2]))
         self.assert_not_on_disk(names[0], names[2])
         with open(self.mirrored(names[2] + ".downloadInProgress"), "wb") as f:
             f.write(gguf(64 * KIB))
@@ -612,7 +612,7 @@ class LlamaCpp(Clients):
         os.rename(partial, hub.path("blobs", etag))
         hub.link(etag, "model.gguf")
         hub.write_ref()
-        self.wait_told(r"'%s' in the mirror is not saved: its SHA-256" % hub.blob(etag))
+        self.wait_logged(r"'%s' in the mirror is not saved: its SHA-256" % hub.blob(etag))
         self.assert_not_on_disk(hub.blob(etag), hub.snapshot("model.gguf"), hub.ref)
         self.end(but=(hub.blob(etag), hub.snapshot("model.gguf"), hub.ref))
 
@@ -659,7 +659,7 @@ class LmStudio(Clients):
         self.wait_until(lambda: os.path.islink(self.on_disk("p/m/soft.gguf")), "the link", self.running)
         self.assertEqual(os.readlink(self.on_disk("p/m/soft.gguf")), "../../here/model.gguf")  # on disk it leads to the disk
         self.assertEqual(os.stat(self.on_disk("p/m/hard.gguf")).st_ino, os.stat(self.on_disk("here/model.gguf")).st_ino)
-        self.wait_told(r"'p/m/outside.gguf' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged(r"'p/m/outside.gguf' in the mirror is not saved: it is a symbolic link that leads out of it")
         self.assert_not_on_disk("p/m/outside.gguf")
         self.running.stop()
         self.assert_gone()
@@ -724,7 +724,7 @@ class LocalAi(Clients):
 
 
 class KoboldCpp(Clients):
-    def test_with_an_aria2_file_beside_it_a_complete_looking_file_waits(self):
+    def test_a_seemingly_complete_file_waits_while_an_aria2_file_is_beside_it(self):
         self.begin()
         content = gguf(256 * KIB)
         path, control = self.mirrored("model.gguf"), self.put("model.gguf.aria2", b"control")
@@ -747,7 +747,7 @@ class KoboldCpp(Clients):
         self.put("model.gguf.aria2", b"control")
         self.end(but=("model.gguf", "model.gguf.aria2"))
 
-    def test_one_that_is_fetched_anew_is_not_touched_on_disk_before_it_is_whole(self):
+    def test_a_file_that_is_fetched_again_is_not_touched_on_disk_before_it_is_whole(self):
         old, new = gguf(64 * KIB), gguf(96 * KIB)
         self.write("model.gguf", old)
         self.begin()
@@ -762,7 +762,7 @@ class KoboldCpp(Clients):
 
 
 class InPlace(Clients):
-    """curl, wget, cp: the final name from the first byte on, and nothing that tells when it is whole."""
+    """curl, wget, cp: the final name from the first byte on, and nothing that shows when it is whole."""
 
     def pieces(self, path, content, pause=0.02):
         with open(path, "wb") as f:
@@ -788,7 +788,7 @@ class InPlace(Clients):
                 for at in self.pieces(self.mirrored(name), content, 0):
                     if at > 100 * KIB:
                         break  # killed
-                self.wait_told(r"'%s' in the mirror is not saved: it ends \d+ bytes before its last tensor does; it is incomplete or damaged" % name)
+                self.wait_logged(r"'%s' in the mirror is not saved: it ends \d+ bytes before its last tensor does; it is incomplete or damaged" % name)
                 self.running.wait_status("1 rejected")
                 self.assert_not_on_disk(name)
                 for _ in self.pieces(self.mirrored(name), content, 0):
@@ -802,7 +802,7 @@ class InPlace(Clients):
         self.write("a.gguf", old)
         self.begin()
         self.put("a.gguf", gguf(256 * KIB)[:128 * KIB])
-        self.wait_told(r"'a.gguf' in the mirror is not saved: it ends")
+        self.wait_logged(r"'a.gguf' in the mirror is not saved: it ends")
         self.assert_unchanged_on_disk("a.gguf", old)
         self.put("a.gguf", gguf(256 * KIB))
         self.wait_saved("a.gguf")
@@ -816,7 +816,7 @@ class InPlace(Clients):
         for name, content in bad.items():
             self.put(name, content)
         for name in bad:
-            self.wait_told(r"'%s' in the mirror is not saved: " % name)
+            self.wait_logged(r"'%s' in the mirror is not saved: " % name)
         self.assert_not_on_disk(*bad)
         self.running.wait_status("%d rejected" % len(bad))
         for name in bad:
@@ -824,10 +824,10 @@ class InPlace(Clients):
         self.running.wait_status("^Ready: (?!.*rejected)")
         self.end()
 
-    def test_at_a_stop_what_only_a_header_speaks_against_is_saved_as_it_is(self):
+    def test_at_a_stop_a_file_that_only_contradicts_its_header_is_saved_as_it_is(self):
         self.begin()
         self.put("a.gguf", gguf(256 * KIB)[:128 * KIB])
-        self.wait_told(r"'a.gguf' in the mirror is not saved: it ends")
+        self.wait_logged(r"'a.gguf' in the mirror is not saved: it ends")
         self.end()
 
     def test_a_copy_with_times_and_modes_keeps_them(self):
@@ -866,11 +866,11 @@ class Folders(Clients):
         self.put("m/config.json", b"{}")
         self.put("m/" + shards[0], safetensors(50 * KIB))
         self.wait_saved("m/config.json", "m/" + shards[0])
-        self.wait_told(r"'m/model.safetensors.index.json' in the mirror is not saved yet: 'm/%s', which it references" % shards[1])
+        self.wait_logged(r"'m/model.safetensors.index.json' in the mirror is not saved yet: 'm/%s', which it references" % shards[1])
         self.assert_not_on_disk("m/model.safetensors.index.json")
         content = safetensors(100 * KIB)
         path = self.put("m/" + shards[1], content[:50 * KIB])
-        self.wait_told(r"'m/%s' in the mirror is not saved: it ends" % shards[1])
+        self.wait_logged(r"'m/%s' in the mirror is not saved: it ends" % shards[1])
         self.assert_not_on_disk("m/model.safetensors.index.json")  # a shard that is cut off is no shard
         append(path, content[50 * KIB:])
         self.wait_saved("m/" + shards[1], "m/model.safetensors.index.json")
@@ -880,17 +880,17 @@ class Folders(Clients):
     def test_an_index_that_is_no_index_is_not_saved_before_it_is_one(self):
         self.begin()
         self.put("model.safetensors.index.json", b'{"weight_map": {"t": "model-0')
-        self.wait_told(r"'model.safetensors.index.json' in the mirror is not saved: ")
+        self.wait_logged(r"'model.safetensors.index.json' in the mirror is not saved: ")
         self.assert_not_on_disk("model.safetensors.index.json")
         self.put("a.safetensors", safetensors(100))
         self.put("model.safetensors.index.json", self.index("a.safetensors"))
         self.wait_saved("model.safetensors.index.json")
         self.end()
 
-    def test_an_index_that_names_what_is_outside_is_not_followed(self):
+    def test_an_index_that_names_files_outside_is_not_followed(self):
         self.begin()
         self.put("m/model.safetensors.index.json", self.index("../../etc/passwd"))
-        self.wait_told(r"index.json' in the mirror is not saved: its weight_map has an invalid file name")
+        self.wait_logged(r"index.json' in the mirror is not saved: its weight_map has an invalid file name")
         self.assert_not_on_disk("m/model.safetensors.index.json")
         os.unlink(self.mirrored("m/model.safetensors.index.json"))
         self.wait_saved("m")
@@ -920,7 +920,7 @@ class GitLfs(Clients):
         self.put("m/.git/config", b"[core]\n")
         self.put("m/.git/index.lock", b"index")
         self.put("m/model.safetensors", pointer)
-        self.wait_saved("m/.git/config", "m/model.safetensors")  # it says itself that the model is missing
+        self.wait_saved("m/.git/config", "m/model.safetensors")  # it names the missing model itself
         self.assert_not_on_disk("m/.git/index.lock", "m/.git/index")
         os.rename(self.mirrored("m/.git/index.lock"), self.mirrored("m/.git/index"))
         self.put("m/.git/lfs/incomplete/%s.part" % oid, content[:50 * KIB])

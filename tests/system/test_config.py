@@ -60,7 +60,7 @@ class CheckConfig(harness.Case):
     def paths(self):
         return "Source=%s\nTarget=%s\n" % (self.source, self.target)
 
-    def test_what_check_config_prints_loads_back_equal(self):
+    def test_the_output_of_check_config_loads_back_equal(self):
         everything = """
 [Daemon]
 Workers=7
@@ -138,15 +138,15 @@ MassDeleteLimit=off
         self.assertEqual(daemon.join(), 78)
         self.assertIn("%s:4: Size=small: must be" % path, daemon.log())
         self.assertFalse(os.path.exists(self.target))
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         self.run_tool("--plan", config=path, expect=78)
 
-    def test_all_errors_are_told_at_once_and_in_order(self):
+    def test_all_errors_are_reported_at_once_and_in_order(self):
         path, done = self.check("[Daemon]\nWorkers=x\n[Mirror a b]\n[Mirror m]\nSize=x\nhello\n=5\n[Mirror\n", expect=78)
         found = [int(n) for n in re.findall(re.escape(path) + r":(\d+):", done.stderr)]
         self.assertEqual(found, [2, 3, 5, 6, 7, 8], done.stderr)
 
-    def test_what_is_not_ini_is_refused(self):
+    def test_a_file_that_is_not_ini_is_refused(self):
         cases = {
             "prose": b"Dear daemon,\nplease stage my models.\n",
             "xml": b"<?xml version=\"1.0\"?>\n<mirror source=\"/a\"/>\n",
@@ -179,7 +179,7 @@ MassDeleteLimit=off
                 ("spelt differently", [("/a/./b//", "/a/b/c")], 3),
                 ("two on one target", [("/a", "/t"), ("/b", "/t")], 6),
                 ("nested targets", [("/a", "/t"), ("/b", "/t/u")], 6),
-                ("nested targets, the other way round", [("/a", "/t/u"), ("/b", "/t")], 6),
+                ("nested targets, in the reverse order", [("/a", "/t/u"), ("/b", "/t")], 6),
                 ("a mirror of a mirror", [("/a", "/t"), ("/t", "/u")], 5),
                 ("a mirror of a part of a mirror", [("/a", "/t"), ("/t/x", "/u")], 5),
                 ("target inside another's source", [("/a", "/t"), ("/b", "/a/x")], 6)):
@@ -229,10 +229,10 @@ MassDeleteLimit=off
                     other = dice.randint(0, len(content))
                     content[at:at] = content[min(at, other):max(at, other)]
             done = self.check(bytes(content))[1]
-            self.assertIn(done.returncode, (0, 78), "seed %d, round %d: %r\n%s" % (seed, i, bytes(content), done.stderr))
+            self.assertIn(done.returncode, (0, 78), "seed %d, run %d: %r\n%s" % (seed, i, bytes(content), done.stderr))
             if done.returncode == 0:
                 again = self.check(done.stdout, expect=0)[1]
-                self.assertEqual(again.stdout, done.stdout, "seed %d, round %d" % (seed, i))
+                self.assertEqual(again.stdout, done.stdout, "seed %d, run %d" % (seed, i))
 
 
 class DropIns(harness.Case):
@@ -323,7 +323,7 @@ class CommandLine(harness.Case):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertRegex(done.stdout, r"\Ashmstaged \d+\.\d+\.\d+\n\Z")
 
-    def test_what_is_not_understood_ends_with_status_2_and_a_word_on_stderr(self):
+    def test_an_unknown_argument_ends_with_status_2_and_a_message_on_stderr(self):
         for args, words in ((["--frobnicate"], "--frobnicate"), (["-x"], "x"), (["models"], "models"), (["--config"], "--config"),
                             (["--plan", "models"], "models"), (["--plan=5"], "--plan"), (["--log-level=loud"], "--log-level=loud"),
                             (["--log-target=moon"], "--log-target=moon"), (["--config=/a", "--root=/b"], "--root=")):

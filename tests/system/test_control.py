@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The private control socket: what it tells, who may do what, and that no client can hold up the daemon or another client."""
+"""The private control socket: what it reports, who may do what, and that no client can hold up the daemon or another client."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ class Control(Saving):
         return os.path.join(self.runtime, "control")
 
     def pump(self):
-        """A daemon that notifies somebody who does not listen stands still."""
+        """A daemon blocks when its notifications are not read."""
         for daemon in self.daemons:
             daemon.pump()
 
@@ -47,7 +47,7 @@ class Control(Saving):
         return daemon, mirrors
 
     def wait_state(self, wanted, **keywords):
-        """Waits until the daemon is in that state and its mirrors rest: it may be ready and look at its trees again. Returns both."""
+        """Waits until the daemon is in that state and its mirrors are idle: it may be ready and scan its trees again. Returns both."""
         found = []
 
         def is_there():
@@ -82,7 +82,7 @@ class Control(Saving):
 
 
 class Reading(Control):
-    def test_the_status_has_what_the_daemon_knows(self):
+    def test_the_status_has_the_values_of_the_daemon(self):
         self.write("a.gguf", size=3 << 20)
         self.write("b", size=1000)
         daemon = self.ready()
@@ -189,7 +189,7 @@ class Reading(Control):
             self.assertIn("\\xff\\x0a", client.call(member, "aay", names(b"\xff\n")).text())
         self.assertEqual(self.status()[0]["jobs"], 0)
 
-    def test_a_degraded_mirror_is_told_so(self):
+    def test_a_degraded_mirror_is_reported(self):
         self.write("a", size=5000)
         self.write("b", size=5000)
         self.ready().stop()
@@ -203,7 +203,7 @@ class Reading(Control):
 
 
 class Rights(Control):
-    def test_who_has_no_right_is_refused_and_nothing_changes(self):
+    def test_an_unprivileged_user_is_refused_and_nothing_changes(self):
         self.write("a", size=1000)
         daemon = self.ready()
         before = daemon.log(), self.inode("a")
@@ -227,7 +227,7 @@ class Rights(Control):
         done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "python3", "-B", "-c", code], capture_output=True, text=True)
         self.assertEqual(done.stdout.strip(), "org.freedesktop.DBus.Error.AccessDenied", done.stderr)
 
-    def test_a_users_own_daemon_obeys_him_and_root_alone(self):
+    def test_a_users_own_daemon_obeys_that_user_and_root_alone(self):
         os.chown(self.source, NOBODY, NOBODY)
         os.chown(self.state, NOBODY, NOBODY)
         os.mkdir(self.target)
@@ -267,7 +267,7 @@ class Place(Control):
         daemon.stop()
         self.assertEqual(os.listdir(self.runtime), [])
 
-    def test_what_a_dead_daemon_left_is_replaced(self):
+    def test_the_socket_of_a_dead_daemon_is_replaced(self):
         self.write("a", size=10)
         first = self.ready()
         first.kill()
@@ -278,7 +278,7 @@ class Place(Control):
         self.assertEqual(self.status()[0]["pid"], second.pid)
         self.assertNotRegex(second.log(), "(?i)warning.*socket")
 
-    def test_one_on_which_somebody_answers_is_left_alone_and_told(self):
+    def test_a_socket_with_a_listener_is_left_alone_and_reported(self):
         self.write("a", size=10)
         first = self.ready()
         second = self.ready(self.config(Target=self.path("other")), env={"STATE_DIRECTORY": self.path("state2")})
@@ -287,7 +287,7 @@ class Place(Control):
         second.stop()
         self.assertEqual(self.status()[0]["pid"], first.pid)
 
-    def test_what_is_no_socket_is_left_alone_and_told(self):
+    def test_a_file_that_is_not_a_socket_is_left_alone_and_reported(self):
         for make in (lambda: self.write("control", b"precious", root=self.runtime), lambda: os.symlink("/nowhere", self.path_of_socket), lambda: os.mkdir(self.path_of_socket)):
             make()
             before = os.lstat(self.path_of_socket)
@@ -298,14 +298,14 @@ class Place(Control):
             self.assertEqual((before.st_ino, before.st_size, before.st_mode), (after.st_ino, after.st_size, after.st_mode))
             (os.rmdir if stat.S_ISDIR(after.st_mode) else os.unlink)(self.path_of_socket)
 
-    def test_a_name_that_somebody_else_has_taken_meanwhile_stays(self):
+    def test_a_name_that_another_process_has_taken_meanwhile_stays(self):
         daemon = self.ready()
         os.unlink(self.path_of_socket)
         self.write("control", b"precious", root=self.runtime)
         daemon.stop()
         self.assertEqual(self.read(self.path_of_socket), b"precious")
 
-    def test_a_place_that_cannot_be_used_is_told_and_the_daemon_goes_on(self):
+    def test_an_unusable_path_is_reported_and_the_daemon_continues(self):
         self.write("a", size=10)
         for directory in (self.write("file", b"x", root=self.work), self.path("x" * 200)):
             daemon = self.ready(env={"RUNTIME_DIRECTORY": directory})
@@ -326,7 +326,7 @@ class Crowd(Control):
                 client.close()
         threads = [threading.Thread(target=ask) for _ in range(10)]
         waiting = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(100)]
-        for each in waiting:  # before anybody is let in
+        for each in waiting:  # before any client is accepted
             each.connect(self.path_of_socket)
         for thread in threads:
             thread.start()
@@ -350,7 +350,7 @@ class Crowd(Control):
         self.assertLess(self.fds(daemon), 500)
 
     def crowd(self, user):
-        """A thousand connections of somebody who says nothing."""
+        """A thousand connections of a user who sends nothing."""
         code = ("import socket, sys, time\nkept = []\n"
                 "for i in range(1000):\n  s = socket.socket(socket.AF_UNIX); s.connect(%r); kept.append(s)\n"
                 "print('there', flush=True); time.sleep(600)" % self.path_of_socket)
@@ -360,7 +360,7 @@ class Crowd(Control):
         self.addCleanup(crowd.kill)
         self.assertEqual(crowd.stdout.readline(), b"there\n")
 
-    def test_who_says_nothing_is_let_go_of_and_who_has_asked_may_stay(self):
+    def test_a_silent_client_is_disconnected_and_one_that_has_called_may_stay(self):
         self.ready()
         silent, half, quiet = self.peer(hello=False), self.peer(), self.peer()
         half.socket.sendall(peer.message(1, "GetStatus")[:20])
@@ -370,7 +370,7 @@ class Crowd(Control):
         self.assertTrue(half.is_closed(5 * harness.LONG))
         self.assertEqual(quiet.call("GetStatus").type, peer.RETURN)
 
-    def test_a_client_that_never_reads_takes_little_and_holds_up_nobody(self):
+    def test_a_client_that_never_reads_takes_little_memory_and_delays_no_other(self):
         for i in range(3000):
             self.write("d/%d-%s" % (i, "x" * 150), b"")
         daemon = self.ready(measured=True)
@@ -446,7 +446,7 @@ class Crowd(Control):
 
 
 class Waiting(Control):
-    def test_who_waits_is_answered_when_it_is_ready_and_not_before(self):
+    def test_a_waiting_client_is_answered_when_the_model_is_ready_and_not_before(self):
         self.write("zz-last", size=10)
         config, process = self.slow()
         daemon = self.daemon(config)
@@ -461,7 +461,7 @@ class Waiting(Control):
         daemon.wait_ready()
         self.assertEqual(self.peer().call("Wait", "aay", names("big", "zz-last")).type, peer.RETURN)
 
-    def test_what_never_comes_is_told(self):
+    def test_a_model_that_never_arrives_is_reported(self):
         self.write("a", size=5000)
         self.write("b", size=5000)
         self.ready().stop()
@@ -474,21 +474,21 @@ class Waiting(Control):
             self.assertIn("'%s'" % given, reply.text())
         self.assertEqual(client.call("Wait", "aay", names("b")).type, peer.RETURN)
 
-    def test_an_unknown_name_may_still_come_while_nobody_has_looked(self):
+    def test_an_unknown_name_may_still_arrive_before_the_first_scan(self):
         config, process = self.slow()
         os.kill(process.pid, signal.SIGSTOP)
         self.addCleanup(os.kill, process.pid, signal.SIGCONT)
         self.daemon(config)
         self.wait_until(lambda: os.path.exists(self.path_of_socket), "the socket")
         client, other = self.peer(), self.peer()
-        serial, unknown = client.send("Wait", "aay", names("big")), other.send("Wait", "aay", names("nobody-knows"))
+        serial, unknown = client.send("Wait", "aay", names("big")), other.send("Wait", "aay", names("no-such-model"))
         self.assertTrue(client.is_unanswered(0.5))
         self.assertTrue(other.is_unanswered(0.1))
         os.kill(process.pid, signal.SIGCONT)
         self.assertEqual(client.reply(serial).type, peer.RETURN)
         self.assertEqual(other.reply(unknown).error, "io.shmstaged.Error.NeverReady")
 
-    def test_a_start_that_fails_is_told_to_who_waits(self):
+    def test_a_failed_start_is_reported_to_waiting_clients(self):
         config, _ = self.slow(size=30 << 20)
         daemon = self.daemon(config)
         daemon.wait_status("^Staging")
@@ -498,7 +498,7 @@ class Waiting(Control):
         self.assertEqual(client.reply(serial).error, "io.shmstaged.Error.Stopping")
         daemon.join()
 
-    def test_who_leaves_is_forgotten(self):
+    def test_a_client_that_disconnects_is_forgotten(self):
         config, _ = self.slow()
         daemon = self.daemon(config)
         daemon.wait_status("^Staging")
@@ -515,7 +515,7 @@ class Waiting(Control):
         self.assertEqual(self.peer().call("Wait", "aay", names("big")).type, peer.RETURN)
         daemon.wait_ready()
 
-    def test_strangers_who_wait_leave_room_for_root(self):
+    def test_waiting_unprivileged_clients_leave_room_for_root(self):
         config, _ = self.slow()
         daemon = self.daemon(config)
         daemon.wait_status("^Staging")
@@ -542,7 +542,7 @@ class Waiting(Control):
         client = self.peer()
         serials = [client.send("Wait", "aay", names("big")) for _ in range(40)]
         self.assertEqual({client.reply(serial).error for serial in serials[16:]}, {"io.shmstaged.Error.TooMany"})
-        waiting = set(serials[:16]) # in which order they are answered is nobody's promise
+        waiting = set(serials[:16]) # the order of the answers is not guaranteed
         while waiting:
             found = client.read()
             if found.reply_to:
@@ -573,7 +573,7 @@ class Changes(Control):
         self.assertEqual(json.loads(peer.busctl("unix:path=" + self.path_of_socket, "get-property", "io.shmstaged", peer.PATH, peer.INTERFACE, "Mirrors"))["data"],
                          ["m", "n"])
 
-    def test_a_reload_that_cannot_be_says_why(self):
+    def test_a_failed_reload_reports_why(self):
         self.write("a", size=10)
         config = self.config()
         self.ready(config)
@@ -618,7 +618,7 @@ class Changes(Control):
             job_property(self.path_of_socket, jobs[0], "State")
         self.assertEqual(job_property(self.path_of_socket, jobs[10], "State"), "done")
 
-    def test_in_the_middle_of_a_stop_one_may_look_and_not_touch(self):
+    def test_during_a_stop_clients_may_read_and_not_change_anything(self):
         slow, _ = self.bindfs(self.source, "--write-rate=4M")
         daemon = self.ready(self.config(Source=slow, WriteBack="yes", SettleTime="1h"))
         self.put("pulled", os.urandom(12 << 20))
@@ -639,7 +639,7 @@ class Changes(Control):
         self.assertTrue(client.is_closed(5))
         self.assertEqual(os.path.getsize(self.original("pulled")), 12 << 20)
 
-    def test_a_reload_is_told_when_the_daemon_ends_before_it(self):
+    def test_a_reload_gets_an_error_when_the_daemon_ends_before_it(self):
         config, _ = self.slow()
         daemon = self.daemon(config)
         daemon.wait_status("^Staging")
@@ -656,7 +656,7 @@ class Changes(Control):
         daemon.join()
 
 
-class Telling(Control):
+class Signals(Control):
     def changes(self, client):
         """Names of properties in the signals that are there."""
         found = []
@@ -664,7 +664,7 @@ class Telling(Control):
             found.append(client.read())
         return [m for m in found if m.member == "PropertiesChanged"]
 
-    def test_what_changes_is_told(self):
+    def test_changed_properties_are_signalled(self):
         self.write("a", size=10)
         daemon = self.ready()
         client = self.peer()
@@ -672,11 +672,11 @@ class Telling(Control):
         self.changes(client)
         self.write("b", size=10)
         daemon.wait_status("^Ready: 2 files")
-        told = self.changes(client)
-        self.assertTrue(any(b"Files\0" in m.body for m in told))
-        self.assertFalse(any(b"Degraded\0" in m.body for m in told))
+        signals = self.changes(client)
+        self.assertTrue(any(b"Files\0" in m.body for m in signals))
+        self.assertFalse(any(b"Degraded\0" in m.body for m in signals))
 
-    def test_who_was_not_listening_is_told_what_is(self):
+    def test_a_client_that_was_not_reading_gets_the_current_state(self):
         self.write("a", size=10)
         daemon = self.ready(self.config(SettleTime="0"))
         client = self.peer()
@@ -690,11 +690,11 @@ class Telling(Control):
         self.write("last", size=10)
         daemon.wait_status("^Ready: 2002 files")
         self.assertEqual(client.read().type in (peer.RETURN, peer.SIGNAL), True)
-        told = self.changes(client)
-        self.assertTrue(told)
-        self.assertTrue(any(b"2002 files" in m.body for m in told))
+        signals = self.changes(client)
+        self.assertTrue(signals)
+        self.assertTrue(any(b"2002 files" in m.body for m in signals))
 
-    def test_a_client_that_rests_wakes_nobody(self):
+    def test_an_idle_client_causes_no_wakeups(self):
         self.write("a", size=10)
         daemon = self.ready()
         client = self.peer()

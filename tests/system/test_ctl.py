@@ -26,7 +26,7 @@ class Case(harness.Case):
             env.pop(name, None)
         return {**env, **more}
 
-    def hear(self):
+    def take_notifications(self):
         """Takes the notifications of all daemons: one whose socket is full would wait."""
         for daemon in self.daemons:
             daemon.pump()
@@ -34,7 +34,7 @@ class Case(harness.Case):
     def finish(self, process, timeout=60):
         end = time.monotonic() + timeout * harness.LONG
         while process.poll() is None and time.monotonic() < end:
-            self.hear()
+            self.take_notifications()
             time.sleep(0.005)
         self.assertIsNotNone(process.returncode, "%s does not end" % process.args)
 
@@ -76,7 +76,7 @@ class Case(harness.Case):
             self.write(name, size=size)
 
     def slow(self, **keys):
-        """A daemon that stages for some ten seconds. What takes longer than that to look at it is too late."""
+        """A daemon that stages for some ten seconds. A check that takes longer comes too late."""
         self.files("one.gguf", "two.gguf", size=5 * MIB)
         daemon = self.daemon(self.config(BandwidthLimit="1M", **keys))
         daemon.wait_status("Staging: [1-9]")
@@ -91,7 +91,7 @@ class Case(harness.Case):
 
 
 class Status(Case):
-    def test_a_ready_daemon_is_told_and_the_status_is_0(self):
+    def test_a_ready_daemon_is_shown_and_the_exit_status_is_0(self):
         self.files("a.gguf", "sub/b.gguf")
         daemon = self.ready()
         lines = self.ctl("status").stdout.splitlines()
@@ -102,7 +102,7 @@ class Status(Case):
         self.assertEqual(self.ctl().stdout.splitlines()[0], lines[0], "without a command: status")
         self.assertIn("2000", self.ctl("status", "--bytes").stdout)
 
-    def test_json_has_what_the_daemon_says(self):
+    def test_json_has_the_values_of_the_daemon(self):
         self.files("a.gguf")
         daemon = self.ready()
         status = self.json("status")
@@ -124,7 +124,7 @@ class Status(Case):
         self.assertEqual(done.stdout.splitlines()[0], "● shmstaged: degraded")
         self.assertRegex(done.stdout, r"(?m)^  Withheld: 1 .*\n +bad.gguf: .*XXH3")
 
-    def test_of_many_files_some_are_shown_and_the_command_for_the_rest(self):
+    def test_of_many_files_some_are_shown_with_the_command_for_the_others(self):
         self.files(*("f%d.gguf" % i for i in range(9)), size=200 << 10)
         self.ready(self.config(Size="1M", OnNoRoom="skip"))
         out = self.ctl("status").stdout
@@ -137,7 +137,7 @@ class Status(Case):
         self.assertIn("● m: ", self.ctl("status", "m").stdout)
         self.assertIn("No mirror 'n'", self.ctl("status", "m", "n", expect=4).stderr)
 
-    def test_unsaved_files_are_told_with_their_age(self):
+    def test_unsaved_files_are_shown_with_their_age(self):
         self.files("a.gguf")
         self.ready(self.config(SettleTime="1min"))
         self.write("new.txt", b"x", root=self.target)
@@ -169,7 +169,7 @@ class List(Case):
         self.assertEqual(self.ctl("list", "--state=rejected").stdout, "")
         self.assertIn("States: staged waiting", self.ctl("list", "--state=good", expect=2).stderr)
 
-    def test_names_that_are_no_text_are_told_apart_and_are_valid_json(self):
+    def test_names_that_are_not_text_stay_distinct_and_are_valid_json(self):
         names = [b"a\xff", b"a\xfe", b"line\nbreak", b"tab\there", b'quote"back\\slash', b"\x1b[31mred", "ünï-模型".encode(), b"\xe2\x80\xaeturned"]
         for name in names:
             with open(os.path.join(os.fsencode(self.source), name), "wb") as f:
@@ -218,7 +218,7 @@ class List(Case):
 
 
 class Wait(Case):
-    def test_what_is_ready_is_not_waited_for(self):
+    def test_a_ready_model_is_not_waited_for(self):
         self.files("a.gguf", "sub/b.gguf")
         self.ready()
         for names in ((), ("a.gguf",), ("a",), ("sub",), ("m:a.gguf",), (self.mirrored("a.gguf"),), (os.path.join(self.source, "sub/b.gguf"), "a")):
@@ -243,7 +243,7 @@ class Wait(Case):
         self.ready()
         self.ended(waiting, 0)
 
-    def test_a_daemon_that_is_started_anew_is_waited_for(self):
+    def test_a_daemon_that_is_restarted_is_waited_for(self):
         daemon = self.slow()
         waiting = self.begin("wait")
         time.sleep(0.5)
@@ -259,7 +259,7 @@ class Wait(Case):
         self.assertGreaterEqual(time.monotonic() - begin, 0.6)
         self.assertIn("No daemon at", done.stderr)
 
-    def test_what_never_will_be_ends_it_with_the_reason(self):
+    def test_an_impossible_wait_ends_with_the_reason(self):
         self.withheld()
         self.ctl("wait", "good", "--timeout=0")
         self.assertIn("XXH3", self.ctl("wait", "good", "bad.gguf", expect=1).stderr)
@@ -270,7 +270,7 @@ class Wait(Case):
             self.assertIn("--timeout=", self.ctl("wait", "--timeout=" + value, expect=2).stderr)
 
 
-class Steer(Case):
+class Operate(Case):
     def test_ram_is_freed_and_comes_back(self):
         self.files("a.gguf", "b.gguf")
         self.ready()
@@ -284,7 +284,7 @@ class Steer(Case):
         self.assert_same_file("a.gguf")
         self.assertTrue(result["job"].startswith("/io/shmstaged/job/"))
 
-    def test_what_is_unsaved_is_saved_at_once(self):
+    def test_unsaved_files_are_saved_at_once(self):
         self.files("a.gguf")
         self.ready(self.config(SettleTime="5min"))
         self.write("new.txt", b"x", root=self.target)
@@ -299,14 +299,14 @@ class Steer(Case):
         result = self.json("verify", "a")
         self.assertEqual((result["result"], len(result["report"])), ("done", 1))
 
-    def test_what_was_withheld_is_accepted_as_it_is(self):
+    def test_a_withheld_file_is_accepted_as_it_is(self):
         self.withheld()
         self.assertIn("good", self.ctl("accept", "good.gguf", expect=1).stderr)
         self.ctl("accept", "bad.gguf")
         self.assert_same_file("bad.gguf")
         self.assertEqual(self.ctl("status").stdout.splitlines()[0], "● shmstaged: ready")
 
-    def test_what_is_not_there_is_refused(self):
+    def test_a_name_that_does_not_exist_is_refused(self):
         self.files("a.gguf")
         self.ready()
         for command in ("stage", "release", "accept", "verify"):
@@ -341,14 +341,14 @@ class Steer(Case):
             result = self.json("reload", option)
             self.assertIsNone(result["result"])
 
-    def test_a_daemon_that_ends_meanwhile_is_told(self):
+    def test_a_daemon_that_ends_meanwhile_is_reported(self):
         daemon = self.slow()
         waiting = self.begin("reload")
         self.wait_until(lambda: self.json("status", expect=3)["daemon"]["jobs"] == 1, "the job")
         daemon.kill()
         self.assertIn("Lost the connection", self.ended(waiting, 1)[1])
 
-    def test_a_stop_is_told(self):
+    def test_a_stop_is_reported(self):
         daemon = self.slow()
         waiting = self.begin("reload")
         self.wait_until(lambda: self.json("status", expect=3)["daemon"]["jobs"] == 1, "the job")
@@ -358,7 +358,7 @@ class Steer(Case):
 
 
 class Rights(Case):
-    def test_everybody_may_look(self):
+    def test_all_users_may_read(self):
         self.files("a.gguf")
         self.ready()
         os.chmod(self.runtime, 0o755)
@@ -367,7 +367,7 @@ class Rights(Case):
         self.ctl("wait", "a", user=NOBODY)
         self.assertIn("# HELP", self.ctl("metrics", user=NOBODY).stdout)
 
-    def test_others_change_nothing_and_are_told_who_may(self):
+    def test_other_users_change_nothing_and_learn_who_may(self):
         self.files("a.gguf")
         daemon = self.ready()
         inode = self.inode("a.gguf")
@@ -378,7 +378,7 @@ class Rights(Case):
         self.assertEqual((self.inode("a.gguf"), self.json("status")["daemon"]["jobs"]), (inode, 0))
         daemon.stop()
 
-    def test_an_ordinary_user_steers_an_instance_of_his_own(self):
+    def test_an_ordinary_user_controls_an_instance_of_their_own(self):
         runtime = self.path("xdg")
         for path in (runtime, runtime + "/shmstaged", self.state, self.source, self.target):
             os.makedirs(path, exist_ok=True)
@@ -417,23 +417,23 @@ class Bus(Case):
         self.assertEqual(len(self.json("list", "--system-bus", user=NOBODY, **env)), 1)
         self.assertEqual(self.json("reload", "--system-bus", **env)["result"], "done")
 
-    def test_who_may_not_on_the_socket_is_asked_for_on_the_bus(self):
+    def test_a_user_without_rights_on_the_socket_is_authorized_on_the_bus(self):
         self.files("a.gguf")
         env = self.bus()
         self.ready(env=env)
         self.ctl("list", "--system-bus", **env)
-        # without polkit there the answer is no again, and says what is to be done
+        # without polkit there the answer is no again, with what to do about it
         done = self.ctl("release", "a", user=NOBODY, expect=1, **env)
         self.assertRegex(done.stderr, r"User %d may not .* on the system bus; .*io\.shmstaged\.manage" % NOBODY)
         self.assertTrue(os.path.exists(self.mirrored("a.gguf")))
 
 
-class Nobody(Case):
+class NoDaemon(Case):
     """Without a daemon, and with something else in its place."""
 
     commands = (("list",), ("list", "--models"), ("metrics",), ("stage", "a"), ("release", "a"), ("accept", "a"), ("sync",), ("verify",), ("reload",))
 
-    def test_that_there_is_no_daemon_is_told_with_how_to_start_it(self):
+    def test_a_missing_daemon_is_reported_with_the_way_to_start_it(self):
         for args in self.commands:
             done = self.ctl(*args, expect=1)
             self.assertIn("systemctl start shmstaged.service", done.stderr)
@@ -443,25 +443,25 @@ class Nobody(Case):
         self.assertIn("systemctl start shmstaged.service", done.stdout)
         self.assertEqual(self.json("status", expect=3)["mirrors"], [])
 
-    def test_a_socket_that_nobody_listens_at_is_no_daemon(self):
+    def test_a_socket_without_a_listener_is_no_daemon(self):
         self.files("a.gguf")
         self.ready().kill()
         self.assertTrue(os.path.exists(os.path.join(self.runtime, "control")))
         self.ctl("status", expect=3)
 
-    def test_what_is_no_socket_is_no_daemon(self):
+    def test_a_file_that_is_not_a_socket_is_no_daemon(self):
         for path in (self.source, self.write("plain", b""), self.path("a" * 150), self.path("none/such")):
             done = self.ctl("status", "--socket=" + path, expect=None)
             self.assertIn(done.returncode, (3, 4))
             self.assertIn(path[:40], done.stdout + done.stderr)
 
-    def test_a_peer_that_is_not_ours_is_told_and_does_not_hold_us_up(self):
+    def test_a_foreign_peer_is_reported_and_does_not_delay_the_command(self):
         peers = [wire.Peer(self, self.path(mode), mode) for mode in ("close", "garbage", "silent")]
         for peer, process in [(peer, self.begin("status", "--socket=" + self.path(peer.mode))) for peer in peers]:
             errors = self.ended(process, 4)[1]
             self.assertRegex(errors, r"^Error: The process that listens at '%s' is not shmstaged" % self.path(peer.mode))
 
-    def test_a_daemon_of_another_version_is_told_with_both_versions(self):
+    def test_a_daemon_of_another_version_is_reported_with_both_versions(self):
         path = self.path("old")
         wire.Peer(self, path, "old")
         ours = self.ctl("--version").stdout.split()[1]
@@ -470,7 +470,7 @@ class Nobody(Case):
             self.assertRegex(done.stderr, r"version 9\.9\.9.*%s" % re.escape(ours))
         self.assertIn("9.9.9", self.ctl("status", "--socket=" + path, expect=4).stderr)
 
-    def test_no_system_bus_is_told(self):
+    def test_a_missing_system_bus_is_reported(self):
         bus = "unix:path=" + self.path("no-bus")
         self.assertIn("system bus", self.ctl("status", "--system-bus", expect=4, SHMSTAGED_SOCKET="", DBUS_SYSTEM_BUS_ADDRESS=bus).stderr)
 
@@ -515,7 +515,7 @@ class Files(Case):
         os.mkdir(self.path("empty"))
         self.assertIn("default", self.ctl("cat-config", "--root=" + self.path("empty")).stdout)
 
-    def test_a_plan_says_what_would_be_done_and_whether_it_fits(self):
+    def test_a_plan_lists_the_work_and_whether_it_fits(self):
         self.files("a.gguf", "sub/b.gguf")
         config = self.config()
         done = self.ctl("plan", "--config=" + config)
@@ -526,7 +526,7 @@ class Files(Case):
         self.assertTrue(mirror["fits"] and any(room["decides"] for room in mirror["room"]))
         self.assertFalse(os.path.exists(self.target), "nothing is made")
 
-    def test_a_plan_that_does_not_fit_is_1_and_says_how_much_is_missing(self):
+    def test_a_plan_that_does_not_fit_exits_with_1_and_shows_how_much_is_missing(self):
         self.files("a.gguf", size=3 * MIB)
         config = self.config(Size="1M")
         self.assertIn("Insufficient space", self.ctl("plan", "--config=" + config, expect=1).stdout)
@@ -534,7 +534,7 @@ class Files(Case):
         self.assertFalse(mirror["fits"])
         self.assertGreaterEqual(mirror["short_bytes"], 2 * MIB)
 
-    def test_a_plan_that_cannot_be_made_says_why(self):
+    def test_a_plan_that_cannot_be_made_reports_why(self):
         os.rmdir(self.source)
         config = self.config()
         self.assertIn(self.source, self.ctl("plan", "--config=" + config, expect=1).stderr)
@@ -646,7 +646,7 @@ class Watch(Case):
         states += [json.loads(line)["daemon"]["state"] for line in self.ended(jsons, -signal.SIGTERM)[0].splitlines()]
         self.assertEqual(states[-1], "not-running")
 
-    def test_it_ends_when_nobody_reads_any_more(self):
+    def test_it_ends_when_its_output_is_no_longer_read(self):
         self.files("a.gguf")
         self.ready()
         watch = self.begin("status", "--watch")
@@ -727,7 +727,7 @@ class Completion(Case):
             self.assertLess(time.monotonic() - begin, 5 * harness.LONG)
 
     def zsh(self, line, wanted):
-        """What zsh offers for a line, as it is seen on a terminal, when all that is wanted has come, or does not."""
+        """What zsh offers for a line, as a terminal shows it, when all that is wanted has come, or does not."""
         shell = terminal.Terminal(self, ["zsh", "-f", "-i"], 200, 60,
                                   env=self.environment(PATH=os.path.dirname(PROGRAM) + ":" + os.environ["PATH"], PS1="", TERM="dumb"))
         shell.type(b"PROMPT= fpath=(%s $fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=10000; unsetopt zle; echo rea''dy\n" %
@@ -744,7 +744,7 @@ class Completion(Case):
         end = time.monotonic() + 20 * harness.LONG
         while time.monotonic() < end and not all(word in offered() for word in wanted):
             shell.pump(0.1)
-            self.hear()
+            self.take_notifications()
         shell.pump(0.5)
         return offered()
 

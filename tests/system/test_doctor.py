@@ -338,7 +338,7 @@ class Good(Case):
         self.assertEqual(machine.doctor().returncode, 0)
         self.assertEqual({f["subject"] for f in findings}, {None, "models", *ENGINES})
 
-    def test_the_text_says_what_the_json_says(self):
+    def test_the_text_agrees_with_the_json(self):
         machine = self.machine({"proc/sys/fs/inotify/max_queued_events": "256\n"})
         done = machine.doctor()
         self.assertEqual(done.returncode, 1)
@@ -349,7 +349,7 @@ class Good(Case):
         self.assertIn("0 problems, 1 warning, ", done.stdout)
         self.assertNotIn("\x1b", done.stdout)
 
-    def test_an_empty_tree_is_no_machine_and_is_told_so(self):
+    def test_an_empty_tree_is_reported_as_no_machine(self):
         machine = Machine(tempfile.mkdtemp(prefix="test-doctor-"))
         self.addCleanup(shutil.rmtree, machine.root)
         self.assertEqual({f["check"]: f["verdict"] for f in machine.findings()[0]}["source"], "problem")
@@ -366,7 +366,7 @@ class Good(Case):
         self.assertIn("\\xff", found[0]["reason"])
         self.assertNotIn("\x1b", machine.doctor().stdout)
 
-    def test_this_machine_is_looked_at_as_an_ordinary_user(self):
+    def test_an_ordinary_user_can_check_this_machine(self):
         done = subprocess.run([CTL, "doctor"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, timeout=60, check=False)
         self.assertIn(done.returncode, (0, 1), done.stderr)
         self.assertIn("Only your own", done.stdout)

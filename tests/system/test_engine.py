@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The ways of the bytes into the mirror (CopyMethod=), from many filesystems, and every wrong turn on them: refusals, errors,
-bytes that are not those on record, sources that change, a mirror that is filled by somebody else, a kill in the middle. No wrong
+bytes that are not those on record, sources that change, a mirror that another process fills, a kill in the middle. No wrong
 byte is ever in the mirror, and the page cache is left as it was found."""
 
 import os
@@ -54,7 +54,7 @@ class Engine(Trouble):
             self.drop(self.original(name))
 
     def way(self, daemon, name, way):
-        """How it came the last time, which is told at debug level."""
+        """How it came the last time, which is logged at debug level."""
         daemon.wait_log(r"Staged '%s': " % re.escape(name))
         found = re.findall(r"Staged '%s': \S+, (\w+)" % re.escape(name), daemon.log())[-1]
         self.assertEqual(found, way, daemon.log())
@@ -82,7 +82,7 @@ class Engine(Trouble):
 
 
 class Ways(Engine):
-    def test_what_is_on_record_and_cold_comes_directly(self):
+    def test_a_cold_file_on_record_is_read_directly(self):
         self.on_ext4()
         self.record()
         daemon = self.staged_again("direct")
@@ -99,7 +99,7 @@ class Ways(Engine):
         self.assert_same_file("model")
         daemon.stop()
 
-    def test_without_a_record_what_is_cached_comes_from_there_and_stays_cached(self):
+    def test_without_a_record_a_cached_file_is_read_from_the_cache_and_stays_cached(self):
         path = self.on_ext4()
         self.assertEqual(len(self.read(path)), SIZE)
         self.assertGreaterEqual(self.cached(path), SIZE)
@@ -110,7 +110,7 @@ class Ways(Engine):
         self.assert_same_file("model")
         daemon.stop()
 
-    def test_what_is_cached_comes_from_there_and_stays_cached(self):
+    def test_a_cached_file_is_read_from_the_cache_and_stays_cached(self):
         path = self.on_ext4()
         self.record()
         self.assertEqual(len(self.read(path)), SIZE)
@@ -241,7 +241,7 @@ class Wrong(Engine):
         self.stop_traced(daemon)
 
     def test_reads_that_claim_bytes_that_did_not_come_are_found_out(self):
-        """The kernel says 4 MiB and has written nothing: the digest is another, and the file is sent once more."""
+        """The kernel reports 4 MiB and has written nothing: the digest is another, and the file is sent once more."""
         path = self.on_ext4()
         self.record()
         daemon = self.ready(self.single(), **self.traced_reads(path, "retval=%d:when=3" % (4 * MIB)))
@@ -250,7 +250,7 @@ class Wrong(Engine):
         self.assert_same_file("model")
         self.stop_traced(daemon)
 
-    def test_reads_that_say_the_file_is_over_are_no_end(self):
+    def test_a_premature_end_of_file_is_not_taken_for_the_end(self):
         path = self.on_ext4()
         self.record()
         daemon = self.ready(self.single(), **self.traced_reads(path, "retval=0:when=3"))
@@ -267,7 +267,7 @@ class Wrong(Engine):
         self.drop(path)
         daemon = self.ready()
         daemon.wait_status(r"^Degraded: 1 file.*1 withheld")
-        line = self.told(daemon, r"'%s'" % re.escape(path))
+        line = self.logged_once(daemon, r"'%s'" % re.escape(path))
         self.assertIn(was, line)
         self.assertIn(self.digest(path), line)
         self.assertEqual(self.names(), {"good"})
@@ -328,7 +328,7 @@ class Changing(Engine):
         os.rename(self.original("new"), path)
         self.ends_well(daemon)
 
-    def test_a_kill_leaves_no_part_of_a_file_and_the_next_start_takes_up_what_is_whole(self):
+    def test_a_kill_leaves_no_part_of_a_file_and_the_next_start_adopts_whole_files(self):
         self.on_ext4()
         self.cold("before", 2 * MIB)  # too small to be shared by workers: it is over before the other is begun
         self.record("model", "before")
@@ -358,7 +358,7 @@ class Changing(Engine):
 class Full(Engine):
     happens_again = "."
 
-    def test_a_mirror_that_somebody_else_fills_is_told_and_gets_no_part_of_a_file(self):
+    def test_a_mirror_that_another_process_fills_is_reported_and_gets_no_part_of_a_file(self):
         """What comes third is begun, and its room reserved, when one of the others is there."""
         self.on_ext4(24 * MIB)
         for name in ("a", "b"):
@@ -463,7 +463,7 @@ class Filesystems(Engine):
         os.rmdir(self.source)
         self.source = self.overlay(self.in_ram())
         daemon = self.ready(self.config(WriteBack="no"))
-        self.way(daemon, "model", "sendfile")  # it is not cached either, as far as this filesystem says
+        self.way(daemon, "model", "sendfile")  # it is not cached either, as far as this filesystem reports
         self.assert_same_file("model")
         daemon.stop()
         self.staged_again("buffered", CopyMethod="direct", WriteBack="no").stop()

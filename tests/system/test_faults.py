@@ -27,7 +27,7 @@ class Changing(Trouble):
         self.process.send_signal(signal.SIGCONT)
 
     def copying(self, **keys):
-        """A daemon in the middle of the copy of "model", which stands still."""
+        """A daemon in the middle of the copy of "model", which is paused."""
         self.write("model", size=self.size)
         daemon = self.daemon(self.config(Source=self.slow(), ChunkSize="1M", PollInterval="1s", **keys))
         daemon.wait_status(r"^Staging: [1-9]\d?%")
@@ -78,7 +78,7 @@ class Changing(Trouble):
         daemon.wait(lambda: os.path.ismount(self.target), "the tmpfs")
         daemon.wait(lambda: os.statvfs(self.target).f_bfree * 4096 < 1010 * MIB, "room to be taken")
         self.hold()
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         with open(self.original("model"), "r+b") as f:
             f.write(os.urandom(MIB))
         self.go_on()
@@ -98,7 +98,7 @@ class Changing(Trouble):
         daemon.stop()
         self.assert_gone()
 
-    def test_what_never_holds_still_is_withheld_until_it_does(self):
+    def test_a_file_that_keeps_changing_is_withheld_until_it_stops(self):
         self.write("good", size=MIB)
         self.write("restless", size=self.size)
         loop = Loop(lambda: os.utime(self.original("restless")), 0.001)
@@ -109,14 +109,14 @@ class Changing(Trouble):
         daemon.wait_status(r"^Degraded: 1 file, .*; 1 withheld\. '%s' keeps changing while it is copied" % path)
         self.assertEqual(self.names(), {"good"})
         daemon.listen(2)
-        self.told(daemon, r"'%s' keeps changing while it is copied and is withheld; it is staged once it stays unchanged" % path)
+        self.logged_once(daemon, r"'%s' keeps changing while it is copied and is withheld; it is staged once it stays unchanged" % path)
         loop.stop()
         daemon.wait_status(r"^Ready: 2 files")
         self.assert_same_file("restless")
         daemon.stop()
         self.assert_gone()
 
-    def test_what_never_holds_still_is_staged_later_without_a_watch_too(self):
+    def test_a_file_that_keeps_changing_is_staged_later_without_a_watch_too(self):
         self.write("restless", size=self.size)
         loop = Loop(lambda: os.utime(self.original("restless")), 0.001)
         self.addCleanup(loop.stop)
@@ -170,7 +170,7 @@ class Broken(Trouble):
         self.assert_same_file("a")
         self.assert_same_file("c")
         daemon.listen(3)  # and it is tried again, silently
-        self.told(daemon, re.escape(bad))
+        self.logged_once(daemon, re.escape(bad))
         self.stop_traced(daemon)
 
     def test_with_on_corrupt_fail_an_error_that_stays_ends_the_start(self):
@@ -209,13 +209,13 @@ class Broken(Trouble):
         self.assertGreater(block, (first + last) // 2 - 1024, "about where it begins: pages are read ahead")
         self.assertEqual(self.names(), {"a", "b", "c"} - {worst})
         daemon.listen(2.5)
-        self.told(daemon, re.escape(bad))
+        self.logged_once(daemon, re.escape(bad))
         os.truncate(image, 64 * MIB)  # a new disk; what is on it now is zeros
         daemon.wait_status(r"^Ready: 3 files", timeout=60)
         daemon.stop()
         self.assert_gone()
 
-    def test_a_directory_that_cannot_be_listed_is_told_and_nothing_in_it_is_removed(self):
+    def test_a_directory_that_cannot_be_listed_is_reported_and_nothing_in_it_is_removed(self):
         self.write("good", b"x")
         self.write("dir/a", size=MIB)
         daemon = self.ready()
@@ -223,7 +223,7 @@ class Broken(Trouble):
         daemon.kill()
         daemon = self.ready(self.single(), **self.traced("-P", self.original("dir"), "-e", "trace=getdents64",
                                                          "-e", "inject=getdents64:error=EIO"))
-        line = self.told(daemon, "'%s'" % self.original("dir"))
+        line = self.logged_once(daemon, "'%s'" % self.original("dir"))
         self.assertIn("Input/output error", line)
         daemon.wait_status(r"^Degraded: ")
         self.assertEqual(self.inode("dir/a"), inode)
@@ -248,7 +248,7 @@ class Stalled(Trouble):
     def stall(self, process):
         process.send_signal(signal.SIGSTOP)
 
-    def test_while_staging_it_is_told_and_the_daemon_lives(self):
+    def test_a_stall_while_staging_is_reported_and_the_daemon_survives(self):
         slow, process = self.bindfs(self.source, "--read-rate=20M")
         daemon = self.daemon(self.config(Source=slow, ChunkSize="1M"), env={"WATCHDOG_USEC": "2000000"})
         daemon.wait_status(r"^Staging: [1-9]\d?%")
@@ -265,7 +265,7 @@ class Stalled(Trouble):
         daemon.listen(0.5)
         process.send_signal(signal.SIGCONT)
         daemon.wait_ready()
-        daemon.wait(lambda: daemon.said("RELOADING", "1"), "the reload that was asked for meanwhile")
+        daemon.wait(lambda: daemon.notified("RELOADING", "1"), "the reload that was asked for meanwhile")
         daemon.wait(lambda: daemon.count("READY") == 2, "its end")
         daemon.wait_status(r"^Ready: 2 files")
         self.assert_same_file("model")
@@ -273,7 +273,7 @@ class Stalled(Trouble):
         daemon.stop()
         self.assert_gone()
 
-    def test_a_rest_is_no_stall(self):
+    def test_an_idle_daemon_is_not_stalled(self):
         slow, process = self.bindfs(self.source)
         daemon = self.ready(self.config(Source=slow, PollInterval="7s"))
         daemon.listen(9)

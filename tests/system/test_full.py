@@ -33,7 +33,7 @@ def safetensors(size):
 
 
 class MirrorFull(Saving):
-    """Clients do not look for room before they write, and not all of them look afterwards."""
+    """Clients do not check for room before they write, and not all of them check afterwards."""
 
     def store(self):
         self.good = os.urandom(2 * MIB)
@@ -56,7 +56,7 @@ class MirrorFull(Saving):
         daemon.wait_status(r"; 2 rejected")
         daemon.listen(1.5)
         self.assertEqual(self.snapshot(), before)
-        self.assertEqual(self.times_told(daemon, r"^.*%s' in the mirror is not saved" % name), 1)
+        self.assertEqual(self.times_logged(daemon, r"^.*%s' in the mirror is not saved" % name), 1)
         self.assertEqual(self.temporaries(), [])
         daemon.stop()
         self.assert_gone()
@@ -100,7 +100,7 @@ class MirrorFull(Saving):
         self.assert_gone()
         self.assertEqual(self.read(self.original(name)), content)
 
-    def test_a_file_that_is_shorter_than_its_header_says_is_not_saved_until_it_is_whole(self):
+    def test_a_file_shorter_than_its_header_promises_is_not_saved_until_it_is_whole(self):
         self.write("small", b"x")
         daemon = self.ready(self.config(Size="8M"))
         header, data = safetensors(6 * MIB)
@@ -117,7 +117,7 @@ class MirrorFull(Saving):
         self.assert_gone()
         self.assertEqual(self.read(self.original("new/model.safetensors")), header + data)
 
-    def test_with_the_mirror_full_to_the_last_page_what_is_whole_is_saved(self):
+    def test_with_the_mirror_full_to_the_last_page_whole_files_are_saved(self):
         self.write("small", b"x")
         daemon = self.ready(self.config(Size="16M"))
         self.put("whole", os.urandom(4 * MIB))
@@ -144,7 +144,7 @@ class DiskFull(Saving):
     def make_room(self):
         os.unlink(self.original("ballast"))
 
-    def test_it_stays_in_the_mirror_is_told_once_and_saved_when_there_is_room(self):
+    def test_the_file_stays_in_the_mirror_is_reported_once_and_saved_when_there_is_room(self):
         daemon = self.short_of_room()
         for i in range(5):
             self.put("small-%d" % i, os.urandom(1000))
@@ -152,7 +152,7 @@ class DiskFull(Saving):
             self.wait_saved(daemon, "small-%d" % i)
         daemon.listen(4)  # and it is tried again
         self.assertRegex(daemon.status(), r"^Degraded: .*; 1 not on disk yet \(12M\), saving fails\. " + self.FULL % self.source)
-        self.assertEqual(self.times_told(daemon, self.FULL % self.source), 1)
+        self.assertEqual(self.times_logged(daemon, self.FULL % self.source), 1)
         self.assertEqual(self.read(self.mirrored("big.bin")), self.content)
         self.assertNotIn("big.bin", self.names(self.source))
         self.assertEqual(self.temporaries(), [])
@@ -285,19 +285,19 @@ class DiskFull(Saving):
 class ReadOnly(Saving):
     """A disk that the kernel has made read-only after an error is the usual case."""
 
-    TOLD = r"Failed to save 'new': Read-only file system while trying to [^;]*; will retry"
+    READ_ONLY = r"Failed to save 'new': Read-only file system while trying to [^;]*; will retry"
 
     def remount(self, how):
         subprocess.run(["mount", "-o", "remount," + how, self.source], check=True)
 
-    def test_what_cannot_be_saved_is_told_and_kept_and_saved_when_the_disk_is_writable_again(self):
+    def test_an_unsavable_file_is_reported_kept_and_saved_when_the_disk_is_writable_again(self):
         self.small_disk(8 * MIB)
         daemon = self.ready()
         self.remount("ro")
         self.put("new", b"content")
-        daemon.wait_status(r"^Degraded: .*; 1 not on disk yet \(7B\), saving fails\. " + self.TOLD)
+        daemon.wait_status(r"^Degraded: .*; 1 not on disk yet \(7B\), saving fails\. " + self.READ_ONLY)
         daemon.listen(3)
-        self.assertEqual(self.times_told(daemon, self.TOLD), 1)
+        self.assertEqual(self.times_logged(daemon, self.READ_ONLY), 1)
         self.remount("rw")
         self.wait_saved(daemon, "new")
         daemon.wait_status(r"^Ready: 2 files")
@@ -317,12 +317,12 @@ class ReadOnly(Saving):
         self.remount("ro")
         daemon = self.ready()
         self.put("new", b"content")
-        daemon.wait_status(self.TOLD)
+        daemon.wait_status(self.READ_ONLY)
         daemon.stop(expect=1)
         self.assertEqual(self.names(), {"new"})
         self.assertRegex(daemon.status(), r"^Failed: .*'[^']*new'")
         daemon = self.ready()
-        daemon.wait_status(self.TOLD)
+        daemon.wait_status(self.READ_ONLY)
         self.remount("rw")
         self.wait_saved(daemon, "new")
         daemon.stop()
@@ -361,7 +361,7 @@ class Trash(Saving):
         """As an earlier run has left it."""
         self.write(".shmstaged/trash/%s/%s" % (time.strftime("%Y%m%dT%H%M%S.000000000Z-1", time.gmtime()), name), size=size)
 
-    def test_what_was_deleted_first_makes_way_when_the_disk_is_full_and_only_then(self):
+    def test_the_oldest_deleted_file_is_purged_when_the_disk_is_full_and_only_then(self):
         daemon = self.filled(24 * MIB, 7 * MIB, 7 * MIB)
         self.put("fits", os.urandom(4 * MIB))
         self.wait_saved(daemon, "fits")
@@ -374,7 +374,7 @@ class Trash(Saving):
         self.assert_gone()
         self.assertEqual(self.trash(), {"t1"})
 
-    def test_the_trash_does_not_go_for_what_would_not_fit_without_it_either(self):
+    def test_the_trash_is_not_purged_for_a_file_that_would_not_fit_anyway(self):
         self.small_disk(24 * MIB)
         self.put_away("t0", 7 * MIB)
         daemon = self.ready()
@@ -387,7 +387,7 @@ class Trash(Saving):
         daemon.stop()
         self.assert_gone()
 
-    def test_a_deletion_on_a_disk_without_a_block_left_is_told_as_one_and_done_when_there_is_room(self):
+    def test_a_deletion_on_a_full_disk_is_reported_as_one_and_done_when_there_is_room(self):
         self.small_disk(8 * MIB)
         self.write("goes", size=MIB)
         daemon = self.ready(self.config(Exclude="*.fill"))
@@ -419,7 +419,7 @@ class Trash(Saving):
         daemon.stop()
         self.assert_gone()
 
-    def test_what_is_young_stays_over_a_restart_and_what_is_old_goes_with_it(self):
+    def test_young_files_survive_a_restart_and_old_ones_are_purged_by_it(self):
         self.small_disk(24 * MIB)
         self.put_away("t0", MIB)
         self.ready(self.config(TrashKeep="1h")).stop()

@@ -72,7 +72,7 @@ class Hazards(Clients):
 
 
 class Wiped(Hazards):
-    """Somebody takes all files away, who means the memory and not the files."""
+    """A user or a tool removes all files to free the memory, not to delete the models."""
 
     def log_out(self, root, uid):
         """What logind does to /dev/shm when a user is gone (RemoveIPC=): files of that user, also in directories of that user."""
@@ -91,10 +91,10 @@ class Wiped(Hazards):
         for name in self.names(self.source):
             os.lchown(self.on_disk(name), uid, uid)
 
-    def assert_survives(self, act, told):
+    def assert_survives(self, act, pattern):
         before = self.picture()
         act()
-        self.wait_told(told)
+        self.wait_logged(pattern)
         self.wait_equal()
         self.running.listen(6)  # longer than a deletion waits
         self.assertEqual(self.picture(), before)
@@ -107,10 +107,10 @@ class Wiped(Hazards):
         self.own(USER)
         self.write("of-root", b"stays")
         self.begin()
-        told = r"(\d+) of the 32 names in '%s' were deleted at once" % self.target
-        self.assert_survives(lambda: self.log_out(self.target, USER), told)
-        # all of them, however many looks it took to see them
-        self.assertEqual(sum(int(n) for n in re.findall("Warning: " + told, self.running.log())), 31)
+        pattern = r"(\d+) of the 32 names in '%s' were deleted at once" % self.target
+        self.assert_survives(lambda: self.log_out(self.target, USER), pattern)
+        # all of them, however many scans it took to see them
+        self.assertEqual(sum(int(n) for n in re.findall("Warning: " + pattern, self.running.log())), 31)
         self.running.wait_status("deletions held back. .* were deleted at once")
         self.running.signal(signal.SIGHUP)  # seen
         self.running.wait_status(r"^Ready: (?!.*held back)")
@@ -126,7 +126,7 @@ class Wiped(Hazards):
                 self.begin()
                 before = self.picture()
                 self.log_out(self.target, USER)
-                self.wait_told(r"%d of the %d names in '%s' were deleted at once" % (n, n, self.target))
+                self.wait_logged(r"%d of the %d names in '%s' were deleted at once" % (n, n, self.target))
                 self.wait_equal()
                 self.running.stop()  # which would carry out at once what still waits
                 self.assert_gone()
@@ -144,7 +144,7 @@ class Wiped(Hazards):
         self.begin()
         before = self.picture()
         subprocess.run(["sh", "-c", "rm -rf %s/.shmstaged %s/model" % (self.target, self.target)], check=True)
-        self.wait_told("was wiped, the private directory")
+        self.wait_logged("was wiped, the private directory")
         self.wait_equal()
         self.running.stop()
         self.assert_gone()
@@ -173,11 +173,11 @@ class Wiped(Hazards):
 
 
 class MirrorLost(Hazards):
-    TOLD = r"was unmounted, moved or replaced; recreating the mirror \(the disk keeps all files\)"
+    RECREATED = r"was unmounted, moved or replaced; recreating the mirror \(the disk keeps all files\)"
 
-    def assert_anew(self, before, *saved):
-        self.wait_told(self.TOLD)
-        self.wait_until(lambda: os.path.isdir(self.target) and self.is_equal(), "the mirror to be made anew", self.running)
+    def assert_recreated(self, before, *saved):
+        self.wait_logged(self.RECREATED)
+        self.wait_until(lambda: os.path.isdir(self.target) and self.is_equal(), "the mirror to be recreated", self.running)
         self.running.wait_status("^Ready")
         self.assertEqual({n: v for n, v in self.picture().items() if n not in saved}, before)
         self.assertEqual(self.trash(), {})
@@ -190,7 +190,7 @@ class MirrorLost(Hazards):
         self.begin()
         before = self.picture()
         subprocess.run(["umount", "-l", self.target], check=True)
-        self.assert_anew(before)
+        self.assert_recreated(before)
 
     def test_a_lazy_unmount_with_something_unsaved_in_it(self):
         self.tree()
@@ -201,8 +201,8 @@ class MirrorLost(Hazards):
         self.running.wait_status("2 not on disk yet")
         subprocess.run(["umount", "-l", self.target], check=True)
         self.wait_until(lambda: os.path.exists(self.on_disk("d0/pulled")), "it to be saved all the same", self.running)
-        self.wait_told(self.TOLD)
-        self.wait_until(lambda: os.path.ismount(self.target) and self.is_equal(), "the mirror to be made anew", self.running)
+        self.wait_logged(self.RECREATED)
+        self.wait_until(lambda: os.path.ismount(self.target) and self.is_equal(), "the mirror to be recreated", self.running)
         self.assertEqual(self.read(self.on_disk("d0/pulled")), b"precious")
         self.assertEqual(self.read(self.on_disk("d0/f00")), b"changed")
         self.assertEqual({n: v for n, v in self.picture().items() if n not in ("d0/pulled", "d0/f00")},
@@ -226,7 +226,7 @@ class MirrorLost(Hazards):
         self.put("d0/pulled", b"precious")
         os.rename(self.target, self.target + "-away")
         self.wait_until(lambda: os.path.exists(self.on_disk("d0/pulled")), "what was unsaved", self.running)
-        self.assert_anew(before, "d0/pulled")
+        self.assert_recreated(before, "d0/pulled")
         self.assertEqual(self.read(self.target + "-away/d0/f00"), b"content 0")
 
     def test_a_mirror_root_that_is_removed(self):
@@ -234,7 +234,7 @@ class MirrorLost(Hazards):
         self.running = self.ready(**self.in_directory())
         before = self.picture()
         shutil.rmtree(self.target)
-        self.wait_until(lambda: os.path.isdir(self.target) and self.is_equal(), "the mirror to be made anew", self.running)
+        self.wait_until(lambda: os.path.isdir(self.target) and self.is_equal(), "the mirror to be recreated", self.running)
         self.running.listen(6)
         self.assertEqual(self.picture(), before)
         self.assertEqual(self.trash(), {})
@@ -242,7 +242,7 @@ class MirrorLost(Hazards):
 
 
 class Renamed(Hazards):
-    """Names that change while we look at them, or save what is behind them."""
+    """Names that change while we inspect them, or save the files behind them."""
 
     def test_directories_that_are_renamed_are_renamed_on_disk(self):
         self.tree(30)
@@ -347,7 +347,7 @@ class Renamed(Hazards):
         self.assertEqual(self.read(self.on_disk("big")), versions[1])
         self.end()
 
-    def test_a_directory_that_is_swapped_for_a_link_to_outside_leads_nobody_there(self):
+    def test_a_directory_that_is_swapped_for_a_link_to_outside_is_not_followed(self):
         outside = self.path("outside")
         secret = self.write("f", b"SECRET", root=outside)
         os.chmod(secret, 0o600)
@@ -358,7 +358,7 @@ class Renamed(Hazards):
         self.begin()
         shutil.rmtree(self.mirrored("d"))
         os.symlink(outside, self.mirrored("d"))
-        self.wait_told("'d' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged("'d' in the mirror is not saved: it is a symbolic link that leads out of it")
         self.running.listen(1)
         self.assertEqual(self.picture(outside), before)
         self.assertFalse(os.path.islink(self.on_disk("d")))
@@ -408,7 +408,7 @@ class Renamed(Hazards):
 class Planted(Hazards):
     """Things that are not what a model is."""
 
-    def test_links_to_what_only_root_may_read(self):
+    def test_links_to_files_that_only_root_may_read(self):
         self.write("d/model", b"content")
         shadow = self.seen("/etc", "shadow")
         self.begin()
@@ -416,10 +416,10 @@ class Planted(Hazards):
         for name, text in outside.items():
             os.symlink(text, self.mirrored(name))
         for name in outside:
-            self.wait_told("'%s' in the mirror is not saved: it is a symbolic link that leads out of it" % name)
+            self.wait_logged("'%s' in the mirror is not saved: it is a symbolic link that leads out of it" % name)
         os.unlink(self.mirrored("d/model"))
         os.symlink("/etc/shadow", self.mirrored("d/model"))
-        self.wait_told("'d/model' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged("'d/model' in the mirror is not saved: it is a symbolic link that leads out of it")
         os.symlink("directory/shadow", self.mirrored("chained"))  # leads out by another link
         self.running.listen(1)
         self.assertEqual(self.read(self.on_disk("d/model")), b"content")
@@ -436,13 +436,13 @@ class Planted(Hazards):
         self.tree()
         self.begin()
         os.symlink("/etc/shadow", self.mirrored("d0/planted"))
-        self.wait_told("'d0/planted' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged("'d0/planted' in the mirror is not saved: it is a symbolic link that leads out of it")
         self.end(but=["d0/planted"])
 
-    def test_a_hard_link_to_a_file_of_somebody_else_stays_theirs(self):
+    def test_a_hard_link_to_a_file_of_another_user_stays_theirs(self):
         self.tree()
         options = self.in_directory()
-        secret = self.write("secret", b"of somebody else", root=self.path("shared"))
+        secret = self.write("secret", b"of another user", root=self.path("shared"))
         os.chown(secret, 1234, 1234)
         os.chmod(secret, 0o600)
         os.utime(secret, ns=(10**18, 10**18))
@@ -454,7 +454,7 @@ class Planted(Hazards):
         self.end()
         st = os.stat(secret)
         self.assertEqual((st.st_uid, st.st_gid, st.st_mode & 0o7777, st.st_nlink, st.st_mtime_ns), (1234, 1234, 0o600, 1, 10**18))
-        self.assertEqual(self.read(secret), b"of somebody else")
+        self.assertEqual(self.read(secret), b"of another user")
 
     def test_fifos_sockets_and_devices_are_neither_opened_nor_saved(self):
         self.tree()
@@ -479,7 +479,7 @@ class Planted(Hazards):
         self.assertEqual(self.read(self.on_disk("d0/f00")), b"content 0")
         self.assertTrue(os.path.isdir(self.on_disk("new/inner")))
 
-    def test_a_pipe_beside_what_could_not_be_saved_keeps_it(self):
+    def test_a_pipe_beside_an_unsaved_file_does_not_lose_it(self):
         self.tree()
         self.begin()
         with open(self.mirrored("d0/open"), "wb") as f:
@@ -507,7 +507,7 @@ class Planted(Hazards):
         self.running.wait_status("^Ready: (?!.*not on disk)")
         before = {n: os.stat(self.on_disk(n)).st_ctime_ns for n in wanted}
         self.running.listen(1)
-        self.assertEqual({n: os.stat(self.on_disk(n)).st_ctime_ns for n in wanted}, before)  # and it comes to rest
+        self.assertEqual({n: os.stat(self.on_disk(n)).st_ctime_ns for n in wanted}, before)  # and it becomes idle
         self.running.stop()
         self.assert_gone()
         self.assertEqual(modes(), wanted)
@@ -521,7 +521,7 @@ class Planted(Hazards):
         with open(self.mirrored(good), "wb") as f:
             f.write(b"evil")
         for name in (wrong, good):
-            self.wait_told("'%s' in the mirror is not saved: its SHA-256 is %s, not what its name says" % (name, sha256(b"evil")))
+            self.wait_logged("'%s' in the mirror is not saved: its SHA-256 is %s, not what its name says" % (name, sha256(b"evil")))
         self.running.wait_status("2 rejected")
         self.assert_not_on_disk(wrong)
         self.assertEqual(self.read(self.on_disk(good)), b"good")
@@ -643,7 +643,7 @@ class Clocks(Hazards):
         os.utime(self.mirrored("future"), ns=(5, 5))  # and back in time
         self.wait_saved("future", timeout=10)
         self.end()
-        self.begin()  # and what was staged is the same again
+        self.begin()  # and the staged files are the same again
         self.running.wait_status("^Ready: (?!.*not on disk)")
         self.wait_equal()
         self.end()
@@ -689,7 +689,7 @@ class Attributes(Hazards):
 class Folding(Hazards):
     """A disk that takes two names that differ in case only for one."""
 
-    def test_both_files_are_kept_one_of_them_in_the_mirror_and_it_is_told(self):
+    def test_both_files_are_kept_one_of_them_in_the_mirror_and_it_is_reported(self):
         image = self.path("exfat")
         with open(image, "wb") as f:
             f.truncate(64 * MIB)
@@ -702,7 +702,7 @@ class Folding(Hazards):
         self.wait_until(lambda: os.path.exists(self.on_disk("Model.gguf")), "the first", self.running)
         first, second = self.read(self.mirrored("Model.gguf")), gguf(96)
         self.put("model.GGUF", second)
-        self.wait_told(r"'model.GGUF' in the mirror is not saved: to the disk of '%s' its name is the same as 'Model.gguf'; rename one" % self.source)
+        self.wait_logged(r"'model.GGUF' in the mirror is not saved: to the disk of '%s' its name is the same as 'Model.gguf'; rename one" % self.source)
         self.running.wait_status("1 not on disk yet .*saving fails")
         self.assertEqual(self.read(self.on_disk("Model.gguf")), first)
         self.assertEqual((self.read(self.mirrored("Model.gguf")), self.read(self.mirrored("model.GGUF"))), (first, second))
@@ -745,8 +745,8 @@ class Many(Hazards):
 
 
 class Overflow(Hazards):
-    def test_what_is_missing_after_the_kernels_queue_ran_over_was_not_deleted(self):
-        """The daemon stands still meanwhile, so that the queue must run over."""
+    def test_a_name_missing_after_a_queue_overflow_was_not_deleted(self):
+        """The daemon is stopped meanwhile, so that the queue must overflow."""
         with open("/proc/sys/fs/inotify/max_queued_events") as f:
             n = int(f.read()) // 2 + 500
         self.tree(20)
@@ -771,7 +771,7 @@ class Overflow(Hazards):
 
 
 class Blind(Hazards):
-    def test_without_enough_watches_the_mirror_is_looked_at_in_turn_and_nothing_is_deleted(self):
+    def test_without_enough_watches_the_mirror_is_scanned_in_turn_and_nothing_is_deleted(self):
         for i in range(40):
             self.write("d%02d/f" % i, b"%d" % i)
         self.in_directory()
@@ -810,10 +810,10 @@ class Conflicts(Hazards):
         self.wait_until(lambda: {n: self.read(self.on_disk(n)) for n in winners} == winners, "the newer ones on disk", self.running)
         self.wait_until(lambda: {n: self.read(self.mirrored(n)) for n in winners} == winners, "the newer ones in the mirror", self.running)
         self.wait_until(lambda: self.conflicts() == losers, "the older ones to be kept: %r" % self.conflicts(), self.running)
-        self.wait_told("'m' was changed on disk and in the mirror: the newer one, from the mirror, has the name now and the other is kept as "
+        self.wait_logged("'m' was changed on disk and in the mirror: the newer one, from the mirror, has the name now and the other is kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/m'" % self.source)
         self.running.wait_status(r"; 2 changed on both sides, the other version is kept as '\.shmstaged/conflicts/[^/]*/(m|d/d)'")
-        self.wait_told("'d/d' was changed on disk and in the mirror: the newer one, from the disk, has the name now and the other is kept as "
+        self.wait_logged("'d/d' was changed on disk and in the mirror: the newer one, from the disk, has the name now and the other is kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/d/d'" % self.source)
         self.wait_equal()
         self.running.signal(signal.SIGHUP)  # seen
@@ -829,7 +829,7 @@ class Conflicts(Hazards):
         self.change("d/d", self.NEWER, self.OLDER)
         self.assert_resolved()
 
-    def test_the_same_when_it_happened_while_nobody_was_there(self):
+    def test_the_same_when_it_happened_while_no_daemon_ran(self):
         self.write("m", b"1")
         self.write("d/d", b"2")
         self.begin().kill()
@@ -857,7 +857,7 @@ class Conflicts(Hazards):
         self.assertEqual(self.read(self.on_disk("d/d")), b"disk's d/d")
         self.assertEqual(self.conflicts(), {"m": [b"disk's m"], "d/d": [b"mirror's, longer d/d"]})
 
-    def test_what_is_changed_on_one_side_and_deleted_on_the_other_comes_back(self):
+    def test_a_file_changed_on_one_side_and_deleted_on_the_other_comes_back(self):
         for name in ("a", "b", "c", "d", "e", "f", "g", "h"):
             self.write(name, b"old")
         self.begin().kill()
@@ -888,7 +888,7 @@ class Conflicts(Hazards):
 
 
 class Crash(Hazards):
-    def test_what_was_not_saved_is_saved_before_anything_is_staged(self):
+    def test_unsaved_files_are_saved_before_anything_is_staged(self):
         self.write("old", b"1")
         self.begin(SettleTime="1h")
         self.put("d/pulled", os.urandom(KIB))
@@ -908,7 +908,7 @@ class Crash(Hazards):
         self.assertEqual(self.running.join(), 0)
         self.assert_gone()
 
-    def test_killed_at_any_moment_the_next_start_saves_the_rest(self):
+    def test_after_a_kill_at_any_moment_the_next_start_saves_the_remaining_files(self):
         seed = random.randrange(1 << 32)
         print("seed %d" % seed, flush=True)
         rng = random.Random(seed)
@@ -985,14 +985,14 @@ class SourceLost(Hazards):
         self.assertEqual(self.read(self.mirrored("d0/pulled")), b"precious")
         self.assertFalse(os.path.exists(os.path.join(self.backing, "d0/pulled")))
         self.mount()
-        self.wait_told("The source '%s' is back" % self.source)
+        self.wait_logged("The source '%s' is back" % self.source)
         self.wait_saved("d0/pulled")
         self.wait_equal()
         self.end()
         subprocess.run(["umount", self.source], check=True)
         self.assertEqual(os.listdir(self.source), [])
 
-    def test_a_stop_meanwhile_keeps_what_is_not_saved(self):
+    def test_a_stop_meanwhile_keeps_unsaved_files(self):
         self.tree()
         self.begin_on()
         self.unmount()
@@ -1048,7 +1048,7 @@ class Deletes(Hazards):
         for name in names:
             os.unlink(self.of(kind).mirrored(name))
 
-    def test_what_becomes_of_what_was_deleted(self):
+    def test_deleted_files_go_where_the_configuration_sends_them(self):
         self.begin_all()
         for kind in ("trash", "keep", "propagate", "short", "again"):
             self.remove(kind, "d0/f00", "d0/f03")
@@ -1073,7 +1073,7 @@ class Deletes(Hazards):
         self.assertEqual(self.read(self.on_disk("d0/f00")), b"new content")
         self.assertEqual(len(self.of("four").names(self.source)), 15)
         self.wait_equal()
-        self.wait_told("4 of the 12 names in '%s' were deleted at once" % self.target)
+        self.wait_logged("4 of the 12 names in '%s' were deleted at once" % self.target)
         self.wait_until(lambda: "d0/f03" not in self.names(self.path("source-short")) and self.of("short").trash() == {},
                         "what is kept for a second only", self.running)
         self.assertEqual(len(self.of("keep").names(self.source)), 15)
@@ -1089,7 +1089,7 @@ class Deletes(Hazards):
         self.running.stop()
         self.assert_tidy()
 
-    def test_a_stop_carries_out_what_waits(self):
+    def test_a_stop_carries_out_waiting_deletions(self):
         self.tree()
         self.begin()
         os.unlink(self.mirrored("d0/f00"))
@@ -1097,7 +1097,7 @@ class Deletes(Hazards):
         self.end()
         self.assertEqual(self.trash(), {"d0/f00": b"content 0"})
 
-    def test_deletions_are_not_undone_by_looks_that_go_on_meanwhile(self):
+    def test_deletions_are_not_undone_by_a_concurrent_scan(self):
         for i in range(2000):
             self.write("x%d/f%d" % (i % 10, i), b"%d" % i)
         names = ["d%d/f%d" % (i % 10, i) for i in range(200)]
@@ -1123,7 +1123,7 @@ class Deletes(Hazards):
         for name in ("d0/f00", "d1/f01", "d2/f02", "d0/f03"):
             os.unlink(self.mirrored(name))
             self.running.listen(0.7)
-        self.wait_told("4 of the 12 names in '%s' were deleted at once" % self.target)
+        self.wait_logged("4 of the 12 names in '%s' were deleted at once" % self.target)
         self.wait_equal()
         self.running.stop()
         self.assertEqual(self.picture(), before)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the journal hears: each event that somebody may want to be woken for once, with the fields that its text in the message catalog has, and never more lines than
+"""What the journal receives: each event that an administrator may want to be woken for once, with the fields that its text in the message catalog has, and never more lines than
 people read, however many files it is about.
 
 A socket stands where journald's is, in a /run of our own, and takes what the daemon sends."""
@@ -57,7 +57,7 @@ class Journal(harness.Case):
         self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.journal.bind(SOCKET)
         self.entries = []
-        # who logs waits for the journal, as it does for the real one
+        # the daemon waits for the journal, as it does for the real one
         reader = threading.Thread(target=self.read_journal)
         reader.start()
         self.addCleanup(self.journal.close)
@@ -72,7 +72,7 @@ class Journal(harness.Case):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(datagram, SOCKET)
 
-    def hear(self):
+    def received(self):
         """All that was sent until now."""
         mark = str(self.count())
         self.say(b"MARK=" + mark.encode() + b"\n")
@@ -84,7 +84,7 @@ class Journal(harness.Case):
         return self.daemon(self.config(**keys), args=["--log-target=journal", "--log-level=info", *args])
 
     def events(self, name):
-        return [entry for entry in self.hear() if entry.get("MESSAGE_ID") == MESSAGES[name]]
+        return [entry for entry in self.received() if entry.get("MESSAGE_ID") == MESSAGES[name]]
 
     def wait_event(self, daemon, name, n=1):
         """The @n-th event of that name, which has all that its text needs; there are no more of them."""
@@ -100,7 +100,7 @@ class Journal(harness.Case):
         return entry
 
     def lines(self, priority=INFO):
-        return [entry["MESSAGE"] for entry in self.hear() if int(entry["PRIORITY"]) <= priority]
+        return [entry["MESSAGE"] for entry in self.received() if int(entry["PRIORITY"]) <= priority]
 
     def test_ready_degraded_and_whole_again(self):
         self.write("a.gguf", size=1000)
@@ -137,7 +137,7 @@ class Journal(harness.Case):
         daemon.stop()
         self.assertEqual([len(self.events(name)) for name in ("SOURCE_LOST", "DEGRADED")], [1, 1])
 
-    def test_a_disk_that_is_full_is_told_once_and_the_mirror_that_stays_for_it(self):
+    def test_a_full_disk_is_logged_once_and_so_is_the_mirror_that_stays_for_it(self):
         self.source, _ = self.ext4(4 << 20)
         self.write("a.gguf", size=1000)
         daemon = self.journaled().wait_ready()
@@ -179,7 +179,7 @@ class Journal(harness.Case):
         self.wait_event(daemon, "DEGRADED")
         subprocess.run(["umount", "-l", self.target], check=True)
         self.wait_event(daemon, "MIRROR_LOST")
-        self.wait_until(lambda: os.path.exists(self.mirrored("small.gguf")), "the mirror to be made anew", daemon)
+        self.wait_until(lambda: os.path.exists(self.mirrored("small.gguf")), "the mirror to be recreated", daemon)
         daemon.stop()
         self.assertEqual(len(self.events("MIRROR_LOST")), 1)
 

@@ -11,7 +11,7 @@ from saving import MIB, Saving
 
 
 class AtStop(Saving):
-    def test_what_has_not_settled_yet_is_saved_and_then_the_mirror_goes(self):
+    def test_unsettled_files_are_saved_and_then_the_mirror_goes(self):
         self.write("a", b"x")
         daemon = self.ready(self.config(SettleTime="1h"))
         wanted = {"d/%d" % i: os.urandom(1000 * i) for i in range(30)}
@@ -33,7 +33,7 @@ class AtStop(Saving):
         self.assertRegex("\n".join(daemon.statuses()), r"(?m)^Saving before shutdown: \d+ remaining \([\d.]+\w+\)")
         self.assertEqual(daemon.status(), "Stopped")
 
-    def test_what_is_written_right_before_the_stop_is_saved(self):
+    def test_a_file_written_right_before_the_stop_is_saved(self):
         self.write("a", b"x")
         for i in range(8):
             daemon = self.ready(self.config(SettleTime="1h"))
@@ -56,7 +56,7 @@ class AtStop(Saving):
             self.assertEqual((self.read(self.original("one-%d" % i)), self.read(self.original("two-%d" % i))), (b"1", b"2"))
 
     def test_time_is_asked_for_while_bytes_move_and_only_then(self):
-        """And a disk that stands still for a while, as one that has to spin up, is waited for: what is in RAM only would be lost at a shutdown."""
+        """And a disk that hangs for a while, as one that has to spin up, is waited for: files that are in RAM only would be lost at a shutdown."""
         self.write("a", b"x")
         slow, process = self.bindfs(self.source, "--write-rate=4M")
         daemon = self.ready(self.config(Source=slow, SettleTime="1h"))
@@ -94,7 +94,7 @@ class AtStop(Saving):
 
 
 class Soon(Saving):
-    def test_what_was_open_when_it_was_first_tried_is_saved_as_soon_as_it_is_closed(self):
+    def test_a_file_that_was_open_at_the_first_attempt_is_saved_as_soon_as_it_is_closed(self):
         self.write("a", b"x")
         daemon = self.ready(self.config(SettleTime="0"), traced=True)
         calls = self.path("calls")
@@ -133,7 +133,7 @@ class WithoutWriteBack(Saving):
         self.assertEqual(self.read(self.mirrored("a")), b"changed")
         self.assertEqual(self.snapshot(), before)
 
-    def test_switched_on_by_a_reload_it_saves_what_was_held(self):
+    def test_write_back_enabled_by_a_reload_saves_held_files(self):
         self.write("a", b"x")
         path = self.config(WriteBack="no")
         daemon = self.ready(path)
@@ -164,7 +164,7 @@ class Crash(Saving):
         return daemon, strace, calls
 
     def kill(self, daemon, strace):
-        """Who is held up by its tracer is not gone before that is."""
+        """A process that its tracer holds is not gone before the tracer is."""
         daemon.signal(signal.SIGKILL)
         strace.kill()
         daemon.kill()
@@ -178,12 +178,12 @@ class Crash(Saving):
         self.assertEqual({n: self.inode(n) for n in self.names()}, inodes, "nothing was staged again")
         self.assertEqual(self.temporaries(), [])
         saved = os.stat(self.original("big")).st_ino
-        self.assertEqual(self.times_told(daemon, r"Saved 'big'"), 1)
+        self.assertEqual(self.times_logged(daemon, r"Saved 'big'"), 1)
         daemon.stop()
         self.assert_gone()
         self.assertEqual(os.stat(self.original("big")).st_ino, saved)
         self.assertEqual(self.read(self.original("big")), self.content)
-        self.assertEqual(self.times_told(daemon, r"Saved "), 1)
+        self.assertEqual(self.times_logged(daemon, r"Saved "), 1)
 
     def test_before_the_sync(self):
         daemon, strace, calls = self.in_the_middle("fsync")
@@ -201,7 +201,7 @@ class Crash(Saving):
         self.next_start_saves()
 
     def test_after_the_rename_it_is_not_copied_again(self):
-        """Saved, and nobody has written it down."""
+        """Saved, and not on record yet."""
         self.write("staged", size=8 * MIB)
         daemon = self.ready(traced=True)
         strace = self.strace(daemon.pid, "-e", "trace=renameat2", "-e", "inject=renameat2:delay_exit=60s")
@@ -214,13 +214,13 @@ class Crash(Saving):
         daemon.wait_status(r"^Ready: 2 files, 48M")
         daemon.listen(1)
         self.assertEqual({n: (self.inode(n), os.stat(self.original(n)).st_ino) for n in self.names()}, inodes)
-        self.assertEqual(self.times_told(daemon, r"Saved "), 0)
+        self.assertEqual(self.times_logged(daemon, r"Saved "), 0)
         self.assertEqual(self.temporaries(), [])
         self.assert_same_file("big")
         daemon.stop()
         self.assert_gone()
 
-    def test_what_was_not_saved_comes_before_what_is_to_be_staged(self):
+    def test_saving_comes_before_staging(self):
         self.write("staged", size=MIB)
         daemon = self.ready(self.config(SettleTime="1h"))
         self.put("precious", os.urandom(MIB))
@@ -230,7 +230,7 @@ class Crash(Saving):
         daemon = self.daemon(self.config(ChunkSize="1M"), traced=True, wrapper=[
             "strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=pread64", "-e", "inject=pread64:delay_enter=600000"])
         self.wait_saved(daemon, "precious")
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         self.assertRegex(daemon.status(), r"^Staging: ")
         daemon.wait_ready()
         os.kill(int(self.read(self.mirrored(".shmstaged/lock"))), signal.SIGTERM)

@@ -9,7 +9,7 @@ import harness
 
 
 def parse(text):
-    """name{labels} -> value, as a number; fails on what is no sample."""
+    """name{labels} -> value, as a number; fails on anything that is no sample."""
     samples = {}
     for line in text.splitlines():
         if line.startswith("#"):
@@ -46,7 +46,7 @@ class Metrics(harness.Case):
     def wait_value(self, daemon, name, value, labels=""):
         self.wait_until(lambda: self.value(name, labels) == value, "%s to be %s, not %s" % (name, value, self.value(name, labels)), daemon)
 
-    def test_the_file_says_what_the_mirror_is_and_in_the_end_what_became_of_it(self):
+    def test_the_file_describes_the_mirror_and_in_the_end_its_outcome(self):
         self.write("a.gguf", size=3 << 20)
         self.write("b/c.gguf", size=1000)
         daemon = self.ready(self.conf())
@@ -62,7 +62,7 @@ class Metrics(harness.Case):
         self.assertEqual((self.value("ready"), self.value("state", ',state="stopped"'), self.value("files"), self.value("ram_bytes")), (0, 1, 0, 0))
         self.assertEqual(os.listdir(self.directory), ["shmstaged.prom"])
 
-    def test_what_is_saved_deleted_and_in_conflict_is_counted(self):
+    def test_saves_deletions_and_conflicts_are_counted(self):
         self.write("old.gguf", size=1000)
         self.write("both.gguf", size=1000)
         daemon = self.ready(self.conf())
@@ -78,7 +78,7 @@ class Metrics(harness.Case):
         self.assertEqual(self.value("unsaved_files"), 0)
         self.assertIn((self.value("saved_files_total"), self.value("saved_bytes_total")), ((2, 7000), (2, 8000)))
 
-    def test_what_fails_is_counted_and_seen(self):
+    def test_failures_are_counted_and_seen(self):
         content = self.write("sha256-" + "0" * 64, size=1000)
         self.write("good.gguf", size=10)
         daemon = self.ready(self.conf())
@@ -89,7 +89,7 @@ class Metrics(harness.Case):
         self.assertEqual((self.value("ready"), self.value("degraded"), self.value("mismatches_total", ',found_by="staging"')), (1, 1, 1))
         daemon.stop()
 
-    def test_a_directory_that_is_not_there_is_told_once_and_tried_again(self):
+    def test_a_missing_directory_is_reported_once_and_tried_again(self):
         self.write("a.gguf", size=1000)
         os.rmdir(self.directory)
         daemon = self.ready(self.conf())
@@ -119,7 +119,7 @@ class Metrics(harness.Case):
         daemon.stop()
         self.assertEqual(os.listdir(self.directory), [])
 
-    def test_a_start_that_fails_says_so_in_the_file(self):
+    def test_a_failed_start_is_recorded_in_the_file(self):
         self.write("a.gguf", size=1000)
         os.rename(self.source, self.source + "-elsewhere")
         self.refused(self.conf())
@@ -129,7 +129,7 @@ class Metrics(harness.Case):
         self.write("a.gguf", size=1000)
         slow, bindfs = self.bindfs(self.directory)
         self.file = os.path.join(slow, "shmstaged.prom")
-        # leaks cannot be looked for while a thread waits for that disk
+        # leaks cannot be detected while a thread waits for that disk
         daemon = self.ready(self.conf(), traced=True)
         self.wait_value(daemon, "ready", 1)
         bindfs.send_signal(signal.SIGSTOP)
@@ -140,7 +140,7 @@ class Metrics(harness.Case):
         self.assert_gone()
         bindfs.send_signal(signal.SIGCONT)
 
-    def test_nobody_can_lead_the_daemon_elsewhere_with_its_temporary(self):
+    def test_a_planted_temporary_does_not_redirect_the_write(self):
         self.write("a.gguf", size=1000)
         victim = self.path("victim")
         with open(victim, "w") as f:
@@ -154,7 +154,7 @@ class Metrics(harness.Case):
         self.write("a.gguf", size=1000)
         daemon = self.daemon(self.conf())
         seen = set()
-        while not daemon.said("READY", "1"):
+        while not daemon.notified("READY", "1"):
             daemon.pump(0.001)
             if os.path.exists(self.file):
                 text = self.read(self.file).decode()

@@ -18,15 +18,15 @@ KIB, MIB = 1 << 10, 1 << 20
 
 
 class Guard:
-    """Looks at the disk all the time: every manifest there can be read, what it names is there and has that digest, and no name is there that
-    a client only gives to what is unfinished."""
+    """Checks the disk all the time: every manifest there can be read, what it names is there and has that digest, and no name is there that
+    a client gives to unfinished files only."""
 
     def __init__(self, root):
-        self.client, self.known, self.looks = ollama.Client(root), {}, 0
-        self.loop = Loop(self.look, 0.01)
+        self.client, self.known, self.checks = ollama.Client(root), {}, 0
+        self.loop = Loop(self.check_all, 0.01)
 
-    def look(self):
-        self.looks += 1
+    def check_all(self):
+        self.checks += 1
         for name in os.listdir(self.client.root):
             assert not name.startswith("ollama-safetensors"), name
         for name in os.listdir(self.client.path("blobs")) if os.path.isdir(self.client.path("blobs")) else []:
@@ -78,7 +78,7 @@ class Store(harness.Case):
             self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
         if self.guard:
             self.guard.loop.stop()
-            self.assertGreater(self.guard.looks, 0)
+            self.assertGreater(self.guard.checks, 0)
 
     def config(self, text=None, **keys):
         return super().config(text, **{"SweepDelay": "1s", **keys})
@@ -171,7 +171,7 @@ class Pull(Store):
         self.assert_model(self.client, "hf.co/somebody/model-GGUF:Q4_K_M", model)
         self.stop_clean(daemon)
 
-    def test_layers_that_are_there_are_not_fetched_and_the_manifest_needs_only_what_is_missing(self):
+    def test_present_layers_are_not_fetched_and_the_manifest_needs_only_the_missing_ones(self):
         shared = os.urandom(800 * KIB)
         a, b = Model(shared, b"template a"), Model(shared, b"template b")
         self.put(a=a)
@@ -196,7 +196,7 @@ class Pull(Store):
         self.half_way(model, 9).close()
         parts = glob.glob(self.client.blob(model.blobs[0]) + "-partial-*")
         self.assertIn(64 * KIB, {json.loads(self.read(part))["Completed"] for part in parts})
-        self.write("nudge", b"x", root=self.target)  # what comes after it has been looked at, and so has this
+        self.write("nudge", b"x", root=self.target)  # what comes after it has been checked, and so has this
         self.wait_until(lambda: os.path.exists(os.path.join(self.source, "nudge")), "another file", daemon)
         self.assertFalse(self.on_disk(model.blobs[0]))
         steps = list(self.client.pulling("m", model))
@@ -205,7 +205,7 @@ class Pull(Store):
         self.assert_calm(daemon)
         self.stop_clean(daemon)
 
-    def test_a_pull_that_was_killed_and_is_resumed_with_what_its_part_files_say(self):
+    def test_a_killed_pull_is_resumed_from_its_part_files(self):
         model = Model.random(1200 * KIB)
         self.put(old=Model.random(KIB))
         daemon = self.ready()
@@ -241,7 +241,7 @@ class Pull(Store):
         self.stop_clean(daemon)
 
     def mismatch(self, daemon, model):
-        """The client finds it when all blobs have their final names; the daemon has told it before."""
+        """The client finds it when all blobs have their final names; the daemon has reported it before."""
         bad = model.blobs[0]
         self.client.spoiled[bad] = bytes(len(model.contents[0]))
         steps = self.client.pulling("m", model)
@@ -255,7 +255,7 @@ class Pull(Store):
         self.client.spoiled = {}
         return steps
 
-    def test_a_blob_with_other_bytes_under_its_final_name_is_told_and_never_saved_until_it_is_fetched_again(self):
+    def test_a_blob_with_other_bytes_under_its_final_name_is_reported_and_not_saved_until_fetched_again(self):
         model = Model.random(700 * KIB, 300 * KIB)
         self.put(old=Model.random(KIB))
         daemon = self.ready()
@@ -270,7 +270,7 @@ class Pull(Store):
         self.assertEqual(len(re.findall("not saved", daemon.log())), 1, daemon.log())
         self.stop_clean(daemon)
 
-    def test_a_blob_with_other_bytes_is_gone_after_the_stop_if_the_client_died_before_it_looked(self):
+    def test_a_blob_with_other_bytes_is_gone_after_the_stop_if_the_client_died_before_its_check(self):
         model = Model.random(700 * KIB, 300 * KIB)
         self.put(old=Model.random(KIB))
         daemon = self.ready()
@@ -287,7 +287,7 @@ class Pull(Store):
         old, new = Model.random(300 * KIB), Model.random(400 * KIB)
         self.put(m=old)
         daemon = self.ready()
-        self.client.write_manifest("m", new.manifest)  # as after a cache hit of a blob that nobody has verified
+        self.client.write_manifest("m", new.manifest)  # as after a cache hit of a blob that was not verified
         self.write("blobs/" + new.blobs[1], new.contents[1], root=self.target)
         self.write("blobs/" + new.blobs[0], bytes(400 * KIB), root=self.target)
         daemon.wait_log("blobs/%s' in the mirror is not saved: its SHA-256" % new.blobs[0])
@@ -380,12 +380,12 @@ class Interruption(Store):
         for name in ("m0", "m1", "m2"):
             self.client.pull(name, models[name])
         self.client.cp("m0", "copy")
-        looks = self.guard.looks
+        checks = self.guard.checks
         for name, model in models.items():
             self.assertFalse(self.has(self.source, name, model), "the disk was not slow")
         for name, model in models.items():
             self.wait_saved(daemon, name, model)
-        self.assertGreater(self.guard.looks, looks + 20)
+        self.assertGreater(self.guard.checks, checks + 20)
         os.kill(int(self.read(self.mirrored(".shmstaged/lock"))), signal.SIGTERM)
         self.assertEqual(daemon.join(), 0, daemon.log())
 
@@ -435,7 +435,7 @@ class Interruption(Store):
         self.wait_quiet(daemon)
         self.stop_clean(daemon)
 
-    def test_a_stop_in_the_middle_of_a_pull_saves_what_is_whole_and_drops_the_rest(self):
+    def test_a_stop_in_the_middle_of_a_pull_saves_whole_files_and_drops_the_others(self):
         model = Model.random(300 * KIB, 900 * KIB)
         self.put(old=Model.random(KIB))
         daemon = self.ready()
@@ -469,7 +469,7 @@ class Interruption(Store):
         self.assert_model(self.store, "more", more)
         self.assertTrue(self.on_disk(*old.blobs))  # only a sweep takes them
 
-    def test_what_a_client_deleted_before_the_stop_is_swept_by_the_next_run(self):
+    def test_files_a_client_deleted_before_the_stop_are_swept_by_the_next_run(self):
         old, new = Model.random(300 * KIB), Model.random(3 * KIB)
         self.put(m=old)
         daemon = self.ready(self.config(SweepDelay="1h"))
@@ -482,7 +482,7 @@ class Interruption(Store):
         self.assert_model(self.client, "m", new)
         self.stop_clean(daemon)
 
-    def test_killed_at_any_moment_of_pulls_the_next_start_saves_what_was_pulled(self):
+    def test_after_a_kill_at_any_moment_of_pulls_the_next_start_saves_the_pulled_models(self):
         expected = {"m": Model.random(200 * KIB)}
         self.put(**expected)
         daemon = self.ready(traced=True)
@@ -609,7 +609,7 @@ class Create(Store):
         self.assert_calm(daemon)
         self.stop_clean(daemon)
 
-    def test_a_create_from_what_is_there_writes_only_what_is_new_and_carries_the_times(self):
+    def test_a_create_from_existing_blobs_writes_only_new_ones_and_carries_the_times(self):
         base = os.urandom(MIB)
         self.put(base=Model(base))
         made = Model(base, b"SYSTEM You are kind.")
@@ -648,7 +648,7 @@ class Create(Store):
                     while next(steps)[0] != moment:
                         pass
                     steps.close()
-                    daemon.listen(0.5)  # of a temporary with rest enough to be taken for a file
+                    daemon.listen(0.5)  # of a temporary that was idle long enough to be taken for a file
                     self.stop_clean(daemon)
                     self.assertEqual(self.on_disk(*model.blobs[:-1]), moment == "scratch")
                     self.assertFalse(os.path.exists(self.store.path(manifest_name("made"))))
@@ -686,7 +686,7 @@ class Remove(Store):
         self.assert_calm(daemon)
         self.stop_clean(daemon)
 
-    def test_rm_takes_the_manifest_to_the_trash_and_then_a_sweep_what_nothing_names(self):
+    def test_rm_moves_the_manifest_to_the_trash_and_a_sweep_the_unreferenced_blobs(self):
         self.put(a=self.a, b=self.b)
         daemon = self.ready()
         self.client.rm("a")
@@ -729,7 +729,7 @@ class Remove(Store):
         self.put(a=self.a, b=self.b)
         daemon = self.ready()
         self.client.rm("a")
-        self.wait_until(lambda: not os.path.exists(self.mirrored(manifest_name("a"))), "a look", daemon)
+        self.wait_until(lambda: not os.path.exists(self.mirrored(manifest_name("a"))), "a scan", daemon)
         daemon.listen(0.5)
         self.client.pull("a", self.a)
         daemon.listen(8)  # the deletion's delay and the sweep's
@@ -784,7 +784,7 @@ class Remove(Store):
         self.put(a=self.a, b=self.b, c=Model.random(KIB))
         daemon = self.ready(self.config(SweepDelay="2s"))
         self.client.rm("a")
-        self.wait_until(lambda: not any(self.in_ram(blob) for blob in self.own), "a look", daemon)
+        self.wait_until(lambda: not any(self.in_ram(blob) for blob in self.own), "a scan", daemon)
         daemon.listen(0.5)
         self.write(manifest_name("broken"), b'{"layers": [')
         daemon.wait_log("Failed to understand '%s' in '.*', so it is unknown which blobs it references" % manifest_name("broken"))
@@ -798,7 +798,7 @@ class Remove(Store):
         self.assert_model(self.store, "b", self.b)
         self.stop_clean(daemon)
 
-    def test_what_is_deleted_while_a_manifest_on_disk_cannot_be_read_waits_until_it_can(self):
+    def test_a_deletion_waits_while_a_manifest_on_disk_cannot_be_read(self):
         self.unguarded = True
         self.put(a=self.a, b=self.b)
         self.write(manifest_name("broken"), b'{"layers": [')
@@ -816,7 +816,7 @@ class Remove(Store):
         self.wait_until(lambda: self.has(self.target, "broken", self.b), "the repaired manifest in the mirror", daemon)
         self.stop_clean(daemon)
 
-    def test_a_manifest_that_comes_to_the_disk_alone_protects_what_was_deleted_in_the_mirror(self):
+    def test_a_manifest_that_is_new_on_disk_protects_blobs_deleted_in_the_mirror(self):
         self.put(a=self.a, b=self.b)
         daemon = self.ready(self.config(SweepDelay="3s"))
         self.client.rm("a")
@@ -848,7 +848,7 @@ class Choice(Store):
         for blob in links:
             self.assertTrue(self.link(blob), blob)
 
-    def test_every_manifest_is_staged_and_what_is_not_chosen_is_a_link_to_the_disk(self):
+    def test_every_manifest_is_staged_and_unselected_blobs_are_links_to_the_disk(self):
         self.put(a=self.a, b=self.b, c=self.c)
         daemon = self.ready(self.config(Models="a"))
         self.assert_choice(self.a.blobs, [*set(self.b.blobs) - set(self.a.blobs), *self.c.blobs])
@@ -961,7 +961,7 @@ class Choice(Store):
         self.stop_clean(daemon)
 
 
-    def test_what_finds_no_room_is_a_link_and_can_be_removed_and_pulled_over(self):
+    def test_a_blob_without_room_is_a_link_and_can_be_removed_and_pulled_over(self):
         big, new = Model.random(3 * MIB), Model.random(100 * KIB)
         self.put(a=self.a, big=big, c=self.c)
         keys = {"Size": "3M", "HugePages": "never", "OnNoRoom": "link", "Priority": " ".join("*%s" % blob for blob in self.a.blobs)}
@@ -1021,7 +1021,7 @@ class StartUp(Store):
         self.assertEqual(self.trash(), set())
         self.stop_clean(daemon)
 
-    def test_a_prune_of_what_an_unfinished_pull_left(self):
+    def test_a_prune_of_the_files_of_an_unfinished_pull(self):
         model = Model.random(300 * KIB, 200 * KIB)
         self.put(old=Model.random(KIB))
         for grace in (0, 3600):
@@ -1052,7 +1052,7 @@ class StartUp(Store):
             pass
         daemon.wait_log("%s' in the mirror is not saved: it is empty" % manifest_name("a"))
         self.assertFalse(self.client.start(0))
-        for blob in a.blobs:  # an older server, or somebody's hand
+        for blob in a.blobs:  # an older server, or an administrator
             os.unlink(self.client.blob(blob))
         self.wait_until(lambda: all(map(self.in_ram, a.blobs)), "the blobs back in RAM", daemon)
         daemon.listen(2)

@@ -18,12 +18,12 @@ CTL = os.environ.get("SHMSTAGECTL", os.path.join(os.path.dirname(harness.DAEMON)
 
 class OperationCase(harness.Case):
     def asking(self, *words):
-        """Begins to ask."""
+        """Starts a request."""
         return subprocess.Popen([CTL, "--socket=" + os.path.join(self.runtime, "control"), *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 errors="surrogateescape")
 
     def answer(self, job, expect=0):
-        """What was printed in the end; the daemon is heard meanwhile."""
+        """What was printed in the end; the daemon's notifications are taken meanwhile."""
         daemon = self.daemons[-1]
         self.wait_until(lambda: job.poll() is not None, "the end of %r" % job.args[2:], daemon)
         said = job.stdout.read()
@@ -121,7 +121,7 @@ class Release(OperationCase):
         self.assert_same_file("m/a.gguf")
         self.disk_is(before)
 
-    def test_of_an_ollama_store_the_blobs_that_nobody_else_needs_become_links(self):
+    def test_of_an_ollama_store_only_unshared_blobs_become_links(self):
         shared = os.urandom(30000)
         one, two = ollama.Model(shared, os.urandom(40000)), ollama.Model(shared, os.urandom(50000))
         disk = ollama.Client(self.source)
@@ -173,7 +173,7 @@ class Release(OperationCase):
         daemon.stop()
         self.disk_is(before)
 
-    def test_what_is_not_clean_is_refused_and_nothing_changes(self):
+    def test_an_unclean_model_is_refused_and_nothing_changes(self):
         self.write("m/a.gguf", size=10000)
         self.write("m/b.gguf", size=10000)
         self.write("later", size=1000)
@@ -196,7 +196,7 @@ class Release(OperationCase):
         daemon.stop()
         self.assertEqual(self.read(os.path.join(self.source, "m/a.gguf"))[-4:], b"more")
 
-    def test_what_comes_back_has_to_be_what_it_was(self):
+    def test_a_returning_model_must_be_unchanged(self):
         for mode in ("fail", "link"):
             self.write("a-" + mode, size=100000)
             daemon = self.ready(self.config(OnNoRoom=mode, Include="a-" + mode))
@@ -208,7 +208,7 @@ class Release(OperationCase):
             self.assertEqual(self.data(), {"a-" + mode})
             daemon.stop()
 
-    def test_what_a_mapping_wrote_without_a_trace_is_not_lost(self):
+    def test_bytes_a_mapping_wrote_without_a_trace_are_not_lost(self):
         for number, mode in enumerate(("fail", "link")):
             name = "a%d" % number
             self.write(name, size=100000)
@@ -255,10 +255,10 @@ class Release(OperationCase):
         daemon = self.ready(self.config(SettleTime="0"))
         self.ask("release", "a")
         with open(self.mirrored("a"), "wb") as f:
-            f.write(b"anew")
-        daemon.wait(lambda: self.read(os.path.join(self.source, "a")) == b"anew", "the save")  # the disk's version is kept among the conflicts
+            f.write(b"again")
+        daemon.wait(lambda: self.read(os.path.join(self.source, "a")) == b"again", "the save")  # the disk's version is kept among the conflicts
         daemon.listen(1)
-        self.assertEqual(self.read(self.mirrored("a")), b"anew")
+        self.assertEqual(self.read(self.mirrored("a")), b"again")
 
     def test_killed_at_any_moment_of_a_release_the_next_start_takes_nothing_for_deleted(self):
         for number in range(60):
@@ -279,7 +279,7 @@ class Release(OperationCase):
 
 
 class Stage(OperationCase):
-    def test_what_was_not_chosen_is_staged(self):
+    def test_an_unselected_model_is_staged(self):
         self.write("a.gguf", size=10000)
         self.write("b/c.gguf", size=10000)
         self.write("b/d.bin", size=10000)
@@ -306,7 +306,7 @@ class Stage(OperationCase):
         self.assertTrue(all(os.path.islink(self.mirrored("blobs/" + name)) for name in two.blobs))
         daemon.stop()
 
-    def test_what_does_not_fit_is_refused_with_the_shortage_and_stays_on_disk(self):
+    def test_a_model_that_does_not_fit_is_refused_with_the_shortage_and_stays_on_disk(self):
         self.write("small", size=1 << 20)
         self.write("large", size=30 << 20)
         daemon = self.ready(self.config(Models="small", Size="8M"))
@@ -330,7 +330,7 @@ class Stage(OperationCase):
 
 
 class Accept(OperationCase):
-    def test_a_corrupt_file_is_what_the_disk_has_from_then_on(self):
+    def test_an_accepted_corrupt_file_counts_as_good_from_then_on(self):
         for name in ("a", "b"):
             self.write(name, size=100000)
         daemon = self.ready()
@@ -349,7 +349,7 @@ class Accept(OperationCase):
         daemon = self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), {"a"})
         daemon.stop()
-        self.flip(os.path.join(self.source, "a"), 5000)  # it is the truth no more
+        self.flip(os.path.join(self.source, "a"), 5000)  # it is no longer true
         self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), set())
 
@@ -370,7 +370,7 @@ class Accept(OperationCase):
         daemon.wait_log("withheld|digest|sha256")
         self.wait_until(lambda: "2 withheld" in (daemon.status() or ""), "the other version", daemon)
 
-    def test_what_is_refused_is_saved_as_it_is(self):
+    def test_a_rejected_file_is_saved_as_it_is(self):
         daemon = self.ready()
         os.mkdir(self.mirrored("blobs"))
         name = "blobs/sha256-" + "a" * 64
@@ -397,7 +397,7 @@ class Accept(OperationCase):
         for name in names:
             self.wait_until(lambda: os.path.exists(self.mirrored(name)), name, daemon)
 
-    def test_of_a_wave_exactly_what_is_named_is_deleted(self):
+    def test_of_a_mass_deletion_exactly_the_named_files_are_deleted(self):
         for number in range(10):
             self.write("d%d/f" % (number % 2) + str(number), size=1000)
         daemon = self.ready(self.config(MassDeleteLimit="2 10%"))
@@ -425,7 +425,7 @@ class Accept(OperationCase):
         self.assertNotIn("held back", daemon.status())
         daemon.stop()
 
-    def test_of_an_ollama_store_a_model_of_the_wave_is_deleted_with_what_only_it_needs(self):
+    def test_of_an_ollama_store_a_model_of_the_mass_deletion_is_deleted_with_its_own_blobs(self):
         shared = os.urandom(30000)
         models = {name: ollama.Model(shared, os.urandom(1000 * size)) for size, name in enumerate(("one", "two", "three"), 1)}
         disk = ollama.Client(self.source)
@@ -446,7 +446,7 @@ class Accept(OperationCase):
         self.wait_until(lambda: set(os.listdir(self.mirrored("blobs"))) == set(models["three"].blobs), "the mirror", daemon)
         daemon.stop()
 
-    def test_a_conflict_is_told_until_it_is_accepted(self):
+    def test_a_conflict_is_reported_until_it_is_accepted(self):
         self.write("a", size=1000)
         daemon = self.ready(self.config(WatchSource="no"))
         self.write("a", b"disk")
@@ -457,7 +457,7 @@ class Accept(OperationCase):
         self.ask("accept", "a")
         daemon.wait_status("^Ready(?!.*both sides)")
 
-    def test_what_is_accepted_in_one_mirror_need_not_be_in_another(self):
+    def test_an_accepted_name_need_not_exist_in_every_mirror(self):
         config = self.config(WatchSource="no")
         self.write("a", size=1000)
         self.write("x", size=1000, root=self.path("other"))
@@ -500,7 +500,7 @@ class Sync(OperationCase):
 
 
 class Verify(OperationCase):
-    def test_what_is_damaged_is_told_and_staged_again(self):
+    def test_a_damaged_file_is_reported_and_staged_again(self):
         for name in ("a", "b", "c/d"):
             self.write(name, size=300000)
         daemon = self.ready()
@@ -532,7 +532,7 @@ class Many(OperationCase):
         self.assertEqual(self.read(os.path.join(self.source, "new")), b"new")
         daemon.stop()
 
-    def test_what_nobody_waits_for_goes_on(self):
+    def test_an_operation_continues_when_its_client_leaves(self):
         self.write("a", size=500000)
         daemon = self.ready()
         self.ask("release", "--no-block", "a")
@@ -543,7 +543,7 @@ class Many(OperationCase):
 
 
 class End(OperationCase):
-    def test_a_stop_ends_what_is_under_way_with_a_sentence(self):
+    def test_a_stop_ends_running_operations_with_a_message(self):
         self.write("a", size=1000)
         daemon = self.ready(self.config(SettleTime="1h"))
         with open(self.mirrored("new"), "wb") as f:

@@ -3,14 +3,14 @@
 
 Three ways to cut:
 
-Steps    The daemon is held with ptrace(2) before each system call with which it changes the disk (tracer.py), and the disk is looked at while nothing
+Steps    The daemon is held with ptrace(2) before each system call with which it changes the disk (tracer.py), and the disk is checked while nothing
          moves; and it is killed there, and the next one has to finish and to clean up. Proves the order of the calls, and that no state between
-         two of them is one that a reader cannot live with; nor the next start, of a conflict and of a deletion at each step, of a whole round at
-         each fourth, because each kill there is a round of its own. Says nothing about what is on the medium by then.
+         two of them is one that a reader cannot live with; nor the next start, of a conflict and of a deletion at each step, of a whole cycle at
+         each fourth, because each kill there is a cycle of its own. Shows nothing about what is on the medium by then.
 Power    The disk is one that records every write and every flush of the block device (recorder.py). From the record all states are made that
          a power cut may leave at each moment: everything that was written before the last flush, and of what came after it nothing, everything, or
-         parts in any order, blocks torn. Each is mounted, so that the journal is replayed, and looked at. Proves that fsync() is called where it has
-         to be, on ext4 with its default options and with those that promise least. Says nothing about other filesystems, nor about a disk that lies
+         parts in any order, blocks torn. Each is mounted, so that the journal is replayed, and checked. Proves that fsync() is called where it has
+         to be, on ext4 with its default options and with those that promise least. Shows nothing about other filesystems, nor about a disk that lies
          about flushes. A write that the device has not completed is not in the record yet: what it may have done by then is the same as
          what a later position shows of it.
 Errors   Calls on the way to the disk fail (strace -e inject), and reads of the block device do.
@@ -36,12 +36,12 @@ from recorder import Cuts, RecordedDisk
 from tracer import Tracer
 
 SEED = int(os.environ.get("SHMSTAGED_POWERCUT_SEED", "1"))
-STRIDE = 1 if "SHMSTAGED_POWERCUT_ALL" in os.environ else 4  # of the steps of a round at which the daemon is killed
+STRIDE = 1 if "SHMSTAGED_POWERCUT_ALL" in os.environ else 4  # of the steps of a cycle at which the daemon is killed
 CLEAN = r"^Ready: \d+ files?( \(\d+ models?\))?, \S+ in RAM, verified; all saved(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
 
 
 class Store(harness.Case):
-    """A disk with both trees, their mirrors, and rounds of changes. After each the same names have new content."""
+    """A disk with both trees, their mirrors, and cycles of changes. After each the same names have new content."""
 
     weights = 30000
 
@@ -49,8 +49,8 @@ class Store(harness.Case):
         self.disk_path = disk
         self.plain, self.ollama = os.path.join(disk, "plain"), os.path.join(disk, "ollama")
         self.plain_mirror, self.ollama_mirror = self.path("plain"), self.path("ollama")
-        self.round = 0
-        self.killed = False  # then the old name of what was renamed may come back: that it is not there is no deletion for the next start
+        self.cycle = 0
+        self.killed = False  # then the old name of a renamed file may come back: its absence is no deletion for the next start
         for name in ("rewritten", "replaced", "touched", "moved-0", "deleted-0", "both"):
             self.write(name, b"%s, the first\n" % name.encode() * 900, root=self.plain)
         self.write("anchor", b"never touched", root=self.plain)
@@ -73,17 +73,17 @@ class Store(harness.Case):
                            "layers": [{"mediaType": "application/vnd.ollama.image.model", **self.blob(root, "weights %d " % n, self.weights)}]})
 
     def change_disk(self):
-        """What somebody does on the disk, as careful as anybody can be: the other half of a conflict."""
-        path = self.write("both.part", self.text("both on disk", self.round + 1), root=self.plain)
+        """What another process does on the disk, as carefully as possible: the other half of a conflict."""
+        path = self.write("both.part", self.text("both on disk", self.cycle + 1), root=self.plain)
         with open(path) as f:
             os.fsync(f.fileno())
         os.rename(path, os.path.join(self.plain, "both"))
         subprocess.run(["sync", "-f", self.disk_path], check=True)
 
     def change(self, deletion=True):
-        """One round: what clients do in the mirrors."""
-        self.round += 1
-        n, m = self.round, self.plain_mirror
+        """One cycle: what clients do in the mirrors."""
+        self.cycle += 1
+        n, m = self.cycle, self.plain_mirror
 
         def new(name):
             return self.text(name, n)
@@ -116,30 +116,30 @@ class Store(harness.Case):
         return found
 
     def text(self, name, n):
-        """The content of a name after round @n."""
-        return b"%s, the first\n" % name.encode() * 900 if n == 0 else b"%s, round %d\n" % (name.encode(), n) * 1500
+        """The content of a name after cycle @n."""
+        return b"%s, the first\n" % name.encode() * 900 if n == 0 else b"%s, cycle %d\n" % (name.encode(), n) * 1500
 
     def check_plain(self, top, before, after):
         found = self.contents(top)
-        corner = {path: content for path, content in found.items() if path.startswith(".shmstaged/")}
-        rounds = range(before, after + 1)
-        kept = list(corner.values()) + list(found.values())
+        private = {path: content for path, content in found.items() if path.startswith(".shmstaged/")}
+        cycles = range(before, after + 1)
+        kept = list(private.values()) + list(found.values())
         self.assertEqual(found["anchor"], b"never touched")
         for name in ("rewritten", "replaced"):
-            self.assertIn(found[name], [self.text(name, n) for n in rounds], name)
+            self.assertIn(found[name], [self.text(name, n) for n in cycles], name)
         self.assertIn(found["touched"], [self.text("touched", 0)])
         moved = {path: found[path] for path in found if path.startswith("moved-")}
         self.assertTrue(moved, "the renamed file has no name")
         for path, content in moved.items():
-            self.assertIn(path, ["moved-%d" % n for n in (range(after + 1) if self.killed else rounds)])
+            self.assertIn(path, ["moved-%d" % n for n in (range(after + 1) if self.killed else cycles)])
             self.assertEqual(content, self.text("moved-0", 0))
-        for n in rounds:
-            # both versions of a conflict: the disk's is somewhere at any time, the mirror's when its round is over, until the next begins
+        for n in cycles:
+            # both versions of a conflict: the disk's is somewhere at any time, the mirror's when its cycle is over, until the next begins
             if n > 0:
-                self.assertIn(self.text("both on disk", n), kept, "the disk's version of round %d" % n)
+                self.assertIn(self.text("both on disk", n), kept, "the disk's version of cycle %d" % n)
             if n == before == after and n > 0:
-                self.assertIn(self.text("both in the mirror", n), kept, "the mirror's version of round %d" % n)
-        self.assertIn(found["both"], [self.text("both", 0)] + [self.text("both " + side, n) for n in rounds for side in ("on disk", "in the mirror")])
+                self.assertIn(self.text("both in the mirror", n), kept, "the mirror's version of cycle %d" % n)
+        self.assertIn(found["both"], [self.text("both", 0)] + [self.text("both " + side, n) for n in cycles for side in ("on disk", "in the mirror")])
         for path, content in found.items():
             if re.fullmatch(r"d\d+/(new|linked)", path):
                 self.assertEqual(content, self.text("new", int(path[1:path.index("/")])), path)
@@ -147,12 +147,12 @@ class Store(harness.Case):
                 self.assertIn(path, ("anchor", "rewritten", "replaced", "touched", "both", "tied-0"))
             if path.startswith(".shmstaged/") and not path.startswith(".shmstaged/tmp/"):
                 self.assertTrue(content and content.endswith(b"\n"), path)
-        self.check_deleted(found, corner)
+        self.check_deleted(found, private)
 
-    def check_deleted(self, found, corner):
+    def check_deleted(self, found, private):
         """What was deleted is at its name or in the trash. On a slow machine a rename may be seen as a new file before it is reported; then the old name is
         a deletion, and goes to the trash too."""
-        trash = {os.path.basename(path): content for path, content in corner.items() if path.startswith(".shmstaged/trash/")}
+        trash = {os.path.basename(path): content for path, content in private.items() if path.startswith(".shmstaged/trash/")}
         for path in [path for path in trash if path.startswith("moved-")]:
             self.assertEqual(trash.pop(path), self.text("moved-0", 0), path)
         names = {path: content for path, content in found.items() if path.startswith("deleted-")}
@@ -179,9 +179,9 @@ class Store(harness.Case):
         self.check_ollama(os.path.join(top, "ollama"))
 
     def is_saved(self):
-        """All of the round is on disk."""
+        """All of the cycle is on disk."""
         with contextlib.suppress(OSError, KeyError):
-            found, n = self.contents(self.plain), self.round
+            found, n = self.contents(self.plain), self.cycle
             manifests = "manifests/registry.ollama.ai/library/%s/latest"
             return (all(found[name] == self.text(name, n) for name in ("rewritten", "replaced")) and "moved-%d" % n in found and
                     (self.killed or "moved-%d" % (n - 1) not in found) and {"d%d/new" % n, "d%d/linked" % n} <= found.keys() and
@@ -199,12 +199,12 @@ class Store(harness.Case):
             self.assertEqual(os.listdir(path) if os.path.isdir(path) else [], [])
 
     def is_on_record(self):
-        """What was agreed upon is remembered, a moment after it was saved: the time of each file is in the records."""
+        """The common state is on record, a moment after it was saved: the time of each file is in the records."""
         records = b""
         for name in os.listdir(self.state):
             with contextlib.suppress(OSError):  # a directory, or a new version that has its name by now
                 records += self.read(os.path.join(self.state, name))
-        paths = [os.path.join(self.plain, name) for name in ("both", "rewritten", "replaced", "moved-%d" % self.round)]
+        paths = [os.path.join(self.plain, name) for name in ("both", "rewritten", "replaced", "moved-%d" % self.cycle)]
         paths.append(os.path.join(self.ollama, "manifests/registry.ollama.ai/library/m/latest"))
         return all(b"%d" % os.lstat(path).st_mtime_ns in records for path in paths if os.path.exists(path))
 
@@ -212,7 +212,7 @@ class Store(harness.Case):
         self.wait_until(is_saved or self.is_saved, "all to be saved", daemon)
         daemon.wait_status(CLEAN)
         self.wait_until(self.is_on_record, "the record of it", daemon)
-        (check or self.check)(self.disk_path, self.round, self.round)
+        (check or self.check)(self.disk_path, self.cycle, self.cycle)
         self.assert_no_temporaries()
 
     def tearDown(self):
@@ -221,18 +221,18 @@ class Store(harness.Case):
 
 
 class Steps(Store):
-    def at_each_step(self, daemon, look, until):
+    def at_each_step(self, daemon, check, until):
         """Lets the daemon go on from call to call. Returns how many there were, by name."""
         tracer = Tracer(self, daemon.pid, self.disk_path)
         calls = collections.Counter()
-        look()
+        check()
         end = time.monotonic() + 90 * harness.LONG
         while True:
             call = tracer.next(0.3)
             daemon.pump()
             if call:
                 calls[call.split()[0]] += 1
-                look()
+                check()
             elif until():
                 break
             self.assertLess(time.monotonic(), end, "it does not end: %s" % daemon.log())
@@ -251,7 +251,7 @@ class Steps(Store):
         self.wait_saved(daemon)
         daemon.stop()
 
-    def test_what_points_to_content_waits_for_it_however_long_that_takes(self):
+    def test_a_pointer_waits_for_its_content_however_long_that_takes(self):
         self.prepare(self.ext4(48 << 20)[0])
         daemon = self.ready(self.settings, traced=True)
         tracer = Tracer(self, daemon.pid, self.ollama)
@@ -300,7 +300,7 @@ class Steps(Store):
         return call
 
     def kill_at_steps(self, steps, change, is_saved, check):
-        """Round after round: held at the given step (0 is before the first) and killed there. Ends with the first that comes to its end."""
+        """Cycle after cycle: held at the given step (0 is before the first) and killed there. Ends with the first that comes to its end."""
         daemon = self.ready(self.settings, traced=True)
         killed = 0
         for step in steps:
@@ -318,7 +318,7 @@ class Steps(Store):
             with self.subTest(step=step, call=call):
                 self.killed = True
                 tracer.kill(daemon)
-                check(self.disk_path, self.round - 1, self.round)
+                check(self.disk_path, self.cycle - 1, self.cycle)
                 daemon = self.ready(self.settings, traced=True)
                 self.wait_saved(daemon, is_saved, check)
         self.wait_saved(daemon, is_saved, check)
@@ -339,16 +339,16 @@ class Steps(Store):
         self.prepare(self.ext4(48 << 20)[0])
 
         def change():
-            self.round += 1
-            self.write("both", self.text("both in the mirror", self.round), root=self.plain_mirror)
+            self.cycle += 1
+            self.write("both", self.text("both in the mirror", self.cycle), root=self.plain_mirror)
 
         def is_saved():
-            return self.read(os.path.join(self.plain, "both")) == self.text("both in the mirror", self.round)
+            return self.read(os.path.join(self.plain, "both")) == self.text("both in the mirror", self.cycle)
 
         def check(top, before, after):
             found = self.contents(os.path.join(top, "plain"))
             for n in range(1, after + 1):
-                self.assertIn(self.text("both on disk", n), found.values(), "the disk's version of round %d" % n)
+                self.assertIn(self.text("both on disk", n), found.values(), "the disk's version of cycle %d" % n)
             self.assertIn(found["both"], [self.text("both " + side, n) for n in (before, after) for side in ("on disk", "in the mirror")])
         self.assertGreater(self.kill_at_steps(range(1000), change, is_saved, check), 10)
 
@@ -389,7 +389,7 @@ class Steps(Store):
 
 
 class Power(Store):
-    def look_at(self, image, before, after, start=False):
+    def check_image(self, image, before, after, start=False):
         """Mounts what a power cut left."""
         with open(self.image, "r+b") as f:
             f.write(image)
@@ -433,7 +433,7 @@ class Power(Store):
         self.change()
         self.wait_until(self.is_saved, "all to be saved", daemon)
         daemon.wait_status(CLEAN)
-        saved = disk.position()  # from here on the daemon says that all is on disk
+        saved = disk.position()  # from here on the daemon reports that all is on disk
         daemon.stop()
         ended = disk.position()
         cuts = Cuts(disk, SEED)
@@ -446,15 +446,15 @@ class Power(Store):
             for n, image in enumerate(variants):
                 with self.subTest(position=i, variant=n):
                     start = starts < 5 and states % 40 == 20
-                    self.look_at(image, position >= saved, 1, start=start)
+                    self.check_image(image, position >= saved, 1, start=start)
                 states += 1
                 starts += start
         self.assertGreater(states, 100)
         # at the end of the stop nothing depends on what is not flushed
-        self.look_at(cuts.nothing_more(), 1, 1, start=True)
+        self.check_image(cuts.nothing_more(), 1, 1, start=True)
         print("%d records, %d states, %d of them started on" % (len(cuts.records), states, starts + 1), flush=True)
 
-    def test_what_is_told_to_be_saved_is_on_the_medium(self):
+    def test_a_file_reported_as_saved_is_on_the_medium(self):
         """One thing after the other, so that no flush of another one helps. What was not flushed by then is lost."""
         disk = RecordedDisk(self)
         self.recovered, self.image = self.path("recovered"), self.path("cut.image")
@@ -488,7 +488,7 @@ class Power(Store):
                     f.write(cuts.nothing_more())
                 subprocess.run(["mount", "-o", "loop", self.image, self.recovered], check=True)
                 try:
-                    self.assertTrue(os.path.lexists(r("anchor")) and holds(), "%s is told and gone" % what)
+                    self.assertTrue(os.path.lexists(r("anchor")) and holds(), "%s is reported as saved and gone" % what)
                 finally:
                     subprocess.run(["umount", self.recovered], check=True)
         daemon.stop()
@@ -501,7 +501,7 @@ class Power(Store):
 
 
 class Errors(Store):
-    def told(self, daemon, name, step):
+    def assert_failure_logged(self, daemon, name, step):
         daemon.wait_log(r"Failed to save '%s': Input/output error while trying to %s; will retry" % (name, step))
 
     def test_a_call_that_fails_leaves_the_old_version_and_is_tried_again(self):
@@ -518,9 +518,9 @@ class Errors(Store):
             self.write("anchor", b"x", root=source)
             daemon = self.ready(self.config("[Mirror m]\nSource=%s\nTarget=%s\nSize=16M\nSettleTime=0\n" % (source, target)),
                                 env={"STATE_DIRECTORY": state}, traced=True)
-            # the corner is there already, so that the first calls are those of the file
+            # the private directory is there already, so that the first calls are those of the file
             self.write("warm", b"up", root=target)
-            self.wait_until(lambda: os.path.exists(os.path.join(source, "warm")), "the corner", daemon)
+            self.wait_until(lambda: os.path.exists(os.path.join(source, "warm")), "the private directory", daemon)
             daemon.wait_status(CLEAN)
             tracer = self.strace(daemon.pid, "-e", "trace=" + call, "-e", "inject=%s:error=EIO:when=%s" % (call, when))
             self.write("new", b"new" * 5000, root=target)
@@ -528,7 +528,7 @@ class Errors(Store):
             runs.append((call, when, step, source, target, daemon, tracer))
         for call, when, step, source, target, daemon, tracer in runs:
             with self.subTest(call=call, when=when):
-                self.told(daemon, "file", step)
+                self.assert_failure_logged(daemon, "file", step)
                 daemon.wait_status("1 not on disk yet .*, saving fails")
                 self.assertEqual(self.read(os.path.join(source, "file")), b"old" * 5000)
                 self.assertEqual(self.read(os.path.join(target, "file")), b"new" * 5000)
@@ -541,18 +541,18 @@ class Errors(Store):
                 daemon.stop()
                 self.assertEqual(os.listdir(os.path.join(source, ".shmstaged/tmp")), [])
 
-    def test_what_cannot_be_read_back_is_not_put_in_place(self):
+    def test_a_file_that_cannot_be_read_back_is_not_put_in_place(self):
         """The disk takes what is written and does not give it back."""
         disk = RecordedDisk(self)
         self.prepare(disk.path)
         daemon = self.ready(self.settings)
         self.write("warm", b"up", root=self.plain_mirror)
-        self.wait_until(lambda: os.path.exists(os.path.join(self.plain, "warm")), "the corner", daemon)
+        self.wait_until(lambda: os.path.exists(os.path.join(self.plain, "warm")), "the private directory", daemon)
         old = self.read(os.path.join(self.plain, "rewritten"))
         with open(disk.trouble, "w"):
             pass
         self.write("rewritten", self.text("rewritten", 1), root=self.plain_mirror)
-        self.told(daemon, "rewritten", "read it back from the disk")
+        self.assert_failure_logged(daemon, "rewritten", "read it back from the disk")
         daemon.wait_status("1 not on disk yet .*, saving fails")
         os.unlink(disk.trouble)
         self.assertEqual(self.read(os.path.join(self.plain, "rewritten")), old)
@@ -566,7 +566,7 @@ class Errors(Store):
         daemon = self.ready(self.settings, traced=True)
         self.strace(daemon.pid, "-e", "trace=fsync", "-e", "inject=fsync:error=EIO")
         self.write("rewritten", self.text("rewritten", 1), root=self.plain_mirror)
-        self.told(daemon, "rewritten", "sync it")
+        self.assert_failure_logged(daemon, "rewritten", "sync it")
         daemon.stop(expect=1)
         self.assertEqual(self.read(os.path.join(self.plain_mirror, "rewritten")), self.text("rewritten", 1))
         self.assertEqual(self.read(os.path.join(self.plain, "rewritten")), self.text("rewritten", 0))

@@ -27,7 +27,7 @@ class Rate(harness.Case):
         return took
 
     def assert_limited(self, size, limit, **keys):
-        """What there is takes as long as the limit says, and as much more as it takes without one. It is never faster; where others are at work on the machine
+        """What there is takes as long as the limit demands, and as much more as it takes without one. It is never faster; where other processes are at work on the machine
         it may be slower, or the limit be none at all, so it is tried again."""
         for attempt in range(5):
             free = min(self.staged_in(**keys) for _ in range(2))
@@ -80,7 +80,7 @@ class Rate(harness.Case):
             self.assertEqual("direct reads: " in daemon.status(), method == "direct", daemon.status())
             daemon.stop()
 
-    def test_what_is_adopted_is_compared_at_the_limit(self):
+    def test_adopted_files_are_compared_at_the_limit(self):
         """Where no digest is on record, the source is read."""
         self.write("file", size=40 * MB)
         self.ready(self.config(RemoveOnStop="no")).stop()
@@ -124,7 +124,7 @@ class Rate(harness.Case):
                                  self.path("slow"), self.path("t-slow"), self.path("fast"), self.path("t-fast")))
         daemon = self.daemon(config)
         daemon.wait(lambda: os.path.exists(self.path("t-fast/file")), "the file of the mirror without a limit", 20)
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         daemon.signal(signal.SIGTERM)
         daemon.join()
 
@@ -140,7 +140,7 @@ class Rate(harness.Case):
         self.assertLess(time.monotonic() - begun, 20 * harness.LONG, "at the limit it would be ten minutes")
         self.assert_gone()
 
-    def test_a_reload_raises_the_limit_of_what_is_on_its_way(self):
+    def test_a_reload_raises_the_limit_of_a_copy_in_progress(self):
         self.write("large", size=60 * MB)
         path = self.config(BandwidthLimit="100K")
         daemon = self.daemon(path)
@@ -156,7 +156,7 @@ class Rate(harness.Case):
         self.assert_same_file("large")
         daemon.stop()
 
-    def test_a_reload_sets_a_limit_for_what_comes_later(self):
+    def test_a_reload_sets_a_limit_for_later_copies(self):
         self.write("first", size=30 * MB)
         path = self.config(SettleTime="0")
         daemon = self.ready(path)

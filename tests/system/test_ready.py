@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the service manager is told, and when."""
+"""What is sent to the service manager, and when."""
 
 import os
 import re
@@ -21,8 +21,8 @@ class Ready(harness.Case):
         slow, _ = self.bindfs(self.source, "--read-rate=20M")
         daemon = self.daemon(self.config(Source=slow, ChunkSize="1M"))
         missing = 0
-        while not daemon.said("READY"):
-            # what was missing before the notification was sent tells nothing after it
+        while not daemon.notified("READY"):
+            # files missing before the notification was sent prove nothing after it
             missing += not all(os.path.exists(self.mirrored(name)) for name in names)
             daemon.pump(0.01)
             self.assertIsNone(daemon.process.poll(), daemon.log())
@@ -65,7 +65,7 @@ class Ready(harness.Case):
     def failing(self, config, reason):
         daemon = self.daemon(config)
         self.assertEqual(daemon.join(), 1, daemon.log())
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         self.assertRegex(daemon.status(), "^Failed: .*" + reason)
         self.assertRegex(daemon.log(), reason)
         self.assertFalse(os.path.ismount(self.target))
@@ -98,7 +98,7 @@ class Ready(harness.Case):
         self.assertRegex(daemon.status(), r"no progress for \d")
         process.send_signal(signal.SIGCONT)
         daemon.wait(lambda: self.extensions(daemon, time.monotonic() - 1), "extensions when bytes move again", 10)
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         daemon.stop()
 
     def test_the_stop_timeout_is_extended_only_while_the_removal_moves(self):
@@ -107,7 +107,7 @@ class Ready(harness.Case):
         daemon = self.ready(traced=True)
         self.strace(daemon.pid, "-e", "trace=renameat2", "-e", "inject=renameat2:delay_enter=400000")
         daemon.signal(signal.SIGTERM)
-        daemon.wait(lambda: daemon.said("STOPPING", "1"), "STOPPING=1")
+        daemon.wait(lambda: daemon.notified("STOPPING", "1"), "STOPPING=1")
         stopping = time.monotonic()
         self.assertEqual(daemon.join(), 0, daemon.log())
         self.assertGreaterEqual(len(self.extensions(daemon, stopping)), 2)
@@ -126,7 +126,7 @@ class Ready(harness.Case):
         self.assertEqual(self.extensions(daemon, hanging), [])
         self.assertEqual(daemon.join(), 0)
 
-    def test_what_the_watch_brings_asks_for_no_time(self):
+    def test_changes_from_the_watch_request_no_more_time(self):
         self.write("f", b"x")
         daemon = self.ready()
         daemon.listen(1.5)
@@ -134,7 +134,7 @@ class Ready(harness.Case):
         self.write("g", size=1 << 20)
         self.wait_until(lambda: os.path.exists(self.mirrored("g")), "the new file", daemon)
         daemon.listen(1.5)
-        # nobody waits for what the watch brings
+        # nothing waits for what the watch brings
         self.assertEqual(self.extensions(daemon, ready), [])
         daemon.stop()
 
@@ -165,7 +165,7 @@ class Watchdog(harness.Case):
         self.write("f", b"x")
         daemon = self.ready()
         daemon.listen(1)
-        self.assertFalse(daemon.said("WATCHDOG"))
+        self.assertFalse(daemon.notified("WATCHDOG"))
         daemon.stop()
 
 

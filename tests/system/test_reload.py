@@ -26,7 +26,7 @@ class Reload(harness.Case):
             f.write("".join(sections))
 
     def reload(self, daemon, *sections, timeout=30):
-        """Waits until the daemon says that it is through."""
+        """Waits until the daemon reports that the reload is complete."""
         self.configure(*sections)
         reloads, readies = daemon.count("RELOADING"), daemon.count("READY")
         daemon.signal(signal.SIGHUP)
@@ -100,7 +100,7 @@ class Reload(harness.Case):
         self.assert_whole("one")
         daemon.stop()
 
-    def test_another_source_or_target_begins_the_mirror_anew(self):
+    def test_another_source_or_target_starts_the_mirror_from_scratch(self):
         self.configure(self.section("one"), self.section("two"))
         daemon = self.ready(self.file)
         before = self.inodes("two")
@@ -132,7 +132,7 @@ class Reload(harness.Case):
         daemon.stop()
         self.assertFalse(os.path.exists(self.path("t-one")))
 
-    def test_an_invalid_configuration_changes_nothing_and_is_told_with_its_line(self):
+    def test_an_invalid_configuration_changes_nothing_and_is_reported_with_its_line(self):
         self.configure(self.section("one"))
         daemon = self.ready(self.file)
         before = self.inodes("one")
@@ -151,7 +151,7 @@ class Reload(harness.Case):
         self.assert_whole("two")
         daemon.stop()
 
-    def test_a_new_mirror_that_fails_fails_alone_and_may_be_mended(self):
+    def test_a_new_mirror_that_fails_fails_alone_and_may_be_corrected(self):
         self.configure(self.section("one"))
         daemon = self.ready(self.file)
         before = self.inodes("one")

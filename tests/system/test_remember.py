@@ -35,7 +35,7 @@ class Manifest(harness.Case):
             "a.gguf", "d/b.gguf", "d/e/c.gguf", "empty", "with blanks  in it", "linked")})
         done = self.xxh128sum()
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.flip(self.mirrored("d/b.gguf"), 77)  # or the check says nothing
+        self.flip(self.mirrored("d/b.gguf"), 77)  # or the check proves nothing
         self.assertEqual(self.xxh128sum().returncode, 1)
         daemon.stop(expect=1)
 
@@ -112,10 +112,10 @@ class Manifest(harness.Case):
         self.assertEqual(self.sums()["a.gguf"], self.digest(os.path.join(self.source, "a.gguf")))
         daemon.stop()
 
-    def test_corruption_fails_the_start_where_the_configuration_says_so(self):
+    def test_corruption_fails_the_start_if_configured(self):
         daemon, was, now = self.start_after_flip(300 << 10, 123, OnCorrupt="fail")
         self.assertEqual(daemon.join(), 1)
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         self.assertRegex(daemon.status(), r"^Failed: .*/d/b\.gguf.*%s.*%s" % (now, was))
         self.assert_gone()
         # and the memory of the good digest survives the failure
@@ -158,7 +158,7 @@ class Manifest(harness.Case):
         self.assertNotIn("withheld", daemon.log())
         daemon.stop()
 
-    def test_a_damaged_manifest_is_told_and_everything_is_staged_anew(self):
+    def test_a_damaged_manifest_is_reported_and_everything_is_staged_again(self):
         seed = random.randrange(1 << 32)
         print("seed %d" % seed, flush=True)
         rng = random.Random(seed)
@@ -217,7 +217,7 @@ class Manifest(harness.Case):
         self.assertEqual(len(self.sums()), 4)
         daemon.stop()
 
-    def test_what_is_gone_from_the_source_is_forgotten(self):
+    def test_files_gone_from_the_source_are_forgotten(self):
         self.tree()
         self.ready().stop()
         os.unlink(os.path.join(self.source, "a.gguf"))
@@ -226,7 +226,7 @@ class Manifest(harness.Case):
 
 
 class User(harness.Case):
-    """Run by a user who may neither mount nor change owners."""
+    """Run by a user that may neither mount nor change owners."""
 
     def setUp(self):
         super().setUp()
@@ -273,7 +273,7 @@ class User(harness.Case):
         self.one_run(self.as_user(XDG_STATE_HOME=""), state)
         self.one_run(self.as_user(XDG_STATE_HOME=""), state)
 
-    def test_what_the_user_remembers_finds_corruption(self):
+    def test_the_records_of_an_ordinary_user_find_corruption(self):
         state = os.path.join(self.home, ".local/state/shmstaged")
         self.one_run(self.as_user(XDG_STATE_HOME=""), state)
         self.flip(os.path.join(self.source, "large"), 1000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a restart looks at: a mirror that nobody touched is adopted by its names, times and inodes, and no file of it is opened."""
+"""What a restart reads: an untouched mirror is adopted by its names, times and inodes, and no file of it is opened."""
 
 import os
 import re
@@ -41,7 +41,7 @@ class Restart(harness.Case):
         self.assertEqual(self.opened(), [])
         self.assertEqual(self.inodes(), before)
 
-    def test_only_what_was_touched_in_the_mirror_is_read(self):
+    def test_only_files_touched_in_the_mirror_are_read(self):
         self.killed()
         before = self.inodes()
         self.flip(self.mirrored("d07/f0007.bin"))
@@ -51,13 +51,13 @@ class Restart(harness.Case):
         self.assertEqual(set(self.opened()), {"f0007.bin", "f1999.bin", "f0123.bin"})
         self.assertEqual(self.inodes()["d03/f0123.bin"], before["d03/f0123.bin"])
 
-    def test_only_what_was_touched_in_the_source_is_read(self):
+    def test_only_files_touched_in_the_source_are_read(self):
         self.killed()
         self.write("d00/f0020.bin", size=5000)
         self.assertEqual(set(self.opened()), {"f0020.bin"})
         self.assert_same_file("d00/f0020.bin")
 
-    def test_a_mirror_of_another_mount_is_staged_anew(self):
+    def test_a_mirror_of_another_mount_is_staged_again(self):
         self.killed()
         subprocess.run(["umount", self.target], check=True)
         self.assertEqual(len(set(self.opened())), FILES)

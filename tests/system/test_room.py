@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What does not fit: known before the first byte, told with numbers, and left out as the configuration says."""
+"""What does not fit: known before the first byte, reported with numbers, and left out as configured."""
 
 import os
 import re
@@ -52,7 +52,7 @@ class Room(harness.Case):
     def refused(self, config, **options):
         daemon = self.daemon(config, **options)
         self.assertEqual(daemon.join(), 1, daemon.log())
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
         return daemon
 
@@ -69,7 +69,7 @@ class Room(harness.Case):
 
 
 class Plan(Room):
-    def test_it_fits_and_says_so(self):
+    def test_a_source_that_fits_is_reported_so(self):
         self.write("a", size=3 * MIB)
         self.write("b", size=1)
         text = self.plan(self.config(Size="8M"), 0)
@@ -91,7 +91,7 @@ class Plan(Room):
                 self.assertEqual(self.shortage(planned), self.shortage(refused.log()))
                 self.assertEqual(self.shortage(planned), self.shortage(refused.status()))
 
-    def test_what_the_plan_calls_short_would_be_enough(self):
+    def test_the_shortage_in_the_plan_would_be_enough(self):
         """To the byte: with so much more it fits, with a page less it does not."""
         self.write("a", size=5 * MIB + 7)
         self.write("b", size=7 * MIB)
@@ -131,7 +131,7 @@ class Plan(Room):
         self.assertFalse(os.path.exists(self.target))
         self.assertFalse(os.path.exists(self.path("target-2")))
 
-    def test_what_cannot_be_planned_is_told(self):
+    def test_an_impossible_plan_is_reported(self):
         os.rmdir(self.source)
         done = self.run_tool("--plan", config=self.config(), expect=1)
         self.assertIn("'%s'" % self.source, done.stderr)
@@ -155,7 +155,7 @@ class Fail(Room):
         self.assertIn("it would fit without 'c'", daemon.status())
         self.assertEqual(daemon.log().count("Insufficient space"), 1)
 
-    def test_what_grows_out_of_its_room_later_is_told_and_the_rest_stays(self):
+    def test_a_file_that_outgrows_its_room_later_is_reported_and_the_others_stay(self):
         self.write("a", size=3 * MIB)
         daemon = self.ready(self.config(Size="8M"))
         self.write("big", size=9 * MIB)
@@ -303,10 +303,10 @@ class Memory(Room):
 
 
 class InBetween(Room):
-    """Between the plan and the copy the world goes on."""
+    """Changes between the plan and the copy."""
 
     def slowed(self):
-        """The daemon waits before each copy, so that there is a between."""
+        """The daemon waits before each copy, so that there is time in between."""
         return {"wrapper": ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fallocate",
                             "-e", "inject=fallocate:delay_enter=300000"],
                 "env": {"ASAN_OPTIONS": "detect_leaks=0"}}
@@ -338,7 +338,7 @@ class InBetween(Room):
         self.assert_gone()
 
     def fill(self, on_no_room):
-        """The tmpfs is filled by somebody else while the daemon copies. Returns the daemon."""
+        """The tmpfs is filled by another process while the daemon copies. Returns the daemon."""
         for name in "abcdef":
             self.write(name, size=2 * MIB)
         os.mkdir(self.target)
@@ -356,7 +356,7 @@ class InBetween(Room):
                 pass
         return daemon
 
-    def test_a_tmpfs_filled_by_another_withholds_what_has_no_room(self):
+    def test_a_tmpfs_filled_by_another_process_withholds_files_without_room(self):
         daemon = self.fill("skip")
         daemon.wait_ready()
         daemon.wait_status(r"^Degraded")

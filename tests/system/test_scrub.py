@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Scrub=: a byte of RAM that has flipped is found, told and repaired; nothing that a client wrote is taken for one."""
+"""Scrub=: a byte of RAM that has flipped is found, reported and repaired; nothing that a client wrote is taken for one."""
 
 import ctypes
 import hashlib
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 FAN_CLOEXEC, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD = 0x1, 0x1, 0x20, -100
 
-TOLD = r"RAM may be faulty: the bytes of '%s' in '.*' changed while its times did not \(XXH3-128 was %s, is %s\);"
+FAULTY = r"RAM may be faulty: the bytes of '%s' in '.*' changed while its times did not \(XXH3-128 was %s, is %s\);"
 
 
 class Scrub(saving.Saving):
@@ -30,7 +30,7 @@ class Scrub(saving.Saving):
             mapping[offset] ^= 0x10
 
     def work_silently(self, path, offset=0):
-        """What a client does that edits a file through a mapping: of what stat() shows nothing changes. The watch hears of it."""
+        """What a client does that edits a file through a mapping: of what stat() shows nothing changes. The watch notices it."""
         before = os.stat(path)
         with open(path, "r+b") as file:
             self.store(file.fileno(), offset)
@@ -38,7 +38,7 @@ class Scrub(saving.Saving):
         self.assertEqual((before.st_mtime_ns, before.st_ctime_ns), (after.st_mtime_ns, after.st_ctime_ns))
 
     def damage(self, path, offset=0):
-        """What a fault of the memory does: nobody hears of it. A descriptor that fanotify(7) has opened sends no events."""
+        """What a fault of the memory does: nothing notices it. A descriptor that fanotify(7) has opened sends no events."""
         libc = ctypes.CDLL(None, use_errno=True)
         before = os.stat(path)
         fan = libc.fanotify_init(FAN_CLOEXEC, os.O_RDWR)
@@ -82,7 +82,7 @@ class Scrub(saving.Saving):
 
 
 class Damage(Scrub):
-    def test_a_flipped_byte_is_found_told_and_repaired(self):
+    def test_a_flipped_byte_is_found_reported_and_repaired(self):
         self.write("d/model.gguf", size=9 * MIB + 5)
         self.write("other", size=MIB)
         daemon = self.scrubbing()
@@ -96,8 +96,8 @@ class Damage(Scrub):
             self.assertTrue(reader.read() == damaged, "an old reader keeps what it has open")
         daemon.wait_status(r"^Ready: 2 files, .*; scrubbed: 10M, 1 repaired$")
         daemon.listen(3)  # a further pass
-        self.assertEqual(self.times_told(daemon, TOLD % ("d/model.gguf", was, now) + " it is staged again from disk"), 1, daemon.log())
-        self.assertEqual(self.times_told(daemon, "RAM may be faulty"), 1)
+        self.assertEqual(self.times_logged(daemon, FAULTY % ("d/model.gguf", was, now) + " it is staged again from disk"), 1, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "RAM may be faulty"), 1)
         self.assertRegex(daemon.log(), r"memtest86\+.*ras-mc-ctl --errors")
         self.assertEqual(self.snapshot(), disk)
         self.assertEqual(self.conflicts(), [])
@@ -150,16 +150,16 @@ class Damage(Scrub):
         inode = self.inode("model")
         self.damage(self.mirrored("model"), 77)
         daemon.wait_status(r"^Degraded: .*; 1 withheld; 1 damaged in RAM")
-        daemon.listen(4)  # it is not told with every pass
+        daemon.listen(4)  # it is not logged with every pass
         self.assertEqual(self.inode("model"), inode)
-        self.assertEqual(self.times_told(daemon, "RAM may be faulty"), 1, daemon.log())
-        self.assertEqual(self.times_told(daemon, r"model.*(corrupt|on record)"), 1, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "RAM may be faulty"), 1, daemon.log())
+        self.assertEqual(self.times_logged(daemon, r"model.*(corrupt|on record)"), 1, daemon.log())
         self.flip(self.original("model"), 5)  # the disk is as it was
         self.wait_repaired(daemon, "model", inode)
         daemon.wait_status("^Ready")
         daemon.stop()
 
-    def test_what_a_client_does_to_a_damaged_file_that_waits_for_its_repair_is_kept(self):
+    def test_a_clients_changes_to_a_damaged_file_that_waits_for_its_repair_are_kept(self):
         self.write("model", size=MIB)
         daemon = self.scrubbing("4s")
         inode = self.inode("model")
@@ -217,7 +217,7 @@ class Damage(Scrub):
 
 
 class Clients(Scrub):
-    def test_what_a_client_wrote_through_a_mapping_is_kept_on_the_disk(self):
+    def test_bytes_a_client_wrote_through_a_mapping_are_kept_on_the_disk(self):
         self.write("model", size=2 * MIB)
         daemon = self.scrubbing()
         inode, disk = self.inode("model"), self.read(self.original("model"))
@@ -226,11 +226,11 @@ class Clients(Scrub):
         self.wait_repaired(daemon, "model", inode)
         self.assertEqual(self.conflicts(), [work])
         self.assertEqual(self.read(self.original("model")), disk)
-        self.assertEqual(self.times_told(daemon, r"RAM may be faulty.*; a client may have written to it, so it is staged again and its present "
+        self.assertEqual(self.times_logged(daemon, r"RAM may be faulty.*; a client may have written to it, so it is staged again and its present "
                                                  r"bytes are kept on disk as .*conflicts/.*model"), 1, daemon.log())
         daemon.stop()
 
-    def test_in_the_first_pass_nobody_knows_and_it_is_kept(self):
+    def test_a_difference_in_the_first_pass_is_undecidable_and_kept(self):
         self.write("model", size=MIB)
         daemon = self.ready(self.config(Scrub="3s"))
         inode = self.inode("model")
@@ -240,7 +240,7 @@ class Clients(Scrub):
         self.assertEqual(self.conflicts(), [damaged])
         daemon.stop()
 
-    def test_without_write_back_it_is_left_and_told(self):
+    def test_without_write_back_the_damage_is_left_and_reported(self):
         self.write("model", size=MIB)
         daemon = self.scrubbing(WriteBack="no")
         disk, inode = self.snapshot(), self.inode("model")
@@ -249,7 +249,7 @@ class Clients(Scrub):
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
         daemon.listen(3)
         self.assertEqual((self.inode("model"), self.read(self.mirrored("model"))), (inode, work))
-        self.assertEqual(self.times_told(daemon, "RAM may be faulty.*so it is left as it is until you remove it"), 1, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "RAM may be faulty.*so it is left as it is until you remove it"), 1, daemon.log())
         self.assertEqual(self.snapshot(), disk)
         os.unlink(self.mirrored("model"))
         self.wait_until(lambda: os.path.exists(self.mirrored("model")), "the file", daemon)
@@ -257,7 +257,7 @@ class Clients(Scrub):
         daemon.wait_status("^Ready")
         daemon.stop()
 
-    def test_who_has_it_open_for_writing_is_not_disturbed(self):
+    def test_a_writer_with_the_file_open_is_not_disturbed(self):
         self.write("model", size=MIB)
         daemon = self.scrubbing()
         inode = self.inode("model")
@@ -265,7 +265,7 @@ class Clients(Scrub):
             mapping[5] ^= 1
             daemon.listen(5)  # two passes
             self.assertEqual(self.inode("model"), inode)
-            self.assertEqual(self.times_told(daemon, "RAM may be faulty"), 0, daemon.log())
+            self.assertEqual(self.times_logged(daemon, "RAM may be faulty"), 0, daemon.log())
             mapping[6] ^= 1
             work = bytes(mapping)
         self.wait_repaired(daemon, "model", inode)
@@ -285,13 +285,13 @@ class Clients(Scrub):
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
         daemon.listen(3)
         self.assertEqual((self.inode("model"), self.read(self.mirrored("model"))), (inode, work))
-        self.assertEqual(self.times_told(daemon, "RAM may be faulty"), 1, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "RAM may be faulty"), 1, daemon.log())
         os.unlink(self.original("ballast"))
         self.wait_repaired(daemon, "model", inode)
         self.assertEqual(self.conflicts(), [work])
         daemon.stop()
 
-    def test_what_a_client_writes_in_the_usual_way_is_saved_and_not_undone(self):
+    def test_ordinary_writes_of_a_client_are_saved_and_not_undone(self):
         self.write("model", size=MIB)
         daemon = self.scrubbing("1s")
         for i in range(4):
@@ -301,7 +301,7 @@ class Clients(Scrub):
             daemon.listen(1)
             self.wait_until(lambda: self.read(self.original("model")) == content, "the save", daemon)
             self.assertEqual(self.read(self.mirrored("model")), content)
-        self.assertEqual(self.times_told(daemon, "RAM may be faulty"), 0, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "RAM may be faulty"), 0, daemon.log())
         self.assertEqual(self.conflicts(), [])
         daemon.stop()
         self.assert_gone()
@@ -321,14 +321,14 @@ class Pass(Scrub):
             file.write(b"x" * 5000)
         daemon = self.scrubbing("1s")
 
-        def look():
+        def state():
             return {n: (s.st_ino, s.st_ctime_ns, s.st_mtime_ns, s.st_blocks)
                     for n in self.names() for s in [os.lstat(self.mirrored(n))] if not os.path.isdir(self.mirrored(n))}
-        before, disk = look(), self.snapshot()
+        before, disk = state(), self.snapshot()
         daemon.listen(4)
-        self.assertEqual(look(), before)
+        self.assertEqual(state(), before)
         self.assertEqual(self.snapshot(), disk)
-        self.assertEqual(self.times_told(daemon, "^(Warning|Error)"), 0, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "^(Warning|Error)"), 0, daemon.log())
         daemon.wait_status(r"; scrubbed: 67M$")
         daemon.stop()
         self.assert_gone()
@@ -346,7 +346,7 @@ class Pass(Scrub):
         self.assertLess(read, 9 * MIB)
         daemon.stop()
 
-    def test_what_is_only_linked_to_the_disk_is_not_read(self):
+    def test_a_file_that_is_only_linked_to_the_disk_is_not_read(self):
         self.write("a", size=2 * MIB)
         self.write("z", size=60 * MIB)
         daemon = self.ready(self.config(Scrub="2s", Size="16M", OnNoRoom="link"))
@@ -358,15 +358,15 @@ class Pass(Scrub):
         self.write("model", size=256 * MIB)
         daemon = self.ready(self.config(Scrub="6s"))  # its half at 64 MiB/s is less than that
         self.wait_reading(daemon, 16 * MIB)
-        begun = time.monotonic()  # before the bytes are counted, and ended after: it may be slower than this says, and is not faster
+        begun = time.monotonic()  # before the bytes are counted, and ended after: it may be slower than this shows, and is not faster
         before = self.wait_reading(daemon, 160 * MIB)
         n = self.read_bytes(daemon) - before
         rate = n / MIB / (time.monotonic() - begun)
         self.assertLess(rate, 256 / 3 * 1.1)  # MiB/s
-        self.assertGreater(rate, 256 / 3 * 0.1)  # others are at work on this machine
+        self.assertGreater(rate, 256 / 3 * 0.1)  # other processes are at work on this machine
         daemon.stop()
 
-    def test_a_stop_is_heard_in_the_middle_of_a_large_file(self):
+    def test_a_stop_takes_effect_in_the_middle_of_a_large_file(self):
         self.write("model", size=512 * MIB)
         daemon = self.ready(self.config(Scrub="40s", WriteBack="no"))  # of which half is for reading
         self.wait_reading(daemon, 8 * MIB)
@@ -383,7 +383,7 @@ class Pass(Scrub):
             self.write("new-%d" % i, size=5000)
             self.wait_until(lambda: os.path.exists(self.mirrored("new-%d" % i)), "the new file", daemon)
         daemon.wait_status("; scrubbed: ")
-        self.assertEqual(self.times_told(daemon, "RAM may be faulty"), 0, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "RAM may be faulty"), 0, daemon.log())
         daemon.stop()
 
     def test_a_reload_turns_it_on_and_off(self):

@@ -111,7 +111,7 @@ class Stage(harness.Case):
         daemon.stop()
         self.assert_gone()
 
-    def test_a_link_that_leads_out_is_told_and_never_followed(self):
+    def test_a_link_that_leads_out_is_reported_and_never_followed(self):
         os.mkdir(self.path("outside"))
         self.write("secret", b"secret", root=self.path("outside"))
         self.write("in", b"1")
@@ -129,7 +129,7 @@ class Stage(harness.Case):
                 os.path.join(self.source, name)))
         daemon.stop()
 
-    def test_devices_fifos_and_sockets_are_skipped_and_told(self):
+    def test_devices_fifos_and_sockets_are_skipped_and_reported(self):
         self.write("good", b"1")
         os.mkfifo(os.path.join(self.source, "fifo"))
         os.mknod(os.path.join(self.source, "null"), stat.S_IFCHR | 0o666, os.makedev(1, 3))
@@ -247,7 +247,7 @@ class Stage(harness.Case):
         daemon.stop()
         self.assert_gone()
 
-    def test_what_is_too_deep_to_be_named_is_told_and_the_rest_is_staged(self):
+    def test_a_tree_too_deep_for_path_names_is_reported_and_the_others_are_staged(self):
         self.write("top", b"1")
         at = os.open(self.source, os.O_RDONLY)
         for i in range(40):
@@ -327,7 +327,7 @@ class Stage(harness.Case):
         watch = self.watched_target()
         done, problems, seen = threading.Event(), [], set()
 
-        def look(path):
+        def inspect(path):
             """Whatever has a name has its content, mode and time at that moment."""
             name = os.path.relpath(path, self.target)
             with open(path, "rb") as f:
@@ -345,7 +345,7 @@ class Stage(harness.Case):
                         directories.remove(".shmstaged")
                     for name in files:
                         if os.path.relpath(os.path.join(directory, name), self.target) not in seen:
-                            look(os.path.join(directory, name))
+                            inspect(os.path.join(directory, name))
         thread = threading.Thread(target=watch_all)
         thread.start()
         try:
@@ -363,7 +363,7 @@ class Stage(harness.Case):
 
 
 class Progress(harness.Case):
-    def test_status_tells_percent_bytes_rate_time_left_and_the_file(self):
+    def test_status_shows_percent_bytes_rate_time_left_and_the_file(self):
         self.write("big.bin", size=60 << 20)
         slow, _ = self.bindfs(self.source, "--read-rate=15M")
         daemon = self.ready(self.config(Source=slow, ChunkSize="4M"))
@@ -379,7 +379,7 @@ class Progress(harness.Case):
         daemon.stop()
 
     def run_on_terminal(self, config, width, seconds=60):
-        """Runs the daemon on a terminal until it says that it is ready; all that it wrote."""
+        """Runs the daemon on a terminal until it reports that it is ready; all that it wrote."""
         master, slave = pty.openpty()
         self.addCleanup(os.close, master)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
@@ -448,13 +448,13 @@ class Progress(harness.Case):
         for d in draws:
             self.assertLess(len(d), 30, d)
 
-    def test_the_share_of_2_mib_pages_is_told(self):
+    def test_the_share_of_2_mib_pages_is_reported(self):
         self.write("big", size=64 << 20)
         daemon = self.ready(self.config(HugePages="always"))
-        told = re.search(r"; 2 MiB pages: (\d+)%", daemon.status())
-        self.assertTrue(told, daemon.status())
+        share = re.search(r"; 2 MiB pages: (\d+)%", daemon.status())
+        self.assertTrue(share, daemon.status())
         if "huge=always" in self.read("/proc/self/mountinfo").decode():
-            self.assertGreaterEqual(int(told.group(1)), 90)
+            self.assertGreaterEqual(int(share.group(1)), 90)
         daemon.stop()
         daemon = self.ready(self.config(HugePages="never"))
         self.assertIn("; 2 MiB pages: 0%", daemon.status())

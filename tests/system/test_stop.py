@@ -12,7 +12,7 @@ import harness
 
 
 class Held(harness.Case):
-    """Without write-back: what clients do to the mirror is held, told, and keeps it."""
+    """Without write-back: what clients do to the mirror is held, reported, and keeps it."""
 
     def config(self, text=None, **keys):
         return super().config(text, **({} if text else {"WriteBack": "no"}), **keys)
@@ -58,7 +58,7 @@ class Stop(Held):
         self.assertEqual(os.listdir(self.target), [])
 
     def assert_kept(self, *names):
-        """A stop that finds these, which are not from the source, keeps them and says so."""
+        """A stop that finds these, which are not from the source, keeps them and reports it."""
         daemon = self.daemons[-1]
         daemon.stop(expect=1)
         self.assertTrue(os.path.ismount(self.target))
@@ -76,8 +76,8 @@ class Stop(Held):
         self.assertEqual(self.read(self.mirrored("d/e/pulled.gguf")), b"precious")
         self.assertEqual(self.names(), {"d", "d/e", "d/e/pulled.gguf"})
 
-    def test_what_could_not_be_put_back_keeps_the_mirror(self):
-        """In the corner lies what was taken away and turned out to be a client's, while its place was taken again."""
+    def test_a_file_that_could_not_be_put_back_keeps_the_mirror(self):
+        """In the private directory lies a file that was taken away and turned out to be a client's, while its place was taken again."""
         self.tree()
         self.ready()
         self.write(".shmstaged/t99", b"precious", root=self.target)
@@ -172,7 +172,7 @@ class Stop(Held):
         daemon.stop()
         self.assert_gone()
 
-    def test_a_file_that_took_the_place_of_a_directory_and_the_other_way_round_is_kept(self):
+    def test_a_file_that_replaced_a_directory_is_kept_and_vice_versa(self):
         self.tree()
         self.ready()
         os.rename(self.mirrored("d/e"), self.mirrored("moved"))
@@ -182,7 +182,7 @@ class Stop(Held):
         self.assert_kept("d/e", "a.gguf", "moved")
         self.assertEqual(self.read(self.mirrored("d/e")), b"file now")
 
-    def test_what_was_kept_is_there_for_the_next_start_and_told_again(self):
+    def test_kept_files_are_there_for_the_next_start_and_reported_again(self):
         self.tree()
         self.ready()
         self.write("d/pulled", b"precious", root=self.target)
@@ -196,7 +196,7 @@ class Stop(Held):
         daemon.stop()
         self.assert_gone()
 
-    def test_without_remove_on_stop_the_next_start_takes_over_what_is_there(self):
+    def test_without_remove_on_stop_the_next_start_adopts_the_mirror(self):
         self.tree()
         daemon = self.ready(self.config(RemoveOnStop="no"))
         inodes = {n: self.inode(n) for n in self.names()}
@@ -222,22 +222,22 @@ class Stop(Held):
         begun = time.monotonic()
         daemon.stop()
         self.assertLess(time.monotonic() - begun, 20 * harness.LONG, "to the end of the file it would be 100 s")
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         self.assert_gone()
         self.assertEqual(self.snapshot(), before)
 
-    def test_a_stop_while_the_source_stands_still_is_over_when_it_moves_again(self):
+    def test_a_stop_while_the_source_hangs_completes_when_it_responds_again(self):
         self.tree()
         slow, process = self.bindfs(self.source)
         process.send_signal(signal.SIGSTOP)
         daemon = self.daemon(self.config(Source=slow))
         daemon.listen(0.5)
         daemon.signal(signal.SIGTERM)
-        daemon.wait(lambda: daemon.said("STOPPING"), "STOPPING=1, at once")
+        daemon.wait(lambda: daemon.notified("STOPPING"), "STOPPING=1, at once")
         daemon.listen(0.5)
         process.send_signal(signal.SIGCONT)
         self.assertEqual(daemon.join(), 0, daemon.log())
-        self.assertFalse(daemon.said("READY"))
+        self.assertFalse(daemon.notified("READY"))
         self.assert_gone()
 
     def test_a_stop_at_any_moment_leaves_nothing(self):
@@ -269,7 +269,7 @@ class Stop(Held):
         self.assertIsNone(daemon.process.poll())
         self.assertEqual(daemon.join(), 0, daemon.log())
         self.assertEqual(daemon.count("STOPPING"), 1)
-        self.assertFalse(daemon.said("RELOADING"))
+        self.assertFalse(daemon.notified("RELOADING"))
         self.assert_gone()
 
     def test_a_reader_keeps_what_it_has_mapped_or_open(self):
@@ -415,7 +415,7 @@ class Crash(Held):
         daemon.stop()
         self.assert_gone()
 
-    def test_only_what_changed_on_disk_meanwhile_is_staged_anew(self):
+    def test_only_files_changed_on_disk_meanwhile_are_staged_again(self):
         self.tree()
         self.ready().kill()
         before = self.inodes()
@@ -429,7 +429,7 @@ class Crash(Held):
         daemon.stop()
         self.assert_gone()
 
-    def test_what_a_client_changed_meanwhile_is_not_overwritten(self):
+    def test_a_file_a_client_changed_meanwhile_is_not_overwritten(self):
         self.tree()
         self.ready().kill()
         with open(self.mirrored("d1/f01"), "ab") as f:
@@ -445,7 +445,7 @@ class Crash(Held):
         self.assertEqual(self.names(), {"d1", "d1/f01", "d1/pulled"})
         self.assertTrue(os.path.ismount(self.target))
 
-    def test_bytes_that_a_client_changed_behind_size_and_time_are_found_and_told(self):
+    def test_bytes_changed_without_a_new_size_or_time_are_found_and_reported(self):
         self.tree()
         self.ready().kill()
         self.flip(self.mirrored("d1/f01"), 5000)
@@ -455,14 +455,14 @@ class Crash(Held):
             self.digest(self.mirrored("d1/f01")), self.digest(os.path.join(self.source, "d1/f01"))))
         self.assertRegex(daemon.status(), "^Degraded")
         self.assertEqual(self.read(self.mirrored("d1/f01")), content)
-        os.unlink(self.mirrored("d1/f01"))  # as the sentence says
+        os.unlink(self.mirrored("d1/f01"))  # as the message describes it
         daemon.signal(signal.SIGHUP)
         daemon.wait_status("^Ready")
         self.assert_whole()
         daemon.stop()
         self.assert_gone()
 
-    def test_what_changed_on_both_sides_is_left_on_both(self):
+    def test_a_file_changed_on_both_sides_is_left_on_both(self):
         self.tree()
         self.ready().kill()
         self.write("d1/f01", b"disk's")

@@ -46,12 +46,12 @@ class Mounted(Target):
         self.assertEqual((fstype, source), ("tmpfs", "shmstaged"))
         for option in ("nosuid", "nodev", "noexec", "size=65536k", "mode=755"):
             self.assertIn(option, options)
-        told = re.search(r"Using a tmpfs that the daemon mounted on '%s', size 64M; huge pages: (\w+), kept out of swap: (\w+), NUMA policy: (.*)"
+        found = re.search(r"Using a tmpfs that the daemon mounted on '%s', size 64M; huge pages: (\w+), kept out of swap: (\w+), NUMA policy: (.*)"
                          % self.target, daemon.log())
-        self.assertTrue(told, daemon.log())
-        self.assertEqual("huge=within_size" in options, told[1] == "yes")
-        self.assertEqual("noswap" in options, told[2] == "yes")
-        self.assertEqual(told[3], "one node" if self.nodes() == 1 else "interleave over %d nodes (NUMAPolicy=auto)" % self.nodes())
+        self.assertTrue(found, daemon.log())
+        self.assertEqual("huge=within_size" in options, found[1] == "yes")
+        self.assertEqual("noswap" in options, found[2] == "yes")
+        self.assertEqual(found[3], "one node" if self.nodes() == 1 else "interleave over %d nodes (NUMAPolicy=auto)" % self.nodes())
         release = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
         if os.path.exists("/sys/kernel/mm/transparent_hugepage"):
             self.assertIn("huge=within_size", options)
@@ -61,7 +61,7 @@ class Mounted(Target):
         self.assert_gone()
         self.assertFalse(os.path.exists(self.target), "the directory was not there before")
 
-    def test_what_is_not_asked_for_is_not_there_and_told(self):
+    def test_an_option_that_is_not_configured_is_not_set_and_reported(self):
         self.write("a", b"x")
         daemon = self.ready(self.config(Size="64M", HugePages="never", Swap="yes"))
         options = mount_options(self.target)[2]
@@ -70,11 +70,11 @@ class Mounted(Target):
         self.assertIn("huge pages: not requested, kept out of swap: not requested", daemon.log())
         daemon.stop()
 
-    def test_a_numa_policy_is_set_or_its_refusal_is_told(self):
+    def test_a_numa_policy_is_set_or_its_refusal_is_reported(self):
         self.write("a", b"x")
         daemon = self.ready(self.config(Size="64M", NUMAPolicy="interleave"))
-        told = re.search(r"NUMA policy: (.*)", daemon.log())[1]
-        self.assertEqual(told, "interleave (NUMAPolicy=interleave)" if "mpol=interleave" in mount_options(self.target)[2]
+        found = re.search(r"NUMA policy: (.*)", daemon.log())[1]
+        self.assertEqual(found, "interleave (NUMAPolicy=interleave)" if "mpol=interleave" in mount_options(self.target)[2]
                          else "none instead of interleave (NUMAPolicy=interleave)")
         daemon.stop()
 
@@ -85,17 +85,17 @@ class Mounted(Target):
         self.assertNotIn("mpol=", mount_options(self.target)[2])
         daemon.stop()
 
-    def test_a_numa_policy_that_is_there_is_told_and_stays(self):
-        """The kernel shows it with a list; a kernel without NUMA refuses to mount it, and there is nothing to be told."""
+    def test_an_existing_numa_policy_is_reported_and_stays(self):
+        """The kernel shows it with a list; a kernel without NUMA refuses to mount it, and there is nothing to report."""
         os.mkdir(self.target)
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32M,mpol=bind:0", "models", self.target], check=False).returncode != 0:
             self.assertFalse(os.path.exists("/sys/devices/system/node/has_memory"), "this kernel has NUMA, and must take it")
             return
         self.write("a", b"x")
-        for policy, told in (("prefer:0", "bind:0 instead of prefer:0 (NUMAPolicy=prefer:0)"), ("bind:0", "bind:0 (NUMAPolicy=bind:0)"),
+        for policy, expected in (("prefer:0", "bind:0 instead of prefer:0 (NUMAPolicy=prefer:0)"), ("bind:0", "bind:0 (NUMAPolicy=bind:0)"),
                              ("default", "bind:0, as mounted (NUMAPolicy=default requests none)")):
             daemon = self.ready(self.config(NUMAPolicy=policy))
-            self.assertIn("NUMA policy: %s\n" % told, daemon.log())
+            self.assertIn("NUMA policy: %s\n" % expected, daemon.log())
             daemon.stop()
             self.assertIn("mpol=bind:0", mount_options(self.target)[2])
 
@@ -118,7 +118,7 @@ class Mounted(Target):
         self.assertEqual(os.listdir(self.target), [])
         self.assertEqual(mount_options(self.target)[1], "models")
 
-    def test_what_is_mounted_over_the_mirror_meanwhile_is_left_alone(self):
+    def test_a_mount_over_the_mirror_meanwhile_is_left_alone(self):
         self.write("a", b"x")
         daemon = self.ready(self.config(Size="64M"))
         mount("-t", "tmpfs", "other", self.target)
@@ -135,7 +135,7 @@ class Mounted(Target):
 class ByAUser(Target):
     def setUp(self):
         super().setUp()
-        self.base = self.path("base")  # as /dev/shm: a tmpfs for everybody
+        self.base = self.path("base")  # as /dev/shm: a tmpfs for all users
         os.mkdir(self.base)
         os.chmod(self.base, 0o1777)
         self.target = os.path.join(self.base, "models")
@@ -256,7 +256,7 @@ class Refused(Target):
         self.assertEqual(self.tree(self.target), before)
 
     def test_a_target_that_leads_into_the_source_is_refused(self):
-        """Which the configuration alone cannot tell."""
+        """Which the configuration alone does not show."""
         os.symlink(self.source, self.path("way"))
         os.mkdir(os.path.join(self.source, "ram"))
         self.target = self.path("way", "ram")
@@ -278,7 +278,7 @@ class Refused(Target):
         self.assertEqual(self.read(self.path("target", "disk", "b")), b"x")
         self.assertIn("'%s'" % self.target, text)
 
-    def test_a_state_file_that_is_none_is_told_and_done_without(self):
+    def test_an_invalid_state_file_is_reported_and_ignored(self):
         os.mkdir(os.path.join(self.state, "m.xxh128"))
         daemon = self.ready()
         self.assertRegex(daemon.log(), r"Failed to write 'm\.xxh128' in the state directory: Is a directory")
@@ -337,13 +337,13 @@ class TwoDaemons(Target):
         self.assert_gone()
 
 
-class Strangers(Target):
+class ForeignFiles(Target):
     def test_files_of_others_that_appear_later_are_never_removed(self):
         self.write("dir/a", size=1 << 20)
         daemon = self.ready(self.config(Size="64M", WriteBack="no"))
         self.write("dir/stranger", b"theirs", root=self.target)
         self.write("own/stranger", b"theirs", root=self.target)
-        os.utime(os.path.join(self.source, "dir/a"), ns=(1, 1))  # make it look at both sides
+        os.utime(os.path.join(self.source, "dir/a"), ns=(1, 1))  # make it scan both sides
         daemon.wait_log(r"stranger' is new or changed in the mirror only")
         daemon.stop(expect=1)
         self.assertTrue(os.path.ismount(self.target))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A source in trouble: each kind has its outcome, is told once with path and act, and nothing is lost by it."""
+"""A source in trouble: each kind has its outcome, is reported once with path and operation, and nothing is lost by it."""
 
 import ctypes
 import os
@@ -95,13 +95,13 @@ class Emptied(Trouble):
         for name in ("a", "dir"):
             os.rename(self.original(name), self.path(name))
         daemon.wait_status(r"^Degraded: 2 files, 2M in RAM, verified.*The source '%s' is empty and was not before" % self.source)
-        daemon.listen(2.5)  # some looks
+        daemon.listen(2.5)  # some scans
         self.assertEqual(self.names(), {"a", "dir", "dir/b"})
-        self.told(daemon, r"is empty and was not before")
+        self.logged_once(daemon, r"is empty and was not before")
         for name in ("a", "dir"):
             os.rename(self.path(name), self.original(name))
         daemon.wait_status(r"^Ready: 2 files")
-        self.told(daemon, r"The source '%s' is back" % self.source)
+        self.logged_once(daemon, r"The source '%s' is back" % self.source)
         self.assert_same_file("a")
         self.nudge()
         daemon.stop()
@@ -126,10 +126,10 @@ class Replaced(Trouble):
         daemon.wait_status(r"^Degraded: 1 file, .*The source '%s' is gone, or another filesystem is in its place" % self.source)
         daemon.listen(2.5)
         self.assertEqual(self.names(), {"a"})
-        self.told(daemon, r"is gone, or another filesystem is in its place")
+        self.logged_once(daemon, r"is gone, or another filesystem is in its place")
         subprocess.run(["umount", self.source], check=True)
         daemon.wait_status(r"^Ready: 1 file")
-        self.told(daemon, r"The source '%s' is back" % self.source)
+        self.logged_once(daemon, r"The source '%s' is back" % self.source)
         self.nudge()
         self.assertEqual(self.names(), {"a", "nudge"})
         daemon.stop()
@@ -153,7 +153,7 @@ class Replaced(Trouble):
         inode = self.inode("a")
         self.nudge()
         self.assertEqual(self.inode("a"), inode, "the same file is not copied again")
-        self.told(daemon, r"The source '%s' is back" % self.source)
+        self.logged_once(daemon, r"The source '%s' is back" % self.source)
         daemon.stop()
         self.assert_gone()
 
@@ -199,7 +199,7 @@ class Unreadable(Trouble):
         daemon.wait_status(r"^Degraded: 1 file, 1M in RAM, verified.*; 1 withheld\. .*'%s': Permission denied" % self.original("secret"))
         self.assertEqual(self.names(), {"good"})
         daemon.listen(2.5)  # it is tried again
-        line = self.told(daemon, r"'%s'" % self.original("secret"))
+        line = self.logged_once(daemon, r"'%s'" % self.original("secret"))
         self.assertTrue(line.startswith("Warning: Failed to open"), line)
         self.assertIn("make it readable for the daemon", line)
         os.chmod(self.original("secret"), 0o644)
@@ -226,13 +226,13 @@ class Unreadable(Trouble):
         inode = self.inode("dir/a")
         os.chmod(self.original("dir"), 0)
         daemon.wait_status(r"^Degraded: .*'%s'" % self.original("dir"))
-        line = self.told(daemon, r"'%s'" % self.original("dir"))
+        line = self.logged_once(daemon, r"'%s'" % self.original("dir"))
         self.assertIn("Permission denied", line)
         self.nudge()
         self.assertEqual(self.inode("dir/a"), inode)
         daemon.kill()
         daemon = self.ready(config, user=NOBODY)
-        self.told(daemon, r"'%s'" % self.original("dir"))
+        self.logged_once(daemon, r"'%s'" % self.original("dir"))
         daemon.wait_status(r"^Degraded: ")
         self.assertEqual(self.inode("dir/a"), inode)
         os.chmod(self.original("dir"), 0o755)
@@ -275,7 +275,7 @@ class Unreadable(Trouble):
 
 
 class Skipped(Trouble):
-    def test_each_is_told_once_however_often_it_is_looked_at(self):
+    def test_each_is_reported_once_in_spite_of_repeated_scans(self):
         self.write("dir/a", b"x")
         os.mkfifo(self.original("dir/fifo"))
         os.mknod(self.original("device"), 0o20666, os.makedev(1, 3))
@@ -288,7 +288,7 @@ class Skipped(Trouble):
                 self.nudge("nudge-%d" % i)
             for name, words in (("dir/fifo", "device, fifo or socket"), ("device", "device, fifo or socket"), ("socket", "device, fifo or socket"),
                                 ("absolute", "leads out of the tree"), ("dir/out", "leads out of the tree")):
-                line = self.told(daemon, "'%s'" % self.original(name))
+                line = self.logged_once(daemon, "'%s'" % self.original(name))
                 self.assertTrue(line.startswith("Skipped '"), line)
                 self.assertIn(words, line)
                 self.assertFalse(os.path.lexists(self.mirrored(name)))
@@ -306,7 +306,7 @@ class Skipped(Trouble):
 
 
 class Race(Trouble):
-    """Somebody who may write to the source tries to have the daemon read what he may not."""
+    """A user that may write to the source tries to make the daemon read files that the user may not."""
 
     def race(self, swap, name, seconds=3):
         secret = b"SECRET" * 1000
@@ -315,7 +315,7 @@ class Race(Trouble):
         self.write("other", b"x")
         seen = set()
 
-        def look():
+        def read():
             try:
                 with open(self.mirrored(name), "rb") as f:
                     seen.add(f.read(6))
@@ -329,9 +329,9 @@ class Race(Trouble):
         end = time.monotonic() + seconds
         restarts = 0
         while time.monotonic() < end or (restarts <= 5 and time.monotonic() < end + 60 * harness.LONG):
-            look()
+            read()
             daemon.pump(0.001)
-            if daemon.said("READY"):
+            if daemon.notified("READY"):
                 daemon.signal(signal.SIGTERM)
                 self.assertEqual(daemon.join(), 0, daemon.log())
                 restarts += 1
@@ -341,7 +341,7 @@ class Race(Trouble):
             swap()
         daemon.wait_ready()
         daemon.wait_status(r"^Ready: 2 files")
-        look()
+        read()
         self.assertEqual(seen - {b""}, {b"inside"})
         self.assertGreater(restarts, 5)
         for past in self.daemons:

@@ -12,9 +12,9 @@ import harness
 
 CTL = os.environ.get("SHMSTAGECTL", str(pathlib.Path(harness.DAEMON).resolve().parent / "shmstagectl"))
 NOBODY = 65534
-PYTHON = "/usr/bin/python3"  # one that everybody may run
+PYTHON = "/usr/bin/python3"  # one that all users may run
 
-# Does something with the file that its last argument names, says so, and waits until it is told to end.
+# Does something with the file that its last argument names, prints a line, and waits until it is to end.
 HOLDER = """
 import ctypes, os, sys
 what, path = sys.argv[1], sys.argv[-1]
@@ -70,7 +70,7 @@ class Users(UsersCase):
         super().setUp()
         self.ready(self.conf)
 
-    def test_nobody_uses_it(self):
+    def test_a_model_without_users(self):
         self.assertEqual(self.rows(user=0), [])  # not even the daemon
         self.assertNotIn("Fix", self.ctl())
 
@@ -99,7 +99,7 @@ class Users(UsersCase):
             row = self.row(process)
             self.assertEqual((row["reads"], row["path"]), ("old", "a.gguf"))
 
-    def test_what_is_the_daemons_own_is_nobodys_file(self):
+    def test_the_daemons_own_files_are_not_listed(self):
         self.assertEqual(self.rows(self.hold("open", self.write(".shmstaged/x", size=10, root=self.target), user=0), user=0), [])
 
     def test_the_disk_is_read_although_there_is_a_copy(self):
@@ -109,15 +109,15 @@ class Users(UsersCase):
         text = self.ctl()
         self.assertIn("(%d) reads the disk although a copy is in RAM.\n  Fix: let it read %s/sub/b.gguf\n" % (process.pid, self.target), text)
 
-    def test_an_engine_is_told_what_to_change_of_its_command_line(self):
+    def test_the_advice_names_the_change_to_the_command_line(self):
         row = self.row(self.hold("open", os.path.join(self.source, "a.gguf"), name="llama-server"))
         self.assertEqual((row["reads"], row["fix"]), ("disk", "restart it with --model %s/a.gguf" % self.target))
 
-    def test_an_engine_is_told_what_to_change_of_its_environment(self):
+    def test_the_advice_names_the_change_to_the_environment(self):
         row = self.row(self.hold("open", os.path.join(self.source, "a.gguf"), name="ollama", env={"OLLAMA_MODELS": self.source}))
         self.assertEqual((row["reads"], row["fix"]), ("disk", "restart it with OLLAMA_MODELS=%s" % self.target))
 
-    def test_an_engine_that_has_only_been_told_of_the_disk(self):
+    def test_an_engine_that_is_only_configured_for_the_disk(self):
         row = self.row(self.hold("nothing", os.path.join(self.source, "a.gguf"), name="llama-server"))
         self.assertEqual((row["reads"], row["how"], row["path"]), ("configured-disk", None, "a.gguf"))
         self.assertEqual(row["fix"], "restart it with --model %s/a.gguf" % self.target)
@@ -125,7 +125,7 @@ class Users(UsersCase):
     def test_others_may_name_the_disk(self):
         self.assertEqual(self.rows(self.hold("nothing", os.path.join(self.source, "a.gguf"), name="backup")), [])
 
-    def test_an_engine_that_is_told_of_the_mirror(self):
+    def test_an_engine_that_is_configured_for_the_mirror(self):
         self.assertEqual(self.rows(self.hold("nothing", self.mirrored("a.gguf"), name="llama-server")), [])
 
     def test_a_file_that_is_on_disk_only_may_be_read_there(self):
@@ -170,7 +170,7 @@ class Users(UsersCase):
         row = self.row(self.hold("open", os.path.join(self.source, "a.gguf"), name="llama-server", user=0))
         self.assertEqual((row["reads"], row["user"], row["fix"]), ("configured-disk", "root", "restart it with --model %s/a.gguf" % self.target))
 
-    def test_an_ordinary_user_sees_his_own_and_is_told_so(self):
+    def test_an_ordinary_user_sees_only_their_own_processes_and_a_note(self):
         other = self.hold("map", self.mirrored("a.gguf"), user=0)
         mine = self.hold("map", self.mirrored("a.gguf"))
         self.assertEqual((self.rows(other), len(self.rows(mine))), ([], 1))
@@ -199,7 +199,7 @@ class Users(UsersCase):
 
 
 class Asked(UsersCase):
-    """The mirrors are those of the daemon that runs, whatever the configuration says by now."""
+    """The mirrors are those of the daemon that runs, whatever is in the configuration by now."""
 
     def setUp(self):
         super().setUp()

@@ -84,7 +84,7 @@ class Watch(harness.Case):
         self.running.wait_status("^Ready: 8 files")
         self.end()
 
-    def test_what_was_removed_goes_and_its_readers_keep_it(self):
+    def test_a_removed_file_goes_and_its_readers_keep_it(self):
         self.tree()
         self.start()
         with open(self.mirrored("d/e/f"), "rb") as f:
@@ -181,7 +181,7 @@ class Watch(harness.Case):
         self.assertLess(time.monotonic() - written, 20 * harness.LONG)
         self.end()
 
-    def test_a_source_that_never_rests_does_not_keep_the_rest_waiting(self):
+    def test_a_source_that_changes_constantly_does_not_keep_the_others_waiting(self):
         self.write("a", b"1")
         self.start(SettleTime="500ms")
         done = threading.Event()
@@ -234,7 +234,7 @@ class Watch(harness.Case):
         self.wait_equal(60)
         self.end()
 
-    def test_what_a_client_made_meanwhile_is_left_alone(self):
+    def test_a_file_a_client_made_meanwhile_is_left_alone(self):
         self.tree()
         self.start(WriteBack="no")
         self.write("pulled", b"precious", root=self.target)

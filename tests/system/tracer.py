@@ -2,7 +2,7 @@
 """Holds a running program at each system call with which it changes one directory tree, with ptrace(2).
 
 strace(1) can kill or fail the n-th call of one kind of one thread; here all kinds and all threads are counted together, in the order in which
-they come, and whoever traces can look at the tree while nothing moves. The tracer is a process of its own (a thread of the kernel is traced by one
+they come, and the tracer can inspect the tree while nothing moves. The tracer is a process of its own (a thread of the kernel is traced by one
 other thread, and the tests must not wait for it).
 """
 
@@ -153,7 +153,7 @@ class Tracer:
         return self.wait(timeout)
 
     def kill(self, daemon):
-        """Before the call that it is held at; who waits for it would wait for the tracer."""
+        """Before the call that it is held at; a process that waits for it would wait for the tracer."""
         daemon.signal(signal.SIGKILL)
         self.close()
         daemon.process.wait()

@@ -36,18 +36,18 @@ class Loop:
 
 
 class Trouble(harness.Case):
-    happens_again = None  # a pattern: what befalls the daemon several times may be told as often
+    happens_again = None  # a pattern: what happens to the daemon several times may be logged as often
 
     def tearDown(self):
-        """Whatever happened was told once, not at each look, and sanitizers had nothing to say."""
+        """Each event was logged once, not at each scan, and sanitizers reported nothing."""
         for daemon in self.daemons:
             lines = [line for line in daemon.log().splitlines() if line.startswith(("Warning: ", "Error: ", "Skipped "))]
             lines = [line for line in lines if not self.happens_again or not re.search(self.happens_again, line)]
-            self.assertEqual(sorted(set(lines)), sorted(lines), "told twice")
+            self.assertEqual(sorted(set(lines)), sorted(lines), "logged twice")
             self.assertNotRegex(daemon.log(), "Sanitizer|runtime error")
 
-    def told(self, daemon, pattern):
-        """The one line of the log that this is in."""
+    def logged_once(self, daemon, pattern):
+        """The one line of the log that matches."""
         lines = [line for line in daemon.log().splitlines() if re.search(pattern, line)]
         self.assertEqual(len(lines), 1, "%s:\n%s" % (pattern, daemon.log()))
         return lines[0]
@@ -64,8 +64,8 @@ class Trouble(harness.Case):
         self.target = os.path.join(place, "models")
 
     def nudge(self, name="nudge"):
-        """Something new in the source, so that the daemon looks. Waits until it has."""
+        """Something new in the source, so that the daemon scans. Waits until it has."""
         self.write(name, os.urandom(8))
         content = self.read(self.original(name))
-        self.wait_until(lambda: os.path.exists(self.mirrored(name)) and self.read(self.mirrored(name)) == content, "a look",
+        self.wait_until(lambda: os.path.exists(self.mirrored(name)) and self.read(self.mirrored(name)) == content, "a scan",
                         self.daemons[-1])

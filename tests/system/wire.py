@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Peers at a socket that are not the daemon of this version: one that says little, and one of another version that speaks D-Bus."""
+"""Peers at a socket that are not the daemon of this version: one that sends little, and one of another version that understands D-Bus."""
 
 import os
 import re
@@ -68,7 +68,7 @@ class Peer:
         data = b""
         while b"BEGIN\r\n" not in data:
             data = self.more(connection, data)
-        # the client has said it all without waiting: an answer to each line
+        # the client has sent it all without waiting: an answer to each line
         lines, data = data.split(b"BEGIN\r\n", 1)
         for line in lines.lstrip(b"\0").split(b"\r\n"):
             if line == b"AUTH EXTERNAL":

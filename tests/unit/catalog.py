@@ -45,7 +45,7 @@ class Catalog(unittest.TestCase):
             used.update(re.findall(r'\bMESSAGE_([A-Z_]+)\b', path.read_text()))
         self.assertEqual({name for name in messages() if name not in used}, set())
 
-    def test_the_text_of_each_says_what_it_is_and_where_more_is_told(self):
+    def test_the_text_of_each_explains_the_event_and_names_its_documentation(self):
         for identity, (header, text) in entries().items():
             with self.subTest(identity):
                 self.assertEqual(sorted(header), ['Defined-By', 'Documentation', 'Subject'])

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Holds the manual page and the completions of shmstagectl against what the program itself says it can do.
+"""Compares the manual page and the completions of shmstagectl with the program's own lists.
 
 Usage: ctldocs.py SHMSTAGECTL SOURCE-ROOT
 
@@ -64,9 +64,9 @@ def tables():
 
 
 class Program(unittest.TestCase):
-    """That the lists below are what they should be."""
+    """The lists below are what they should be."""
 
-    def test_it_lists_what_it_can_do(self):
+    def test_it_lists_its_commands(self):
         self.assertIn('status', commands())
         self.assertGreater(len(commands()), 10)
         for name in ('help', 'json', 'no-legend', 'timeout', 'watch'):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Holds the sample configuration and shmstaged.conf(5) against the table of settings in the program.
+"""Compares the sample configuration and shmstaged.conf(5) with the table of settings in the program.
 
 Usage: docs.py PRINT-ROWS SOURCE-ROOT
 
@@ -28,7 +28,7 @@ def rows():
 
 
 def notes(text):
-    """What the program has to say about a configuration; nothing if all is well."""
+    """The program's complaints about a configuration; nothing if it is valid."""
     with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
         file.write(text)
         file.flush()
@@ -78,7 +78,7 @@ class Docs(unittest.TestCase):
             if re.fullmatch(r'#\w+=.*', line):
                 self.assertRegex(lines[i - 1], r'^# \S', line)
 
-    def test_the_sample_says_nothing_but_comments(self):
+    def test_the_sample_has_only_comments(self):
         self.assertEqual([line for line in SAMPLE.read_text().splitlines() if line and not line.startswith('#')], [])
 
     def test_the_sample_loads_without_a_note_as_it_is_and_with_everything_set(self):
@@ -110,7 +110,7 @@ class Docs(unittest.TestCase):
     def test_the_pages_are_clean_mdoc(self):
         for page in PAGES:
             found = subprocess.run(['mandoc', '-T', 'lint', page], capture_output=True, text=True).stdout.splitlines()
-            # whether the other pages are installed says nothing about this one
+            # whether the other pages are installed does not matter for this one
             self.assertEqual([line for line in found if 'referenced manual not found' not in line], [])
 
     def test_the_pages_name_no_key_that_is_not_there(self):

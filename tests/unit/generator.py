@@ -6,7 +6,7 @@
 Usage: generator.py GENERATOR RELEASE-MOUNT SERVICE LIBRARY-DIRECTORY [unittest arguments]
 
 The generator reads a tree made here (SHMSTAGED_GENERATOR_ROOT). What it writes is compared as text, and the real systemd-escape
-and systemd-analyze are asked what they think of it. Needs root for a mount namespace of its own."""
+and systemd-analyze have to accept it. Needs root for a mount namespace of its own."""
 
 import os
 import pathlib
@@ -131,7 +131,7 @@ class Written(Case):
         self.assertIn('\nConditionPathIsDirectory=/data/models\n', unit)
         self.assertNotIn('SourcePath=', unit)
 
-    def test_what_is_special_in_unit_files_is_escaped(self):
+    def test_special_characters_of_unit_files_are_escaped(self):
         self.generate('[Mirror odd]\nSource=/data/a "b" %n $HOME\nTarget=/dev/shm/c \\d "e" 100% $f\n' + PLAIN)
         unit = self.files[r'dev-shm-c\x20\x5cd\x20\x22e\x22\x20100\x25\x20\x24f.mount']
         self.assertIn('\nWhere=/dev/shm/c \\d "e" 100%% $f\n', unit)
@@ -242,7 +242,7 @@ class Kernel(Case):
         self.assertEqual(self.options(), taken)
 
     def test_the_automatic_policy_follows_the_nodes_of_the_machine(self):
-        """The nodes are those below the root that is given; whether the kernel takes the policy is its own business."""
+        """The nodes are those below the root that is given; whether the kernel accepts the policy is not tested here."""
         taken = subprocess.run(['unshare', '--mount', 'mount', '-t', 'tmpfs', '-o', 'mpol=interleave', 'tmpfs', self.directory],
                                stderr=subprocess.DEVNULL, check=False).returncode == 0
         plain = '[Mirror m]\nSource=/data/m\nTarget=/run/m\nHugePages=never\nSwap=yes\n'
@@ -336,7 +336,7 @@ class Systemd(Case):
         self.assertEqual({name for name in self.files if name.endswith('.mount')}, set(names))
 
     def verify(self, *units):
-        """systemd's own opinion. It compares Where= with the unit's name, so this also shows that paths are read back."""
+        """systemd's own verdict. It compares Where= with the unit's name, so this also shows that paths are read back."""
         system = self.directory / 'system'
         shutil.rmtree(system, ignore_errors=True)
         shutil.copytree(self.out, system)
@@ -389,7 +389,7 @@ class Systemd(Case):
         words = [line.strip() for line in done.stdout.splitlines()[1:] if line.startswith('    ') and not line.strip().startswith('#')]
         return set().union(*(self.calls_of(word) for word in words))
 
-    def test_what_saving_needs_is_not_refused(self):
+    def test_the_system_calls_of_saving_are_not_refused(self):
         refused = self.refused_calls()
         self.assertLessEqual({'mount', 'ptrace', 'setuid', 'kexec_load', 'mbind', 'sched_setscheduler', 'bpf', 'swapon'}, refused)
         self.assertEqual(refused & {'fcntl', 'ioprio_set', 'fallocate', 'ftruncate', 'renameat', 'renameat2', 'linkat', 'symlinkat', 'unlinkat',
@@ -422,7 +422,7 @@ class ReleaseMount(Case):
         self.assertEqual(self.calls.read_text().split(),
                          ['stop', '--no-block', '--job-mode=fail', '--', 'my\\x2dmirror.mount'])
 
-    def test_what_is_the_daemons_own_does_not_count(self):
+    def test_the_daemons_own_files_do_not_count(self):
         (self.mirror / '.shmstaged/tmp/deep').mkdir(parents=True)
         (self.mirror / '.shmstaged/lock').touch()
         (self.mirror / '.shmstaged/mirror.state').touch()

@@ -4,7 +4,7 @@
 
 Usage: monitoring.py PRINT-METRICS SOURCE-ROOT
 
-None of them names a metric, or a label of one, that is not there; the page has them all. What Prometheus itself says of them is in promtool.py.
+None of them names a metric, or a label of one, that is not there; the page has them all. Prometheus's own checks of them are in promtool.py.
 """
 
 import json
@@ -34,7 +34,7 @@ def metrics():
 
 
 METRICS = metrics()
-# given by whoever scrapes
+# given by the scraper
 TARGET_LABELS = {'instance', 'job'}
 
 
@@ -68,7 +68,7 @@ class Monitoring(unittest.TestCase):
             self.assertIn(name, METRICS, where)
             self.assertEqual(labels - METRICS[name][1] - TARGET_LABELS, set(), f'{where}: {expression}')
 
-    def test_the_dashboard_names_only_what_is_written(self):
+    def test_the_dashboard_names_only_metrics_that_are_written(self):
         expressions = list(dashboard_expressions())
         self.assertGreater(len(expressions), 20)
         for where, expression in expressions:
@@ -109,7 +109,7 @@ class Monitoring(unittest.TestCase):
                     self.assertNotIn((x, y), taken, f"{panel['title']} on {taken.get((x, y))}")
                     taken[x, y] = panel['title']
 
-    def test_the_alerts_name_only_what_is_written(self):
+    def test_the_alerts_name_only_metrics_that_are_written(self):
         self.assertEqual(len(alert_expressions()), ALERTS.count('- alert: '))
         for where, expression in alert_expressions():
             self.assert_known(where, expression)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Holds the table of a mirror's phases in docs/architecture.md against the one in daemon/mirror/phase.c.
+"""Compares the table of a mirror's phases in docs/architecture.md with the one in daemon/mirror/phase.c.
 
 Usage: phases.py PRINT-PHASES SOURCE-ROOT
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What run.sh does and says at its end, with tools and test logs that are made up.
+"""What run.sh does and prints at its end, with tools and test logs that are made up.
 
 Usage: summary.py TESTS-DIRECTORY
 """
@@ -112,7 +112,7 @@ class Summary(unittest.TestCase):
         self.assertEqual((self.build / "failed/asan-a.log").read_text().strip(), BAD.strip())
         self.assertIn("  asan b: test_b (__main__.X.test_b): no such machine", lines)
 
-    def test_when_all_is_well_it_says_no_more_than_that(self):
+    def test_when_all_is_well_it_prints_only_that(self):
         self.log("main", record("a"), record("b"))
         lines, status = self.run_it("main build 0 1", "main tests 0 2")
         self.assertEqual((lines[-1], status), ("2 passed, 0 failed", 0))
@@ -125,7 +125,7 @@ class Summary(unittest.TestCase):
         self.assertEqual((lines[-1], status), ("1 passed, 1 failed", 1))
 
 
-# What stands for meson and ninja: a build fails if its name is in $FAIL_TO_BUILD; of the tests of others one fails if it is in $FAIL_TESTS.
+# What stands for meson and ninja: a build fails if its name is in $FAIL_TO_BUILD, and the test of a build if the name is in $FAIL_TESTS.
 MESON = """#!/bin/sh
 case $1 in
 setup)
@@ -192,7 +192,7 @@ class Run(unittest.TestCase):
         text, status = self.run_it(FAIL_PACKAGES="yes")
         self.assertEqual((text.splitlines()[-1], status), ("0 passed, 1 failed", 1), text)
 
-    def test_what_an_earlier_run_left_is_not_counted(self):
+    def test_results_of_an_earlier_run_are_not_counted(self):
         self.run_it(FAIL_TESTS="main")
         text, status = self.run_it(FAIL_TO_BUILD="main")
         self.assertEqual((text.splitlines()[-1], status), ("2 passed, 1 failed", 1), text)

@@ -5,7 +5,7 @@
 Usage: symbols.py SHMSTAGED ARCHIVE... -- COMPILER...
 
 The library exports every symbol it has, small words among them ("initialized", "isdir"). The linker exports a program's symbol of
-the same name, and then the library's own code uses the program's. Hidden visibility prevents that; this looks at the result.
+the same name, and then the library's own code uses the program's. Hidden visibility prevents that; this checks the result.
 """
 
 import re

@@ -8,10 +8,10 @@ A wing is a folder below daemon/. The order is that of the subdir() lines in dae
 are programs and stand above all wings. A module is x.c and x.h of one wing. A .c file without a header of its own is a further part of the
 module whose header, in the same wing, it includes first; x-internal.h is what the parts of x share. A header without a .c file is a module too.
 
-Every exported function bears the name of its module: x_verb() or, where x alone says too little, wing_x_verb(); of a module that is named for a kind of
+Every exported function bears the name of its module: x_verb() or, where x alone is not clear enough, wing_x_verb(); of a module that is named for a kind of
 thing also in the singular or plural (job_verb(), jobs_verb()).
 
-stage/ and save/ are the two ways of the flow, and do not know each other. ctl/ and ctl/doctor/ make a program of their own, which has nothing of mirror/ and control/.
+stage/ and save/ are the two ways of the flow, and do not use each other. ctl/ and ctl/doctor/ make a program of their own, which has nothing of mirror/ and control/.
 
 What the includes hide, the archives show: no archive needs a symbol that a wing defines which it may not include.
 """
@@ -29,7 +29,7 @@ SOURCE_ROOT, ARCHIVES = Path(sys.argv[1]), sys.argv[2:]
 DOORS = {'xxhash.h': 'base/xxh.c', 'xxh3.h': 'base/xxh.c', 'inotifytools/': 'tree/inotify.c',
          'gcrypt.h': 'base/claim.c', 'jansson.h': 'base/json-input.h', 'libsmartcols': 'ctl/table.c'}
 MEMBER = re.compile(r'\[(?:.*/)?(?:\w+_)?([\w-]+)\.c\.o\]:$') # of an archive, as nm names it
-STRANGERS = [('stage', 'save'), ('save', 'stage'), ('ctl', 'mirror'), ('ctl', 'control'), ('ctl/doctor', 'mirror'), ('ctl/doctor', 'control')]
+UNRELATED = [('stage', 'save'), ('save', 'stage'), ('ctl', 'mirror'), ('ctl', 'control'), ('ctl/doctor', 'mirror'), ('ctl/doctor', 'control')]
 
 
 def without_comments(text):
@@ -52,7 +52,7 @@ def may_use(order, user, used):
     """Whether a file of wing @user may use what is in wing @used; '' are the programs at the top."""
     if user == used or user == '':
         return True
-    return used in order and order.index(used) < order.index(user) and (user, used) not in STRANGERS
+    return used in order and order.index(used) < order.index(user) and (user, used) not in UNRELATED
 
 
 def includes(path):
@@ -209,7 +209,7 @@ class Tree(unittest.TestCase):
 
 
 class Check(unittest.TestCase):
-    """That the checks above can fail."""
+    """The checks above can fail."""
 
     def complaints(self, *wings, **files):
         """files: wing__name_h or wing__name_c -> its text."""
@@ -231,11 +231,11 @@ class Check(unittest.TestCase):
                                          high__b_c='#include "high/b.h"\n', high__part_c='#include "high/b.h"\n#include "low/a.h"\n',
                                          main_c='#include "high/b.h"\n'), [])
 
-    def test_a_source_that_looks_up_is_found(self):
+    def test_a_source_that_includes_upwards_is_found(self):
         self.assertEqual(self.complaints('low', 'high', low__a_h='', low__a_c='#include "low/a.h"\n#include "high/b.h"\n', high__b_h=''),
                          ['low/a.c includes high/b.h, which stands above it'])
 
-    def test_a_header_that_looks_up_is_found(self):
+    def test_a_header_that_includes_upwards_is_found(self):
         self.assertEqual(self.complaints('low', 'high', low__a_h='#include "high/b.h"\n', high__b_h=''),
                          ['low/a.h includes high/b.h, which stands above it'])
 
