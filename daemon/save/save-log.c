@@ -14,8 +14,7 @@ enum { LINES_MAX = 20 };
 
 static LogFields fields_of(const MirrorConfig *config, const SaveItem *item, const char *message_id) {
         return (LogFields){ .message_id = message_id, .mirror = config->name, .source = config->source,
-                            .target = config->target, .path = item->path,
-                            .bytes = save_item_bytes(item) };
+                            .target = config->target, .path = item->path, .bytes = save_item_bytes(item) };
 }
 
 void save_log_init(SaveLog *log, const MirrorConfig *config) {

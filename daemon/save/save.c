@@ -280,8 +280,7 @@ static int run(Work *work) {
 
 void save_run(Save *save, const SaveOptions *options) {
         Work work = { .save = save, .options = options, .disk = options->disk, .progress = options->progress,
-                      .file.fd = -1,
-                      .fd = -1 };
+                      .file.fd = -1, .fd = -1 };
         int r;
 
         assert(save->kind == SAVE_REMOVAL ? save->expected != NULL : save->mirror != NULL);

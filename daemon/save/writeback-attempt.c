@@ -145,8 +145,7 @@ static void finish(Job *job) {
 
 void writeback_attempt(Writeback *wb, SaveItem *item) {
         item->options = (SaveOptions){ .disk = &wb->disk, .mirrorfd = wb->mirrorfd, .mirror_path = wb->target,
-                                       .progress = wb->progress,
-                                       .own_owner = geteuid() != 0 };
+                                       .progress = wb->progress, .own_owner = geteuid() != 0 };
         item->idle_io = wb->polite && !wb->queue.stopping;
         item->userdata = wb;
         save_item_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.stopping);

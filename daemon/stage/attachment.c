@@ -184,8 +184,7 @@ static int read_generation(Attachment *a, const MirrorConfig *config, char **ret
         if (fstat(a->sourcefd, &source) < 0 || fstat(a->mount.fd, &mirror) < 0)
                 return refuse(reterr_text, "Failed to stat the source or target of mirror '%s': %m", config->name);
         a->generation = (Generation){ .mirror_dev = mirror.st_dev, .mirror_ino = mirror.st_ino,
-                                      .source_dev = source.st_dev,
-                                      .source_ino = source.st_ino };
+                                      .source_dev = source.st_dev, .source_ino = source.st_ino };
         memcpy(a->generation.boot_id, boot.bytes, sizeof(a->generation.boot_id));
         return 0;
 }
