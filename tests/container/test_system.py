@@ -335,7 +335,7 @@ class TestStart(SystemTest):
                 self.assertEqual(engine.records(), [])
                 self.assertEqual(self.box.show(SERVICE, 'ExecMainStatus'), '1')
                 shown = self.box.systemctl(f'status {SERVICE}', check=False).out
-                self.assertRegex(shown, r'Status: "Failed: .*\d{7} bytes .* missing')
+                self.assertRegex(shown, r'Status: "Failed: .*short by \d{7} bytes')
                 self.assertIn('llama/model.gguf', shown)
                 self.assertEqual(self.identities(), {})
 
@@ -499,8 +499,8 @@ class TestRunning(SystemTest):
                 box.run('journalctl --sync')
                 explained = box.run(f'journalctl -x --no-pager -u {SERVICE}').out
                 path = 'blobs/sha256-' + '0' * 64
-                for line in (f'Subject: {path} is not, or not as it should be, in RAM', 'Defined-By: shmstaged', 'A file or directory of /data/models could not be brought into',
-                             'Subject: The mirror models can be used, but not all is well'):
+                for line in (f'Subject: {path} is withheld from RAM', 'Defined-By: shmstaged', 'A file or directory of /data/models could not be read',
+                             'Subject: The mirror models can be used, but it is degraded'):
                         self.assertIn(line, explained)
                 self.assertNotIn('@', explained.replace('user@', ''))
                 self.assertNotIn('SHMSTAGED_', explained)

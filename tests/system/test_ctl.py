@@ -71,6 +71,12 @@ class Case(harness.Case):
         self.assertEqual(process.returncode, expect, output + errors)
         return output, errors
 
+    def ready_and_idle(self):
+        """A daemon that is ready and has nothing to do any more: right after READY=1 it may still end its round."""
+        daemon = self.ready()
+        self.wait_until(lambda: all(mirror["state"] == "idle" for mirror in self.json("status")["mirrors"]), "an idle mirror", daemon)
+        return daemon
+
     def files(self, *names, size=1000):
         for name in names:
             self.write(name, size=size)
@@ -623,7 +629,7 @@ class Watch(Case):
 
     def test_elsewhere_it_prints_a_line_when_something_has_changed(self):
         self.files("a.gguf")
-        daemon = self.ready()
+        daemon = self.ready_and_idle()
         watch = self.begin("status", "--watch")
         jsons = self.begin("status", "--watch", "--json=short")
         first = watch.stdout.readline(), watch.stdout.readline()
