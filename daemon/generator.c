@@ -150,10 +150,12 @@ static int check_mirror(Generator *generator, const MirrorConfig *mirror, const 
         char path[TEXT_PATH_MAX];
 
         if (strlen(unit) > UNIT_NAME_LENGTH_MAX || !unit_name_path_fits_bare(mirror->target))
-                return report(generator, -EINVAL, "Target=%s of [Mirror %s] cannot be the path of a mount unit",
+                return report(generator, -EINVAL, "Target=%s of [Mirror %s] cannot be the path of a mount unit; no "
+                                                  "units are generated",
                               text_path(path, mirror->target), mirror->name);
         if (strv_has(mirror->engines, "shmstaged.service"))
-                return report(generator, -EINVAL, "Engines= of [Mirror %s] has shmstaged.service itself",
+                return report(generator, -EINVAL, "Engines= of [Mirror %s] contains shmstaged.service itself; no "
+                                                  "units are generated",
                               mirror->name);
         return 0;
 }
@@ -355,7 +357,7 @@ static int read_memory(Generator *generator) {
         generator->n_nodes = numa_read_nodes(sys);
         /* Without control groups: the one that the generator runs in is not the one of the service. */
         r = memory_read(proc, "/nonexistent", &generator->memory);
-        return r < 0 ? report(generator, r, "Failed to read the size of the memory: %s", strerror(-r)) : 0;
+        return r < 0 ? report(generator, r, "Failed to determine the size of the RAM: %s", strerror(-r)) : 0;
 }
 
 /* True with shmstaged=0 on the kernel's command line, where the last shmstaged= counts. */
@@ -396,6 +398,6 @@ int main(int argc, char **argv) {
         if (r == 0)
                 r = write_all(&generator, argv[1]);
         if (r < 0 && !generator.reported)
-                (void) report(&generator, r, "Failed to make units from the configuration: %s", strerror(-r));
+                (void) report(&generator, r, "Failed to generate units from the configuration: %s", strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

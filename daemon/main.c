@@ -118,7 +118,7 @@ static void parse_options(int argc, char **argv, Options *ret) {
                 log_error("Unexpected argument '%s'; see --help", argv[optind]);
                 (void) bad_argument(ret);
         } else if (ret->manager.config_file && ret->manager.root) {
-                log_error("--config= and --root= cannot be used together");
+                log_error("--config= and --root= are mutually exclusive");
                 (void) bad_argument(ret);
         }
 }

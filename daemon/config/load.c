@@ -163,7 +163,7 @@ static int unknown_key(Loader *loader, const IniItem *item) {
         char shown[TEXT_PATH_MAX];
 
         if (find_row(in_mirror ? "Daemon" : "Mirror", item->name, strcmp))
-                return add_note(loader, true, loader->file, item->line, "%s=: must be in a section %s, not in %s",
+                return add_note(loader, true, loader->file, item->line, "%s= belongs in section %s, not in %s",
                                 item->name, in_mirror ? "[Daemon]" : "[Mirror NAME]",
                                 in_mirror ? "[Mirror NAME]" : "[Daemon]");
         return add_note(loader, false, loader->file, item->line, "Unknown key %s= in section [%s%s%s], ignored%s%s%s",

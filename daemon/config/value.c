@@ -369,15 +369,14 @@ static void print_globs(const ValueType *type _unused_, const void *field, FILE 
 TYPE(workers, UNSIGNED, parse_workers, print_workers, .min = 1, .max = 64,
      .allowed = "auto, or a number from 1 to 64");
 TYPE(reserve, AMOUNT, parse_reserve, print_amount, .max = 9500,
-     .allowed = "bytes, with K, M, G or T for powers of 1024, or a percentage of the RAM from 0% to 95%");
+     .allowed = "a size in bytes (K, M, G and T are powers of 1024), or 0% to 95% of the RAM");
 TYPE(size, AMOUNT, parse_size, print_amount, .min = MIB, .max = UINT64_MAX,
-     .allowed = "auto, bytes from 1M on, with K, M, G or T for powers of 1024, or a percentage of the RAM from 1% to "
-                "100%");
+     .allowed = "auto, a size of at least 1M (K, M, G and T are powers of 1024), or 1% to 100% of the RAM");
 TYPE(chunk_size, U64, parse_chunk_size, print_chunk_size, .min = 64 * KIB, .max = GIB,
-     .allowed = "bytes from 64K to 1G, and a multiple of 4K");
+     .allowed = "a size from 64K to 1G that is a multiple of 4K");
 /* With a lower limit a mirror could make no visible progress for minutes. */
 TYPE(bandwidth_limit, U64, parse_rate, print_rate, .min = 64000, .max = UINT64_MAX,
-     .allowed = "off, or bytes a second from 64K on, with K, M, G or T for powers of 1000");
+     .allowed = "off, or at least 64K bytes per second (K, M, G and T are powers of 1000)");
 TYPE(settle_time, U64, parse_span, print_span, .max = USEC_PER_HOUR,
      .allowed = "a time from 0 to 1h, such as 2s or 500ms");
 TYPE(poll_interval, U64, parse_interval, print_interval, .min = USEC_PER_SEC, .max = USEC_PER_DAY,
@@ -404,7 +403,7 @@ TYPE(layout, UNSIGNED, parse_enum, print_enum, NAMES("auto", "plain", "ollama", 
 TYPE(deletes, UNSIGNED, parse_enum, print_enum, NAMES("trash", "propagate", "keep"),
      .allowed = "trash, propagate or keep");
 TYPE(path, STRING, parse_path, print_path,
-     .allowed = "an absolute path other than /, in UTF-8, without \"..\" and control characters, of less than 4096 "
+     .allowed = "an absolute path other than /, in UTF-8, without \"..\" or control characters, shorter than 4096 "
                 "bytes");
 TYPE(optional_path, STRING, parse_optional_path, print_path,
      .allowed = "empty, or an absolute path other than /, in UTF-8, without \"..\" and control characters, of less "

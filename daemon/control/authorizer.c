@@ -80,18 +80,18 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error 
         if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN) > 0 ||
             sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER) > 0) {
                 deny(pending,
-                     "Only root may do this: polkit, which could allow it to others, is not on the system bus");
+                     "Only root may do this: polkit is not on the system bus, so it cannot authorize other users");
                 return 0;
         }
         if (sd_bus_message_is_method_error(reply, NULL) > 0) {
-                deny(pending, "Only root may do this: polkit failed to decide about others");
+                deny(pending, "Only root may do this: polkit failed to check the authorization of other users");
                 return 0;
         }
         r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
         if (r >= 0)
                 r = sd_bus_message_read(reply, "bb", &authorized, &challenge);
         if (r < 0)
-                deny(pending, "Only root may do this: the answer of polkit is malformed");
+                deny(pending, "Only root may do this: the reply of polkit is malformed");
         else if (authorized)
                 allow(pending);
         else if (challenge && sd_bus_message_get_allow_interactive_authorization(pending->call) <= 0)
@@ -99,7 +99,8 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error 
                      "An administrator has to authorize this (action io.shmstaged.manage), and the call does not "
                      "allow interactive authorization");
         else
-                deny(pending, "Only root may do this, and users whom polkit allows the action io.shmstaged.manage");
+                deny(pending, "Only root and users that polkit authorizes for the action io.shmstaged.manage may do "
+                              "this");
         return 0;
 }
 
@@ -150,7 +151,7 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
         else if (control_authorizer_is_trusted(pending->uid))
                 allow(pending);
         else if (ask_polkit(pending) < 0)
-                deny(pending, "Only root may do this: failed to ask polkit about others");
+                deny(pending, "Only root may do this: failed to ask polkit for authorization");
         return 0;
 }
 
@@ -191,8 +192,8 @@ int control_authorizer_check(ControlAuthorizer *authorizer, sd_bus_message *call
         if (!control_authorizer_is_trusted(peer->uid))
                 return sd_bus_reply_method_errorf(
                         call, SD_BUS_ERROR_ACCESS_DENIED,
-                        geteuid() == 0 ? "Only root may do this on the private socket, not uid %u; on the system bus "
-                                         "polkit may allow it"
+                        geteuid() == 0 ? "Only root may do this on the control socket, not uid %u; use the system "
+                                         "bus, where polkit may allow it"
                                        : "Only root and the daemon's own user may do this, not uid %u",
                         (unsigned) peer->uid);
         authorizer->allowed(call, describe(who, peer->uid, peer->pid), authorizer->userdata);

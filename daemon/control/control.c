@@ -219,21 +219,22 @@ static int open_socket(Control *control) {
         int r = dirs_control_socket(&path);
 
         if (r == -ENOENT) {
-                log_info("There is no control socket: XDG_RUNTIME_DIR= is not set");
+                log_info("XDG_RUNTIME_DIR is not set; continuing without a control socket");
                 return 0;
         }
         if (r == 0)
                 r = control_socket_listen(&control->socket, path, &what);
         if (r == CONTROL_SOCKET_TAKEN)
-                log_warning("Another process is listening on the control socket '%s'; continuing without one (is "
-                            "another shmstaged running?)",
+                log_warning("Another process is listening on the control socket '%s'; continuing without a control "
+                            "socket (is another shmstaged running?)",
                             text_path(escaped, path));
         else if (r == CONTROL_SOCKET_NOT_SOCKET)
-                log_warning("'%s' is not a socket; remove it and restart to get a control socket",
+                log_warning("'%s' is not a socket; continuing without a control socket until it is removed and the "
+                            "daemon restarted",
                             text_path(escaped, path));
         else if (r < 0 && path)
-                log_warning("Failed to %s '%s': %s; continuing without one", what, text_path(escaped, path),
-                            strerror(-r));
+                log_warning("Failed to %s '%s': %s; continuing without a control socket", what,
+                            text_path(escaped, path), strerror(-r));
         if (r != 0)
                 return r < 0 && !path ? r : 0;
         options = (ControlClientsOptions){ .event = control->object.options.event, .listenfd = control->socket.fd,

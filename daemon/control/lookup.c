@@ -18,7 +18,7 @@ static int read_one(sd_bus_message *message, char **ret, sd_bus_error *error) {
                 return r;
         if (size == 0 || size >= PATH_MAX || memchr(bytes, 0, size))
                 return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         "A name must have 1 to %d bytes, none of them zero", PATH_MAX - 1);
+                                         "A name must have 1 to %d bytes and no NUL byte", PATH_MAX - 1);
         *ret = strndup(bytes, size);
         return *ret ? 0 : -ENOMEM;
 }
@@ -78,7 +78,8 @@ int control_lookup_find(const Mirrors *mirrors, const char *raw, ParsedName *ret
         int r = control_lookup_parse(mirrors, raw, &name, ret_refusal);
 
         if (r == 0 && name.path[0] != '\0' && !knows(name.mirror, name.path, (void *) mirrors)) {
-                r = text_append(ret_refusal, "Neither source nor mirror of '%s' has '%s', as of the last scan",
+                r = text_append(ret_refusal, "Mirror '%s': neither the mirror nor its source had '%s' at the last "
+                                             "scan",
                                 mirror_config(mirrors->mirrors[name.mirror])->name, text_path(escaped, name.path));
                 r = r < 0 ? r : PARSE_NAME_UNKNOWN;
         }

@@ -60,7 +60,7 @@ static void accept_withheld(Scope *scope) {
                     pathset_add(&scope->operation->concerned, file->path) < 0)
                         continue;
                 log_accepted(scope, file->path,
-                             kind == ACCEPT_BYTES ? "its bytes on disk replace the recorded digest"
+                             kind == ACCEPT_BYTES ? "the digest of the file on disk replaces the recorded one"
                                                   : "it is staged although its name states another digest");
                 withheld_drop(&m->withheld, scope->operation->concerned.items[scope->operation->concerned.n - 1]);
         }
@@ -200,7 +200,8 @@ static void check_withheld(Operation *operation, Mirror *m) {
                         control_operation_report(operation, "%s",
                                                  file         ? file->text
                                                  : m->problem ? m->problem
-                                                              : "Some accepted files are still not in RAM");
+                                                              : "Some accepted files are still not in RAM; see "
+                                                                "shmstagectl status");
                         operation->failed = true;
                 }
                 overrides_end_acceptance(&m->overrides, path);
@@ -219,7 +220,8 @@ static bool check_saves(Operation *operation, const Mirror *m) {
                 if (item->state == ITEM_REFUSED || item->problem) {
                         control_operation_report(operation, "%s",
                                                  item->problem ? item->problem
-                                                               : "Some accepted files were rejected again");
+                                                               : "Some accepted files were rejected again; see "
+                                                                 "shmstagectl status");
                         operation->failed = true;
                         continue;
                 }
@@ -250,12 +252,14 @@ static bool check_deletions(Operation *operation, const Mirror *m) {
                         char text[TEXT_PATH_MAX];
 
                         control_operation_report(operation,
-                                                 "Kept '%s': it has changed since, or another file needs it",
+                                                 "Kept '%s' on disk: it has changed since it was deleted in the "
+                                                 "mirror, or another file needs it",
                                                  text_path(text, path));
                 }
         }
         if (operation->deletions.n > 0)
-                control_operation_report(operation, "Deleted %zu of %zu names", n_deleted, operation->deletions.n);
+                control_operation_report(operation, "Deleted %zu of %zu files on disk", n_deleted,
+                                         operation->deletions.n);
         return true;
 }
 
@@ -342,8 +346,8 @@ int control_operation_accept(Operation *operation, Mirror *m) {
         if (accept(&scope) == 0) {
                 control_operation_report(
                         operation,
-                        "Mirror '%s' has held back no deletions and has no conflicts; specify NAMEs to "
-                        "accept withheld or rejected files",
+                        "Mirror '%s' has no conflicts and no deletions that were held back; specify NAMEs to accept "
+                        "withheld or rejected files",
                         m->config.name);
                 return 1;
         }

@@ -40,7 +40,7 @@ static const char *obstacle(const Mirror *m, const PlanItem *item, bool *ret_lat
                 return item->mirror && !item->source ? "it is unfinished" : NULL;
         case PLAN_KEEP:
                 if (item->mirror && !item->source)
-                        return "it is not known whether the disk has it";
+                        return "it is unknown whether it is on disk";
                 break;
         case PLAN_SETATTR:
         case PLAN_LINK:
@@ -69,11 +69,11 @@ static bool find_obstacles(Operation *operation, const Mirror *m, const Resolved
                 n += reason != NULL;
                 n_later += later;
                 if (reason && n <= REASONS_MAX && !later)
-                        control_operation_report(operation, "'%s' is not released: %s",
+                        control_operation_report(operation, "Failed to release '%s': %s",
                                                  text_path(path, plan_item_path(&plan->items[i])), reason);
         }
         if (answer->busy && n == n_later) {
-                control_operation_report(operation, "'%s' is not released: another process has it open for writing",
+                control_operation_report(operation, "Failed to release '%s': another process has it open for writing",
                                          text_path(path, answer->busy));
                 return true;
         }
@@ -133,8 +133,8 @@ static void finish(Operation *operation, Mirror *m) {
                 }
                 if (n_kept++ < REASONS_MAX)
                         control_operation_report(operation,
-                                                 "'%s' stays in RAM: another process just opened it for writing, or "
-                                                 "changed it",
+                                                 "Failed to release '%s': another process has just opened it for "
+                                                 "writing or changed it",
                                                  text_path(path, concerned));
                 (void) overrides_stage(&m->overrides, concerned);
         }

@@ -135,10 +135,11 @@ static void finish(Operation *operation, Mirror *m) {
                 _cleanup_(freep) char *names = control_operation_list_names(operation);
 
                 control_operation_log(operation, NULL, "Staged %s: %zu %s (%s) in RAM and verified",
-                                      names ? names : "all that was released, withheld or skipped", n,
+                                      names ? names : "all files that were released, withheld or skipped", n,
                                       n == 1 ? "file" : "files", text_bytes(bytes, in_ram));
         } else if (missing.n > missing.n_withheld) {
-                control_operation_report(operation, "%s", m->problem ? m->problem : "Some files could not be staged");
+                control_operation_report(operation, "%s", m->problem ? m->problem : "Some files could not be "
+                                                                                    "staged; see shmstagectl status");
                 restore_overrides(operation, m);
         }
         control_operation_end(operation, missing.n > 0);

@@ -58,7 +58,8 @@ static void report(Recheck *recheck) {
                                          strerror(recheck->finding.error));
         else if (operation)
                 control_operation_report(operation,
-                                         "'%s' in RAM is damaged: its bytes have changed, but not its size and time",
+                                         "'%s' in RAM is corrupted: its bytes have changed, but its size and time "
+                                         "have not",
                                          text_path(path, recheck->finding.entry.path));
         scrub_report(&recheck->mirror->scrub, &recheck->finding);
 }
@@ -74,7 +75,8 @@ static void end(Recheck *recheck) {
                 if (recheck->result < 0)
                         control_operation_report(operation, "Verification failed: %s", strerror(-recheck->result));
                 else
-                        control_operation_report(operation, "Mirror '%s': %zu %s (%s) read in RAM, %zu damaged%s",
+                        control_operation_report(operation, "Mirror '%s': verified %zu %s (%s) in RAM, %zu "
+                                                            "corrupted%s",
                                                  m->config.name, n, n == 1 ? "file" : "files",
                                                  text_bytes(bytes, scrub_pass_bytes(recheck->pass)),
                                                  recheck->n_damaged,

@@ -188,7 +188,7 @@ static const char *why_not(const Mirror *m, OperationKind kind) {
         if (mirror_state_is_stopping(m) || m->phase >= PHASE_REMOVING)
                 return "it is stopping";
         if (!m->attached || mirror_state_is_being_recreated(m))
-                return "it is still opening source and tmpfs";
+                return "it is still opening its source and target";
         if (m->lost && kind != OPERATION_VERIFY)
                 return m->problem ? m->problem : "its source is lost";
         return NULL;

@@ -39,7 +39,7 @@ static void retry_later(ControlSystemBus *bus) {
                 bus->retries = 0;
         bus->connected_usec = 0;
         if (bus->retries >= RETRIES) {
-                log_debug("Not retrying the system bus before the next reload");
+                log_debug("Not reconnecting to the system bus until the next reload");
                 return;
         }
         (void) clock_timer_set_in(&bus->timer, RETRY_USEC << bus->retries++);

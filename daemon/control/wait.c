@@ -101,7 +101,7 @@ int control_waits_add(ControlWaits *waits, sd_bus_message *call, bool trusted, s
         if (waits->n >= WAITS_MAX / share || own >= WAITS_PER_CALLER ||
             waits->n_names + strv_length(names) > NAMES_ALL_MAX / share)
                 return sd_bus_error_setf(error, "io.shmstaged.Error.TooMany",
-                                         "Too many calls of Wait() are waiting; try again later");
+                                         "Too many clients are waiting already; try again later");
         wait = calloc(1, sizeof(*wait));
         if (!wait)
                 return -ENOMEM;

@@ -20,7 +20,7 @@ static const CtlColumn file_columns[] = {
         [FILE_ROOM] = { "room", CELL_BYTES, COLUMN_EXTRA, "the RAM that it uses, or would use" },
         [FILE_WHERE] = { "where", CELL_TEXT, 0, "where the file is: ram, disk, both or none" },
         [FILE_METHOD] = { "method", CELL_TEXT, 0, "how it was copied from the disk" },
-        [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA | COLUMN_CUT, "XXH3-128 in the form of xxh128sum" },
+        [FILE_DIGEST] = { "digest", CELL_TEXT, COLUMN_EXTRA | COLUMN_CUT, "XXH3-128 digest, as printed by xxh128sum" },
         [FILE_PATH] = { "path", CELL_PATH, COLUMN_CUT, "the path relative to the root of the mirror" },
         [FILE_REASON] = { "reason", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA, "why it is in this state" },
         [FILE_USERS] = { "users", CELL_TEXT, COLUMN_CUT | COLUMN_EXTRA,
@@ -30,12 +30,12 @@ static const CtlColumn file_columns[] = {
 enum { MODEL_MIRROR, MODEL_NAME, MODEL_STATE, MODEL_SIZE, MODEL_RAM, MODEL_FILES, MODEL_READY, MODEL_REASON };
 static const CtlColumn model_columns[] = {
         [MODEL_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the model" },
-        [MODEL_NAME] = { "name", CELL_TEXT, COLUMN_CUT, "the name that its client uses" },
+        [MODEL_NAME] = { "name", CELL_TEXT, COLUMN_CUT, "the name by which clients know it" },
         [MODEL_STATE] = { "state", CELL_TEXT, 0, "the worst state of its files" },
         [MODEL_SIZE] = { "size", CELL_BYTES, 0, "the total size of its files" },
         [MODEL_RAM] = { "ram", CELL_BYTES, 0, "how much of it is in RAM" },
         [MODEL_FILES] = { "files", CELL_NUMBER, 0, "the number of its files" },
-        [MODEL_READY] = { "ready", CELL_NUMBER, 0, "how many of these are ready" },
+        [MODEL_READY] = { "ready", CELL_NUMBER, 0, "how many of its files are ready" },
         [MODEL_REASON] = { "reason", CELL_TEXT, COLUMN_CUT, "why it is in this state" },
 };
 

@@ -18,7 +18,7 @@ static const CtlColumn columns[] = {
         [USERS_USER] = { "user", CELL_TEXT, 0, "the user that runs it" },
         [USERS_COMMAND] = { "command", CELL_TEXT, 0, "the name of the process" },
         [USERS_UNIT] = { "unit", CELL_TEXT, COLUMN_EXTRA, "the service or scope of the process" },
-        [USERS_HOW] = { "how", CELL_TEXT, 0, "how it holds the file: open, mapped, writing" },
+        [USERS_HOW] = { "how", CELL_TEXT, 0, "how it uses the file: open, mapped, writing" },
         [USERS_MIRROR] = { "mirror", CELL_TEXT, COLUMN_EXTRA, "the mirror of the file" },
         [USERS_PATH] = { "path", CELL_PATH, COLUMN_CUT, "the path relative to the roots of mirror and source" },
         [USERS_FIX] = { "fix", CELL_TEXT, COLUMN_EXTRA | COLUMN_WRAP, "how to make the process read the copy in RAM" },
@@ -142,7 +142,7 @@ static int print_users(const Ctl *ctl, CtlTable *table, const RootView *machine,
                 return r;
         if (!ctl->output && !ctl->no_headings) {
                 if (users->n == 0)
-                        (void) printf("No process uses a mirror, or reads its files from disk.\n");
+                        (void) printf("No process uses a mirror or reads mirrored files from the disk.\n");
                 print_fixes(users);
                 if (users->n_denied > 0)
                         (void) printf("\n%zu process%s of other users could not be inspected%s.\n", users->n_denied,

@@ -49,7 +49,7 @@ static CtlTrouble explain_unconnected(const char *path, int error, char **ret_re
                 return CTL_TROUBLE_ABSENT;
         }
         (void) text_append(ret_reason, "Failed to connect to '%s': %s", shown,
-                           error == -EAGAIN ? "timed out; the process that listens there may be stopped"
+                           error == -EAGAIN ? "timed out; the process that listens there may be suspended or hanging"
                                             : strerror(-error));
         return error == -EACCES || error == -EPERM ? CTL_TROUBLE_DENIED : CTL_TROUBLE_STRANGE;
 }
@@ -264,8 +264,8 @@ static CtlTrouble explain_incompatible(const CtlConnection *bus, const char *mem
 
         if (version)
                 (void) text_append(ret_reason,
-                                   "The daemon has version %s and does not support '%s' of this shmstagectl, version "
-                                   "%s; restart the daemon after an upgrade",
+                                   "The daemon (version %s) does not support '%s' of this shmstagectl (version %s); "
+                                   "if shmstaged was upgraded, restart shmstaged.service",
                                    version, member, SHMSTAGED_VERSION);
         else
                 (void) text_append(ret_reason, "The service %s is not shmstaged; it does not support '%s'", bus->place,
@@ -275,7 +275,7 @@ static CtlTrouble explain_incompatible(const CtlConnection *bus, const char *mem
 
 static CtlTrouble explain_denied(const CtlConnection *bus, char **ret_reason) {
         (void) text_append(ret_reason,
-                           "User %u may not control the daemon %s; run as root or as the daemon's user, or allow the "
+                           "uid %u may not control the daemon %s; run as root or as the daemon's user, or allow the "
                            "polkit action io.shmstaged.manage",
                            (unsigned) getuid(), bus->place);
         return CTL_TROUBLE_DENIED;

@@ -83,7 +83,7 @@ static const Option options[] = {
         { "config", NULL, OPTION_TEXT, FIELD(config), "plan users doctor cat-config", "=FILE",
           "Read only FILE, without drop-ins" },
         { "root", NULL, OPTION_TEXT, FIELD(root), "plan users doctor cat-config", "=DIR",
-          "Read configuration or system below DIR" },
+          "Use configuration and system below DIR" },
         { "effective", NULL, OPTION_FLAG, FIELD(effective), "cat-config", "", "Print every setting with its value" },
 };
 

@@ -236,7 +236,7 @@ static void add_unsaved(View *view, const json_t *mirror) {
         if (saving > 0)
                 (void) text_append(&text, "; %llu being saved", (unsigned long long) saving);
         if (fails)
-                (void) text_append(&text, "; saving is failing");
+                (void) text_append(&text, "; saving fails, retrying");
         add_taken(view, "Unsaved", fails ? SCREEN_RED : SCREEN_YELLOW, text);
         if (ctl_reply_text(mirror, "save_problem"))
                 add(view, NULL, SCREEN_PLAIN, ctl_reply_text(mirror, "save_problem"));
@@ -259,8 +259,8 @@ static const Trouble troubles[] = {
         { "damaged", "damaged", "Damaged", "file with corrupted bytes in RAM", "files with corrupted bytes in RAM",
           NULL, SCREEN_RED },
         { "skipped", "skipped", "Skipped", "file for lack of space", "files for lack of space", NULL, SCREEN_YELLOW },
-        { "linked", "linked", "Linked", "file to the disk, released or for lack of space",
-          "files to the disk, released or for lack of space", NULL, SCREEN_PLAIN },
+        { "linked", "linked", "Linked", "file to the disk (released, or no space in RAM)",
+          "files to the disk (released, or no space in RAM)", NULL, SCREEN_PLAIN },
         { "released", "released", "Released", "file on request", "files on request", NULL, SCREEN_PLAIN },
         { "changed_only", "changed", "Changed", "file in the mirror only, which is not saved",
           "files in the mirror only, which are not saved", NULL, SCREEN_PLAIN },
@@ -310,7 +310,7 @@ static void add_trouble(View *view, const json_t *mirror, size_t i, const Troubl
                 add_taken(view, NULL, SCREEN_GREY, line);
         if (string_equal(trouble->key, "conflicts") && ctl_reply_text(mirror, "conflict")) {
                 line = NULL;
-                (void) text_append(&line, "the other version of the latest is kept as '%s'",
+                (void) text_append(&line, "for the latest one, the other version is kept as '%s'",
                                    ctl_reply_text(mirror, "conflict"));
                 add_taken(view, NULL, SCREEN_PLAIN, line);
         }

@@ -89,5 +89,5 @@ int pointer_resolve(Pointer *pointer, const Entry *link, char **ret) {
         if (n > 0)
                 root[n] = '\0';
         r = path_resolve_link(root, link->path, link->target, ret);
-        return r == -EXDEV ? pointer_broken(pointer, "it leads out of the tree") : r;
+        return r == -EXDEV ? pointer_broken(pointer, "it points outside the mirror or source") : r;
 }

@@ -85,7 +85,7 @@ static int check_spans(Span *spans, size_t n, uint64_t room, char **reterr_text)
         for (size_t i = 0; i < n; i++) {
                 if (spans[i].begin != end)
                         return bad(reterr_text,
-                                   spans[i].begin > end ? "its tensors leave a hole" : "its tensors overlap");
+                                   spans[i].begin > end ? "there is a gap between its tensors" : "its tensors overlap");
                 end = spans[i].end;
         }
         if (room < end)

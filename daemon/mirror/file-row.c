@@ -224,7 +224,7 @@ static bool judge_save(const FileRowWalk *walk, const Item *item, FileRow *row) 
                 set_never(row, FILE_REJECTED,
                           save->problem  ? save->problem
                           : save->broken ? save->broken
-                                         : "it refers to something that is missing");
+                                         : "it references a file that is missing");
         else
                 set(row, save->state == ITEM_RUNNING ? FILE_SAVING : FILE_UNSAVED, save->problem);
         return true;

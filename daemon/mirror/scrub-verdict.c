@@ -108,7 +108,8 @@ static void log_finding(Scrub *scrub, const ScrubFinding *finding, const char *d
         fields.found = finding->error == 0 ? digest_to_hex(&finding->found, is) : NULL;
         if (finding->error != 0)
                 log_event(priority, &fields,
-                          "RAM may be faulty: '%s' in '%s' can no longer be read (%s, XXH3-128 %s); %s%s. " ADVICE,
+                          "RAM may be faulty: '%s' in '%s' can no longer be read (%s; its XXH3-128 was %s); "
+                          "%s%s. " ADVICE,
                           path, target, strerror(finding->error), was, done, place);
         else
                 log_event(priority, &fields,
@@ -190,14 +191,14 @@ static void keep_done(Job *job) {
         scrub->running = false;
         if (outcome == SAVE_DONE && !scrub->gave_up)
                 restage(scrub,
-                        "a client may have written to it, so it is staged again and its present bytes are kept on disk "
-                        "as ", scrub->save.kept);
+                        "a client may have written to it, so it is staged again and its current version is kept on "
+                        "disk as ", scrub->save.kept);
         else if (outcome == SAVE_BUSY || outcome == SAVE_CHANGED || outcome == SAVE_GONE)
                 scrub->survey(scrub->userdata);
         else if (!scrub->gave_up)
                 leave(scrub,
-                      "a client may have written to it and its present bytes could not be saved to disk, so it is left "
-                      "as it is: ", why_not_kept(&scrub->save));
+                      "a client may have written to it and its current version could not be saved to disk, so it is "
+                      "left as it is: ", why_not_kept(&scrub->save));
         scrub_pass_finding_done(&scrub->finding);
         save_done(&scrub->save);
         (void) close_fd(scrub->sourcefd);
@@ -238,8 +239,8 @@ void scrub_judge(Scrub *scrub) {
                 restage(scrub, "it is staged again from disk", "");
         else if (!scrub->config->write_back)
                 leave(scrub,
-                      "a client may have written to it, so it is left as it is until you remove it from the mirror to "
-                      "have it staged again",
+                      "a client may have written to it, so it is left as it is; to have it staged again, remove it "
+                      "from the mirror (the file on disk stays)",
                       "");
         else if (start_keeping(scrub) < 0)
                 scrub_pass_finding_done(finding); /* the next pass finds it again */

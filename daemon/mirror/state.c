@@ -12,8 +12,8 @@ void mirror_state_set(Mirror *m, MirrorPhase phase) {
         if (m->phase == PHASE_FAILED)
                 return;
         if (!mirror_phase_may_go(m->phase, phase)) {
-                log_debug("Mirror '%s' must not go from phase %s to %s", m->config.name, mirror_phase_name(m->phase),
-                          mirror_phase_name(phase));
+                log_debug("Internal error: mirror '%s' changed from phase %s to %s", m->config.name,
+                          mirror_phase_name(m->phase), mirror_phase_name(phase));
                 assert(false);
         }
         m->phase = phase;

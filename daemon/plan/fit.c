@@ -175,7 +175,7 @@ int fit_plan(Plan *plan, const FitInput *input, Fit *fit) {
 const char *fit_limit_name(FitLimit limit) {
         static const char *const names[] = {
                 [FIT_TMPFS] = "room in the tmpfs", [FIT_SIZE] = "Size=",
-                [FIT_MEMORY] = "available memory less ReserveMemory=",
+                [FIT_MEMORY] = "available memory minus ReserveMemory=",
                 [FIT_CGROUP] = "the control group's memory limit",
         };
 

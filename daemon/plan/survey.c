@@ -240,11 +240,11 @@ int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_wh
                 r = scan_mirror(options, &survey);
         }
         if (r == 0) {
-                *reterr_what = "select what is wanted of the source";
+                *reterr_what = "select the files to stage";
                 r = select_wanted(options, &survey);
         }
         if (r == 0) {
-                *reterr_what = "find out how much room there is";
+                *reterr_what = "determine the available space";
                 r = measure_room(options, &survey);
         }
         if (r == 0) {

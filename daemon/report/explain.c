@@ -49,28 +49,30 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
         (void) digest_to_hex(&task->found, found);
         switch (task->outcome) {
         case TASK_CHANGED:
-                return text_format("'%s' keeps changing while it is copied and is withheld; it is staged once it "
-                                   "stays unchanged", source);
+                return text_format("'%s' is withheld: it keeps changing while it is copied; it is staged once it "
+                                   "stops changing", source);
         case TASK_CORRUPT:
-                return text_format("'%s' is corrupt and withheld: its size and time are unchanged, but its XXH3-128 "
-                                   "is %s and was %s; restore it, or touch it if the change was intended",
+                return text_format("'%s' is withheld: it is corrupt on disk; its size and time are unchanged, but "
+                                   "its XXH3-128 is %s and was %s; restore it, or run shmstagectl accept if the "
+                                   "change was intended",
                                    source, found, expected);
         case TASK_MISNAMED:
                 return text_format("'%s' is withheld: its %s is %s, which is not the one in its name; download it "
                                    "again", source, task->claimed.kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
                                    claim_to_hex(&task->claim_found, claim));
         case TASK_GARBLED:
-                return text_format("'%s' is withheld: it was read with XXH3-128 %s and arrived in RAM with %s, "
-                                   "repeatedly; test the machine's memory", source, expected, found);
+                return text_format("'%s' is withheld: its XXH3-128 was repeatedly %s when read from disk, but %s in "
+                                   "RAM; test the machine's memory", source, expected, found);
         case TASK_DIFFERS:
-                return text_format("'%s' has the size and time of the source's file, but XXH3-128 %s instead of %s, "
-                                   "and was left alone; remove it from the mirror to have it staged",
+                return text_format("'%s' in the mirror has the size and time of the file on disk, but XXH3-128 %s "
+                                   "instead of %s, and was left alone; to have it staged, remove it from the mirror",
                                    target, found, expected);
         case TASK_NO_ROOM:
                 return text_format("'%s' is withheld: the tmpfs has no room left for it; raise Size= or stage less",
                                    source);
         case TASK_OCCUPIED:
-                return text_format("'%s' is not what the daemon put there, and was left alone", target);
+                return text_format("'%s' in the mirror is not what the daemon put there, and was left alone; remove "
+                                   "it from the mirror to have it staged", target);
         case TASK_FAILED:
                 return explain_failure(config, source, target, task);
         case TASK_AGREED:
@@ -93,8 +95,8 @@ char *explain_omission(const MirrorConfig *config, const Omission *omission) {
         case OMIT_SPECIAL:
                 return text_format("Skipped '%s': it is a device, fifo or socket", path);
         case OMIT_LINK_OUT:
-                return text_format("Skipped '%s': it is a symbolic link that leads out of the tree, and such links "
-                                   "are never followed", path);
+                return text_format("Skipped '%s': it is a symbolic link that points outside the source, and such "
+                                   "links are never followed", path);
         case OMIT_UNREADABLE:
                 return text_format("Failed to read '%s': %s; %s (until then nothing is staged from there, and nothing "
                                    "is removed from the mirror)",
@@ -102,7 +104,7 @@ char *explain_omission(const MirrorConfig *config, const Omission *omission) {
         case OMIT_CHANGED:
                 break; /* the next scan sees what it has become */
         case OMIT_IN_PROGRESS:
-                return text_format("Skipped '%s': by its name, it is still being written", path);
+                return text_format("Skipped '%s': according to its name, it is still being written", path);
         }
         return NULL;
 }
@@ -119,10 +121,12 @@ char *explain_mirror_kept(const MirrorConfig *config, const char *left) {
         char target[TEXT_PATH_MAX], path[TEXT_PATH_MAX];
 
         return text_format(config->write_back
-                                   ? "Kept the mirror in '%s' because files in it could not be saved ('%s' is one); "
-                                     "fix what the preceding messages report, and the next start saves them"
-                                   : "Kept the mirror in '%s' because it has files that are not from the source "
-                                     "('%s' is one); copy what you want to keep to the disk, then remove them",
+                                   ? "Kept the mirror in '%s' because files in it, such as '%s', could not be "
+                                     "saved; fix what the preceding messages report and start the service to save "
+                                     "them, or they are lost at shutdown"
+                                   : "Kept the mirror in '%s' because it has files that are not from the source, "
+                                     "such as '%s'; copy those that you want to keep to the disk, then remove all "
+                                     "of them from the mirror",
                            text_path(target, config->target), text_path(path, left ? left : "?"));
 }
 
@@ -133,9 +137,9 @@ char *explain_unsaved(const MirrorConfig *config, const PlanItem *item) {
         if (!full)
                 return NULL;
         return text_format(item->action == PLAN_CONFLICT
-                                   ? "'%s' was changed in the mirror and in the source, and both were left alone; copy "
-                                     "the mirror's version to the source under another name if it is wanted, then "
-                                     "remove it from the mirror"
+                                   ? "'%s' was changed in the mirror and in the source, and both were left alone; "
+                                     "if the mirror's version is wanted, copy it to the source under another name; "
+                                     "then remove it from the mirror (the file on disk stays)"
                                    : "'%s' is new or changed in the mirror only and was left alone; copy it to the "
                                      "source, or it is lost with the mirror", text_path(path, full));
 }
@@ -164,7 +168,7 @@ static char *list_skipped(const Plan *plan) {
 static const char *explain_remedy(const Fit *fit) {
         if (fit->short_bytes == 0)
                 return "mount the tmpfs with more inodes (nr_inodes=)";
-        return fit->limit == FIT_MEMORY   ? "lower ReserveMemory=, stop what uses the memory"
+        return fit->limit == FIT_MEMORY   ? "lower ReserveMemory=, stop other programs that use memory"
                : fit->limit == FIT_CGROUP ? "raise the limit of the control group (MemoryMax=)"
                                           : "raise Size=";
 }
@@ -184,8 +188,8 @@ char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *
         if (!shortage)
                 return NULL;
         if (refused)
-                return text_format("Insufficient space for mirror '%s': %s; nothing is staged until you %s, leave "
-                                   "something out with Exclude=, or set OnNoRoom=skip or link (it would fit without "
+                return text_format("Insufficient space for mirror '%s': %s; nothing is staged until you %s, exclude "
+                                   "files with Exclude=, or set OnNoRoom=skip or link (the rest would fit without "
                                    "%s)", config->name, shortage, explain_remedy(fit), list);
         return text_format(config->on_no_room == NO_ROOM_LINK
                                    ? "Insufficient space for mirror '%s': %s; linked %s to the disk"
@@ -198,14 +202,14 @@ char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, c
 
         (void) text_path(path, config->source);
         if (emptied)
-                return text_format("The source '%s' is empty and was not before, so nothing was changed; mount its "
+                return text_format("The source '%s' is empty but was not before, so nothing was changed; mount its "
                                    "disk or, if it is meant to be empty, remove %s.xxh128 from the state directory "
-                                   "and start again", path, config->name);
+                                   "and restart shmstaged.service", path, config->name);
         if (error == -ESTALE)
                 return text_format("The source '%s' is gone, or another filesystem is in its place; nothing is "
                                    "changed until it is back", path);
-        return text_format("Failed to %s for mirror '%s' (source '%s'): %s; nothing is changed until that works", what,
-                           config->name, path, strerror(-error));
+        return text_format("Failed to %s for mirror '%s' (source '%s'): %s; nothing is changed until this succeeds",
+                           what, config->name, path, strerror(-error));
 }
 
 static const char *answer_word(TmpfsAnswer answer) {

@@ -32,11 +32,11 @@ void mirror_log_attached(const MirrorConfig *config, const Attachment *attachmen
         if (attachment->n_unknown > 0)
                 log_event(LOG_WARNING, &fields,
                           "Found %d unrecognized %s in '%s/" SCAN_PRIVATE_DIR
-                          "'; inspect and remove them, because until then a stop keeps the mirror",
+                          "'; inspect and remove them; until then, the mirror is kept when the daemon stops",
                           attachment->n_unknown, attachment->n_unknown == 1 ? "file" : "files",
                           text_path(path, config->target));
         if (attachment->eventless && config->watch_source && config->poll_usec > 0)
-                log_event(LOG_INFO, &fields, "No change notifications on '%s'; polling every %s",
+                log_event(LOG_INFO, &fields, "No change notifications on '%s'; scanning it every %s",
                           text_path(path, config->source), text_span(span, config->poll_usec));
 }
 
@@ -50,8 +50,8 @@ void mirror_log_mount_stays(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_NOTICE, &fields,
-                  "Mirror '%s' keeps its tmpfs; Size=, HugePages=, Swap= and NUMAPolicy= take effect when it is "
-                  "mounted again", config->name);
+                  "Mirror '%s' keeps its tmpfs; changes of Size=, HugePages=, Swap= and NUMAPolicy= take effect "
+                  "when shmstaged.service is stopped and started again", config->name);
 }
 
 void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
@@ -153,7 +153,7 @@ void mirror_log_unrecognized(const MirrorConfig *config, int n) {
 
         fields.count = (uint64_t) n;
         log_event(LOG_WARNING, &fields,
-                  "Kept aside %d unrecognized %s in '%s/" SCAN_PRIVATE_DIR
+                  "Set aside %d unrecognized %s in '%s/" SCAN_PRIVATE_DIR
                   "/conflicts'; another process had put %s in place of a file that was being saved",
                   n, n == 1 ? "file" : "files", text_path(path, config->source), n == 1 ? "it" : "each");
 }
@@ -171,8 +171,8 @@ void mirror_log_mass_deletion(const MirrorConfig *config, const char *text) {
 
         log_event(LOG_WARNING, &fields, "%s",
                   text ? text
-                       : "Many files were deleted in the mirror at once; the disk keeps them, and they are staged "
-                         "again");
+                       : "Many files were deleted in the mirror at once; they stay on disk and are staged again; if "
+                         "this was intended, run shmstagectl accept --all");
 }
 
 void mirror_log_events_lost(const MirrorConfig *config, bool of_mirror) {
@@ -188,7 +188,8 @@ void mirror_log_wiped(const MirrorConfig *config) {
         char path[TEXT_PATH_MAX];
 
         log_event(LOG_WARNING, &fields,
-                  "'%s' was wiped, the private directory included; the disk keeps all files, and they are staged again",
+                  "'%s' was emptied, including the daemon's own directory .shmstaged; the disk keeps all files, and "
+                  "they are staged again",
                   text_path(path, config->target));
 }
 

@@ -111,7 +111,7 @@ int preview_make(const Config *config, const char *state_directory, Preview *ret
         MemoryFacts facts;
         int r = preview.mirrors ? memory_read("/proc", "/sys/fs/cgroup", &facts) : -ENOMEM;
 
-        *reterr_what = "read the available memory";
+        *reterr_what = "determine the available memory";
         if (r == 0) {
                 frame.ram = facts.total;
                 frame.reserve = quantity_amount_bytes(config->reserve, facts.total, 0);

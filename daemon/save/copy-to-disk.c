@@ -138,7 +138,7 @@ static int copy_all(Copy *copy, uint64_t size) {
         uint64_t start, end = 0;
         int r;
 
-        copy->what = "find the data in it";
+        copy->what = "find the holes in it";
         while ((r = fs_next_data(copy->fromfd, end, size, &start, &end)) > 0) {
                 skip_hole(copy, start);
                 r = copy_data(copy, start, end);

@@ -159,9 +159,9 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
                 }
         deletions_acknowledge(deletions);
         deletions->held = text_format(
-                "%zu of the %zu names in '%s' were deleted at once, such as '%s': they stay on disk and "
-                "are staged again; if this was intended, accept it (shmstagectl accept --all), delete them in "
-                "'%s', or raise MassDeleteLimit=",
+                "%zu of the %zu files in '%s' were deleted at once, such as '%s'; they stay on disk and are staged "
+                "again; if this was intended, run shmstagectl accept --all, delete them on disk in '%s', or raise "
+                "MassDeleteLimit=",
                 wave, total, input->config->target, text_path(path, first), input->config->source);
         deletions->n_held = wave;
         if (manifest_new(&deletions->wave) < 0)

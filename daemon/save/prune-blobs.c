@@ -69,8 +69,8 @@ static void log_result(BlobPruner *pruner) {
         if (pruner->result != UNREFERENCED_UNSURE || string_equal(pruner->unclear_now, pruner->unclear))
                 return;
         log_event(LOG_NOTICE, &fields,
-                  "Failed to understand '%s' in '%s', so it is unknown which blobs it references; keeping all blobs "
-                  "that clients deleted",
+                  "Failed to parse '%s' in '%s', so it is unknown which blobs it references; keeping all blobs that "
+                  "clients deleted",
                   text_path(path, pruner->unclear_now), source);
         free(pruner->unclear);
         pruner->unclear = TAKE_PTR(pruner->unclear_now);

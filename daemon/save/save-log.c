@@ -92,8 +92,8 @@ static void log_conflict(const MirrorConfig *config, const SaveItem *item, bool 
 
         fields.kept = item->save.kept;
         log_event(by_name ? LOG_WARNING : LOG_DEBUG, &fields,
-                  "'%s' was changed on disk and in the mirror: the %s, from the %s, has the name now and the other is "
-                  "kept as '%s/%s'; compare them and remove the one that is not wanted",
+                  "'%s' was changed on disk and in the mirror; the %s, from the %s, is now under this name, and the "
+                  "other one was kept as '%s/%s'; compare them and remove the one that is not wanted",
                   text_path(path, item->path), save_item_has_directory(item) ? "directory" : "newer one",
                   item->save.kind == SAVE_BESIDE ? "disk" : "mirror", text_path(source, config->source),
                   text_path(kept, item->save.kept));
@@ -145,8 +145,8 @@ static char *describe_no_room(const SaveItem *item, const char *path, const char
         char bytes[TEXT_BYTES_MAX];
 
         if (item->action == PLAN_DELETE)
-                return text_format("Failed to delete '%s' on disk: the disk of '%s' is full, without room for a "
-                                   "directory in the trash; make room, will retry",
+                return text_format("Failed to move '%s' to the trash: the disk of '%s' is full, even a directory in "
+                                   "the trash does not fit; make room, will retry",
                                    path, source);
         return text_format("Failed to save '%s' (%s): the disk of '%s' is full; make room, will retry (until then only "
                            "the mirror has it)",
@@ -162,13 +162,15 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
         (void) text_path(source, config->source);
         switch (save->outcome) {
         case SAVE_BAD:
-                return text_format("'%s' in the mirror is not saved: %s; it is incomplete or damaged, fetch it again",
+                return text_format("'%s' in the mirror is not saved: %s; it is incomplete or damaged, download it "
+                                   "again",
                                    path, save->text ? save->text : "its bytes are wrong");
         case SAVE_LEADS_OUT:
-                return text_format("'%s' in the mirror is not saved: it is a symbolic link that leads out of it", path);
+                return text_format("'%s' in the mirror is not saved: it is a symbolic link that points outside the "
+                                   "mirror", path);
         case SAVE_FOLDED:
-                return text_format("'%s' in the mirror is not saved: to the disk of '%s' its name is the same as '%s'; "
-                                   "rename one of them",
+                return text_format("'%s' in the mirror is not saved: the filesystem of '%s' does not distinguish "
+                                   "its name from '%s'; rename one of them",
                                    path, source, save->text ? save->text : "?");
         case SAVE_NO_ROOM:
                 return describe_no_room(item, path, source);
@@ -184,8 +186,8 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
         case SAVE_OCCUPIED:
                 if (item->attempts < 3)
                         return NULL; /* the next scan may see what it is */
-                return text_format("'%s' in the mirror is not saved: it already exists in '%s' and is not managed by "
-                                   "this mirror; rename one of them",
+                return text_format("'%s' in the mirror is not saved: '%s' already has a file of this name that this "
+                                   "mirror does not manage; rename one of them",
                                    path, source);
         case SAVE_BUSY:
                 if (item->state != ITEM_REFUSED)
@@ -233,8 +235,8 @@ void save_log_incomplete(SaveLog *log, SaveItem *item, const char *missing, bool
         if (item->broken)
                 text = text_format("'%s' in the mirror is not saved: %s", path, item->broken);
         else
-                text = text_format("'%s' in the mirror is not saved%s: '%s', which it references, is neither on disk "
-                                   "nor whole in the mirror",
+                text = text_format("'%s' in the mirror is not saved%s: '%s', which it references, is neither on "
+                                   "disk nor complete in the mirror",
                                    path, stopping ? "" : " yet", text_path(named, missing ? missing : "?"));
         log_problem(log, item, LOG_NOTICE, fields, text, now_usec);
 }

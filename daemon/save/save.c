@@ -43,7 +43,7 @@ static int explain_occupied(Work *work) {
 int save_check_place(Work *work) {
         int r;
 
-        work->save->what = "check its place on the disk";
+        work->save->what = "check its path on the disk";
         r = check_parent(work);
         if (r != 0)
                 return r;
@@ -160,7 +160,7 @@ static int save_name(Work *work, const char *from, const Entry *expected) {
                 r = save_check_place(work);
         if (r != 0)
                 return r;
-        save->what = "link it on the disk";
+        save->what = "hard-link it on the disk";
         r = disk_new_link(work->disk, from, expected, work->name);
         if (r != 0)
                 *work->name = '\0';
@@ -202,7 +202,7 @@ static int save_directory(Work *work) {
         int r = check_mirror(work);
 
         if (r == 0 && save->kind != SAVE_BESIDE) {
-                save->what = "make the directory on the disk";
+                save->what = "create the directory on the disk";
                 r = check_parent(work);
                 if (r == 0)
                         r = clear_place(work);
@@ -222,11 +222,11 @@ static int save_symlink(Work *work) {
                 r = save_check_place(work);
         if (r != 0)
                 return r;
-        save->what = "find out where the link leads";
+        save->what = "read the target of the link";
         r = disk_link_target(work->disk, work->options->mirror_path, save->mirror, &save->target);
         if (r != 0)
                 return r == DISK_LEADS_OUT ? SAVE_LEADS_OUT : r;
-        save->what = "make the link on the disk";
+        save->what = "create the symbolic link on the disk";
         r = disk_new_symlink(work->disk, save->mirror, save->target ? save->target : save->mirror->target, work->name);
         if (r < 0) {
                 *work->name = '\0';

@@ -78,8 +78,8 @@ static int check_apart(const MirrorConfig *config, char **reterr_text) {
         if (!path_is_below(source, target) && !path_is_below(target, source))
                 return 0;
         return refuse(reterr_text,
-                      "The target '%s' and the source '%s' are inside each other once symbolic links are followed; "
-                      "choose another Target=",
+                      "The target '%s' and the source '%s' overlap once symbolic links are followed; choose another "
+                      "Target=",
                       text_path(b, config->target), text_path(a, config->source));
 }
 
@@ -96,7 +96,7 @@ static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, 
         case MOUNT_NOT_TMPFS:
                 return refuse(reterr_text,
                               "The target '%s' is not on a tmpfs, and the daemon may not mount one there; choose a "
-                              "Target= below /dev/shm, or run it as root",
+                              "Target= below /dev/shm, or run the daemon as root",
                               path);
         case MOUNT_OTHER_MOUNTED:
                 return refuse(reterr_text,
@@ -112,7 +112,7 @@ static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, 
                 return refuse(reterr_text,
                               "No tmpfs is mounted on the target '%s', and one mounted by this service would be "
                               "invisible to other processes; run 'systemctl daemon-reload' to generate its mount "
-                              "unit, then restart shmstaged.service, or start the mount unit and reload",
+                              "unit, then restart shmstaged.service",
                               path);
         }
         if (r == -ENOMEM)
@@ -120,8 +120,8 @@ static int open_mount(Attachment *a, const MirrorConfig *config, uint64_t size, 
         a->mount.fd = -1;
         if (lstat(config->target, &st) == 0 && S_ISLNK(st.st_mode))
                 return refuse(reterr_text,
-                              "The target '%s' is a symbolic link, which is not followed; set Target= to where it "
-                              "leads",
+                              "The target '%s' is a symbolic link, which is not followed; set Target= to the "
+                              "directory that it points to",
                               path);
         return refuse(reterr_text, "Failed to %s the target '%s': %s", what, path, strerror(-r));
 }
@@ -144,13 +144,13 @@ static int open_private_dir(Attachment *a, const MirrorConfig *config, char **re
                               path, detail);
         case MIRROR_PRIVATE_DIR_FOREIGN:
                 return refuse(reterr_text,
-                              "The target '%s' contains files that are not from shmstaged ('%s' is one), and nothing "
-                              "was changed; move them away, or choose another Target=",
+                              "The target '%s' contains files that are not from shmstaged, such as '%s', and "
+                              "nothing was changed; move them away, or choose another Target=",
                               path, detail);
         case MIRROR_PRIVATE_DIR_OTHER:
                 return refuse(reterr_text,
-                              "The target '%s' is the mirror of another source, '%s', and nothing was changed; remove "
-                              "it, or choose another Target=",
+                              "The target '%s' is the mirror of another source, '%s', and nothing was changed; "
+                              "remove the files in the target, or choose another Target=",
                               path, detail);
         }
         if (r == -ENOMEM)
@@ -182,7 +182,8 @@ static int read_generation(Attachment *a, const MirrorConfig *config, char **ret
         if (r < 0)
                 return refuse(reterr_text, "Failed to read the boot ID: %s", strerror(-r));
         if (fstat(a->sourcefd, &source) < 0 || fstat(a->mount.fd, &mirror) < 0)
-                return refuse(reterr_text, "Failed to stat the source or target of mirror '%s': %m", config->name);
+                return refuse(reterr_text, "Failed to identify the source and target of mirror '%s': %m",
+                              config->name);
         a->generation = (Generation){ .mirror_dev = mirror.st_dev, .mirror_ino = mirror.st_ino,
                                       .source_dev = source.st_dev, .source_ino = source.st_ino };
         memcpy(a->generation.boot_id, boot.bytes, sizeof(a->generation.boot_id));

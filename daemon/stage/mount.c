@@ -251,7 +251,7 @@ static int provide_target(const char *target, Mount *mount, const char **reterr_
 
         if (faccessat(AT_FDCWD, target, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
                 return 0; /* find_or_make() finds out what is wrong with it */
-        *reterr_what = "open the directory above";
+        *reterr_what = "open the parent directory of";
         above = open_ancestor(target);
         if (above < 0)
                 return above;

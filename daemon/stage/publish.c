@@ -33,7 +33,7 @@ static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const 
                  bool idle, Entry *ret, const char **reterr_what) {
         int r = mirror_private_dir_publish(private_dir, name, source->path, expected, idle);
 
-        *reterr_what = "put in place the copy of";
+        *reterr_what = "move into place the copy of";
         if (r != 0) {
                 if (unlinkat(private_dir->fd, name, 0) < 0)
                         (void) unlinkat(private_dir->fd, name, AT_REMOVEDIR);

@@ -116,7 +116,7 @@ class TestSystemBus(SystemTest):
                         self.assertIn('llama/model.gguf', self.ctl('list --system-bus --noheadings', user).out)
                 refused = self.ctl('release llama/model.gguf', STRANGER, check=False)
                 self.assertEqual(refused.status, 1)
-                self.assertRegex(refused.err, f'User {STRANGER} may not .*io.shmstaged.manage')
+                self.assertRegex(refused.err, f'uid {STRANGER} may not .*io.shmstaged.manage')
                 self.assertEqual(list(self.identities()), ['llama/model.gguf'])
                 # the private socket refuses a member, polkit does not
                 self.ctl('release llama/model.gguf', MEMBER)

@@ -149,7 +149,7 @@ class Found(harness.Case):
         self.write("d", b"of the disk")
         daemon = self.ready()
         self.wait_until(lambda: os.path.exists(self.at("d/file")), "the file on disk", daemon)
-        daemon.wait_log("'d' was changed on disk and in the mirror: the directory, from the mirror, has the name now")
+        daemon.wait_log("'d' was changed on disk and in the mirror; the directory, from the mirror, is now under this name")
         self.assertEqual(self.read(self.at("d/file")), b"of the mirror")
         conflicts = [os.path.join(d, n) for d, _, names in os.walk(self.at(".shmstaged/conflicts")) for n in names]
         self.assertEqual([self.read(path) for path in conflicts], [b"of the disk"])

@@ -111,7 +111,8 @@ class Clients(harness.Case):
             for name in self.names(os.path.join(root, stamp)):
                 path = os.path.join(root, stamp, name)
                 if not os.path.isdir(path) or os.path.islink(path):
-                    found[name] = os.readlink(path) if os.path.islink(path) else self.read(path)
+                    with contextlib.suppress(FileNotFoundError):  # it has just expired
+                        found[name] = os.readlink(path) if os.path.islink(path) else self.read(path)
         return found
 
     def end(self, but=()):
@@ -432,7 +433,7 @@ class HuggingFace(Clients):
         before = {name: self.seen(self.source, name) for name in self.names(self.source)}
         self.begin(SweepDelay="1s")
         shutil.rmtree(self.mirrored(hub.name))
-        self.wait_logged(r"of the \d+ names in '.*' were deleted at once")
+        self.wait_logged(r"of the \d+ files in '.*' were deleted at once")
         self.wait_until(lambda: self.names() == set(before), "it to be staged again", self.running)
         self.running.wait_status("deletions held back")
         self.end()
@@ -567,7 +568,7 @@ class LlamaCpp(Clients):
         self.put("mmproj-m.gguf", gguf(32))
         append(self.mirrored(names[2] + ".downloadInProgress"), gguf(64 * KIB)[:99])
         self.wait_saved(names[1], "mmproj-m.gguf")
-        self.wait_logged(r"'%s' in the mirror is not saved yet: '%s', which it references, is neither on disk nor whole" % (names[0], names[2]))
+        self.wait_logged(r"'%s' in the mirror is not saved yet: '%s', which it references, is neither on disk nor complete in the mirror" % (names[0], names[2]))
         self.assert_not_on_disk(names[0], names[2])
         with open(self.mirrored(names[2] + ".downloadInProgress"), "wb") as f:
             f.write(gguf(64 * KIB))
@@ -659,7 +660,7 @@ class LmStudio(Clients):
         self.wait_until(lambda: os.path.islink(self.on_disk("p/m/soft.gguf")), "the link", self.running)
         self.assertEqual(os.readlink(self.on_disk("p/m/soft.gguf")), "../../here/model.gguf")  # on disk it leads to the disk
         self.assertEqual(os.stat(self.on_disk("p/m/hard.gguf")).st_ino, os.stat(self.on_disk("here/model.gguf")).st_ino)
-        self.wait_logged(r"'p/m/outside.gguf' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged(r"'p/m/outside.gguf' in the mirror is not saved: it is a symbolic link that points outside the mirror")
         self.assert_not_on_disk("p/m/outside.gguf")
         self.running.stop()
         self.assert_gone()

@@ -193,8 +193,8 @@ MassDeleteLimit=off
 
     def test_a_setting_in_the_wrong_section_is_an_error(self):
         done = self.check("[Daemon]\nSource=/a\n[Mirror m]\nWorkers=3\n", expect=78)[1]
-        self.assertIn("Source=: must be in a section [Mirror NAME], not in [Daemon]", done.stderr)
-        self.assertIn("Workers=: must be in a section [Daemon], not in [Mirror NAME]", done.stderr)
+        self.assertIn("Source= belongs in section [Mirror NAME], not in [Daemon]", done.stderr)
+        self.assertIn("Workers= belongs in section [Daemon], not in [Mirror NAME]", done.stderr)
 
     def test_an_unknown_key_or_section_is_a_warning_and_the_daemon_runs(self):
         self.write("a", b"x")

@@ -198,7 +198,7 @@ class Reading(Control):
         state, mirrors = self.wait_state("degraded")
         self.assertEqual((state["state"], state["ready"], state["degraded"]), ("degraded", True, True))
         self.assertEqual((mirrors[0]["withheld"], mirrors[0]["degraded"]), (1, True))
-        self.assertIn("source/a' is corrupt", mirrors[0]["withheld_text"])
+        self.assertIn("source/a' is withheld: it is corrupt on disk", mirrors[0]["withheld_text"])
         self.assertEqual(self.named("GetReadiness", "a", "b")[0][0][1:2] + self.named("GetReadiness", "a", "b")[0][1][1:2], ["never", "ready"])
 
 
@@ -250,7 +250,7 @@ class Rights(Control):
         os.mkdir(self.target)
         os.chown(self.target, NOBODY, NOBODY)
         daemon = self.daemon(user=NOBODY, env={"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}).wait_ready()
-        self.assertRegex(daemon.log(), "There is no control socket")
+        self.assertRegex(daemon.log(), "XDG_RUNTIME_DIR is not set; continuing without a control socket")
         daemon.stop()
 
 
@@ -292,7 +292,7 @@ class Place(Control):
             make()
             before = os.lstat(self.path_of_socket)
             daemon = self.ready()
-            self.assertRegex(daemon.log(), "is not a socket; remove it and restart")
+            self.assertRegex(daemon.log(), "is not a socket; continuing without a control socket until it is removed and the daemon restarted")
             daemon.stop()
             after = os.lstat(self.path_of_socket)
             self.assertEqual((before.st_ino, before.st_size, before.st_mode), (after.st_ino, after.st_size, after.st_mode))
@@ -309,7 +309,7 @@ class Place(Control):
         self.write("a", size=10)
         for directory in (self.write("file", b"x", root=self.work), self.path("x" * 200)):
             daemon = self.ready(env={"RUNTIME_DIRECTORY": directory})
-            self.assertRegex(daemon.log(), r"Failed to .* control socket '.*': .*; continuing without one")
+            self.assertRegex(daemon.log(), r"Failed to .* control socket '.*': .*; continuing without a control socket")
             daemon.stop()
 
 

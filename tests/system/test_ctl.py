@@ -301,7 +301,7 @@ class Operate(Case):
     def test_the_report_of_a_job_is_printed_for_people_and_for_programs(self):
         self.files("a.gguf", "b.gguf")
         self.ready()
-        self.assertRegex(self.ctl("verify").stdout, "^Mirror 'm': 2 files .* read in RAM, 0 damaged\n$")
+        self.assertRegex(self.ctl("verify").stdout, "^Mirror 'm': verified 2 files .* in RAM, 0 corrupted\n$")
         result = self.json("verify", "a")
         self.assertEqual((result["result"], len(result["report"])), ("done", 1))
 
@@ -379,7 +379,7 @@ class Rights(Case):
         inode = self.inode("a.gguf")
         for args in (("stage", "a"), ("release", "a"), ("accept", "a"), ("sync",), ("verify",), ("reload",)):
             done = self.ctl(*args, user=NOBODY, expect=1)
-            self.assertIn("User %d may not" % NOBODY, done.stderr)
+            self.assertIn("uid %d may not" % NOBODY, done.stderr)
             self.assertIn("io.shmstaged.manage", done.stderr)
         self.assertEqual((self.inode("a.gguf"), self.json("status")["daemon"]["jobs"]), (inode, 0))
         daemon.stop()
@@ -430,7 +430,7 @@ class Bus(Case):
         self.ctl("list", "--system-bus", **env)
         # without polkit there the answer is no again, with what to do about it
         done = self.ctl("release", "a", user=NOBODY, expect=1, **env)
-        self.assertRegex(done.stderr, r"User %d may not .* on the system bus; .*io\.shmstaged\.manage" % NOBODY)
+        self.assertRegex(done.stderr, r"uid %d may not .* on the system bus; .*io\.shmstaged\.manage" % NOBODY)
         self.assertTrue(os.path.exists(self.mirrored("a.gguf")))
 
 

@@ -401,7 +401,7 @@ class Trash(Saving):
                 os.unlink(self.original(names.pop()))
                 continue
         os.unlink(self.mirrored("goes"))
-        daemon.wait_log(r"Failed to delete 'goes' on disk: .*(full|No space left)")
+        daemon.wait_log(r"Failed to (move 'goes' to the trash: the disk of '.*' is full|delete 'goes' on disk: .*No space left)")
         self.assertNotRegex(daemon.log(), r"Failed to save 'goes'")
         self.assertTrue(os.path.exists(self.original("goes")))
         for name in names[:3]:

@@ -107,7 +107,7 @@ class Wiped(Hazards):
         self.own(USER)
         self.write("of-root", b"stays")
         self.begin()
-        pattern = r"(\d+) of the 32 names in '%s' were deleted at once" % self.target
+        pattern = r"(\d+) of the 32 files in '%s' were deleted at once" % self.target
         self.assert_survives(lambda: self.log_out(self.target, USER), pattern)
         # all of them, however many scans it took to see them
         self.assertEqual(sum(int(n) for n in re.findall("Warning: " + pattern, self.running.log())), 31)
@@ -126,7 +126,7 @@ class Wiped(Hazards):
                 self.begin()
                 before = self.picture()
                 self.log_out(self.target, USER)
-                self.wait_logged(r"%d of the %d names in '%s' were deleted at once" % (n, n, self.target))
+                self.wait_logged(r"%d of the %d files in '%s' were deleted at once" % (n, n, self.target))
                 self.wait_equal()
                 self.running.stop()  # which would carry out at once what still waits
                 self.assert_gone()
@@ -136,7 +136,7 @@ class Wiped(Hazards):
         self.tree()
         self.begin()
         self.assert_survives(lambda: subprocess.run(["sh", "-c", "rm -rf %s/* %s/.shmstaged" % (self.target, self.target)], check=True),
-                             r"'%s' was wiped, the private directory included" % self.target)
+                             r"'%s' was emptied, including the daemon's own directory .shmstaged" % self.target)
         self.end()
 
     def test_rm_of_a_single_file_with_our_own_directory_is_no_deletion_either(self):
@@ -144,7 +144,7 @@ class Wiped(Hazards):
         self.begin()
         before = self.picture()
         subprocess.run(["sh", "-c", "rm -rf %s/.shmstaged %s/model" % (self.target, self.target)], check=True)
-        self.wait_logged("was wiped, the private directory")
+        self.wait_logged("was emptied, including the daemon's own directory")
         self.wait_equal()
         self.running.stop()
         self.assert_gone()
@@ -358,7 +358,7 @@ class Renamed(Hazards):
         self.begin()
         shutil.rmtree(self.mirrored("d"))
         os.symlink(outside, self.mirrored("d"))
-        self.wait_logged("'d' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged("'d' in the mirror is not saved: it is a symbolic link that points outside the mirror")
         self.running.listen(1)
         self.assertEqual(self.picture(outside), before)
         self.assertFalse(os.path.islink(self.on_disk("d")))
@@ -416,10 +416,10 @@ class Planted(Hazards):
         for name, text in outside.items():
             os.symlink(text, self.mirrored(name))
         for name in outside:
-            self.wait_logged("'%s' in the mirror is not saved: it is a symbolic link that leads out of it" % name)
+            self.wait_logged("'%s' in the mirror is not saved: it is a symbolic link that points outside the mirror" % name)
         os.unlink(self.mirrored("d/model"))
         os.symlink("/etc/shadow", self.mirrored("d/model"))
-        self.wait_logged("'d/model' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged("'d/model' in the mirror is not saved: it is a symbolic link that points outside the mirror")
         os.symlink("directory/shadow", self.mirrored("chained"))  # leads out by another link
         self.running.listen(1)
         self.assertEqual(self.read(self.on_disk("d/model")), b"content")
@@ -436,7 +436,7 @@ class Planted(Hazards):
         self.tree()
         self.begin()
         os.symlink("/etc/shadow", self.mirrored("d0/planted"))
-        self.wait_logged("'d0/planted' in the mirror is not saved: it is a symbolic link that leads out of it")
+        self.wait_logged("'d0/planted' in the mirror is not saved: it is a symbolic link that points outside the mirror")
         self.end(but=["d0/planted"])
 
     def test_a_hard_link_to_a_file_of_another_user_stays_theirs(self):
@@ -594,7 +594,7 @@ class Rewritten(Hazards):
             self.running.stop(expect=1)
             loop.stop()
         self.assertTrue(os.path.ismount(self.target))
-        self.assertRegex(self.running.log(), r"Error: Kept the mirror in '.*' because files in it could not be saved \('f' is one\)")
+        self.assertRegex(self.running.log(), r"Error: Kept the mirror in '.*' because files in it, such as 'f', could not be saved")
         self.assertRegex(self.running.status(), "^Failed: ")
         self.assertEqual(self.read(self.on_disk("f")), b"old")
         content = self.read(self.mirrored("f"))
@@ -702,7 +702,7 @@ class Folding(Hazards):
         self.wait_until(lambda: os.path.exists(self.on_disk("Model.gguf")), "the first", self.running)
         first, second = self.read(self.mirrored("Model.gguf")), gguf(96)
         self.put("model.GGUF", second)
-        self.wait_logged(r"'model.GGUF' in the mirror is not saved: to the disk of '%s' its name is the same as 'Model.gguf'; rename one" % self.source)
+        self.wait_logged(r"'model.GGUF' in the mirror is not saved: the filesystem of '%s' does not distinguish its name from 'Model.gguf'; rename one" % self.source)
         self.running.wait_status("1 not on disk yet .*saving fails")
         self.assertEqual(self.read(self.on_disk("Model.gguf")), first)
         self.assertEqual((self.read(self.mirrored("Model.gguf")), self.read(self.mirrored("model.GGUF"))), (first, second))
@@ -810,10 +810,10 @@ class Conflicts(Hazards):
         self.wait_until(lambda: {n: self.read(self.on_disk(n)) for n in winners} == winners, "the newer ones on disk", self.running)
         self.wait_until(lambda: {n: self.read(self.mirrored(n)) for n in winners} == winners, "the newer ones in the mirror", self.running)
         self.wait_until(lambda: self.conflicts() == losers, "the older ones to be kept: %r" % self.conflicts(), self.running)
-        self.wait_logged("'m' was changed on disk and in the mirror: the newer one, from the mirror, has the name now and the other is kept as "
+        self.wait_logged("'m' was changed on disk and in the mirror; the newer one, from the mirror, is now under this name, and the other one was kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/m'" % self.source)
         self.running.wait_status(r"; 2 changed on both sides, the other version is kept as '\.shmstaged/conflicts/[^/]*/(m|d/d)'")
-        self.wait_logged("'d/d' was changed on disk and in the mirror: the newer one, from the disk, has the name now and the other is kept as "
+        self.wait_logged("'d/d' was changed on disk and in the mirror; the newer one, from the disk, is now under this name, and the other one was kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/d/d'" % self.source)
         self.wait_equal()
         self.running.signal(signal.SIGHUP)  # seen
@@ -1073,7 +1073,7 @@ class Deletes(Hazards):
         self.assertEqual(self.read(self.on_disk("d0/f00")), b"new content")
         self.assertEqual(len(self.of("four").names(self.source)), 15)
         self.wait_equal()
-        self.wait_logged("4 of the 12 names in '%s' were deleted at once" % self.target)
+        self.wait_logged("4 of the 12 files in '%s' were deleted at once" % self.target)
         self.wait_until(lambda: "d0/f03" not in self.names(self.path("source-short")) and self.of("short").trash() == {},
                         "what is kept for a second only", self.running)
         self.assertEqual(len(self.of("keep").names(self.source)), 15)
@@ -1123,7 +1123,7 @@ class Deletes(Hazards):
         for name in ("d0/f00", "d1/f01", "d2/f02", "d0/f03"):
             os.unlink(self.mirrored(name))
             self.running.listen(0.7)
-        self.wait_logged("4 of the 12 names in '%s' were deleted at once" % self.target)
+        self.wait_logged("4 of the 12 files in '%s' were deleted at once" % self.target)
         self.wait_equal()
         self.running.stop()
         self.assertEqual(self.picture(), before)

@@ -182,15 +182,15 @@ class Release(OperationCase):
         with open(self.mirrored("m/a.gguf"), "ab") as f:
             f.write(b"more")
             said = self.ask("release", "m", expect=1)
-            self.assertRegex(said, "'m/a.gguf' is not released: (another process has it open|it is not on disk yet)")
+            self.assertRegex(said, "Failed to release 'm/a.gguf': (another process has it open|it is not on disk yet)")
         said = self.ask("release", "m", expect=1)
-        self.assertIn("'m/a.gguf' is not released: it is not on disk yet", said)
+        self.assertIn("Failed to release 'm/a.gguf': it is not on disk yet", said)
         with open(self.mirrored("later"), "r+b"):  # nothing was written yet
             self.assertIn("open for writing", self.ask("release", "later", expect=1))
         with open(self.mirrored("m/new"), "wb") as f:
             f.write(b"new")
         self.assertIn("'m/new'", self.ask("release", "m", expect=1))
-        self.assertIn("has 'nothing'", self.ask("release", "m:nothing", expect=1))
+        self.assertIn("neither the mirror nor its source had 'nothing' at the last scan", self.ask("release", "m:nothing", expect=1))
         self.assertEqual(self.data(), before | {"m/new"})
         self.assertIn("specify NAMEs", self.ask("release", "m:", expect=1))
         daemon.stop()
@@ -217,7 +217,7 @@ class Release(OperationCase):
             self.damage(name)
             edited = self.read(self.mirrored(name))
             self.assertNotEqual(original, edited)
-            self.assertIn("stays in RAM", self.ask("release", name, expect=1))
+            self.assertIn("Failed to release '%s': another process has just opened it for writing or changed it" % name, self.ask("release", name, expect=1))
             conflicts = os.path.join(self.source, ".shmstaged", "conflicts")
             self.wait_until(lambda: edited in [self.read(os.path.join(conflicts, path)) for path in (self.data(conflicts) if os.path.isdir(conflicts) else ())],
                             "what was written", daemon)
@@ -418,7 +418,7 @@ class Accept(OperationCase):
         left -= {"d0/f2", "d0/f4", "d0/f6"}
         self.assertEqual(self.data(), left)
         self.assertEqual({name for name in self.data(self.source) if not name.startswith(".shmstaged")}, left)
-        self.assertIn("held back no deletions", self.ask("accept", "--all", expect=1))
+        self.assertIn("no deletions that were held back", self.ask("accept", "--all", expect=1))
         trash = [name for name in self.data(os.path.join(self.source, ".shmstaged", "trash"))]
         self.assertEqual(len(trash), 7)
         daemon.wait_status("^Ready")
@@ -504,14 +504,14 @@ class Verify(OperationCase):
         for name in ("a", "b", "c/d"):
             self.write(name, size=300000)
         daemon = self.ready()
-        self.assertIn("3 files (878.9K) read in RAM, 0 damaged", self.ask("verify"))
+        self.assertIn("verified 3 files (878.9K) in RAM, 0 corrupted", self.ask("verify"))
         self.assertIn("1 file ", self.ask("verify", "c"))
         self.damage("b")
-        self.assertIn("0 damaged", self.ask("verify", "a"))
-        self.assertIn("'b' in RAM is damaged", self.ask("verify", expect=1))
+        self.assertIn("0 corrupted", self.ask("verify", "a"))
+        self.assertIn("'b' in RAM is corrupted", self.ask("verify", expect=1))
         self.wait_until(lambda: self.read(self.mirrored("b")) == self.read(os.path.join(self.source, "b")), "the repair", daemon)
         daemon.wait_log("RAM may be faulty")
-        self.assertIn("0 damaged", self.ask("verify"))
+        self.assertIn("0 corrupted", self.ask("verify"))
         daemon.stop()
 
 

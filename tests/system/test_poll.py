@@ -9,7 +9,7 @@ class Poll(test_watch.Watch):
     def start(self, **keys):
         fuse, _ = self.bindfs(self.source, "-o", "attr_timeout=0,entry_timeout=0")
         daemon = super().start(Source=fuse, PollInterval="1s", **keys)
-        self.assertRegex(daemon.log(), "No change notifications on '.*'; polling every 1.0s")
+        self.assertRegex(daemon.log(), "No change notifications on '.*'; scanning it every 1.0s")
         return daemon
 
 

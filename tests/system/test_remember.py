@@ -64,7 +64,7 @@ class Manifest(harness.Case):
         self.assertEqual(self.names(), {"a.gguf", "d", "d/e", "d/e/c.gguf", "empty"})
         for name in ("a.gguf", "d/e/c.gguf", "empty"):
             self.assert_same_file(name)
-        said = r"/d/b\.gguf' is corrupt and withheld.*%s.*%s" % (now, was)
+        said = r"/d/b\.gguf' is withheld: it is corrupt on disk.*%s.*%s" % (now, was)
         self.assertEqual(len(re.findall(said, daemon.log())), 1, daemon.log())
         self.assertRegex(daemon.status(), r"^Degraded: 3 files.*, .*1 withheld.*" + said)
         self.assertEqual(self.xxh128sum().returncode, 0)

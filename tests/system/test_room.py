@@ -152,7 +152,7 @@ class Fail(Room):
         self.assertLessEqual(seen, {".shmstaged"})
         self.assertEqual(os.listdir(self.target), [])
         self.assertRegex(daemon.status(), r"^Failed: Insufficient space for mirror 'm': need 9M, available \S+ \(short by \d+ bytes, .*; nothing is staged")
-        self.assertIn("it would fit without 'c'", daemon.status())
+        self.assertIn("the rest would fit without 'c'", daemon.status())
         self.assertEqual(daemon.log().count("Insufficient space"), 1)
 
     def test_a_file_that_outgrows_its_room_later_is_reported_and_the_others_stay(self):
@@ -266,9 +266,9 @@ class Memory(Room):
         text = "[Daemon]\nReserveMemory=%d\n[Mirror m]\nSource=" + self.source + "\nTarget=" + self.target + "\nSize=1G\n"
         config = self.config(text % total)  # so nothing is left
         planned = self.plan(config, 1)
-        self.assertRegex(planned, r"available: +0 bytes .* limited by available memory less ReserveMemory= \(decisive\)")
+        self.assertRegex(planned, r"available: +0 bytes .* limited by available memory minus ReserveMemory= \(decisive\)")
         daemon = self.refused(config)
-        self.assertRegex(daemon.status(), r"\(short by %d bytes, limited by available memory less ReserveMemory=\)" % (3 * MIB))
+        self.assertRegex(daemon.status(), r"\(short by %d bytes, limited by available memory minus ReserveMemory=\)" % (3 * MIB))
         self.assertEqual(self.shortage(planned), 3 * MIB)
         self.assertIn("lower ReserveMemory=", daemon.status())
         self.assertNotIn("raise Size=", daemon.status())

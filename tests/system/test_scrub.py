@@ -135,7 +135,7 @@ class Damage(Scrub):
         daemon = self.ready(self.config(Scrub="3s"), traced=True)
         inode = self.inode("model")
         tracer = self.strace(daemon.pid, "-e", "trace=pread64", "-e", "inject=pread64:error=EIO", "-P", self.mirrored("model"))
-        daemon.wait_log(r"RAM may be faulty: 'model' in '.*' can no longer be read \(Input/output error, XXH3-128 [0-9a-f]{32}\); it is staged again")
+        daemon.wait_log(r"RAM may be faulty: 'model' in '.*' can no longer be read \(Input/output error; its XXH3-128 was [0-9a-f]{32}\); it is staged again")
         tracer.terminate()
         tracer.wait()
         self.wait_until(lambda: self.inode("model") != inode, "the repair", daemon)
@@ -226,8 +226,8 @@ class Clients(Scrub):
         self.wait_repaired(daemon, "model", inode)
         self.assertEqual(self.conflicts(), [work])
         self.assertEqual(self.read(self.original("model")), disk)
-        self.assertEqual(self.times_logged(daemon, r"RAM may be faulty.*; a client may have written to it, so it is staged again and its present "
-                                                 r"bytes are kept on disk as .*conflicts/.*model"), 1, daemon.log())
+        self.assertEqual(self.times_logged(daemon, r"RAM may be faulty.*; a client may have written to it, so it is staged again and its current version "
+                                                 r"is kept on disk as .*conflicts/.*model"), 1, daemon.log())
         daemon.stop()
 
     def test_a_difference_in_the_first_pass_is_undecidable_and_kept(self):
@@ -249,7 +249,7 @@ class Clients(Scrub):
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
         daemon.listen(3)
         self.assertEqual((self.inode("model"), self.read(self.mirrored("model"))), (inode, work))
-        self.assertEqual(self.times_logged(daemon, "RAM may be faulty.*so it is left as it is until you remove it"), 1, daemon.log())
+        self.assertEqual(self.times_logged(daemon, "RAM may be faulty.*so it is left as it is; to have it staged again, remove it from the mirror"), 1, daemon.log())
         self.assertEqual(self.snapshot(), disk)
         os.unlink(self.mirrored("model"))
         self.wait_until(lambda: os.path.exists(self.mirrored("model")), "the file", daemon)
@@ -281,7 +281,7 @@ class Clients(Scrub):
         inode = self.inode("model")
         self.work_silently(self.mirrored("model"), 5)
         work = self.read(self.mirrored("model"))
-        daemon.wait_log("its present bytes could not be saved to disk, so it is left as it is: the disk is full")
+        daemon.wait_log("its current version could not be saved to disk, so it is left as it is: the disk is full")
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
         daemon.listen(3)
         self.assertEqual((self.inode("model"), self.read(self.mirrored("model"))), (inode, work))

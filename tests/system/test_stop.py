@@ -63,7 +63,7 @@ class Stop(Held):
         daemon.stop(expect=1)
         self.assertTrue(os.path.ismount(self.target))
         self.assertLessEqual(set(names), self.names())
-        self.assertRegex(daemon.log(), r"has files that are not from the source|files in it could not be saved|is not what the daemon put there")
+        self.assertRegex(daemon.log(), r"has files that are not from the source|files in it, such as '.*', could not be saved|in the mirror is not what the daemon put there")
         self.assertTrue(any(name in daemon.log() for name in names), daemon.log())
         self.assertRegex(daemon.status(), "^Failed: ")
         self.assertIn("STOPPING", [k for m in daemon.messages for k in m])
@@ -451,7 +451,7 @@ class Crash(Held):
         self.flip(self.mirrored("d1/f01"), 5000)
         content = self.read(self.mirrored("d1/f01"))
         daemon = self.ready()
-        self.assertRegex(daemon.log(), r"d1/f01' has the size and time of the source's file, but XXH3-128 %s instead of %s" % (
+        self.assertRegex(daemon.log(), r"d1/f01' in the mirror has the size and time of the file on disk, but XXH3-128 %s instead of %s" % (
             self.digest(self.mirrored("d1/f01")), self.digest(os.path.join(self.source, "d1/f01"))))
         self.assertRegex(daemon.status(), "^Degraded")
         self.assertEqual(self.read(self.mirrored("d1/f01")), content)

@@ -65,7 +65,7 @@ class Emptied(Trouble):
         os.rename(self.original("a"), self.path("a"))
         state = self.read(os.path.join(self.state, "m.xxh128"))
         text = self.refused()
-        self.assertIn("The source '%s' is empty and was not before" % self.source, text)
+        self.assertIn("The source '%s' is empty but was not before" % self.source, text)
         self.assertIn("m.xxh128", text, "what to do if it is meant so")
         self.assertEqual(self.read(os.path.join(self.state, "m.xxh128")), state)
         self.assert_gone()
@@ -80,7 +80,7 @@ class Emptied(Trouble):
         inode = self.inode("a")
         daemon.kill()
         os.rename(self.original("a"), self.path("a"))
-        self.assertIn("is empty and was not before", self.refused())
+        self.assertIn("is empty but was not before", self.refused())
         self.assertEqual(self.inode("a"), inode)
         os.rename(self.path("a"), self.original("a"))
         daemon = self.ready()
@@ -94,10 +94,10 @@ class Emptied(Trouble):
         daemon = self.ready(self.config(PollInterval="1s"))
         for name in ("a", "dir"):
             os.rename(self.original(name), self.path(name))
-        daemon.wait_status(r"^Degraded: 2 files, 2M in RAM, verified.*The source '%s' is empty and was not before" % self.source)
+        daemon.wait_status(r"^Degraded: 2 files, 2M in RAM, verified.*The source '%s' is empty but was not before" % self.source)
         daemon.listen(2.5)  # some scans
         self.assertEqual(self.names(), {"a", "dir", "dir/b"})
-        self.logged_once(daemon, r"is empty and was not before")
+        self.logged_once(daemon, r"is empty but was not before")
         for name in ("a", "dir"):
             os.rename(self.path(name), self.original(name))
         daemon.wait_status(r"^Ready: 2 files")
@@ -111,10 +111,10 @@ class Emptied(Trouble):
         self.write("a", size=MIB)
         daemon = self.ready()
         os.rename(self.original("a"), self.path("a"))
-        daemon.wait_status(r"is empty and was not before")
+        daemon.wait_status(r"is empty but was not before")
         daemon.stop()
         self.assert_gone()
-        self.assertIn("is empty and was not before", self.refused())
+        self.assertIn("is empty but was not before", self.refused())
 
 
 class Replaced(Trouble):
@@ -287,7 +287,7 @@ class Skipped(Trouble):
             for i in range(4):
                 self.nudge("nudge-%d" % i)
             for name, words in (("dir/fifo", "device, fifo or socket"), ("device", "device, fifo or socket"), ("socket", "device, fifo or socket"),
-                                ("absolute", "leads out of the tree"), ("dir/out", "leads out of the tree")):
+                                ("absolute", "points outside the source"), ("dir/out", "points outside the source")):
                 line = self.logged_once(daemon, "'%s'" % self.original(name))
                 self.assertTrue(line.startswith("Skipped '"), line)
                 self.assertIn(words, line)

@@ -306,7 +306,7 @@ class Refused(Case):
 
     def test_a_machine_without_meminfo(self):
         (self.root / 'proc/meminfo').unlink()
-        self.assertIn('Failed to read the size of the memory', self.run_generator(expect=1))
+        self.assertIn('Failed to determine the size of the RAM', self.run_generator(expect=1))
         self.assertEqual(self.files, {})
 
     def test_wrong_calls(self):

@@ -29,6 +29,7 @@ SOURCE_ROOT, ARCHIVES = Path(sys.argv[1]), sys.argv[2:]
 DOORS = {'xxhash.h': 'base/xxh.c', 'xxh3.h': 'base/xxh.c', 'inotifytools/': 'tree/inotify.c',
          'gcrypt.h': 'base/claim.c', 'jansson.h': 'base/json-input.h', 'libsmartcols': 'ctl/table.c'}
 MEMBER = re.compile(r'\[(?:.*/)?(?:\w+_)?([\w-]+)\.c\.o\]:$') # of an archive, as nm names it
+LINE_MAX, FILE_MAX = 120, 450
 UNRELATED = [('stage', 'save'), ('save', 'stage'), ('ctl', 'mirror'), ('ctl', 'control'), ('ctl/doctor', 'mirror'), ('ctl/doctor', 'control')]
 
 
@@ -131,6 +132,16 @@ def include_complaints(directory):
     return found + [f'{", ".join(circle)} include each other' for circle in sorted(circles(edges))]
 
 
+def size_complaints(directory):
+    for path in sorted(directory.rglob('*.[ch]')):
+        lines = path.read_text().splitlines()
+        if path.suffix == '.c' and len(lines) > FILE_MAX:
+            yield f'{path.relative_to(directory)} has {len(lines)} lines'
+        for number, line in enumerate(lines, 1):
+            if len(line) > LINE_MAX:
+                yield f'{path.relative_to(directory)}:{number} has {len(line)} columns'
+
+
 def symbols(archive, kind):
     output = subprocess.run(['nm', f'--{kind}', '--extern-only', '--format=posix', archive], check=True, capture_output=True, text=True).stdout
     return {fields[0] for fields in map(str.split, output.splitlines()) if len(fields) > 1}
@@ -196,6 +207,9 @@ class Tree(unittest.TestCase):
 
     def test_includes_go_down_and_in_no_circle(self):
         self.assertEqual(include_complaints(SOURCE_ROOT / 'daemon'), [])
+
+    def test_lines_and_files_are_short(self):
+        self.assertEqual(list(size_complaints(SOURCE_ROOT / 'daemon')), [])
 
     def test_symbols_go_down(self):
         self.assertEqual(set(self.archives), set(self.order))
@@ -267,6 +281,12 @@ class Check(unittest.TestCase):
         self.assertEqual(self.complaints('low', low__a_h='#include <xxhash.h>\n', main_c='#include <inotifytools/inotifytools.h>\n'),
                          ['low/a.h includes <xxhash.h>, which only base/xxh.c may',
                           'main.c includes <inotifytools/inotifytools.h>, which only tree/inotify.c may'])
+
+    def test_a_long_line_and_a_long_file_are_found(self):
+        with tempfile.TemporaryDirectory() as name:
+            Path(name, 'a.h').write_text('/*' + ' ' * 117 + '*/\n')
+            Path(name, 'b.c').write_text('\n' * 451)
+            self.assertEqual(list(size_complaints(Path(name))), ['a.h:1 has 121 columns', 'b.c has 451 lines'])
 
     def test_a_source_that_is_not_listed_is_found(self):
         with tempfile.TemporaryDirectory() as name:

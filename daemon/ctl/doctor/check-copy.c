@@ -53,7 +53,7 @@ void doctor_check_copies(const DoctorFacts *facts, const EngineFacts *engine, Do
         if (engine->kind == ENGINE_OLLAMA)
                 check_ollama_copies(facts, engine, report);
         else if (engine->n_runs > 0 && engine->kind != ENGINE_OTHER)
-                finding_add(report, DOCTOR_OK, "No setting makes it copy models");
+                finding_add(report, DOCTOR_OK, "No setting makes the engine copy models");
 }
 
 void doctor_check_memlock(const DoctorFacts *facts, const EngineFacts *engine, DoctorReport *report) {
@@ -70,11 +70,13 @@ void doctor_check_memlock(const DoctorFacts *facts, const EngineFacts *engine, D
                         continue;
                 if (run->memlock < mirror->biggest) {
                         finding_add(report, DOCTOR_WARNING,
-                                    "With %s, the engine locks a model of up to %s, but it may lock only %s",
+                                    "With %s, the engine locks models of up to %s in RAM, but its limit for locked "
+                                    "memory is %s",
                                     setting, text_bytes(b, mirror->biggest), text_bytes(a, run->memlock));
                         finding_fix_setting(report, "%s, or remove %s; a mirror without swap needs no locking",
                                             engine->unit ? "[Service] LimitMEMLOCK=infinity"
-                                                         : "run ulimit -l unlimited before", setting);
+                                                         : "run ulimit -l unlimited before you start the engine",
+                                            setting);
                 } else
                         finding_add(report, DOCTOR_OK, "%s, and the limit is high enough", setting);
                 break;
@@ -124,8 +126,9 @@ static void check_llama_server(const DoctorFacts *facts, const EngineFacts *engi
                 finding_fix(report, "upgrade to Ollama 0.30 or newer");
                 break;
         case LLAMA_SERVER_UNKNOWN:
-                finding_add(report, DOCTOR_NOTE, "The version of Ollama is unknown; before 0.30 it copies models, "
-                            "before 0.21 it deletes too much at startup");
+                finding_add(report, DOCTOR_NOTE, "The version of Ollama is unknown; versions before 0.30 copy "
+                                                 "models, and versions before 0.21 delete files that no manifest "
+                                                 "names yet at startup");
                 finding_fix(report, "check it with ollama --version");
                 break;
         }
@@ -140,13 +143,14 @@ void doctor_check_version(const DoctorFacts *facts, const EngineFacts *engine, D
                 experiment = engine_variable(engine->runs[i].environment, "OLLAMA_EXPERIMENT");
         if (experiment && strstr(experiment, "client2")) {
                 finding_add(report, DOCTOR_WARNING,
-                            "OLLAMA_EXPERIMENT=%s makes Ollama write models under their final names during a pull",
+                            "OLLAMA_EXPERIMENT=%s makes Ollama write models under their final names during a pull; "
+                            "unfinished files look complete",
                             experiment);
                 finding_fix_setting(report, "[Service] UnsetEnvironment=OLLAMA_EXPERIMENT");
         } else if (version && version_is_below(version, 0, 21)) {
                 finding_add(report, DOCTOR_WARNING,
-                            "Ollama %s deletes every file that no manifest names at startup, however new (0.21 "
-                            "spares the last hour), and copies models instead of mapping them", version);
+                            "At startup, Ollama %s deletes every file that no manifest names, however new (0.21 "
+                            "spares files of the last hour); it also copies models instead of mapping them", version);
                 finding_fix(report, "upgrade to Ollama 0.30 or newer");
         } else if (version && version_is_below(version, 0, 30)) {
                 finding_add(report, DOCTOR_WARNING, "Ollama %s copies models instead of mapping them when little "

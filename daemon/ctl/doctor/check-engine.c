@@ -104,7 +104,7 @@ static bool report_disk(const DoctorFacts *facts, const EngineFacts *engine, con
         if (!file_names_source(facts, run, mirror, &file))
                 return false;
         finding_add(report, DOCTOR_PROBLEM,
-                    "%s starts engines on the disk, not on the mirror; it names paths below %s", file,
+                    "%s makes engines read the disk, not the mirror; it has paths below %s", file,
                     mirror->config->source);
         finding_fix(report, "sed -i 's,%s/,%s/,g' %s", mirror->config->source, mirror->config->target, file);
         return true;
@@ -129,7 +129,7 @@ void doctor_check_place(const DoctorFacts *facts, const EngineFacts *engine, Doc
                 finding_fix(report, "set Engines=%s in the [Mirror NAME] of its models",
                             engine->unit ? engine->name : "UNIT");
         } else if (hidden || engine->n_runs == 0)
-                finding_add(report, DOCTOR_NOTE, "The place of its models cannot be determined%s",
+                finding_add(report, DOCTOR_NOTE, "The directory of the engine's models cannot be determined%s",
                             facts->all_processes ? "" : " by you");
         else {
                 finding_add(report, DOCTOR_WARNING,

@@ -28,11 +28,11 @@ void doctor_check_kernel(const DoctorFacts *facts, DoctorReport *report) {
                 finding_fix(report, "boot Linux 5.8 or newer");
         } else if (kernel_is_below(facts, 6, 4))
                 finding_add(report, DOCTOR_NOTE,
-                            "Linux %s supports neither noswap (6.4) nor user attributes (6.6) on tmpfs",
+                            "Linux %s supports neither noswap (since 6.4) nor user xattrs (since 6.6) on tmpfs",
                             facts->kernel);
         else if (kernel_is_below(facts, 6, 6))
-                finding_add(report, DOCTOR_NOTE, "Linux %s does not support user attributes on tmpfs (6.6); those "
-                            "of models are not mirrored", facts->kernel);
+                finding_add(report, DOCTOR_NOTE, "Linux %s does not support user xattrs on tmpfs (6.6 and later "
+                                                 "do); those of model files are not mirrored", facts->kernel);
         else
                 finding_add(report, DOCTOR_OK, "Linux %s", facts->kernel);
 }
@@ -65,7 +65,7 @@ void doctor_check_memory(const DoctorFacts *facts, DoctorReport *report) {
         (void) text_bytes(c, reserve);
         if (need > total - MIN(total, reserve)) {
                 finding_add(report, DOCTOR_PROBLEM,
-                            "The mirrors select %s, more than the %s of RAM less %s (ReserveMemory=)", a, b, c);
+                            "The mirrors select %s, which exceeds the %s of RAM minus %s (ReserveMemory=)", a, b, c);
                 finding_fix(report, "select less with Models=, Include= or Exclude=, or set OnNoRoom=link in "
                             "shmstaged.conf");
         } else if (sizes > total) {
@@ -101,7 +101,8 @@ void doctor_check_huge_pages(const DoctorFacts *facts, DoctorReport *report) {
                             "shmem_enabled is \"force\"; each small file of a mirror occupies 2 MiB");
                 finding_fix(report, "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled");
         } else
-                finding_add(report, DOCTOR_OK, "The mount options decide (shmem_enabled is \"%s\")", setting);
+                finding_add(report, DOCTOR_OK, "The mount options decide about huge pages (shmem_enabled is \"%s\")",
+                            setting);
 }
 
 void doctor_check_swap(const DoctorFacts *facts, DoctorReport *report) {
@@ -134,7 +135,8 @@ void doctor_check_swap(const DoctorFacts *facts, DoctorReport *report) {
         if (found == 0 && facts->memory.swap_total == 0)
                 finding_add(report, DOCTOR_OK, "No swap");
         else if (found == 0)
-                finding_add(report, DOCTOR_OK, "%s of swap; no mirror uses it against its configuration", bytes);
+                finding_add(report, DOCTOR_OK, "%s of swap; no mirror can be swapped out unless its configuration "
+                                               "allows it", bytes);
 }
 
 void doctor_check_inotify(const DoctorFacts *facts, DoctorReport *report) {
@@ -147,7 +149,8 @@ void doctor_check_inotify(const DoctorFacts *facts, DoctorReport *report) {
                 directories += facts->mirrors[i].directories * (facts->mirrors[i].config->watch_source ? 2 : 1);
         if (directories > facts->watches) {
                 finding_add(report, DOCTOR_WARNING, "The mirrors need to watch %llu directories, but a user may "
-                            "have only %llu inotify watches; the rest is polled", (unsigned long long) directories,
+                                                    "have only %llu inotify watches; the rest is scanned "
+                                                    "periodically", (unsigned long long) directories,
                             (unsigned long long) facts->watches);
                 finding_fix(report, "sysctl -w fs.inotify.max_user_watches=%llu, and set the same in /etc/sysctl.d/",
                             (unsigned long long) (directories * 2));
@@ -187,8 +190,8 @@ void doctor_check_reload(const DoctorFacts *facts, DoctorReport *report) {
         if (!facts->service || facts->config_mtime_nsec == 0)
                 return;
         if (facts->generated_mtime_nsec == 0) {
-                finding_add(report, DOCTOR_PROBLEM, "systemd has no units generated from the configuration; mounts "
-                            "and the order of engines are missing");
+                finding_add(report, DOCTOR_PROBLEM, "systemd has no units generated from the configuration; the "
+                                                    "mounts and the start order of the engines are missing");
                 finding_fix(report, "systemctl daemon-reload");
         } else if (facts->config_mtime_nsec > facts->generated_mtime_nsec) {
                 finding_add(report, DOCTOR_WARNING, "The configuration is newer than the units generated from it");
@@ -210,9 +213,11 @@ static void check_limit(const DoctorFacts *facts, DoctorReport *report, const Un
                 if (!setting || !unit_view_parse_bytes(setting->value, facts->memory.total, &limit) || limit > need)
                         continue;
                 ++*n_found;
-                finding_add(report, DOCTOR_PROBLEM, "%s=%s of %s is below the %s that the mirrors need; their pages "
-                            "are charged to it, and shmstaged %s", keys[i], text_bytes(a, limit), unit->name,
-                            text_bytes(b, need), i == 1 ? "is throttled to a crawl" : "is killed while staging");
+                finding_add(report, DOCTOR_PROBLEM,
+                            "%s=%s of %s is below the %s that the mirrors need; their "
+                            "memory counts toward this limit, and shmstaged %s",
+                            keys[i], text_bytes(a, limit), unit->name, text_bytes(b, need),
+                            i == 1 ? "is throttled to a crawl" : "is killed while staging");
                 finding_fix(report, "set %s= to more than %s in %s, then systemctl daemon-reload", keys[i], b,
                             setting->file);
         }

@@ -33,12 +33,13 @@ static void check_source_mount(const FactsMirror *mirror, DoctorReport *report) 
                             "twice, and nothing is saved to disk", config->source, type);
                 finding_fix(report, "set Source= in [Mirror %s] to a directory on a disk", config->name);
         } else if (is_remote(type) && config->poll_usec == 0) {
-                finding_add(report, DOCTOR_WARNING, "The source is on %s, which reports no changes, and is never "
-                            "scanned for them (PollInterval=0)", type);
+                finding_add(report, DOCTOR_WARNING, "The source is on %s, which does not report changes, and it is "
+                                                    "never scanned (PollInterval=0); changes there go unnoticed", type);
                 finding_fix(report, "set PollInterval=5min in [Mirror %s]", config->name);
         } else if (is_remote(type))
                 finding_add(report, DOCTOR_NOTE, "%s in %s on %s; changes are noticed within %s (PollInterval=), "
-                            "and engines that map models there can stall or fail", need, config->source, type,
+                                                 "and engines that map models directly from the source can stall or "
+                                                 "fail", need, config->source, type,
                             text_span(span, config->poll_usec));
         else
                 finding_add(report, DOCTOR_OK, "%s in %s%s%s", need, config->source, type ? " on " : "",
@@ -101,8 +102,8 @@ static void report_too_small(const FactsMirror *mirror, uint64_t size, DoctorRep
         char a[TEXT_BYTES_MAX], b[TEXT_BYTES_MAX];
 
         finding_add(report, mirror->config->on_no_room == NO_ROOM_FAIL ? DOCTOR_PROBLEM : DOCTOR_WARNING,
-                    "The mirror selects %s, but %s holds %s", text_bytes(a, mirror->need), mirror->config->target,
-                    text_bytes(b, size));
+                    "The mirror selects %s, but %s has room for only %s", text_bytes(a, mirror->need),
+                    mirror->config->target, text_bytes(b, size));
         finding_fix(report,
                     "set Size= in [Mirror %s] to more than %s, then systemctl daemon-reload && systemctl reload %s",
                     mirror->config->name, a, unit ? unit : "its mount unit");
@@ -126,7 +127,7 @@ void doctor_check_room(const DoctorFacts *facts, const FactsMirror *mirror, Doct
                 finding_fix(report, "shmstagectl release MODEL, or raise Size= in [Mirror %s]",
                             mirror->config->name);
         } else if (!mounted)
-                finding_add(report, DOCTOR_OK, "%s by Size=; not mounted", text_bytes(a, size));
+                finding_add(report, DOCTOR_OK, "%s according to Size=; not mounted", text_bytes(a, size));
         else
                 finding_add(report, DOCTOR_OK, "%s, %s free", text_bytes(a, size), text_bytes(b, mirror->left));
 }
@@ -224,7 +225,7 @@ void doctor_check_disk_room(const DoctorFacts *facts _unused_, const FactsMirror
                             text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest), mirror->biggest_path);
                 finding_fix(report, "free at least %s on the disk of %s", b, mirror->config->source);
         } else
-                finding_add(report, DOCTOR_OK, "%s free on the disk; the largest file has %s",
+                finding_add(report, DOCTOR_OK, "%s free on the disk; the size of the largest file is %s",
                             text_bytes(a, mirror->disk_left), text_bytes(b, mirror->biggest));
 }
 

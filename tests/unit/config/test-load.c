@@ -74,8 +74,8 @@ static void what_is_not_ini_is_an_error_with_its_line(void **state _unused_) {
                 { "[Mirror \xc3\xa4]\n", 1, "must be [Mirror NAME]" },
                 { "[Mirror a12345678901234567890123456789012345678901234567890123456789012345]\n", 1,
                   "must be [Mirror NAME]" },
-                { "[Daemon]\nSource=/x\n", 2, "Source=: must be in a section [Mirror NAME], not in [Daemon]" },
-                { "[Mirror a]\nWorkers=2\n", 2, "Workers=: must be in a section [Daemon]" },
+                { "[Daemon]\nSource=/x\n", 2, "Source= belongs in section [Mirror NAME], not in [Daemon]" },
+                { "[Mirror a]\nWorkers=2\n", 2, "Workers= belongs in section [Daemon]" },
                 { "[Mirror a]\nInclude=a \\\nb\\\nc 'd\n", 2, "Include=" },
         };
 

@@ -129,7 +129,7 @@ static void on_the_socket_the_kernel_says_who_it_is(void **state) {
         assert_allowed("uid 0 (pid 1");
         allowed[0] = '\0';
         who.uid = NOBODY;
-        assert_denied(":1.7", "Only root may do this on the private socket, not uid 65534; on the system bus polkit may allow it");
+        assert_denied(":1.7", "Only root may do this on the control socket, not uid 65534; use the system bus, where polkit may allow it");
         assert_int_equal(n_asked, 0);
 }
 
@@ -151,11 +151,11 @@ static void without_a_yes_of_polkit_nothing_is_allowed_and_the_error_says_why(vo
                 Polkit polkit;
                 const char *part;
         } cases[] = {
-                { DENIES, "users whom polkit allows the action io.shmstaged.manage" },
+                { DENIES, "Only root and users that polkit authorizes for the action io.shmstaged.manage may do this" },
                 { CHALLENGES, "the call does not allow interactive authorization" },
                 { IS_ABSENT, "is not on the system bus" },
-                { FAILS, "polkit failed to decide" },
-                { IS_MALFORMED, "the answer of polkit is malformed" },
+                { FAILS, "polkit failed to check the authorization of other users" },
+                { IS_MALFORMED, "the reply of polkit is malformed" },
         };
 
         (void) state;

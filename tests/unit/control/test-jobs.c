@@ -318,8 +318,8 @@ static void without_names_a_mirror_with_nothing_to_do_is_no_failure_if_another_h
         start_jobs(2);
         assert_ends(operate(OPERATION_ACCEPT, NULL, 0), "done", "Accepted 'a'");
         assert_refused(OPERATION_ACCEPT, NULL, 0,
-                       "Mirror 'm' has held back no deletions and has no conflicts; specify NAMEs to accept withheld or rejected files. "
-                       "Mirror 'm' has held back no deletions and has no conflicts; specify NAMEs to accept withheld or rejected files");
+                       "Mirror 'm' has no conflicts and no deletions that were held back; specify NAMEs to accept withheld or rejected files. "
+                       "Mirror 'm' has no conflicts and no deletions that were held back; specify NAMEs to accept withheld or rejected files");
 }
 
 static void a_mirror_named_as_a_whole_is_meant_whatever_else_is_named_there(void **state) {

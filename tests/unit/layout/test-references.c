@@ -190,7 +190,7 @@ static void a_manifest_that_is_no_file_is_broken(void **state) {
         assert_references(LAYOUT_OLLAMA, "manifests/registry.ollama.ai/library/llama/link",
                           "broken: its target is missing");
         assert_references(LAYOUT_OLLAMA, "manifests/registry.ollama.ai/library/llama/out",
-                          "broken: it leads out of the tree");
+                          "broken: it points outside the mirror or source");
         assert_references(LAYOUT_OLLAMA, "manifests/registry.ollama.ai/library/llama/twice",
                           "broken: it is a link to a link");
 }
@@ -269,9 +269,9 @@ static void a_link_of_a_snapshot_names_its_blob(void **state) {
         assert_references(LAYOUT_HUGGINGFACE, "models--o--n/snapshots/" COMMIT "/a", "models--o--n/blobs/x");
         assert_references(LAYOUT_HUGGINGFACE, "models--o--n/snapshots/" COMMIT "/sub/b", "models--o--n/blobs/y");
         assert_references(LAYOUT_HUGGINGFACE, "models--o--n/snapshots/" COMMIT "/c",
-                          "broken: it leads out of the tree");
+                          "broken: it points outside the mirror or source");
         assert_references(LAYOUT_HUGGINGFACE, "models--o--n/snapshots/" COMMIT "/d",
-                          "broken: it leads out of the tree");
+                          "broken: it points outside the mirror or source");
         assert_references(LAYOUT_HUGGINGFACE, "models--o--n/snapshots/" COMMIT "/e", "");
 }
 

@@ -48,7 +48,7 @@ static void every_outcome_names_the_path_and_what_happened(void **state) {
 static void corruption_names_both_digests_and_the_remedy(void **state) {
         (void) state;
         SAYS(about(TASK_CORRUPT, 0, NULL, 0, "a"), "'/data/models/a'", "is ffeeddccbbaa99887766554433221100",
-             "was 00112233445566778899aabbccddeeff", "corrupt", "withheld", "touch");
+             "was 00112233445566778899aabbccddeeff", "corrupt", "withheld", "shmstagectl accept");
         SAYS(about(TASK_GARBLED, 0, NULL, 0, "a"), "00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100", "memory");
         SAYS(about(TASK_DIFFERS, 0, NULL, 0, "a"), "'/dev/shm/models/a'", "00112233445566778899aabbccddeeff", "remove it");
 }
@@ -79,7 +79,7 @@ static char *about_omission(OmissionReason reason, int error) {
 static void every_omission_says_why(void **state) {
         (void) state;
         SAYS(about_omission(OMIT_SPECIAL, 0), "'/data/models/sub/x\\x0a'", "device, fifo or socket");
-        SAYS(about_omission(OMIT_LINK_OUT, 0), "'/data/models/sub/x\\x0a'", "symbolic link that leads out");
+        SAYS(about_omission(OMIT_LINK_OUT, 0), "'/data/models/sub/x\\x0a'", "symbolic link that points outside the source");
         SAYS(about_omission(OMIT_UNREADABLE, EACCES), "'/data/models/sub/x\\x0a'", "Permission denied");
         SAYS(about_omission(OMIT_IN_PROGRESS, 0), "'/data/models/sub/x\\x0a'", "still being written");
 }

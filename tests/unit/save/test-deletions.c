@@ -284,7 +284,7 @@ static void three_of_a_few_are_let_through_and_four_are_not(void **state) {
         assert_int_equal(count(rig, PLAN_STAGE), 4); /* all of the wave, not only the one too many */
         assert_int_equal(rig->plan->n_stage, 4);     /* and they are counted as such */
         assert_int_equal(rig->deletions.n_held, 4);
-        assert_non_null(strstr(rig->deletions.held, "4 of the 8 names in '/mirror'"));
+        assert_non_null(strstr(rig->deletions.held, "4 of the 8 files in '/mirror'"));
         assert_non_null(strstr(rig->deletions.held, "'f00'"));
         assert_non_null(strstr(rig->deletions.held, "'/disk'"));
         assert_int_equal(rig->deletions.n_pending, 0);
@@ -320,7 +320,7 @@ static void what_was_carried_out_a_moment_ago_is_of_the_wave(void **state) {
         delete(rig, "f05");
         assert_int_equal(survey(rig, START + 6 * SECOND), 1);
         assert_int_equal(action_of(rig, "f05"), PLAN_STAGE);
-        assert_non_null(strstr(rig->deletions.held, "4 of the 8 names"));
+        assert_non_null(strstr(rig->deletions.held, "4 of the 8 files"));
 }
 
 static void deletions_that_take_their_time_are_no_wave(void **state) {
@@ -426,7 +426,7 @@ static void what_is_in_a_directory_is_counted(void **state) {
         assert_int_equal(survey(rig, START), 1);
         assert_int_equal(action_of(rig, "dir"), PLAN_STAGE);
         assert_int_equal(action_of(rig, "dir/a"), PLAN_STAGE);
-        assert_non_null(strstr(rig->deletions.held, "4 of the 14 names"));
+        assert_non_null(strstr(rig->deletions.held, "4 of the 14 files"));
         assert_non_null(strstr(rig->deletions.held, "'dir/a'")); /* of what is counted */
 }
 
@@ -581,7 +581,7 @@ static void where_content_is_shared_names_are_counted_and_not_blobs(void **state
         assert_int_equal(count(rig, PLAN_DELETE), 3);
         delete(rig, NAMES "/d/latest");
         assert_int_equal(survey(rig, START + SECOND), 1);
-        assert_non_null(strstr(rig->deletions.held, "4 of the 4 names"));
+        assert_non_null(strstr(rig->deletions.held, "4 of the 4 files"));
         assert_int_equal(count(rig, PLAN_DELETE), 0);
 }
 

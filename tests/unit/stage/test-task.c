@@ -576,7 +576,7 @@ static void an_unreadable_source_is_an_error_with_its_step(void **state) {
         survey();
         assert_int_equal(run("sub/file"), TASK_FAILED); /* its directory was not made */
         assert_int_equal(rig.task.error, ENOENT);
-        assert_string_equal(rig.task.what, "put in place the copy of");
+        assert_string_equal(rig.task.what, "move into place the copy of");
         shell("test -z \"$(ls mirror/.shmstaged | grep ^t)\"");
 }
 
