@@ -406,7 +406,7 @@ TYPE(path, STRING, parse_path, print_path,
      .allowed = "an absolute path other than /, in UTF-8, without \"..\" or control characters, shorter than 4096 "
                 "bytes");
 TYPE(optional_path, STRING, parse_optional_path, print_path,
-     .allowed = "empty, or an absolute path other than /, in UTF-8, without \"..\" and control characters, of less "
+     .allowed = "empty, or an absolute path other than /, in UTF-8, without \"..\" or control characters, shorter "
                 "than 4096 bytes");
 TYPE(numa_policy, STRING, parse_numa_policy, print_string,
      .allowed = "auto, default, local, interleave, interleave:NODES, bind:NODES or prefer:NODE, with NODES such as "

@@ -248,8 +248,8 @@ void mirror_stop(Mirror *m) {
 }
 
 void mirror_abandon(Mirror *m) {
-        char *text = text_format("The source '%s' does not respond; exiting without waiting for it, and unsaved "
-                                 "changes stay in the mirror",
+        char *text = text_format("The source '%s' does not respond; exiting without waiting for it (unsaved "
+                                 "changes, if any, stay in the mirror)",
                                  m->config.source);
 
         mirror_log_failed(&m->config, text);
