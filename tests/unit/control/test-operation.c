@@ -372,30 +372,22 @@ static void a_sync_without_write_back_is_done_at_once(void **state) {
 
 /* ---- verify ---- */
 
-/* By a store that changes no time. */
-static void store(const char *path) {
+/* A store that changes no time: the page is mapped by reading it first, in an access of its own, because a store that
+ * faults moves the times. */
+static void damage(const char *path) {
         int fd = open(path, O_RDWR | O_CLOEXEC);
         volatile uint8_t *map = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-        assert_true(map != MAP_FAILED);
-        *map = (uint8_t) (*map + 1);
-        assert_int_equal(munmap((void *) map, 1), 0);
-        (void) close(fd);
-}
-
-/* A store whose page was taken away between the reading and the writing moves the times: then it is a change, which is
- * saved, and another store is needed. */
-static void damage(const char *path) {
         struct stat before, after;
 
-        for (;;) {
-                assert_int_equal(stat(path, &before), 0);
-                store(path);
-                assert_int_equal(stat(path, &after), 0);
-                if (before.st_mtim.tv_sec == after.st_mtim.tv_sec && before.st_mtim.tv_nsec == after.st_mtim.tv_nsec)
-                        return;
-                settle();
-        }
+        assert_true(map != MAP_FAILED);
+        assert_int_equal(fstat(fd, &before), 0);
+        (void) *map;
+        *map = (uint8_t) (*map + 1);
+        assert_int_equal(fstat(fd, &after), 0);
+        assert_int_equal(before.st_mtim.tv_sec, after.st_mtim.tv_sec);
+        assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+        assert_int_equal(munmap((void *) map, 1), 0);
+        (void) close(fd);
 }
 
 static void a_verification_reads_what_is_named_and_finds_damage(void **state) {
