@@ -7,9 +7,15 @@
 
 #include <malloc.h>
 
-/* The last test asks for more than there is, at which the address sanitizer would end the program. */
+/* The last test asks for more than there is, at which the sanitizers would end the program. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+
 const char *__asan_default_options(void) {
+        return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void) {
         return "allocator_may_return_null=1";
 }
 
