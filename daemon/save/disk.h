@@ -8,7 +8,7 @@
  *      trash/      what clients deleted, as TIME/PATH, for as long as TrashKeep= allows
  *      conflicts/  the older of two versions of a file, as TIME/PATH; never removed by us
  *
- * disk-temporary.c makes what is in tmp/, disk-place.c puts it in place and syncs it, disk-trash.c takes away.
+ * disk-temporary.c makes what is in tmp/, disk-place.c puts it in place and syncs it, trash.c takes away.
  *
  * Nothing is overwritten or removed that was not seen before. What has a name on disk is compared with what the plan
  * expected: by the rename itself where the filesystem can exchange names (renameat2(2): RENAME_EXCHANGE,
