@@ -16,6 +16,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 static int open_resolving(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) {
         struct open_how how = {
@@ -307,6 +308,39 @@ int fs_is_eventless(int fd) {
                 if ((uint32_t) s.f_type == types[i])
                         return 1;
         return 0;
+}
+
+bool fs_has_stable_inodes(int fd) {
+        static const uint32_t types[] = {
+                0x65735546, /* FUSE */
+                0x01021997, /* 9p */
+                0xff534d42, /* CIFS */
+                0xfe534d42, /* SMB2 and later */
+                0x517b,     /* smbfs */
+                0x4d44,     /* vfat */
+                0x2011bab0, /* exFAT */
+                0x786f4256, /* VirtualBox shared folders */
+                0xbacbacbc, /* VMware host-guest */
+        };
+        struct statfs s;
+
+        if (fstatfs(fd, &s) < 0)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(types); i++)
+                if ((uint32_t) s.f_type == types[i])
+                        return false;
+        return true;
+}
+
+bool fs_is_racy(const struct stat *st) {
+        bool coarse = st->st_ctim.tv_nsec == 0;
+        int64_t window = coarse ? 2 * (int64_t) NSEC_PER_SEC : (int64_t) NSEC_PER_SEC / 100, age;
+        struct timespec now;
+
+        if (clock_gettime(CLOCK_REALTIME, &now) < 0)
+                return true;
+        age = fs_nsec(&now) - fs_nsec(&st->st_ctim);
+        return age > -window && age < window;
 }
 
 int fs_room(int fd, FsRoom *ret) {

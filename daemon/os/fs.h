@@ -71,6 +71,15 @@ int fs_is_tmpfs(int fd);
  * Ceph, AFS, Lustre and similar ones (inotify(7), "Limitations"); 0 if it does. */
 int fs_is_eventless(int fd);
 
+/* True if a file keeps its inode number while it exists, and no other one has it: not on FUSE (sshfs and rclone give
+ * numbers out as they go, mergerfs may give one to two files), 9p, SMB without server inodes, vfat and exFAT. */
+bool fs_has_stable_inodes(int fd);
+
+/* True if a change that comes after @st was taken may leave the same times: they are too recent for the granularity of
+ * the filesystem's clock. That is up to 2 s where times are whole seconds (ext4 with inodes of 128 bytes, exFAT, some
+ * servers), else one tick of the kernel, up to 10 ms (current_time(), before multigrain timestamps of Linux 6.13). */
+bool fs_is_racy(const struct stat *st);
+
 typedef struct FsRoom {
         uint64_t total;  /* bytes */
         uint64_t free;   /* bytes */

@@ -128,7 +128,7 @@ static bool is_deleted(const Selection *selection, const char *path) {
                (selection->input->is_deleted && selection->input->is_deleted(path, selection->input->userdata));
 }
 
-static uint8_t flags_for(const Selection *selection, size_t i) {
+static uint16_t flags_for(const Selection *selection, size_t i) {
         const Entry *e = &selection->source->entries[i];
         Override override = select_override_of(selection, e->path);
 
@@ -152,13 +152,13 @@ static void share_flags(const Selection *selection) {
                         Entry *e = &selection->source->entries[i],
                               *first = e->type == ENTRY_HARDLINK ? manifest_find(selection->source, e->target) : NULL;
                         Entry *to = pass == 0 ? first : e;
-                        uint8_t both = ENTRY_ORPHAN | ENTRY_DISK_ONLY, better;
+                        uint16_t both = ENTRY_ORPHAN | ENTRY_DISK_ONLY, better;
 
                         if (!first)
                                 continue;
                         /* none is less than DISK_ONLY, which is less than ORPHAN */
-                        better = MIN(first->flags & both, e->flags & both);
-                        to->flags = (uint8_t) ((to->flags & ~both) | better);
+                        better = (uint16_t) MIN(first->flags & both, e->flags & both);
+                        to->flags = (uint16_t) ((to->flags & ~both) | better);
                 }
 }
 

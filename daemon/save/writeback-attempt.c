@@ -49,10 +49,10 @@ static void agree(Writeback *wb, SaveItem *item) {
 
         item->state = ITEM_DONE;
         if (item->action == PLAN_DELETE) {
-                entry.flags = (uint8_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_RECORD | ENTRY_DELETED);
+                entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_RECORD | ENTRY_DELETED);
                 deletions_carried_out(wb->deletions, item->path, clock_now(wb->event));
         } else
-                entry.flags = (uint8_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED);
+                entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED);
         (void) manifest_put(wb->changes, &entry); /* without memory: both sides look the same, and are compared */
         if (item->origin.path) {
                 Entry old = item->origin;

@@ -21,7 +21,7 @@ static const char *const type_names[] = {
         [ENTRY_HARDLINK] = "hardlink",
 };
 
-static const char head_line[] = "# shmstaged manifest 1\n";
+static const char head_line[] = "# shmstaged manifest 2\n", head_line_1[] = "# shmstaged manifest 1\n";
 
 enum { LINE_MAX_BYTES = 64 * 1024 };
 
@@ -35,10 +35,13 @@ static char *entry_line(const Entry *entry) {
                 return NULL;
         if (entry->flags & ENTRY_HAS_DIGEST)
                 (void) digest_to_hex(&entry->digest, hex);
-        return text_format("# %s %u %llu %llu %lld %lld %llu %u %u %o %s %s %s\n", type_names[entry->type],
-                     entry->flags, (unsigned long long) entry->size, (unsigned long long) entry->room,
-                     (long long) entry->mtime_nsec, (long long) entry->ctime_nsec, (unsigned long long) entry->ino,
-                     entry->uid, entry->gid, entry->mode, hex, path, target && *target ? target : "-");
+        return text_format("# %s %u %llu %llu %lld %lld %llu %u %u %o %s %u %llu %lld %lld %s %s\n",
+                           type_names[entry->type], entry->flags, (unsigned long long) entry->size,
+                           (unsigned long long) entry->room, (long long) entry->mtime_nsec,
+                           (long long) entry->ctime_nsec, (unsigned long long) entry->ino, entry->uid, entry->gid,
+                           entry->mode, hex, entry->dev, (unsigned long long) entry->disk.ino,
+                           (long long) entry->disk.mtime_nsec, (long long) entry->disk.ctime_nsec, path,
+                           target && *target ? target : "-");
 }
 
 /* No path of a scan is absolute or has an empty, "." or ".." part. A file with another one was not written by us. */
@@ -55,18 +58,27 @@ static bool is_plain_path(const char *path) {
         }
 }
 
-static int parse_entry(const char *line, Entry *ret) {
+#define FORMAT_1 "# %15s %u %llu %llu %lld %lld %llu %u %u %o %63s "
+#define FORMAT_2 FORMAT_1 "%u %llu %lld %lld "
+
+static int parse_entry(const char *line, bool first_format, Entry *ret) {
         _cleanup_(freep) char *path_text = malloc(strlen(line) + 1), *target_text = malloc(strlen(line) + 1);
         _cleanup_(freep) char *path = NULL, *target = NULL;
-        unsigned long long size, room, ino;
-        long long mtime, ctime;
-        unsigned flags, uid, gid, mode, type;
+        unsigned long long size, room, ino, disk_ino = 0;
+        long long mtime, ctime, disk_mtime = 0, disk_ctime = 0;
+        unsigned flags, uid, gid, mode, type, dev = 0;
         char name[16], hex[64];
+        int rest = 0;
 
         if (!path_text || !target_text)
                 return -ENOMEM;
-        if (sscanf(line, "# %15s %u %llu %llu %lld %lld %llu %u %u %o %63s %s %s", name, &flags, &size, &room, &mtime,
-                   &ctime, &ino, &uid, &gid, &mode, hex, path_text, target_text) != 13)
+        if (first_format)
+                (void) sscanf(line, FORMAT_1 "%n", name, &flags, &size, &room, &mtime, &ctime, &ino, &uid, &gid, &mode, hex,
+                              &rest);
+        else
+                (void) sscanf(line, FORMAT_2 "%n", name, &flags, &size, &room, &mtime, &ctime, &ino, &uid, &gid, &mode, hex,
+                              &dev, &disk_ino, &disk_mtime, &disk_ctime, &rest);
+        if (rest == 0 || sscanf(line + rest, "%s %s", path_text, target_text) != 2)
                 return -EINVAL;
         for (type = 0; type < ELEMENTSOF(type_names) && strcmp(name, type_names[type]) != 0; type++)
                 ;
@@ -78,7 +90,9 @@ static int parse_entry(const char *line, Entry *ret) {
                 target = NULL;
         }
         *ret = (Entry){ .size = size, .room = room, .mtime_nsec = mtime, .ctime_nsec = ctime, .ino = ino, .uid = uid,
-                        .gid = gid, .mode = (uint16_t) mode, .type = (uint8_t) type, .flags = (uint8_t) flags };
+                        .gid = gid, .dev = dev, .mode = (uint16_t) mode, .type = (uint8_t) type,
+                        .flags = (uint16_t) (flags | (first_format ? ENTRY_RECORD : 0)),
+                        .disk = { .ino = disk_ino, .mtime_nsec = disk_mtime, .ctime_nsec = disk_ctime } };
         if (flags & ENTRY_HAS_DIGEST && (strlen(hex) != DIGEST_HEX_MAX - 1 || digest_from_hex(hex, &ret->digest) < 0))
                 return -EINVAL;
         ret->path = TAKE_PTR(path);
@@ -188,7 +202,7 @@ int manifest_save(const Manifest *manifest, int dirfd, const char *name, const c
 }
 
 /* Applies one line to the manifest. 0, positive at "# end", or a negative errno. */
-static int apply_line(Manifest *manifest, char *line) {
+static int apply_any(Manifest *manifest, char *line, bool first_format) {
         Entry entry = {};
         int r;
 
@@ -200,11 +214,19 @@ static int apply_line(Manifest *manifest, char *line) {
                 return parse_generation(line, &manifest->generation);
         if (strncmp(line, "# source ", 9) == 0 || strncmp(line, "# target ", 9) == 0)
                 return 0;
-        r = parse_entry(line, &entry);
+        r = parse_entry(line, first_format, &entry);
         if (r == 0)
                 r = manifest_put(manifest, &entry);
         manifest_entry_done(&entry);
         return r;
+}
+
+static int apply_line(Manifest *manifest, char *line) {
+        return apply_any(manifest, line, false);
+}
+
+static int apply_line_1(Manifest *manifest, char *line) {
+        return apply_any(manifest, line, true);
 }
 
 static int drop_line(Manifest *manifest, const char *line) {
@@ -217,7 +239,7 @@ static int drop_line(Manifest *manifest, const char *line) {
         manifest_sort(manifest);
         entry = manifest_find(manifest, path);
         if (entry)
-                entry->flags = (uint8_t) (entry->flags | ENTRY_RECORD);
+                entry->flags |= ENTRY_RECORD;
         return 0;
 }
 
@@ -296,11 +318,11 @@ static int load_entries(FILE *file, Manifest *manifest, unsigned *reterr_line) {
         char head[64];
         int r;
 
-        if (!fgets(head, sizeof(head), file) || strcmp(head, head_line) != 0) {
+        if (!fgets(head, sizeof(head), file) || (strcmp(head, head_line) != 0 && strcmp(head, head_line_1) != 0)) {
                 *reterr_line = 1;
                 return MANIFEST_DAMAGED;
         }
-        r = read_lines(file, manifest, &complete, apply_line);
+        r = read_lines(file, manifest, &complete, strcmp(head, head_line) == 0 ? apply_line : apply_line_1);
         if (r < 0)
                 return r;
         if (r > 0 || !complete) {

@@ -26,6 +26,13 @@ int manifest_entry_copy(const Entry *from, Entry *to) {
         return 0;
 }
 
+void manifest_entry_set_disk(Entry *base, const Entry *source) {
+        base->dev = source->dev;
+        base->disk = (DiskObject){ .ino = source->ino, .mtime_nsec = source->mtime_nsec,
+                                   .ctime_nsec = source->ctime_nsec };
+        base->flags = (uint16_t) ((base->flags & ~(ENTRY_RACY | ENTRY_NO_INODE)) | (source->flags & ENTRY_RACY));
+}
+
 int manifest_new(Manifest **ret) {
         Manifest *manifest = calloc(1, sizeof(*manifest));
 

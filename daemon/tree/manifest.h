@@ -33,21 +33,49 @@ typedef enum EntryFlags {
         ENTRY_CONDEMNED = 1 << 6,
         /* records only: deleted from the disk because a client deleted it */
         ENTRY_DELETED = 1 << 7,
+        /* base only: a comparison found that the bytes of the mirror's object, or of the disk's, are not .digest, or
+         * that those two differ. It counts while that side still has the very object that the entry names. */
+        ENTRY_MIRROR_DIFFERS = 1 << 8,
+        ENTRY_DISK_DIFFERS = 1 << 9,
+        ENTRY_SIDES_DIFFER = 1 << 10,
+        /* base only: the mirror's object may have been written to since its bytes were read, without a trace in its
+         * times: they have to be read before it is removed or replaced */
+        ENTRY_UNPROVEN = 1 << 11,
+        /* base only: a close after writing was reported of the disk's object, so a new ctime may mean new bytes */
+        ENTRY_DISK_WRITTEN = 1 << 12,
+        /* source, and of the disk's object in the base: it was seen so soon after its last change that another change
+         * may have left the same times (git calls this racy) */
+        ENTRY_RACY = 1 << 13,
+        /* source only: the filesystem has no stable inode numbers: .ino is 0 */
+        ENTRY_NO_INODE = 1 << 14,
 } EntryFlags;
+
+/* The flags of a base that say what was found out about the objects it names. */
+#define ENTRY_FINDINGS                                                                                               \
+        (ENTRY_MIRROR_DIFFERS | ENTRY_DISK_DIFFERS | ENTRY_SIDES_DIFFER | ENTRY_UNPROVEN | ENTRY_DISK_WRITTEN)
+
+/* An object of the disk: with its size, all that says whether a file is the same one. */
+typedef struct DiskObject {
+        uint64_t ino;       /* 0: the filesystem has no stable inode numbers, or nothing is known of the object */
+        int64_t mtime_nsec; /* may be coarser than the mirror's */
+        int64_t ctime_nsec; /* 0: nothing is known of the object */
+} DiskObject;
 
 typedef struct Entry {
         char *path;         /* relative to the root, no leading "./" */
         char *target;       /* of a link its text, of a hard link the path of the first name; else NULL */
         uint64_t size;      /* bytes; of files and hard links */
         uint64_t room;      /* bytes of RAM its data takes, page-rounded; less than size where it is sparse */
-        int64_t mtime_nsec; /* since the epoch */
-        int64_t ctime_nsec; /* as found; in the base, of the mirror's inode */
-        uint64_t ino;       /* as found; in the base, of the mirror's inode */
+        /* As found, since the epoch; in the base, of the mirror's object. */
+        int64_t mtime_nsec, ctime_nsec;
+        uint64_t ino;
         uint32_t uid, gid;
+        uint32_t dev;       /* as found; in the base, of the disk's object; only comparable within one boot */
         uint16_t mode;      /* permission bits without set-id and sticky */
-        uint8_t type;       /* EntryType */
-        uint8_t flags;      /* EntryFlags */
+        uint16_t flags;     /* EntryFlags */
         Digest digest;      /* if ENTRY_HAS_DIGEST */
+        DiskObject disk;    /* base only: the other object of the pair; both have .size bytes */
+        uint8_t type;       /* EntryType */
         /* base only: the CopyMethod by which this process staged it; 0: none, or not known. Not kept on disk */
         uint8_t method;
 } Entry;
@@ -60,6 +88,9 @@ void manifest_entry_done(Entry *entry);
 static inline bool manifest_entry_is_data(const Entry *entry) {
         return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
 }
+
+/* Notes in an entry of the base that @source is its object on the disk. */
+void manifest_entry_set_disk(Entry *base, const Entry *source);
 
 typedef enum OmissionReason {
         OMIT_SPECIAL,     /* a device, fifo or socket */
@@ -129,7 +160,8 @@ size_t manifest_linked(const Manifest *manifest);
  * manifest must be sorted. Blocking. */
 int manifest_save(const Manifest *manifest, int dirfd, const char *name, const char *source, const char *target);
 
-/* Reads it back with the journal applied. Positive: MANIFEST_ABSENT, or MANIFEST_DAMAGED with the line in *reterr_line,
+/* Reads it back with the journal applied. Format 1 did not name the objects of the disk, so its entries become records
+ * of unknown objects. Positive: MANIFEST_ABSENT, or MANIFEST_DAMAGED with the line in *reterr_line,
  * 0 where the end is missing. Blocking. */
 enum { MANIFEST_ABSENT = 1, MANIFEST_DAMAGED };
 int manifest_load(int dirfd, const char *name, Manifest **ret, unsigned *reterr_line);

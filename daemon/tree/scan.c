@@ -15,7 +15,7 @@
 
 /* A name of a file that has several, kept until all names are known. */
 typedef struct Linked {
-        uint64_t dev, ino;
+        uint64_t dev, ino, nlink;
         char *path; /* a copy: an entry that is listed twice replaces the first one, with its path */
 } Linked;
 
@@ -26,6 +26,8 @@ typedef struct Scan {
         Linked *linked;
         size_t n_linked;
         char *path; /* of the current entry; "" at the root */
+        dev_t dev;  /* of the directory whose filesystem was asked last whether it has stable inode numbers */
+        bool no_inodes;
 } Scan;
 
 static int omit(Scan *scan, OmissionReason reason, int error) {
@@ -103,7 +105,8 @@ static int add_file(Scan *scan, int dirfd, const char *name, const struct stat *
         path = ARRAY_ROOM(scan->linked, scan->n_linked) == 0 ? strdup(scan->path) : NULL;
         if (!path)
                 return -ENOMEM;
-        scan->linked[scan->n_linked++] = (Linked){ .dev = st->st_dev, .ino = st->st_ino, .path = path };
+        scan->linked[scan->n_linked++] = (Linked){ .dev = st->st_dev, .ino = st->st_ino,
+                                                       .nlink = st->st_nlink, .path = path };
         return 0;
 }
 
@@ -143,6 +146,16 @@ static bool is_unfinished(const Scan *scan) {
         return !options->mirror && options->is_unfinished && options->is_unfinished(scan->path, options->layout);
 }
 
+/* What keeps the identity of a file of the source from being certain. */
+static void add_doubts(const Scan *scan, const struct stat *st, Entry *entry) {
+        if (scan->no_inodes) {
+                entry->ino = 0;
+                entry->flags |= ENTRY_NO_INODE;
+        }
+        if (S_ISREG(st->st_mode) && fs_is_racy(st))
+                entry->flags |= ENTRY_RACY;
+}
+
 static int add_entry(Scan *scan, int dirfd, const char *name) {
         struct stat st;
         Entry entry;
@@ -155,7 +168,9 @@ static int add_entry(Scan *scan, int dirfd, const char *name) {
                 return S_ISDIR(st.st_mode) ? 0 : omit(scan, OMIT_IN_PROGRESS, 0);
         entry = (Entry){ .path = scan->path, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim),
                          .ctime_nsec = fs_nsec(&st.st_ctim), .ino = st.st_ino, .uid = st.st_uid, .gid = st.st_gid,
-                         .mode = st.st_mode & 0777 };
+                         .dev = (uint32_t) st.st_dev, .mode = st.st_mode & 0777 };
+        if (!scan->options->mirror)
+                add_doubts(scan, &st, &entry);
         if (scan->options->progress)
                 (void) atomic_fetch_add(scan->options->progress, 1);
         switch (st.st_mode & S_IFMT) {
@@ -210,6 +225,15 @@ static int read_directory(Scan *scan, DIR *dir) {
         }
 }
 
+static void check_inodes(Scan *scan, int fd) {
+        struct stat st;
+
+        if (scan->options->mirror || fstat(fd, &st) < 0 || st.st_dev == scan->dev)
+                return;
+        scan->dev = st.st_dev;
+        scan->no_inodes = !fs_has_stable_inodes(fd);
+}
+
 static int scan_directory(Scan *scan, int parentfd, const char *name) {
         _cleanup_(close_fdp) int fd = -1;
         _cleanup_(closedirp) DIR *dir = NULL;
@@ -225,6 +249,7 @@ static int scan_directory(Scan *scan, int parentfd, const char *name) {
                 return errno == ENOTDIR || errno == ELOOP ? omit(scan, OMIT_CHANGED, 0)
                                                           : omit(scan, OMIT_UNREADABLE, errno);
         }
+        check_inodes(scan, fd);
         dir = fdopendir(fd);
         if (!dir)
                 return -errno;
@@ -245,29 +270,64 @@ static int compare_linked(const void *a, const void *b) {
         return strcmp(x->path, y->path);
 }
 
+static bool is_same_file(const Linked *a, const Linked *b) {
+        return a->dev == b->dev && a->ino == b->ino;
+}
+
+/* More names than the file has links, or names that disagree about their number: then one number stands for several
+ * files, as unions of filesystems and 9p can have it. */
+static bool is_contradiction(const Linked *group, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (group[i].nlink != group[0].nlink)
+                        return true;
+        return n > group[0].nlink;
+}
+
 /* The first name of a file in path order is the file; its other names become hard links to that. */
-static int tie_links(Scan *scan) {
+static int tie_group(Scan *scan, const Linked *group, size_t n) {
         const Linked *first = NULL;
 
-        if (scan->n_linked > 0)
-                qsort(scan->linked, scan->n_linked, sizeof(Linked), compare_linked);
-        for (size_t i = 0; i < scan->n_linked; i++) {
-                const Linked *l = &scan->linked[i];
+        for (size_t i = 0; i < n; i++) {
+                const Linked *l = &group[i];
                 Entry *entry = manifest_find(scan->manifest, l->path);
 
-                if (!entry || entry->ino != l->ino)
+                if (!entry || (entry->ino != l->ino && !(entry->flags & ENTRY_NO_INODE)))
                         continue; /* dropped since, or listed again as another file */
-                if (!first || first->dev != l->dev || first->ino != l->ino) {
+                if (!first) {
                         first = l;
                         continue;
                 }
-                if (strcmp(first->path, l->path) == 0)
-                        continue;
                 entry->type = ENTRY_HARDLINK;
                 entry->room = 0;
                 entry->target = strdup(first->path);
                 if (!entry->target)
                         return -ENOMEM;
+        }
+        return 0;
+}
+
+static int tie_links(Scan *scan) {
+        size_t end, n = 0;
+
+        if (scan->n_linked > 0)
+                qsort(scan->linked, scan->n_linked, sizeof(Linked), compare_linked);
+        /* a name may have been listed twice while its directory changed */
+        for (size_t i = 0; i < scan->n_linked; i++)
+                if (n > 0 && strcmp(scan->linked[n - 1].path, scan->linked[i].path) == 0 &&
+                    is_same_file(&scan->linked[n - 1], &scan->linked[i]))
+                        free(scan->linked[i].path);
+                else
+                        scan->linked[n++] = scan->linked[i];
+        scan->n_linked = n;
+        for (size_t i = 0; i < n; i = end) {
+                int r = 0;
+
+                for (end = i + 1; end < n && is_same_file(&scan->linked[i], &scan->linked[end]); end++)
+                        ;
+                if (!is_contradiction(&scan->linked[i], end - i))
+                        r = tie_group(scan, &scan->linked[i], end - i);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
