@@ -10,6 +10,7 @@
 #include "control/framing.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <systemd/sd-id128.h>
 
@@ -19,6 +20,8 @@
 #define IDLE_USEC (USEC_PER_SEC / 10)
 /* Without descriptors for another client the next attempt to accept one is made after this. */
 #define ACCEPT_RETRY_USEC USEC_PER_SEC
+/* At the end of the daemon, what clients have not read after this is dropped. */
+#define LAST_USEC (USEC_PER_SEC / 2)
 
 enum {
         ACCEPT_AT_ONCE = 8,        /* new clients, before the loop serves others */
@@ -91,10 +94,12 @@ static uint64_t queued(Client *client) {
 static void update_events(Client *client) {
         int events = sd_bus_get_events(client->bus);
         uint32_t wanted = queued(client) > 0 ? EPOLLOUT : EPOLLIN;
+        int r;
 
         if (events >= 0 && sd_bus_is_ready(client->bus) <= 0 && (events & EPOLLOUT))
                 wanted |= EPOLLOUT;
-        if (sd_event_source_set_io_events(client->source, wanted) < 0)
+        r = sd_event_source_set_io_events(client->source, wanted);
+        if (r < 0 && r != -ESTALE) /* that: the loop is over, and the last messages are still to be sent */
                 disconnect_later(client);
 }
 
@@ -346,9 +351,27 @@ int control_clients_new(ControlClients **ret, const ControlClientsOptions *optio
         return 0;
 }
 
+/* Sends what waits for a client that has not read yet. One that reads nothing does not hold up the others, nor the
+ * end, for long. */
+static void send_rest(Client *client, uint64_t until_usec) {
+        while (queued(client) > 0) {
+                uint64_t now = clock_usec(CLOCK_MONOTONIC);
+                struct pollfd writable = { .fd = client->fd, .events = POLLOUT };
+
+                if (now >= until_usec || poll(&writable, 1, (int) ((until_usec - now) / 1000) + 1) <= 0 ||
+                    sd_bus_process(client->bus, NULL) < 0)
+                        return;
+        }
+}
+
 ControlClients *control_clients_free(ControlClients *clients) {
+        uint64_t until = clock_usec(CLOCK_MONOTONIC) + LAST_USEC;
+
         if (!clients)
                 return NULL;
+        for (Client *client = clients->first; client; client = client->next)
+                if (!client->closing)
+                        send_rest(client, until);
         while (clients->first)
                 disconnect(clients, clients->first);
         (void) sd_event_source_disable_unref(clients->listener);
