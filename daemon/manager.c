@@ -14,6 +14,7 @@
 #include "mirror/mirrors.h"
 #include "os/fs.h"
 #include "os/memory.h"
+#include "os/own-file.h"
 #include "report/metrics-file.h"
 #include "report/metrics.h"
 #include "report/notify.h"
@@ -30,12 +31,14 @@
 
 /* Two for large saves and one for small ones: more would only make a disk seek. */
 enum { SAVERS = 3 };
+/* One for what may have been written, which can be much, and is not to be felt by those who use the models. */
+enum { READERS = 1, READERS_NICE = 19 };
 
 struct Manager {
         ManagerOptions options;
         Config *config;
         sd_event *event;
-        Pool *pool, *savers;
+        Pool *pool, *savers, *readers;
         Watch *watch;
         int statefd;
         MirrorContext context;
@@ -282,11 +285,12 @@ static int open_state(Manager *manager, const char **reterr_what) {
                 return r;
         (void) snprintf(what, sizeof(what), "open the state directory '%s'", text_path(escaped, path));
         *reterr_what = what;
-        r = fs_make_path(path);
+        r = own_file_make_path(path);
         if (r < 0)
                 return r;
-        manager->statefd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return manager->statefd < 0 ? -errno : 0;
+        r = own_file_open_directory(path);
+        manager->statefd = MAX(r, -1);
+        return MIN(r, 0);
 }
 
 static int read_ram(Manager *manager) {
@@ -311,6 +315,9 @@ static int add_sources(Manager *manager) {
         if (r >= 0)
                 r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->savers), EPOLLIN, on_pool,
                                     manager->savers);
+        if (r >= 0)
+                r = sd_event_add_io(manager->event, NULL, pool_get_fd(manager->readers), EPOLLIN, on_pool,
+                                    manager->readers);
         if (r >= 0)
                 r = sd_event_add_io(manager->event, NULL, watch_get_fd(manager->watch), EPOLLIN, on_watch, manager);
         manager->tick = (ClockTimer){ .event = manager->event, .handler = on_tick, .userdata = manager };
@@ -347,6 +354,10 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 r = pool_new(SAVERS, &manager->savers);
         }
         if (r == 0) {
+                *reterr_what = "start the reader";
+                r = pool_new_nice(READERS, READERS_NICE, &manager->readers);
+        }
+        if (r == 0) {
                 *reterr_what = "read /proc/meminfo";
                 r = read_ram(manager);
         }
@@ -365,7 +376,8 @@ int manager_new(Manager **ret, const ManagerOptions *options, Config *config, co
                 return r;
         notify_init(&manager->notify);
         manager->context = (MirrorContext){
-                .event = manager->event, .pool = manager->pool, .savers = manager->savers, .watch = manager->watch,
+                .event = manager->event, .pool = manager->pool, .savers = manager->savers,
+                .readers = manager->readers, .watch = manager->watch,
                 .statefd = manager->statefd, .reserve = config->reserve, .ram = manager->context.ram,
                 .promised = &manager->promised, .changed = on_changed, .userdata = manager,
         };
@@ -383,6 +395,7 @@ Manager *manager_free(Manager *manager) {
         mirrors_done(&manager->mirrors);
         manager->pool = pool_free(manager->pool);
         manager->savers = pool_free(manager->savers);
+        manager->readers = pool_free(manager->readers);
         manager->watch = watch_free(manager->watch);
         clock_timer_done(&manager->tick);
         (void) sd_event_source_unref(manager->review);

@@ -10,7 +10,7 @@ set -eu
 # What the README says, and no more: tests/build holds one against the other, and builds in trees that have nothing else.
 build="gcc meson pkg-config libsystemd-dev libinotifytools0-dev libxxhash-dev libmount-dev libgcrypt20-dev libjansson-dev libsmartcols-dev systemd"
 demo="python3 xxhash util-linux"
-test="clang libclang-rt-14-dev libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 e2fsprogs exfat-fuse exfatprogs xfsprogs btrfs-progs procps rsync
+test="clang libclang-rt-14-dev libcmocka-dev strace attr libcap2-bin mandoc bindfs fuse3 libfuse3-dev e2fsprogs exfat-fuse exfatprogs xfsprogs btrfs-progs procps rsync
       debootstrap systemd-container binutils iproute2 bash-completion zsh dbus-daemon"
 bench="fio vmtouch rsync time python3-matplotlib"
 

@@ -23,6 +23,12 @@ int pathset_add(PathSet *set, const char *path) {
         return 0;
 }
 
+int pathset_gather(PathSet *set, const char *path, size_t max) {
+        if (set->n >= 64 && (set->n & (set->n - 1)) == 0) /* it would grow: see base/array.h */
+                pathset_sort(set);
+        return set->n >= max ? -ENOMEM : pathset_add(set, path);
+}
+
 int pathset_copy(const PathSet *from, PathSet *to) {
         PathSet copy = {};
         int r = 0;

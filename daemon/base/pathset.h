@@ -17,6 +17,11 @@ int pathset_copy(const PathSet *from, PathSet *to);
 
 /* Adds a copy of @path, which the functions below find after the next pathset_sort(). 0 or -ENOMEM. */
 int pathset_add(PathSet *set, const char *path);
+
+/* The same for a set that grows for weeks, to which paths are added again: they are merged before it takes more memory.
+ * -ENOMEM also if it has @max paths. It may sort the set. */
+int pathset_gather(PathSet *set, const char *path, size_t max);
+
 void pathset_sort(PathSet *set);
 
 bool pathset_has(const PathSet *set, const char *path);

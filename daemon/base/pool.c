@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 struct Pool {
         pthread_mutex_t lock;
@@ -14,6 +15,7 @@ struct Pool {
         Letter *last;        /* under lock */
         bool stop;           /* under lock */
         Mailbox *done;       /* locks itself */
+        int nice;            /* of the threads; 0: as that of their creator */
 
         unsigned n_threads;  /* loop thread */
         pthread_t threads[];
@@ -39,6 +41,8 @@ static void *worker(void *userdata) {
         Pool *pool = userdata;
         Job *job;
 
+        if (pool->nice != 0)
+                (void) setpriority(PRIO_PROCESS, (id_t) gettid(), pool->nice); /* on Linux, of this thread alone */
         while ((job = take_job(pool))) {
                 job->run(job);
                 mailbox_post(pool->done, &job->letter);
@@ -68,6 +72,10 @@ static int start_threads(Pool *pool, unsigned n_workers) {
 }
 
 int pool_new(unsigned n_workers, Pool **ret) {
+        return pool_new_nice(n_workers, 0, ret);
+}
+
+int pool_new_nice(unsigned n_workers, int nice, Pool **ret) {
         _cleanup_(pool_freep) Pool *pool = NULL;
         int r;
 
@@ -75,6 +83,7 @@ int pool_new(unsigned n_workers, Pool **ret) {
         pool = calloc(1, sizeof(*pool) + n_workers * sizeof(pthread_t));
         if (!pool)
                 return -ENOMEM;
+        pool->nice = nice;
         (void) pthread_mutex_init(&pool->lock, NULL);
         (void) pthread_cond_init(&pool->wake, NULL);
         r = mailbox_new(&pool->done);

@@ -19,6 +19,10 @@ typedef struct Pool Pool;
 /* Starts @n_workers threads, with all signals blocked in them. */
 int pool_new(unsigned n_workers, Pool **ret);
 
+/* The same with threads of this nice value, for jobs that others should not feel. If the process is not allowed to set
+ * it, they have that of the loop. */
+int pool_new_nice(unsigned n_workers, int nice, Pool **ret);
+
 /* Waits for running jobs to end and joins the workers; no job may be waiting in the queue. */
 Pool *pool_free(Pool *pool);
 DEFINE_CLEANUP(Pool, pool_free)

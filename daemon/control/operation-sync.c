@@ -62,10 +62,18 @@ static Rest find_rest(const Operation *operation, const Mirror *m, Operation *re
         return rest;
 }
 
-static void check(Operation *operation, const Mirror *m) {
+static void check(Operation *operation, const Mirror *m, MirrorEvent event) {
         Rest rest = find_rest(operation, m, NULL);
         char bytes[TEXT_BYTES_MAX];
 
+        if (!proofs_is_over(&m->proofs))
+                return; /* what was written is read, to find out whether it has to be saved */
+        if (mirror_state_n_unagreed(m) > 0 && event != MIRROR_RESTED)
+                return; /* it is being compared with the disk */
+        if (m->scan.wanted.outdated || mirror_state_n_unagreed(m) > 0) {
+                operation->phase = OPERATION_APPLIED; /* it has, and the next scan queues it */
+                return;
+        }
         operation->done = operation->total - MIN(operation->total, rest.bytes);
         if (rest.n_waiting > 0)
                 return;
@@ -90,7 +98,7 @@ static void on_event(Operation *operation, Mirror *m, MirrorEvent event) {
                         read_queue(operation, m);
                 save_queue_hurry(&m->writeback.queue, clock_now(m->context->event));
         } else if (operation->phase == OPERATION_PLANNED)
-                check(operation, m);
+                check(operation, m, event);
 }
 
 int control_operation_sync(Operation *operation, Mirror *m) {

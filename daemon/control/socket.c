@@ -5,7 +5,7 @@
 #include "control/socket.h"
 
 #include "base/text.h"
-#include "os/fs.h"
+#include "os/own-file.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -41,7 +41,7 @@ static int probe(const char *path, const struct sockaddr_un *address) {
 static int make_parent(const char *path) {
         _cleanup_(freep) char *parent = strndup(path, (size_t) (strrchr(path, '/') - path));
 
-        return parent ? fs_make_path(parent) : -ENOMEM;
+        return parent ? own_file_make_path(parent) : -ENOMEM;
 }
 
 /* Listens under a temporary name, which is removed again on failure. */
@@ -55,17 +55,19 @@ static int listen_at(const char *temporary, int *ret) {
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        if (unlink(temporary) < 0 && errno != ENOENT)
-                return -errno;
+        r = own_file_remove(AT_FDCWD, temporary);
+        if (r < 0)
+                return r;
         if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
                 return -errno;
-        if (chmod(temporary, 0666) < 0 || listen(fd, SOMAXCONN) < 0) { /* each call is authorized by itself */
+        r = own_file_set_mode(AT_FDCWD, temporary, 0666); /* each call is authorized by itself */
+        if (r == 0 && listen(fd, SOMAXCONN) < 0)
                 r = -errno;
-                (void) unlink(temporary);
-                return r;
-        }
-        *ret = TAKE_FD(fd);
-        return 0;
+        if (r == 0)
+                *ret = TAKE_FD(fd);
+        else
+                (void) own_file_remove(AT_FDCWD, temporary);
+        return r;
 }
 
 int control_socket_listen(ControlSocket *socket, const char *path, const char **reterr_what) {
@@ -91,9 +93,9 @@ int control_socket_listen(ControlSocket *socket, const char *path, const char **
         r = listen_at(temporary, &fd);
         if (r < 0)
                 return r;
-        if (stat(temporary, &st) < 0 || rename(temporary, path) < 0) {
-                r = -errno;
-                (void) unlink(temporary);
+        r = stat(temporary, &st) < 0 ? -errno : own_file_rename(AT_FDCWD, temporary, path);
+        if (r < 0) {
+                (void) own_file_remove(AT_FDCWD, temporary);
                 return r;
         }
         *socket = (ControlSocket){ .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .dev = st.st_dev, .ino = st.st_ino };
@@ -104,7 +106,7 @@ void control_socket_done(ControlSocket *socket) {
         struct stat st;
 
         if (socket->fd >= 0 && lstat(socket->path, &st) == 0 && st.st_dev == socket->dev && st.st_ino == socket->ino)
-                (void) unlink(socket->path); /* a file that stays is replaced by the next daemon */
+                (void) own_file_remove(AT_FDCWD, socket->path); /* a file that stays is replaced by the next daemon */
         socket->fd = close_fd(socket->fd);
         free(socket->path);
         socket->path = NULL;

@@ -118,7 +118,7 @@ typedef struct Trees {
 bool models_is_leaving(const Manifest *base, const Manifest *source, const Entry *mirror) {
         const Entry *agreed = base ? manifest_find(base, mirror->path) : NULL;
 
-        return agreed && !(agreed->flags & ENTRY_RECORD) && agreed->size == mirror->size &&
+        return agreed && !(agreed->flags & (ENTRY_RECORD | ENTRY_MIRROR_DIFFERS)) && agreed->size == mirror->size &&
                agreed->mtime_nsec == mirror->mtime_nsec && !manifest_find(source, mirror->path) &&
                !manifest_is_blind(source, mirror->path);
 }

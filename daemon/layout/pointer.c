@@ -42,7 +42,7 @@ static int read_all(int fd, char **ret, size_t *ret_length) {
 }
 
 int pointer_read(Pointer *pointer, const char *path, char **ret, size_t *ret_length) {
-        _cleanup_(close_fdp) int fd = fs_open_beneath(pointer->rootfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+        _cleanup_(close_fdp) int fd = fs_open_beneath(pointer->rootfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
         _cleanup_(freep) char *text = NULL;
         struct stat st;
         size_t length = 0;

@@ -11,11 +11,21 @@ static void note_record(Manifest *changes, const Entry *base) {
         (void) manifest_put(changes, &record);
 }
 
+/* A process has it open for writing: what it makes of it is its work, also if no report of that comes any more. */
+static void note_written(Manifest *changes, const Entry *base) {
+        Entry written = *base;
+
+        written.flags |= ENTRY_UNPROVEN | ENTRY_WRITTEN;
+        (void) manifest_put(changes, &written);
+}
+
 void base_update_note(Manifest *changes, const Task *task) {
         const PlanItem *item = task->item;
 
-        if (task->outcome == TASK_AGREED)
+        if (task->outcome == TASK_AGREED || task->outcome == TASK_COMPARED)
                 (void) manifest_put(changes, &task->entry);
+        else if (task->outcome == TASK_BUSY && item->base && !(item->base->flags & (ENTRY_RECORD | ENTRY_LINKED)))
+                note_written(changes, item->base);
         else if (task->outcome != TASK_CANCELLED && item->base && (task->outcome == TASK_REMOVED || !item->mirror))
                 note_record(changes, item->base);
 }
@@ -42,7 +52,8 @@ static Entry *first_name(const Manifest *base, const Entry *entry) {
                        : NULL;
 }
 
-/* Names of one inode have one digest and one ctime, which moved when the last of them was added. */
+/* Names of one inode have one ctime, which moved when the last of them was added. A name that was only tied has the
+ * digest of the first one; any other has one that it shares with its own object on the disk. */
 static void share_inodes(Manifest *base) {
         Entry *first;
 
@@ -55,7 +66,7 @@ static void share_inodes(Manifest *base) {
                 if (!(first = first_name(base, entry)))
                         continue;
                 entry->ctime_nsec = first->ctime_nsec;
-                if (first->flags & ENTRY_HAS_DIGEST)
+                if (!(entry->flags & ENTRY_HAS_DIGEST) && first->flags & ENTRY_HAS_DIGEST)
                         entry->digest = first->digest;
                 entry->method = first->method;
                 entry->flags |= first->flags & ENTRY_HAS_DIGEST;

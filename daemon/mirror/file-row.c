@@ -244,8 +244,11 @@ static void judge_ignored(const Item *item, FileRow *row) {
 
 static void judge_by_outcome(const FileRowWalk *walk, const Item *item, FileRow *row) {
         switch (item->outcome.action) {
+        case PLAN_ADOPT: /* what is in RAM stays what it is while it is compared */
+                if (!is_in_ram(item))
+                        set_pending(row, FILE_WAITING, NULL);
+                break;
         case PLAN_STAGE:
-        case PLAN_ADOPT:
         case PLAN_REMOVE:
                 set_pending(row, FILE_WAITING, NULL);
                 break;

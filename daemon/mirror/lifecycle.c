@@ -44,7 +44,6 @@ static void attach_done(Job *job) {
                 mirror_log_unrecognized(&m->config, m->n_unrecognized);
         mirror_state_count(m);
         m->totals.models_changed = true;
-        m->writeback.eventless = m->attachment.eventless;
         r = writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd);
         if (r < 0) {
                 mirror_fail(m, NULL);
@@ -70,6 +69,10 @@ static void scan_run(Job *job) {
                 .mirrorfd = m->attachment.mount.fd, .budget = m->attachment.mount.budget,
                 .cancel = &m->cancel, .progress = &m->steps, .deleted = m->scan.deleted, .damaged = m->scan.damaged,
                 .armed = m->scan.mirror_is_watched, .overrides = &m->scan.overrides,
+                .mirror_watched = m->scan.mirror_is_watched && m->scan.mirror_was_watched,
+                .source_watched = m->scan.source_is_watched && m->scan.source_was_watched &&
+                                  !m->source_written.scanning_all,
+                .mark_written = mirror_state_mark_written, .userdata = m,
         };
 
         m->scan.mirror_check = m->scan.mirror_is_lost ? 0 : attachment_check_mirror(&m->attachment, &m->config);
@@ -109,6 +112,9 @@ static ScanReason reason_to_scan(const Mirror *m) {
 
 static void become_idle(Mirror *m) {
         mirror_state_absorb(m);
+        /* else they would be in doubt again at once: they are read before they go. And READY=1 comes first. */
+        if (mirror_state_is_watched(m) && m->scan.mirror_was_watched)
+                proofs_update(&m->proofs, m->attachment.base);
         mirror_state_notify(m, m->lost ? MIRROR_BLIND : MIRROR_RESTED);
         if (m->config.write_back) {
                 prune_blobs_update(&m->pruner, m->attachment.base, m->writeback.queue.layout, m->attachment.sourcefd);
@@ -191,6 +197,11 @@ static void scan_done(Job *job) {
                 return;
         }
         source_found(m);
+        proofs_note(&m->proofs, &m->scan.marked, !m->mirror_written.scanning_all);
+        written_end(&m->mirror_written);
+        written_end(&m->source_written);
+        m->scan.mirror_was_watched = m->scan.mirror_is_watched;
+        m->scan.source_was_watched = m->scan.source_is_watched;
         free(m->unreadable);
         m->unreadable = explain_unreadable(&m->config, m->survey.source, &m->n_unreadable);
         if (m->n_unreadable > 0 && m->config.on_corrupt == CORRUPT_FAIL && !m->complete) {
@@ -204,6 +215,7 @@ static void scan_done(Job *job) {
         mirror_state_notify(m, MIRROR_SCANNED);
         explain_unmatched(m);
         m->scan.wanted.unsettled = (m->survey.plan->n_waiting > 0 && m->scan.serves.source) ||
+                                   (m->survey.plan->n_racy > 0 && m->config.watch_source) ||
                                    manifest_omissions(m->survey.source, OMIT_CHANGED) > 0;
         mirror_state_set(m, PHASE_PLANNED);
         /* what the previous process could not save comes first */
@@ -266,6 +278,10 @@ void mirror_scan(void *userdata) {
         m->scan.deleted = deletions_begin(&m->deletions);
         m->scan.damaged = last ? NULL : scrub_get_damaged(&m->scrub);
         m->scan.mirror_is_watched = mirror_state_is_watched(m);
+        m->scan.source_is_watched = scan_schedule_source_is_watched(&m->schedule);
+        m->mirror_written.all = m->mirror_written.all || (m->complete && !m->scan.mirror_is_watched);
+        written_begin(&m->mirror_written);
+        written_begin(&m->source_written);
         m->scan.mirror_is_lost = mirror_state_is_being_recreated(m);
         mirror_state_set(m, next);
         mirror_state_submit(m, scan_run, scan_done);

@@ -5,6 +5,16 @@
 #include "mirror/mirror-internal.h"
 #include "report/mirror-log.h"
 
+/* A file that an operator released stays released under its new name. */
+static void on_link_renamed(const char *from, const char *to, void *userdata) {
+        Mirror *m = userdata;
+
+        if (overrides_get(&m->overrides, from) != OVERRIDE_RELEASED || overrides_release(&m->overrides, to) < 0)
+                return;
+        overrides_forget(&m->overrides, from);
+        mirror_state_want_scan(m);
+}
+
 int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, const MirrorContext *context) {
         _cleanup_(mirror_freep) Mirror *m = calloc(1, sizeof(*m));
         int r;
@@ -20,7 +30,7 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
                                  .outcomes = &m->planned, .promised = context->promised, .userdata = m };
         m->writeback = (Writeback){ .event = context->event, .pool = context->savers, .config = &m->config,
                                     .deletions = &m->deletions, .progress = &m->saved, .survey = mirror_on_outdated,
-                                    .moved_on = mirror_on_ended, .userdata = m };
+                                    .moved_on = mirror_on_ended, .link_renamed = on_link_renamed, .userdata = m };
         writeback_init(&m->writeback);
         m->pruner = (BlobPruner){ .job = { .event = context->event, .pool = context->savers }, .config = &m->config,
                                   .may_run = mirror_may_prune,
@@ -35,6 +45,8 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
                             .is_watched = mirror_is_watched, .survey = mirror_on_outdated, .ended = mirror_on_ended,
                             .userdata = m };
         scrub_init(&m->scrub);
+        m->proofs = (Proofs){ .pool = context->readers, .config = &m->config, .attachment = &m->attachment,
+                              .progress = &m->steps, .ended = mirror_on_ended, .userdata = m };
         m->gauges = (Gauges){ .job = { .pool = context->savers }, .config = &m->config, .ended = mirror_on_ended,
                               .userdata = m };
         gauges_init(&m->gauges);
@@ -62,6 +74,10 @@ Mirror *mirror_free(Mirror *m) {
         trash_timer_done(&m->trash);
         scrub_done(&m->scrub);
         gauges_done(&m->gauges);
+        proofs_done(&m->proofs);
+        written_done(&m->mirror_written);
+        written_done(&m->source_written);
+        pathset_done(&m->scan.marked);
         deletions_done(&m->deletions);
         overrides_done(&m->overrides);
         overrides_done(&m->scan.overrides);
@@ -95,6 +111,7 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
                 return;
         if (report->flags & WATCH_RESYNC)
                 mirror_log_events_lost(&m->config, about_mirror);
+        written_note(about_mirror ? &m->mirror_written : &m->source_written, report);
         if (about_mirror) {
                 scrub_note(&m->scrub, report);
                 if (m->config.write_back && mirror_state_is_watched(m))

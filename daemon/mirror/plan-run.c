@@ -14,8 +14,8 @@ enum { LINES_MAX = 20 };
 void plan_run_done(PlanRun *plan_run) {
         plan_run->execution = execute_free(plan_run->execution);
         plan_run->changes = manifest_free(plan_run->changes);
-        plan_run->altered = manifest_free(plan_run->altered);
         plan_run->doubtful = manifest_free(plan_run->doubtful);
+        pathset_done(&plan_run->unkept);
 }
 
 void plan_run_promise(PlanRun *plan_run, uint64_t bytes) {
@@ -46,7 +46,8 @@ static void explain_trouble(PlanRun *plan_run, const Task *task) {
 static bool is_left_in_place(const Task *task) {
         const Entry *mirror = task->item->mirror;
 
-        return (task->outcome == TASK_OCCUPIED || task->outcome == TASK_DIFFERS) && mirror &&
+        return (task->outcome == TASK_OCCUPIED || task->outcome == TASK_BUSY || task->outcome == TASK_DIFFERS) &&
+               mirror &&
                (task->item->action == PLAN_RELEASE ||
                 (task->item->action == PLAN_LINK && (mirror->type == ENTRY_FILE || mirror->type == ENTRY_HARDLINK)));
 }
@@ -60,19 +61,6 @@ static void note_doubtful(PlanRun *plan_run, const Task *task) {
                 plan_run->doubtful = NULL;
         if (plan_run->doubtful)
                 (void) manifest_put(plan_run->doubtful, &entry); /* on failure it is found again */
-}
-
-/* It is to be saved, not reported as a problem: the next scan plans that. True if so. */
-static bool note_altered(PlanRun *plan_run, const Task *task) {
-        if (!plan_run->config->write_back || !task->altered || task->outcome == TASK_AGREED || !task->item->mirror)
-                return false;
-        if (!plan_run->altered && manifest_new(&plan_run->altered) < 0)
-                return false;
-        if (manifest_put(plan_run->altered, task->item->mirror) < 0)
-                return false;
-        manifest_sort(plan_run->altered);
-        plan_run->unsettled = true;
-        return true;
 }
 
 static void count_copied(PlanRun *plan_run, const Task *task) {
@@ -102,6 +90,8 @@ static void on_report(const Task *task, void *userdata) {
                 mirror_log_xattrs_lost(plan_run->config);
         plan_run->xattrs_logged = plan_run->xattrs_logged || task->xattrs_lost;
         base_update_note(plan_run->changes, task);
+        plan_run->n_unagreed -= task->item->action == PLAN_ADOPT && task->outcome == TASK_AGREED &&
+                                !pair_is_known(task->item->in_mirror);
         plan_outcomes_note(plan_run->outcomes, task);
         switch (task->outcome) {
         case TASK_AGREED:
@@ -113,11 +103,24 @@ static void on_report(const Task *task, void *userdata) {
                 }
                 return;
         case TASK_REMOVED:
+                if (!plan_run->ending && task->item->action == PLAN_REMOVE &&
+                    task->item->mirror->type != ENTRY_DIRECTORY)
+                        mirror_log_gone(plan_run->config, task->item->mirror,
+                                        !log_limit_pass(&plan_run->gone_limit));
                 plan_run->removed_bytes += task->item->mirror->type == ENTRY_FILE ? task->item->mirror->size : 0;
                 return;
         case TASK_CANCELLED:
                 return;
+        case TASK_COMPARED:
+                if (plan_run->ending)
+                        break;
+                plan_run->compared = true;
+                return;
         case TASK_GONE:
+                if (plan_run->ending)
+                        break;
+                if (task->item->kept_known) /* without memory it is tried again */
+                        (void) pathset_add(&plan_run->unkept, plan_item_path(task->item));
                 plan_run->unsettled = true;
                 return;
         case TASK_CHANGED:
@@ -131,13 +134,14 @@ static void on_report(const Task *task, void *userdata) {
                 break;
         case TASK_NO_ROOM:
         case TASK_OCCUPIED:
+        case TASK_BUSY:
         case TASK_FAILED:
                 break;
         }
         plan_run->unsettled = plan_run->unsettled || is_left_in_place(task);
         if (is_left_in_place(task) && task->outcome == TASK_DIFFERS)
                 note_doubtful(plan_run, task);
-        if (!note_altered(plan_run, task) && !is_left_in_place(task))
+        if (!is_left_in_place(task))
                 explain_trouble(plan_run, task);
 }
 
@@ -156,8 +160,9 @@ int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks
 
         plan_run->tasks = *tasks;
         plan_run->finished = finished;
-        plan_run->log_limit.max = LINES_MAX;
-        plan_run->unsettled = false;
+        plan_run->log_limit.max = plan_run->gone_limit.max = LINES_MAX;
+        plan_run->unsettled = plan_run->compared = false;
+        plan_run->n_unagreed = plan->n_unagreed;
         plan_run->removed_bytes = 0;
         r = manifest_new(&plan_run->changes);
         if (r == 0)
@@ -171,7 +176,7 @@ int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks
 
 bool plan_run_end(PlanRun *plan_run, Plan **plan, Manifest *base, const Manifest *source) {
         bool changed = plan_run->changes->n_entries > 0;
-        size_t suppressed = log_limit_end(&plan_run->log_limit);
+        size_t suppressed = log_limit_end(&plan_run->log_limit) + log_limit_end(&plan_run->gone_limit);
 
         if (suppressed > 0)
                 mirror_log_more(plan_run->config, suppressed);

@@ -26,20 +26,23 @@ typedef struct PlanRun {
         TaskContext tasks;
         Execution *execution;       /* owned; NULL while no plan is carried out */
         Manifest *changes;          /* owned; for the base */
-        /* Owned; NULL: none. Mirror entries found altered behind an unchanged size and time, of all plans. */
-        Manifest *altered;
         /* Owned; NULL: none. Base entries with the digest that was found: they were to go from the mirror, and are not
          * what they were though nothing shows who changed them. */
         Manifest *doubtful;
         uint64_t promise;           /* our part of *promised */
         LogLimit log_limit;         /* of lines about single files */
+        LogLimit gone_limit;        /* of lines about files that are gone from the disk */
+        bool ending;                /* the plan ends the mirror */
         bool staged;                /* something was put into the mirror, by any plan */
         bool unsettled;             /* something kept changing, or has to be planned again */
+        bool compared;              /* this plan found out what the next one has to act upon */
         bool xattrs_logged;
         uint64_t removed_bytes;     /* by this plan */
         uint64_t huge_bytes, measured_bytes, copied_bytes, direct_bytes; /* by all plans */
         StagedBy ways[STAGED_WAYS]; /* likewise */
         uint64_t n_mismatches;
+        PathSet unkept;             /* owned: their version in conflicts/ is not what is in the mirror now */
+        size_t n_unagreed;          /* of this plan, what is still to be compared: perhaps not saved */
 } PlanRun;
 
 void plan_run_done(PlanRun *plan_run);

@@ -79,6 +79,10 @@ bool scan_schedule_mirror_is_decided(const ScanSchedule *schedule) {
         return schedule->mirror.armed || schedule->mirror.exhausted || schedule->mirror.lost;
 }
 
+bool scan_schedule_source_is_watched(const ScanSchedule *schedule) {
+        return schedule->source.armed && !schedule->source.exhausted && !schedule->source.lost && !schedule->eventless;
+}
+
 bool scan_schedule_mirror_is_watched(const ScanSchedule *schedule) {
         return schedule->mirror.armed && !schedule->mirror.exhausted && !schedule->mirror.lost;
 }

@@ -61,6 +61,9 @@ bool scan_schedule_mirror_is_decided(const ScanSchedule *schedule);
 /* Every change of the mirror is reported. */
 bool scan_schedule_mirror_is_watched(const ScanSchedule *schedule);
 
+/* Every change of the source is reported. */
+bool scan_schedule_source_is_watched(const ScanSchedule *schedule);
+
 /* Something in the mirror is not as the last scan saw it. */
 void scan_schedule_request(ScanSchedule *schedule, bool idle);
 

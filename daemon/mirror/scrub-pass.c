@@ -96,7 +96,7 @@ static int open_next(ScrubPass *pass, int mirrorfd) {
 
         if (pass->fd >= 0)
                 return 0;
-        fd = fs_open_beneath(mirrorfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+        fd = fs_open_beneath(mirrorfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         if (fd < 0)
                 return fd;
         r = file_digest_verification_new(&pass->reading, fd);

@@ -11,20 +11,11 @@ void scrub_writers_done(ScrubWriters *writers) {
         *writers = (ScrubWriters){};
 }
 
-/* The set of names may grow for weeks, so repeated ones are merged before it takes more memory. */
-static int add(PathSet *set, const char *path) {
-        if (set->n >= 64 && (set->n & (set->n - 1)) == 0) /* it would grow: see base/array.h */
-                pathset_sort(set);
-        if (set->n >= WATCH_REPORT_PATHS_MAX)
-                return -ENOMEM;
-        return pathset_add(set, path);
-}
-
 void scrub_writers_note(ScrubWriters *writers, const WatchReport *report) {
         if (report->flags & (WATCH_RESYNC | WATCH_LOST | WATCH_EXHAUSTED))
                 writers->blind = true;
         for (size_t i = 0; i < report->n_paths && !writers->blind; i++)
-                if (add(&writers->present, report->paths[i]) < 0)
+                if (pathset_gather(&writers->present, report->paths[i], WATCH_REPORT_PATHS_MAX) < 0)
                         writers->blind = true;
         if (writers->blind)
                 pathset_done(&writers->present);

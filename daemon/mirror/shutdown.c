@@ -23,6 +23,7 @@ static void detach_run(Job *job) {
 /* The mirror that was lost is attached again, and staged from the disk. */
 static void recreate(Mirror *m) {
         m->complete = m->attached = m->writeback.polite = false;
+        m->scan.mirror_was_watched = m->scan.source_was_watched = false;
         writeback_hurry(&m->writeback, false);
         m->source = manifest_free(m->source);
         m->models = models_free(m->models);
@@ -95,7 +96,19 @@ static int start_removal(Mirror *m) {
 
 static bool is_busy_beside(const Mirror *m) {
         return m->writeback.n_running > 0 || m->pruner.job.running || m->trash.job.running || m->scrub.running ||
-               m->gauges.job.running || m->n_rechecks > 0;
+               m->gauges.job.running || m->proofs.running || m->n_rechecks > 0;
+}
+
+/* What was written since the last scan, or at any time if nobody watched, is read before it is removed. */
+static void mark_rest(Mirror *m) {
+        Written *written = &m->mirror_written;
+
+        if (!m->attachment.base || (written->notes.n == 0 && !written->all && m->scan.mirror_was_watched))
+                return;
+        written->all = true;
+        written_begin(written);
+        (void) written_mark(written, m->attachment.base, m->attachment.base, &m->scan.marked);
+        written_end(written);
 }
 
 /* When nothing runs beside the mirror any more: mirror_on_ended() comes back to this. */
@@ -103,6 +116,7 @@ static void finish_draining(Mirror *m) {
         if (is_busy_beside(m))
                 return;
         mirror_state_absorb(m);
+        mark_rest(m);
         scan_schedule_end(&m->schedule);
         plan_run_promise(&m->plan_run, 0);
         survey_done(&m->survey);
@@ -116,6 +130,7 @@ static void finish_draining(Mirror *m) {
 
 static void drain(Mirror *m) {
         scrub_stop(&m->scrub);
+        proofs_stop(&m->proofs);
         periodic_job_stop(&m->gauges.job);
         mirror_state_set(m, PHASE_DRAINING);
         finish_draining(m);
@@ -144,9 +159,10 @@ static void end_saving(Mirror *m) {
 
 /* The last scan, or a save, has come back. */
 static void check_saved(Mirror *m) {
-        if (m->writeback.n_running > 0)
+        if (m->writeback.n_running > 0 || !proofs_is_over(&m->proofs))
                 return;
-        if (m->scan.wanted.outdated && m->end.n_scans < LAST_SCANS_MAX) {
+        mirror_state_absorb(m); /* a file that was altered is for another scan */
+        if ((m->scan.wanted.outdated || m->schedule.mirror.dirty) && m->end.n_scans < LAST_SCANS_MAX) {
                 m->end.n_scans++;
                 mirror_scan(m);
         } else if (writeback_is_over(&m->writeback))
@@ -159,10 +175,19 @@ static int collect_unfinished(Mirror *m) {
         for (size_t i = 0; r == 0 && i < m->survey.plan->n_items; i++) {
                 const PlanItem *item = &m->survey.plan->items[i];
 
-                if (item->mirror &&
-                    (item->action == PLAN_IGNORE ||
-                     (item->action == PLAN_STAGE && amend_plan_has_yielded(m->writeback.yielded, item))))
-                        r = manifest_put(m->end.dropped, item->mirror);
+                PlanItem kept = *item;
+                Entry dropped;
+
+                if (!item->mirror)
+                        continue;
+                dropped = *item->mirror;
+                if (item->action == PLAN_STAGE && amend_plan_has_yielded(m->writeback.yielded, item)) {
+                        amend_plan_keep(m->writeback.yielded, &kept);
+                        dropped.digest = kept.kept_digest;
+                        dropped.flags |= kept.kept_known ? ENTRY_HAS_DIGEST : 0;
+                } else if (item->action != PLAN_IGNORE)
+                        continue;
+                r = manifest_put(m->end.dropped, &dropped);
         }
         return r;
 }
@@ -184,12 +209,14 @@ void mirror_last_scan_done(Mirror *m) {
         }
         mirror_state_queue_saves(m);
         m->end.dropped = manifest_free(m->end.dropped);
-        if (manifest_new(&m->end.dropped) < 0 || collect_unfinished(m) < 0) {
+        if (manifest_new(&m->end.dropped) < 0 || (m->config.write_back && collect_unfinished(m) < 0)) {
                 drain(m);
                 return;
         }
         survey_done(&m->survey);
         mirror_state_set(m, PHASE_SAVING_REST);
+        if (m->config.remove_on_stop)
+                proofs_update(&m->proofs, m->attachment.base);
         writeback_go_on(&m->writeback, m->schedule.mirror.armed, !m->schedule.mirror.dirty);
         check_saved(m);
 }
@@ -197,7 +224,7 @@ void mirror_last_scan_done(Mirror *m) {
 /* The scan comes a moment later, so that what was done to the mirror right before has been reported. */
 void mirror_last_scan(Mirror *m) {
         scrub_stop(&m->scrub);
-        if (!m->config.write_back) {
+        if (!m->config.write_back && !shall_remove(m)) {
                 drain(m);
                 return;
         }
@@ -254,7 +281,8 @@ void mirror_abandon(Mirror *m) {
 
         mirror_log_failed(&m->config, text);
         mirror_state_set_problem(m, text);
-        if (m->attached && m->config.remove_on_stop)
+        /* without waiting there is no finding out what was written just now: then everything stays */
+        if (m->attached && m->config.remove_on_stop && m->mirror_written.notes.n == 0 && !m->mirror_written.all)
                 attachment_abandon(&m->attachment, &m->config, m->plan_run.changes);
         mirror_state_set(m, PHASE_FAILED);
 }

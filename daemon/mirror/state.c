@@ -68,6 +68,10 @@ const Models *mirror_state_models(const Mirror *m) {
         return mirror_state_has_plan(m) && m->survey.models ? m->survey.models : m->models;
 }
 
+size_t mirror_state_n_unagreed(const Mirror *m) {
+        return m->phase == PHASE_PLANNED ? m->survey.plan->n_unagreed : m->plan_run.n_unagreed;
+}
+
 /* The key changes whenever something was put into the trash or taken out of it. */
 void mirror_state_measure(Mirror *m) {
         uint64_t key = m->writeback.n_saves + m->writeback.n_deletions + m->pruner.n_removed + m->trash.n_runs;
@@ -76,10 +80,25 @@ void mirror_state_measure(Mirror *m) {
                 gauges_count_trash(&m->gauges, m->attachment.sourcefd, key);
 }
 
+/* Files that were read because they may have been written. What was altered is for the next plan. */
+static void absorb_proofs(Mirror *m) {
+        size_t altered = 0;
+
+        if (!m->attachment.base || !proofs_take(&m->proofs, m->attachment.base, &altered))
+                return;
+        m->base_moved = true;
+        if (altered == 0)
+                return;
+        mirror_state_count(m);
+        m->scan.wanted.outdated = true;
+        scan_schedule_request(&m->schedule, m->phase == PHASE_IDLE);
+}
+
 void mirror_state_absorb(Mirror *m) {
         Manifest *changes = m->attachment.base ? writeback_take(&m->writeback) : NULL;
         Plan *none = NULL;
 
+        absorb_proofs(m);
         if (!changes)
                 return;
         for (size_t i = 0; m->journalfd >= 0 && i < changes->n_entries; i++)
@@ -125,8 +144,15 @@ bool mirror_state_end_plan(Mirror *m) {
         bool empty = is_empty(m, *plan);
         bool changed = plan_run_end(&m->plan_run, plan, m->attachment.base, m->survey.source);
 
+        pathset_sort(&m->plan_run.unkept);
+        writeback_forget_yielded(&m->writeback, &m->plan_run.unkept);
+        pathset_done(&m->plan_run.unkept);
         m->totals.models_changed = m->totals.models_changed || changed || !empty;
         m->scan.wanted.unsettled = m->scan.wanted.unsettled || m->plan_run.unsettled;
+        if (m->plan_run.compared && !m->end.removal) { /* nothing has to hold still for that */
+                m->scan.wanted.outdated = true;
+                scan_schedule_request(&m->schedule, false);
+        }
         take_source(m);
         if (m->survey.models) {
                 (void) models_free(m->models);
@@ -143,7 +169,8 @@ int mirror_state_start_plan(Mirror *m, const Plan *plan, uint64_t need, void (*f
         TaskContext tasks = {
                 .sourcefd = m->attachment.sourcefd, .layout = m->survey.layout, .source_path = m->config.source,
                 .private_dir = &m->attachment.private_dir,
-                .overrides = &m->scan.overrides, .copy_method = m->config.copy_method, .refusals = &m->refusals,
+                .overrides = &m->scan.overrides, .mirror_watched = m->scan.mirror_was_watched,
+                .copy_method = m->config.copy_method, .refusals = &m->refusals,
                 .chunk_size = m->config.chunk_size, .limit = m->limit, .cancel = &m->cancel,
                 .progress = &m->progress, .steps = &m->steps, .journalfd = m->journalfd,
         };
@@ -154,6 +181,7 @@ int mirror_state_start_plan(Mirror *m, const Plan *plan, uint64_t need, void (*f
                 plan_outcomes_begin(&m->planned, plan, m->survey.source, !m->config.write_back);
         else
                 plan_outcomes_done(&m->planned);
+        m->plan_run.ending = plan == m->end.removal;
         return plan_run_start(&m->plan_run, plan, &tasks, need, finished);
 }
 
@@ -179,10 +207,21 @@ void mirror_state_queue_saves(Mirror *m) {
         else if (amend_plan_await_reports(m->survey.plan, &m->missing) > 0)
                 scan_schedule_request(&m->schedule, false);
         m->scan.serves.mirror = false;
-        r = writeback_update(&m->writeback, &m->survey, m->attachment.base, m->plan_run.altered, &m->scan.overrides);
+        r = writeback_update(&m->writeback, &m->survey, m->attachment.base, &m->scan.overrides);
         if (r > 0)
                 mirror_log_mass_deletion(&m->config, m->deletions.held);
 }
+
+int mirror_state_mark_written(Manifest *base, const Manifest *source, const Manifest *mirror, void *userdata) {
+        Mirror *m = userdata;
+        int r;
+
+        pathset_done(&m->scan.marked);
+        r = written_mark(&m->mirror_written, base, mirror, &m->scan.marked);
+        /* what is unknown of all of the disk's files makes a new ctime doubtful, not each file */
+        return r == 0 && !m->source_written.scanning_all ? written_mark_disk(&m->source_written, base, source) : r;
+}
+
 
 /* --- listeners --- */
 

@@ -8,8 +8,10 @@
 #include "mirror/phase.h"
 #include "mirror/plan-outcomes.h"
 #include "mirror/plan-run.h"
+#include "mirror/proofs.h"
 #include "mirror/scan-schedule.h"
 #include "mirror/scrub.h"
+#include "mirror/written.h"
 #include "plan/fit.h"
 #include "plan/overrides.h"
 #include "plan/survey.h"
@@ -31,6 +33,7 @@ typedef struct MirrorContext {
         sd_event *event;
         Pool *pool;
         Pool *savers;            /* the workers that save, and do what else goes on beside */
+        Pool *readers;           /* the worker that reads again what may have been written */
         Watch *watch;
         int statefd;
         Amount reserve;          /* ReserveMemory= */
@@ -80,10 +83,14 @@ typedef struct MirrorScan {
         ScanRequest wanted, serves; /* the loop's: of the next scan, and of this one */
         Overrides overrides;        /* those that this scan, and the plan run that follows it, apply */
         const PathSet *deleted, *damaged;
-        bool mirror_is_watched;     /* every change of the mirror was reported when it began */
+        /* Every change of the mirror, or of the source, is reported: when it began, and when the last scan that came
+         * to its end began. Where both are true, nothing has been written between the two that was not reported. */
+        bool mirror_is_watched, mirror_was_watched;
+        bool source_is_watched, source_was_watched;
         bool mirror_is_lost;        /* known before: it is read through the descriptor that we still have */
         bool reopened;              /* another directory was found to be the source */
         int mirror_check;           /* what attachment_check_mirror() returned */
+        PathSet marked;             /* the job's: files of the mirror that were reported to be written */
 } MirrorScan;
 
 /* The end of a mirror, from when it is wanted. */
@@ -167,6 +174,8 @@ struct Mirror {
         TrashTimer trash;
         Gauges gauges;
         Scrub scrub;
+        Written mirror_written, source_written; /* reported since the last scan */
+        Proofs proofs;
         size_t n_rechecks;     /* jobs of operators that read the mirror and are out */
         bool base_moved;       /* since the manifest was saved */
 
@@ -202,6 +211,9 @@ bool mirror_state_is_attached(const Mirror *m);
 /* Every change of the mirror has been reported since it was complete. */
 bool mirror_state_is_watched(const Mirror *m);
 
+/* How much of what is in the mirror has still to be compared with the disk: perhaps it is not saved. */
+size_t mirror_state_n_unagreed(const Mirror *m);
+
 /* The models as they were last seen; NULL before the first scan. They are borrowed until the loop goes on. */
 const Models *mirror_state_models(const Mirror *m);
 
@@ -211,6 +223,9 @@ void mirror_state_measure(Mirror *m);
 /* What was saved meanwhile becomes part of the base. Only while nothing else reads the base: no job of the mirror and
  * no plan run is out. */
 void mirror_state_absorb(Mirror *m);
+
+/* For a scan, which calls it on its worker: marks the entries of the base that were reported to be written. */
+int mirror_state_mark_written(Manifest *base, const Manifest *source, const Manifest *mirror, void *userdata);
 
 /* Gives to the saves what the plan at hand has for the disk. */
 void mirror_state_queue_saves(Mirror *m);

@@ -4,6 +4,8 @@
 
 #include "os/directio.h"
 
+#include "os/tree-access.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -55,8 +57,8 @@ static uint64_t find_alignment(int fd) {
 }
 
 bool directio_open(DirectioFile *ret, int fd, DirectioRefusals *refusals) {
-        char path[64];
         struct stat st;
+        int direct;
 
         *ret = (DirectioFile){ .fd = -1, .refusals = refusals };
         if (fstat(fd, &st) < 0 || is_refused(refusals, st.st_dev))
@@ -65,11 +67,11 @@ bool directio_open(DirectioFile *ret, int fd, DirectioRefusals *refusals) {
         ret->alignment = find_alignment(fd);
         if (ret->alignment == 0)
                 return false; /* not remembered: other files of the filesystem may have them */
-        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        ret->fd = open(path, O_RDONLY | O_DIRECT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (ret->fd < 0 && is_refusal(errno))
+        direct = tree_access_reopen(fd, O_RDONLY | O_DIRECT | O_NONBLOCK | O_NOCTTY);
+        if (direct < 0 && is_refusal(-direct))
                 remember(refusals, st.st_dev);
-        return ret->fd >= 0;
+        ret->fd = MAX(direct, -1);
+        return direct >= 0;
 }
 
 void directio_close(DirectioFile *file) {

@@ -130,7 +130,7 @@ int file_digest_of(int fd, const FileDigestOptions *options, Digest *ret) {
 }
 
 int file_digest_at(int dirfd, const char *path, const FileDigestOptions *options, Digest *ret) {
-        _cleanup_(close_fdp) int fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+        _cleanup_(close_fdp) int fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
         return fd < 0 ? fd : file_digest_of(fd, options, ret);
 }

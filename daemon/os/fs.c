@@ -11,18 +11,16 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
-#include <signal.h>
 #include <strings.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-static int open_resolving(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) {
-        struct open_how how = {
-                .flags = (uint64_t) (flags | O_CLOEXEC), .mode = (flags & O_CREAT) ? mode : 0, .resolve = resolve,
-        };
+static int open_resolving(int dirfd, const char *path, int flags, uint64_t resolve) {
+        struct open_how how = { .flags = (uint64_t) (flags | O_CLOEXEC), .resolve = resolve };
 
+        assert((flags & (O_ACCMODE | O_CREAT | O_TRUNC)) == O_RDONLY);
         for (unsigned attempt = 0;; attempt++) {
                 long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 
@@ -35,16 +33,16 @@ static int open_resolving(int dirfd, const char *path, int flags, mode_t mode, u
         }
 }
 
-int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
-        return open_resolving(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+int fs_open_beneath(int dirfd, const char *path, int flags) {
+        return open_resolving(dirfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
 int fs_follow_beneath(int dirfd, const char *path, int flags) {
-        return open_resolving(dirfd, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+        return open_resolving(dirfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 int fs_open_in_root(int root_fd, const char *path, int flags) {
-        return open_resolving(root_fd, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+        return open_resolving(root_fd, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 static int read_fd_path(int fd, char *buffer, size_t size) {
@@ -107,7 +105,7 @@ int fs_open_parent(int dirfd, const char *path, const char **ret_name) {
         parent = slash ? strndup(path, (size_t) (slash - path)) : strdup(".");
         if (!parent)
                 return -ENOMEM;
-        fd = fs_open_beneath(dirfd, parent, O_PATH | O_DIRECTORY, 0);
+        fd = fs_open_beneath(dirfd, parent, O_PATH | O_DIRECTORY);
         if (fd < 0)
                 return fd;
         *ret_name = slash ? slash + 1 : path;
@@ -124,29 +122,6 @@ int fs_stat_beneath(int dirfd, const char *path, struct stat *ret) {
         if (parent < 0)
                 return parent;
         return fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-}
-
-int fs_make_path(const char *path) {
-        _cleanup_(freep) char *copy = strdup(path);
-        struct stat st;
-
-        if (!copy)
-                return -ENOMEM;
-        for (char *p = copy + 1;; p++) {
-                char saved = *p;
-
-                if (saved != '/' && saved != '\0')
-                        continue;
-                *p = '\0';
-                if (mkdir(copy, 0755) < 0 && errno != EEXIST && !(errno == EROFS && stat(copy, &st) == 0))
-                        return -errno;
-                if (saved == '\0')
-                        break;
-                *p = saved;
-        }
-        if (stat(copy, &st) < 0)
-                return -errno;
-        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 int fs_read_bytes(int fd, size_t max, char **ret, size_t *ret_length) {
@@ -190,45 +165,6 @@ int fs_read_text(int dirfd, const char *path, size_t max, char **ret) {
         _cleanup_(close_fdp) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
         return fd < 0 ? -errno : fs_read_fd(fd, max, ret);
-}
-
-static int write_all(int fd, const char *content, size_t length) {
-        while (length > 0) {
-                ssize_t n = write(fd, content, length);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                content += n;
-                length -= (size_t) n;
-        }
-        return 0;
-}
-
-int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable) {
-        _cleanup_(freep) char *temporary = text_format(".%s.new", name);
-        _cleanup_(close_fdp) int fd = -1;
-        int r;
-
-        if (!temporary)
-                return -ENOMEM;
-        (void) unlinkat(dirfd, temporary, 0); /* left by a process that was killed */
-        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-        if (fd < 0)
-                return -errno;
-        r = write_all(fd, content, length);
-        if (r == 0 && fchmod(fd, mode) < 0)
-                r = -errno;
-        if (r == 0 && durable && fsync(fd) < 0)
-                r = -errno;
-        if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
-                r = -errno;
-        if (r < 0) {
-                (void) unlinkat(dirfd, temporary, 0); /* the first failure is reported */
-                return r;
-        }
-        return durable && fsync(dirfd) < 0 ? -errno : 0;
 }
 
 int fs_sync_directory(int dirfd) {
@@ -378,15 +314,4 @@ int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, ui
         *ret_start = (uint64_t) start;
         *ret_end = MIN((uint64_t) end, size);
         return 1;
-}
-
-/* A read lease is granted only while there is no writable descriptor and no writable shared mapping. It is given
- * back at once, because an open() for writing waits as long as it is held. If one comes just then, the kernel sends
- * a signal: by default SIGIO, which would end the process; SIGURG is ignored by default. */
-bool fs_is_being_written(int fd) {
-        (void) fcntl(fd, F_SETSIG, SIGURG);
-        if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-                return errno == EAGAIN;
-        (void) fcntl(fd, F_SETLEASE, F_UNLCK);
-        return false;
 }

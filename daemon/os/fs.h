@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Files below a directory descriptor, found without leaving the tree and without symbolic links; and properties of
- * filesystems: tmpfs or not, with change notifications or not, how much room.
+/* Files below a directory descriptor, found without leaving the tree and without symbolic links, and opened for reading
+ * only; and properties of filesystems: tmpfs or not, with change notifications or not, how much room. What changes a
+ * tree is in os/tree-access.h.
  *
  * "Beneath" means openat2() with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS (Linux 5.6,
  * openat2(2)): if a directory is replaced by a symbolic link between two calls, the second fails with -ELOOP.
@@ -14,7 +15,7 @@
 #include <sys/types.h>
 
 /* Opens @path ("." for the directory itself) and returns a descriptor that the caller owns. */
-int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+int fs_open_beneath(int dirfd, const char *path, int flags);
 
 /* The same, but symbolic links are followed as long as they stay beneath: -EXDEV if one leads out. */
 int fs_follow_beneath(int dirfd, const char *path, int flags);
@@ -40,9 +41,6 @@ int fs_open_parent(int dirfd, const char *path, const char **ret_name);
 /* lstat() of a path beneath. */
 int fs_stat_beneath(int dirfd, const char *path, struct stat *ret);
 
-/* Makes every missing directory of the absolute @path (mode 0755), like mkdir -p. */
-int fs_make_path(const char *path);
-
 /* The content of a small file as a string (at most @max bytes, else -EFBIG). Works for /proc and /sys. */
 int fs_read_text(int dirfd, const char *path, size_t max, char **ret);
 
@@ -51,11 +49,6 @@ int fs_read_fd(int fd, size_t max, char **ret);
 
 /* The same, with the length, for a file that may have NUL bytes. */
 int fs_read_bytes(int fd, size_t max, char **ret, size_t *ret_length);
-
-/* Replaces or creates a file with this content and exactly this mode: writes a temporary file beside it (".NAME.new")
- * and renames it. With @durable the new content survives a power failure: the file is synced before the rename, and the
- * directory after it. */
-int fs_replace(int dirfd, const char *name, const char *content, size_t length, mode_t mode, bool durable);
 
 /* fsync() of a directory; @dirfd may be an O_PATH descriptor. 0 also if the filesystem does not sync directories. */
 int fs_sync_directory(int dirfd);
@@ -105,7 +98,3 @@ static inline struct timespec fs_timespec(int64_t nsec) {
         }
         return (struct timespec){ .tv_sec = sec, .tv_nsec = rest };
 }
-
-/* True while a process has the file of @fd open for writing, or mapped writable and shared. False where that cannot be
- * found out (without the right to take a lease, some filesystems). */
-bool fs_is_being_written(int fd);

@@ -5,6 +5,7 @@
 #include "os/swapped.h"
 
 #include "os/fs.h"
+#include "os/tree-access.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -58,7 +59,7 @@ static int add_up(Walk *walk) {
 }
 
 static int map_file(Walk *walk, int dirfd, const char *name) {
-        _cleanup_(close_fdp) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        _cleanup_(close_fdp) int fd = tree_access_open((TreeName){ dirfd, name }, O_RDONLY | O_NONBLOCK | O_NOCTTY);
         struct stat st;
         void *start;
         int r = 0;
@@ -78,7 +79,7 @@ static int map_file(Walk *walk, int dirfd, const char *name) {
 
 static int walk_directory(Walk *walk, int dirfd, const char *name, unsigned depth) {
         _cleanup_(closedirp) DIR *dir = NULL;
-        int fd = fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, 0), r = 0;
+        int fd = fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY), r = 0;
         struct dirent *d;
         struct stat st;
 

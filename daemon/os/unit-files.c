@@ -6,9 +6,7 @@
 
 #include "base/array.h"
 #include "base/text.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
+#include "os/own-file.h"
 
 void unit_files_done(UnitFiles *files) {
         for (size_t i = 0; i < files->n; i++) {
@@ -33,24 +31,21 @@ static int write_file(int directory, const UnitFile *file) {
         const char *slash = strchr(file->path, '/');
         _cleanup_(freep) char *parent = slash ? strndup(file->path, (size_t) (slash - file->path)) : NULL;
         _cleanup_(close_fdp) int fd = -1;
+        int r = slash && !parent ? -ENOMEM : 0;
 
-        if (slash && !parent)
-                return -ENOMEM;
-        if (parent && mkdirat(directory, parent, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        fd = openat(directory, file->path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-        if (fd < 0 || dprintf(fd, "%s", file->content) < 0)
-                return -errno;
-        return 0;
+        if (parent)
+                r = own_file_make_directory(directory, parent, 0755);
+        if (r < 0)
+                return r;
+        fd = own_file_open(directory, file->path, OWN_FILE_WRITE);
+        return fd < 0 ? fd : dprintf(fd, "%s", file->content) < 0 ? -errno : 0;
 }
 
 int unit_files_write(const UnitFiles *files, const char *directory, const char **reterr_path) {
-        _cleanup_(close_fdp) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = 0;
+        _cleanup_(close_fdp) int fd = own_file_open_directory(directory);
+        int r = MIN(fd, 0);
 
         *reterr_path = directory;
-        if (fd < 0)
-                return -errno;
         for (size_t i = 0; r == 0 && i < files->n; i++) {
                 *reterr_path = files->files[i].path;
                 r = write_file(fd, &files->files[i]);

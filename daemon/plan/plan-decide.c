@@ -8,19 +8,6 @@
 #include "layout/layout.h"
 #include "layout/unfinished.h"
 
-bool plan_looks_same(const Entry *a, const Entry *b) {
-        if (manifest_entry_is_data(a) || manifest_entry_is_data(b))
-                return manifest_entry_is_data(a) && manifest_entry_is_data(b) && a->size == b->size &&
-                       a->mtime_nsec == b->mtime_nsec;
-        return a->type == b->type && (a->type == ENTRY_DIRECTORY || string_equal(a->target, b->target));
-}
-
-/* Whether two entries share their inode with the same name. */
-static bool is_tied_alike(const Entry *a, const Entry *b) {
-        return !manifest_entry_is_data(a) ||
-               (a->type == b->type && (a->type == ENTRY_FILE || string_equal(a->target, b->target)));
-}
-
 static bool attributes_differ(const Entry *a, const Entry *b) {
         return a->type != ENTRY_SYMLINK && (a->uid != b->uid || a->gid != b->gid || a->mode != b->mode);
 }
@@ -36,40 +23,59 @@ static bool attributes_changed(const PlanInput *input, const Entry *base, const 
         return base->type != ENTRY_DIRECTORY && base->mode != mirror->mode;
 }
 
+/* The path on the disk that a link to the disk leads to; NULL if it is none. */
+static const char *disk_link_target(const Entry *mirror, const char *source_path) {
+        return mirror && mirror->type == ENTRY_SYMLINK ? path_below(mirror->target, source_path) : NULL;
+}
+
 bool plan_is_disk_link(const Entry *mirror, const char *source_path) {
-        const char *below = mirror && mirror->type == ENTRY_SYMLINK ? path_below(mirror->target, source_path) : NULL;
+        const char *below = disk_link_target(mirror, source_path);
 
         return below && strcmp(below, mirror->path) == 0;
 }
 
-/* The mirror still has what the base says was put there. A name may be alone with its inode by now, because another
- * name of the file was staged again and this one is not yet tied to it. */
-static bool mirror_agrees(const PlanItem *item, const char *source_path) {
-        const Entry *b = item->base, *m = item->mirror;
-
-        if (b->flags & ENTRY_LINKED)
-                return plan_is_disk_link(m, source_path);
-        return plan_looks_same(b, m) && (is_tied_alike(b, m) || b->ino == m->ino);
+/* Also one that was made for another name. */
+static bool is_our_link(const Entry *mirror, const char *source_path) {
+        return disk_link_target(mirror, source_path) != NULL;
 }
 
-/* Neither side has changed in size and time. */
-static PlanAction decide_unchanged(const PlanInput *input, const PlanItem *item) {
+static PairState find_in_mirror(const PlanInput *input, const PlanItem *item) {
+        if (!item->mirror)
+                return PAIR_ABSENT;
+        if (!item->base || item->base->flags & ENTRY_RECORD)
+                return PAIR_UNSURE;
+        if (item->base->flags & ENTRY_LINKED)
+                return plan_is_disk_link(item->mirror, input->source_path) ? PAIR_SAME : PAIR_OTHER;
+        return pair_mirror(item->base, item->mirror, input->mirror_watched);
+}
+
+static PairState find_on_disk(const PlanInput *input, const PlanItem *item) {
+        if (!item->source)
+                return PAIR_ABSENT;
+        return item->base ? pair_disk(item->base, item->source, input->source_watched) : PAIR_UNSURE;
+}
+
+/* Neither side has other bytes than the base. */
+static PlanAction decide_unchanged(const PlanInput *input, PlanItem *item) {
         const Entry *b = item->base, *m = item->mirror;
+        bool data = manifest_entry_is_data(b);
 
         if (b->flags & ENTRY_LINKED)
                 return PLAN_STAGE; /* perhaps it fits by now */
-        if (manifest_entry_is_data(b) && b->ino != m->ino)
-                return PLAN_ADOPT;
-        if (attributes_changed(input, b, m) && !attributes_differ(item->source, b) && is_tied_alike(item->source, m))
+        if (attributes_changed(input, b, m) && !attributes_differ(item->source, b) &&
+            pair_is_tied_alike(item->source, m))
                 return PLAN_SAVEATTR; /* which compares the bytes too */
-        if (manifest_entry_is_data(b) && b->ctime_nsec != m->ctime_nsec)
-                return PLAN_ADOPT;
-        if (!is_tied_alike(item->source, m) ||
-            (manifest_entry_is_data(m) && input->damaged && pathset_has(input->damaged, m->path)))
+        if (data && input->damaged && pathset_has(input->damaged, m->path)) {
+                item->kept = true; /* as far as a client may have made it */
+                return PLAN_STAGE;
+        }
+        if (!pair_is_tied_alike(item->source, m))
                 return PLAN_STAGE;
         if (attributes_differ(item->source, b))
                 return PLAN_SETATTR;
-        return b->ino != m->ino ? PLAN_ADOPT : PLAN_KEEP; /* the same directory or link, made again */
+        if (item->on_disk == PAIR_TOUCHED || item->in_mirror == PAIR_TOUCHED)
+                return PLAN_ADOPT;
+        return !data && b->ino != m->ino ? PLAN_ADOPT : PLAN_KEEP; /* the same directory or link, made again */
 }
 
 static LayoutKind kind_of(const PlanInput *input) {
@@ -96,21 +102,27 @@ static PlanAction decide_conflict(const PlanInput *input, const PlanItem *item) 
                layout_claim(kind_of(input), item->mirror->path, &claim) ? PLAN_SAVE : PLAN_CONFLICT;
 }
 
+/* Both sides have something, and neither is known to be what the base names. */
+static PlanAction decide_between(const PlanInput *input, const PlanItem *item) {
+        const Entry *s = item->source, *m = item->mirror;
+
+        if (!pair_is_alike(s, m) || (manifest_entry_is_data(s) && pair_is_different(item->base, s, m)))
+                return decide_conflict(input, item);
+        if (!manifest_entry_is_data(s) || !is_unfinished(input, m))
+                return PLAN_ADOPT; /* if the bytes are the same, it is agreed */
+        return PLAN_IGNORE;
+}
+
 static PlanAction decide_without_base(const PlanInput *input, const PlanItem *item) {
         const Entry *s = item->source, *m = item->mirror;
-        const char *source_path = input->source_path;
 
         if (!m)
                 return s ? PLAN_STAGE : PLAN_FORGET;
         if (!s)
                 return decide_to_save(input, item);
-        if (manifest_entry_is_data(s) && plan_is_disk_link(m, source_path))
-                return PLAN_STAGE; /* our own link, of a run whose base was lost */
-        if (!plan_looks_same(s, m))
-                return decide_conflict(input, item);
-        if (!is_tied_alike(s, m))
-                return PLAN_STAGE;
-        return PLAN_ADOPT;
+        if (manifest_entry_is_data(s) && is_our_link(m, input->source_path))
+                return PLAN_STAGE; /* of a run whose base was lost, or of a file that was renamed */
+        return decide_between(input, item);
 }
 
 /* The name is taken by something that a manifest does not list: a fifo, or what could not be read. */
@@ -122,9 +134,14 @@ static bool is_unseen(const Manifest *mirror, const char *path) {
 }
 
 /* Only a deletion that was observed is one: without an event, what is absent is staged again. */
-static PlanAction decide_absent(const PlanInput *input, const PlanItem *item, bool source_same) {
+static PlanAction decide_absent(const PlanInput *input, const PlanItem *item) {
+        bool source_same;
+
         if (!item->source)
                 return PLAN_FORGET;
+        /* what may have been written to unseen goes to the trash: where times are whole seconds, it is too new whenever
+         * it was saved */
+        source_same = pair_is_known(item->on_disk) || pair_is_only_racy(item->base, item->source);
         /* through a link a client can touch what is on disk; where the name states the digest it is still the same */
         source_same = source_same || (item->base->flags & ENTRY_LINKED && manifest_entry_is_data(item->source) &&
                                       layout_is_shared(kind_of(input), item->source->path));
@@ -135,22 +152,65 @@ static PlanAction decide_absent(const PlanInput *input, const PlanItem *item, bo
         return PLAN_STAGE;
 }
 
-/* The three-way table: what base, source and mirror have in common. */
-static PlanAction decide(const PlanInput *input, const PlanItem *item) {
-        const Entry *b = item->base, *s = item->source, *m = item->mirror;
-        bool s_same, m_same;
+/* Gone from the disk. Only the very object that was put into the mirror goes from there too: a client's own copy of the
+ * same bytes, or its own link of the same text, may be the last one. */
+static PlanAction decide_gone(const PlanInput *input, const PlanItem *item) {
+        bool made_again = item->base->type == ENTRY_SYMLINK && item->base->ino != item->mirror->ino;
+
+        return pair_is_known(item->in_mirror) && !made_again ? PLAN_REMOVE : decide_to_save(input, item);
+}
+
+/* The very file that was staged has other bytes than its name states: they can be nobody's work. */
+static bool is_spoilt(const PlanInput *input, const PlanItem *item) {
+        const Entry *b = item->base, *m = item->mirror;
+        Claim claim;
+
+        return b->flags & ENTRY_MIRROR_DIFFERS && m->type == ENTRY_FILE && b->ino == m->ino && b->size == m->size &&
+               b->mtime_nsec == m->mtime_nsec && layout_claim(kind_of(input), m->path, &claim);
+}
+
+/* The disk has the base's bytes. */
+static PlanAction decide_disk_same(const PlanInput *input, PlanItem *item) {
+        switch (item->in_mirror) {
+        case PAIR_SAME:
+        case PAIR_TOUCHED:
+                return decide_unchanged(input, item);
+        case PAIR_UNSURE:
+                return PLAN_ADOPT;
+        case PAIR_OTHER:
+                if (is_spoilt(input, item)) {
+                        item->kept = true; /* nobody wants these bytes */
+                        return PLAN_STAGE;
+                }
+                break;
+        case PAIR_ABSENT:
+                break;
+        }
+        return decide_to_save(input, item);
+}
+
+/* The disk may have the base's bytes in another object, or with other times. */
+static PlanAction decide_disk_unsure(const PlanInput *input, const PlanItem *item) {
+        if (item->base->flags & ENTRY_LINKED && item->in_mirror == PAIR_SAME)
+                return PLAN_STAGE;
+        return is_unfinished(input, item->mirror) ? PLAN_IGNORE : PLAN_ADOPT;
+}
+
+/* The three-way table of docs/architecture.md. */
+static PlanAction decide(const PlanInput *input, PlanItem *item) {
+        const Entry *b = item->base;
 
         if (!b || b->flags & ENTRY_RECORD)
                 return decide_without_base(input, item);
-        s_same = s && plan_looks_same(b, s);
-        if (!m)
-                return decide_absent(input, item, s_same);
-        m_same = mirror_agrees(item, input->source_path);
-        if (m_same)
-                return !s ? PLAN_REMOVE : s_same ? decide_unchanged(input, item) : PLAN_STAGE;
-        if (!s || s_same)
-                return decide_to_save(input, item);
-        return plan_looks_same(s, m) ? PLAN_ADOPT : decide_conflict(input, item);
+        if (!item->mirror)
+                return decide_absent(input, item);
+        if (!item->source)
+                return decide_gone(input, item);
+        if (pair_is_known(item->on_disk))
+                return decide_disk_same(input, item);
+        if (item->on_disk == PAIR_UNSURE)
+                return decide_disk_unsure(input, item);
+        return pair_is_known(item->in_mirror) ? PLAN_STAGE : decide_between(input, item);
 }
 
 /* Something that was different, or absent, at the last scan has not held still yet. */
@@ -162,8 +222,11 @@ static bool is_restless(const PlanInput *input, const PlanItem *item, const char
         before = manifest_find(input->previous, path);
         if (!before || !item->source)
                 return before || item->source;
-        return !plan_looks_same(before, item->source) || before->ino != item->source->ino ||
-               (manifest_entry_is_data(before) && before->ctime_nsec != item->source->ctime_nsec);
+        if (!pair_is_alike(before, item->source) || before->ino != item->source->ino)
+                return true;
+        return manifest_entry_is_data(before) &&
+               (before->mtime_nsec != item->source->mtime_nsec || before->ctime_nsec != item->source->ctime_nsec ||
+                item->source->flags & ENTRY_RACY);
 }
 
 /* An entry that is not selected for RAM becomes a link to the disk; one that nothing references, only if it is a link
@@ -182,7 +245,7 @@ static PlanAction decide_unwanted(const PlanInput *input, const PlanItem *item, 
 static bool is_only_a_copy(const PlanInput *input, const PlanItem *item) {
         if (plan_is_disk_link(item->mirror, input->source_path))
                 return true;
-        return item->base && !(item->base->flags & ENTRY_RECORD) && mirror_agrees(item, input->source_path);
+        return item->base && !(item->base->flags & ENTRY_RECORD) && pair_is_known(item->in_mirror);
 }
 
 /* A released entry is taken out of the mirror if both sides agree about it; what a client did to it comes first. Its
@@ -215,10 +278,14 @@ static bool is_wanted_newly(const PlanInput *input, const PlanItem *item) {
                 overrides_stages_below(input->overrides, item->source->path));
 }
 
-PlanAction plan_decide(const PlanInput *input, const PlanItem *item) {
+PlanAction plan_decide(const PlanInput *input, PlanItem *item) {
         const char *path = plan_item_path(item);
-        PlanAction action = decide(input, item);
-        bool touches_mirror;
+        PlanAction action;
+        bool reads_source;
+
+        item->on_disk = find_on_disk(input, item);
+        item->in_mirror = find_in_mirror(input, item);
+        action = decide(input, item);
 
         if (item->source && input->overrides && overrides_is_marked_deleted(input->overrides, item->source))
                 return decide_marked(input, item, action);
@@ -226,11 +293,12 @@ PlanAction plan_decide(const PlanInput *input, const PlanItem *item) {
                 return decide_released(input, item, action);
         if (item->source && item->source->flags & (ENTRY_DISK_ONLY | ENTRY_ORPHAN))
                 action = decide_unwanted(input, item, action);
-        touches_mirror = action == PLAN_STAGE || action == PLAN_REMOVE || action == PLAN_SETATTR;
+        reads_source = action == PLAN_STAGE || action == PLAN_REMOVE || action == PLAN_SETATTR ||
+                       (action == PLAN_ADOPT && item->on_disk == PAIR_UNSURE);
 
         if (!item->source && manifest_is_blind(input->source, path))
                 return PLAN_KEEP; /* unknown, not absent */
-        if (touches_mirror && is_restless(input, item, path) && !is_wanted_newly(input, item))
+        if (reads_source && is_restless(input, item, path) && !is_wanted_newly(input, item))
                 return PLAN_WAIT;
         return action;
 }

@@ -18,10 +18,12 @@ void plan_follow_first_names(Plan *plan) {
                         continue;
                 first = bsearch(item->source->target, plan->items, plan->n_items, sizeof(PlanItem),
                                  compare_item_paths);
-                if (first && (first->action == PLAN_STAGE || first->action == PLAN_WAIT))
-                        item->action = first->action;
-                else if (first && first->action == PLAN_DELETE && item->action == PLAN_STAGE && item->mirror &&
-                         plan_looks_same(item->source, item->mirror))
+                if (first && (first->action == PLAN_STAGE || first->action == PLAN_WAIT)) {
+                        /* what may be a client's is compared first */
+                        if (!item->mirror || !manifest_entry_is_data(item->mirror) || pair_is_known(item->in_mirror))
+                                item->action = first->action;
+                } else if (first && first->action == PLAN_DELETE && item->action == PLAN_STAGE && item->mirror &&
+                         pair_is_alike(item->source, item->mirror))
                         item->action = PLAN_KEEP; /* it becomes the first name when that is gone from the disk too */
         }
 }

@@ -5,12 +5,8 @@
 
 #include "plan/plan.h"
 
-/* Whether two entries are the same thing as far as size and time can tell. Which names share an inode does not count,
- * because bytes do not change when a link is added. */
-bool plan_looks_same(const Entry *a, const Entry *b);
-
-/* What becomes of one path, considered alone. */
-PlanAction plan_decide(const PlanInput *input, const PlanItem *item);
+/* What becomes of one path, considered alone. Fills in the two states of the item. */
+PlanAction plan_decide(const PlanInput *input, PlanItem *item);
 
 /* Both work on a plan whose items are still in path order. */
 

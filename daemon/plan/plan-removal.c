@@ -10,8 +10,13 @@ static void collect_removals(Plan *plan, const Manifest *list, bool known) {
                 const Entry *entry = &list->entries[i - 1];
 
                 if (!(entry->flags & ENTRY_RECORD))
-                        plan->items[plan->n_items++] =
-                                (PlanItem){ .action = PLAN_REMOVE, .base = known ? entry : NULL, .mirror = entry };
+                        plan->items[plan->n_items++] = (PlanItem){
+                                .action = PLAN_REMOVE, .base = known ? entry : NULL, .mirror = entry,
+                                .in_mirror = entry->flags & ENTRY_MIRROR_DIFFERS ? PAIR_OTHER : PAIR_SAME,
+                                /* an extra one with a digest goes only if it has it */
+                                .kept = !known, .kept_known = !known && entry->flags & ENTRY_HAS_DIGEST,
+                                .kept_digest = entry->digest,
+                        };
         }
 }
 

@@ -90,9 +90,15 @@ bool plan_is_skipped(const PlanItem *item) {
                 !(item->base->flags & ENTRY_RECORD));
 }
 
+static bool is_unagreed(const PlanItem *item) {
+        return (item->action == PLAN_ADOPT || item->action == PLAN_WAIT) && item->mirror && item->source &&
+               !pair_is_known(item->in_mirror);
+}
+
 void plan_count(Plan *plan) {
         plan->stage_bytes = 0;
-        plan->n_stage = plan->n_adopt = plan->n_skipped = plan->n_waiting = plan->n_held = 0;
+        plan->n_stage = plan->n_adopt = plan->n_skipped = plan->n_waiting = plan->n_held = plan->n_racy =
+                plan->n_unagreed = 0;
         for (size_t i = 0; i < plan->n_items; i++) {
                 const PlanItem *item = &plan->items[i];
 
@@ -102,6 +108,9 @@ void plan_count(Plan *plan) {
                 plan->n_held +=
                         item->action == PLAN_SAVE || item->action == PLAN_SAVEATTR || item->action == PLAN_CONFLICT;
                 plan->n_skipped += plan_is_skipped(item);
+                plan->n_unagreed += is_unagreed(item);
+                plan->n_racy += item->source && item->source->flags & ENTRY_RACY &&
+                                (item->action == PLAN_KEEP || item->action == PLAN_STAGE || item->action == PLAN_ADOPT);
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_FILE)
                         plan->stage_bytes += item->source->size;
         }

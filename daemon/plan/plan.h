@@ -3,20 +3,21 @@
 
 /* base, source, mirror -> Plan. Pure: no I/O, no clock. plan/fit.h decides next how much of it fits.
  *
- * The one planner for start, events, polling and the restart after a crash. "Same" means same type, size and mtime.
- * What the base says about the mirror counts only if the inode is still the one that was published; if the inode or
- * its ctime differs, the bytes are compared before they are trusted. plan-decide.c decides for one path, plan-follow.c
- * what that means for others, plan-removal.c makes the plan that ends a mirror. */
+ * The one planner for start, events, polling and the restart after a crash. plan/pair.h says when a side still has the
+ * object of the base; where that is not sure, PLAN_ADOPT has the bytes compared, and the next plan knows. What is
+ * removed or replaced in the mirror is only ever the very object that was put there. plan-decide.c decides for one
+ * path, plan-follow.c what that means for others, plan-removal.c makes the plan that ends a mirror. */
 
 #include "base/base.h"
 #include "base/pathset.h"
 #include "config/config.h"
 #include "plan/overrides.h"
+#include "plan/pair.h"
 #include "tree/manifest.h"
 
 typedef enum PlanAction {
         PLAN_KEEP,     /* all agree */
-        PLAN_ADOPT,    /* both sides look the same, but nothing vouches for the bytes: compare, then record */
+        PLAN_ADOPT,    /* both sides may be the same: compare what has to be compared, then record what was found */
         PLAN_STAGE,    /* bring the source's entry into the mirror, by rename over what is there */
         PLAN_SETATTR,  /* same bytes, the source's owner or mode changed */
         PLAN_LINK,     /* put a symbolic link to the disk in its place: it does not fit, or is not selected for RAM */
@@ -40,6 +41,10 @@ typedef struct PlanItem {
         const Entry *base;   /* NULL if there is none; a record (ENTRY_RECORD) also serves as such */
         const Entry *source; /* NULL if absent */
         const Entry *mirror; /* NULL if absent */
+        PairState on_disk, in_mirror; /* compared with the base; unsure where there is none */
+        bool kept;           /* the mirror's version is in conflicts/, so that it may be replaced */
+        bool kept_known;     /* and these are the bytes that are there */
+        Digest kept_digest;
 } PlanItem;
 
 typedef struct PlanInput {
@@ -52,6 +57,7 @@ typedef struct PlanInput {
         LayoutKind layout;        /* LAYOUT_AUTO counts as plain */
         bool keeps_owners;        /* we can set owners: one that differs was changed by a client */
         bool armed;               /* all changes of the mirror have been seen since it was complete */
+        bool mirror_watched, source_watched; /* every write has been reported since the scan before */
         /* The sets may be NULL for empty. */
         /* names of files in the mirror whose bytes have changed behind the same size and time, which no client did:
          * staged again if both sides would agree otherwise */
@@ -68,6 +74,8 @@ typedef struct Plan {
         size_t n_items;
         uint64_t stage_bytes; /* content to copy */
         size_t n_stage, n_adopt, n_skipped, n_waiting, n_held;
+        size_t n_unagreed;    /* on both sides, and still to be compared: perhaps not saved */
+        size_t n_racy;        /* files of the source that have to be seen once more, because they are so new */
 } Plan;
 
 int plan_new(const PlanInput *input, Plan **ret);

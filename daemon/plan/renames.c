@@ -4,14 +4,40 @@
 
 #include "plan/renames.h"
 
+#include "base/path.h"
+
+unsigned renames_doubts(const PlanItem *from) {
+        return from->base->flags & ENTRY_LINKED ? 0 : from->base->flags & (ENTRY_UNPROVEN | ENTRY_RACY);
+}
+
 static bool has_gone(const PlanItem *item) {
-        return !item->mirror && item->base && item->source && item->base->type == ENTRY_FILE &&
-               item->source->type == ENTRY_FILE && !(item->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) &&
-               item->base->size == item->source->size && item->base->mtime_nsec == item->source->mtime_nsec;
+        if (item->mirror || !item->base || !item->source || item->base->flags & (ENTRY_RECORD | ENTRY_MIRROR_DIFFERS))
+                return false;
+        if (item->base->flags & ENTRY_LINKED) /* to any name of the file */
+                return manifest_entry_is_data(item->base) && manifest_entry_is_data(item->source);
+        if (renames_doubts(item) != 0 && !(item->base->flags & ENTRY_HAS_DIGEST))
+                return false; /* there is nothing to compare with */
+        return item->base->type == ENTRY_FILE && item->source->type == ENTRY_FILE &&
+               (pair_is_known(item->on_disk) || pair_is_only_racy(item->base, item->source));
 }
 
 static bool has_come(const PlanItem *item) {
-        return item->action == PLAN_SAVE && !item->source && item->mirror->type == ENTRY_FILE;
+        return item->action == PLAN_SAVE && !item->source &&
+               (item->mirror->type == ENTRY_FILE || item->mirror->type == ENTRY_SYMLINK);
+}
+
+/* The path of the file on the disk that a link of ours leads to. */
+static bool leads_to(const PlanItem *to, const PlanItem *from, const char *source_path) {
+        const char *below = path_below(to->mirror->target, source_path);
+
+        return below && strcmp(below, from->base->path) == 0;
+}
+
+static bool is_rename(const PlanItem *to, const PlanItem *from, const char *source_path) {
+        if (to->mirror->type == ENTRY_SYMLINK)
+                return from->base->flags & ENTRY_LINKED && leads_to(to, from, source_path);
+        return !(from->base->flags & ENTRY_LINKED) && from->base->size == to->mirror->size &&
+               from->base->mtime_nsec == to->mirror->mtime_nsec;
 }
 
 static int compare_inodes(const void *a, const void *b) {
@@ -34,7 +60,7 @@ static int compare_rename_key(const void *key, const void *item) {
         return strcmp(key, plan_item_path(((const Rename *) item)->to));
 }
 
-int renames_find(const Plan *plan, Renames *ret) {
+int renames_find(const Plan *plan, const char *source_path, Renames *ret) {
         _cleanup_(freep) const PlanItem **gone = NULL;
         size_t n_gone = 0, n_come = 0;
         Renames renames = {};
@@ -63,8 +89,7 @@ int renames_find(const Plan *plan, Renames *ret) {
                 if (!has_come(to))
                         continue;
                 from = bsearch(to->mirror, gone, n_gone, sizeof(PlanItem *), compare_inode_key);
-                if (from && (*from)->base->size == to->mirror->size &&
-                    (*from)->base->mtime_nsec == to->mirror->mtime_nsec)
+                if (from && is_rename(to, *from, source_path))
                         renames.items[renames.n++] = (Rename){ .to = to, .from = *from };
         }
         if (renames.n > 0)

@@ -11,6 +11,7 @@
 #include "layout/model-name.h"
 #include "layout/references.h"
 #include "os/fs.h"
+#include "os/tree-access.h"
 #include "tree/scan.h"
 
 #include <fcntl.h>
@@ -218,8 +219,8 @@ static int find_busy(const Resolution *resolution) {
                 if (!e || !manifest_entry_is_data(e))
                         continue;
                 fd = fs_open_beneath(resolution->input->mirrorfd, e->path,
-                                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-                if (fd < 0 || !fs_is_being_written(fd))
+                                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+                if (fd < 0 || !tree_access_is_being_written(fd))
                         continue;
                 resolution->answer->busy = strdup(e->path);
                 return resolution->answer->busy ? 0 : -ENOMEM;

@@ -8,6 +8,7 @@
 #include "layout/layout.h"
 #include "layout/model-name.h"
 #include "layout/references.h"
+#include "plan/pair.h"
 
 static bool is_pointer(const Selection *selection, const Entry *entry) {
         if (selection->input->kind == LAYOUT_HUGGINGFACE)
@@ -68,7 +69,10 @@ static bool same_version(const Entry *a, const Entry *b) {
 static bool is_current(const Selection *selection, const Entry *source, const Entry *mirror) {
         const Entry *base = selection->input->base ? manifest_find(selection->input->base, source->path) : NULL;
 
-        return same_version(source, mirror) || (base && !(base->flags & ENTRY_RECORD) && same_version(source, base));
+        /* not by the base's mtime, which is the mirror's, also after a comparison found out that it was altered */
+        return same_version(source, mirror) ||
+               (base && !(base->flags & ENTRY_RECORD) &&
+                (pair_is_known(pair_disk(base, source, true)) || pair_is_only_racy(base, source)));
 }
 
 static int mark_by_source(Selection *selection, const uint8_t *understood) {

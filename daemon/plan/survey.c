@@ -29,7 +29,11 @@ static int scan_source(const SurveyOptions *options, Survey *survey) {
                 .cancel = options->cancel, .progress = options->progress,
         };
 
-        return scan_tree(options->sourcefd, &scan, &survey->source);
+        int r = scan_tree(options->sourcefd, &scan, &survey->source);
+
+        if (r == 0)
+                pair_untie(survey->source, options->base);
+        return r == 0 ? pair_keep_first_names(survey->source, options->base, true) : r;
 }
 
 static int scan_mirror(const SurveyOptions *options, Survey *survey) {
@@ -38,9 +42,18 @@ static int scan_mirror(const SurveyOptions *options, Survey *survey) {
                 .cancel = options->cancel, .progress = options->progress,
         };
 
+        int r;
+
         if (options->mirrorfd < 0)
                 return manifest_new(&survey->mirror);
-        return scan_tree(options->mirrorfd, &scan, &survey->mirror);
+        r = scan_tree(options->mirrorfd, &scan, &survey->mirror);
+        if (r == 0)
+                r = pair_keep_first_names(survey->mirror, options->base, false);
+        if (r == 0 && options->mark_written)
+                r = options->mark_written(options->base, survey->source, survey->mirror, options->userdata);
+        if (r == 0)
+                pair_mark_unproven(options->base, survey->mirror, options->mirror_watched);
+        return r;
 }
 
 static uint64_t room_taken(const Manifest *mirror) {
@@ -252,6 +265,8 @@ int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_wh
                                      .previous = options->previous, .source_path = options->config->source,
                                      .priority = options->config->priority, .layout = survey.layout,
                                      .keeps_owners = geteuid() == 0, .armed = options->armed,
+                                     .mirror_watched = options->mirror_watched,
+                                     .source_watched = options->source_watched,
                                      .deleted = options->deleted, .damaged = options->damaged,
                                      .absent = survey.absent.n > 0 ? &survey.absent : NULL,
                                      .overrides = options->overrides };

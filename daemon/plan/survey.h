@@ -17,13 +17,17 @@
 
 typedef struct SurveyOptions {
         const MirrorConfig *config;
-        const Manifest *base;
+        Manifest *base;                 /* entries whose bytes are in doubt are marked (ENTRY_UNPROVEN) */
         const Manifest *previous;       /* the source at the last scan, NULL at the first */
         int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
         uint64_t budget;                /* bytes that Size= allows for the whole mirror */
         const PathSet *deleted, *damaged; /* as PlanInput has them */
         const Overrides *overrides;           /* of operators; NULL for none */
-        bool armed;
+        bool armed, mirror_watched, source_watched; /* likewise */
+        /* Marks the entries of the base that were reported to be written, when both trees have been scanned; 0 or a
+         * negative errno. NULL: none were. */
+        int (*mark_written)(Manifest *base, const Manifest *source, const Manifest *mirror, void *userdata);
+        void *userdata;
         const atomic_bool *cancel;      /* NULL for none */
         atomic_uint_fast64_t *progress; /* entries seen are added */
 } SurveyOptions;

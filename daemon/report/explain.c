@@ -22,7 +22,7 @@ static char *explain_failure(const MirrorConfig *config, const char *source, con
 
         if (plan_takes_away(task->item->action))
                 return text_format("Failed to %s '%s': %s", what, target, error);
-        if (task->offset > 0 || task->error == EIO)
+        if (task->offset > 0 || (task->error == EIO && strncmp(what, "sync", 4) != 0))
                 (void) snprintf(at, sizeof(at), " at byte %llu", (unsigned long long) task->offset);
         if (strstr(what, "copy of") || strstr(what, "temporary"))
                 return text_format("Failed to %s '%s'%s: %s; the tmpfs at '%s' failed, not the disk", what, source, at,
@@ -73,11 +73,20 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
         case TASK_OCCUPIED:
                 return text_format("'%s' in the mirror is not what the daemon put there, and was left alone; remove "
                                    "it from the mirror to have it staged", target);
+        case TASK_BUSY:
+                return text_format("'%s' in the mirror is open or mapped for writing by another process, and was left "
+                                   "alone; %s when the process has closed it", target,
+                                   plan_takes_away(task->item->action) ? "it is removed" : "it is replaced");
         case TASK_FAILED:
                 return explain_failure(config, source, target, task);
         case TASK_AGREED:
         case TASK_REMOVED:
+        case TASK_COMPARED:
+                return text_format("'%s' in the mirror has other bytes than were put there, and was left alone; the "
+                                   "next start saves it", target);
         case TASK_GONE:
+                return text_format("'%s' in the mirror was changed while it was being removed, and was left alone; the "
+                                   "next start saves it", target);
         case TASK_CANCELLED:
                 break;
         }

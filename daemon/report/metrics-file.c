@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "os/fs.h"
+#include "os/own-file.h"
 
 #include <fcntl.h>
 
@@ -58,17 +58,15 @@ static int put(const char *path, const char *text) {
         if (!slash)
                 return -ENOMEM;
         slash[slash == directory] = '\0';
-        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        return fs_replace(fd, strrchr(path, '/') + 1, text, strlen(text), 0644, false);
+        fd = own_file_open_directory(directory);
+        return fd < 0 ? fd : own_file_replace(fd, strrchr(path, '/') + 1, text, strlen(text), 0644, false);
 }
 
 static void run(Job *job) {
         MetricsFile *file = (MetricsFile *) job;
 
         if (file->job_obsolete)
-                (void) unlink(file->job_obsolete); /* at worst it stays, with metrics that are old */
+                (void) own_file_remove(AT_FDCWD, file->job_obsolete); /* at worst it stays, with metrics that are old */
         file->result = file->job_path ? put(file->job_path, file->text) : 0;
 }
 

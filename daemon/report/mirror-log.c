@@ -107,6 +107,14 @@ void mirror_log_copied(const MirrorConfig *config, const Task *task) {
                   text_bytes(bytes, task->copied_bytes), copy_method_name(task->method), pages);
 }
 
+void mirror_log_gone(const MirrorConfig *config, const Entry *mirror, bool quiet) {
+        LogFields fields = { .mirror = config->name, .path = mirror->path, .bytes = mirror->size };
+        char path[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
+
+        log_event(quiet ? LOG_DEBUG : LOG_INFO, &fields, "Removed '%s' from '%s', because it was removed from the disk",
+                  text_path(path, mirror->path), text_path(target, config->target));
+}
+
 void mirror_log_shortage(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_NO_ROOM);
 
@@ -117,7 +125,7 @@ static const char *reason_of(TaskOutcome outcome) {
         static const char *const reasons[] = {
                 [TASK_CHANGED] = "changing", [TASK_CORRUPT] = "corrupt", [TASK_GARBLED] = "garbled",
                 [TASK_MISNAMED] = "misnamed", [TASK_DIFFERS] = "differs", [TASK_NO_ROOM] = "no-room",
-                [TASK_OCCUPIED] = "occupied",
+                [TASK_OCCUPIED] = "occupied", [TASK_BUSY] = "busy",
         };
 
         return outcome < ELEMENTSOF(reasons) && reasons[outcome] ? reasons[outcome] : "failed";

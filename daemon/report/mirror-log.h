@@ -24,6 +24,9 @@ void mirror_log_source_found(const MirrorConfig *config);
 /* How a file was copied, at debug level. */
 void mirror_log_copied(const MirrorConfig *config, const Task *task);
 void mirror_log_shortage(const MirrorConfig *config, const char *text);
+/* A file or link was removed from the mirror because the disk does not have it any more. */
+void mirror_log_gone(const MirrorConfig *config, const Entry *mirror, bool quiet);
+
 void mirror_log_withheld(const MirrorConfig *config, const Task *task, const char *text);
 /* @n messages of the same kind as those before were not logged. */
 void mirror_log_more(const MirrorConfig *config, size_t n);

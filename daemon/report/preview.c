@@ -8,6 +8,8 @@
 #include "base/pool.h"
 #include "base/text.h"
 #include "os/fs.h"
+#include "os/own-file.h"
+#include "os/tree-access.h"
 #include "report/explain.h"
 #include "tree/scan.h"
 
@@ -16,7 +18,7 @@
 /* The mirror as it is now, if the daemon would use what is at the target: a mounted tmpfs, or a directory of one that
  * holds a mirror already. -1 if the daemon would mount or create one. */
 static int open_mirror(const char *target) {
-        _cleanup_(close_fdp) int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_(close_fdp) int fd = tree_access_open_root(target, O_NOFOLLOW);
         struct stat st, parent;
 
         if (fd < 0 || fs_is_tmpfs(fd) <= 0 || fstat(fd, &st) < 0 || fstatat(fd, "..", &parent, 0) < 0)
@@ -58,15 +60,15 @@ typedef struct Frame {
 static int survey_at(const Frame *frame, PreviewMirror *mirror) {
         const MirrorConfig *config = mirror->config;
         uint64_t rest = frame->ram - MIN(frame->ram, frame->reserve);
-        _cleanup_(close_fdp) int sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mirrorfd = -1;
+        _cleanup_(close_fdp) int sourcefd = tree_access_open_root(config->source, 0), mirrorfd = -1;
         atomic_uint_fast64_t progress = 0;
         const char *what = "scan";
         SurveyOptions options;
         int r;
 
         if (sourcefd < 0)
-                return text_append(&mirror->problem, "Failed to open the source '%s' of mirror '%s': %m",
-                                   config->source, config->name);
+                return text_append(&mirror->problem, "Failed to open the source '%s' of mirror '%s': %s",
+                                   config->source, config->name, strerror(-sourcefd));
         mirrorfd = open_mirror(config->target);
         r = load_base(frame->statefd, config->name, &mirror->base);
         if (r < 0)
@@ -105,7 +107,7 @@ static int make_mirror(Frame *frame, PreviewMirror *mirror) {
 }
 
 int preview_make(const Config *config, const char *state_directory, Preview *ret, const char **reterr_what) {
-        _cleanup_(close_fdp) int statefd = open(state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(close_fdp) int statefd = own_file_open_directory(state_directory);
         Preview preview = { .mirrors = calloc(config->n_mirrors, sizeof(PreviewMirror)), .fits = true };
         Frame frame = { .statefd = statefd, .workers = pool_choose_workers(config->workers) };
         MemoryFacts facts;

@@ -8,7 +8,16 @@ bool amend_plan_has_yielded(const Manifest *yielded, const PlanItem *item) {
         const Entry *kept = manifest_find(yielded, plan_item_path(item));
 
         return kept && item->mirror && kept->ino == item->mirror->ino && kept->size == item->mirror->size &&
-               kept->mtime_nsec == item->mirror->mtime_nsec;
+               kept->mtime_nsec == item->mirror->mtime_nsec && kept->ctime_nsec == item->mirror->ctime_nsec;
+}
+
+void amend_plan_keep(const Manifest *yielded, PlanItem *item) {
+        const Entry *kept = manifest_find(yielded, plan_item_path(item));
+
+        item->kept = true;
+        item->kept_known = kept && kept->flags & ENTRY_HAS_DIGEST;
+        if (item->kept_known)
+                item->kept_digest = kept->digest;
 }
 
 static bool is_listed(const Manifest *list, const Entry *mirror) {
@@ -24,21 +33,12 @@ static bool is_overtaken(const PlanItem *item, const PlanAmendments *known) {
                (save && save->state == ITEM_RUNNING && !plan_is_write_back(item->action));
 }
 
-/* Where size and time are as they were, but the bytes are not, or may not be. */
-static PlanAction amend_altered(const PlanItem *item, const PlanAmendments *known) {
-        const Entry *m = item->mirror;
-        bool altered = is_listed(known->altered, m) || is_listed(known->suspects, m);
-        bool agreed = item->base && !(item->base->flags & ENTRY_RECORD);
-
-        if (item->action == PLAN_SAVEATTR && is_listed(known->suspects, m))
-                return PLAN_SAVE;
-        if (item->action == PLAN_ADOPT && m->type == ENTRY_FILE && (altered || (known->queue->stopping && agreed)))
-                return agreed ? PLAN_SAVE : PLAN_CONFLICT;
-        if (item->action == PLAN_STAGE && altered)
-                return PLAN_CONFLICT;
-        if (plan_takes_away(item->action) && altered)
-                return PLAN_SAVE;
-        return item->action;
+/* What cannot be compared any more before the mirror is removed. */
+static PlanAction amend_last(const PlanItem *item) {
+        if (pair_is_known(item->in_mirror) || item->mirror->type == ENTRY_DIRECTORY)
+                return PLAN_KEEP; /* if it is in doubt, it is read before it is removed */
+        return item->base && !(item->base->flags & ENTRY_RECORD) && pair_is_known(item->on_disk) ? PLAN_SAVE
+                                                                                                : PLAN_CONFLICT;
 }
 
 void amend_plan_apply(Plan *plan, const PlanAmendments *known) {
@@ -49,10 +49,16 @@ void amend_plan_apply(Plan *plan, const PlanAmendments *known) {
                         continue;
                 if (is_overtaken(item, known))
                         item->action = PLAN_KEEP;
-                else
-                        item->action = amend_altered(item, known);
-                if (item->action == PLAN_CONFLICT && amend_plan_has_yielded(known->yielded, item))
+                else if (item->action == PLAN_SAVEATTR && is_listed(known->suspects, item->mirror))
+                        item->action = PLAN_SAVE;
+                else if (known->queue->stopping &&
+                         (item->action == PLAN_ADOPT || (item->action == PLAN_WAIT && item->mirror && item->source)))
+                        item->action = amend_last(item);
+                if ((item->action == PLAN_CONFLICT || item->action == PLAN_ADOPT) &&
+                    amend_plan_has_yielded(known->yielded, item)) {
                         item->action = PLAN_STAGE;
+                        amend_plan_keep(known->yielded, item);
+                }
         }
         plan_count(plan);
 }

@@ -17,12 +17,11 @@ typedef struct PlanAmendments {
         /* versions of files in the mirror: */
         const Manifest *yielded;  /* that are kept in conflicts/, so that the disk's may take the name */
         const Manifest *suspects; /* of which a save found other bytes than a change of owner or mode explains */
-        const Manifest *altered;  /* that a plan run found to be changed behind the same size and time; or NULL */
 } PlanAmendments;
 
-/* Items that are being saved, or were saved, become PLAN_KEEP; those that have yielded PLAN_STAGE; altered ones
- * PLAN_SAVE or PLAN_CONFLICT. In the last plan of a mirror, everything that may have been altered becomes PLAN_SAVE,
- * because saving is the last time that its bytes are compared. */
+/* Items that are being saved, or were saved, become PLAN_KEEP; those that have yielded PLAN_STAGE. In the last plan of
+ * a mirror nothing is compared any more (PLAN_ADOPT), so what may be a client's becomes PLAN_SAVE or PLAN_CONFLICT: a
+ * save compares the bytes too, and what is the same is only recorded. */
 void amend_plan_apply(Plan *plan, const PlanAmendments *known);
 
 /* The old name of a file that was renamed was not deleted, and is not to be staged again: PLAN_IGNORE. */
@@ -36,3 +35,6 @@ int amend_plan_await_reports(Plan *plan, PathSet *missing);
 
 /* True if the mirror's version of an item is in @yielded. */
 bool amend_plan_has_yielded(const Manifest *yielded, const PlanItem *item);
+
+/* Notes that it has, and which bytes are kept in conflicts/: it gives way only as long as it has these. */
+void amend_plan_keep(const Manifest *yielded, PlanItem *item);

@@ -5,10 +5,10 @@
 #include "save/copy-to-disk.h"
 
 #include "base/text.h"
-#include "os/attributes.h"
 #include "os/file-digest.h"
 #include "os/fs.h"
 #include "os/pagecache.h"
+#include "os/tree-access.h"
 
 #include <fcntl.h>
 
@@ -177,14 +177,12 @@ static int copy_file(Copy *copy, Digest *ret, Claim *ret_claim) {
 }
 
 static int set_attributes(Copy *copy) {
-        const Entry *seen = copy->file->seen;
-        bool own = copy->options->own_owner, lost = false;
-        int r = attributes_copy_xattrs(copy->fromfd, copy->tofd, &lost); /* the bytes are good without them */
+        TreeAttributes attributes = disk_attributes(copy->file->seen, copy->options->own_owner);
+        bool lost = false;
+        int r = tree_attributes_copy_xattrs(copy->fromfd, copy->tofd, &lost); /* the bytes are good without them */
 
         copy->what = "set owner, mode, time and xattrs on the disk";
-        return r < 0 ? r
-                     : attributes_set(copy->tofd, own ? UINT32_MAX : seen->uid, own ? UINT32_MAX : seen->gid,
-                                      seen->mode, seen->mtime_nsec);
+        return r < 0 ? r : tree_attributes_set(copy->tofd, &attributes);
 }
 
 /* From the disk itself, not from the page cache. */
@@ -237,6 +235,17 @@ static int fill(Copy *copy, Digest *ret, char **reterr_text) {
         return r != 0 ? r : digest_equal(&found, ret) ? 0 : SAVE_GARBLED;
 }
 
+/* Whoever watches the source, as we do, takes a close after writing under the file's final name for a client's work. So
+ * it is closed before it gets that name. */
+static void stop_writing(Copy *copy) {
+        int fd = tree_access_reopen(copy->tofd, O_RDONLY);
+
+        if (fd < 0) /* not ours to read: then it is read once more, if it can be */
+                return;
+        (void) close_fd(copy->tofd);
+        copy->tofd = fd;
+}
+
 static int try_once(Copy *copy, Digest *ret, char **reterr_text) {
         Disk *disk = copy->options->disk;
         int r;
@@ -246,7 +255,9 @@ static int try_once(Copy *copy, Digest *ret, char **reterr_text) {
         if (copy->tofd < 0)
                 return copy->tofd;
         r = fill(copy, ret, reterr_text);
-        if (r != 0) {
+        if (r == 0)
+                stop_writing(copy);
+        else {
                 copy->tofd = close_fd(copy->tofd);
                 disk_drop(disk, copy->name);
         }

@@ -24,7 +24,7 @@ typedef struct CopyToDiskOptions {
 } CopyToDiskOptions;
 
 typedef struct CopyToDiskResult {
-        int fd;                   /* of the temporary; the caller's */
+        int fd;                   /* of the temporary, for reading; the caller's */
         char name[DISK_NAME_MAX]; /* of the temporary */
         Digest digest;
 } CopyToDiskResult;

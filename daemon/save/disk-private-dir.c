@@ -7,20 +7,20 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "os/fs.h"
-#include "os/rename.h"
+#include "os/tree-rename.h"
 #include "tree/scan.h"
 
 #include <fcntl.h>
 #include <limits.h>
 
 static int open_directory(int dirfd, const char *name) {
-        return fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        return fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
 static int make_directory(int dirfd, const char *name) {
-        if (mkdirat(dirfd, name, 0700) < 0)
-                return errno == EEXIST ? 0 : -errno;
-        return fs_sync_directory(dirfd);
+        int r = tree_access_create_directory((TreeName){ dirfd, name }, 0700);
+
+        return r < 0 ? r == -EEXIST ? 0 : r : fs_sync_directory(dirfd);
 }
 
 int disk_private_dir_open(int rootfd, const char *directory, bool make) {
@@ -36,32 +36,49 @@ int disk_private_dir_open(int rootfd, const char *directory, bool make) {
         return r < 0 ? r : open_directory(private_dir, directory);
 }
 
-/* A link with the same text is the same. The scan turns an absolute link into the tree into a relative one, so that
- * one is known by its inode. */
-static bool is_expected_link(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
+FileIdentity disk_private_dir_identity(const Entry *expected) {
+        static const uint32_t types[] = {
+                [ENTRY_FILE] = S_IFREG, [ENTRY_HARDLINK] = S_IFREG,
+                [ENTRY_DIRECTORY] = S_IFDIR, [ENTRY_SYMLINK] = S_IFLNK,
+        };
+
+        return (FileIdentity){ .ino = expected->type == ENTRY_DIRECTORY ? 0 : expected->ino, .size = expected->size,
+                               .mtime_nsec = expected->mtime_nsec, .type = types[expected->type] };
+}
+
+static bool has_target(TreeName at, const char *wanted) {
         char target[PATH_MAX];
-        ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+        ssize_t n = readlinkat(at.dirfd, at.name, target, sizeof(target) - 1);
 
         if (n < 0)
                 return false;
         target[n] = '\0';
-        return string_equal(target, expected->target) ||
-               (expected->ino != 0 && st->st_ino == expected->ino && fs_nsec(&st->st_mtim) == expected->mtime_nsec);
+        return string_equal(target, wanted);
 }
 
-bool disk_private_dir_is_expected(int dirfd, const char *name, const struct stat *st, const Entry *expected) {
-        switch ((EntryType) expected->type) {
-        case ENTRY_DIRECTORY:
-                return S_ISDIR(st->st_mode);
-        case ENTRY_SYMLINK:
-                return S_ISLNK(st->st_mode) && is_expected_link(dirfd, name, st, expected);
-        case ENTRY_FILE:
-        case ENTRY_HARDLINK:
-                return S_ISREG(st->st_mode) && (uint64_t) st->st_size == expected->size &&
-                       fs_nsec(&st->st_mtim) == expected->mtime_nsec &&
-                       (expected->ino == 0 || st->st_ino == expected->ino);
-        }
-        return false;
+/* A link with the same text is the same. The scan turns an absolute link into the tree into a relative one, so that
+ * one is known by its inode. */
+static bool is_expected(TreeName at, const FileIdentity *found, const Entry *expected) {
+        FileIdentity seen = disk_private_dir_identity(expected);
+
+        if (found->type == S_IFLNK && seen.type == S_IFLNK && has_target(at, expected->target))
+                return true;
+        return identity_compare(&seen, found) == IDENTITY_SAME && (seen.type != S_IFLNK || seen.ino != 0);
+}
+
+int disk_private_dir_look(TreeName at, const Entry *expected, FileIdentity *ret) {
+        struct stat st;
+
+        if (fstatat(at.dirfd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? TREE_ABSENT : -errno;
+        *ret = identity_of(&st);
+        if (!is_expected(at, ret, expected))
+                return TREE_OCCUPIED;
+        if (expected->ino == 0) /* the filesystem cannot be relied on for inode numbers, nor for the ctime */
+                ret->ino = 0;
+        if (expected->ino == 0)
+                ret->ctime_nsec = 0;
+        return 0;
 }
 
 /* --- names in tmp/ --- */
@@ -72,11 +89,11 @@ char *disk_private_dir_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const
 }
 
 char *disk_private_dir_exchange_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix,
-                                     uint64_t number, uint64_t ino, const struct stat *replaced) {
+                                     uint64_t number, uint64_t ino, const FileIdentity *replaced) {
         (void) snprintf(buffer, DISK_PRIVATE_DIR_NAME_MAX, "%s-%llx-%llx-%llx-%llx", prefix,
                         (unsigned long long) number, (unsigned long long) ino,
-                        (unsigned long long) (replaced ? replaced->st_ino : 0),
-                        (unsigned long long) (replaced ? fs_nsec(&replaced->st_mtim) : 0));
+                        (unsigned long long) (replaced ? replaced->ino : 0),
+                        (unsigned long long) (replaced ? replaced->mtime_nsec : 0));
         return buffer;
 }
 
@@ -122,10 +139,9 @@ static int make_time(int fd, char buffer[static 64]) {
                 r = time_name(buffer);
                 if (r < 0)
                         return r;
-                if (mkdirat(fd, buffer, 0700) == 0)
-                        return 0;
-        } while (errno == EEXIST);
-        return -errno;
+                r = tree_access_create_directory((TreeName){ fd, buffer }, 0700);
+        } while (r == -EEXIST);
+        return r;
 }
 
 /* Makes the directories of the path, and moves slot->fd and slot->name down to the last one. */
@@ -133,11 +149,10 @@ static int make_parents(DiskSlot *slot) {
         char *name = (char *) slot->name;
 
         for (char *slash; (slash = strchr(name, '/')); name = slash + 1) {
-                int fd, r = 0;
+                int fd, r;
 
                 *slash = '\0';
-                if (mkdirat(slot->fd, name, 0700) < 0)
-                        r = -errno;
+                r = tree_access_create_directory((TreeName){ slot->fd, name }, 0700);
                 fd = r < 0 ? r : open_directory(slot->fd, name);
                 *slash = '/';
                 if (fd < 0)
@@ -174,7 +189,7 @@ int disk_private_dir_slot_make(DiskSlot *ret, int rootfd, const char *directory,
                 path = slash + 1; /* the whole path would be too long */
         r = make_path(&slot, directory, time, path);
         if (r < 0) {
-                (void) unlinkat(fd, time, AT_REMOVEDIR);
+                (void) tree_access_drop((TreeName){ fd, time });
                 return r;
         }
         slot.fd = open_directory(fd, time);
@@ -204,7 +219,7 @@ int disk_private_dir_slot_sync(const DiskSlot *slot, int rootfd) {
         if (!path)
                 return -ENOMEM;
         while (go_up(path, slot->top)) {
-                _cleanup_(close_fdp) int fd = fs_open_beneath(rootfd, path, O_PATH | O_DIRECTORY, 0);
+                _cleanup_(close_fdp) int fd = fs_open_beneath(rootfd, path, O_PATH | O_DIRECTORY);
                 int r = fd < 0 ? fd : fs_sync_directory(fd);
 
                 if (r < 0)
@@ -221,7 +236,7 @@ void disk_private_dir_slot_unmake(const DiskSlot *slot, int rootfd) {
                 _cleanup_(close_fdp) int parent = fs_open_parent(rootfd, path, &last);
 
                 if (parent >= 0) /* where one is not empty, everything above it stays too */
-                        (void) unlinkat(parent, last, AT_REMOVEDIR);
+                        (void) tree_access_drop_directory((TreeName){ parent, last });
         }
 }
 
@@ -238,7 +253,7 @@ int disk_private_dir_slot_put(int rootfd, const char *directory, const char *pat
 
         if (r < 0)
                 return r;
-        r = rename_with_flags(fd, name, slot.fd, slot.name, 0);
+        r = tree_rename_own((TreeName){ fd, name }, (TreeName){ slot.fd, slot.name });
         if (r < 0)
                 disk_private_dir_slot_unmake(&slot, rootfd);
         else
@@ -304,20 +319,17 @@ int disk_private_dir_for_each(int dirfd, const char *name, int (*act)(int dirfd,
 }
 
 static int remove_one(int dirfd, const char *name, void *userdata) {
-        if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-                return 0;
-        if (errno != EISDIR && errno != EPERM) /* POSIX has EPERM for a directory */
-                return -errno;
         for (unsigned attempt = 0;; attempt++) {
-                int r = disk_private_dir_for_each(dirfd, name, remove_one, userdata);
+                int r = tree_access_drop((TreeName){ dirfd, name });
 
+                if (r == 0 || r == -ENOENT)
+                        return 0;
+                /* after some attempts: something is being put there at this moment */
+                if ((r != -ENOTEMPTY && r != -EEXIST) || attempt > 10)
+                        return r;
+                r = disk_private_dir_for_each(dirfd, name, remove_one, userdata);
                 if (r < 0)
                         return r == -ENOENT ? 0 : r;
-                if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-                        return 0;
-                /* something is being put there at this moment */
-                if ((errno != ENOTEMPTY && errno != EEXIST) || attempt >= 10)
-                        return -errno;
         }
 }
 

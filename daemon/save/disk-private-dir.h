@@ -8,6 +8,7 @@
  * and through no symbolic link, so that one that was removed is made again. */
 
 #include "base/base.h"
+#include "os/tree-access.h"
 #include "tree/manifest.h"
 
 #include <sys/stat.h>
@@ -19,8 +20,12 @@
 /* Opens one of its directories; with @make, makes and syncs what is missing. */
 int disk_private_dir_open(int rootfd, const char *directory, bool make);
 
-/* True if @name, of which fstatat() gave @st, is still what the plan saw. */
-bool disk_private_dir_is_expected(int dirfd, const char *name, const struct stat *st, const Entry *expected);
+/* What the plan saw on disk as files are known there. The ctime does not count: links that were made for other names
+ * have moved it since. */
+FileIdentity disk_private_dir_identity(const Entry *expected);
+
+/* Whether what is at @at is still what the plan saw: *ret is what it is known by now. TREE_OCCUPIED, TREE_ABSENT. */
+int disk_private_dir_look(TreeName at, const Entry *expected, FileIdentity *ret);
 
 /* --- names in tmp/ --- */
 
@@ -32,7 +37,7 @@ char *disk_private_dir_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const
  * the first inode (0: there is none), or what we replace, known by the second inode and its mtime. Anything else is a
  * client's that came in between; without @replaced, everything that is not ours is. */
 char *disk_private_dir_exchange_name(char buffer[static DISK_PRIVATE_DIR_NAME_MAX], const char *prefix,
-                                     uint64_t number, uint64_t ino, const struct stat *replaced);
+                                     uint64_t number, uint64_t ino, const FileIdentity *replaced);
 typedef enum DiskNameOwner {
         DISK_NAME_FOREIGN, /* another daemon's: not to be touched */
         DISK_NAME_OURS,    /* may be removed */

@@ -6,9 +6,7 @@
 
 #include "base/path.h"
 #include "base/text.h"
-#include "os/attributes.h"
 #include "os/fs.h"
-#include "os/rename.h"
 
 #include <fcntl.h>
 
@@ -33,7 +31,7 @@ static int clean_one(Disk *disk, int tmpfd, const char *name) {
         if (atomic_load(&disk->last) < number)
                 atomic_store(&disk->last, number);
         if (owner == DISK_NAME_OURS)
-                return unlinkat(tmpfd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+                return tree_access_drop((TreeName){ tmpfd, name });
         /* which path it had is not known any more, so it keeps the name that it has here */
         r = disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, name, tmpfd, name, NULL);
         return r < 0 ? r : 1;
@@ -67,30 +65,31 @@ int disk_new_file(Disk *disk, char name[static DISK_NAME_MAX]) {
 
         if (tmpfd < 0)
                 return tmpfd;
-        do
-                fd = openat(tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)),
-                            O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        while (fd < 0 && errno == EEXIST);
-        return fd < 0 ? -errno : fd;
+        do {
+                (void) disk_private_dir_name(name, disk->prefix, disk_number(disk));
+                fd = tree_access_create_file((TreeName){ tmpfd, name }, 0600);
+        } while (fd == -EEXIST);
+        return fd;
 }
 
 int disk_new_symlink(Disk *disk, const Entry *entry, const char *target, char name[static DISK_NAME_MAX]) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true);
+        TreeAttributes attributes = disk_attributes(entry, false);
+        TreeName own = { tmpfd, name };
         int r;
 
         if (tmpfd < 0)
                 return tmpfd;
-        do
-                r = symlinkat(target, tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)));
-        while (r < 0 && errno == EEXIST);
+        do {
+                (void) disk_private_dir_name(name, disk->prefix, disk_number(disk));
+                r = tree_access_create_symlink(own, target);
+        } while (r == -EEXIST);
         if (r < 0)
-                return -errno;
-        r = attributes_set_owner(tmpfd, name, AT_SYMLINK_NOFOLLOW, entry->uid, entry->gid);
-        if (r >= 0) /* some filesystems keep no time of a link */
-                (void) attributes_set_mtime(tmpfd, name, AT_SYMLINK_NOFOLLOW, entry->mtime_nsec);
-        else
-                (void) unlinkat(tmpfd, name, 0);
-        return r < 0 ? r : 0;
+                return r;
+        r = tree_attributes_set_link(own, &attributes);
+        if (r < 0)
+                (void) tree_access_drop(own);
+        return r;
 }
 
 int disk_link_target(Disk *disk, const char *mirror_path, const Entry *entry, char **ret) {
@@ -120,22 +119,22 @@ int disk_link_target(Disk *disk, const char *mirror_path, const Entry *entry, ch
 /* Whether the filesystem makes hard links: tried on a file of our own. */
 static bool has_links(Disk *disk, int tmpfd) {
         char one[DISK_NAME_MAX], two[DISK_NAME_MAX];
-        int fd = disk_new_file(disk, one), r;
+        int fd = disk_new_file(disk, one);
+        bool has;
 
         if (fd < 0)
                 return true; /* what comes next meets the error again */
         (void) close_fd(fd);
-        r = linkat(tmpfd, one, tmpfd, disk_private_dir_name(two, disk->prefix, disk_number(disk)), 0) < 0 ? errno : 0;
-        if (r == 0)
-                (void) unlinkat(tmpfd, two, 0);
+        (void) disk_private_dir_name(two, disk->prefix, disk_number(disk));
+        has = tree_rename_has_links((TreeName){ tmpfd, one }, (TreeName){ tmpfd, two });
         disk_drop(disk, one);
-        return r == 0 || !rename_is_link_unsupported(r);
+        return has;
 }
 
 int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name[static DISK_NAME_MAX]) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true), parent = -1;
+        FileIdentity identity = disk_private_dir_identity(expected);
         const char *last;
-        struct stat st;
         int r;
 
         if (tmpfd < 0)
@@ -143,28 +142,19 @@ int disk_new_link(Disk *disk, const char *path, const Entry *expected, char name
         parent = fs_open_parent(disk->rootfd, path, &last);
         if (parent < 0)
                 return parent;
-        /* checked before linking too, because a link that is made and removed again moves the ctime, which would look
-         * like a change */
-        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return -errno;
-        if (!disk_private_dir_is_expected(parent, last, &st, expected))
-                return has_links(disk, tmpfd) ? DISK_OCCUPIED : DISK_NO_LINKS;
-        do
-                r = linkat(parent, last, tmpfd, disk_private_dir_name(name, disk->prefix, disk_number(disk)), 0);
-        while (r < 0 && errno == EEXIST);
-        if (r < 0)
-                return rename_is_link_unsupported(errno) ? DISK_NO_LINKS : -errno;
-        if (fstatat(tmpfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            disk_private_dir_is_expected(tmpfd, name, &st, expected))
-                return 0;
-        (void) unlinkat(tmpfd, name, 0); /* the file still has its other name */
-        return DISK_OCCUPIED;
+        do {
+                (void) disk_private_dir_name(name, disk->prefix, disk_number(disk));
+                r = tree_rename_link((TreeName){ parent, last }, (TreeName){ tmpfd, name }, &identity);
+        } while (r == -EEXIST);
+        if (r == TREE_OCCUPIED && !has_links(disk, tmpfd))
+                return DISK_NO_LINKS;
+        return r == TREE_ABSENT ? -ENOENT : r;
 }
 
 void disk_drop(Disk *disk, const char *name) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, false);
 
         /* what cannot be removed now is removed at the next start */
-        if (tmpfd >= 0 && unlinkat(tmpfd, name, 0) < 0)
-                (void) unlinkat(tmpfd, name, AT_REMOVEDIR);
+        if (tmpfd >= 0)
+                (void) tree_access_drop((TreeName){ tmpfd, name });
 }

@@ -4,8 +4,8 @@
 
 #include "save/disk.h"
 
-#include "os/attributes.h"
 #include "os/fs.h"
+#include "os/tree-attributes.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -29,6 +29,7 @@ void disk_init(Disk *disk, int rootfd, const char *mirror) {
                 hash = fold(hash, host, strlen(host));
         hash = fold(hash, mirror, strlen(mirror));
         disk->rootfd = rootfd;
+        disk->keeps_inodes = fs_has_stable_inodes(rootfd);
         (void) snprintf(disk->prefix, sizeof(disk->prefix), "%016llx", (unsigned long long) hash);
         atomic_init(&disk->last, 0);
 }
@@ -48,41 +49,30 @@ void disk_close(Disk *disk) {
 
 int disk_check_expected(Disk *disk, const char *path, const Entry *expected) {
         _cleanup_(close_fdp) int parent = -1;
+        FileIdentity identity;
         const char *last;
         struct stat st;
+        int r;
 
         parent = fs_open_parent(disk->rootfd, path, &last);
         if (parent < 0)
                 return parent == -ENOENT ? 0 : parent;
-        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        return expected && disk_private_dir_is_expected(parent, last, &st, expected) ? 0 : DISK_OCCUPIED;
+        if (!expected)
+                return fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) == 0 ? TREE_OCCUPIED
+                       : errno == ENOENT                                    ? 0
+                                                                            : -errno;
+        r = disk_private_dir_look((TreeName){ parent, last }, expected, &identity);
+        return r == TREE_ABSENT ? 0 : r;
+}
+
+TreeAttributes disk_attributes(const Entry *entry, bool own_owner) {
+        return (TreeAttributes){ .uid = own_owner ? UINT32_MAX : entry->uid, .gid = own_owner ? UINT32_MAX : entry->gid,
+                                 .mode = entry->mode, .mtime_nsec = entry->mtime_nsec, .lenient = true };
 }
 
 int disk_set_attributes(Disk *disk, const Entry *entry, const Entry *expected, bool own_owner, struct stat *ret) {
-        uint32_t uid = own_owner ? UINT32_MAX : entry->uid, gid = own_owner ? UINT32_MAX : entry->gid;
-        _cleanup_(close_fdp) int parent = -1, pathfd = -1, fd = -1;
-        const char *last;
-        struct stat st;
-        char path[64];
-        int r;
+        FileIdentity identity = disk_private_dir_identity(expected);
+        TreeAttributes attributes = disk_attributes(entry, own_owner);
 
-        parent = fs_open_parent(disk->rootfd, entry->path, &last);
-        if (parent < 0)
-                return parent;
-        pathfd = openat(parent, last, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        if (pathfd < 0 || fstat(pathfd, &st) < 0)
-                return -errno;
-        if ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) ||
-            !disk_private_dir_is_expected(parent, last, &st, expected))
-                return DISK_OCCUPIED;
-        /* by its descriptor, so that it is the inode that was checked; and a device is never opened */
-        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", pathfd);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        r = attributes_set(fd, uid, gid, entry->mode, entry->mtime_nsec);
-        if (r < 0)
-                return r;
-        return fsync(fd) < 0 || fstat(fd, ret) < 0 ? -errno : 0;
+        return tree_attributes_set_expected(disk->rootfd, entry->path, &identity, &attributes, true, ret);
 }

@@ -10,14 +10,13 @@
  *
  * disk-temporary.c makes what is in tmp/, disk-place.c puts it in place and syncs it, trash.c takes away.
  *
- * Nothing is overwritten or removed that was not seen before. What has a name on disk is compared with what the plan
- * expected: by the rename itself where the filesystem can exchange names (renameat2(2): RENAME_EXCHANGE,
- * RENAME_NOREPLACE), and right before the rename where it cannot (NFS, FUSE, vfat), which leaves a short gap. Every
- * path is reached beneath the root and through no symbolic link. Functions block, are meant for workers, and may run
- * on several at once. */
+ * Nothing is overwritten or removed that was not seen before: os/tree-rename.h says how, and where a short gap is
+ * left. Every path is reached beneath the root and through no symbolic link. Functions block, are meant for workers,
+ * and may run on several at once. */
 
 #include "base/base.h"
-#include "os/rename.h"
+#include "os/tree-attributes.h"
+#include "os/tree-rename.h"
 #include "save/disk-private-dir.h"
 #include "tree/manifest.h"
 
@@ -27,6 +26,7 @@ typedef struct Disk {
         int rootfd; /* of the source, borrowed unless disk_open() made it */
         char prefix[DISK_PRIVATE_DIR_PREFIX_MAX]; /* of our temporaries: no other machine's or mirror's daemon has it */
         atomic_uint_fast64_t last;                /* of the numbers given out */
+        bool keeps_inodes; /* inode numbers on it are stable */
 } Disk;
 
 /* @mirror: the mirror's name. Touches nothing. */
@@ -45,14 +45,17 @@ enum { DISK_NAME_MAX = DISK_PRIVATE_DIR_NAME_MAX };
 
 /* Positive outcomes. */
 enum {
-        DISK_OCCUPIED = RENAME_OCCUPIED, /* the name is taken by something that was not expected; it is left alone */
-        DISK_NO_LINKS,  /* the filesystem has no hard links, or not that many to one file */
-        DISK_LEADS_OUT, /* a symbolic link that leads out of the tree */
+        DISK_OCCUPIED = TREE_OCCUPIED, /* the name is taken by something that was not expected; it is left alone */
+        DISK_NO_LINKS = TREE_NO_LINKS, /* the filesystem has no hard links, or not that many to one file */
+        DISK_LEADS_OUT,                /* a symbolic link that leads out of the tree */
 };
 
 /* 0 if nothing is at @path, or what is @expected there (NULL: nothing); else DISK_OCCUPIED. This may change at any
  * time. */
 int disk_check_expected(Disk *disk, const char *path, const Entry *expected);
+
+/* What the disk gets of @entry: without the owner if @own_owner. A filesystem that keeps no owners or modes will do. */
+TreeAttributes disk_attributes(const Entry *entry, bool own_owner);
 
 /* Gives what is at @entry's path the owner (unless @own_owner), mode and mtime of @entry, and syncs it, if it is
  * still the file or directory that was @expected: *ret is its state then. Else DISK_OCCUPIED; -ENOENT if there is

@@ -16,7 +16,7 @@ int save_item_new(SaveItem **ret, const PlanItem *wanted) {
         item->action = wanted->action;
         item->path = strdup(plan_item_path(wanted));
         if (!item->path || copy_if(wanted->mirror, &item->mirror) < 0 || copy_if(wanted->source, &item->source) < 0 ||
-            (wanted->base && !(wanted->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) &&
+            (wanted->base && !(wanted->base->flags & ENTRY_RECORD) &&
              manifest_entry_copy(wanted->base, &item->base) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(item);
@@ -123,12 +123,17 @@ static SaveKind kind_of(const SaveItem *item) {
 }
 
 void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anyway) {
+        /* seen so soon after its last change that another one may not show: nothing unseen is overwritten or removed */
+        bool racy = (item->source.path && item->source.flags & ENTRY_RACY) ||
+                    (item->action == PLAN_DELETE && item->base.path && item->base.flags & ENTRY_RACY);
+
         save_done(&item->save);
         item->save = (Save){
                 .kind = kind_of(item), .mirror = item->mirror.path ? &item->mirror : NULL,
                 .expected = item->source.path ? &item->source : NULL, .agreed = item->base.path ? &item->base : NULL,
                 .from = item->origin.path, .from_expected = item->origin.path ? &item->origin : NULL,
-                .keep = item->action == PLAN_CONFLICT, .trash = trash, .anyway = anyway || item->accepted,
+                .keep = item->action == PLAN_CONFLICT || (item->action == PLAN_SAVE && racy),
+                .trash = trash || racy, .anyway = anyway || item->accepted,
         };
         if (!is_file(item) || item->accepted || !layout_claim(layout, item->path, &item->save.claim))
                 item->save.claim = (Claim){};
@@ -136,6 +141,10 @@ void save_item_prepare(SaveItem *item, LayoutKind layout, bool trash, bool anywa
 
 uint64_t save_item_bytes(const SaveItem *item) {
         return is_file(item) && (item->action == PLAN_SAVE || item->action == PLAN_CONFLICT) ? item->mirror.size : 0;
+}
+
+bool save_item_is_moved_link(const SaveItem *item) {
+        return item->origin.path && item->mirror.type == ENTRY_SYMLINK;
 }
 
 bool save_item_is_hopeless(const SaveItem *item) {

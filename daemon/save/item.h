@@ -71,5 +71,8 @@ uint64_t save_item_bytes(const SaveItem *item);
  * whichever is newer, because of what is in it. */
 bool save_item_has_directory(const SaveItem *item);
 
+/* True if it is a link to the disk that a client has renamed: on disk, what it leads to is renamed. */
+bool save_item_is_moved_link(const SaveItem *item);
+
 /* True if it will never be saved as it is, by the outcome of the last attempt. */
 bool save_item_is_hopeless(const SaveItem *item);

@@ -4,9 +4,7 @@
 
 #include "save/mirror-file.h"
 
-#include "os/fs.h"
-
-#include <fcntl.h>
+#include "os/tree-access.h"
 
 /* Any change moves the ctime. So does unlink(), but a process that could still write then had the file open before,
  * which mirror_file_open() has ruled out. */
@@ -23,19 +21,14 @@ int mirror_file_check(MirrorFile *file) {
 }
 
 int mirror_file_open(MirrorFile *ret, int mirrorfd, const Entry *seen) {
-        MirrorFile file = { .seen = seen };
-        int r;
+        MirrorFile file = { .fd = -1, .seen = seen };
+        FileIdentity identity = manifest_identity(seen);
+        int r = tree_access_open_expected(mirrorfd, seen->path, &identity, &file.fd, &file.st);
 
-        file.fd = fs_open_beneath(mirrorfd, seen->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-        if (file.fd == -ENOENT)
-                return SAVE_GONE;
-        if (file.fd == -ENOTDIR || file.fd == -ELOOP || file.fd == -EXDEV || file.fd == -ENXIO)
-                return SAVE_CHANGED;
-        if (file.fd < 0)
-                return file.fd;
-        r = mirror_file_check(&file);
-        if (r == 0 && fs_is_being_written(file.fd))
+        if (r == 0 && tree_access_is_being_written(file.fd))
                 r = SAVE_BUSY;
+        else if (r > 0)
+                r = r == TREE_ABSENT ? SAVE_GONE : SAVE_CHANGED;
         if (r == 0)
                 *ret = file;
         else

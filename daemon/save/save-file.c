@@ -7,7 +7,10 @@
 #include "layout/structure.h"
 #include "os/file-digest.h"
 #include "os/fs.h"
+#include "plan/pair.h"
 #include "save/copy-to-disk.h"
+
+#include <fcntl.h>
 
 static int open_file(Work *work) {
         work->save->what = "open it in the mirror";
@@ -56,7 +59,7 @@ static int copy_file(Work *work) {
         save->what = "stat it on the disk";
         if (fstat(work->fd, &disk) < 0)
                 return -errno;
-        save_set_results(save, &disk);
+        save_set_results(save, &disk, work->disk->keeps_inodes);
         save_set_digest(save, &result.digest);
         return 0;
 }
@@ -72,7 +75,7 @@ static int carry_attributes(Work *work) {
         r = disk_set_attributes(work->disk, save->mirror, save->expected, work->options->own_owner, &disk);
         if (r != 0)
                 return r == DISK_OCCUPIED ? SAVE_OCCUPIED : save_is_gone_astray(r) ? SAVE_CHANGED : r;
-        save_set_results(save, &disk);
+        save_set_results(save, &disk, work->disk->keeps_inodes);
         return 0;
 }
 
@@ -122,31 +125,171 @@ int save_attributes(Work *work) {
         return r;
 }
 
-/* The disk still has the bytes of the base, and the mirror may have them too, with another time only. */
-static bool may_be_touched_only(const Save *save) {
+/* --- bytes that are on disk already --- */
+
+static bool has_size_of(const Entry *entry, uint64_t size) {
+        return entry && manifest_entry_is_data(entry) && entry->size == size;
+}
+
+/* The disk still has what the base says, and the mirror may have it too. Where a link to the disk stood in the mirror,
+ * the base need not know the bytes. */
+static bool may_be_agreed(const Save *save) {
         const Entry *m = save->mirror, *a = save->agreed, *e = save->expected;
 
-        return save->kind == SAVE_CONTENT && !save->keep && a && e && a->flags & ENTRY_HAS_DIGEST &&
-               manifest_entry_is_data(a) && manifest_entry_is_data(e) && a->ino == m->ino && a->size == m->size &&
-               e->size == a->size && e->mtime_nsec == a->mtime_nsec;
+        if (save->kind != SAVE_CONTENT || save->keep || !a || !has_size_of(a, m->size) || !has_size_of(e, m->size))
+                return false;
+        return a->flags & ENTRY_HAS_DIGEST ? pair_is_known(pair_disk(a, e, true)) : (a->flags & ENTRY_LINKED) != 0;
+}
+
+static bool is_as_expected(const struct stat *st, const Entry *expected) {
+        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == expected->size &&
+               fs_nsec(&st->st_mtim) == expected->mtime_nsec && fs_nsec(&st->st_ctim) == expected->ctime_nsec &&
+               (expected->ino == 0 || st->st_ino == expected->ino);
+}
+
+/* What is on disk need not be there for good: it may come from a save whose last fsync() failed, or from another
+ * process. */
+static int sync_on_disk(Work *work, struct stat *ret) {
+        const Entry *expected = work->save->expected;
+        _cleanup_(close_fdp) int fd = -1, parent = -1;
+        const char *name;
+        int r;
+
+        work->save->what = "sync it on the disk";
+        fd = fs_open_beneath(work->disk->rootfd, expected->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0)
+                return save_is_gone_astray(fd) ? SAVE_CHANGED : fd;
+        if ((fsync(fd) < 0 && errno != EINVAL) || fstat(fd, ret) < 0)
+                return -errno;
+        if (!is_as_expected(ret, expected))
+                return SAVE_CHANGED;
+        work->save->what = "sync its directory on the disk";
+        parent = fs_open_parent(work->disk->rootfd, expected->path, &name);
+        r = parent < 0 ? parent : fs_sync_directory(parent);
+        return save_is_gone_astray(r) ? SAVE_CHANGED : r;
+}
+
+static bool has_attributes_of_disk(const Work *work) {
+        const Entry *m = work->save->mirror, *e = work->save->expected;
+
+        return m->mode == e->mode && (work->options->own_owner || (m->uid == e->uid && m->gid == e->gid));
+}
+
+/* The bytes are on disk. Owner and mode belong to the object that was put into the mirror: those of another one, such
+ * as a client's own copy, are not carried over. */
+static int agree(Work *work) {
+        Save *save = work->save;
+        struct stat disk;
+        int r;
+
+        if (save->agreed && save->agreed->ino == save->mirror->ino && !save->keep)
+                r = carry_attributes(work);
+        else {
+                r = sync_on_disk(work, &disk);
+                if (r == 0)
+                        save_set_results(save, &disk, work->disk->keeps_inodes);
+                if (r == 0 && !save->keep && has_attributes_of_disk(work)) /* but for the time, which gives no right */
+                        r = carry_attributes(work);
+        }
+        if (r == 0)
+                save_set_digest(save, &work->digest);
+        return r;
+}
+
+/* Both sides have changed, or nobody knows from what. Equal bytes are no conflict (*ret_agreed), and where the disk
+ * still has the bytes of the base it has not changed. */
+static int settle_conflict(Work *work, bool *ret_agreed) {
+        Save *save = work->save;
+        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        bool same_size = has_size_of(save->expected, save->mirror->size);
+        bool may_be_base = save->agreed && save->agreed->flags & ENTRY_HAS_DIGEST && save->expected &&
+                           has_size_of(save->expected, save->agreed->size);
+        Digest disk;
+        int r;
+
+        if (!save->keep || (!same_size && !may_be_base))
+                return 0;
+        save->what = "read it on the disk";
+        r = file_digest_at(work->disk->rootfd, save->expected->path, &options, &disk);
+        if (r < 0)
+                return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || save_is_gone_astray(r) ? SAVE_CHANGED : r;
+        r = disk_check_expected(work->disk, save->expected->path, save->expected);
+        if (r != 0)
+                return r == DISK_OCCUPIED ? SAVE_OCCUPIED : r;
+        if (same_size) {
+                r = check_bytes(work, &disk);
+                if (r == 0) {
+                        *ret_agreed = true;
+                        save->kind = SAVE_CONTENT; /* it has its name: nothing is beside it */
+                        return agree(work);
+                }
+                r = r == SAVE_CHANGED ? check_file(work) : r; /* other bytes, if the file holds still */
+                if (r != 0)
+                        return r;
+        }
+        if (may_be_base && digest_equal(&disk, &save->agreed->digest)) {
+                save->keep = false;
+                save->kind = SAVE_CONTENT;
+        }
+        return 0;
+}
+
+/* 0, or SAVE_OCCUPIED for other bytes. */
+static int check_origin_on_disk(Work *work) {
+        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        Digest disk;
+        int r;
+
+        work->save->what = "read it on the disk";
+        r = file_digest_at(work->disk->rootfd, work->save->from, &options, &disk);
+        if (r < 0)
+                return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || save_is_gone_astray(r) ? SAVE_CHANGED : r;
+        return digest_equal(&disk, &work->save->from_expected->digest) ? 0 : SAVE_OCCUPIED;
+}
+
+int save_check_origin(Work *work) {
+        Save *save = work->save;
+        const Entry *from = save->from_expected;
+        bool other = false;
+        int r = 0;
+
+        if (from->flags & ENTRY_UNPROVEN) {
+                r = open_file(work);
+                if (r == 0)
+                        r = check_bytes(work, &from->digest);
+                if (r == SAVE_CHANGED && work->file.fd >= 0) {
+                        r = check_file(work); /* other bytes, if the file holds still */
+                        other = r == 0;
+                }
+                mirror_file_done(&work->file);
+        }
+        if (r == 0 && !other && from->flags & ENTRY_RACY) {
+                r = check_origin_on_disk(work);
+                other = r == SAVE_OCCUPIED;
+        }
+        if (other)
+                save->kind = SAVE_CONTENT;
+        return other ? 0 : r;
 }
 
 int save_file(Work *work) {
         Save *save = work->save;
+        bool agreed = false;
         int r = open_file(work);
 
+        if (r == 0)
+                r = settle_conflict(work, &agreed);
+        if (agreed)
+                return r;
         if (r == 0 && save->kind != SAVE_BESIDE)
                 r = save_check_place(work);
         if (r == 0)
                 r = check_structure(work);
-        if (r == 0 && may_be_touched_only(save)) {
-                r = check_bytes(work, &save->agreed->digest);
-                if (r == 0) {
-                        r = carry_attributes(work);
-                        if (r == 0)
-                                save_set_digest(save, &work->digest);
-                        return r;
-                }
+        if (r == 0 && may_be_agreed(save)) {
+                r = save->agreed->flags & ENTRY_HAS_DIGEST ? check_bytes(work, &save->agreed->digest)
+                                                           : check_bytes_on_disk(work);
+                if (r == 0)
+                        return agree(work);
                 r = r == SAVE_CHANGED ? check_file(work) : r; /* other bytes, if the file holds still */
         }
         return r != 0 ? r : copy_file(work);

@@ -31,9 +31,14 @@ int save_check_place(Work *work);
 /* Puts the temporary in place, or into conflicts/. */
 int save_place(Work *work);
 
-/* Fills in save->entry and save->disk, of which the file on disk has @disk. */
-void save_set_results(Save *save, const struct stat *disk);
+/* Fills in save->entry and save->disk, of which the file on disk has @disk. @keeps_inodes: its inode number means
+ * something. */
+void save_set_results(Save *save, const struct stat *disk, bool keeps_inodes);
 void save_set_digest(Save *save, const Digest *digest);
+
+/* Before a renamed file is linked from its old name: reads what is in doubt. If that has other bytes, the kind becomes
+ * SAVE_CONTENT. */
+int save_check_origin(Work *work);
 
 /* Saves the content of a file. */
 int save_file(Work *work);

@@ -108,7 +108,7 @@ static void log_done(const MirrorConfig *config, const SaveItem *item, int prior
                 log_removal(config, item, priority);
         else if (item->save.kind == SAVE_ATTRIBUTES)
                 log_event(priority, &fields, "Updated owner, mode or time of '%s' on disk", path);
-        else if (item->origin.path)
+        else if (item->save.kind == SAVE_LINKED)
                 log_event(priority, &fields, "Renamed '%s' to '%s' on disk, following the mirror",
                           text_path(origin, item->origin.path), path);
         else if (item->mirror.type == ENTRY_FILE)

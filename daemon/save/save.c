@@ -93,13 +93,17 @@ int save_place(Work *work) {
 
 /* --- results --- */
 
-void save_set_results(Save *save, const struct stat *disk) {
+void save_set_results(Save *save, const struct stat *disk, bool keeps_inodes) {
         save->entry = *save->mirror;
         save->entry.flags = 0;
         if (save->kind == SAVE_BESIDE)
                 return;
         save->disk = save->entry;
-        save->disk.ino = disk->st_ino;
+        save->disk.ino = keeps_inodes ? disk->st_ino : 0;
+        save->disk.dev = (uint32_t) disk->st_dev;
+        /* where times are whole seconds, another change may come that does not show */
+        save->disk.flags = (uint16_t) ((disk->st_ctim.tv_nsec == 0 && S_ISREG(disk->st_mode) ? ENTRY_RACY : 0) |
+                                       (keeps_inodes ? 0 : ENTRY_NO_INODE));
         save->disk.ctime_nsec = fs_nsec(&disk->st_ctim);
         save->disk.mtime_nsec = fs_nsec(&disk->st_mtim);
         save->disk.uid = disk->st_uid;
@@ -127,7 +131,7 @@ static int set_results_by_path(Work *work) {
         r = save->kind == SAVE_BESIDE ? 0 : fs_stat_beneath(work->disk->rootfd, save->mirror->path, &disk);
         if (r < 0)
                 return save_is_gone_astray(r) ? SAVE_CHANGED : r;
-        save_set_results(save, &disk);
+        save_set_results(save, &disk, work->disk->keeps_inodes);
         return 0;
 }
 
@@ -188,8 +192,11 @@ static int save_hardlink(Work *work) {
 static int save_linked(Work *work) {
         Save *save = work->save;
         const Entry *from = save->from_expected;
-        int r = save_name(work, save->from, from);
+        int r = save_check_origin(work);
 
+        if (r != 0 || save->kind == SAVE_CONTENT)
+                return r != 0 ? r : save_file(work);
+        r = save_name(work, save->from, from);
         if (r == 0 && !(save->entry.flags & ENTRY_HAS_DIGEST) && from->flags & ENTRY_HAS_DIGEST)
                 save_set_digest(save, &from->digest);
         return r;

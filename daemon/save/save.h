@@ -20,7 +20,9 @@ typedef enum SaveKind {
         /* file, directory, symbolic link or hard link (ENTRY_HARDLINK: of its first name, which is on disk) */
         SAVE_CONTENT,
         SAVE_ATTRIBUTES, /* owner, mode, mtime only: the bytes must still have the digest of @agreed */
-        SAVE_LINKED,     /* a file that was renamed: a hard link to @from; SAVE_CONTENT where there are no hard links */
+        /* a file that was renamed: a hard link to @from, or a copy where there are no hard links; it becomes
+         * SAVE_CONTENT if it was altered too */
+        SAVE_LINKED,
         SAVE_BESIDE,     /* a file: its content goes to conflicts/, and nothing to its path */
         SAVE_REMOVAL,    /* deleted in the mirror: remove it on disk, see .trash */
 } SaveKind;
@@ -40,7 +42,9 @@ typedef struct Save {
         const Entry *expected; /* what the scan saw on disk; NULL for nothing */
         const Entry *agreed;   /* the base's entry, or NULL. If only the time differs from it, no bytes are saved */
         const char *from;      /* SAVE_LINKED: a path on disk that has the same bytes */
-        const Entry *from_expected; /* its entry of the source */
+        /* its entry of the source, with the base's digest. The bytes are compared with that before: with ENTRY_UNPROVEN
+         * the mirror's, with ENTRY_RACY those on disk */
+        const Entry *from_expected;
         Claim claim;           /* of the name */
         bool keep;             /* what is replaced goes to conflicts/: both have changed, and the mirror's is newer */
         bool trash;            /* SAVE_REMOVAL: to the trash */

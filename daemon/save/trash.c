@@ -6,38 +6,32 @@
 #include "save/disk.h"
 
 #include "os/fs.h"
-#include "os/rename.h"
 
 #include <fcntl.h>
 
-/* Another process put something else there between the check and the rename. It goes back, or to conflicts/ if
- * something newer has the name by now. */
-static int give_back(Disk *disk, int fd, const char *name, int parent, const char *last, const char *path) {
-        int r = rename_new(fd, name, parent, last) == 0
-                        ? 0
-                        : disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, fd, name, NULL);
+/* What another process put there between the check and the rename, and what cannot go back because something newer has
+ * the name by now, goes to conflicts/. */
+static int remove_through(Disk *disk, TreeRemoval *removal, const char *path) {
+        int r = tree_rename_remove(removal), put;
 
-        return r < 0 ? r : DISK_OCCUPIED;
-}
-
-static bool is_expected_at(int dirfd, const char *name, const Entry *expected) {
-        struct stat st;
-
-        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-               disk_private_dir_is_expected(dirfd, name, &st, expected);
+        if (r == 0 || !removal->left)
+                return r;
+        put = disk_private_dir_slot_put(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, path, removal->aside.dirfd,
+                                        removal->aside.name, NULL);
+        return put < 0 ? put : r;
 }
 
 /* To trash/ or conflicts/. */
-static int move_to(Disk *disk, const char *directory, int parent, const char *last, const char *path,
-                   const Entry *expected, char **ret_kept) {
+static int move_to(Disk *disk, const char *directory, TreeName place, const char *path, const FileIdentity *expected,
+                   char **ret_kept) {
         _cleanup_(disk_private_dir_slot_done) DiskSlot slot = DISK_SLOT_EMPTY;
+        TreeRemoval removal = { .place = place, .expected = expected, .keep = true };
         int r = disk_private_dir_slot_make(&slot, disk->rootfd, directory, path);
 
         if (r < 0)
                 return r;
-        r = rename_with_flags(parent, last, slot.fd, slot.name, 0);
-        if (r == 0 && !is_expected_at(slot.fd, slot.name, expected))
-                r = give_back(disk, slot.fd, slot.name, parent, last, path);
+        removal.aside = (TreeName){ slot.fd, slot.name };
+        r = remove_through(disk, &removal, path);
         if (r != 0)
                 disk_private_dir_slot_unmake(&slot, disk->rootfd);
         else
@@ -47,37 +41,27 @@ static int move_to(Disk *disk, const char *directory, int parent, const char *la
         return r;
 }
 
-static int remove_for_good(Disk *disk, int parent, const char *last, const char *path, const struct stat *seen,
-                         const Entry *expected) {
+static int remove_for_good(Disk *disk, TreeName place, const char *path, const FileIdentity *expected) {
         _cleanup_(close_fdp) int tmpfd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TMP, true);
         char name[DISK_PRIVATE_DIR_NAME_MAX];
-        int r;
+        TreeRemoval removal = { .place = place, .expected = expected, .aside = { tmpfd, name } };
 
         if (tmpfd < 0)
                 return tmpfd;
-        (void) disk_private_dir_exchange_name(name, disk->prefix, disk_number(disk), 0, seen);
-        r = rename_with_flags(parent, last, tmpfd, name, 0);
-        if (r < 0)
-                return r;
-        if (!is_expected_at(tmpfd, name, expected))
-                return give_back(disk, tmpfd, name, parent, last, path);
-        return unlinkat(tmpfd, name, 0) < 0 ? -errno : 0;
+        (void) disk_private_dir_exchange_name(name, disk->prefix, disk_number(disk), 0, expected);
+        return remove_through(disk, &removal, path);
 }
 
-static int take_away(Disk *disk, int parent, const char *last, const char *path, const Entry *expected, bool trash) {
-        struct stat st;
+static int take_away(Disk *disk, TreeName place, const char *path, const Entry *expected, bool trash) {
+        FileIdentity there;
+        int r = disk_private_dir_look(place, expected, &there);
 
-        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (!disk_private_dir_is_expected(parent, last, &st, expected))
-                return DISK_OCCUPIED;
-        if (S_ISDIR(st.st_mode)) {
-                if (unlinkat(parent, last, AT_REMOVEDIR) == 0 || errno == ENOENT)
-                        return 0;
-                return errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? DISK_OCCUPIED : -errno;
-        }
-        return trash ? move_to(disk, DISK_PRIVATE_DIR_TRASH, parent, last, path, expected, NULL)
-                     : remove_for_good(disk, parent, last, path, &st, expected);
+        if (r != 0)
+                return r;
+        if (S_ISDIR(there.type))
+                return tree_rename_remove(&(TreeRemoval){ .place = place, .expected = &there });
+        return trash ? move_to(disk, DISK_PRIVATE_DIR_TRASH, place, path, &there, NULL)
+                     : remove_for_good(disk, place, path, &there);
 }
 
 int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash) {
@@ -94,14 +78,14 @@ int disk_remove(Disk *disk, const char *path, const Entry *expected, bool trash)
                 return parent;
         /* if the trash is being emptied, the directory that was made for it may be gone before it is used */
         for (unsigned attempt = 0; r == -ENOENT && attempt < 10; attempt++)
-                r = take_away(disk, parent, last, path, expected, trash);
-        return r != 0 ? r : fs_sync_directory(parent);
+                r = take_away(disk, (TreeName){ parent, last }, path, expected, trash);
+        return r != 0 && r != TREE_ABSENT ? r : fs_sync_directory(parent);
 }
 
 int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **ret_kept) {
         _cleanup_(close_fdp) int parent = -1;
+        FileIdentity there;
         const char *last;
-        struct stat st;
         int r;
 
         parent = fs_open_parent(disk->rootfd, path, &last);
@@ -109,12 +93,12 @@ int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **r
                 return parent == -ENOENT || parent == -ENOTDIR ? 0
                        : parent == -ELOOP || parent == -EXDEV  ? DISK_OCCUPIED
                                                                : parent;
-        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (S_ISDIR(st.st_mode) || !disk_private_dir_is_expected(parent, last, &st, expected))
-                return DISK_OCCUPIED;
-        r = move_to(disk, DISK_PRIVATE_DIR_CONFLICTS, parent, last, path, expected, ret_kept);
-        return r != 0 ? r : fs_sync_directory(parent);
+        r = disk_private_dir_look((TreeName){ parent, last }, expected, &there);
+        if (r == 0)
+                r = S_ISDIR(there.type) ? DISK_OCCUPIED
+                                        : move_to(disk, DISK_PRIVATE_DIR_CONFLICTS, (TreeName){ parent, last }, path,
+                                                  &there, ret_kept);
+        return r == 0 ? fs_sync_directory(parent) : r == TREE_ABSENT ? 0 : r;
 }
 
 /* --- the trash --- */

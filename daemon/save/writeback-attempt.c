@@ -29,6 +29,11 @@ static uint64_t needed_bytes(const SaveItem *item) {
         return MIN(bytes, (uint64_t) st.st_blocks * 512);
 }
 
+/* It has moved on disk too. */
+static bool is_moved(const SaveItem *item) {
+        return item->origin.path && item->save.kind == SAVE_LINKED;
+}
+
 static void run(Job *job) {
         SaveItem *item = (SaveItem *) job;
 
@@ -37,7 +42,7 @@ static void run(Job *job) {
                 save_run(&item->save, &item->options);
         while (item->save.outcome == SAVE_NO_ROOM && disk_make_room(item->options.disk, needed_bytes(item)) > 0);
         /* if it stays, the file has two names on disk, and the next scan sees that */
-        if (item->save.outcome == SAVE_DONE && item->origin.path)
+        if (item->save.outcome == SAVE_DONE && is_moved(item))
                 (void) disk_remove(item->options.disk, item->origin.path, &item->origin, false);
 }
 
@@ -51,14 +56,26 @@ static void agree(Writeback *wb, SaveItem *item) {
         if (item->action == PLAN_DELETE) {
                 entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_RECORD | ENTRY_DELETED);
                 deletions_carried_out(wb->deletions, item->path, clock_now(wb->event));
-        } else
+        } else {
                 entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED);
+                manifest_entry_set_disk(&entry, &item->save.disk);
+                if (save_item_is_moved_link(item)) { /* in the mirror there is a link to the old name still */
+                        entry.flags |= ENTRY_RECORD;
+                        if (wb->link_renamed)
+                                wb->link_renamed(item->origin.path, item->path, wb->userdata);
+                }
+        }
         (void) manifest_put(wb->changes, &entry); /* without memory: both sides look the same, and are compared */
-        if (item->origin.path) {
+        if (is_moved(item)) {
                 Entry old = item->origin;
 
                 old.flags = ENTRY_RECORD | ENTRY_DELETED;
                 (void) manifest_put(wb->changes, &old);
+        }
+        /* what was renamed and altered is two files on disk, one of which was deleted in the mirror */
+        if (item->origin.path && !is_moved(item) && wb->armed) {
+                deletions_note_path(wb->deletions, item->origin.path);
+                wb->survey(wb->userdata);
         }
         /* it was deleted or replaced while it was saved: a scan that has seen that already did not know of the save */
         if (item->save.gone && wb->armed) {
@@ -93,7 +110,7 @@ static void take_success(Writeback *wb, SaveItem *item) {
                 (void) conflicts_add(&wb->conflicts, item->path, TAKE_PTR(item->save.kept)); /* it is in the log */
         if (item->save.kind == SAVE_BESIDE) {
                 /* the mirror's version is safe: the disk's may take the name in the mirror too */
-                add(wb->yielded, &item->mirror);
+                add(wb->yielded, &item->save.entry);
                 item->state = ITEM_DONE;
                 wb->survey(wb->userdata);
         } else
@@ -106,6 +123,10 @@ static void take_failure(Writeback *wb, SaveItem *item) {
 
         if (outcome == SAVE_CHANGED && item->action == PLAN_SAVEATTR)
                 add(wb->suspects, &item->mirror);
+        /* the new name may be on disk already; then the next scan does not see a renaming any more, but a name that is
+         * gone */
+        if (outcome == SAVE_FAILED && item->origin.path && wb->armed)
+                deletions_note_path(wb->deletions, item->origin.path);
         if (outcome == SAVE_CHANGED || outcome == SAVE_GONE || outcome == SAVE_OCCUPIED)
                 wb->survey(wb->userdata); /* which sees what is there now */
         if (save_item_is_hopeless(item) || retry_is_over(outcome, item->attempts, wb->queue.stopping))

@@ -42,6 +42,14 @@ static bool is_kept(const SaveItem *before, const PlanItem *wanted, const PlanIt
                                                  save_item_has_origin(before, origin ? origin->source : NULL));
 }
 
+/* What is in doubt now, which may be more than when it was found. */
+static void take_doubts(SaveItem *item, const PlanItem *origin) {
+        if (item->state == ITEM_RUNNING || !item->origin.path || !origin)
+                return;
+        item->origin.flags &= (uint16_t) ~(ENTRY_UNPROVEN | ENTRY_RACY);
+        item->origin.flags |= (uint16_t) renames_doubts(origin);
+}
+
 static int make_item(Writeback *wb, const PlanItem *wanted, const Renames *renames, SaveItem **ret) {
         SaveItem *before = save_queue_find(&wb->queue, plan_item_path(wanted));
         const PlanItem *origin = wanted->action == PLAN_SAVE ? renames_origin(renames, plan_item_path(wanted)) : NULL;
@@ -52,6 +60,7 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Renames *renam
                 /* a client that had it open may have closed it, which brings a scan */
                 if (before->state == ITEM_WAITING && before->attempts > 0 && before->save.outcome == SAVE_BUSY)
                         before->due_usec = clock_now(wb->event);
+                take_doubts(before, origin);
                 *ret = before;
                 return 0;
         }
@@ -60,12 +69,11 @@ static int make_item(Writeback *wb, const PlanItem *wanted, const Renames *renam
                 r = manifest_entry_copy(origin->source, &item->origin);
         if (r < 0)
                 return r;
-        if (origin && origin->base && origin->base->flags & ENTRY_HAS_DIGEST) { /* the bytes are still the same */
+        if (origin && origin->base->flags & ENTRY_HAS_DIGEST) { /* the bytes are still the same, or are compared */
                 item->origin.digest = origin->base->digest;
                 item->origin.flags |= ENTRY_HAS_DIGEST;
         }
-        if (wb->eventless)
-                item->source.ino = item->origin.ino = 0; /* 0 is not compared */
+        take_doubts(item, origin);
         item->role = layout_role(wb->queue.layout, item->path);
         item->since_usec = clock_now(wb->event);
         item->due_usec =
@@ -114,8 +122,7 @@ static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Survey 
         return r;
 }
 
-int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const Manifest *altered,
-                     const Overrides *overrides) {
+int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const Overrides *overrides) {
         _cleanup_(freep) PlanItem **wanted = NULL;
         DeletionsInput input;
         Renames renames = {};
@@ -125,9 +132,8 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
         wb->queue.layout = survey->layout;
         manifest_sort(wb->changes);
         amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue, .changes = wb->changes,
-                                                          .yielded = wb->yielded, .suspects = wb->suspects,
-                                                          .altered = altered });
-        r = renames_find(survey->plan, &renames);
+                                                          .yielded = wb->yielded, .suspects = wb->suspects });
+        r = renames_find(survey->plan, wb->config->source, &renames);
         if (r == 0) {
                 amend_plan_ignore_renamed(survey->plan, &renames);
                 input = (DeletionsInput){ .config = wb->config, .layout = survey->layout, .base = base,

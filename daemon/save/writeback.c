@@ -145,6 +145,15 @@ void writeback_forget_deletions(Writeback *wb) {
         deletions_forget(wb->deletions);
 }
 
+static bool is_in_set(const Entry *entry, void *userdata) {
+        return pathset_has(userdata, entry->path);
+}
+
+void writeback_forget_yielded(Writeback *wb, const PathSet *paths) {
+        if (wb->yielded && paths->n > 0)
+                manifest_filter(wb->yielded, is_in_set, (void *) paths);
+}
+
 /* --- the stop --- */
 
 /* A file that is rejected only because of its header is saved at the end. */

@@ -31,6 +31,8 @@ typedef struct Writeback {
         atomic_uint_fast64_t *progress;    /* borrowed: bytes read */
         void (*survey)(void *userdata);    /* what the last scan saw is not true any more: scan again */
         void (*moved_on)(void *userdata);  /* an attempt is over: see writeback_take() and writeback_is_over() */
+        /* A link to the disk was renamed, and now what it leads to is too. */
+        void (*link_renamed)(const char *from, const char *to, void *userdata);
         void *userdata;
         /* --- */
         Disk disk;
@@ -47,7 +49,6 @@ typedef struct Writeback {
         ClockTimer timer;
         bool armed, sure;                  /* deletions count; none that was reported is left to be scanned */
         bool polite;                       /* clients are at work: the disk is theirs first */
-        bool eventless;                    /* of the source: its filesystem may change the inode number of a file */
         SaveLog log;
         size_t n_saved;                    /* since the queue ran empty */
         Conflicts conflicts;               /* versions put into conflicts/ and not yet acknowledged */
@@ -67,10 +68,12 @@ int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
 
 /* A scan is over. Takes over from its plan what is to be written to the disk, and decides on deletions. What is being
  * saved, or was saved while the scan ran, becomes PLAN_KEEP; what has yielded to the disk's version, and deletions
- * that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now. @altered: what a plan
- * run found to be a client's work behind an unchanged size and time; NULL for nothing. @overrides: of the scan. */
-int writeback_update(Writeback *writeback, Survey *survey, const Manifest *base, const Manifest *altered,
-                     const Overrides *overrides);
+ * that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now. @overrides: of the
+ * scan. */
+int writeback_update(Writeback *writeback, Survey *survey, const Manifest *base, const Overrides *overrides);
+
+/* Of these files the version in conflicts/ is not what the mirror has now. */
+void writeback_forget_yielded(Writeback *writeback, const PathSet *paths);
 
 /* Starts what may start. @armed: every change of the mirror is reported. @quiet: all of the reports have been scanned;
  * nothing is deleted on disk before. */

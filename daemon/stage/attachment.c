@@ -7,6 +7,8 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "os/fs.h"
+#include "os/own-file.h"
+#include "os/tree-access.h"
 #include "stage/special-files.h"
 #include "tree/scan.h"
 
@@ -34,17 +36,19 @@ static int refuse(char **reterr_text, const char *format, ...) {
 
 static int open_source(Attachment *a, const MirrorConfig *config, char **reterr_text) {
         char path[TEXT_PATH_MAX];
+        int fd;
 
         (void) text_path(path, config->source);
-        a->sourcefd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (a->sourcefd < 0 && errno == ENOENT)
+        fd = tree_access_open_root(config->source, 0);
+        if (fd == -ENOENT)
                 return refuse(reterr_text, "The source '%s' does not exist; mount or create it, or correct Source=",
                               path);
-        if (a->sourcefd < 0 && errno == ENOTDIR)
+        if (fd == -ENOTDIR)
                 return refuse(reterr_text, "The source '%s' is not a directory; correct Source=", path);
-        if (a->sourcefd < 0)
-                return refuse(reterr_text, "Failed to open the source '%s': %m%s", path,
-                              errno == EACCES ? "; make it readable for the daemon" : "");
+        if (fd < 0)
+                return refuse(reterr_text, "Failed to open the source '%s': %s%s", path, strerror(-fd),
+                              fd == -EACCES ? "; make it readable for the daemon" : "");
+        a->sourcefd = fd;
         a->eventless = fs_is_eventless(a->sourcefd) != 0;
         return 0;
 }
@@ -160,12 +164,14 @@ static int open_private_dir(Attachment *a, const MirrorConfig *config, char **re
 
 static int lock_state(Attachment *a, const MirrorConfig *config, int statefd, char **reterr_text) {
         _cleanup_(freep) char *name = text_format("%s.lock", config->name);
+        int fd;
 
         if (!name)
                 return -ENOMEM;
-        a->statelockfd = openat(statefd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (a->statelockfd < 0)
-                return refuse(reterr_text, "Failed to open '%s' in the state directory: %m", name);
+        fd = own_file_open(statefd, name, OWN_FILE_LOCK);
+        if (fd < 0)
+                return refuse(reterr_text, "Failed to open '%s' in the state directory: %s", name, strerror(-fd));
+        a->statelockfd = fd;
         if (flock(a->statelockfd, LOCK_EX | LOCK_NB) < 0)
                 return refuse(reterr_text,
                               "Another shmstaged has locked the state of a mirror named '%s'; stop that one first, or "
@@ -190,6 +196,13 @@ static int read_generation(Attachment *a, const MirrorConfig *config, char **ret
         return 0;
 }
 
+static void mark_unproven(Manifest *base) {
+        for (size_t i = 0; i < base->n_entries; i++)
+                if (manifest_entry_is_data(&base->entries[i]) &&
+                    !(base->entries[i].flags & (ENTRY_RECORD | ENTRY_LINKED | ENTRY_MIRROR_DIFFERS)))
+                        base->entries[i].flags |= ENTRY_UNPROVEN;
+}
+
 /* Entries of another boot, another mount or another source are not in this mirror: only their digests still count. */
 static int load_base(Attachment *a, const MirrorConfig *config, int statefd, char **reterr_text) {
         int r = manifest_load(statefd, config->name, &a->base, &a->damaged_line);
@@ -206,6 +219,8 @@ static int load_base(Attachment *a, const MirrorConfig *config, int statefd, cha
         if (!a->private_dir.adopted || !manifest_generation_equal(&a->base->generation, &a->generation))
                 for (size_t i = 0; i < a->base->n_entries; i++)
                         a->base->entries[i].flags |= ENTRY_RECORD;
+        else /* nobody watched what was done to it */
+                mark_unproven(a->base);
         a->base->generation = a->generation;
         return 0;
 }
@@ -247,11 +262,12 @@ int attachment_close(Attachment *a, const MirrorConfig *config, bool remove) {
 static bool knows_a_file(const Manifest *base, int sourcefd) {
         for (size_t i = 0; i < base->n_entries; i++) {
                 const Entry *entry = &base->entries[i];
+                int64_t mtime_nsec = entry->disk.ctime_nsec != 0 ? entry->disk.mtime_nsec : entry->mtime_nsec;
                 struct stat st;
 
                 if (entry->type == ENTRY_FILE && fs_stat_beneath(sourcefd, entry->path, &st) == 0 &&
                     S_ISREG(st.st_mode) && (uint64_t) st.st_size == entry->size &&
-                    fs_nsec(&st.st_mtim) == entry->mtime_nsec)
+                    fs_nsec(&st.st_mtim) == mtime_nsec)
                         return true;
         }
         return false;
@@ -262,7 +278,7 @@ int attachment_check_source(Attachment *a, const MirrorConfig *config, bool *ret
         struct stat st;
 
         *ret_reopened = false;
-        fd = open(config->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = tree_access_open_root(config->source, 0);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return ATTACH_LOST;
         if (st.st_dev == a->generation.source_dev && st.st_ino == a->generation.source_ino)
@@ -271,6 +287,9 @@ int attachment_check_source(Attachment *a, const MirrorConfig *config, bool *ret
                 return ATTACH_LOST;
         (void) close_fd(a->sourcefd);
         a->sourcefd = TAKE_FD(fd);
+        for (size_t i = 0; i < a->base->n_entries; i++) /* it is the same filesystem, mounted again */
+                if (a->base->entries[i].dev == (uint32_t) a->generation.source_dev)
+                        a->base->entries[i].dev = (uint32_t) st.st_dev;
         a->generation.source_dev = st.st_dev;
         a->generation.source_ino = st.st_ino;
         a->base->generation = a->generation;
@@ -315,7 +334,7 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
         if (removed)
                 special_files_remove(&a->private_dir);
         ret->empty = is_empty(a, config, &ret->left);
-        if (removed)
+        if (removed && ret->empty) /* else the next start goes on with what is left */
                 a->base->generation = (Generation){};
         if (save || removed)
                 ret->save = manifest_save(a->base, statefd, config->name, config->source, config->target);
@@ -325,9 +344,9 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
 /* From the end of the list, so that directories come after what is in them. */
 static void remove_all(Attachment *a, const Manifest *list) {
         for (size_t i = list->n_entries; i > 0; i--)
-                if (!(list->entries[i - 1].flags & ENTRY_RECORD))
+                if (!(list->entries[i - 1].flags & (ENTRY_RECORD | ENTRY_UNPROVEN | ENTRY_MIRROR_DIFFERS)))
                         (void) mirror_private_dir_remove(&a->private_dir, list->entries[i - 1].path,
-                                                         &list->entries[i - 1], false);
+                                                         &list->entries[i - 1]);
 }
 
 void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifest *changes) {

@@ -7,6 +7,7 @@
 #include "os/fs.h"
 #include "os/hugepages.h"
 #include "os/pagecache.h"
+#include "os/tree-access.h"
 #include "stage/copy-lane.h"
 #include "stage/reserve.h"
 
@@ -48,30 +49,14 @@ struct Copy {
         CopyLanePages pages;    /* belongs to the thread that has set .busy of the mirror's lane */
 };
 
-static bool is_as_scanned(const struct stat *st, const Entry *entry) {
-        return S_ISREG(st->st_mode) && (uint64_t) st->st_size == entry->size &&
-               fs_nsec(&st->st_mtim) == entry->mtime_nsec && fs_nsec(&st->st_ctim) == entry->ctime_nsec &&
-               st->st_ino == entry->ino;
-}
-
 static int open_source(Copy *copy, const char **reterr_what) {
+        FileIdentity identity = manifest_identity(copy->source);
         struct stat st;
+        int r = tree_access_open_expected(copy->source_dirfd, copy->source->path, &identity, &copy->sourcefd, &st);
 
-        copy->sourcefd = fs_open_beneath(copy->source_dirfd, copy->source->path,
-                                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-        if (copy->sourcefd == -ENOENT || copy->sourcefd == -ELOOP || copy->sourcefd == -ENOTDIR ||
-            copy->sourcefd == -EXDEV)
-                return COPY_SOURCE_CHANGED;
-        if (copy->sourcefd < 0) {
-                *reterr_what = "open";
-                return copy->sourcefd;
-        }
-        if (fstat(copy->sourcefd, &st) < 0) {
-                *reterr_what = "stat";
-                return -errno;
-        }
-        if (!is_as_scanned(&st, copy->source))
-                return COPY_SOURCE_CHANGED;
+        *reterr_what = "open";
+        if (r != 0)
+                return r == TREE_OCCUPIED || r == TREE_ABSENT ? COPY_SOURCE_CHANGED : r;
         copy->source_dev = st.st_dev;
         copy->source_ino = st.st_ino;
         if (copy->options.read_again)
@@ -308,15 +293,12 @@ static CopyLane *find_lane(Copy *copy) {
 
 /* sendfile() writes at the file offset of its descriptor, so each worker needs an open file description of its own. */
 static int open_for_writing(Copy *copy, int *ret_own) {
-        char path[64];
-
         if (copy->mover.way != COPY_MOVER_SENDFILE || !copy->mirrorfd_taken) {
                 copy->mirrorfd_taken = true;
                 return copy->mirrorfd;
         }
-        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", copy->mirrorfd);
-        *ret_own = open(path, O_WRONLY | O_CLOEXEC);
-        return *ret_own < 0 ? -errno : *ret_own;
+        *ret_own = tree_access_reopen(copy->mirrorfd, O_WRONLY);
+        return *ret_own;
 }
 
 static uint8_t *allocate_buffer(const CopyMover *mover) {

@@ -4,13 +4,14 @@
  *
  * Between a check of a name and an action on it a client may put something else there. So nothing is replaced or
  * removed in the mirror itself: it is first moved into the private directory, which only we can enter, checked there,
- * and moved back if it is not what was expected. */
+ * and moved back if it is not what was expected. os/tree-rename.c does that. */
 
 #include "stage/mirror-private-dir.h"
 
 #include "base/text.h"
 #include "os/fs.h"
-#include "os/rename.h"
+#include "os/own-file.h"
+#include "os/tree-rename.h"
 #include "tree/scan.h"
 
 #include <fcntl.h>
@@ -35,11 +36,11 @@ static int find_name(int dirfd, const char *const known[static 2], char **ret) {
 
 static int take_lock(MirrorPrivateDir *private_dir, char **reterr_detail) {
         char pid[32];
-        int n = snprintf(pid, sizeof(pid), "%d\n", (int) getpid());
+        int n = snprintf(pid, sizeof(pid), "%d\n", (int) getpid()), r;
 
-        private_dir->lockfd = openat(private_dir->fd, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        private_dir->lockfd = own_file_open(private_dir->fd, lock_name, OWN_FILE_LOCK);
         if (private_dir->lockfd < 0)
-                return -errno;
+                return private_dir->lockfd;
         if (flock(private_dir->lockfd, LOCK_EX | LOCK_NB) < 0) {
                 if (errno != EWOULDBLOCK)
                         return -errno;
@@ -48,9 +49,8 @@ static int take_lock(MirrorPrivateDir *private_dir, char **reterr_detail) {
                 return MIRROR_PRIVATE_DIR_BUSY;
         }
         /* the process id is only for the message of the other daemon: the lock is what counts */
-        if (ftruncate(private_dir->lockfd, 0) < 0 || pwrite(private_dir->lockfd, pid, (size_t) n, 0) < 0)
-                return -errno;
-        return 0;
+        r = own_file_empty(private_dir->lockfd);
+        return r == 0 && pwrite(private_dir->lockfd, pid, (size_t) n, 0) < 0 ? -errno : r;
 }
 
 static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const char *source, char **reterr_detail) {
@@ -61,7 +61,7 @@ static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const c
                 return -ENOMEM;
         r = fs_read_text(private_dir->fd, mark_name, 16 * KIB, &found);
         if (r == -ENOENT)
-                return fs_replace(private_dir->fd, mark_name, ours, strlen(ours), 0600, true);
+                return own_file_replace(private_dir->fd, mark_name, ours, strlen(ours), 0600, true);
         if (r < 0)
                 return r;
         if (string_equal(found, ours))
@@ -72,13 +72,13 @@ static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const c
 }
 
 static int open_existing(int mirrorfd) {
-        int fd = openat(mirrorfd, SCAN_PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-        return fd < 0 ? -errno : fd;
+        return tree_access_open((TreeName){ mirrorfd, SCAN_PRIVATE_DIR }, O_RDONLY | O_DIRECTORY);
 }
 
 static int create(int mirrorfd) {
-        return mkdirat(mirrorfd, SCAN_PRIVATE_DIR, 0700) < 0 ? -errno : open_existing(mirrorfd);
+        int r = tree_access_create_directory((TreeName){ mirrorfd, SCAN_PRIVATE_DIR }, 0700);
+
+        return r < 0 ? r : open_existing(mirrorfd);
 }
 
 /* Only in a mirror that is empty otherwise: any file in it is not ours. */
@@ -149,27 +149,33 @@ bool mirror_private_dir_is_gone(const MirrorPrivateDir *private_dir) {
 
 void mirror_private_dir_close(MirrorPrivateDir *private_dir, bool remove) {
         if (remove && private_dir->fd >= 0) {
-                (void) unlinkat(private_dir->fd, mark_name, 0);
-                (void) unlinkat(private_dir->fd, lock_name, 0);
+                (void) own_file_remove(private_dir->fd, mark_name);
+                (void) own_file_remove(private_dir->fd, lock_name);
                 /* fails if a client's file is here that could not be moved back: it stays, and the directory with it */
-                (void) unlinkat(private_dir->mirrorfd, SCAN_PRIVATE_DIR, AT_REMOVEDIR);
+                (void) tree_access_drop_directory((TreeName){ private_dir->mirrorfd, SCAN_PRIVATE_DIR });
         }
         private_dir->lockfd = close_fd(private_dir->lockfd);
         private_dir->fd = close_fd(private_dir->fd);
 }
 
-static bool is_same_inode(const struct stat *st, const Entry *entry) {
-        if (st->st_ino != entry->ino)
-                return false;
-        if (!S_ISREG(st->st_mode))
-                return true;
-        return (uint64_t) st->st_size == entry->size && fs_nsec(&st->st_mtim) == entry->mtime_nsec;
+/* Without the ctime: a name that another one is given or loses has moved it. */
+static FileIdentity identity_of_entry(const Entry *entry) {
+        FileIdentity identity = manifest_identity(entry);
+
+        identity.ctime_nsec = 0;
+        return identity;
 }
 
 static bool base_knows(const Manifest *base, const struct stat *st) {
-        for (size_t i = 0; i < base->n_entries; i++)
-                if (!(base->entries[i].flags & ENTRY_RECORD) && is_same_inode(st, &base->entries[i]))
+        FileIdentity found = identity_of(st);
+
+        for (size_t i = 0; i < base->n_entries; i++) {
+                FileIdentity known = identity_of_entry(&base->entries[i]);
+
+                if (!(base->entries[i].flags & (ENTRY_RECORD | ENTRY_MIRROR_DIFFERS)) &&
+                    identity_compare(&known, &found) == IDENTITY_SAME)
                         return true;
+        }
         return false;
 }
 
@@ -191,7 +197,7 @@ int mirror_private_dir_clean(MirrorPrivateDir *private_dir, const Manifest *base
                 if (atomic_load(&private_dir->last) < number)
                         atomic_store(&private_dir->last, number);
                 ours = ours || base_knows(base, &st) || st.st_ino == ino;
-                if (!ours || unlinkat(private_dir->fd, d->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+                if (!ours || tree_access_drop((TreeName){ private_dir->fd, d->d_name }) < 0)
                         unknown++;
         }
         return unknown;
@@ -226,96 +232,64 @@ int mirror_private_dir_name_created(MirrorPrivateDir *private_dir, char name[sta
         if (fstatat(private_dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         (void) snprintf(created, sizeof(created), "%s", name);
-        r = rename_with_flags(private_dir->fd, created, private_dir->fd,
-                              mirror_private_dir_name_for(private_dir, st.st_ino, name), RENAME_NOREPLACE);
+        (void) mirror_private_dir_name_for(private_dir, st.st_ino, name);
+        r = tree_rename_own((TreeName){ private_dir->fd, created }, (TreeName){ private_dir->fd, name });
         if (r < 0) /* it still has the name that it had */
                 (void) snprintf(name, MIRROR_PRIVATE_DIR_NAME_MAX, "%s", created);
         return r;
 }
 
-/* A process that has a file open for writing would go on writing to one that is gone. */
-static bool is_in_use(int dirfd, const char *name, const struct stat *st) {
-        _cleanup_(close_fdp) int fd =
-                S_ISREG(st->st_mode) ? openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
-
-        return fd >= 0 && fs_is_being_written(fd);
-}
-
-/* Removes what was moved into the private directory. 0, or MIRROR_PRIVATE_DIR_OCCUPIED if it is not @expected, is in
- * use though it has to be @idle, or is a directory with something in it. */
-static int remove_if_expected(MirrorPrivateDir *private_dir, const char *name, const Entry *expected, bool idle) {
-        struct stat st;
-
-        if (fstatat(private_dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return -errno;
-        if (idle && is_in_use(private_dir->fd, name, &st))
-                return MIRROR_PRIVATE_DIR_OCCUPIED;
-        /* after that, because a process that has closed it just now has set its time before */
-        if (fstatat(private_dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return -errno;
-        if (!is_same_inode(&st, expected))
-                return MIRROR_PRIVATE_DIR_OCCUPIED;
-        if (unlinkat(private_dir->fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
-                return errno == ENOTEMPTY || errno == EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : -errno;
-        return 0;
-}
-
 int mirror_private_dir_publish(MirrorPrivateDir *private_dir, const char *name, const char *path,
-                               const Entry *expected, bool idle) {
+                               const Entry *expected) {
         _cleanup_(close_fdp) int parent = -1;
         char spare[MIRROR_PRIVATE_DIR_NAME_MAX];
-        const char *last;
-        int r;
+        FileIdentity identity;
+        TreeReplacement replacement = { .own = { private_dir->fd, name }, .expected = &identity, .idle = true };
+        int r = TREE_ABSENT;
 
-        parent = fs_open_parent(private_dir->mirrorfd, path, &last);
+        parent = fs_open_parent(private_dir->mirrorfd, path, &replacement.place.name);
         if (parent < 0)
                 return parent;
+        replacement.place.dirfd = parent;
         if (expected) {
-                ino_t placed = rename_inode(private_dir->fd, name);
-
-                r = rename_with_flags(private_dir->fd, name, parent, last, RENAME_EXCHANGE);
-                if (r == 0) {
-                        r = remove_if_expected(private_dir, name, expected, idle);
-                        if (r != 0)
-                                (void) rename_undo(private_dir->fd, name, parent, last, placed,
-                                                   mirror_private_dir_name(private_dir, spare));
-                        return r;
-                }
-                if (r != -ENOENT)
-                        return r;
+                identity = identity_of_entry(expected);
+                replacement.spare = mirror_private_dir_name(private_dir, spare);
+                r = tree_rename_replace(&replacement);
         }
-        r = rename_with_flags(private_dir->fd, name, parent, last, RENAME_NOREPLACE);
-        return r == -EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : r;
+        return r == TREE_ABSENT ? tree_rename_new(replacement.own, replacement.place) : r;
 }
 
-int mirror_private_dir_remove(MirrorPrivateDir *private_dir, const char *path, const Entry *expected, bool idle) {
+bool mirror_private_dir_is_busy(const MirrorPrivateDir *private_dir, const Entry *entry) {
+        _cleanup_(close_fdp) int fd = -1;
+
+        if (!manifest_entry_is_data(entry))
+                return false;
+        fd = fs_open_beneath(private_dir->mirrorfd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        return fd >= 0 && tree_access_is_being_written(fd);
+}
+
+static int take_away(MirrorPrivateDir *private_dir, const char *path, const Entry *expected, bool idle) {
         _cleanup_(close_fdp) int parent = -1;
         char name[MIRROR_PRIVATE_DIR_NAME_MAX];
-        const char *last;
-        struct stat st;
+        FileIdentity identity = identity_of_entry(expected);
+        TreeRemoval removal = { .expected = &identity, .idle = idle };
         int r;
 
-        parent = fs_open_parent(private_dir->mirrorfd, path, &last);
+        parent = fs_open_parent(private_dir->mirrorfd, path, &removal.place.name);
         if (parent == -ENOENT || parent == -ENOTDIR)
                 return 0;
         if (parent < 0)
                 return parent;
-        if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (!is_same_inode(&st, expected) || (idle && is_in_use(parent, last, &st)))
-                return MIRROR_PRIVATE_DIR_OCCUPIED;
-        /* a directory that is not empty must not be moved away, not even for a moment: it may have readers */
-        if (S_ISDIR(st.st_mode)) {
-                if (unlinkat(parent, last, AT_REMOVEDIR) == 0)
-                        return 0;
-                return errno == ENOTEMPTY || errno == EEXIST ? MIRROR_PRIVATE_DIR_OCCUPIED : -errno;
-        }
-        r = rename_with_flags(parent, last, private_dir->fd, mirror_private_dir_name(private_dir, name),
-                              RENAME_NOREPLACE);
-        if (r < 0)
-                return r == -ENOENT ? 0 : r;
-        r = remove_if_expected(private_dir, name, expected, idle);
-        if (r != 0)
-                (void) rename_with_flags(private_dir->fd, name, parent, last, RENAME_NOREPLACE);
-        return r;
+        removal.place.dirfd = parent;
+        removal.aside = (TreeName){ private_dir->fd, mirror_private_dir_name(private_dir, name) };
+        r = tree_rename_remove(&removal);
+        return r == TREE_ABSENT ? 0 : r;
+}
+
+int mirror_private_dir_remove(MirrorPrivateDir *private_dir, const char *path, const Entry *expected) {
+        return take_away(private_dir, path, expected, true);
+}
+
+int mirror_private_dir_discard(MirrorPrivateDir *private_dir, const char *path, const Entry *expected) {
+        return take_away(private_dir, path, expected, false);
 }

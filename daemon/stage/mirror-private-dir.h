@@ -6,6 +6,7 @@
  * into place. Blocks only on the tmpfs. The renames may be called from any thread, the rest from one at a time. */
 
 #include "base/base.h"
+#include "os/tree-access.h"
 #include "tree/manifest.h"
 
 #include <stdatomic.h>
@@ -61,12 +62,17 @@ char *mirror_private_dir_name_new(MirrorPrivateDir *private_dir, char buffer[sta
 int mirror_private_dir_name_created(MirrorPrivateDir *private_dir, char name[static MIRROR_PRIVATE_DIR_NAME_MAX]);
 
 /* Moves @name in the private directory to @path in the mirror, by one rename, and removes what it replaces. @expected
- * is what is at @path now, NULL for nothing. MIRROR_PRIVATE_DIR_OCCUPIED if something else is there, if it is a
- * directory that is not empty or, with @idle, if a process has it open for writing; then nothing has changed. @idle is
- * for data that gives way to something other than a newer version of itself. */
-enum { MIRROR_PRIVATE_DIR_OCCUPIED = 1 };
+ * is what is at @path now, NULL for nothing. TREE_OCCUPIED if something else is there, or a directory that is not
+ * empty; TREE_BUSY if a process has the file there open or mapped for writing: what it still writes would be lost, also
+ * if the file gives way to a newer version of itself. Then nothing has changed. */
 int mirror_private_dir_publish(MirrorPrivateDir *private_dir, const char *name, const char *path,
-                               const Entry *expected, bool idle);
+                               const Entry *expected);
 
-/* Removes what is at @path under the same conditions, and with the same outcome. 0 also if nothing is there. */
-int mirror_private_dir_remove(MirrorPrivateDir *private_dir, const char *path, const Entry *expected, bool idle);
+/* True while a process has the file @entry of the mirror open or mapped for writing. */
+bool mirror_private_dir_is_busy(const MirrorPrivateDir *private_dir, const Entry *entry);
+
+/* Removes what is at @path under the same conditions, and with the same outcomes. 0 also if nothing is there. */
+int mirror_private_dir_remove(MirrorPrivateDir *private_dir, const char *path, const Entry *expected);
+
+/* The same for what is unfinished and not to be saved, also while a process is writing it. */
+int mirror_private_dir_discard(MirrorPrivateDir *private_dir, const char *path, const Entry *expected);

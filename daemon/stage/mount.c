@@ -10,6 +10,7 @@
 #include "stage/mount.h"
 
 #include "os/fs.h"
+#include "os/own-file.h"
 #include "os/numa.h"
 #include "stage/tmpfs-options.h"
 
@@ -136,7 +137,7 @@ static int make_target(const char *target) {
         slash = strrchr(parent, '/');
         if (slash && slash != parent) {
                 *slash = '\0';
-                r = fs_make_path(parent);
+                r = own_file_make_path(parent);
                 if (r < 0)
                         return r;
         }

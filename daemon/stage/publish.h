@@ -5,9 +5,9 @@
  * the source.
  *
  * Set-id bits, sticky bits, file capabilities and xattrs outside "user." are never copied. Unless we are root, owners
- * cannot be kept either: the files are ours. Any thread. Each function returns 0; PUBLISH_OCCUPIED if something
- * unexpected is at the path, and then nothing has changed; or a negative errno with the step in *reterr_what, a verb
- * that takes the path.
+ * cannot be kept either: the files are ours. Any thread. Each function returns 0; TREE_OCCUPIED if something unexpected
+ * is at the path, or TREE_BUSY if the file there is open or mapped for writing, and then nothing has changed; or a
+ * negative errno with the step in *reterr_what, a verb that takes the path.
  *
  * @expected is what the plan saw at the path in the mirror, NULL for nothing. *ret is the entry as it is in the mirror
  * now: that of the source with inode number and ctime of the mirror; its strings are borrowed from @source. */
@@ -15,8 +15,6 @@
 #include "base/base.h"
 #include "stage/mirror-private-dir.h"
 #include "tree/manifest.h"
-
-enum { PUBLISH_OCCUPIED = MIRROR_PRIVATE_DIR_OCCUPIED };
 
 /* @mirrorfd is the finished temporary file (an O_TMPFILE), @sourcefd the file that xattrs are copied from.
  * *ret_xattrs_lost is set if the tmpfs does not support user xattrs (before Linux 6.6). */
@@ -27,8 +25,7 @@ int publish_file(MirrorPrivateDir *private_dir, int mirrorfd, int sourcefd, cons
 int publish_hardlink(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,
                      const char **reterr_what);
 
-/* @target is the text of the link: that of the source's link, or the path of the file on disk. A file that it would
- * replace stays (PUBLISH_OCCUPIED) while a process has it open for writing. */
+/* @target is the text of the link: that of the source's link, or the path of the file on disk. */
 int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const char *target, const Entry *expected,
                     Entry *ret, const char **reterr_what);
 
@@ -36,5 +33,6 @@ int publish_symlink(MirrorPrivateDir *private_dir, const Entry *source, const ch
 int publish_directory(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,
                       const char **reterr_what);
 
-/* Sets owner, mode and mtime of what is there already. */
-int publish_attributes(MirrorPrivateDir *private_dir, const Entry *source, Entry *ret, const char **reterr_what);
+/* Sets owner, mode and mtime of the file or directory that is there already; @expected NULL: any directory. */
+int publish_attributes(MirrorPrivateDir *private_dir, const Entry *source, const Entry *expected, Entry *ret,
+                       const char **reterr_what);

@@ -5,6 +5,7 @@
 #include "stage/reserve.h"
 
 #include "os/hugepages.h"
+#include "os/tree-access.h"
 
 #include <fcntl.h>
 
@@ -43,12 +44,12 @@ static int reserve_chunks(int fd, uint64_t size, const Chunks *chunks) {
 }
 
 int reserve_file(int dirfd, uint64_t size, const Chunks *chunks, int *ret_fd, const char **reterr_what) {
-        _cleanup_(close_fdp) int fd = openat(dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+        _cleanup_(close_fdp) int fd = tree_access_create_unnamed(dirfd);
         int r;
 
         if (fd < 0) {
                 *reterr_what = "create a temporary file for";
-                return errno == ENOSPC ? RESERVE_NO_ROOM : -errno;
+                return fd == -ENOSPC ? RESERVE_NO_ROOM : fd;
         }
         *reterr_what = "reserve space for the copy of";
         r = reserve_chunks(fd, size, chunks);

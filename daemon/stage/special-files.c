@@ -5,7 +5,7 @@
 #include "stage/special-files.h"
 
 #include "os/fs.h"
-#include "os/rename.h"
+#include "os/tree-rename.h"
 #include "tree/scan.h"
 
 #include <fcntl.h>
@@ -18,19 +18,16 @@ static bool is_special(const struct stat *st) {
         return S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode) || S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
-/* Checked in the private directory, where no other process can put something else in its place. */
-static bool remove_special(MirrorPrivateDir *private_dir, int dirfd, const char *name) {
+/* What is there instead by then, and cannot be put back, is found in the private directory, and the mirror is kept. */
+static bool remove_special(MirrorPrivateDir *private_dir, int dirfd, const char *name, const struct stat *st) {
         char aside[MIRROR_PRIVATE_DIR_NAME_MAX];
-        struct stat st;
+        FileIdentity identity = identity_of(st);
+        TreeRemoval removal = {
+                .place = { dirfd, name }, .expected = &identity,
+                .aside = { private_dir->fd, mirror_private_dir_name(private_dir, aside) },
+        };
 
-        (void) mirror_private_dir_name(private_dir, aside);
-        if (rename_with_flags(dirfd, name, private_dir->fd, aside, RENAME_NOREPLACE) < 0)
-                return false;
-        if (fstatat(private_dir->fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_special(&st))
-                return unlinkat(private_dir->fd, aside, 0) == 0;
-        /* if this fails, it is found in the private directory, and the mirror is kept */
-        (void) rename_with_flags(private_dir->fd, aside, dirfd, name, RENAME_NOREPLACE);
-        return false;
+        return tree_rename_remove(&removal) == 0;
 }
 
 /* Returns true if something was removed. */
@@ -50,10 +47,10 @@ static bool clear(MirrorPrivateDir *private_dir, int parentfd, const char *direc
                     fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (is_special(&st))
-                        removed = remove_special(private_dir, fd, d->d_name) || removed;
+                        removed = remove_special(private_dir, fd, d->d_name, &st) || removed;
                 else if (S_ISDIR(st.st_mode) && clear(private_dir, fd, d->d_name, depth + 1)) {
                         removed = true;
-                        (void) unlinkat(fd, d->d_name, AT_REMOVEDIR); /* if nothing else is in it */
+                        (void) tree_access_drop_directory((TreeName){ fd, d->d_name }); /* if nothing else is in it */
                 }
         }
         return removed;

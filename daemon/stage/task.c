@@ -2,7 +2,7 @@
 
 /* What a worker does for one item of a plan. See stage/task.h. */
 
-#include "stage/task.h"
+#include "stage/task-internal.h"
 
 #include "base/text.h"
 #include "layout/layout.h"
@@ -30,18 +30,19 @@ bool task_is_large(const Task *task) {
                task->item->source->size > 2 * task->context->chunk_size;
 }
 
-static void failed(Task *task, int error, const char *what) {
+void task_fail(Task *task, int error, const char *what) {
         task->outcome = error == -ECANCELED ? TASK_CANCELLED : TASK_FAILED;
         task->error = -error;
         task->what = what;
 }
 
-/* Sets the outcome from the result of a publish function: 0, a negative errno, or PUBLISH_OCCUPIED. */
+/* Sets the outcome from the result of a publish function: 0, a negative errno, TREE_OCCUPIED or
+ * TREE_BUSY. */
 static void concluded(Task *task, int r) {
         if (r < 0)
-                failed(task, r, task->what);
+                task_fail(task, r, task->what);
         else
-                task->outcome = r == PUBLISH_OCCUPIED ? TASK_OCCUPIED : TASK_AGREED;
+                task->outcome = r == TREE_OCCUPIED ? TASK_OCCUPIED : r == TREE_BUSY ? TASK_BUSY : TASK_AGREED;
 }
 
 /* Whether an operator has overridden this check for the file as it is now. */
@@ -49,12 +50,20 @@ static bool is_accepted(const Task *task, AcceptKind kind) {
         return task->context->overrides && overrides_accepts(task->context->overrides, kind, &task->current);
 }
 
-/* The digest that these very bytes are known to have, or NULL. */
-static const Digest *digest_on_record(const Task *task) {
-        const Entry *base = task->item->base;
+/* The source is still as the plan saw it. */
+static bool is_as_planned(const Task *task) {
+        const Entry *seen = task->item->source, *now = &task->current;
 
-        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->size != task->current.size ||
-            base->mtime_nsec != task->current.mtime_nsec || is_accepted(task, ACCEPT_BYTES))
+        return now->ino == seen->ino && now->dev == seen->dev && now->size == seen->size &&
+               now->mtime_nsec == seen->mtime_nsec && now->ctime_nsec == seen->ctime_nsec;
+}
+
+const Digest *task_digest_on_record(const Task *task) {
+        const Entry *base = task->item->base;
+        bool touched = task->item->on_disk == PAIR_TOUCHED && is_as_planned(task);
+
+        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & ENTRY_RACY || is_accepted(task, ACCEPT_BYTES) ||
+            (!touched && pair_disk(base, &task->current, false) != PAIR_SAME))
                 return NULL;
         return &base->digest;
 }
@@ -69,7 +78,9 @@ static bool refresh(Task *task) {
         task->current.room = round_up((uint64_t) st.st_size, 4096);
         task->current.mtime_nsec = fs_nsec(&st.st_mtim);
         task->current.ctime_nsec = fs_nsec(&st.st_ctim);
-        task->current.ino = st.st_ino;
+        task->current.ino = task->current.flags & ENTRY_NO_INODE ? 0 : st.st_ino;
+        task->current.dev = (uint32_t) st.st_dev;
+        task->current.flags = (uint16_t) ((task->current.flags & ~ENTRY_RACY) | (fs_is_racy(&st) ? ENTRY_RACY : 0));
         task->current.uid = st.st_uid;
         task->current.gid = st.st_gid;
         task->current.mode = st.st_mode & 0777;
@@ -92,28 +103,9 @@ static bool try_again(Task *task, TaskOutcome outcome) {
         return false;
 }
 
-/* Whether a client has changed the copy. Size and mtime can be set back, ctime cannot. Where that has changed,
- * the bytes decide, because it changes also when a name is added to the inode or removed. */
-static bool was_altered(const Task *task, const atomic_bool *cancel) {
-        const Entry *base = task->item->base, *mirror = task->item->mirror;
-        FileDigestOptions options = { .cancel = cancel, .progress = task->context->steps };
-        struct stat st;
-        Digest found;
-
-        if (!base || !(base->flags & ENTRY_HAS_DIGEST) || base->flags & (ENTRY_RECORD | ENTRY_LINKED))
-                return false;
-        if (mirror->size != base->size || mirror->mtime_nsec != base->mtime_nsec)
-                return false; /* the plan knows, and replaces what it has seen: that is kept aside in conflicts/ */
-        if (fs_stat_beneath(task->context->private_dir->mirrorfd, base->path, &st) < 0 || !S_ISREG(st.st_mode) ||
-            fs_nsec(&st.st_ctim) == base->ctime_nsec)
-                return false;
-        return file_digest_at(task->context->private_dir->mirrorfd, base->path, &options, &found) == 0 &&
-               !digest_equal(&found, &base->digest);
-}
-
 /* The digest that the name states. Slow to compute, so not for bytes that are on record. */
 static ClaimKind find_claim(Task *task) {
-        if (task->context->layout == LAYOUT_AUTO || digest_on_record(task) || is_accepted(task, ACCEPT_NAME) ||
+        if (task->context->layout == LAYOUT_AUTO || task_digest_on_record(task) || is_accepted(task, ACCEPT_NAME) ||
             !layout_claim(task->context->layout, task->current.path, &task->claimed))
                 task->claimed = (Claim){};
         return task->claimed.kind;
@@ -123,15 +115,12 @@ bool task_open(Task *task) {
         CopyOptions options = {
                 .chunk_size = task->context->chunk_size, .claim = find_claim(task), .read_again = task->read_again,
                 .method = task->context->copy_method, .refusals = task->context->refusals,
-                .on_record = digest_on_record(task) && task->attempt == 0,
+                .on_record = task_digest_on_record(task) && task->attempt == 0,
                 .limit = task->context->limit, .cancel = task->context->cancel, .progress = task->context->progress,
         };
 
-        if (task->attempt == 0 && task->item->mirror && was_altered(task, task->context->cancel)) {
-                task->outcome = TASK_OCCUPIED; /* a client's work, which has to be saved and not replaced */
-                task->altered = true;
+        if (task->attempt == 0 && !task_may_replace(task))
                 return false;
-        }
         for (;;) {
                 int r = copy_new(&task->copy, task->context->sourcefd, &task->current, task->context->private_dir->fd,
                                  &options, &task->what);
@@ -141,7 +130,7 @@ bool task_open(Task *task) {
                 if (r == COPY_SOURCE_CHANGED && try_again(task, TASK_CHANGED))
                         continue;
                 if (r < 0)
-                        failed(task, r, task->what);
+                        task_fail(task, r, task->what);
                 else if (r == COPY_NO_ROOM)
                         task->outcome = TASK_NO_ROOM;
                 return false;
@@ -152,16 +141,21 @@ bool task_open(Task *task) {
 static void settle_flags(Task *task) {
         const Entry *base = task->item->base;
 
-        task->entry.flags &= ENTRY_HAS_DIGEST | ENTRY_LINKED;
+        if (task->outcome != TASK_AGREED)
+                return;
+        task->entry.flags &= ENTRY_HAS_DIGEST | ENTRY_LINKED | ENTRY_UNPROVEN | ENTRY_WRITTEN;
+        manifest_entry_set_disk(&task->entry, &task->current);
         if (base && !(base->flags & ENTRY_RECORD))
                 task->entry.flags |= base->flags & ENTRY_SAVED;
+        if (base && task->item->action == PLAN_SETATTR) /* which looked at no bytes */
+                task->entry.flags |= base->flags & ENTRY_FINDINGS;
 }
 
 /* Written at once, so that the next run finds it if this one is killed. If it fails, the bytes are read once more. */
 static void write_journal(const Task *task) {
         if (task->context->journalfd < 0)
                 return;
-        if (task->outcome == TASK_AGREED)
+        if (task->outcome == TASK_AGREED || task->outcome == TASK_COMPARED)
                 (void) manifest_journal_put(task->context->journalfd, &task->entry);
         else if (task->outcome == TASK_REMOVED)
                 (void) manifest_journal_drop(task->context->journalfd, plan_item_path(task->item));
@@ -178,7 +172,7 @@ static void publish(Task *task, const CopyResult *result) {
 bool task_close(Task *task) {
         CopyResult result;
         int r = copy_finish(task->copy, &result, &task->what, &task->offset);
-        const Digest *record = digest_on_record(task);
+        const Digest *record = task_digest_on_record(task);
 
         if (r == COPY_SOURCE_CHANGED)
                 return try_again(task, TASK_CHANGED);
@@ -187,7 +181,7 @@ bool task_close(Task *task) {
                 return false;
         }
         if (r < 0) {
-                failed(task, r, task->what);
+                task_fail(task, r, task->what);
                 /* a second attempt may succeed: a loose cable, a server that was away */
                 return task->attempt == 0 && try_again(task, TASK_FAILED);
         }
@@ -222,44 +216,13 @@ static void stage_file(Task *task) {
         } while (task_close(task));
 }
 
-/* Both sides have the same size and time, so the bytes decide. Where a digest is on record, the source need not be
- * read. */
-static void adopt_file(Task *task) {
-        const Digest *record = digest_on_record(task);
-        FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
-        int r;
-
-        task->what = "read the copy of";
-        r = file_digest_at(task->context->private_dir->mirrorfd, task->current.path, &options, &task->found);
-        if (r == 0 && record)
-                task->expected = *record;
-        else if (r == 0) {
-                task->what = "read";
-                options.limit = task->context->limit;
-                r = file_digest_at(task->context->sourcefd, task->current.path, &options, &task->expected);
-        }
-        if (r < 0) {
-                failed(task, r, task->what);
-                return;
-        }
-        task->entry = *task->item->source;
-        if (digest_equal(&task->expected, &task->found)) {
-                task->entry.flags |= ENTRY_HAS_DIGEST;
-                task->entry.digest = task->found;
-                task->entry.ino = task->item->mirror->ino;
-                task->entry.ctime_nsec = task->item->mirror->ctime_nsec;
-                task->outcome = TASK_AGREED;
-        } else {
-                task->outcome = TASK_DIFFERS;
-                task->altered = true;
-        }
-}
-
 static void adopt(Task *task) {
         if (manifest_entry_is_data(&task->current)) {
-                adopt_file(task);
+                task_compare(task);
                 return;
         }
+        if (!pair_is_known(task->item->in_mirror) && !task_sync_directory(task))
+                return;
         task->entry = *task->item->source;
         task->entry.ino = task->item->mirror->ino;
         task->entry.ctime_nsec = task->item->mirror->ctime_nsec;
@@ -271,6 +234,8 @@ static void stage(Task *task) {
         const Entry *source = task->item->source, *mirror = task->item->mirror;
         int r = 0;
 
+        if (source->type != ENTRY_FILE && !task_may_replace(task))
+                return;
         switch ((EntryType) source->type) {
         case ENTRY_FILE:
                 stage_file(task);
@@ -301,7 +266,7 @@ static bool is_what_was_staged(Task *task) {
                 return true;
         r = file_digest_at(task->context->private_dir->mirrorfd, mirror->path, &options, &task->found);
         if (r < 0) {
-                failed(task, r, "read the copy of");
+                task_fail(task, r, "read the copy of");
                 return false;
         }
         task->expected = base->digest;
@@ -312,19 +277,14 @@ static bool is_what_was_staged(Task *task) {
 /* Replaces the file in the mirror by a link to the one on disk. */
 static void link_to_disk(Task *task) {
         _cleanup_(freep) char *target = NULL;
-        const Digest *record = digest_on_record(task);
+        const Digest *record = task_digest_on_record(task);
         int r;
 
-        if (task->item->mirror && was_altered(task, task->context->cancel)) {
-                task->outcome = TASK_OCCUPIED;
-                task->altered = true;
-                return;
-        }
-        if (!is_what_was_staged(task))
+        if (!task_may_replace(task) || !is_what_was_staged(task))
                 return;
         target = text_format("%s/%s", task->context->source_path, task->current.path);
         if (!target) {
-                failed(task, -ENOMEM, "allocate memory for");
+                task_fail(task, -ENOMEM, "allocate memory for");
                 return;
         }
         r = publish_symlink(task->context->private_dir, task->item->source, target, task->item->mirror, &task->entry,
@@ -338,9 +298,19 @@ static void link_to_disk(Task *task) {
 }
 
 static void set_attributes(Task *task) {
-        int r = publish_attributes(task->context->private_dir, task->item->source, &task->entry, &task->what);
-        const Entry *base = task->item->base;
+        const Entry *base = task->item->base, *mirror = task->item->mirror;
+        bool data = mirror && manifest_entry_is_data(mirror) && manifest_entry_is_data(&task->current);
+        Entry seen = {};
+        int r;
 
+        if (data && !task_is_as_seen(task, &seen)) { /* a new time would hide that it was written to */
+                task->outcome = TASK_GONE;
+                return;
+        }
+        r = publish_attributes(task->context->private_dir, task->item->source,
+                               data           ? &seen
+                               : task->finish ? NULL
+                                              : mirror, &task->entry, &task->what);
         if (base && base->flags & ENTRY_HAS_DIGEST && task->item->action == PLAN_SETATTR) {
                 task->entry.flags |= ENTRY_HAS_DIGEST;
                 task->entry.digest = base->digest;
@@ -350,20 +320,16 @@ static void set_attributes(Task *task) {
 }
 
 static void take_away(Task *task) {
-        bool release = task->item->action == PLAN_RELEASE;
-        int r = MIRROR_PRIVATE_DIR_OCCUPIED;
+        int r;
 
-        task->altered = was_altered(task, NULL);
-        if (!task->altered) {
-                if (release && !is_what_was_staged(task))
-                        return;
-                r = mirror_private_dir_remove(task->context->private_dir, plan_item_path(task->item),
-                                              task->item->mirror, release);
-        }
+        if (!task_may_replace(task) || (task->item->action == PLAN_RELEASE && !is_what_was_staged(task)))
+                return;
+        r = (task->item->base || task->item->kept_known ? mirror_private_dir_remove : mirror_private_dir_discard)(
+                task->context->private_dir, plan_item_path(task->item), task->item->mirror);
         if (r < 0)
-                failed(task, r, "remove");
+                task_fail(task, r, "remove");
         else
-                task->outcome = r == MIRROR_PRIVATE_DIR_OCCUPIED ? TASK_OCCUPIED : TASK_REMOVED;
+                task->outcome = r == TREE_OCCUPIED ? TASK_OCCUPIED : r == TREE_BUSY ? TASK_BUSY : TASK_REMOVED;
 }
 
 void task_run(Task *task) {

@@ -11,6 +11,7 @@
 typedef enum TaskOutcome {
         TASK_AGREED,    /* the mirror now has what the source has: .entry is to be recorded */
         TASK_REMOVED,   /* removed from the mirror */
+        TASK_COMPARED,  /* bytes were compared, and are not the same: .entry says what was found, for the next plan */
         TASK_CHANGED,   /* the source kept changing while it was copied */
         TASK_GONE,      /* the source was removed, or is no file any more: the next scan finds out what it is */
         TASK_CORRUPT,   /* size and mtime of the source are those on record, its bytes are not: .expected and .found */
@@ -21,6 +22,7 @@ typedef enum TaskOutcome {
         TASK_DIFFERS,
         TASK_NO_ROOM,   /* the tmpfs had no space for it after all */
         TASK_OCCUPIED,  /* something unexpected is at the path in the mirror, and was left alone */
+        TASK_BUSY,      /* a process has the file in the mirror open or mapped for writing, and it was left alone */
         TASK_FAILED,    /* .error and .what */
         TASK_CANCELLED,
 } TaskOutcome;
@@ -34,6 +36,7 @@ typedef struct TaskContext {
         CopyMethod copy_method;      /* as configured */
         DirectioRefusals *refusals;  /* of the mirror; may be NULL */
         const Overrides *overrides;  /* checks that an operator has overridden; NULL for none */
+        bool mirror_watched;         /* no write to the mirror is unreported: a ctime that moved alone means nothing */
         uint64_t chunk_size;         /* bytes */
         int journalfd;               /* outcomes are written there at once; -1 for none */
         RateLimit *limit;            /* of what is read from the source; may be NULL */
@@ -63,7 +66,6 @@ typedef struct Task {
         CopyMethod method;    /* by which it was copied; COPY_METHOD_AUTO: it was not */
         uint64_t copied_bytes, direct_bytes;  /* of those, read past the source's page cache */
         bool xattrs_lost;     /* the tmpfs supports no user xattrs */
-        bool altered;         /* the copy, .item->mirror, was changed although its size and mtime are as they were */
 } Task;
 
 void task_init(Task *task, const TaskContext *context, const PlanItem *item);

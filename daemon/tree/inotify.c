@@ -20,9 +20,10 @@
 
 enum {
         /* Whatever can change what is found under a name. Not IN_MODIFY, which comes with every write, long
-         * before the writer is done. */
+         * before the writer is done. Not IN_EXCL_UNLINK: it hides each close of a name that was removed or replaced
+         * since it was opened, and of an O_TMPFILE that was linked, though the inode may have other names. */
         MASK = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF |
-               IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK | IN_MASK_CREATE,
+               IN_MOVE_SELF | IN_ONLYDIR | IN_MASK_CREATE,
         FD_PATH_MAX = 64,
         TOKEN_MAX = FD_PATH_MAX + 2 * 64 + 1,
         FDINFO_MAX = 4096, /* the library has one watch when its descriptor is searched; a longer one is not its */

@@ -9,10 +9,7 @@
 #include "tree/manifest.h"
 
 #include "base/text.h"
-#include "os/fs.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
+#include "os/own-file.h"
 
 static const char *const type_names[] = {
         [ENTRY_FILE] = "file",
@@ -68,17 +65,17 @@ static int parse_entry(const char *line, bool first_format, Entry *ret) {
         long long mtime, ctime, disk_mtime = 0, disk_ctime = 0;
         unsigned flags, uid, gid, mode, type, dev = 0;
         char name[16], hex[64];
-        int rest = 0;
+        int rest = 0, end = 0;
 
         if (!path_text || !target_text)
                 return -ENOMEM;
         if (first_format)
-                (void) sscanf(line, FORMAT_1 "%n", name, &flags, &size, &room, &mtime, &ctime, &ino, &uid, &gid, &mode, hex,
-                              &rest);
+                (void) sscanf(line, FORMAT_1 "%n", name, &flags, &size, &room, &mtime, &ctime, &ino, &uid, &gid, &mode,
+                              hex, &rest);
         else
-                (void) sscanf(line, FORMAT_2 "%n", name, &flags, &size, &room, &mtime, &ctime, &ino, &uid, &gid, &mode, hex,
-                              &dev, &disk_ino, &disk_mtime, &disk_ctime, &rest);
-        if (rest == 0 || sscanf(line + rest, "%s %s", path_text, target_text) != 2)
+                (void) sscanf(line, FORMAT_2 "%n", name, &flags, &size, &room, &mtime, &ctime, &ino, &uid, &gid, &mode,
+                              hex, &dev, &disk_ino, &disk_mtime, &disk_ctime, &rest);
+        if (rest == 0 || sscanf(line + rest, "%s %s%n", path_text, target_text, &end) != 2 || line[rest + end] != '\0')
                 return -EINVAL;
         for (type = 0; type < ELEMENTSOF(type_names) && strcmp(name, type_names[type]) != 0; type++)
                 ;
@@ -176,29 +173,23 @@ int manifest_save(const Manifest *manifest, int dirfd, const char *name, const c
         _cleanup_(freep) char *final = final_name(name), *temporary = text_format(".%s.xxh128.new", name),
                               *journal = journal_name(name);
         _cleanup_(fclosep) FILE *file = NULL;
-        int r, fd;
+        int r;
 
         assert(manifest->n_sorted == manifest->n_entries);
         if (!final || !temporary || !journal)
                 return -ENOMEM;
-        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-        if (fd < 0)
-                return -errno;
-        file = fdopen(fd, "w");
-        if (!file) {
-                (void) close_fd(fd);
-                return -ENOMEM;
-        }
+        r = own_file_open_stream(dirfd, temporary, OWN_FILE_WRITE, &file);
+        if (r < 0)
+                return r;
         r = write_all(manifest, file, source, target);
-        if (r == 0 && renameat(dirfd, temporary, dirfd, final) < 0)
-                r = -errno;
+        if (r == 0)
+                r = own_file_rename(dirfd, temporary, final);
         if (r < 0) {
-                (void) unlinkat(dirfd, temporary, 0); /* only the first failure is reported */
+                (void) own_file_remove(dirfd, temporary); /* only the first failure is reported */
                 return r;
         }
-        if (unlinkat(dirfd, journal, 0) < 0 && errno != ENOENT)
-                return -errno;
-        return fsync(dirfd) < 0 ? -errno : 0;
+        r = own_file_remove(dirfd, journal);
+        return r == 0 && fsync(dirfd) < 0 ? -errno : r;
 }
 
 /* Applies one line to the manifest. 0, positive at "# end", or a negative errno. */
@@ -276,19 +267,6 @@ static int apply_journal_line(Manifest *manifest, char *line) {
         return r == -ENOMEM ? r : 0;
 }
 
-static int open_text(int dirfd, const char *name, FILE **ret) {
-        int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-        if (fd < 0)
-                return -errno;
-        *ret = fdopen(fd, "r");
-        if (!*ret) {
-                (void) close_fd(fd);
-                return -ENOMEM;
-        }
-        return 0;
-}
-
 /* The first line of the journal says of which generation it is. If that is not the manifest's, the entries of the
  * manifest become records, because they describe an earlier mirror. */
 static int load_journal(int dirfd, const char *name, Manifest *manifest) {
@@ -299,7 +277,7 @@ static int load_journal(int dirfd, const char *name, Manifest *manifest) {
         bool complete;
         int r;
 
-        r = journal ? open_text(dirfd, journal, &file) : -ENOMEM;
+        r = journal ? own_file_open_stream(dirfd, journal, OWN_FILE_READ, &file) : -ENOMEM;
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         if (!fgets(head, sizeof(head), file) || parse_generation(head, &manifest->generation) < 0)
@@ -343,7 +321,7 @@ int manifest_load(int dirfd, const char *name, Manifest **ret, unsigned *reterr_
         r = final ? manifest_new(&manifest) : -ENOMEM;
         if (r < 0)
                 return r;
-        r = open_text(dirfd, final, &file);
+        r = own_file_open_stream(dirfd, final, OWN_FILE_READ, &file);
         absent = r == -ENOENT;
         if (r == 0)
                 r = load_entries(file, manifest, reterr_line);
@@ -375,9 +353,9 @@ int manifest_journal_open(int dirfd, const char *name, const Generation *generat
 
         if (!journal)
                 return -ENOMEM;
-        fd = openat(dirfd, journal, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
+        fd = own_file_open(dirfd, journal, OWN_FILE_APPEND);
         if (fd < 0)
-                return -errno;
+                return fd;
         generation_line(generation, line);
         n = pread(fd, head, sizeof(head) - 1, 0);
         if (n < 0)
@@ -385,10 +363,11 @@ int manifest_journal_open(int dirfd, const char *name, const Generation *generat
         head[n] = '\0';
         if (strncmp(head, line, strlen(line)) == 0)
                 r = append(fd, "\n"); /* ends a line that a crash may have cut off */
-        else if (ftruncate(fd, 0) < 0)
-                r = -errno;
-        else
-                r = append(fd, line);
+        else {
+                r = own_file_empty(fd);
+                if (r == 0)
+                        r = append(fd, line);
+        }
         if (r < 0)
                 return r;
         *ret_fd = TAKE_FD(fd);

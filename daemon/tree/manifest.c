@@ -26,6 +26,18 @@ int manifest_entry_copy(const Entry *from, Entry *to) {
         return 0;
 }
 
+void manifest_entry_prove(Entry *base, int64_t ctime_nsec) {
+        base->ctime_nsec = ctime_nsec;
+        base->flags &= (uint16_t) ~(ENTRY_UNPROVEN | ENTRY_WRITTEN);
+}
+
+void manifest_entry_alter(Entry *base, int64_t ctime_nsec) {
+        bool certain = base->flags & (ENTRY_WRITTEN | ENTRY_MIRROR_DIFFERS) || base->ctime_nsec != ctime_nsec;
+
+        manifest_entry_prove(base, ctime_nsec);
+        base->flags |= certain ? ENTRY_MIRROR_DIFFERS : ENTRY_RECORD | ENTRY_SIDES_DIFFER;
+}
+
 void manifest_entry_set_disk(Entry *base, const Entry *source) {
         base->dev = source->dev;
         base->disk = (DiskObject){ .ino = source->ino, .mtime_nsec = source->mtime_nsec,

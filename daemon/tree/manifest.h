@@ -9,12 +9,13 @@
 
 #include "base/base.h"
 #include "base/digest.h"
+#include "os/identity.h"
 
 typedef enum EntryType {
         ENTRY_FILE,
         ENTRY_DIRECTORY,
         ENTRY_SYMLINK,
-        ENTRY_HARDLINK, /* another name of a file, of which the first name in path order is an ENTRY_FILE */
+        ENTRY_HARDLINK, /* another name of a file, of which one name is an ENTRY_FILE, mostly the first in path order */
 } EntryType;
 
 typedef enum EntryFlags {
@@ -41,18 +42,23 @@ typedef enum EntryFlags {
         /* base only: the mirror's object may have been written to since its bytes were read, without a trace in its
          * times: they have to be read before it is removed or replaced */
         ENTRY_UNPROVEN = 1 << 11,
-        /* base only: a close after writing was reported of the disk's object, so a new ctime may mean new bytes */
+        /* base only: a close after writing was reported of the disk's object, so its bytes may be other ones, with the
+         * times that they had (a store through a mapping moves them only while the page is clean) */
         ENTRY_DISK_WRITTEN = 1 << 12,
         /* source, and of the disk's object in the base: it was seen so soon after its last change that another change
          * may have left the same times (git calls this racy) */
         ENTRY_RACY = 1 << 13,
         /* source only: the filesystem has no stable inode numbers: .ino is 0 */
         ENTRY_NO_INODE = 1 << 14,
+        /* base only, with ENTRY_UNPROVEN: a close after writing was reported, so other bytes are a client's work.
+         * Without a report they may be, or a fault of the memory. */
+        ENTRY_WRITTEN = 1 << 15,
 } EntryFlags;
 
 /* The flags of a base that say what was found out about the objects it names. */
 #define ENTRY_FINDINGS                                                                                               \
-        (ENTRY_MIRROR_DIFFERS | ENTRY_DISK_DIFFERS | ENTRY_SIDES_DIFFER | ENTRY_UNPROVEN | ENTRY_DISK_WRITTEN)
+        (ENTRY_MIRROR_DIFFERS | ENTRY_DISK_DIFFERS | ENTRY_SIDES_DIFFER | ENTRY_UNPROVEN | ENTRY_DISK_WRITTEN |      \
+         ENTRY_WRITTEN)
 
 /* An object of the disk: with its size, all that says whether a file is the same one. */
 typedef struct DiskObject {
@@ -89,8 +95,23 @@ static inline bool manifest_entry_is_data(const Entry *entry) {
         return entry->type == ENTRY_FILE || entry->type == ENTRY_HARDLINK;
 }
 
+/* Notes in an entry of the base that its object in the mirror, seen with this ctime, has been read: it has the base's
+ * bytes, or other ones. These are a client's work if that was reported or left a trace in the ctime. Otherwise nobody
+ * knows, and the entry becomes one of two sides that differ, neither of which may get lost. */
+void manifest_entry_prove(Entry *base, int64_t ctime_nsec);
+void manifest_entry_alter(Entry *base, int64_t ctime_nsec);
+
 /* Notes in an entry of the base that @source is its object on the disk. */
 void manifest_entry_set_disk(Entry *base, const Entry *source);
+
+/* What the file is known by as it was found; in the base, as it is in the mirror. */
+static inline FileIdentity manifest_identity(const Entry *entry) {
+        bool link = entry->type == ENTRY_SYMLINK || entry->flags & ENTRY_LINKED;
+
+        return (FileIdentity){ .ino = entry->ino, .size = entry->size, .mtime_nsec = entry->mtime_nsec,
+                               .ctime_nsec = entry->ctime_nsec,
+                               .type = link ? S_IFLNK : entry->type == ENTRY_DIRECTORY ? S_IFDIR : S_IFREG };
+}
 
 typedef enum OmissionReason {
         OMIT_SPECIAL,     /* a device, fifo or socket */

@@ -9,6 +9,7 @@
 #include "base/pathset.h"
 #include "base/text.h"
 #include "os/fs.h"
+#include "os/tree-access.h"
 #include "tree/filter.h"
 
 #include <fcntl.h>
@@ -86,7 +87,7 @@ static uint64_t measure_data(int dirfd, const char *name, const struct stat *st)
 
         if ((uint64_t) st->st_blocks * 512 >= size)
                 return all;
-        fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        fd = tree_access_open((TreeName){ dirfd, name }, O_RDONLY | O_NONBLOCK);
         if (fd < 0)
                 return all; /* the copy will fail in the same way, and report it */
         while ((r = fs_next_data(fd, end, size, &start, &end)) > 0)
@@ -240,14 +241,14 @@ static int scan_directory(Scan *scan, int parentfd, const char *name) {
         bool top = scan->path[0] == '\0';
         int r;
 
-        fd = openat(parentfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        fd = tree_access_open((TreeName){ parentfd, name }, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
         if (fd < 0) {
                 if (top)
-                        return -errno;
-                if (errno == ENOENT)
+                        return fd;
+                if (fd == -ENOENT)
                         return 0;
-                return errno == ENOTDIR || errno == ELOOP ? omit(scan, OMIT_CHANGED, 0)
-                                                          : omit(scan, OMIT_UNREADABLE, errno);
+                return fd == -ENOTDIR || fd == -ELOOP ? omit(scan, OMIT_CHANGED, 0)
+                                                      : omit(scan, OMIT_UNREADABLE, -fd);
         }
         check_inodes(scan, fd);
         dir = fdopendir(fd);

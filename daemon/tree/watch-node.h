@@ -39,6 +39,7 @@ struct WatchNode {
         bool queued;
         bool initial;         /* waits for its initial listing, and is counted in root->n_initial */
         bool report_contents; /* when it is listed, as changed */
+        bool unlisted;        /* since it has its watch: what it holds may have been written before */
         unsigned listing;     /* number of the last listing of the parent that had it */
         int wd;               /* the watch; -1 when the kernel has dropped it */
         dev_t device;

@@ -22,49 +22,67 @@ static int compare_paths(const void *a, const void *b) {
         return strcmp(a, b);
 }
 
-static void draft_clear_paths(WatchDraft *draft) {
-        tdestroy(draft->paths, free);
-        draft->paths = NULL;
-        draft->n_paths = 0;
+static void keep_path(_unused_ void *path) {
 }
 
-/* False if the path could not be kept. */
-static bool draft_put_path(WatchDraft *draft, const char *path) {
+static void draft_clear_paths(WatchDraft *draft) {
+        tdestroy(draft->written, keep_path); /* the strings are those of .paths */
+        tdestroy(draft->paths, free);
+        draft->written = draft->paths = NULL;
+        draft->n_written = draft->n_paths = 0;
+}
+
+/* The path as it is in the draft, or NULL if it could not be kept. */
+static char *draft_put_path(WatchDraft *draft, const char *path) {
         char *copy, **found;
 
         if (!path)
-                return false;
-        if (draft->n_paths == WATCH_REPORT_PATHS_MAX)
-                return tfind(path, &draft->paths, compare_paths);
+                return NULL;
+        if (draft->n_paths == WATCH_REPORT_PATHS_MAX) {
+                found = tfind(path, &draft->paths, compare_paths);
+                return found ? *found : NULL;
+        }
         copy = strdup(path);
         if (!copy)
-                return false;
+                return NULL;
         found = tsearch(copy, &draft->paths, compare_paths);
         if (found && *found == copy)
                 draft->n_paths++;
         else
                 free(copy);
-        return found;
+        return found ? *found : NULL;
+}
+
+/* False if it could not be kept. */
+static bool draft_put(WatchDraft *draft, const char *path, bool written) {
+        char *kept = draft_put_path(draft, path);
+
+        if (!kept || !written || tfind(kept, &draft->written, compare_paths))
+                return kept;
+        if (!tsearch(kept, &draft->written, compare_paths))
+                return false;
+        draft->n_written++;
+        return true;
 }
 
 /* Returns what the flags add to the draft: nothing for a lost root, no path where everything is to be scanned anyway.
  * Keeps the path if it is needed. */
-static unsigned draft_reduce(WatchDraft *draft, unsigned flags, const char *path) {
+static unsigned draft_reduce(WatchDraft *draft, unsigned flags, const char *path, bool written) {
         if (draft->closed || (draft->flags & WATCH_LOST))
                 return 0;
         if (!(flags & WATCH_DIRTY))
                 return flags;
         if (draft->flags & WATCH_RESYNC)
                 return flags & ~WATCH_DIRTY;
-        return draft_put_path(draft, path) ? flags : (flags & ~WATCH_DIRTY) | WATCH_RESYNC;
+        return draft_put(draft, path, written) ? flags : (flags & ~WATCH_DIRTY) | WATCH_RESYNC;
 }
 
-bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags, const char *path) {
+bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags, const char *path, bool written) {
         unsigned before, added;
 
         (void) pthread_mutex_lock(&reports->lock);
         before = draft->flags;
-        added = draft_reduce(draft, flags, path);
+        added = draft_reduce(draft, flags, path, written);
         if (added & (WATCH_RESYNC | WATCH_LOST)) {
                 draft_clear_paths(draft);
                 draft->flags &= added & WATCH_LOST ? 0 : ~WATCH_DIRTY;
@@ -93,14 +111,36 @@ void watch_reports_close(WatchReports *reports, WatchDraft *draft) {
         (void) pthread_mutex_unlock(&reports->lock);
 }
 
+/* Appends to the list whose end @userdata points at. */
 static void gather_path(const void *node, VISIT visit, void *userdata) {
-        WatchReport *report = userdata;
+        char ***end = userdata;
 
         if (visit == postorder || visit == leaf)
-                report->paths[report->n_paths++] = *(char *const *) node;
+                *(*end)++ = *(char *const *) node;
 }
 
-static void keep_path(_unused_ void *path) {
+/* The set as a sorted list of the same strings, or NULL. */
+static char **list_paths(void *set, size_t n) {
+        char **list = calloc(n + 1, sizeof(*list)), **end = list;
+
+        if (list)
+                twalk_r(set, gather_path, &end);
+        return list;
+}
+
+/* Under the lock. */
+static int draft_take_paths(WatchDraft *draft, WatchReport *report) {
+        _cleanup_(freep) char **written = list_paths(draft->written, draft->n_written);
+
+        report->paths = written ? list_paths(draft->paths, draft->n_paths) : NULL;
+        if (!report->paths)
+                return -ENOMEM;
+        report->n_paths = draft->n_paths;
+        report->written = TAKE_PTR(written);
+        report->n_written = draft->n_written;
+        tdestroy(draft->paths, keep_path); /* the strings are the report's now */
+        draft->paths = NULL;
+        return 0;
 }
 
 /* Under the lock. */
@@ -111,14 +151,8 @@ static int draft_take(WatchReports *reports, WatchDraft *draft, unsigned root, W
                 return -ENOMEM;
         report->root = root;
         report->flags = draft->flags;
-        if (!(draft->flags & WATCH_RESYNC)) {
-                report->paths = calloc(draft->n_paths + 1, sizeof(*report->paths));
-                if (!report->paths)
-                        return -ENOMEM;
-                twalk_r(draft->paths, gather_path, report);
-                tdestroy(draft->paths, keep_path); /* the strings are the report's now */
-                draft->paths = NULL;
-        }
+        if (!(draft->flags & WATCH_RESYNC) && draft_take_paths(draft, report) < 0)
+                return -ENOMEM;
         draft_clear(reports, draft);
         *ret = TAKE_PTR(report);
         return 1;
@@ -140,6 +174,7 @@ WatchReport *watch_report_free(WatchReport *report) {
         for (size_t i = 0; i < report->n_paths; i++)
                 free(report->paths[i]);
         free(report->paths);
+        free(report->written);
         free(report);
         return NULL;
 }

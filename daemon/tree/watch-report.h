@@ -24,12 +24,25 @@ typedef enum WatchFlags {
 
 /* A report about one root. A path in it is a file, link or directory that was created, closed after writing, moved or
  * deleted, or whose mode, owner or times changed; whatever an appearing directory holds is listed too. A directory
- * stands for everything below it: it may have been away and come back with less than it had. */
+ * stands for everything below it: it may have been away and come back with less than it had.
+ *
+ * Those that were closed after writing, also by the munmap() of a writable shared mapping, are listed once more, under
+ * the name by which the file was opened, or to which that name was moved meanwhile: of a hard link that name only; of
+ * an O_TMPFILE "#INODE" (decimal) in the directory where it was opened, also after it was linked to a name; of a file
+ * that was removed or replaced while it was open, the name it had, which may be another file's by now.
+ *
+ * A file in a directory that has just appeared (created, moved in, or renamed) may have been closed before the
+ * directory was watched, so the files that the first listing finds there are listed with them. Files of our own are
+ * among these if they were moved into the new directory before it was listed, but not if they were moved there later.
+ * A directory that was away and is back before its absence was noticed has kept its watch, so its files are not. */
 typedef struct WatchReport {
         unsigned root;   /* as given to watch_add() */
         unsigned flags;  /* WatchFlags */
         char **paths;    /* relative to the root, sorted, each once, NULL-terminated; NULL with WATCH_RESYNC */
         size_t n_paths;
+        char **written;  /* those of the paths that may have been written, in the same way; the strings are those of
+                          * @paths */
+        size_t n_written;
 } WatchReport;
 
 WatchReport *watch_report_free(WatchReport *report);
@@ -50,15 +63,17 @@ typedef struct WatchDraft {
         bool closed;
         void *paths;    /* tsearch() set of strings */
         size_t n_paths;
+        void *written;  /* the same of some of these strings */
+        size_t n_written;
 } WatchDraft;
 
 int watch_reports_init(WatchReports *reports);
 /* Also after a watch_reports_init() that failed. */
 void watch_reports_done(WatchReports *reports);
 
-/* Adds flags; with WATCH_DIRTY a path, or NULL for one that there was no memory for. True if that made it a
- * WATCH_RESYNC, because of too many paths or too little memory. */
-bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags, const char *path);
+/* Adds flags; with WATCH_DIRTY a path, or NULL for one that there was no memory for, which was also @written or not.
+ * True if that made it a WATCH_RESYNC, because of too many paths or too little memory. */
+bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags, const char *path, bool written);
 
 /* Takes what was gathered as the report of root number @root: positive, 0 if there is nothing, or -ENOMEM: then the
  * draft stays as it is. */

@@ -35,13 +35,17 @@ WatchRoot *watch_root_new(const WatchRoot *from, const char *path, const char *s
         return root;
 }
 
-static void report(WatchRoot *root, unsigned flags, const char *path) {
-        if (watch_reports_add(root->reports, &root->draft, flags, path))
+static void report_path(WatchRoot *root, unsigned flags, const char *path, bool written) {
+        if (watch_reports_add(root->reports, &root->draft, flags, path, written))
                 atomic_fetch_add(root->resyncs, 1);
 }
 
-void watch_root_changed(WatchTreeRoot *root, const char *path) {
-        report((WatchRoot *) root, WATCH_DIRTY, path);
+static void report(WatchRoot *root, unsigned flags) {
+        report_path(root, flags, NULL, false);
+}
+
+void watch_root_changed(WatchTreeRoot *root, const char *path, bool written) {
+        report_path((WatchRoot *) root, WATCH_DIRTY, path, written);
 }
 
 void watch_root_start(WatchRoot *root) {
@@ -53,7 +57,7 @@ void watch_root_start(WatchRoot *root) {
 void watch_root_exhausted(WatchRoot *root) {
         if (root->state == WATCH_ROOT_LOST || root->incomplete_reported)
                 return;
-        report(root, WATCH_RESYNC | WATCH_EXHAUSTED, NULL);
+        report(root, WATCH_RESYNC | WATCH_EXHAUSTED);
         root->incomplete_reported = true;
 }
 
@@ -63,19 +67,19 @@ void watch_root_settle(WatchRoot *root, bool listening) {
         if (root->tree.lost) {
                 watch_tree_remove_root(root->watch_tree, &root->tree);
                 root->state = WATCH_ROOT_LOST;
-                report(root, WATCH_LOST, NULL);
+                report(root, WATCH_LOST);
                 return;
         }
         if (root->tree.incomplete && !root->incomplete_reported) {
                 root->incomplete_reported = true;
-                report(root, WATCH_EXHAUSTED, NULL);
+                report(root, WATCH_EXHAUSTED);
         }
         if (root->tree.n_initial > 0 || !listening)
                 return;
         if (root->state == WATCH_ROOT_RESYNCING)
-                report(root, WATCH_RESYNC, NULL);
+                report(root, WATCH_RESYNC);
         if (root->state == WATCH_ROOT_ARMING && !root->tree.incomplete)
-                report(root, WATCH_ARMED, NULL);
+                report(root, WATCH_ARMED);
         if (root->state != WATCH_ROOT_NEW)
                 root->state = WATCH_ROOT_ARMED;
 }

@@ -41,7 +41,7 @@ WatchRoot *watch_root_new(const WatchRoot *from, const char *path, const char *s
 WatchRoot *watch_root_free(WatchRoot *root);
 
 /* The callback of the tree. */
-void watch_root_changed(WatchTreeRoot *root, const char *path);
+void watch_root_changed(WatchTreeRoot *root, const char *path, bool written);
 
 /* Adds the root to the tree, for the first time or again. */
 void watch_root_start(WatchRoot *root);

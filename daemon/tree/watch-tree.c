@@ -5,6 +5,7 @@
 #include "tree/watch-tree.h"
 
 #include "os/fs.h"
+#include "os/tree-access.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +19,7 @@ typedef enum ReportContents {
 } ReportContents;
 
 void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
-                     void (*changed)(WatchTreeRoot *root, const char *path)) {
+                     void (*changed)(WatchTreeRoot *root, const char *path, bool written)) {
         *tree = (WatchTree){ .stop = stop, .changed = changed };
         watch_nodes_init(&tree->nodes, inotify);
 }
@@ -32,11 +33,11 @@ static int note_error(WatchTree *tree, int error) {
 }
 
 static int root_open(WatchTree *tree, WatchTreeRoot *root, int flags) {
-        _cleanup_(close_fdp) int fd = open(root->path, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_(close_fdp) int fd = tree_access_open_root(root->path, flags | O_NOFOLLOW);
         struct stat st;
 
         if (fd < 0) {
-                int r = note_error(tree, errno);
+                int r = note_error(tree, -fd);
 
                 root->lost = !tree->out_of_sync;
                 return r;
@@ -61,7 +62,7 @@ static int node_open(WatchTree *tree, const WatchNode *node) {
                 return top;
         if (!path)
                 return note_error(tree, ENOMEM);
-        fd = fs_open_beneath(top, *path ? path : ".", OPEN_FLAGS, 0);
+        fd = fs_open_beneath(top, *path ? path : ".", OPEN_FLAGS);
         if (fd < 0)
                 return note_error(tree, -fd);
         if (fstat(fd, &st) < 0 || !watch_node_is_at(node, &st))
@@ -138,6 +139,7 @@ static bool add_watch(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, c
         node->inode = st->st_ino;
         node->device = st->st_dev;
         node->initial = !report_contents;
+        node->unlisted = true;
         root->n_initial += node->initial;
         watch_node_queue(&tree->nodes, node, report_contents);
         return true;
@@ -145,12 +147,12 @@ static bool add_watch(WatchTree *tree, WatchTreeRoot *root, WatchNode *parent, c
 
 /* Compares a name in the node's open directory with the tree. False if the node was dropped. */
 static bool check_name(WatchTree *tree, WatchNode *node, int dirfd, const char *name, unsigned report_contents) {
-        _cleanup_(close_fdp) int fd = openat(dirfd, name, OPEN_FLAGS);
+        _cleanup_(close_fdp) int fd = tree_access_open((TreeName){ dirfd, name }, OPEN_FLAGS);
         WatchNode *child = watch_node_child(&tree->nodes, node, name);
         struct stat st;
 
         if (fd < 0 || fstat(fd, &st) < 0) {
-                (void) note_error(tree, errno);
+                (void) note_error(tree, fd < 0 ? -fd : errno);
                 if (child)
                         watch_node_drop(&tree->nodes, child);
                 return true;
@@ -171,18 +173,19 @@ static bool is_wanted(const WatchNode *node, const char *name) {
         return node->parent || !string_equal(name, node->root->skip);
 }
 
-static void report_path(WatchTree *tree, const WatchNode *node, const char *name) {
+static void report_path(WatchTree *tree, const WatchNode *node, const char *name, bool written) {
         _cleanup_(freep) char *path = watch_node_path(node, name);
 
-        tree->changed(node->root, path);
+        tree->changed(node->root, path, written);
 }
 
-static bool entry_is_directory(int dirfd, const struct dirent *entry) {
+/* DT_DIR, DT_REG and so on; DT_UNKNOWN: it is gone. */
+static unsigned entry_type(int dirfd, const struct dirent *entry) {
         struct stat st;
 
         if (entry->d_type != DT_UNKNOWN)
-                return entry->d_type == DT_DIR;
-        return fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+                return entry->d_type;
+        return fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? IFTODT(st.st_mode) : DT_UNKNOWN;
 }
 
 static void drop_unseen(WatchTree *tree, WatchNode *node) {
@@ -202,14 +205,16 @@ static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_owned, bool rep
         tree->listing++;
         for (errno = 0; (entry = readdir(dir)); errno = 0) {
                 const char *name = entry->d_name;
+                unsigned type;
 
                 if (string_equal(name, ".") || string_equal(name, "..") || !is_wanted(node, name))
                         continue;
                 if (atomic_load(tree->stop) || tree->out_of_sync)
                         return;
+                type = entry_type(dirfd(dir), entry);
                 if (report_contents)
-                        report_path(tree, node, name);
-                if (!entry_is_directory(dirfd(dir), entry))
+                        report_path(tree, node, name, node->unlisted && type == DT_REG);
+                if (type != DT_DIR)
                         continue;
                 if (!check_name(tree, node, dirfd(dir), name, report_contents ? REPORT_NEW | REPORT_KNOWN : 0))
                         return;
@@ -217,8 +222,10 @@ static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_owned, bool rep
                 if (child)
                         child->listing = tree->listing;
         }
-        if (errno == 0) /* only a directory that was read to its end proves that a name is absent */
-                drop_unseen(tree, node);
+        if (errno != 0) /* only a directory that was read to its end proves that a name is absent */
+                return;
+        drop_unseen(tree, node);
+        node->unlisted = false;
 }
 
 void watch_tree_add_root(WatchTree *tree, WatchTreeRoot *root) {
@@ -290,7 +297,7 @@ void watch_tree_handle(WatchTree *tree, const struct inotify_event *event) {
         }
         if (!is_wanted(node, name))
                 return;
-        report_path(tree, node, name);
+        report_path(tree, node, name, event->mask & IN_CLOSE_WRITE);
         if (!(event->mask & IN_ISDIR))
                 return;
         fd = node_open(tree, node);

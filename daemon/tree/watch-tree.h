@@ -21,8 +21,9 @@
 typedef struct WatchTree {
         const atomic_bool *stop; /* borrowed: give up a listing half-way */
 
-        /* Called for each path below a root that may have changed; with NULL for one on ENOMEM. */
-        void (*changed)(WatchTreeRoot *root, const char *path);
+        /* Called for each path below a root that may have changed; with NULL for one on ENOMEM. @written: it may be
+         * the name of a file that was closed after writing. */
+        void (*changed)(WatchTreeRoot *root, const char *path, bool written);
 
         /* events were lost, or the tree cannot be right: restart inotify and add all roots again */
         bool out_of_sync;
@@ -32,7 +33,7 @@ typedef struct WatchTree {
 
 /* watch_nodes_done() of .nodes ends it, when all roots have been removed. */
 void watch_tree_init(WatchTree *tree, Inotify *inotify, const atomic_bool *stop,
-                     void (*changed)(WatchTreeRoot *root, const char *path));
+                     void (*changed)(WatchTreeRoot *root, const char *path, bool written));
 
 /* Watches the root directory and queues its initial listing, which does not report what it finds as changed. The
  * outcome is in the flags of the root. A root that was in the tree before must still be the same directory. */

@@ -62,6 +62,7 @@ class Model:
         self.finished = {}   # path -> when that was, and on which side
         self.writers = []    # files that are open
         self.alive = True    # a daemon runs
+        self.tick = TICK
         self.lines = []
         self.count = 0
         self.orphaned = 0    # versions whose file had lost its name when they were finished
@@ -198,14 +199,14 @@ class Model:
         self.versions[digest] = version
         self.note("%s finished, %d bytes", version, len(content))
         if side == DISK and self.is_in_trash(st):
-            version.deleted = [path]  # in the mirror, while it was written
+            version.deleted = {path}  # in the mirror, while it was written
         self.forget_newest(path)
         for other in list(self.newest):  # it is written there too: a hard link, or the name it was given since it was opened
             with contextlib.suppress(OSError):
                 if os.lstat(self.at(side, other)).st_ino == st.st_ino:
                     del self.newest[other]
         before, self.finished[path] = self.finished.get(path, (0, side)), (time.monotonic(), side)
-        if before[1] != side and time.monotonic() < before[0] + TICK:
+        if before[1] != side and time.monotonic() < before[0] + self.tick:
             return
         with contextlib.suppress(OSError):
             if os.lstat(self.at(side, path)).st_ino == st.st_ino and self.agrees_on_types(path):
@@ -444,11 +445,12 @@ class Model:
 
     # --- the dice ---
 
-    def step(self):
+    def operations(self):
+        """What may be done next, each with its weight."""
         rng = self.rng
         side, path, to = rng.choice([DISK, RAM, RAM]), rng.choice(FILES), rng.choice(FILES)
         directory, other = rng.choice(DIRECTORIES), rng.choice(DIRECTORIES)
-        operations = [
+        return [
             (14, lambda: self.write_in_place(side, path)), (6, lambda: self.write_in_place(side, path, slow=True)),
             (16, lambda: self.replace(side, path)), (6, lambda: self.append(side, path)), (10, lambda: self.rename(side, path, to)),
             (3, lambda: self.rename_directory(side, directory, other)), (4, lambda: self.link(side, path, to)),
@@ -456,6 +458,10 @@ class Model:
             (2, lambda: self.chown(side, path)), (4, lambda: self.utime(side, path)), (14, lambda: self.unlink(side, path)),
             (1, lambda: self.remove_tree(side, directory)), (8, lambda: self.mkdir(side, directory)), (3, lambda: self.rmdir(side, directory)),
         ]
+
+    def step(self):
+        rng = self.rng
+        operations = self.operations()
         operation = rng.choices([o for _, o in operations], [w for w, _ in operations])[0]
         state = random.Random(rng.getrandbits(64))
         self.rng, kept = state, rng  # how far an operation comes does not change what the next ones are

@@ -20,7 +20,13 @@ import tempfile
 import time
 import unittest
 
+import mapped
+
 DAEMON = os.environ.get("SHMSTAGED", "/usr/sbin/shmstaged")
+# The filesystem of coarsefs.c. meson gives it as an argument, because of what it makes of programs that are given otherwise.
+COARSEFS = os.environ.get("COARSEFS", os.path.join(os.path.dirname(DAEMON), "../tests/coarsefs"))
+if sys.argv[1:] and os.path.basename(sys.argv[1]) == "coarsefs.run":
+    COARSEFS = os.environ["COARSEFS"] = os.path.abspath(sys.argv.pop(1))
 # How patient the tests are: what bounds a wait for something that will come is multiplied by it. Nothing takes longer for that when all goes well.
 LONG = float(os.environ.get("SHMSTAGED_TEST_PATIENCE", "1"))
 
@@ -174,6 +180,15 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def freeze(self):
+        """SIGSTOP, and no thread of it runs any more: until the one that takes the signal gets a processor, the others go on."""
+        self.signal(signal.SIGSTOP)
+
+        def is_frozen():
+            tasks = "/proc/%d/task" % self.pid
+            return all(self.case.read(os.path.join(tasks, task, "stat")).rsplit(b")", 1)[1].split()[0] in b"Tt" for task in os.listdir(tasks))
+        self.case.wait_until(is_frozen, "all threads to stand still")
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -271,6 +286,7 @@ class Case(unittest.TestCase):
         return path
 
     def daemon(self, config=None, **options):
+        time.sleep(0.02)  # what is younger than a tick of the kernel's clock proves nothing, and is looked at twice
         return Daemon(self, config or self.config(), **options)
 
     def ready(self, config=None, **options):
@@ -307,6 +323,12 @@ class Case(unittest.TestCase):
                     f.write(os.urandom(min(size, 1 << 20)))
                     size -= min(size, 1 << 20)
         return path
+
+    def age(self, root=None):
+        """Waits until the files of the source are old enough for their times to prove that they are the same ones."""
+        ctimes = [os.lstat(os.path.join(directory, name)).st_ctime_ns for directory, _, names in os.walk(root or self.source) for name in names]
+        coarse = any(ctime % 10**9 == 0 for ctime in ctimes)
+        time.sleep(max(0, max(ctimes, default=0) / 1e9 + (2.1 if coarse else 0.1) - time.time()))
 
     def mirrored(self, name):
         return os.path.join(self.target, name)
@@ -351,6 +373,18 @@ class Case(unittest.TestCase):
             f.write(bytes([byte ^ 0x55]))
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
+    def rot(self, path, offset=0):
+        """Another byte at the offset, as a faulty disk has it: inode, size and times stay as they were, and nobody reports a write. The file is on the
+        test's own tmpfs, where a store through a mapping leaves no trace; it stays mapped, because the end of that would be reported."""
+        with open(path, "rb") as f:
+            byte = f.read()[offset]
+        mapping = mapped.Mapping(os.open(path, os.O_RDWR))
+        self.addCleanup(mapping.close)
+        before = os.stat(path)
+        mapping.store(offset, bytes([byte ^ 0x55]))
+        after = os.stat(path)
+        self.assertEqual((before.st_mtime_ns, before.st_ctime_ns), (after.st_mtime_ns, after.st_ctime_ns), "the store has left a trace")
+
     def digest(self, path):
         """XXH3-128 as xxh128sum computes it."""
         with open(path, "rb") as f:
@@ -388,14 +422,14 @@ class Case(unittest.TestCase):
                 return path
         self.fail("no directory on a disk filesystem")
 
-    def ext4(self, size=8 << 20):
-        """An ext4 of its own on a loop device, mounted. Returns its directory and the file behind it, which may be truncated: what
-        lies behind its end cannot be read then."""
+    def ext4(self, size=8 << 20, *options):
+        """An ext4 of its own on a loop device, made with these options and mounted. Returns its directory and the file behind it, which may be
+        truncated: what lies behind its end cannot be read then."""
         number = self.count()
         image, path = self.path("ext4-%d.image" % number), self.path("ext4-%d" % number)
         with open(image, "wb") as f:
             f.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", *options, image], check=True)
         os.mkdir(path)
         subprocess.run(["mount", "-o", "loop", image, path], check=True)
         os.rmdir(os.path.join(path, "lost+found"))
@@ -404,13 +438,20 @@ class Case(unittest.TestCase):
     def bindfs(self, source, *options):
         """The directory once more, through FUSE: a source that can be slow (--read-rate=), or hang (SIGSTOP to the
         process). Returns path and process."""
+        return self.fuse("bindfs", "-f", *options, source)
+
+    def coarsefs(self, source, *options):
+        """The directory once more, through a filesystem that knows less of its files: see coarsefs.c. Returns path and process."""
+        return self.fuse(COARSEFS, *options, source)
+
+    def fuse(self, program, *arguments):
         path = self.path("fuse-%d" % self.count())
         os.mkdir(path)
-        process = subprocess.Popen(["bindfs", "-f", *options, source, path], stdin=subprocess.DEVNULL)
+        process = subprocess.Popen([program, *arguments, path], stdin=subprocess.DEVNULL)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        self.wait_until(lambda: os.path.ismount(path) or process.poll() is not None, "bindfs")
-        self.assertIsNone(process.poll(), "bindfs (of the package of this name) did not start")
+        self.wait_until(lambda: os.path.ismount(path) or process.poll() is not None, program)
+        self.assertIsNone(process.poll(), "%s did not start" % program)
         return path, process
 
     def strace(self, pid, *options):

@@ -13,25 +13,35 @@ What may be expected is in churnmodel.py. At the end, when all writers are done,
 There is a test for each seed that has found something. SHMSTAGED_CHURN_SEED=n runs that one instead, SHMSTAGED_CHURN_MINUTES=n tries fresh ones for so
 long. What an operation tries is decided by the seed alone; how it meets the daemon is not, so a seed that found something may need some runs to find it
 again. SHMSTAGED_CHURN_LOG=FILE: all that model and daemons logged about a failed seed goes to FILE-SEED.
+
+The same with the moves of churnmoves.py, on sources that know less of a file and as an ordinary user, by hand:
+
+    test_churn.py [--rounds=N] [--seed=N] [--source=ext4|small-inodes|coarse] [--user] [--minutes=N] [--moves=NAME,...]
 """
 
+import argparse
 import contextlib
 import os
 import random
 import re
 import signal
 import stat
+import subprocess
+import sys
 import time
+import unittest
 
 import harness
-from churnmodel import DISK, FILES, RAM, Model, Version
+from churnmodel import DISK, FILES, RAM, TICK, Model, Version
+from churnmoves import Moves
 
 FOUND = [3, 17, 36, 1225492955, 1789171334]  # seeds that found defects, which were corrected
 SEEDS = [int(os.environ["SHMSTAGED_CHURN_SEED"])] if "SHMSTAGED_CHURN_SEED" in os.environ else FOUND
 MINUTES = float(os.environ.get("SHMSTAGED_CHURN_MINUTES", "0"))
 STEPS = int(os.environ.get("SHMSTAGED_CHURN_STEPS", "400"))
+USER = 1000
 
-CLEAN = r"^Ready: \d+ files?( \(\d+ models?\))?, \S+ in RAM, verified; all saved(; 2 MiB pages: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
+CLEAN = r"^Ready: \d+ files?( \(\d+ models?\))?, \S+ in RAM, verified; all saved(; 2 MiB pages: \d+%)?(; direct reads: \d+%)?(; \d+ changed on both sides, [^;]*)?$"
 
 
 class Found(harness.Case):
@@ -156,17 +166,26 @@ class Found(harness.Case):
         self.end(daemon, "d/file")
 
 
-class Churn(harness.Case):
+class Churning(harness.Case):
+    steps = STEPS
+    tick = 0.000000001  # seconds, of the times that the source has
+
     def prepare(self, seed):
-        self.small_disk, _ = self.ext4(160 << 20)
-        self.source = os.path.join(self.small_disk, "source")
-        os.mkdir(self.source)
+        self.make_source()
         self.ballast = os.path.join(self.small_disk, "ballast")
         self.write("anchor", b"never touched, so that neither side is ever empty")
-        self.settings = self.config(Size="48M", OnNoRoom="skip", SettleTime="100ms", Layout="plain")
-        self.model = Model(seed, {DISK: self.source, RAM: self.target})
+        self.settings = self.config(Size="48M", OnNoRoom="skip", SettleTime="100ms", Layout="plain", PollInterval="1s")
+        self.model = self.make_model(seed, {DISK: self.source, RAM: self.target})
         self.model.versions[self.model.digest(self.at("anchor"))] = Version(0, DISK, "anchor")
         self.start().wait_ready()
+
+    def make_source(self, *options):
+        self.small_disk, _ = self.ext4(160 << 20, *options)
+        self.source = os.path.join(self.small_disk, "source")
+        os.mkdir(self.source)
+
+    def make_model(self, seed, roots):
+        return Model(seed, roots)
 
     def at(self, name):
         return os.path.join(self.source, name)
@@ -234,7 +253,7 @@ class Churn(harness.Case):
 
     def overflow(self):
         """More events than the kernel keeps, while they are not read, and work whose events are among those lost."""
-        self.running.signal(signal.SIGSTOP)
+        self.running.freeze()
         names = [os.path.join(root, "events-%d.part" % i) for root in (self.source, self.target) for i in range(2)]
         for name in names:
             with contextlib.suppress(OSError), open(name, "x"):
@@ -270,9 +289,11 @@ class Churn(harness.Case):
         self.model.note("a calm")
         self.running.listen(6)
 
+    def troubles(self):
+        return [(10, self.kill), (3, self.full_disk), (3, self.full_mirror), (4, self.hang_up), (1, self.overflow), (1, self.stop_and_start)]
+
     def trouble(self):
-        rng = self.model.rng
-        kinds = [(10, self.kill), (3, self.full_disk), (3, self.full_mirror), (4, self.hang_up), (1, self.overflow), (1, self.stop_and_start)]
+        rng, kinds = self.model.rng, self.troubles()
         rng.choices([k for _, k in kinds], [w for w, _ in kinds])[0]()
 
     # --- the end ---
@@ -286,7 +307,7 @@ class Churn(harness.Case):
                 kind = "link" if stat.S_ISLNK(st.st_mode) else "directory" if stat.S_ISDIR(st.st_mode) else "file"
                 found[path] = (kind, os.readlink(name) if kind == "link" else None, self.model.digest(name) if kind == "file" else None,
                                None if kind == "link" else oct(st.st_mode & 0o7777), st.st_uid, st.st_gid,
-                               st.st_mtime_ns if kind == "file" else None)
+                               st.st_mtime_ns // round(self.tick * 10**9) if kind == "file" else None)
             except OSError:
                 found[path] = None  # it is just going
         return found
@@ -401,14 +422,14 @@ class Churn(harness.Case):
         print("seed %d" % seed, end=" ", flush=True)
         self.prepare(seed)
         rng = self.model.rng
-        for step in range(STEPS):
+        for step in range(self.steps):
             self.model.step()
             time.sleep(rng.choice([0, 0, 0.001, 0.005, 0.02, 0.06]))
             if rng.random() < 0.05:
                 self.trouble()
             if rng.random() < 0.1:
                 self.room_for_all()
-            if step == STEPS // 2:
+            if step == self.steps // 2:
                 self.calm()
             self.running.pump()
             self.assertIsNone(self.running.process.poll(), self.running.log())
@@ -429,6 +450,10 @@ class Churn(harness.Case):
             self.setUp()
 
 
+class Churn(Churning):
+    """The operations of churnmodel.py."""
+
+
 def test_of(seed):
     def test(self):
         with self.full_story(seed):
@@ -444,5 +469,160 @@ if MINUTES:
     Churn.test_fresh_seeds = Churn.fresh_seeds
 
 
+class MovesCase(Churning):
+    """Those of churnmoves.py as well, and stops that cannot save."""
+    steps = min(STEPS, 150)
+    moves = Moves.NAMES
+    uid = 0
+
+    def make_model(self, seed, roots):
+        if self.uid:
+            self.give_to_user()
+            roots[RAM] = self.target
+        return Moves(seed, roots, self.uid, max(TICK, self.tick + 0.1), self.moves)
+
+    def give_to_user(self):
+        """The daemon of an ordinary user may not mount: its mirror is a directory of a tmpfs."""
+        place = self.path("shared")
+        os.mkdir(place)
+        os.chmod(place, 0o1777)
+        self.target = os.path.join(place, "models")
+        self.settings = self.config(Size="48M", OnNoRoom="skip", SettleTime="100ms", Layout="plain", PollInterval="1s")
+        for path in (self.state, self.source, self.at("anchor")):
+            os.chown(path, self.uid, self.uid)
+
+    def start(self):
+        wrapper = ["setpriv", "--reuid=%d" % self.uid, "--regid=%d" % self.uid, "--clear-groups"] if self.uid else []
+        self.running = self.daemon(self.settings, wrapper=wrapper)
+        return self.running
+
+    def is_there(self):
+        """A mirror, as a stop may leave it."""
+        return os.path.ismount(self.target) or (self.uid and os.path.isdir(self.target) and os.listdir(self.target))
+
+    def read_only(self, on):
+        """False if that cannot be: a file is being written."""
+        done = subprocess.run(["mount", "-o", "remount,%s" % ("ro" if on else "rw"), self.small_disk], capture_output=True)
+        self.model.note("the disk is %s%s", "read-only" if on else "writable", " not: it is in use" if done.returncode else "")
+        return done.returncode == 0
+
+    def failed_stop(self):
+        """A stop while the disk takes nothing, or while files are being written. It keeps what it cannot save."""
+        rng = self.model.rng
+        kind = rng.choice(["full", "read-only", "written"])
+        self.running.wait_ready()
+        if kind == "read-only":
+            self.model.finish_writers()
+            kind = "read-only" if self.read_only(True) else "full"
+        if kind == "full" and not os.path.exists(self.ballast):
+            self.full_disk()
+        for _ in range(rng.randrange(1, 8)):
+            self.model.step()
+        self.running.listen(rng.choice([0, 0.3]))
+        held = [writer for writer in self.model.writers if writer["side"] == RAM and os.fstat(writer["fd"]).st_nlink > 0]
+        self.model.note("stopping, %s", kind)
+        self.running.signal(signal.SIGTERM)
+        status = self.running.join(90)
+        self.assertIn(status, (0, 1), self.running.log())
+        for writer in held:
+            self.assertGreater(os.fstat(writer["fd"]).st_nlink, 0, "'%s' was removed while it was being written\n%s" % (
+                writer["path"], self.running.log()))
+        if status == 0:
+            self.assertFalse(self.is_there())
+        else:
+            self.assertTrue(self.is_there(), "exit status 1, and there is no mirror\n" + self.running.log())
+        self.model.note("stopped with exit status %d", status)
+        if kind == "read-only":
+            self.read_only(False)
+        self.room_for_all()
+        self.model.finish_writers()
+        if status == 1:
+            self.behind_its_back(rng.randrange(4))
+        self.start().wait_ready()
+        self.model.note("started")
+
+    def full_mirror(self):
+        if not self.uid:  # an ordinary user's has no filesystem of its own
+            super().full_mirror()
+
+    def troubles(self):
+        return [*super().troubles(), (4, self.failed_stop), (1, self.overflow)]
+
+    def play(self, seed):
+        with self.full_story(seed):
+            self.churn(seed)
+        print(", ".join("%d %s" % (sum(words in line for line in self.model.lines), name) for name, words in (
+            ("mv", " mv '"), ("cp", " cp -p '"), ("rsync", " rsync -t"), ("stores", " storing into"), ("times put back", "putting its time back"),
+            ("equal", "the same bytes for"), ("directories", "renaming directory"), ("links", " linked '"), ("stops that saved not all", "with exit status 1"),
+            ("overflows", "events were lost"))), flush=True)
+
+
+class OnSmallInodes(MovesCase):
+    """The source is an ext4 with times of whole seconds."""
+    tick = 1
+
+    def make_source(self):
+        super().make_source("-I", "128")
+
+
+class OnCoarse(MovesCase):
+    """The source is polled, and has times of two seconds."""
+    tick = 2
+
+    def make_source(self):
+        super().make_source()
+        self.source, _ = self.coarsefs(self.source, "--times=2")
+
+
+SOURCES = {"ext4": MovesCase, "small-inodes": OnSmallInodes, "coarse": OnCoarse}
+
+
+def class_of(source, uid):
+    name = "Moves_%s_%s" % (source.replace("-", "_"), "user" if uid else "root")
+    return type(name, (SOURCES[source],), {"uid": uid, "__module__": __name__})
+
+
+def add_moves():
+    """A short run of each variant."""
+    for number, (source, uid) in enumerate((source, uid) for source in SOURCES for uid in (0, USER)):
+        case = class_of(source, uid)
+        case.test_moves = lambda self, seed=number: self.play(seed)
+        globals()[case.__name__] = case
+
+
+def run_chosen():
+    """By hand."""
+    parser = argparse.ArgumentParser(description="Runs one sequence of all the moves, or fresh ones for so many minutes.")
+    parser.add_argument("--rounds", type=int, default=STEPS)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--source", choices=SOURCES, default="ext4")
+    parser.add_argument("--user", action="store_true", help="daemon and writers are an ordinary user's")
+    parser.add_argument("--minutes", type=float, default=0)
+    parser.add_argument("--moves", default=",".join(Moves.NAMES), help="those of churnmoves.py that are made: %(default)s")
+    chosen = parser.parse_args()
+
+    def test(self):
+        self.steps, self.moves = chosen.rounds, [name for name in chosen.moves.split(",") if name]
+        seed, end = chosen.seed, time.monotonic() + 60 * chosen.minutes
+        if seed is not None:
+            self.play(seed)
+        while seed is None:
+            with self.subTest(fresh=True):
+                self.play(random.SystemRandom().randrange(1 << 32))
+            if time.monotonic() >= end:
+                break
+            self.doCleanups()
+            self.setUp()
+    case = class_of(chosen.source, USER if chosen.user else 0)
+    case.test_chosen = test
+    harness.enter_namespace()
+    result = unittest.TextTestRunner(verbosity=2).run(case("test_chosen"))
+    sys.exit(not result.wasSuccessful())
+
+
 if __name__ == "__main__":
+    if any(argument.startswith(("--rounds", "--seed", "--source", "--user", "--minutes", "--moves", "--help")) for argument in sys.argv[1:]):
+        run_chosen()
+    if SEEDS == FOUND:
+        add_moves()
     harness.main(jobs=5)

@@ -715,7 +715,7 @@ class LocalAi(Clients):
         self.write("model.gguf", gguf(64))
         self.begin()
         for name in (".model-config-123", ".artifact-binding-123", ".model.yaml.tmp-123"):
-            path = self.put(name, b"parameters:\n  model: model.gguf\n")
+            path = self.put(name, b"name: %s\nparameters:\n  model: model.gguf\n" % name.encode())
             self.assert_not_on_disk(name, seconds=0.4)
             os.rename(path, self.mirrored("model.yaml"))
             self.wait_saved("model.yaml")

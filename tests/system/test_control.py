@@ -193,7 +193,7 @@ class Reading(Control):
         self.write("a", size=5000)
         self.write("b", size=5000)
         self.ready().stop()
-        self.flip(os.path.join(self.source, "a"))
+        self.rot(os.path.join(self.source, "a"))
         self.ready()
         state, mirrors = self.wait_state("degraded")
         self.assertEqual((state["state"], state["ready"], state["degraded"]), ("degraded", True, True))
@@ -465,7 +465,7 @@ class Waiting(Control):
         self.write("a", size=5000)
         self.write("b", size=5000)
         self.ready().stop()
-        self.flip(os.path.join(self.source, "a"))
+        self.rot(os.path.join(self.source, "a"))
         self.ready()
         client = self.peer()
         for given in ("a", "no-such-thing", "/etc/passwd"):

@@ -92,7 +92,7 @@ class Case(harness.Case):
         """A daemon that is degraded, because the bytes of "bad.gguf" are not what they were."""
         self.files("bad.gguf", "good.gguf")
         self.ready().stop()
-        self.flip(os.path.join(self.source, "bad.gguf"))
+        self.rot(os.path.join(self.source, "bad.gguf"))
         return self.ready()
 
 
@@ -427,7 +427,8 @@ class Bus(Case):
         self.files("a.gguf")
         env = self.bus()
         self.ready(env=env)
-        self.ctl("list", "--system-bus", **env)
+        # the name on the bus is asked for and may come a moment after READY=1
+        self.wait_until(lambda: self.ctl("list", "--system-bus", expect=None, **env).returncode == 0, "the daemon on the bus")
         # without polkit there the answer is no again, with what to do about it
         done = self.ctl("release", "a", user=NOBODY, expect=1, **env)
         self.assertRegex(done.stderr, r"uid %d may not .* on the system bus; .*io\.shmstaged\.manage" % NOBODY)

@@ -3,6 +3,7 @@
 bytes that are not those on record, sources that change, a mirror that another process fills, a kill in the middle. No wrong
 byte is ever in the mirror, and the page cache is left as it was found."""
 
+import mmap
 import os
 import re
 import signal
@@ -21,8 +22,21 @@ class Engine(Trouble):
     def on_ext4(self, size=SIZE, room=96 * MIB):
         """A disk as source, with one file on it that is not cached. Returns its path."""
         os.rmdir(self.source)
-        self.source, _ = self.ext4(room)
+        self.source, self.image = self.ext4(room)
         return self.cold("model", size)
+
+    def damage_disk(self, path, offset):
+        """Another byte on the medium, of which the filesystem knows nothing."""
+        with open(path, "rb") as f:
+            f.seek(offset - 64)
+            known = f.read(65)
+        self.drop(path)
+        os.sync()
+        with open(self.image, "r+b") as f, mmap.mmap(f.fileno(), 0) as medium:
+            at = medium.find(known)
+            self.assertGreater(at, 0)
+            medium[at + 64] ^= 0x55
+        self.drop(path)
 
     def cold(self, name, size):
         path = self.write(name, size=size)
@@ -263,15 +277,15 @@ class Wrong(Engine):
         self.write("good", b"x")
         self.record("model")
         was = self.digest(path)
-        self.flip(path, 33 * MIB + 7)
-        self.drop(path)
+        self.damage_disk(path, 33 * MIB + 7)
         daemon = self.ready()
         daemon.wait_status(r"^Degraded: 1 file.*1 withheld")
         line = self.logged_once(daemon, r"'%s'" % re.escape(path))
         self.assertIn(was, line)
         self.assertIn(self.digest(path), line)
         self.assertEqual(self.names(), {"good"})
-        self.flip(path, 33 * MIB + 7)  # repaired
+        self.damage_disk(path, 33 * MIB + 7)  # repaired
+        os.utime(path)
         daemon.wait_status(r"^Ready: 2 files")
         self.assert_same_file("model")
         daemon.stop()
@@ -280,8 +294,7 @@ class Wrong(Engine):
         path = self.on_ext4()
         self.record()
         was = self.digest(path)
-        self.flip(path, SIZE - 1)
-        self.drop(path)
+        self.damage_disk(path, SIZE - 1)
         text = self.refused(self.config(OnCorrupt="fail"))
         self.assertIn(was, text)
         self.assert_gone()

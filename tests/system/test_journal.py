@@ -109,7 +109,7 @@ class Journal(harness.Case):
         self.assertEqual(self.wait_event(self.daemons[0], "READY")["SHMSTAGED_BYTES"], "3000")
         self.entries.clear()
 
-        self.flip(bad)
+        self.rot(bad)
         daemon = self.journaled().wait_ready()
         entry = self.wait_event(daemon, "WITHHELD")
         self.assertEqual((entry["SHMSTAGED_PATH"], entry["SHMSTAGED_REASON"], entry["PRIORITY"]), ("b.gguf", "corrupt", "4"))

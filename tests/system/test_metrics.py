@@ -83,7 +83,7 @@ class Metrics(harness.Case):
         self.write("good.gguf", size=10)
         daemon = self.ready(self.conf())
         daemon.stop()
-        self.flip(content)
+        self.rot(content)
         daemon = self.ready(self.conf())
         self.wait_value(daemon, "withheld_files", 1)
         self.assertEqual((self.value("ready"), self.value("degraded"), self.value("mismatches_total", ',found_by="staging"')), (1, 1, 1))

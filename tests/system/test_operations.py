@@ -201,7 +201,7 @@ class Release(OperationCase):
             self.write("a-" + mode, size=100000)
             daemon = self.ready(self.config(OnNoRoom=mode, Include="a-" + mode))
             self.ask("release", "a-" + mode)
-            self.flip(os.path.join(self.source, "a-" + mode), 5000)
+            self.rot(os.path.join(self.source, "a-" + mode), 5000)
             self.assertIn("XXH3", self.ask("stage", "a-" + mode, expect=1))
             self.assertEqual(self.data(), set())
             self.ask("accept", "a-" + mode)
@@ -318,11 +318,11 @@ class Stage(OperationCase):
         self.write("a", size=100000)
         daemon = self.ready()
         daemon.stop()
-        self.flip(os.path.join(self.source, "a"), 5000)
+        self.rot(os.path.join(self.source, "a"), 5000)
         daemon = self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), set())
         self.assertIn("a", self.ask("stage", self.mirrored("a"), expect=1))
-        self.flip(os.path.join(self.source, "a"), 5000)
+        self.rot(os.path.join(self.source, "a"), 5000)
         self.ask("stage", self.mirrored("a"))
         self.assertEqual(self.data(), {"a"})
         daemon.wait_status("^Ready")
@@ -336,7 +336,7 @@ class Accept(OperationCase):
         daemon = self.ready()
         daemon.stop()
         for name in ("a", "b"):
-            self.flip(os.path.join(self.source, name), 5000)
+            self.rot(os.path.join(self.source, name), 5000)
         daemon = self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), set())
         self.assertIn("nothing", self.ask("accept", "m:nothing", expect=1))
@@ -349,7 +349,7 @@ class Accept(OperationCase):
         daemon = self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), {"a"})
         daemon.stop()
-        self.flip(os.path.join(self.source, "a"), 5000)  # it is no longer true
+        self.rot(os.path.join(self.source, "a"), 5000)  # it is no longer true
         self.ready(self.config(OnCorrupt="withhold"))
         self.assertEqual(self.data(), set())
 
@@ -358,7 +358,7 @@ class Accept(OperationCase):
         ollama.Client(self.source).pull("one", model)
         names = ["blobs/" + name for name in model.blobs]
         for name in names[:2]:
-            self.flip(os.path.join(self.source, name), 100)
+            self.rot(os.path.join(self.source, name), 100)
         daemon = self.ready(self.config(OnCorrupt="withhold"))
         self.ask("accept", names[0])
         self.assert_same_file(names[0])

@@ -13,7 +13,7 @@ Power    The disk is one that records every write and every flush of the block d
          to be, on ext4 with its default options and with those that promise least. Shows nothing about other filesystems, nor about a disk that lies
          about flushes. A write that the device has not completed is not in the record yet: what it may have done by then is the same as
          what a later position shows of it.
-Errors   Calls on the way to the disk fail (strace -e inject), and reads of the block device do.
+Errors   Calls on the way to the disk fail (strace -e inject), and reads of the block device do. Directories: the last of these calls.
 
 The tree: an Ollama store (blobs, and manifests that point to them) and a plain one, each a mirror of one daemon.
 
@@ -33,6 +33,7 @@ import time
 
 import harness
 from recorder import Cuts, RecordedDisk
+from saving import Saving
 from tracer import Tracer
 
 SEED = int(os.environ.get("SHMSTAGED_POWERCUT_SEED", "1"))
@@ -574,6 +575,88 @@ class Errors(Store):
         self.wait_until(lambda: self.read(os.path.join(self.plain, "rewritten")) == self.text("rewritten", 1), "it to be saved", daemon)
         daemon.stop()
         self.assert_no_temporaries()
+
+
+class Directories(Saving):
+    """What was renamed is on the medium when its directory has been synced, which fails once."""
+
+    def prepare(self, **keys):
+        os.rmdir(self.source)
+        disk, _ = self.ext4(48 << 20)
+        self.source = os.path.join(disk, "source")
+        self.write("d/old", b"old")
+        self.running = self.ready(self.config(SettleTime="1s", PollInterval="2s", **keys), traced=True)  # which is how soon a failure is tried again
+        self.put("warm", b"up")  # the private directory is there from then on
+        self.wait_saved(self.running, "warm")
+        self.running.wait_status(CLEAN)
+        self.calls = self.path("calls")
+        self.strace(self.running.pid, "-o", self.calls, "-P", self.original("d"), "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=1")
+
+    def results(self):
+        """Of each fsync() of the directory: threads are counted one by one, so it may fail once in each."""
+        return re.findall(r"fsync\(\d+\)? *(?:<\.\.\. fsync resumed>\))? *= (-?\d+)", self.read(self.calls).decode())
+
+    def is_synced(self):
+        return self.results()[-1:] == ["0"]
+
+    def assert_synced_before_it_is_called_saved(self, act, is_done):
+        daemon = self.running
+        seen = len(daemon.statuses())
+        act()
+        self.wait_until(lambda: "-1" in self.results(), "the failure", daemon)
+
+        def is_saved():
+            # in this order: whatever was done before the status was sent is in the record of the calls
+            said = [status for status in daemon.statuses()[seen:] if "not on disk" in status or re.match(CLEAN, status)]
+            unsaved = [n for n, status in enumerate(said) if "not on disk" in status]
+            if not unsaved or not any(re.match(CLEAN, status) for status in said[unsaved[0]:]):
+                return False
+            self.assertTrue(self.is_synced(), "it says that all is saved: %s\n%s" % (self.read(self.calls).decode(), daemon.log()))
+            return True
+        self.wait_until(is_saved, "all to be saved", daemon, 60)
+        self.assertTrue(is_done())
+        daemon.stop()
+        self.assert_gone()
+
+    def test_a_file_is_not_called_saved_before(self):
+        self.prepare()
+        self.assert_synced_before_it_is_called_saved(lambda: self.put("d/new", b"new"), lambda: self.read(self.original("d/new")) == b"new")
+
+    def test_a_changed_file_is_not_called_saved_before(self):
+        self.prepare()
+        self.assert_synced_before_it_is_called_saved(lambda: self.put("d/old", b"changed"), lambda: self.read(self.original("d/old")) == b"changed")
+
+    def test_a_new_name_is_not_called_saved_before(self):
+        self.prepare()
+        self.assert_synced_before_it_is_called_saved(lambda: os.rename(self.mirrored("d/old"), self.mirrored("d/new")),
+                                                     lambda: self.read(self.original("d/new")) == b"old")
+
+    def test_a_link_is_not_called_saved_before(self):
+        self.prepare()
+        self.assert_synced_before_it_is_called_saved(lambda: os.symlink("old", self.mirrored("d/link")),
+                                                     lambda: os.readlink(self.original("d/link")) == "old")
+
+    def assert_stop_syncs_it(self):
+        """Or keeps the mirror, and fails."""
+        self.running.signal(signal.SIGTERM)
+        if self.running.join() == 0:
+            self.assert_gone()
+            self.assertTrue(self.is_synced(), self.read(self.calls).decode())
+        else:
+            self.assertEqual(self.read(self.mirrored("d/new")), b"new")
+            self.assertIn("d/new", self.running.log())
+        self.assertIn("-1", self.results())
+
+    def test_a_stop_after_it_failed_syncs_it_before_the_mirror_goes(self):
+        self.prepare()
+        self.put("d/new", b"new")
+        self.wait_until(lambda: "-1" in self.results(), "the failure", self.running)
+        self.assert_stop_syncs_it()
+
+    def test_a_stop_in_which_it_fails_syncs_it_before_the_mirror_goes(self):
+        self.prepare()
+        self.put("d/new", b"new")
+        self.assert_stop_syncs_it()
 
 
 if __name__ == "__main__":

@@ -220,7 +220,7 @@ class Reload(harness.Case):
     def test_withheld_files_get_another_try(self):
         self.configure(self.section("one"))
         self.ready(self.file).stop()
-        self.flip(self.path("s-one/data"))
+        self.rot(self.path("s-one/data"))
         daemon = self.ready(self.file, traced=True)
         self.assertRegex(daemon.status(), "^Degraded")
         tracer = self.strace(daemon.pid, "-P", self.path("s-one/data"), "-e", "trace=pread64")
@@ -230,7 +230,7 @@ class Reload(harness.Case):
         self.assertRegex(self.read(self.path(next(n for n in os.listdir(self.work) if n.startswith("strace-")))).decode(), r"pread64\(")
         self.assertRegex(daemon.status(), "^Degraded")
         subprocess.run(["cp", "--preserve=timestamps", self.path("s-one/data"), self.path("copy")], check=True)
-        self.flip(self.path("copy"))
+        self.rot(self.path("copy"))
         os.rename(self.path("copy"), self.path("s-one/data"))
         self.reload(daemon, self.section("one"))
         daemon.wait_status("^Ready: 2 files")

@@ -55,7 +55,7 @@ class Manifest(harness.Case):
         self.ready().stop()
         path = os.path.join(self.source, "d/b.gguf")
         was = self.digest(path)
-        self.flip(path, offset)
+        self.rot(path, offset)
         return self.daemon(self.config(**keys)), was, self.digest(path)
 
     def assert_corruption_is_withheld(self, size, offset):
@@ -105,7 +105,7 @@ class Manifest(harness.Case):
     def test_touching_the_file_before_the_start_accepts_the_change(self):
         self.tree()
         self.ready().stop()
-        self.flip(os.path.join(self.source, "a.gguf"))
+        self.rot(os.path.join(self.source, "a.gguf"))
         os.utime(os.path.join(self.source, "a.gguf"))
         daemon = self.ready()
         self.assertRegex(daemon.status(), "^Ready: 4 files")
@@ -119,7 +119,7 @@ class Manifest(harness.Case):
         self.assertRegex(daemon.status(), r"^Failed: .*/d/b\.gguf.*%s.*%s" % (now, was))
         self.assert_gone()
         # and the memory of the good digest survives the failure
-        self.flip(os.path.join(self.source, "d/b.gguf"), 123)
+        self.rot(os.path.join(self.source, "d/b.gguf"), 123)
         daemon = self.ready(self.config(OnCorrupt="fail"))
         self.assert_same_file("d/b.gguf")
         daemon.stop()
@@ -276,7 +276,7 @@ class User(harness.Case):
     def test_the_records_of_an_ordinary_user_find_corruption(self):
         state = os.path.join(self.home, ".local/state/shmstaged")
         self.one_run(self.as_user(XDG_STATE_HOME=""), state)
-        self.flip(os.path.join(self.source, "large"), 1000)
+        self.rot(os.path.join(self.source, "large"), 1000)
         daemon = self.as_user(XDG_STATE_HOME="").wait_ready()
         self.assertRegex(daemon.status(), "^Degraded: 1 file")
         daemon.stop()

@@ -392,7 +392,7 @@ class Systemd(Case):
     def test_the_system_calls_of_saving_are_not_refused(self):
         refused = self.refused_calls()
         self.assertLessEqual({'mount', 'ptrace', 'setuid', 'kexec_load', 'mbind', 'sched_setscheduler', 'bpf', 'swapon'}, refused)
-        self.assertEqual(refused & {'fcntl', 'ioprio_set', 'fallocate', 'ftruncate', 'renameat', 'renameat2', 'linkat', 'symlinkat', 'unlinkat',
+        self.assertEqual(refused & {'fcntl', 'ioprio_set', 'setpriority', 'fallocate', 'ftruncate', 'renameat', 'renameat2', 'linkat', 'symlinkat', 'unlinkat',
                                     'mkdirat', 'fsetxattr', 'fgetxattr', 'flistxattr', 'copy_file_range', 'sendfile', 'fsync', 'fdatasync',
                                     'sync_file_range', 'syncfs', 'fadvise64', 'cachestat', 'fchown', 'fchownat', 'fchmod', 'fchmodat', 'utimensat',
                                     'openat2', 'statx', 'flock', 'getrandom', 'mlock'}, set())

@@ -8,7 +8,7 @@
 #include "os/fs.h"
 
 static sd_event *live_event;
-static Pool *live_pool, *live_savers;
+static Pool *live_pool, *live_savers, *live_readers;
 static Watch *live_watch;
 static Config *live_config;
 static Mirror *live_mirror;
@@ -47,9 +47,11 @@ static int live_on_watch(sd_event_source *source, int fd, uint32_t events, void 
 static inline void live_enter(void) {
         const char *what;
 
-        if (watch_new(&live_watch, &what) < 0 || pool_new(2, &live_pool) < 0 || pool_new(2, &live_savers) < 0 || sd_event_default(&live_event) < 0 ||
+        if (watch_new(&live_watch, &what) < 0 || pool_new(2, &live_pool) < 0 || pool_new(2, &live_savers) < 0 || pool_new_nice(1, 19, &live_readers) < 0 ||
+            sd_event_default(&live_event) < 0 ||
             sd_event_add_io(live_event, NULL, pool_get_fd(live_pool), EPOLLIN, live_on_pool, live_pool) < 0 ||
             sd_event_add_io(live_event, NULL, pool_get_fd(live_savers), EPOLLIN, live_on_pool, live_savers) < 0 ||
+            sd_event_add_io(live_event, NULL, pool_get_fd(live_readers), EPOLLIN, live_on_pool, live_readers) < 0 ||
             sd_event_add_io(live_event, NULL, watch_get_fd(live_watch), EPOLLIN, live_on_watch, NULL) < 0)
                 exit(EXIT_FAILURE);
 }
@@ -57,6 +59,7 @@ static inline void live_enter(void) {
 static inline void live_leave(void) {
         live_pool = pool_free(live_pool);
         live_savers = pool_free(live_savers);
+        live_readers = pool_free(live_readers);
         live_watch = watch_free(live_watch);
         live_event = sd_event_unref(live_event);
 }
@@ -90,7 +93,8 @@ static inline bool live_is_over(void *userdata) {
         return state == MIRROR_STOPPED || state == MIRROR_FAILED;
 }
 
-/* Begins a mirror of source/ in mirror/, with further lines of configuration. state/ is kept from one to the next. */
+/* Begins a mirror of source/ in mirror/, with further lines of configuration. state/ is kept from one to the next. What
+ * is in source/ is old enough by then for its times to prove something, so that it is not seen once more. */
 static inline void live_start(const char *lines) {
         char text[4096];
         const char *what;
@@ -101,8 +105,9 @@ static inline void live_start(const char *lines) {
         assert_int_equal(live_config->n_errors, 0);
         if (!is_there("state"))
                 make_directory("state");
+        (void) usleep(50000);
         live_promised = 0;
-        live_context = (MirrorContext){ .event = live_event, .pool = live_pool, .savers = live_savers, .watch = live_watch, .statefd = open_directory("state"),
+        live_context = (MirrorContext){ .event = live_event, .pool = live_pool, .savers = live_savers, .readers = live_readers, .watch = live_watch, .statefd = open_directory("state"),
                                         .reserve = live_config->reserve, .ram = 4 * GIB, .promised = &live_promised, .changed = live_changed };
         assert_int_equal(mirror_new(&live_mirror, &live_config->mirrors[0], &(MirrorIds){ 1, 2, 3 }, &live_context), 0);
         mirror_start(live_mirror);

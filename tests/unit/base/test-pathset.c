@@ -42,6 +42,22 @@ static void each_path_is_there_once_and_in_order(void **state) {
         assert_int_equal(set.n, 0);
 }
 
+static void a_gathered_path_that_comes_again_takes_no_more_memory(void **state) {
+        static const char *const paths[] = { "b", "a", "c" };
+        PathSet set = {};
+
+        (void) state;
+        for (unsigned i = 0; i < 10000; i++)
+                assert_int_equal(pathset_gather(&set, paths[i % 3], 1000), 0);
+        assert_in_range(set.n, 3, 64);
+        pathset_sort(&set);
+        assert_int_equal(set.n, 3);
+        assert_int_equal(pathset_gather(&set, "d", 4), 0);
+        assert_int_equal(pathset_gather(&set, "e", 4), -ENOMEM);
+        assert_int_equal(set.n, 4);
+        pathset_done(&set);
+}
+
 static void a_directory_covers_what_is_below_it(void **state) {
         static const char *const paths[] = { "dir", "x/y/z", "top-secret" };
         PathSet set = {};
@@ -84,6 +100,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_empty_set_has_nothing),
                 cmocka_unit_test(each_path_is_there_once_and_in_order),
+                cmocka_unit_test(a_gathered_path_that_comes_again_takes_no_more_memory),
                 cmocka_unit_test(a_directory_covers_what_is_below_it),
                 cmocka_unit_test(what_is_added_counts_after_the_next_sort),
         };

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 static bool is_readable(int fd, int timeout_msec) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -96,6 +97,7 @@ typedef struct Work {
         pthread_t worker, dispatcher;
         sigset_t mask;
         char name[16];
+        int nice;
         unsigned order, runs, dones, again;
 } Work;
 
@@ -111,6 +113,7 @@ static void run(Job *job) {
         work->worker = pthread_self();
         (void) pthread_sigmask(SIG_SETMASK, NULL, &work->mask);
         (void) pthread_getname_np(pthread_self(), work->name, sizeof(work->name));
+        work->nice = getpriority(PRIO_PROCESS, (id_t) gettid());
         work->runs++;
         (void) atomic_fetch_add(&together, 1);
         while (atomic_load(&gate))
@@ -130,16 +133,20 @@ static void done(Job *job) {
         }
 }
 
-static Pool *make_pool(unsigned n) {
+static Pool *make_pool_nice(unsigned n, int nice) {
         Pool *pool = NULL;
 
         atomic_store(&started, 0);
         atomic_store(&together, 0);
         atomic_store(&gate, false);
         busy = 0;
-        assert_int_equal(pool_new(n, &pool), 0);
+        assert_int_equal(nice != 0 ? pool_new_nice(n, nice, &pool) : pool_new(n, &pool), 0);
         assert_int_equal(pool_workers(pool), n);
         return pool;
+}
+
+static Pool *make_pool(unsigned n) {
+        return make_pool_nice(n, 0);
 }
 
 static void drain(Pool *pool) {
@@ -197,6 +204,24 @@ static void a_worker_takes_no_signals(void **state) {
         assert_int_equal(sigismember(&work.mask, SIGUSR1), 1);
         (void) pthread_sigmask(SIG_SETMASK, NULL, &mine);
         assert_int_equal(sigismember(&mine, SIGTERM), 0); /* the caller's mask is as it was */
+}
+
+static void the_threads_of_a_nice_pool_give_way_and_no_others(void **state) {
+        _cleanup_(pool_freep) Pool *nice = make_pool_nice(2, 19);
+        _cleanup_(pool_freep) Pool *plain = NULL;
+        int mine = getpriority(PRIO_PROCESS, (id_t) gettid());
+        Work works[8] = {}, work = {};
+
+        (void) state;
+        submit(nice, works, ELEMENTSOF(works));
+        drain(nice);
+        for (size_t i = 0; i < ELEMENTSOF(works); i++)
+                assert_int_equal(works[i].nice, 19);
+        assert_int_equal(getpriority(PRIO_PROCESS, (id_t) gettid()), mine);
+        plain = make_pool(1);
+        submit(plain, &work, 1);
+        drain(plain);
+        assert_int_equal(work.nice, mine);
 }
 
 static void workers_work_at_the_same_time(void **state) {
@@ -265,6 +290,7 @@ int main(void) {
                 cmocka_unit_test(one_worker_does_jobs_in_order),
                 cmocka_unit_test(jobs_run_elsewhere_and_are_done_here),
                 cmocka_unit_test(a_worker_takes_no_signals),
+                cmocka_unit_test(the_threads_of_a_nice_pool_give_way_and_no_others),
                 cmocka_unit_test(workers_work_at_the_same_time),
                 cmocka_unit_test(a_job_may_be_submitted_again_when_it_is_done),
                 cmocka_unit_test(every_job_of_many_is_done_once),

@@ -15,12 +15,12 @@ static Manifest *make(void) {
 static const Entry known = { .path = (char *) "a", .size = 10, .ino = 5, .ctime_nsec = 100, .flags = ENTRY_HAS_DIGEST, .digest = { { 1 } } };
 
 /* What the base has at "a" after one task. */
-static uint8_t flags_after(TaskOutcome outcome, bool in_mirror) {
+static unsigned flags_after(TaskOutcome outcome, bool in_mirror) {
         Manifest *base = make(), *changes = make();
         PlanItem item = { .action = PLAN_STAGE, .source = &known, .base = &known, .mirror = in_mirror ? &known : NULL };
         Task task = { .item = &item, .outcome = outcome, .entry = known };
         Plan *plan = NULL;
-        uint8_t flags;
+        unsigned flags;
 
         assert_int_equal(manifest_put(base, &known), 0);
         manifest_sort(base);
@@ -88,6 +88,42 @@ static void names_of_one_inode_share_digest_and_ctime(void **state) {
         assert_true(second.flags & ENTRY_HAS_DIGEST && digest_equal(&second.digest, &known.digest));
 }
 
+/* The first was saved with what a client has written, the second is still to be: on the disk it has the old bytes. */
+static void a_name_that_has_a_digest_keeps_it(void **state) {
+        Entry more = known, first, second;
+
+        (void) state;
+        more.path = (char *) "b";
+        more.type = ENTRY_HARDLINK;
+        more.target = (char *) "a";
+        more.digest.bytes[0] = 2;
+        merge_pair(&known, &more, &first, &second);
+        assert_int_equal(first.digest.bytes[0], 1);
+        assert_int_equal(second.digest.bytes[0], 2);
+}
+
+/* For the next plan: what a comparison found out about it, whoever has what. */
+static void what_was_compared_is_known_to_the_next_plan(void **state) {
+        Entry base = known, found = known;
+        PlanItem item = { .action = PLAN_ADOPT, .source = &known, .base = &base, .mirror = &known };
+        Task task = { .item = &item, .outcome = TASK_COMPARED };
+        Manifest *manifest = make(), *changes = make();
+        Plan *plan = NULL;
+
+        (void) state;
+        found.flags |= ENTRY_DISK_DIFFERS;
+        found.disk = (DiskObject){ .ino = 7, .mtime_nsec = 8, .ctime_nsec = 9 };
+        task.entry = found;
+        assert_int_equal(manifest_put(manifest, &base), 0);
+        manifest_sort(manifest);
+        base_update_note(changes, &task);
+        base_update_merge(manifest, NULL, &plan, &changes);
+        assert_int_equal(manifest->n_entries, 1);
+        assert_int_equal(manifest->entries[0].flags, ENTRY_HAS_DIGEST | ENTRY_DISK_DIFFERS);
+        assert_int_equal(manifest->entries[0].disk.ctime_nsec, 9);
+        manifest_free(manifest);
+}
+
 static void names_that_are_no_longer_tied_share_nothing(void **state) {
         Entry more = { .path = (char *) "b", .target = (char *) "a", .type = ENTRY_HARDLINK, .size = 9, .ino = 4, .ctime_nsec = 200,
                        .flags = ENTRY_HAS_DIGEST, .digest = { { 2 } } };
@@ -111,6 +147,8 @@ int main(void) {
                 cmocka_unit_test(what_is_no_longer_in_the_mirror_stays_as_a_record),
                 cmocka_unit_test(a_record_of_what_the_source_has_no_more_is_forgotten),
                 cmocka_unit_test(names_of_one_inode_share_digest_and_ctime),
+                cmocka_unit_test(a_name_that_has_a_digest_keeps_it),
+                cmocka_unit_test(what_was_compared_is_known_to_the_next_plan),
                 cmocka_unit_test(names_that_are_no_longer_tied_share_nothing),
         };
 

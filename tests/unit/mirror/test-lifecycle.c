@@ -46,6 +46,7 @@ static int setup(void **state) {
         make_directory("source");
         make_directory("mirror");
         put_text("source/a", "content");
+        (void) usleep(50000); /* else it may be so new that its times prove nothing, and it is seen again */
         return 0;
 }
 
@@ -79,12 +80,12 @@ static void a_stop_ends_with_a_last_scan_and_the_removal(void **state) {
         assert_false(is_there("mirror/a"));
 }
 
-static void without_write_back_there_is_no_last_scan(void **state) {
+static void without_write_back_the_last_scan_finds_what_was_written(void **state) {
         (void) state;
         start("WriteBack=no");
         settle();
         mirror_stop(live_mirror);
-        assert_ended(MIRROR_STOPPED, SETTLED " draining" REMOVAL " stopped");
+        assert_ended(MIRROR_STOPPED, SETTLED LAST_SCAN REMOVAL " stopped");
 }
 
 static void a_mirror_that_is_kept_is_detached_without_removal(void **state) {
@@ -185,11 +186,11 @@ static void the_end_waits_for_a_recheck(void **state) {
         settle();
         mirror_recheck_began(live_mirror);
         mirror_stop(live_mirror);
-        assert_int_equal(live_mirror->phase, PHASE_DRAINING);
+        wait_for(PHASE_DRAINING);
         assert_int_equal(sd_event_run(live_event, 0) >= 0, true);
         assert_int_equal(live_mirror->phase, PHASE_DRAINING);
         mirror_recheck_ended(live_mirror);
-        assert_ended(MIRROR_STOPPED, SETTLED " draining" REMOVAL " stopped");
+        assert_ended(MIRROR_STOPPED, SETTLED LAST_SCAN REMOVAL " stopped");
 }
 
 static void an_abandoned_mirror_stays_failed(void **state) {
@@ -199,15 +200,15 @@ static void an_abandoned_mirror_stays_failed(void **state) {
         mirror_recheck_began(live_mirror);
         mirror_stop(live_mirror);
         mirror_abandon(live_mirror);
-        assert_ended(MIRROR_FAILED, SETTLED " draining failed");
+        assert_ended(MIRROR_FAILED, SETTLED " last-scan-due failed");
         mirror_state_set(live_mirror, PHASE_DETACHING);
-        assert_ended(MIRROR_FAILED, SETTLED " draining failed");
+        assert_ended(MIRROR_FAILED, SETTLED " last-scan-due failed");
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(a_stop_ends_with_a_last_scan_and_the_removal),
-                TEST(without_write_back_there_is_no_last_scan),
+                TEST(without_write_back_the_last_scan_finds_what_was_written),
                 TEST(a_mirror_that_is_kept_is_detached_without_removal),
                 TEST(a_stop_while_the_plan_waits_ends_it),
                 TEST(a_stop_while_a_job_is_out_waits_for_it),

@@ -8,7 +8,7 @@
 #include <sys/statvfs.h>
 
 static int beneath(const char *path, int flags) {
-        int root = open_directory("tree"), fd = fs_open_beneath(root, path, flags, 0644);
+        int root = open_directory("tree"), fd = fs_open_beneath(root, path, flags);
 
         (void) close(root);
         if (fd >= 0) {
@@ -41,8 +41,6 @@ static void paths_beneath_are_opened(void **state) {
         make_tree();
         assert_int_equal(beneath("sub/file", O_RDONLY), 0);
         assert_int_equal(beneath(".", O_RDONLY), 0);
-        assert_int_equal(beneath("sub/new", O_WRONLY | O_CREAT), 0);
-        assert_int_equal(stat_at("tree/sub/new").st_mode & 0777, 0644);
         assert_int_equal(beneath("absent", O_RDONLY), -ENOENT);
 }
 
@@ -109,22 +107,6 @@ static void a_link_itself_is_statted_and_not_its_target(void **state) {
         (void) close(root);
 }
 
-static void missing_directories_are_made(void **state) {
-        char path[128];
-
-        (void) state;
-        (void) snprintf(path, sizeof(path), "%s/a/b//c", ground_base);
-        assert_int_equal(fs_make_path(path), 0);
-        assert_true(S_ISDIR(stat_at("a/b/c").st_mode));
-        assert_int_equal(stat_at("a/b/c").st_mode & 0777, 0755);
-        assert_int_equal(fs_make_path(path), 0);
-        put_text("file", "");
-        (void) snprintf(path, sizeof(path), "%s/file", ground_base);
-        assert_int_equal(fs_make_path(path), -ENOTDIR);
-        (void) snprintf(path, sizeof(path), "%s/file/below", ground_base);
-        assert_int_equal(fs_make_path(path), -ENOTDIR);
-}
-
 static void text_is_read_whole_or_not_at_all(void **state) {
         _cleanup_(freep) char *text = NULL, *big = NULL;
         char *untouched = NULL;
@@ -144,33 +126,6 @@ static void text_is_read_whole_or_not_at_all(void **state) {
         free(text);
         assert_int_equal(fs_read_text(AT_FDCWD, "/proc/self/status", MIB, &text), 0);
         assert_non_null(strstr(text, "VmRSS"));
-}
-
-static void a_file_is_written_whole(void **state) {
-        int fd = open_directory(".");
-
-        (void) state;
-        assert_int_equal(fs_replace(fd, "name", "first", 5, 0600, true), 0);
-        assert_content("name", "first", 5);
-        assert_int_equal(stat_at("name").st_mode & 0777, 0600);
-        assert_int_equal(fs_replace(fd, "name", "second one", 10, 0600, true), 0);
-        assert_content("name", "second one", 10);
-        assert_false(is_there(".name.new"));
-        (void) close(fd);
-}
-
-static void a_file_that_cannot_be_written_stays_as_it_was(void **state) {
-        _cleanup_(freep) char *big = calloc(1, MIB);
-        int fd;
-
-        (void) state;
-        make_tmpfs("full", "size=64k");
-        fd = open_directory("full");
-        assert_int_equal(fs_replace(fd, "name", "first", 5, 0600, true), 0);
-        assert_int_equal(fs_replace(fd, "name", big, MIB, 0600, true), -ENOSPC);
-        assert_content("full/name", "first", 5);
-        assert_false(is_there("full/.name.new"));
-        (void) close(fd);
 }
 
 static void a_tmpfs_is_known_from_a_disk(void **state) {
@@ -273,6 +228,61 @@ static void directories_are_synced_by_any_descriptor(void **state) {
         (void) close(fd);
 }
 
+/* --- how far a stat can be trusted --- */
+
+/* As of a file whose ctime is so long ago, with whole seconds only if @coarse. */
+static bool is_racy(int64_t age_nsec, bool coarse) {
+        struct stat st = {};
+        struct timespec now;
+        int64_t nsec;
+
+        assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
+        nsec = fs_nsec(&now) - age_nsec;
+        st.st_ctim = fs_timespec(nsec);
+        if (coarse)
+                st.st_ctim.tv_nsec = 0;
+        else if (st.st_ctim.tv_nsec == 0)
+                st.st_ctim.tv_nsec = 1;
+        return fs_is_racy(&st);
+}
+
+static void a_change_may_hide_within_a_tick_of_the_clock(void **state) {
+        (void) state;
+        assert_false(is_racy(NSEC_PER_SEC / 100, false));
+        assert_false(is_racy(NSEC_PER_SEC, false));
+        assert_true(is_racy(-NSEC_PER_SEC / 200, false)); /* a clock that is a little ahead, a server's */
+        assert_false(is_racy(-NSEC_PER_SEC, false));      /* nothing is known of such a clock */
+}
+
+static void where_times_are_whole_seconds_a_tick_is_two(void **state) {
+        (void) state;
+        assert_true(is_racy(0, true));
+        assert_true(is_racy(-NSEC_PER_SEC, true));
+        assert_false(is_racy(2 * NSEC_PER_SEC, true));
+        assert_false(is_racy(10 * NSEC_PER_SEC, true));
+}
+
+static void inode_numbers_are_not_stable_everywhere(void **state) {
+        int fd;
+
+        (void) state;
+        make_directory("fuse");
+        make_ext4("ext4", 8);
+        shell("truncate -s 16M image && mkfs.exfat image >/dev/null && loop=$(losetup -f --show image) && "
+              "mount.exfat-fuse $loop fuse >/dev/null && losetup -d $loop");
+        fd = open_directory("fuse");
+        assert_false(fs_has_stable_inodes(fd));
+        (void) close(fd);
+        fd = open_directory("ext4");
+        assert_true(fs_has_stable_inodes(fd));
+        (void) close(fd);
+        fd = open_directory("."); /* a tmpfs */
+        assert_true(fs_has_stable_inodes(fd));
+        (void) close(fd);
+        assert_false(fs_has_stable_inodes(-1)); /* what is not known is not trusted */
+        assert_int_equal(umount2("fuse", MNT_DETACH), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 ON_GROUND(paths_beneath_are_opened),
@@ -280,16 +290,16 @@ int main(void) {
                 ON_GROUND(following_ends_at_the_top),
                 ON_GROUND(the_parent_is_opened_and_the_last_part_named),
                 ON_GROUND(a_link_itself_is_statted_and_not_its_target),
-                ON_GROUND(missing_directories_are_made),
                 ON_GROUND(text_is_read_whole_or_not_at_all),
-                ON_GROUND(a_file_is_written_whole),
-                ON_GROUND(a_file_that_cannot_be_written_stays_as_it_was),
                 ON_GROUND(a_tmpfs_is_known_from_a_disk),
                 ON_GROUND(room_is_what_can_be_written),
                 ON_GROUND(data_is_found_between_holes),
                 ON_GROUND(a_name_of_its_own_is_not_folded),
                 ON_GROUND(directories_are_synced_by_any_descriptor),
                 cmocka_unit_test(times_before_the_epoch_are_kept),
+                cmocka_unit_test(a_change_may_hide_within_a_tick_of_the_clock),
+                cmocka_unit_test(where_times_are_whole_seconds_a_tick_is_two),
+                ON_GROUND(inode_numbers_are_not_stable_everywhere),
         };
 
         ground_enter();

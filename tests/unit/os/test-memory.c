@@ -3,6 +3,7 @@
 /* What os/memory.c reads, from directories made here; and once from the machine itself. */
 
 #include "os/fs.h"
+#include "os/own-file.h"
 #include "os/memory.h"
 
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static void put(Fixture *f, const char *path, const char *content) {
         (void) snprintf(full, sizeof(full), "%s/%s", f->root, path);
         slash = strrchr(full, '/');
         *slash = '\0';
-        assert_int_equal(fs_make_path(full), 0);
+        assert_int_equal(own_file_make_path(full), 0);
         *slash = '/';
         file = fopen(full, "we");
         assert_non_null(file);

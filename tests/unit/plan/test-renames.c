@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What was renamed in the mirror is found by its inode, and nothing else is taken for it. */
+/* What was renamed in the mirror is found by its inode, and nothing else is taken for it: a file, or our link to one on
+ * the disk. */
 
 #include "ground.h"
 #include "plan/renames.h"
@@ -41,23 +42,43 @@ static void put(Manifest *list, Entry entry) {
         assert_int_equal(manifest_put(list, &entry), 0);
 }
 
+/* What the base knows of a file that has these inodes in the mirror and on the disk (plus 9000). */
+static Entry agreed(const char *path, uint64_t ino, int64_t mtime) {
+        Entry base = file(path, ino, mtime), source = file(path, 9000 + ino, mtime);
+
+        base.flags = ENTRY_HAS_DIGEST;
+        manifest_entry_set_disk(&base, &source);
+        return base;
+}
+
 /* On both sides once, as one inode in the mirror. */
 static void put_agreed(Rig *rig, const char *path, uint64_t ino, int64_t mtime) {
-        put(rig->base, file(path, ino, mtime));
+        put(rig->base, agreed(path, ino, mtime));
         put(rig->source, file(path, 9000 + ino, mtime));
+}
+
+/* A link to the disk, which had one name and has another. */
+static void put_moved_link(Rig *rig, const char *path, const char *now, const char *target, uint64_t ino) {
+        Entry base = agreed(path, ino, 1000);
+        Entry link = { .path = (char *) now, .type = ENTRY_SYMLINK, .target = (char *) target, .ino = ino };
+
+        base.flags = ENTRY_LINKED;
+        put(rig->base, base);
+        put(rig->source, file(path, 9000 + ino, 1000));
+        put(rig->mirror, link);
 }
 
 static void find(Rig *rig) {
         static char *nothing[] = { NULL };
-        PlanInput input = { .base = rig->base, .source = rig->source, .mirror = rig->mirror, .source_path = "/disk", .priority = nothing,
-                            .deleted = &rig->deleted };
+        PlanInput input = { .base = rig->base, .source = rig->source, .mirror = rig->mirror, .source_path = "/disk",
+                            .priority = nothing, .deleted = &rig->deleted, .mirror_watched = true };
 
         manifest_sort(rig->base);
         manifest_sort(rig->source);
         manifest_sort(rig->mirror);
         pathset_sort(&rig->deleted);
         assert_int_equal(plan_new(&input, &rig->plan), 0);
-        assert_int_equal(renames_find(rig->plan, &rig->renames), 0);
+        assert_int_equal(renames_find(rig->plan, "/disk", &rig->renames), 0);
 }
 
 static const char *origin_of(const Rig *rig, const char *path) {
@@ -112,11 +133,14 @@ static void size_and_time_have_to_be_the_same(void **state) {
 static void what_has_changed_on_disk_is_no_origin(void **state) {
         Rig *rig = *state;
 
-        put(rig->base, file("old", 5, 1000));
+        put(rig->base, agreed("old", 5, 1000));
         put(rig->source, file("old", 9005, 2000));
-        put(rig->base, file("gone", 6, 1000)); /* from the disk too */
+        put(rig->base, agreed("gone", 6, 1000)); /* from the disk too */
+        put(rig->base, agreed("other", 7, 1000));
+        put(rig->source, file("other", 9999, 1000)); /* another file of that size and time */
         put(rig->mirror, file("new", 5, 1000));
         put(rig->mirror, file("newer", 6, 1000));
+        put(rig->mirror, file("newest", 7, 1000));
         find(rig);
         assert_int_equal(rig->renames.n, 0);
         assert_null(renames_origin(&rig->renames, "new"));
@@ -142,12 +166,127 @@ static void what_was_put_over_something_else_is_no_move(void **state) {
         assert_int_equal(rig->renames.n, 0);
 }
 
-static void a_record_or_a_link_to_the_disk_is_no_origin(void **state) {
+/* Its bytes may be other ones than those of the disk's: those of one side can be read before. */
+static void what_is_in_doubt_is_an_origin_that_says_so(void **state) {
+        static const uint16_t flags[] = { 0, ENTRY_UNPROVEN, ENTRY_UNPROVEN | ENTRY_WRITTEN, ENTRY_RACY };
+        static const unsigned doubts[] = { 0, ENTRY_UNPROVEN, ENTRY_UNPROVEN, ENTRY_RACY };
+        static const char *const names[] = { "a", "b", "c", "d" };
         Rig *rig = *state;
-        Entry record = file("record", 5, 1000), link = file("link", 6, 1000);
+        char path[8];
 
-        record.flags = ENTRY_RECORD;
-        link.flags = ENTRY_LINKED;
+        for (size_t i = 0; i < ELEMENTSOF(flags); i++) {
+                Entry base = agreed(names[i], 5 + i, 1000);
+
+                base.flags |= flags[i];
+                put(rig->base, base);
+                put(rig->source, file(names[i], 9005 + i, 1000));
+                (void) snprintf(path, sizeof(path), "new-%s", names[i]);
+                put(rig->mirror, file(path, 5 + i, 1000));
+        }
+        find(rig);
+        assert_int_equal(rig->renames.n, ELEMENTSOF(flags));
+        for (size_t i = 0; i < ELEMENTSOF(flags); i++)
+                assert_int_equal(renames_doubts(rig->renames.items[i].from), doubts[i]);
+}
+
+static void what_is_in_doubt_and_has_no_digest_is_no_origin(void **state) {
+        Rig *rig = *state;
+        Entry base = agreed("old", 5, 1000);
+
+        base.flags = ENTRY_UNPROVEN;
+        put(rig->base, base);
+        put(rig->source, file("old", 9005, 1000));
+        put(rig->mirror, file("new", 5, 1000));
+        find(rig);
+        assert_int_equal(rig->renames.n, 0);
+}
+
+static void what_has_been_written_to_is_no_origin(void **state) {
+        static const uint16_t flags[] = { ENTRY_MIRROR_DIFFERS, ENTRY_DISK_WRITTEN, ENTRY_DISK_DIFFERS };
+        static const char *const names[] = { "a", "b", "c" };
+        Rig *rig = *state;
+        char path[8];
+
+        for (size_t i = 0; i < ELEMENTSOF(flags); i++) {
+                Entry base = agreed(names[i], 5 + i, 1000);
+
+                base.flags |= flags[i];
+                put(rig->base, base);
+                put(rig->source, file(names[i], 9005 + i, 1000));
+                (void) snprintf(path, sizeof(path), "new-%s", names[i]);
+                put(rig->mirror, file(path, 5 + i, 1000));
+        }
+        find(rig);
+        assert_int_equal(rig->renames.n, 0);
+}
+
+static void a_link_to_the_disk_that_has_another_name_is_a_renamed_file(void **state) {
+        Rig *rig = *state;
+
+        put_moved_link(rig, "old", "new", "/disk/old", 5);
+        assert_int_equal(pathset_add(&rig->deleted, "old"), 0);
+        find(rig);
+        assert_int_equal(rig->renames.n, 1);
+        assert_string_equal(origin_of(rig, "new"), "old");
+        assert_int_equal(rig->renames.items[0].to->action, PLAN_SAVE);
+        assert_int_equal(rig->renames.items[0].from->action, PLAN_DELETE);
+}
+
+/* Through the link it may be written to: it is the same file all the same. */
+static void what_a_link_leads_to_may_have_changed(void **state) {
+        Rig *rig = *state;
+
+        put_moved_link(rig, "old", "new", "/disk/old", 5);
+        put(rig->source, file("old", 9777, 2000));
+        find(rig);
+        assert_string_equal(origin_of(rig, "new"), "old");
+}
+
+static void a_link_to_a_further_name_is_renamed_too(void **state) {
+        Rig *rig = *state;
+        Entry base = agreed("more", 6, 1000), source = file("more", 9005, 1000);
+
+        put_agreed(rig, "first", 5, 1000);
+        put(rig->mirror, file("first", 5, 1000));
+        put_moved_link(rig, "more", "new", "/disk/more", 6);
+        base.type = source.type = ENTRY_HARDLINK;
+        base.target = source.target = (char *) "first";
+        base.flags = ENTRY_LINKED;
+        put(rig->base, base);
+        put(rig->source, source);
+        find(rig);
+        assert_int_equal(rig->renames.n, 1);
+        assert_string_equal(origin_of(rig, "new"), "more");
+}
+
+static void a_link_that_leads_elsewhere_is_none_of_ours(void **state) {
+        Rig *rig = *state;
+
+        put_moved_link(rig, "a", "new-a", "/disk/b", 5);
+        put_moved_link(rig, "b", "new-b", "/disks/b", 6);
+        put_moved_link(rig, "c", "new-c", "c", 7);
+        find(rig);
+        assert_int_equal(rig->renames.n, 0);
+}
+
+static void a_file_that_stands_where_a_link_was_is_none_of_ours(void **state) {
+        Rig *rig = *state;
+
+        put_moved_link(rig, "old", "new", "/disk/old", 5);
+        put(rig->mirror, file("new", 5, 1000));
+        put_agreed(rig, "file", 6, 1000);
+        put(rig->mirror, (Entry){ .path = (char *) "link", .type = ENTRY_SYMLINK, .target = (char *) "/disk/file",
+                                  .ino = 6 });
+        find(rig);
+        assert_int_equal(rig->renames.n, 0);
+}
+
+static void a_record_or_a_link_to_the_disk_is_no_origin_of_a_file(void **state) {
+        Rig *rig = *state;
+        Entry record = agreed("record", 5, 1000), link = agreed("link", 6, 1000);
+
+        record.flags |= ENTRY_RECORD;
+        link.flags |= ENTRY_LINKED;
         put(rig->base, record);
         put(rig->base, link);
         put(rig->source, file("record", 9005, 1000));
@@ -203,7 +342,15 @@ int main(void) {
                 CASE(what_has_changed_on_disk_is_no_origin),
                 CASE(what_is_still_there_is_no_origin),
                 CASE(what_was_put_over_something_else_is_no_move),
-                CASE(a_record_or_a_link_to_the_disk_is_no_origin),
+                CASE(what_is_in_doubt_is_an_origin_that_says_so),
+                CASE(what_is_in_doubt_and_has_no_digest_is_no_origin),
+                CASE(what_has_been_written_to_is_no_origin),
+                CASE(a_link_to_the_disk_that_has_another_name_is_a_renamed_file),
+                CASE(what_a_link_leads_to_may_have_changed),
+                CASE(a_link_to_a_further_name_is_renamed_too),
+                CASE(a_link_that_leads_elsewhere_is_none_of_ours),
+                CASE(a_file_that_stands_where_a_link_was_is_none_of_ours),
+                CASE(a_record_or_a_link_to_the_disk_is_no_origin_of_a_file),
                 CASE(all_of_a_renamed_directory_is_found),
                 CASE(two_that_changed_places_are_no_moves),
         };

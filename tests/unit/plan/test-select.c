@@ -70,10 +70,12 @@ static void put_manifest(const char *path, const char *digits) {
 }
 
 /* What is on both sides is agreed. */
-static void agree(const char *path, uint8_t flags) {
+static void agree(const char *path, uint16_t flags) {
         struct stat st = stat_at(path);
-        Entry entry = { .path = (char *) strchr(path, '/') + 1, .size = (uint64_t) st.st_size, .mtime_nsec = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec, .flags = flags };
+        Entry entry = { .path = (char *) strchr(path, '/') + 1, .size = (uint64_t) st.st_size, .mtime_nsec = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec, .flags = flags,
+                        .ino = st.st_ino, .dev = (uint32_t) st.st_dev };
 
+        entry.disk = (DiskObject){ .ino = st.st_ino, .mtime_nsec = entry.mtime_nsec, .ctime_nsec = st.st_ctim.tv_sec * NSEC_PER_SEC + st.st_ctim.tv_nsec };
         assert_int_equal(manifest_put(base, &entry), 0);
         manifest_sort(base);
 }
@@ -399,6 +401,18 @@ static void the_old_layers_of_a_model_that_was_pulled_again_are_orphans(void **s
         assert_chosen("", BLOBS("", "?", "", "", "") MANIFESTS);
 }
 
+/* Then the base has the times of what is in the mirror now. */
+static void they_are_when_a_comparison_has_found_out_that_the_mirrors_was_altered(void **state) {
+        (void) state;
+        put_store("source");
+        put_store("mirror");
+        agree("source/" LIBRARY "llama3.1/latest", ENTRY_HAS_DIGEST | ENTRY_MIRROR_DIFFERS | ENTRY_RACY);
+        manifest_find(base, LIBRARY "llama3.1/latest")->mtime_nsec = 2000 * NSEC_PER_SEC;
+        put_manifest("mirror/" LIBRARY "llama3.1/latest", "19");
+        set_mtime("mirror/" LIBRARY "llama3.1/latest", 2000, 0);
+        assert_chosen("", BLOBS("", "?", "", "", "") MANIFESTS);
+}
+
 static void the_new_layers_of_a_model_that_changed_on_disk_are_needed(void **state) {
         (void) state;
         put_store("source");
@@ -628,6 +642,7 @@ int main(void) {
                 TEST(nothing_is_an_orphan_while_a_manifest_is_not_understood),
                 TEST(what_a_client_deleted_is_needed_no_more),
                 TEST(the_old_layers_of_a_model_that_was_pulled_again_are_orphans),
+                TEST(they_are_when_a_comparison_has_found_out_that_the_mirrors_was_altered),
                 TEST(the_new_layers_of_a_model_that_changed_on_disk_are_needed),
                 TEST(a_manifest_that_broke_in_the_mirror_lets_the_disk_speak),
                 TEST(blobs_that_a_client_brought_are_not_only_linked),

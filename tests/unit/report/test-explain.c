@@ -32,7 +32,7 @@ static char *about(TaskOutcome outcome, int error, const char *what, uint64_t of
 }
 
 static void every_outcome_names_the_path_and_what_happened(void **state) {
-        static const TaskOutcome outcomes[] = { TASK_CHANGED, TASK_CORRUPT, TASK_GARBLED, TASK_DIFFERS, TASK_NO_ROOM, TASK_OCCUPIED, TASK_FAILED };
+        static const TaskOutcome outcomes[] = { TASK_CHANGED, TASK_CORRUPT, TASK_GARBLED, TASK_DIFFERS, TASK_NO_ROOM, TASK_OCCUPIED, TASK_BUSY, TASK_FAILED };
         static char *seen[ELEMENTSOF(outcomes)];
 
         (void) state;

@@ -43,7 +43,10 @@ static int teardown(void **state) {
 }
 
 static void put_entry(Rig *rig, const Entry *entry) {
-        assert_int_equal(manifest_put(rig->base, entry), 0);
+        Entry base = *entry;
+
+        manifest_entry_set_disk(&base, entry);
+        assert_int_equal(manifest_put(rig->base, &base), 0);
         assert_int_equal(manifest_put(rig->source, entry), 0);
         assert_int_equal(manifest_put(rig->mirror, entry), 0);
         manifest_sort(rig->base);
@@ -52,7 +55,7 @@ static void put_entry(Rig *rig, const Entry *entry) {
 }
 
 static void put(Rig *rig, const char *path) {
-        put_entry(rig, &(Entry){ .path = (char *) path, .size = 10, .mtime_nsec = 10, .ino = 1 });
+        put_entry(rig, &(Entry){ .path = (char *) path, .size = 10, .mtime_nsec = 10, .ctime_nsec = 10, .ino = 1 });
 }
 
 static void put_directory(Rig *rig, const char *path) {

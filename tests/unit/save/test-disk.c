@@ -6,7 +6,6 @@
 
 #include "ground.h"
 #include "os/fs.h"
-#include "os/rename.h"
 #include "save/disk.h"
 #include "tree/scan.h"
 
@@ -623,8 +622,9 @@ static void rename_and_die(const char *path, const struct stat *seen) {
         const char *name = prepare("new");
         char exchanged[DISK_NAME_MAX], full[256];
         int tmpfd = open_directory("disk/" SCAN_PRIVATE_DIR "/tmp");
+        FileIdentity identity = identity_of(seen);
 
-        (void) disk_private_dir_exchange_name(exchanged, disk.prefix, 77, rename_inode(tmpfd, name), seen);
+        (void) disk_private_dir_exchange_name(exchanged, disk.prefix, 77, tree_access_inode((TreeName){ tmpfd, name }), &identity);
         assert_int_equal(renameat(tmpfd, name, tmpfd, exchanged), 0);
         (void) snprintf(full, sizeof(full), "disk/%s", path);
         assert_int_equal(renameat2(tmpfd, exchanged, AT_FDCWD, full, RENAME_EXCHANGE), 0);

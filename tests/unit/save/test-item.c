@@ -57,7 +57,8 @@ static void it_owns_what_it_remembers(void **state) {
         assert_null(save_item_free(NULL));
 }
 
-static void a_record_or_a_link_to_the_disk_is_nothing_agreed(void **state) {
+/* What a link to the disk led to was agreed: the same bytes in its place are not to be written again. */
+static void a_record_is_nothing_agreed_but_a_link_to_the_disk_is(void **state) {
         Entry mirror = entry_of(ENTRY_FILE, "a"), record = mirror, link = mirror;
         SaveItem *item;
 
@@ -68,7 +69,7 @@ static void a_record_or_a_link_to_the_disk_is_nothing_agreed(void **state) {
         assert_null(item->base.path);
         save_item_free(item);
         item = item_for(PLAN_SAVE, &link, NULL, &mirror, LAYOUT_PLAIN);
-        assert_null(item->base.path);
+        assert_string_equal(item->base.path, "a");
         save_item_free(item);
 }
 
@@ -289,6 +290,33 @@ static void each_action_is_its_kind_of_save(void **state) {
         }
 }
 
+/* Another change may have left the same times. */
+static void what_was_seen_too_soon_on_the_disk_is_kept_aside_and_not_removed(void **state) {
+        Entry mirror = entry_of(ENTRY_FILE, "a"), source = mirror;
+        SaveItem *item;
+
+        (void) state;
+        source.flags = ENTRY_RACY;
+        item = item_for(PLAN_SAVE, &mirror, &source, &mirror, LAYOUT_PLAIN);
+        save_item_prepare(item, LAYOUT_PLAIN, false, false);
+        assert_int_equal(item->save.kind, SAVE_CONTENT);
+        assert_true(item->save.keep);
+        save_item_free(item);
+        item = item_for(PLAN_DELETE, &source, &source, NULL, LAYOUT_PLAIN);
+        save_item_prepare(item, LAYOUT_PLAIN, false, false); /* Deletes=propagate */
+        assert_int_equal(item->save.kind, SAVE_REMOVAL);
+        assert_true(item->save.trash);
+        save_item_free(item);
+        item = item_for(PLAN_DELETE, &source, &mirror, NULL, LAYOUT_PLAIN); /* it was too new when it was agreed */
+        save_item_prepare(item, LAYOUT_PLAIN, false, false);
+        assert_true(item->save.trash);
+        save_item_free(item);
+        item = item_for(PLAN_SAVEATTR, &mirror, &source, &mirror, LAYOUT_PLAIN); /* replaces nothing */
+        save_item_prepare(item, LAYOUT_PLAIN, false, false);
+        assert_false(item->save.keep);
+        save_item_free(item);
+}
+
 static void what_was_renamed_is_linked_from_its_old_name(void **state) {
         SaveItem *item = saved(ENTRY_FILE, "new", LAYOUT_PLAIN);
         Entry old = entry_of(ENTRY_FILE, "old");
@@ -398,7 +426,7 @@ static void the_latest_scan_says_what_it_references(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(it_owns_what_it_remembers),
-                cmocka_unit_test(a_record_or_a_link_to_the_disk_is_nothing_agreed),
+                cmocka_unit_test(a_record_is_nothing_agreed_but_a_link_to_the_disk_is),
                 cmocka_unit_test(what_looks_the_same_keeps_its_age),
                 cmocka_unit_test(whatever_changed_makes_it_another),
                 cmocka_unit_test(a_directory_is_the_same_whatever_happens_in_it),
@@ -407,6 +435,7 @@ int main(void) {
                 cmocka_unit_test(content_goes_before_what_leads_to_it_and_deletions_the_other_way_round),
                 cmocka_unit_test(ollama_manifests_go_last_and_are_deleted_first),
                 cmocka_unit_test(names_come_after_their_files_and_first_shards_last),
+                cmocka_unit_test(what_was_seen_too_soon_on_the_disk_is_kept_aside_and_not_removed),
                 cmocka_unit_test(each_action_is_its_kind_of_save),
                 cmocka_unit_test(what_was_renamed_is_linked_from_its_old_name),
                 cmocka_unit_test(the_name_of_a_file_states_what_its_bytes_have_to_be),

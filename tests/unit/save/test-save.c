@@ -11,11 +11,16 @@
 #include "tree/scan.h"
 
 #include <linux/fiemap.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 static Disk disk;
@@ -47,6 +52,15 @@ static int setup(void **state) {
 static int setup_tiny(void **state) {
         (void) ground_setup(state);
         make_ext4("disk", 12);
+        start();
+        return 0;
+}
+
+/* With inodes of 128 bytes there is no room for more than seconds. */
+static int setup_coarse(void **state) {
+        (void) ground_setup(state);
+        make_directory("disk");
+        shell("truncate -s 32M image && mkfs.ext4 -q -F -I 128 image >/dev/null 2>&1 && mount -o loop image disk");
         start();
         return 0;
 }
@@ -112,6 +126,7 @@ static SaveOutcome save_now(SaveKind kind, const char *path) {
 static void agree(void) {
         agreed = manifest_free(agreed);
         assert_int_equal(manifest_new(&agreed), 0);
+        manifest_entry_set_disk(&save.entry, &save.disk);
         assert_int_equal(manifest_put(agreed, &save.entry), 0);
         manifest_sort(agreed);
 }
@@ -203,6 +218,34 @@ static void a_file_is_saved_with_all_that_belongs_to_it(void **state) {
         assert_memory_equal(&save.entry.digest, &digest, sizeof(digest));
         assert_int_equal(save.bytes, 300001);
         assert_in_range(atomic_load(&progress), 600002, 600002); /* once from the mirror, once from the disk */
+}
+
+/* A watch takes a close after writing for a client's work. */
+static void under_its_name_on_the_disk_no_writer_closes_it(void **state) {
+        union {
+                struct inotify_event event;
+                char bytes[4096];
+        } buffer;
+        int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        unsigned mask = 0;
+        ssize_t n;
+
+        (void) state;
+        assert_true(fd >= 0);
+        assert_true(inotify_add_watch(fd, "disk", IN_MOVED_TO | IN_CLOSE_WRITE | IN_MODIFY | IN_CREATE) >= 0);
+        free(put_pattern("mirror/file", MIB, 1));
+        assert_done(save_now(SAVE_CONTENT, "file"));
+        n = read(fd, &buffer, sizeof(buffer));
+        for (ssize_t at = 0; at < n;) {
+                struct inotify_event event;
+
+                memcpy(&event, buffer.bytes + at, sizeof(event));
+                if (!(event.mask & IN_ISDIR))
+                        mask |= event.mask;
+                at += (ssize_t) (sizeof(event) + event.len);
+        }
+        (void) close(fd);
+        assert_int_equal(mask, IN_MOVED_TO);
 }
 
 static void files_of_every_length_arrive(void **state) {
@@ -741,6 +784,266 @@ static void owners_are_left_alone_by_who_may_not_set_them(void **state) {
         assert_int_equal(save.disk.uid, 0);
 }
 
+/* --- bytes that are on the disk already --- */
+
+/* Another file in the place of one, with the same mtime. */
+static void put_copy(const char *path, const char *from) {
+        struct stat st = stat_at(path);
+        char command[128];
+
+        (void) snprintf(command, sizeof(command), "cp %s %s.new && mv %s.new %s", from, path, path, path);
+        shell(command);
+        set_mtime(path, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+static void assert_untouched(const struct stat *before) {
+        struct stat now = stat_at("disk/file");
+
+        assert_int_equal(now.st_ino, before->st_ino);
+        assert_int_equal(now.st_mode, before->st_mode);
+        assert_int_equal(now.st_uid, before->st_uid);
+        assert_int_equal(fs_nsec(&now.st_mtim), fs_nsec(&before->st_mtim));
+        assert_int_equal(fs_nsec(&now.st_ctim), fs_nsec(&before->st_ctim));
+        assert_int_equal(save.bytes, 0);
+        assert_null(save.kept);
+        assert_int_equal(count_in("conflicts"), 0);
+}
+
+/* Whichever is newer. */
+static void equal_bytes_are_no_conflict(void **state) {
+        static const SaveKind kinds[] = { SAVE_CONTENT, SAVE_BESIDE };
+        struct stat st;
+
+        (void) state;
+        free(put_pattern("mirror/file", 3 * MIB, 1));
+        free(put_pattern("disk/file", 3 * MIB, 1));
+        assert_int_equal(chmod("mirror/file", 0666), 0);
+        st = stat_at("disk/file");
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+                Digest digest = digest_of("disk", "file");
+
+                plan(kinds[i], "file");
+                save.keep = true;
+                assert_done(attempt());
+                assert_untouched(&st);
+                assert_int_equal(save.kind, SAVE_CONTENT); /* nothing has to give way */
+                assert_int_equal(save.entry.mode, 0666);
+                assert_int_equal(save.disk.mode, 0644);
+                assert_memory_equal(&save.entry.digest, &digest, sizeof(digest));
+                assert_true(save.entry.flags & ENTRY_HAS_DIGEST && save.disk.flags & ENTRY_HAS_DIGEST);
+        }
+}
+
+static void a_conflict_with_what_was_agreed_is_a_plain_save(void **state) {
+        static const SaveKind kinds[] = { SAVE_CONTENT, SAVE_BESIDE };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
+                for (size_t size = 3 * MIB; size <= 4 * MIB; size += MIB) {
+                        put_agreed_file();
+                        put_copy("disk/file", "disk/file"); /* the same bytes in another file */
+                        free(put_pattern("mirror/file", size, 2));
+                        plan(kinds[i], "file");
+                        save.agreed = &agreed->entries[0];
+                        save.keep = true;
+                        assert_done(attempt());
+                        shell("cmp mirror/file disk/file");
+                        assert_null(save.kept);
+                        assert_int_equal(count_in("conflicts"), 0);
+                        shell("rm disk/file mirror/file");
+                }
+}
+
+static void a_conflict_with_something_else_keeps_it(void **state) {
+        (void) state;
+        put_agreed_file();
+        free(put_pattern("disk/file", 3 * MIB, 3));
+        free(put_pattern("mirror/file", 3 * MIB, 2));
+        plan(SAVE_CONTENT, "file");
+        save.agreed = &agreed->entries[0];
+        save.keep = true;
+        assert_done(attempt());
+        shell("cmp mirror/file disk/file");
+        assert_non_null(save.kept);
+        assert_int_equal(count_in("conflicts"), 1);
+}
+
+static void a_copy_of_a_clients_own_is_not_written_and_its_attributes_are_not_carried(void **state) {
+        struct stat st;
+
+        (void) state;
+        put_agreed_file();
+        st = stat_at("disk/file");
+        put_copy("mirror/file", "disk/file");
+        assert_int_equal(chmod("mirror/file", 0666) | chown("mirror/file", 12, 13), 0);
+        set_mtime("mirror/file", 1800000000, 7);
+        plan(SAVE_CONTENT, "file");
+        save.agreed = &agreed->entries[0];
+        assert_done(attempt());
+        assert_untouched(&st);
+        assert_int_equal(save.entry.mode, 0666);
+        assert_int_equal(save.disk.uid, 0);
+        rewrite(); /* other bytes are its own */
+        plan(SAVE_CONTENT, "file");
+        save.agreed = &agreed->entries[0];
+        assert_done(attempt());
+        assert_int_equal(save.bytes, 3 * MIB);
+        assert_int_equal(stat_at("disk/file").st_uid, 12);
+}
+
+/* A file that a client put in the place of a link to the disk. The base need not know the bytes. */
+static void what_a_link_led_to_is_not_written_again(void **state) {
+        (void) state;
+        for (unsigned digest = 0; digest < 2; digest++) {
+                struct stat st, now;
+
+                put_agreed_file();
+                agreed->entries[0].flags = digest ? ENTRY_LINKED | ENTRY_HAS_DIGEST : ENTRY_LINKED;
+                agreed->entries[0].ino = 1; /* of the link */
+                st = stat_at("disk/file");
+                put_copy("mirror/file", "disk/file");
+                set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+                plan(SAVE_CONTENT, "file");
+                save.agreed = &agreed->entries[0];
+                assert_done(attempt());
+                now = stat_at("disk/file");
+                assert_int_equal(now.st_ino, st.st_ino);
+                assert_int_equal(fs_nsec(&now.st_mtim), fs_nsec(&st.st_mtim));
+                assert_int_equal(save.bytes, 0);
+                free(put_pattern("mirror/file", 3 * MIB, 2));
+                plan(SAVE_CONTENT, "file");
+                save.agreed = &agreed->entries[0];
+                assert_done(attempt());
+                assert_int_equal(save.bytes, 3 * MIB);
+                shell("cmp mirror/file disk/file && rm mirror/file disk/file");
+        }
+}
+
+/* What the base says of its bytes is not true of any other file of that size and time. */
+static void what_is_not_known_on_the_disk_is_not_taken_for_what_was_agreed(void **state) {
+        (void) state;
+        put_agreed_file();
+        free(put_pattern("other", 3 * MIB, 9));
+        put_copy("disk/file", "other");
+        plan(SAVE_CONTENT, "file");
+        save.agreed = &agreed->entries[0];
+        assert_done(attempt());
+        assert_int_equal(save.bytes, 3 * MIB);
+        shell("cmp mirror/file disk/file");
+}
+
+static void what_has_changed_on_the_disk_since_is_not_agreed(void **state) {
+        (void) state;
+        for (unsigned keep = 0; keep < 2; keep++) {
+                put_agreed_file();
+                put_copy("mirror/file", "disk/file");
+                plan(SAVE_CONTENT, "file");
+                save.agreed = keep ? NULL : &agreed->entries[0];
+                save.keep = keep;
+                (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */
+                assert_int_equal(chmod("disk/file", 0600), 0);
+                assert_not_done(attempt(), SAVE_CHANGED);
+                shell("rm disk/file mirror/file");
+        }
+}
+
+/* Lets a system call fail with @error if its first argument is @argument, or whatever that is (-1). */
+static void break_call(unsigned call, unsigned argument, unsigned error) {
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, argument, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog program = { .len = ELEMENTSOF(code), .filter = code };
+
+        if (argument == UINT32_MAX)
+                code[3] = (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
+        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* In a process of its own, the save fails with @error. */
+static bool fails_with(unsigned call, unsigned argument, int error) {
+        pid_t child = fork();
+        int status;
+
+        assert_true(child >= 0);
+        if (child == 0) {
+                break_call(call, argument, (unsigned) error);
+                _exit(attempt() == SAVE_FAILED && save.error == error ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* It may come from a save that failed in that very step, or from another process. */
+static void what_is_on_the_disk_already_is_synced_before_it_counts(void **state) {
+        unsigned next;
+
+        (void) state;
+        put_agreed_file();
+        put_copy("mirror/file", "disk/file");
+        plan(SAVE_CONTENT, "file");
+        save.agreed = &agreed->entries[0];
+        assert_true(fails_with(__NR_fsync, UINT32_MAX, EIO));
+        next = (unsigned) dup(0);
+        (void) close((int) next);
+        /* the mirror's file has that number, the disk's the next one, its directory the one after that and one more */
+        assert_true(fails_with(__NR_fsync, next + 1, EIO));
+        assert_true(fails_with(__NR_fsync, next + 3, EIO));
+        plan(SAVE_CONTENT, "file");
+        save.keep = true;
+        assert_true(fails_with(__NR_fsync, UINT32_MAX, EIO));
+        assert_done(attempt());
+}
+
+static void what_may_not_be_read_on_the_disk_is_not_saved(void **state) {
+        (void) state;
+        free(put_pattern("mirror/file", MIB, 1));
+        free(put_pattern("disk/file", MIB, 2));
+        plan(SAVE_CONTENT, "file");
+        save.keep = true;
+        assert_true(fails_with(__NR_openat2, (unsigned) disk.rootfd, EPERM));
+}
+
+/* --- clocks and inode numbers --- */
+
+static void where_times_are_whole_seconds_another_change_may_hide(void **state) {
+        (void) state;
+        put_text("mirror/file", "x");
+        assert_done(save_now(SAVE_CONTENT, "file"));
+        assert_int_equal(stat_at("disk/file").st_ctim.tv_nsec, 0);
+        assert_true(save.disk.flags & ENTRY_RACY);
+        make_directory("mirror/dir");
+        assert_done(save_now(SAVE_CONTENT, "dir"));
+        assert_int_equal(save.disk.flags & ENTRY_RACY, 0); /* it has no bytes */
+}
+
+static void where_they_are_finer_it_shows(void **state) {
+        unsigned racy = 0;
+
+        (void) state;
+        put_text("mirror/file", "x");
+        for (unsigned i = 0; i < 5; i++) { /* once in a while a time is a whole second by chance */
+                assert_done(save_now(SAVE_CONTENT, "file"));
+                racy += (save.disk.flags & ENTRY_RACY) != 0;
+        }
+        assert_in_range(racy, 0, 1);
+        assert_false(save.disk.flags & ENTRY_NO_INODE);
+}
+
+static void where_inode_numbers_are_not_stable_none_is_recorded(void **state) {
+        (void) state;
+        put_text("mirror/file", "x");
+        assert_done(save_now(SAVE_CONTENT, "file"));
+        assert_int_equal(save.disk.ino, 0);
+        assert_true(save.disk.flags & ENTRY_NO_INODE);
+        assert_int_equal(save.entry.ino, stat_at("mirror/file").st_ino);
+}
+
 /* --- its place --- */
 
 static void both_versions_of_a_conflict_are_kept(void **state) {
@@ -903,7 +1206,7 @@ static void what_was_moved_is_linked_not_copied(void **state) {
         plan(SAVE_LINKED, "b");
         from = *manifest_find(seen_disk, "a");
         from.digest = digest_of("disk", "a");
-        from.flags |= ENTRY_HAS_DIGEST;
+        from.flags = ENTRY_HAS_DIGEST; /* without what the scan says of its age */
         save.from = "a";
         save.from_expected = &from;
         assert_int_equal(attempt(), SAVE_DONE);
@@ -917,6 +1220,40 @@ static void what_was_moved_is_linked_not_copied(void **state) {
         assert_int_equal(unlink("disk/a"), 0);
         assert_not_done(attempt(), SAVE_CHANGED);
         assert_false(is_there("disk/b"));
+}
+
+/* A renamed file whose bytes are in doubt is linked if they are what they were, and else it is one more file. */
+static void what_was_moved_and_is_in_doubt_is_read_before(void **state) {
+        static const uint16_t doubts[] = { 0, ENTRY_UNPROVEN, ENTRY_RACY, ENTRY_UNPROVEN | ENTRY_RACY };
+        static const char *const altered[] = { NULL, "mirror/b", "disk/a" };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(doubts); i++)
+                for (size_t k = 0; k < ELEMENTSOF(altered); k++) {
+                        bool other = (k == 1 && doubts[i] & ENTRY_UNPROVEN) || (k == 2 && doubts[i] & ENTRY_RACY);
+                        Digest digest;
+                        Entry from;
+
+                        free(put_pattern("mirror/a", MIB, 1));
+                        assert_done(save_now(SAVE_CONTENT, "a"));
+                        assert_int_equal(rename("mirror/a", "mirror/b"), 0);
+                        digest = digest_of("disk", "a");
+                        if (altered[k])
+                                free(put_pattern(altered[k], MIB, 2));
+                        plan(SAVE_LINKED, "b");
+                        from = *manifest_find(seen_disk, "a");
+                        from.digest = digest;
+                        from.flags = (uint16_t) (ENTRY_HAS_DIGEST | doubts[i]);
+                        save.from = "a";
+                        save.from_expected = &from;
+                        assert_int_equal(attempt(), SAVE_DONE);
+                        assert_int_equal(save.kind, other ? SAVE_CONTENT : SAVE_LINKED);
+                        assert_int_equal(save.bytes, other ? MIB : 0);
+                        assert_true(other == (stat_at("disk/a").st_ino != stat_at("disk/b").st_ino));
+                        if (other)
+                                shell("cmp mirror/b disk/b");
+                        shell("rm disk/a disk/b mirror/b");
+                }
 }
 
 static void links_stay_links(void **state) {
@@ -1059,11 +1396,13 @@ static void a_plain_disk_gets_what_it_can_keep(void **state) {
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TINY(name) cmocka_unit_test_setup_teardown(name, setup_tiny, teardown)
+#define COARSE(name) cmocka_unit_test_setup_teardown(name, setup_coarse, teardown)
 #define EXFAT(name) cmocka_unit_test_setup_teardown(name, setup_exfat, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(a_file_is_saved_with_all_that_belongs_to_it),
+                CASE(under_its_name_on_the_disk_no_writer_closes_it),
                 CASE(files_of_every_length_arrive),
                 CASE(holes_stay_holes_on_both_sides),
                 CASE(nothing_stays_in_the_page_cache_nor_in_memory),
@@ -1086,6 +1425,18 @@ int main(void) {
                 CASE(attributes_are_not_given_to_something_else),
                 CASE(those_of_directories_are_carried_too),
                 CASE(owners_are_left_alone_by_who_may_not_set_them),
+                CASE(equal_bytes_are_no_conflict),
+                CASE(a_conflict_with_what_was_agreed_is_a_plain_save),
+                CASE(a_conflict_with_something_else_keeps_it),
+                CASE(a_copy_of_a_clients_own_is_not_written_and_its_attributes_are_not_carried),
+                CASE(what_a_link_led_to_is_not_written_again),
+                CASE(what_is_not_known_on_the_disk_is_not_taken_for_what_was_agreed),
+                CASE(what_has_changed_on_the_disk_since_is_not_agreed),
+                CASE(what_is_on_the_disk_already_is_synced_before_it_counts),
+                CASE(what_may_not_be_read_on_the_disk_is_not_saved),
+                COARSE(where_times_are_whole_seconds_another_change_may_hide),
+                CASE(where_they_are_finer_it_shows),
+                EXFAT(where_inode_numbers_are_not_stable_none_is_recorded),
                 CASE(both_versions_of_a_conflict_are_kept),
                 CASE(what_the_plan_did_not_see_is_not_overwritten),
                 CASE(nor_what_came_there_while_it_was_copied),
@@ -1095,6 +1446,7 @@ int main(void) {
                 CASE(kinds_may_change),
                 CASE(names_of_one_file_stay_names_of_one_file),
                 CASE(what_was_moved_is_linked_not_copied),
+                CASE(what_was_moved_and_is_in_doubt_is_read_before),
                 CASE(links_stay_links),
                 CASE(links_that_lead_out_are_not_saved),
                 CASE(a_link_to_what_is_only_on_disk_is_saved),

@@ -4,8 +4,10 @@
  * mirror, real scans and real savers do the rest; only what is due is put forward by hand instead of waiting for it. */
 
 #include "ground.h"
+#include "os/fs.h"
 #include "save/retry.h"
 #include "save/writeback.h"
+#include "tree/scan.h"
 
 #define SECOND USEC_PER_SEC
 #define HOUR (3600 * SECOND)
@@ -119,7 +121,7 @@ static int scan(Rig *rig) {
 
         if (r != 0)
                 fail_msg("failed to %s: %d", what, r);
-        r = writeback_update(&rig->wb, &survey, rig->base, NULL, NULL);
+        r = writeback_update(&rig->wb, &survey, rig->base, NULL);
         survey_done(&survey);
         return r;
 }
@@ -201,7 +203,63 @@ static void what_is_on_disk_goes_to_the_base(void **state) {
         assert_int_equal(taken->n_entries, 1);
         assert_string_equal(taken->entries[0].path, "file");
         assert_true(taken->entries[0].flags & ENTRY_SAVED);
+        assert_int_equal(taken->entries[0].ino, stat_at("mirror/file").st_ino);
+        assert_int_equal(taken->entries[0].disk.ino, stat_at("disk/file").st_ino); /* both objects are known */
+        assert_true(taken->entries[0].disk.ctime_nsec != 0);
+        assert_int_equal(taken->entries[0].dev, (uint32_t) stat_at("disk/file").st_dev);
         assert_null(writeback_take(&rig->wb));
+        manifest_free(taken);
+}
+
+/* What did not fit is a link to the disk, and a client renames it: that is the file's rename. */
+static void a_renamed_link_to_the_disk_renames_the_file(void **state) {
+        Rig *rig = *state;
+        char target[128];
+        struct stat st;
+        Manifest *taken;
+        Entry entry;
+
+        put_text("disk/old", "bytes");
+        st = stat_at("disk/old");
+        (void) snprintf(target, sizeof(target), "%s/old", rig->source);
+        assert_int_equal(symlink(target, "mirror/new"), 0);
+        entry = (Entry){ .path = (char *) "old", .size = 5, .mtime_nsec = fs_nsec(&st.st_mtim), .mode = 0644,
+                         .ino = stat_at("mirror/new").st_ino, .flags = ENTRY_LINKED, .dev = (uint32_t) st.st_dev,
+                         .disk = { .ino = st.st_ino, .mtime_nsec = fs_nsec(&st.st_mtim),
+                                   .ctime_nsec = fs_nsec(&st.st_ctim) } };
+        assert_int_equal(manifest_put(rig->base, &entry), 0);
+        manifest_sort(rig->base);
+        deletions_note_path(&rig->deletions, "old");
+        begin(rig, 1);
+        save(rig);
+        assert_content("disk/new", "bytes", 5);
+        assert_int_equal(stat_at("disk/new").st_ino, st.st_ino);
+        assert_false(is_there("disk/old"));
+        assert_false(is_there("disk/" SCAN_PRIVATE_DIR "/trash"));
+        assert_int_equal(rig->wb.n_deletions, 0);
+        taken = writeback_take(&rig->wb);
+        assert_true(manifest_find(taken, "new")->flags & ENTRY_RECORD); /* in the mirror there is the old link still */
+        assert_int_equal(manifest_find(taken, "old")->flags, ENTRY_RECORD | ENTRY_DELETED);
+        manifest_free(taken);
+}
+
+/* Also at a stop, when nothing is compared beforehand. */
+static void equal_bytes_on_both_sides_are_agreed_at_a_stop(void **state) {
+        Rig *rig = *state;
+        Manifest *taken;
+        ino_t ino;
+
+        put_text("disk/file", "bytes");
+        put_text("mirror/file", "bytes");
+        ino = stat_at("disk/file").st_ino;
+        begin(rig, 1);
+        writeback_hurry(&rig->wb, true);
+        save(rig);
+        assert_int_equal(stat_at("disk/file").st_ino, ino);
+        assert_true(writeback_is_over(&rig->wb));
+        assert_int_equal(rig->wb.conflicts.n, 0);
+        taken = writeback_take(&rig->wb);
+        assert_int_equal(manifest_find(taken, "file")->flags & (ENTRY_RECORD | ENTRY_HAS_DIGEST), ENTRY_HAS_DIGEST);
         manifest_free(taken);
 }
 
@@ -282,7 +340,8 @@ static void delete_one(Rig *rig) {
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 char on_disk[16], mirrored[16];
-                struct stat st;
+                struct stat st, on_the_disk;
+                Entry entry;
 
                 (void) snprintf(on_disk, sizeof(on_disk), "disk/%s", names[i]);
                 (void) snprintf(mirrored, sizeof(mirrored), "mirror/%s", names[i]);
@@ -291,9 +350,12 @@ static void delete_one(Rig *rig) {
                 set_mtime(on_disk, 1000, 0);
                 set_mtime(mirrored, 1000, 0);
                 st = stat_at(mirrored);
-                assert_int_equal(manifest_put(rig->base, &(Entry){ .path = (char *) names[i], .size = 5, .mtime_nsec = 1000 * NSEC_PER_SEC,
-                                                                   .ino = st.st_ino, .mode = 0644,
-                                                                   .ctime_nsec = st.st_ctim.tv_sec * NSEC_PER_SEC + st.st_ctim.tv_nsec }), 0);
+                on_the_disk = stat_at(on_disk);
+                entry = (Entry){ .path = (char *) names[i], .size = 5, .mtime_nsec = 1000 * NSEC_PER_SEC,
+                                 .ino = st.st_ino, .mode = 0644, .ctime_nsec = fs_nsec(&st.st_ctim), .dev = (uint32_t) on_the_disk.st_dev,
+                                 .disk = { .ino = on_the_disk.st_ino, .mtime_nsec = 1000 * NSEC_PER_SEC,
+                                           .ctime_nsec = fs_nsec(&on_the_disk.st_ctim) } };
+                assert_int_equal(manifest_put(rig->base, &entry), 0);
         }
         manifest_sort(rig->base);
         assert_int_equal(unlink("mirror/gone"), 0);
@@ -520,6 +582,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(directories_come_first_then_content_then_links_then_pointers),
                 CASE(what_is_on_disk_goes_to_the_base),
+                CASE(a_renamed_link_to_the_disk_renames_the_file),
+                CASE(equal_bytes_on_both_sides_are_agreed_at_a_stop),
                 CASE(a_pointer_waits_until_what_it_references_is_on_disk),
                 CASE(a_pointer_to_what_is_nowhere_is_not_saved_and_nothing_waits_for_it),
                 CASE(what_may_still_change_waits_until_it_has_held_still),

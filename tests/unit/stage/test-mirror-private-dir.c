@@ -196,7 +196,7 @@ static void closing_keeps_what_is_not_ours(void **state) {
 static void what_is_new_is_placed(void **state) {
         (void) state;
         make_directory("mirror/sub");
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "sub/file", NULL, false), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "sub/file", NULL), 0);
         assert_content("mirror/sub/file", "new", 3);
         assert_int_equal(names_in_corner(), 0);
 }
@@ -207,7 +207,7 @@ static void what_stands_there_unexpectedly_is_left_alone(void **state) {
         (void) state;
         put_text("mirror/file", "a client's");
         ino = stat_at("mirror/file").st_ino;
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", NULL, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", NULL), TREE_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(stat_at("mirror/file").st_ino, ino);
 }
@@ -221,7 +221,8 @@ static void what_is_expected_is_replaced(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         reader = open("mirror/file", O_RDONLY | O_CLOEXEC);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), 0);
+        assert_false(mirror_private_dir_is_busy(&private_dir, &expected));
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), 0);
         assert_content("mirror/file", "new", 3);
         assert_int_equal(names_in_corner(), 0);
         assert_int_equal(read(reader, buffer, 8), 3); /* a process that has it open keeps it */
@@ -236,7 +237,7 @@ static void what_is_expected_may_have_vanished(void **state) {
         put_text("mirror/file", "old");
         expected = entry_of("file");
         assert_int_equal(unlink("mirror/file"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), 0);
         assert_content("mirror/file", "new", 3);
 }
 
@@ -250,13 +251,13 @@ static void what_has_changed_since_is_put_back_as_it_was(void **state) {
         put_text("mirror/other", "a client's");
         ino = stat_at("mirror/other").st_ino;
         assert_int_equal(rename("mirror/other", "mirror/file"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), TREE_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(stat_at("mirror/file").st_ino, ino);
 
         expected = entry_of("file"); /* written into: the same inode */
         put_text("mirror/file", "longer than before");
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), TREE_OCCUPIED);
         assert_content("mirror/file", "longer than before", 18);
 }
 
@@ -267,10 +268,10 @@ static void only_an_empty_directory_is_replaced(void **state) {
         make_directory("mirror/dir");
         put_text("mirror/dir/precious", "x");
         expected = entry_of("dir");
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected), TREE_OCCUPIED);
         assert_content("mirror/dir/precious", "x", 1);
         assert_int_equal(unlink("mirror/dir/precious"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected, false), 0);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "dir", &expected), 0);
         assert_content("mirror/dir", "new", 3);
 }
 
@@ -278,9 +279,9 @@ static void no_way_leads_out_of_the_mirror(void **state) {
         (void) state;
         make_directory("outside");
         assert_int_equal(symlink("../outside", "mirror/link"), 0);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "link/file", NULL, false), -ELOOP);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "../outside/file", NULL, false), -EXDEV);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "absent/file", NULL, false), -ENOENT);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "link/file", NULL), -ELOOP);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "../outside/file", NULL), -EXDEV);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "absent/file", NULL), -ENOENT);
         assert_int_equal(rmdir("outside"), 0);
 }
 
@@ -292,14 +293,14 @@ static void what_is_expected_is_taken_away(void **state) {
         (void) state;
         put_text("mirror/file", "x");
         expected = entry_of("file");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, false), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), 0);
         assert_false(is_there("mirror/file"));
         assert_int_equal(names_in_corner(), 0);
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, false), 0); /* it is gone already */
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "no/such/directory", &expected, false), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), 0); /* it is gone already */
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "no/such/directory", &expected), 0);
         assert_int_equal(symlink("nowhere", "mirror/link"), 0);
         expected = entry_of("link");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "link", &expected, false), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "link", &expected), 0);
         assert_false(is_there("mirror/link"));
 }
 
@@ -312,19 +313,22 @@ static void what_is_open_for_writing_does_not_give_way(void **state) {
         expected = entry_of("file");
         writer = open("mirror/file", O_RDWR | O_CLOEXEC);
         assert_true(writer >= 0);
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_true(mirror_private_dir_is_busy(&private_dir, &expected));
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), TREE_BUSY);
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), TREE_BUSY);
         assert_int_equal(stat_at("mirror/file").st_ino, expected.ino);
+        assert_int_equal(entry_of("file").ctime_nsec, expected.ctime_nsec); /* it was not moved away for a moment either */
         assert_int_equal(pwrite(writer, "y", 1, 0), 1);
         assert_content("mirror/file", "y", 1);
         (void) close(writer);
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, true), MIRROR_PRIVATE_DIR_OCCUPIED); /* it is another one now */
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), TREE_OCCUPIED); /* it is another one now */
         expected = entry_of("file");
         reader = open("mirror/file", O_RDONLY | O_CLOEXEC);
-        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected, true), 0);
+        assert_false(mirror_private_dir_is_busy(&private_dir, &expected));
+        assert_int_equal(mirror_private_dir_publish(&private_dir, prepare("new"), "file", &expected), 0);
         assert_content("mirror/file", "new", 3);
         expected = entry_of("file");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, true), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), 0);
         assert_false(is_there("mirror/file"));
         (void) close(reader);
 }
@@ -338,7 +342,7 @@ static void what_was_changed_is_not_taken_away(void **state) {
         expected = entry_of("file");
         ino = stat_at("mirror/file").st_ino;
         put_text("mirror/file", "a client's");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "file", &expected), TREE_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(stat_at("mirror/file").st_ino, ino);
         assert_int_equal(names_in_corner(), 0);
@@ -351,10 +355,10 @@ static void a_directory_with_something_in_it_stays(void **state) {
         make_directory("mirror/dir");
         put_text("mirror/dir/precious", "x");
         expected = entry_of("dir");
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected), TREE_OCCUPIED);
         assert_content("mirror/dir/precious", "x", 1);
         assert_int_equal(unlink("mirror/dir/precious"), 0);
-        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected, false), 0);
+        assert_int_equal(mirror_private_dir_remove(&private_dir, "dir", &expected), 0);
         assert_false(is_there("mirror/dir"));
 }
 
@@ -423,7 +427,7 @@ static void a_clients_last_word_is_never_lost(void **state) {
                 while (atomic_load(&client.ended) < turn) {
                         const char *name = prepare("new");
 
-                        assert_int_equal(mirror_private_dir_publish(&private_dir, name, "file", &expected, false), MIRROR_PRIVATE_DIR_OCCUPIED);
+                        assert_int_equal(mirror_private_dir_publish(&private_dir, name, "file", &expected), TREE_OCCUPIED);
                         (void) unlink(in_private_dir(name)); /* as publish does */
                 }
                 if (stat_at("mirror/file").st_ino != last && !disk_private_dir_has(last))

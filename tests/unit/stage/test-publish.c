@@ -197,12 +197,12 @@ static void an_occupied_path_is_untouched(void **state) {
         (void) state;
         put_text("disk/file", "ours");
         put_text("mirror/file", "a client's");
-        assert_int_equal(publish_text("file", "ours", NULL, &entry, &lost), PUBLISH_OCCUPIED);
+        assert_int_equal(publish_text("file", "ours", NULL, &entry, &lost), TREE_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
-        assert_int_equal(publish_symlink(&private_dir, source_entry("file"), "target", NULL, &entry, &what), PUBLISH_OCCUPIED);
+        assert_int_equal(publish_symlink(&private_dir, source_entry("file"), "target", NULL, &entry, &what), TREE_OCCUPIED);
         assert_int_equal(unlink("disk/file"), 0);
         make_directory("disk/file");
-        assert_int_equal(publish_directory(&private_dir, source_entry("file"), NULL, &entry, &what), PUBLISH_OCCUPIED);
+        assert_int_equal(publish_directory(&private_dir, source_entry("file"), NULL, &entry, &what), TREE_OCCUPIED);
         assert_content("mirror/file", "a client's", 10);
         assert_int_equal(names_in_corner(), 0); /* nothing is left behind */
         assert_int_equal(entry.ino, 77);
@@ -237,7 +237,7 @@ static void directories_can_be_filled_before_they_are_finished(void **state) {
         assert_int_equal(publish_directory(&private_dir, source_entry("dir"), NULL, &entry, &what), 0);
         assert_int_equal(stat_at("mirror/dir").st_mode & 0700, 0700);
         assert_int_equal(publish_text("dir/file", "x", NULL, &file, &lost), 0);
-        assert_int_equal(publish_attributes(&private_dir, source_entry("dir"), &entry, &what), 0);
+        assert_int_equal(publish_attributes(&private_dir, source_entry("dir"), NULL, &entry, &what), 0);
         assert_agrees("dir", &entry);
         assert_int_equal(stat_at("mirror/dir").st_mode & 07777, 0555);
         assert_int_equal(publish_directory(&private_dir, source_entry("dir"), &entry, &entry, &what), 0); /* it is there already */
@@ -246,16 +246,16 @@ static void directories_can_be_filled_before_they_are_finished(void **state) {
 static void attributes_alone_can_change(void **state) {
         const char *what;
         bool lost = false;
-        Entry entry;
+        Entry before, entry;
         ino_t ino;
 
         (void) state;
         put_text("disk/file", "x");
-        assert_int_equal(publish_text("file", "x", NULL, &entry, &lost), 0);
+        assert_int_equal(publish_text("file", "x", NULL, &before, &lost), 0);
         ino = stat_at("mirror/file").st_ino;
         assert_int_equal(chmod("disk/file", 0604), 0);
         assert_int_equal(chown("disk/file", 7, 8), 0);
-        assert_int_equal(publish_attributes(&private_dir, source_entry("file"), &entry, &what), 0);
+        assert_int_equal(publish_attributes(&private_dir, source_entry("file"), &before, &entry, &what), 0);
         assert_agrees("file", &entry);
         assert_int_equal(stat_at("mirror/file").st_ino, ino);
         assert_content("mirror/file", "x", 1);
@@ -271,8 +271,24 @@ static void attributes_are_not_set_through_a_link(void **state) {
         put_text("outside", "x");
         assert_int_equal(chmod("outside", 0600), 0);
         assert_int_equal(symlink("../outside", "mirror/file"), 0);
-        (void) publish_attributes(&private_dir, source_entry("file"), &entry, &what);
+        assert_int_equal(publish_attributes(&private_dir, source_entry("file"), source_entry("file"), &entry, &what), TREE_OCCUPIED);
         assert_int_equal(stat_at("outside").st_mode & 0777, 0600);
+}
+
+static void attributes_are_not_set_on_something_else(void **state) {
+        const char *what;
+        bool lost = false;
+        Entry before, entry;
+
+        (void) state;
+        put_text("disk/file", "x");
+        assert_int_equal(publish_text("file", "x", NULL, &before, &lost), 0);
+        put_text("mirror/other", "y");
+        assert_int_equal(chmod("mirror/other", 0600), 0);
+        assert_int_equal(rename("mirror/other", "mirror/file"), 0);
+        assert_int_equal(publish_attributes(&private_dir, source_entry("file"), &before, &entry, &what), TREE_OCCUPIED);
+        assert_int_equal(publish_attributes(&private_dir, source_entry("file"), NULL, &entry, &what), TREE_OCCUPIED); /* no directory */
+        assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0600);
 }
 
 /* --- further names --- */
@@ -416,6 +432,7 @@ int main(void) {
                 CASE(directories_can_be_filled_before_they_are_finished),
                 CASE(attributes_alone_can_change),
                 CASE(attributes_are_not_set_through_a_link),
+                CASE(attributes_are_not_set_on_something_else),
                 CASE(further_names_share_the_inode),
                 CASE(a_further_name_is_tied_to_what_the_source_has_and_to_nothing_else),
                 CASE(without_root_the_files_are_ours),

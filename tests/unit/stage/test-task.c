@@ -8,7 +8,12 @@
 #include "stage/task.h"
 #include "tree/scan.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #define CHUNK (64 * KIB)
 
@@ -21,6 +26,8 @@ typedef struct Rig {
         atomic_bool cancel;
         atomic_uint_fast64_t progress, steps;
         char source_path[64];
+        bool unwatched; /* neither side */
+        bool too_soon;  /* what has just changed counts as that; else as if time had passed */
         Task task;
 } Rig;
 
@@ -70,13 +77,18 @@ static int teardown(void **state) {
 static void survey(void) {
         static char *nothing[] = { NULL };
         ScanOptions of_source = { .root = rig.source_path }, of_mirror = { .root = "/m", .mirror = true };
-        PlanInput input = { .source_path = rig.source_path, .priority = nothing };
+        PlanInput input = { .source_path = rig.source_path, .priority = nothing, .keeps_owners = true,
+                            .mirror_watched = !rig.unwatched, .source_watched = !rig.unwatched };
 
+        rig.context.mirror_watched = !rig.unwatched;
         rig.plan = plan_free(rig.plan);
         rig.source = manifest_free(rig.source);
         rig.mirror = manifest_free(rig.mirror);
         assert_int_equal(scan_tree(rig.context.sourcefd, &of_source, &rig.source), 0);
         assert_int_equal(scan_tree(rig.private_dir.mirrorfd, &of_mirror, &rig.mirror), 0);
+        for (size_t i = 0; !rig.too_soon && i < rig.source->n_entries; i++)
+                rig.source->entries[i].flags &= (uint16_t) ~ENTRY_RACY;
+        pair_mark_unproven(rig.base, rig.mirror, !rig.unwatched);
         input.base = rig.base;
         input.source = rig.source;
         input.mirror = rig.mirror;
@@ -136,6 +148,29 @@ static void assert_nothing_to_do(void) {
         for (size_t i = 0; i < rig.plan->n_items; i++)
                 if (rig.plan->items[i].action != PLAN_KEEP)
                         fail_msg("'%s': %s", plan_item_path(&rig.plan->items[i]), plan_action_name(rig.plan->items[i].action));
+}
+
+/* Runs one item, lets the base know what came of it, and plans anew. */
+static TaskOutcome run_and_record(const char *path) {
+        TaskOutcome outcome = run(path);
+
+        if (outcome == TASK_AGREED || outcome == TASK_COMPARED) {
+                assert_int_equal(manifest_put(rig.base, &rig.task.entry), 0);
+                manifest_sort(rig.base);
+        }
+        task_done(&rig.task);
+        rig.task = (Task){};
+        survey();
+        return outcome;
+}
+
+static Entry *base_of(const char *path) {
+        static Entry none;
+        Entry *entry = manifest_find(rig.base, path);
+
+        if (!entry)
+                fail_msg("the base does not know '%s'", path);
+        return entry ? entry : &none;
 }
 
 /* Lets the base remember another digest for a path. */
@@ -318,17 +353,32 @@ static void a_source_that_is_gone_has_an_outcome_of_its_own(void **state) {
         assert_int_equal(run("other"), TASK_GONE);
 }
 
-static void corruption_on_the_disk_is_seen(void **state) {
+/* Behind the filesystem's back. */
+static void rot(const char *path, const char *from, const char *to) {
+        int image = open("disk.img", O_RDWR | O_CLOEXEC);
         struct stat st;
+        char *bytes, *found;
+
+        drop_cache(path);
+        assert_int_equal(fstat(image, &st), 0);
+        bytes = malloc((size_t) st.st_size);
+        assert_non_null(bytes);
+        assert_int_equal(pread(image, bytes, (size_t) st.st_size, 0), st.st_size);
+        found = memmem(bytes, (size_t) st.st_size, from, strlen(from));
+        assert_non_null(found);
+        assert_int_equal(pwrite(image, to, strlen(to), found - bytes), strlen(to));
+        free(bytes);
+        assert_int_equal(close(image), 0);
+}
+
+static void corruption_on_the_disk_is_seen(void **state) {
         Digest expected;
 
         (void) state;
         put_text("disk/file", "good bytes");
         settle();
         expected = manifest_find(rig.base, "file")->digest;
-        st = stat_at("disk/file");
-        put_text("disk/file", "bad  bytes");
-        set_mtime("disk/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        rot("disk/file", "good bytes", "bad  bytes");
         assert_int_equal(unlink("mirror/file"), 0);
         survey();
         assert_int_equal(run("file"), TASK_CORRUPT);
@@ -345,8 +395,78 @@ static void new_bytes_with_a_new_time_are_no_corruption(void **state) {
         put_text("disk/file", "new bytes"); /* no byte more or less */
         set_mtime("disk/file", 1234567890, 0);
         survey();
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        assert_int_equal(run_and_record("file"), TASK_COMPARED);
+        assert_int_equal(item_of("file")->action, PLAN_STAGE);
         assert_int_equal(run("file"), TASK_AGREED);
         assert_content("mirror/file", "new bytes", 9);
+}
+
+/* Another version of the same size and time is not a damaged one. */
+static void a_digest_is_on_record_only_for_the_very_object(void **state) {
+        struct stat st;
+
+        (void) state;
+        put_text("disk/file", "old bytes");
+        settle();
+        st = stat_at("disk/file");
+        assert_int_equal(unlink("mirror/file"), 0);
+        put_text("disk/new", "new bytes");
+        set_mtime("disk/new", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        assert_int_equal(rename("disk/new", "disk/file"), 0);
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_STAGE);
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_content("mirror/file", "new bytes", 9);
+}
+
+static void a_digest_is_on_record_for_what_was_only_touched(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        settle();
+        assert_int_equal(unlink("mirror/file"), 0);
+        misremember("file");
+        assert_int_equal(link("disk/file", "disk/again"), 0);
+        assert_int_equal(unlink("disk/again"), 0);
+        survey();
+        assert_int_equal(item_of("file")->on_disk, PAIR_TOUCHED);
+        assert_int_equal(run("file"), TASK_CORRUPT);
+        rig.unwatched = true;
+        survey();
+        assert_int_equal(run("file"), TASK_AGREED); /* nobody knows that it was only touched */
+}
+
+static void no_digest_is_on_record_for_what_was_seen_too_soon_or_is_unknown(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        settle();
+        misremember("file");
+        assert_int_equal(unlink("mirror/file"), 0);
+        base_of("file")->flags |= ENTRY_RACY;
+        survey();
+        assert_int_equal(run("file"), TASK_AGREED);
+        base_of("file")->flags &= (uint16_t) ~ENTRY_RACY;
+        assert_int_equal(unlink("mirror/file"), 0);
+        survey();
+        assert_int_equal(run("file"), TASK_CORRUPT);
+        base_of("file")->disk = (DiskObject){}; /* of a manifest of format 1 */
+        survey();
+        assert_int_equal(run("file"), TASK_AGREED);
+}
+
+static void what_was_staged_too_soon_is_marked_until_it_was_compared(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        survey();
+        manifest_find(rig.source, "file")->flags |= ENTRY_RACY;
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(base_of("file")->flags, ENTRY_HAS_DIGEST | ENTRY_RACY);
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        atomic_store(&rig.steps, 0);
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(rig.steps, 1 + 7); /* the disk's bytes were read, the copy's are known */
+        assert_int_equal(base_of("file")->flags, ENTRY_HAS_DIGEST);
+        assert_int_equal(item_of("file")->action, PLAN_KEEP);
 }
 
 /* Large enough for several chunks, and with a hole. */
@@ -404,23 +524,359 @@ static void a_record_is_enough_to_see_corruption(void **state) {
         assert_int_equal(run("file"), TASK_CORRUPT);
 }
 
-static void what_is_adopted_is_compared(void **state) {
-        struct stat st;
+/* --- comparing --- */
 
+/* Puts another file with this content in the place of one, with the same mtime. */
+static void put_copy(const char *path, const char *text) {
+        struct stat st = stat_at(path);
+        char temporary[64];
+
+        (void) snprintf(temporary, sizeof(temporary), "%s.new", path);
+        put_text(temporary, text);
+        set_mtime(temporary, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        assert_int_equal(rename(temporary, path), 0);
+}
+
+/* A store through a mapping, which leaves no trace in size and times if the page was read before. */
+static void store(const char *path, const char *text) {
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        volatile char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        struct stat before = stat_at(path), after;
+
+        assert_true(map != MAP_FAILED);
+        assert_true(map[0] != '\0');
+        for (size_t i = 0; text[i]; i++)
+                map[i] = text[i];
+        assert_int_equal(munmap((void *) map, 4096), 0);
+        assert_int_equal(close(fd), 0);
+        after = stat_at(path);
+        assert_int_equal(fs_nsec(&before.st_mtim), fs_nsec(&after.st_mtim));
+        assert_int_equal(fs_nsec(&before.st_ctim), fs_nsec(&after.st_ctim));
+}
+
+static void touch_ctime(const char *path) {
+        (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */
+        assert_int_equal(chmod(path, stat_at(path).st_mode & 0777), 0);
+}
+
+static void put_agreed(const char *text) {
+        put_text("disk/file", text);
+        settle();
+        assert_nothing_to_do();
+        atomic_store(&rig.steps, 0);
+}
+
+static int64_t ctime_of(const char *path) {
+        struct stat st = stat_at(path);
+
+        return fs_nsec(&st.st_ctim);
+}
+
+static void assert_finding(unsigned flags) {
+        assert_int_equal(rig.task.outcome, TASK_COMPARED);
+        assert_int_equal(rig.task.entry.flags, flags);
+        assert_int_equal(rig.task.entry.disk.ino, stat_at("disk/file").st_ino);
+        assert_int_equal(rig.task.entry.disk.ctime_nsec, ctime_of("disk/file"));
+        assert_int_equal(rig.task.entry.dev, (uint32_t) stat_at("disk/file").st_dev);
+}
+
+static void equal_bytes_without_a_base_are_agreed(void **state) {
         (void) state;
         put_text("disk/file", "content");
-        st = stat_at("disk/file");
         put_text("mirror/file", "content");
-        set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        assert_int_equal(chmod("mirror/file", 0600), 0);
+        set_mtime("mirror/file", 1234567890, 5);
         survey();
         assert_int_equal(item_of("file")->action, PLAN_ADOPT);
         assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(rig.steps, 1 + 2 * 7);
+        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST);
         assert_int_equal(rig.task.entry.ino, stat_at("mirror/file").st_ino);
+        assert_int_equal(rig.task.entry.mode, 0600); /* as it is there */
+        assert_int_equal(rig.task.entry.mtime_nsec, rig.task.entry.disk.mtime_nsec); /* it got the time of the disk */
+        assert_int_equal(rig.task.entry.disk.ino, stat_at("disk/file").st_ino);
+        assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0600);
+}
+
+static void other_bytes_without_a_base_differ(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
         put_text("mirror/file", "conTent");
-        set_mtime("mirror/file", st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         survey();
-        assert_int_equal(run("file"), TASK_DIFFERS);
+        (void) run("file");
+        assert_finding(ENTRY_RECORD | ENTRY_SIDES_DIFFER | ENTRY_HAS_DIGEST);
         assert_content("mirror/file", "conTent", 7);
+        assert_int_equal(run_and_record("file"), TASK_COMPARED);
+        assert_int_equal(item_of("file")->action, PLAN_CONFLICT);
+}
+
+static void another_object_of_the_disk_with_the_bytes_of_the_base_is_agreed(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("disk/file", "content");
+        survey();
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(rig.steps, 1 + 7); /* the copy was not read */
+        assert_nothing_to_do();
+}
+
+static void another_object_of_the_disk_with_other_bytes_is_found_out(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("disk/file", "conTent");
+        survey();
+        (void) run("file");
+        assert_finding(ENTRY_HAS_DIGEST | ENTRY_DISK_DIFFERS);
+        assert_int_equal(run_and_record("file"), TASK_COMPARED);
+        assert_int_equal(item_of("file")->action, PLAN_STAGE);
+}
+
+static void a_copy_of_a_clients_own_with_the_bytes_of_the_base_is_agreed(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("mirror/file", "content");
+        survey();
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(rig.steps, 1 + 7); /* the disk was not read */
+        assert_int_equal(base_of("file")->ino, stat_at("mirror/file").st_ino);
+        assert_nothing_to_do();
+}
+
+static void a_copy_of_a_clients_own_with_other_bytes_is_found_out(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("mirror/file", "conTent");
+        survey();
+        (void) run("file");
+        assert_finding(ENTRY_HAS_DIGEST | ENTRY_MIRROR_DIFFERS);
+        assert_int_equal(rig.task.entry.ino, stat_at("mirror/file").st_ino);
+        assert_int_equal(run_and_record("file"), TASK_COMPARED);
+        assert_int_equal(item_of("file")->action, PLAN_SAVE);
+}
+
+static void where_neither_has_the_bytes_of_the_base_both_are_compared(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("disk/file", "CONTENT");
+        put_copy("mirror/file", "conTent");
+        survey();
+        (void) run("file");
+        assert_finding(ENTRY_RECORD | ENTRY_SIDES_DIFFER | ENTRY_HAS_DIGEST);
+        put_copy("mirror/file", "CONTENT");
+        survey();
+        assert_int_equal(run("file"), TASK_AGREED);
+}
+
+/* A client's own copy is its own, also if it has the bytes that both sides had once. */
+static void an_own_copy_of_the_base_is_not_what_was_published(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("disk/file", "CONTENT");
+        put_copy("mirror/file", "content");
+        survey();
+        (void) run("file");
+        assert_finding(ENTRY_RECORD | ENTRY_SIDES_DIFFER | ENTRY_HAS_DIGEST);
+}
+
+/* It is given nothing of the disk's, as nothing of its own is carried to the disk. */
+static void an_own_copy_keeps_its_attributes_until_they_are_set_as_those_of_the_disk(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("mirror/file", "content");
+        assert_int_equal(chmod("mirror/file", 0600), 0);
+        survey();
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0600);
+        assert_int_equal(stat_at("disk/file").st_mode & 0777, 0644);
+        assert_int_equal(item_of("file")->action, PLAN_SETATTR);
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0644);
+        assert_nothing_to_do();
+}
+
+static void what_has_another_size_in_the_mirror_is_not_read(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("disk/file", "content");
+        put_text("mirror/file", "longer than that");
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        (void) run("file");
+        assert_int_equal(rig.steps, 1 + 7);
+        assert_finding(ENTRY_HAS_DIGEST); /* the disk has what it had */
+        assert_int_equal(run_and_record("file"), TASK_COMPARED);
+        assert_int_equal(item_of("file")->action, PLAN_SAVE);
+}
+
+static void what_was_stored_through_a_mapping_is_found_out_when_it_is_compared(void **state) {
+        (void) state;
+        put_agreed("content");
+        store("mirror/file", "CONTENT");
+        base_of("file")->flags |= ENTRY_UNPROVEN | ENTRY_WRITTEN; /* as reported */
+        put_copy("disk/file", "content");
+        survey();
+        (void) run("file");
+        assert_finding(ENTRY_HAS_DIGEST | ENTRY_MIRROR_DIFFERS);
+        assert_int_equal(rig.steps, 1 + 2 * 7);
+}
+
+static void what_was_only_touched_is_recorded_without_reading(void **state) {
+        (void) state;
+        put_agreed("content");
+        touch_ctime("mirror/file");
+        touch_ctime("disk/file");
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(rig.steps, 1);
+        assert_nothing_to_do();
+}
+
+static void what_is_open_for_writing_is_not_compared(void **state) {
+        int writer;
+
+        (void) state;
+        put_agreed("content");
+        writer = open("mirror/file", O_WRONLY | O_CLOEXEC);
+        put_copy("disk/file", "conTent");
+        base_of("file")->flags |= ENTRY_UNPROVEN;
+        survey();
+        assert_int_equal(run("file"), TASK_BUSY);
+        assert_int_equal(close(writer), 0);
+        assert_int_equal(run("file"), TASK_COMPARED);
+}
+
+/* Its ctime has moved, and more may come. */
+static void what_is_open_for_writing_was_not_only_touched(void **state) {
+        int writer;
+
+        (void) state;
+        put_agreed("content");
+        writer = open("mirror/file", O_WRONLY | O_CLOEXEC);
+        touch_ctime("mirror/file");
+        survey();
+        assert_int_equal(item_of("file")->in_mirror, PAIR_TOUCHED);
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST | ENTRY_UNPROVEN | ENTRY_WRITTEN);
+        assert_int_equal(close(writer), 0);
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST);
+}
+
+static void what_has_changed_since_the_scan_is_left_to_the_next_one(void **state) {
+        static const char *const commands[] = {
+                "rm mirror/file", "echo more >> mirror/file", "rm mirror/file && mkdir mirror/file",
+                "rm disk/file", "echo more >> disk/file", "rm disk/file && ln -s x disk/file",
+                "cp -p mirror/file x && mv x mirror/file", "cp -p disk/file disk/x && mv disk/x disk/file",
+                "sleep 0.02; chmod 600 mirror/file", "sleep 0.02; chmod 600 disk/file",
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
+                shell("rm -rf disk/file mirror/file");
+                put_text("disk/file", "content");
+                put_text("mirror/file", "content");
+                survey();
+                shell(commands[i]);
+                if (run("file") != TASK_GONE)
+                        fail_msg("'%s': outcome %d", commands[i], rig.task.outcome);
+        }
+}
+
+static void the_copy_takes_the_attributes_of_another_object_on_the_disk(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("disk/file", "content");
+        set_mtime("disk/file", 1234567890, 0);
+        assert_int_equal(chmod("disk/file", 0600) | chown("disk/file", 5, 6), 0);
+        survey();
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0600);
+        assert_int_equal(stat_at("mirror/file").st_uid, 5);
+        assert_int_equal(stat_at("mirror/file").st_mtim.tv_sec, 1234567890);
+        assert_nothing_to_do();
+}
+
+static void what_a_client_did_to_its_attributes_is_not_undone(void **state) {
+        (void) state;
+        put_agreed("content");
+        assert_int_equal(chmod("mirror/file", 0600), 0);
+        put_copy("disk/file", "content");
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        assert_int_equal(run_and_record("file"), TASK_AGREED);
+        assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0600);
+        assert_int_equal(item_of("file")->action, PLAN_SAVEATTR);
+}
+
+/* With the disk's time it would look as if it had never been written to. */
+static void new_attributes_do_not_hide_a_write(void **state) {
+        (void) state;
+        put_agreed("content");
+        assert_int_equal(chmod("disk/file", 0600), 0);
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_SETATTR);
+        put_text("mirror/file", "CONTENT");
+        assert_int_equal(run("file"), TASK_GONE);
+        survey();
+        assert_int_equal(item_of("file")->in_mirror, PAIR_OTHER);
+}
+
+static void new_attributes_of_a_compared_file_do_not_hide_a_write(void **state) {
+        (void) state;
+        put_agreed("content");
+        put_copy("disk/file", "content");
+        assert_int_equal(chmod("disk/file", 0600), 0);
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        put_text("mirror/file", "CONTENT");
+        assert_int_equal(run("file"), TASK_GONE);
+        survey();
+        assert_int_equal(item_of("file")->in_mirror, PAIR_OTHER);
+}
+
+/* Lets fsync() fail with EIO, for descriptors from @first on. */
+static void break_fsync(unsigned first) {
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fsync, 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, first, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog program = { .len = ELEMENTSOF(code), .filter = code };
+
+        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* In a process of its own: true if the comparison of the file fails in that step. */
+static bool fails_to(const char *what, bool with_file) {
+        pid_t child = fork();
+        int status;
+
+        assert_true(child >= 0);
+        if (child == 0) {
+                int next = open("/", O_PATH | O_CLOEXEC);
+
+                (void) close(next);
+                break_fsync((unsigned) next + !with_file);
+                _exit(run("file") == TASK_FAILED && rig.task.error == EIO && strcmp(rig.task.what, what) == 0 ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* It may come from a save that failed in that very step. */
+static void what_is_found_on_both_sides_is_synced_before_it_counts(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        put_text("mirror/file", "content");
+        survey();
+        assert_true(fails_to("sync", true));
+        assert_true(fails_to("sync the directory of", false));
+        assert_int_equal(run("file"), TASK_AGREED);
 }
 
 static void a_tmpfs_that_is_full_is_reported(void **state) {
@@ -452,8 +908,10 @@ static void alter_quietly(const char *path, const char *text) {
         set_mtime(path, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
+/* Nobody watched, so it is read before it goes. */
 static void what_a_client_altered_quietly_is_not_replaced_or_removed(void **state) {
         (void) state;
+        rig.unwatched = true;
         put_text("disk/file", "content");
         free(put_pattern("disk/large", 5 * CHUNK, 1));
         put_text("disk/gone", "content");
@@ -465,13 +923,127 @@ static void what_a_client_altered_quietly_is_not_replaced_or_removed(void **stat
         put_text("disk/large", "a new version");
         assert_int_equal(unlink("disk/gone"), 0);
         survey();
-        assert_int_equal(run("file"), TASK_OCCUPIED);
+        assert_int_equal(run("file"), TASK_COMPARED);
+        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST | ENTRY_MIRROR_DIFFERS);
+        assert_int_equal(rig.task.entry.ctime_nsec, ctime_of("mirror/file"));
         assert_content("mirror/file", "CONTENT", 7);
         task_init(&rig.task, &rig.context, item_of("large"));
         assert_false(task_open(&rig.task));
-        assert_int_equal(rig.task.outcome, TASK_OCCUPIED);
-        assert_int_equal(run("gone"), TASK_OCCUPIED);
+        assert_int_equal(rig.task.outcome, TASK_COMPARED);
+        assert_int_equal(run_and_record("gone"), TASK_COMPARED);
         assert_content("mirror/gone", "CONTENT", 7);
+        assert_int_equal(item_of("gone")->action, PLAN_SAVE);
+}
+
+/* Its bytes are as they were, whatever was done to it. */
+static void what_is_in_doubt_is_read_before_it_goes(void **state) {
+        (void) state;
+        rig.unwatched = true;
+        put_text("disk/file", "content");
+        put_text("disk/gone", "content");
+        settle();
+        base_of("file")->flags |= ENTRY_UNPROVEN; /* as after a crash */
+        put_text("disk/file", "a new version");
+        assert_int_equal(unlink("disk/gone"), 0);
+        survey();
+        touch_ctime("mirror/gone"); /* since the scan: another of its names was removed, or more than that */
+        atomic_store(&rig.steps, 0);
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(rig.steps, 1 + 7);
+        assert_content("mirror/file", "a new version", 13);
+        assert_int_equal(run("gone"), TASK_REMOVED);
+        assert_int_equal(rig.steps, 2 * (1 + 7));
+        assert_false(is_there("mirror/gone"));
+}
+
+static void what_is_not_in_doubt_goes_unread(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        put_text("disk/gone", "content");
+        settle();
+        touch_ctime("mirror/gone"); /* every write would have been reported */
+        put_text("disk/file", "a new version");
+        assert_int_equal(unlink("disk/gone"), 0);
+        survey();
+        atomic_store(&rig.steps, 0);
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_int_equal(run("gone"), TASK_REMOVED);
+        assert_int_equal(rig.steps, 2);
+}
+
+static void what_is_in_doubt_and_open_for_writing_does_not_go(void **state) {
+        int writer;
+
+        (void) state;
+        put_text("disk/gone", "content");
+        settle();
+        base_of("gone")->flags |= ENTRY_UNPROVEN;
+        writer = open("mirror/gone", O_WRONLY | O_CLOEXEC);
+        assert_int_equal(unlink("disk/gone"), 0);
+        survey();
+        assert_int_equal(run("gone"), TASK_BUSY);
+        assert_int_equal(close(writer), 0);
+        assert_int_equal(run("gone"), TASK_REMOVED);
+}
+
+/* Whatever a plan that is wrong about it may say. */
+static void what_was_never_put_there_does_not_go(void **state) {
+        static const PlanAction actions[] = { PLAN_STAGE, PLAN_LINK, PLAN_REMOVE, PLAN_RELEASE };
+
+        (void) state;
+        put_agreed("content");
+        put_copy("mirror/file", "content"); /* a client's own */
+        survey();
+        for (size_t i = 0; i < ELEMENTSOF(actions); i++) {
+                item_of("file")->action = actions[i];
+                assert_int_equal(run("file"), TASK_OCCUPIED);
+                assert_content("mirror/file", "content", 7);
+        }
+}
+
+static void what_was_found_to_differ_does_not_go(void **state) {
+        (void) state;
+        put_agreed("content");
+        base_of("file")->flags |= ENTRY_MIRROR_DIFFERS;
+        assert_int_equal(unlink("disk/file"), 0);
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_SAVE);
+        item_of("file")->action = PLAN_REMOVE;
+        assert_int_equal(run("file"), TASK_OCCUPIED);
+        assert_true(is_there("mirror/file"));
+}
+
+static void what_is_unproven_and_has_no_digest_does_not_go(void **state) {
+        (void) state;
+        put_agreed("content");
+        base_of("file")->flags = ENTRY_UNPROVEN;
+        assert_int_equal(unlink("disk/file"), 0);
+        survey();
+        item_of("file")->action = PLAN_REMOVE;
+        item_of("file")->in_mirror = PAIR_SAME; /* as the plan that ends a mirror has it */
+        assert_int_equal(run("file"), TASK_OCCUPIED);
+        assert_true(is_there("mirror/file"));
+}
+
+static void what_was_kept_aside_goes_although_it_is_a_clients(void **state) {
+        (void) state;
+        put_text("disk/file", "the disk's");
+        put_text("mirror/file", "a client's");
+        survey();
+        item_of("file")->action = PLAN_STAGE;
+        assert_int_equal(run("file"), TASK_OCCUPIED);
+        item_of("file")->kept = true;
+        assert_int_equal(run("file"), TASK_AGREED);
+        assert_content("mirror/file", "the disk's", 10);
+}
+
+/* The last plan of a mirror lists it beside what the base knows. */
+static void what_nobody_knows_is_removed_if_the_plan_says_so(void **state) {
+        (void) state;
+        put_text("mirror/file.part", "unfinished");
+        survey();
+        item_of("file.part")->action = PLAN_REMOVE;
+        assert_int_equal(run("file.part"), TASK_REMOVED);
 }
 
 static void what_was_only_touched_is_replaced_and_removed(void **state) {
@@ -510,7 +1082,7 @@ static void a_link_to_the_disk_takes_the_place(void **state) {
 }
 
 /* The flags that an entry has in the base, and in the journal, after the task for it. */
-static uint8_t flags_after(const char *path) {
+static unsigned flags_after(const char *path) {
         static const Generation generation = { .mirror_dev = 1 };
         _cleanup_(manifest_freep) Manifest *loaded = NULL;
         int fd = open_directory("state");
@@ -623,12 +1195,43 @@ int main(void) {
                 CASE(a_source_that_is_gone_has_an_outcome_of_its_own),
                 CASE(corruption_on_the_disk_is_seen),
                 CASE(new_bytes_with_a_new_time_are_no_corruption),
+                CASE(a_digest_is_on_record_only_for_the_very_object),
+                CASE(a_digest_is_on_record_for_what_was_only_touched),
+                CASE(no_digest_is_on_record_for_what_was_seen_too_soon_or_is_unknown),
+                CASE(what_was_staged_too_soon_is_marked_until_it_was_compared),
                 CASE(a_blob_is_staged_only_if_its_bytes_are_what_its_name_says),
                 CASE(a_record_is_enough_to_see_corruption),
-                CASE(what_is_adopted_is_compared),
+                CASE(equal_bytes_without_a_base_are_agreed),
+                CASE(other_bytes_without_a_base_differ),
+                CASE(another_object_of_the_disk_with_the_bytes_of_the_base_is_agreed),
+                CASE(another_object_of_the_disk_with_other_bytes_is_found_out),
+                CASE(a_copy_of_a_clients_own_with_the_bytes_of_the_base_is_agreed),
+                CASE(a_copy_of_a_clients_own_with_other_bytes_is_found_out),
+                CASE(where_neither_has_the_bytes_of_the_base_both_are_compared),
+                CASE(an_own_copy_of_the_base_is_not_what_was_published),
+                CASE(an_own_copy_keeps_its_attributes_until_they_are_set_as_those_of_the_disk),
+                CASE(what_has_another_size_in_the_mirror_is_not_read),
+                CASE(what_was_stored_through_a_mapping_is_found_out_when_it_is_compared),
+                CASE(what_was_only_touched_is_recorded_without_reading),
+                CASE(what_is_open_for_writing_is_not_compared),
+                CASE(what_is_open_for_writing_was_not_only_touched),
+                CASE(what_has_changed_since_the_scan_is_left_to_the_next_one),
+                CASE(the_copy_takes_the_attributes_of_another_object_on_the_disk),
+                CASE(what_a_client_did_to_its_attributes_is_not_undone),
+                CASE(new_attributes_do_not_hide_a_write),
+                CASE(new_attributes_of_a_compared_file_do_not_hide_a_write),
+                CASE(what_is_found_on_both_sides_is_synced_before_it_counts),
                 CASE(a_tmpfs_that_is_full_is_reported),
                 CASE(what_a_client_put_there_meanwhile_is_left_alone),
                 CASE(what_a_client_altered_quietly_is_not_replaced_or_removed),
+                CASE(what_is_in_doubt_is_read_before_it_goes),
+                CASE(what_is_not_in_doubt_goes_unread),
+                CASE(what_is_in_doubt_and_open_for_writing_does_not_go),
+                CASE(what_was_never_put_there_does_not_go),
+                CASE(what_was_found_to_differ_does_not_go),
+                CASE(what_is_unproven_and_has_no_digest_does_not_go),
+                CASE(what_was_kept_aside_goes_although_it_is_a_clients),
+                CASE(what_nobody_knows_is_removed_if_the_plan_says_so),
                 CASE(what_was_only_touched_is_replaced_and_removed),
                 CASE(a_link_to_the_disk_takes_the_place),
                 CASE(what_the_source_was_marked_with_does_not_reach_the_base),

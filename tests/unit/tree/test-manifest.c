@@ -184,7 +184,9 @@ static void assert_same_entry(const Entry *a, const Entry *b) {
                 assert_null(b->target);
         assert_true(a->size == b->size && a->room == b->room && a->mtime_nsec == b->mtime_nsec);
         assert_true(a->ctime_nsec == b->ctime_nsec && a->ino == b->ino && a->uid == b->uid && a->gid == b->gid);
-        assert_true(a->mode == b->mode && a->type == b->type && a->flags == b->flags);
+        assert_true(a->mode == b->mode && a->type == b->type && a->flags == b->flags && a->dev == b->dev);
+        assert_true(a->disk.ino == b->disk.ino && a->disk.mtime_nsec == b->disk.mtime_nsec &&
+                    a->disk.ctime_nsec == b->disk.ctime_nsec);
         if (a->flags & ENTRY_HAS_DIGEST)
                 assert_true(digest_equal(&a->digest, &b->digest));
 }
@@ -241,7 +243,11 @@ static Manifest *make_odd(void) {
                                        .gid = (uint32_t) i,
                                        .mode = (uint16_t) (i % 0777),
                                        .flags = ENTRY_HAS_DIGEST,
-                                       .digest = some_digest((uint8_t) i) });
+                                       .digest = some_digest((uint8_t) i),
+                                       .dev = UINT32_MAX - (uint32_t) i,
+                                       .disk = { .ino = UINT64_MAX - i,
+                                                 .mtime_nsec = -1700000000123456789 - (int64_t) i,
+                                                 .ctime_nsec = 1800000000123456789 + (int64_t) i } });
         assert_non_null(longest);
         memset(longest, '\n', 255);
         longest[255] = '\0';
@@ -259,6 +265,8 @@ static Manifest *make_odd(void) {
                                .flags = ENTRY_HAS_DIGEST | ENTRY_RECORD,
                                .digest = some_digest(99) });
         put(manifest, (Entry){ .path = (char *) "linked", .flags = ENTRY_LINKED });
+        put(manifest, (Entry){ .path = (char *) "found", .flags = ENTRY_FINDINGS | ENTRY_RACY });
+        put(manifest, (Entry){ .path = (char *) "nowhere", .disk = { .ctime_nsec = INT64_MIN } });
         free(longest);
         manifest_sort(manifest);
         return manifest;
@@ -363,6 +371,65 @@ static void xxh128sum_accepts_it_and_finds_a_flipped_bit(void **state) {
         assert_int_not_equal(system("cd mirror && xxh128sum -c --quiet ../m.xxh128 > /dev/null 2>&1"), 0);
 }
 
+/* --- the first format --- */
+
+/* As it was written before the base knew the objects of the disk. */
+static const char first_format[] =
+        "# shmstaged manifest 1\n# source /data/models\n# target /dev/shm/models\n"
+        "# generation 0102030405060708090a0b0c0d0e0f10 11:12 13:14\n"
+        "# directory 0 0 0 1700000000000000000 1700000000000000001 2 0 0 755 - dir -\n"
+        "# file 9 5000 8192 1700000000123456789 1700000001123456789 3 12 13 640 "
+        "00112233445566778899aabbccddeeff dir/a\\x20model.gguf -\n"
+        "00112233445566778899aabbccddeeff  dir/a model.gguf\n"
+        "# symlink 0 0 0 1 2 4 0 0 777 - link dir/a\\x20model.gguf\n"
+        "# file 130 7 4096 5 6 7 0 0 644 - deleted -\n"
+        "# hardlink 1 5000 0 1700000000123456789 1700000001123456789 3 12 13 640 "
+        "00112233445566778899aabbccddeeff twin dir/a\\x20model.gguf\n"
+        "# end\n";
+
+static void entries_of_the_first_format_are_records_of_unknown_objects(void **state) {
+        _cleanup_(manifest_freep) Manifest *loaded = NULL;
+        char hex[DIGEST_HEX_MAX];
+        const Entry *model;
+
+        (void) state;
+        put_text("m.xxh128", first_format);
+        loaded = load_good();
+        assert_int_equal(loaded->n_entries, 5);
+        assert_int_equal(loaded->generation.source_ino, 14);
+        for (size_t i = 0; i < loaded->n_entries; i++) {
+                const Entry *entry = &loaded->entries[i];
+
+                assert_true(entry->flags & ENTRY_RECORD);
+                assert_true(entry->dev == 0 && entry->disk.ino == 0 && entry->disk.mtime_nsec == 0 &&
+                            entry->disk.ctime_nsec == 0);
+        }
+        model = manifest_find(loaded, "dir/a model.gguf");
+        assert_non_null(model);
+        if (!model)
+                return;
+        assert_int_equal(model->flags, ENTRY_HAS_DIGEST | ENTRY_SAVED | ENTRY_RECORD);
+        assert_string_equal(digest_to_hex(&model->digest, hex), "00112233445566778899aabbccddeeff");
+        assert_int_equal(model->size, 5000);
+        assert_true(model->mtime_nsec == 1700000000123456789);
+        assert_int_equal(model->ino, 3);
+        assert_int_equal(model->mode, 0640);
+        assert_int_equal(manifest_find(loaded, "deleted")->flags, ENTRY_DELETED | ENTRY_RECORD);
+        assert_string_equal(manifest_find(loaded, "twin")->target, "dir/a model.gguf");
+}
+
+static void the_first_format_is_saved_as_the_second(void **state) {
+        _cleanup_(manifest_freep) Manifest *loaded = NULL, *again = NULL;
+
+        (void) state;
+        put_text("m.xxh128", first_format);
+        loaded = load_good();
+        save(loaded);
+        shell("head -1 m.xxh128 | grep -qx '# shmstaged manifest 2'");
+        again = load_good();
+        assert_same(loaded, again);
+}
+
 /* --- damage --- */
 
 static char *read_saved(const char *path, size_t *ret_length) {
@@ -388,19 +455,25 @@ static void assert_damaged_at(const char *text, unsigned expected) {
         assert_int_equal(line, expected);
 }
 
-#define HEAD "# shmstaged manifest 1\n# source /s\n# target /t\n# generation 00000000000000000000000000000000 1:2 3:4\n"
-#define GOOD "# file 0 1 4096 1 1 1 0 0 644 - good -\n"
+#define HEAD_OF(format) \
+        "# shmstaged manifest " format "\n# source /s\n# target /t\n" \
+        "# generation 00000000000000000000000000000000 1:2 3:4\n"
+#define HEAD HEAD_OF("2")
+#define GOOD "# file 0 1 4096 1 1 1 0 0 644 - 7 8 9 10 good -\n"
 
 static void damage_is_reported_with_its_line(void **state) {
         static const char *const wrong[] = {
-                "# file 0 1 4096 1 1 1 0 0 644 - good\n",              /* a field is missing */
-                "# pipe 0 1 4096 1 1 1 0 0 644 - good -\n",            /* no such type */
-                "# file 0 1 4096 1 1 1 0 0 644 - /absolute -\n",
-                "# file 0 1 4096 1 1 1 0 0 644 - bad\\xescape -\n",
-                "# file 0 1 4096 1 1 1 0 0 77777 - good -\n",          /* no such mode */
-                "# file 1 1 4096 1 1 1 0 0 644 0123 good -\n",         /* a digest cut short */
-                "# file 1 1 4096 1 1 1 0 0 644 - good -\n",            /* a digest is promised */
-                "# file 0 x 4096 1 1 1 0 0 644 - good -\n",
+                "# file 0 1 4096 1 1 1 0 0 644 - 7 8 9 10 good\n",              /* a field is missing */
+                "# pipe 0 1 4096 1 1 1 0 0 644 - 7 8 9 10 good -\n",            /* no such type */
+                "# file 0 1 4096 1 1 1 0 0 644 - 7 8 9 10 /absolute -\n",
+                "# file 0 1 4096 1 1 1 0 0 644 - 7 8 9 10 bad\\xescape -\n",
+                "# file 0 1 4096 1 1 1 0 0 77777 - 7 8 9 10 good -\n",          /* no such mode */
+                "# file 1 1 4096 1 1 1 0 0 644 0123 7 8 9 10 good -\n",         /* a digest cut short */
+                "# file 1 1 4096 1 1 1 0 0 644 - 7 8 9 10 good -\n",            /* a digest is promised */
+                "# file 0 x 4096 1 1 1 0 0 644 - 7 8 9 10 good -\n",
+                "# file 0 1 4096 1 1 1 0 0 644 - good -\n",             /* of format 1 */
+                "# file 0 1 4096 1 1 1 0 0 644 - 7 8 x 10 good -\n",
+                "# file 0 1 4096 1 1 1 0 0 644 - 7 8 9 good -\n",
                 "# generation 00 1:2 3:4\n",
                 "# what is this\n",
         };
@@ -414,8 +487,9 @@ static void damage_is_reported_with_its_line(void **state) {
         }
         assert_damaged_at("", 1);
         assert_damaged_at("something else\n", 1);
-        assert_damaged_at("# shmstaged manifest 2\n# end\n", 1);
+        assert_damaged_at("# shmstaged manifest 3\n# end\n", 1);
         assert_damaged_at("# shmstaged manifest 12\n# end\n", 1); /* not version 1 */
+        assert_damaged_at(HEAD_OF("1") GOOD "# end\n", 5);          /* of format 2 */
         assert_damaged_at(HEAD GOOD, 0);                             /* cut at the end of a line */
         assert_damaged_at(HEAD GOOD "# end", 0);                     /* cut within one */
 }
@@ -427,7 +501,8 @@ static void paths_that_lead_out_are_refused(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
                 _cleanup_(freep) char *text = NULL;
 
-                assert_true(asprintf(&text, HEAD "# file 0 1 4096 1 1 1 0 0 644 - %s -\n# end\n", wrong[i]) > 0);
+                assert_true(asprintf(&text, HEAD "# file 0 1 4096 1 1 1 0 0 644 - 7 8 9 10 %s -\n# end\n",
+                                     wrong[i]) > 0);
                 assert_damaged_at(text, 5);
         }
 }
@@ -747,6 +822,8 @@ int main(void) {
                 ON_GROUND(what_was_never_saved_is_absent),
                 ON_GROUND(a_save_that_fails_leaves_the_old_one),
                 ON_GROUND(xxh128sum_accepts_it_and_finds_a_flipped_bit),
+                ON_GROUND(entries_of_the_first_format_are_records_of_unknown_objects),
+                ON_GROUND(the_first_format_is_saved_as_the_second),
                 ON_GROUND(damage_is_reported_with_its_line),
                 ON_GROUND(paths_that_lead_out_are_refused),
                 ON_GROUND(a_manifest_cut_anywhere_is_damaged),

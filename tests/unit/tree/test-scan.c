@@ -115,7 +115,8 @@ static void files_directories_and_links_are_found_as_they_are(void **state) {
         assert_int_equal(e->gid, 34);
         assert_int_equal(e->ino, stat_at("tree/sub/file").st_ino);
         assert_true(e->ctime_nsec != 0);
-        assert_int_equal(e->flags, 0);
+        assert_int_equal(e->flags & ~ENTRY_RACY, 0);
+        assert_int_equal(e->dev, (uint32_t) stat_at("tree").st_dev);
         assert_true(entry(manifest, "empty")->mtime_nsec == -9000000001);
         assert_int_equal(entry(manifest, "empty")->room, 0);
         assert_int_equal(entry(manifest, "sub")->type, ENTRY_DIRECTORY);
@@ -222,6 +223,108 @@ static void what_has_several_names_is_tied_together(void **state) {
         assert_string_equal(entry(manifest, "z")->target, "a/deep");
         assert_string_equal(entry(manifest, "other2")->target, "other");
         assert_int_equal(entry(manifest, "single")->type, ENTRY_FILE);
+}
+
+static void unmount_tree(void) {
+        if (umount2("tree", 0) < 0)
+                assert_int_equal(umount2("tree", MNT_DETACH), 0);
+}
+
+/* Three names of an inode that says that it has two: as unions of filesystems have it, where files of several branches
+ * have one number. */
+static void names_that_contradict_their_number_are_not_tied(void **state) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+
+        (void) state;
+        assert_int_equal(rmdir("tree"), 0);
+        make_ext4("tree", 8);
+        shell("cd tree && echo a > a && ln a b && ln a c && echo z > x && ln x y");
+        unmount_tree();
+        shell("debugfs -w -R 'sif a links_count 2' tree.img 2>/dev/null && mount -o loop tree.img tree");
+        assert_int_equal(stat_at("tree/a").st_nlink, 2);
+        manifest = scan();
+        assert_int_equal(entry(manifest, "a")->type, ENTRY_FILE);
+        assert_int_equal(entry(manifest, "b")->type, ENTRY_FILE);
+        assert_int_equal(entry(manifest, "c")->type, ENTRY_FILE);
+        assert_int_equal(entry(manifest, "c")->room, 4096);
+        assert_null(entry(manifest, "c")->target);
+        assert_int_equal(entry(manifest, "y")->type, ENTRY_HARDLINK); /* where they agree, they are */
+        unmount_tree();
+}
+
+/* --- what is certain about it --- */
+
+static void where_inode_numbers_are_not_stable_there_is_none(void **state) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+
+        (void) state;
+        shell("truncate -s 16M image && mkfs.exfat image >/dev/null && loop=$(losetup -f --show image) && "
+              "mount.exfat-fuse $loop tree >/dev/null && losetup -d $loop");
+        put_text("tree/file", "x");
+        make_directory("tree/sub");
+        manifest = scan();
+        assert_int_equal(entry(manifest, "file")->ino, 0);
+        assert_true(entry(manifest, "file")->flags & ENTRY_NO_INODE);
+        assert_true(entry(manifest, "sub")->flags & ENTRY_NO_INODE);
+        manifest = manifest_free(manifest);
+        options.mirror = true; /* which is a tmpfs */
+        manifest = scan();
+        assert_true(entry(manifest, "file")->ino != 0);
+        assert_false(entry(manifest, "file")->flags & ENTRY_NO_INODE);
+        unmount_tree();
+}
+
+/* Of each directory the filesystem that it is on says it, and that of the next one says otherwise. */
+static void each_filesystem_of_a_tree_answers_for_itself(void **state) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+
+        (void) state;
+        make_directory("tree/m");
+        shell("truncate -s 16M image && mkfs.exfat image >/dev/null && loop=$(losetup -f --show image) && "
+              "mount.exfat-fuse $loop tree/m >/dev/null && losetup -d $loop");
+        put_text("tree/a", "x");
+        put_text("tree/m/file", "x");
+        put_text("tree/z", "x");
+        make_directory("tree/sub");
+        put_text("tree/sub/file", "x");
+        manifest = scan();
+        assert_true(entry(manifest, "m/file")->flags & ENTRY_NO_INODE);
+        assert_false(entry(manifest, "a")->flags & ENTRY_NO_INODE);
+        assert_false(entry(manifest, "z")->flags & ENTRY_NO_INODE);
+        assert_false(entry(manifest, "sub/file")->flags & ENTRY_NO_INODE);
+        assert_int_equal(umount2("tree/m", MNT_DETACH), 0);
+}
+
+/* True as soon as a scan comes soon enough after a change. */
+static bool becomes_racy(const char *path) {
+        char full[64];
+
+        (void) snprintf(full, sizeof(full), "tree/%s", path);
+        for (unsigned i = 0; i < 1000; i++) {
+                _cleanup_(manifest_freep) Manifest *manifest = NULL;
+
+                assert_int_equal(chmod(full, 0700), 0);
+                manifest = scan();
+                if (entry(manifest, path)->flags & ENTRY_RACY)
+                        return true;
+        }
+        return false;
+}
+
+static void a_file_that_has_just_changed_proves_nothing(void **state) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+
+        (void) state;
+        put_text("tree/file", "x");
+        make_directory("tree/sub");
+        set_mtime("tree/file", 1000000000, 0); /* what counts is the ctime, which nobody can set */
+        assert_true(becomes_racy("file"));
+        assert_false(becomes_racy("sub")); /* it has no bytes */
+        (void) usleep(50000);
+        manifest = scan();
+        assert_false(entry(manifest, "file")->flags & ENTRY_RACY);
+        options.mirror = true;
+        assert_false(becomes_racy("file"));
 }
 
 static void holes_take_no_room(void **state) {
@@ -608,6 +711,10 @@ int main(void) {
                 IN_TREE(odd_names_are_names),
                 IN_TREE(deep_trees_are_walked_to_the_end),
                 IN_TREE(what_has_several_names_is_tied_together),
+                IN_TREE(names_that_contradict_their_number_are_not_tied),
+                IN_TREE(where_inode_numbers_are_not_stable_there_is_none),
+                IN_TREE(each_filesystem_of_a_tree_answers_for_itself),
+                IN_TREE(a_file_that_has_just_changed_proves_nothing),
                 IN_TREE(holes_take_no_room),
                 IN_TREE(devices_fifos_and_sockets_are_left_out),
                 IN_TREE(links_that_lead_out_are_left_out),

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "tree/inotify.h"
+#include "tree/watch-tree.h"
 #include "tree/watch.h"
 
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -177,20 +179,36 @@ typedef struct Seen {
         size_t n_reports;
         char **paths;
         size_t n_paths;
+        char **written; /* some of these strings */
+        size_t n_written;
 } Seen;
 
 static void seen_clear(Seen *seen) {
         for (size_t i = 0; i < seen->n_paths; i++)
                 free(seen->paths[i]);
         free(seen->paths);
+        free(seen->written);
         *seen = (Seen){ 0 };
 }
 
-static bool seen_path(const Seen *seen, const char *path) {
-        for (size_t i = 0; i < seen->n_paths; i++)
-                if (string_equal(seen->paths[i], path))
+static bool is_in(char *const *list, size_t n, const char *path) {
+        for (size_t i = 0; i < n; i++)
+                if (string_equal(list[i], path))
                         return true;
         return false;
+}
+
+static bool seen_path(const Seen *seen, const char *path) {
+        return is_in(seen->paths, seen->n_paths, path);
+}
+
+/* What was written is listed like the paths, and is some of them. */
+static void check_written(const WatchReport *report) {
+        must(!report->written == !report->paths && (!report->written || !report->written[report->n_written]));
+        for (size_t i = 0; i < report->n_written; i++) {
+                must(i == 0 || strcmp(report->written[i - 1], report->written[i]) < 0);
+                must(is_in(report->paths, report->n_paths, report->written[i]));
+        }
 }
 
 static void seen_add(Seen *seen, WatchReport *report) {
@@ -201,8 +219,13 @@ static void seen_add(Seen *seen, WatchReport *report) {
         must((report->n_paths > 0) == ((report->flags & WATCH_DIRTY) != 0));
         for (size_t i = 1; i < report->n_paths; i++)
                 must(strcmp(report->paths[i - 1], report->paths[i]) < 0);
+        check_written(report);
         if (report->n_paths == 0)
                 return;
+        seen->written = reallocarray(seen->written, seen->n_written + report->n_written + 1, sizeof(char *));
+        must(seen->written);
+        memcpy(seen->written + seen->n_written, report->written, report->n_written * sizeof(char *));
+        seen->n_written += report->n_written;
         seen->paths = reallocarray(seen->paths, seen->n_paths + report->n_paths, sizeof(char *));
         must(seen->paths);
         memcpy(seen->paths + seen->n_paths, report->paths, report->n_paths * sizeof(char *));
@@ -484,6 +507,254 @@ static void every_kind_of_change_is_reported_by_its_path(void **state) {
         make_file(at("a\nb\xff"));
         see_exactly(watch, "a\nb\xff", NULL);
 }
+
+/* -- what was written --------------------------------------------------------------------------------------- */
+
+/* Since the last time exactly these were written: up to two, NULL for none. */
+static void see_written(Watch *watch, const char *one, const char *two) {
+        Seen seen = { 0 };
+
+        see_all(watch, &seen);
+        for (size_t i = 0; i < seen.n_written; i++) {
+                const char *path = seen.written[i];
+                bool known = string_equal(path, one) || string_equal(path, two) ||
+                             strncmp(path, "barrier-", strlen("barrier-")) == 0;
+
+                if (!known)
+                        (void) fprintf(stderr, "not written: %.200s\n", path);
+                must(known);
+        }
+        must(!one || is_in(seen.written, seen.n_written, one));
+        must(!two || is_in(seen.written, seen.n_written, two));
+        seen_clear(&seen);
+}
+
+/* A mapping that outlives its descriptor, and through which the first byte was read. */
+static char *map_file(const char *path) {
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        char *map = fd < 0 ? MAP_FAILED : mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+        must(map != MAP_FAILED && close(fd) == 0 && *(volatile char *) map == 'x');
+        return map;
+}
+
+static void store_and_unmap(char *map) {
+        *map = 'x';
+        must(munmap(map, 1) == 0);
+}
+
+static void only_a_close_after_writing_is_a_write(void **state) {
+        Watch *watch = NULL;
+        char *map;
+        int fd;
+
+        (void) state;
+        make_file(at("f"));
+        watch = armed_watch();
+        write_text(at("f"), "x");
+        see_written(watch, "f", NULL);
+        fd = open(at("f"), O_WRONLY | O_CLOEXEC); /* whether it wrote is not known */
+        must(fd >= 0 && close(fd) == 0);
+        see_written(watch, "f", NULL);
+        must(chmod(at("f"), 0600) == 0 && utimensat(AT_FDCWD, at("f"), NULL, 0) == 0);
+        must(link(at("f"), at("g")) == 0 && symlink("f", at("s")) == 0 && unlink(at("g")) == 0);
+        must(rename(at("f"), at("h")) == 0);
+        fd = open(at("h"), O_RDONLY | O_CLOEXEC);
+        must(fd >= 0 && close(fd) == 0);
+        see_written(watch, NULL, NULL);
+        map = map_file(at("h"));
+        see_written(watch, NULL, NULL);
+        store_and_unmap(map);
+        see_written(watch, "h", NULL);
+}
+
+static void a_close_bears_the_name_that_was_opened(void **state) {
+        Watch *watch = NULL;
+        struct stat st;
+        char path[64], *map;
+        int fd;
+
+        (void) state;
+        make_directory(at("d"));
+        make_file(at("d/a"));
+        must(link(at("d/a"), at("b")) == 0);
+        watch = armed_watch();
+        store_and_unmap(map_file(at("b")));
+        see_written(watch, "b", NULL);
+        map = map_file(at("d/a"));
+        must(rename(at("d/a"), at("d/c")) == 0);
+        store_and_unmap(map);
+        see_written(watch, "d/c", NULL);
+        map = map_file(at("d/c"));
+        must(unlink(at("d/c")) == 0); /* "b" is still there */
+        store_and_unmap(map);
+        see_written(watch, "d/c", NULL);
+        must(link(at("b"), at("d/e")) == 0);
+        make_file(at("d/new"));
+        see_written(watch, "d/new", NULL);
+        map = map_file(at("d/e"));
+        must(rename(at("d/new"), at("d/e")) == 0); /* "b" is the one that is mapped */
+        store_and_unmap(map);
+        see_written(watch, "d/e", NULL);
+        fd = open(at("d"), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+        must(fd >= 0 && fstat(fd, &st) == 0);
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        must(linkat(AT_FDCWD, path, AT_FDCWD, at("d/f"), AT_SYMLINK_FOLLOW) == 0);
+        see_written(watch, NULL, NULL);
+        must(close(fd) == 0);
+        (void) snprintf(path, sizeof(path), "d/#%llu", (unsigned long long) st.st_ino);
+        see_written(watch, path, NULL);
+}
+
+/* A tree of directories without a thread, so that what happens between an event and its handling is certain. */
+typedef struct Bare {
+        WatchTreeRoot root; /* first, because the callback casts it to the whole */
+        Inotify inotify;
+        WatchTree tree;
+        atomic_bool stop;
+        Seen seen;
+} Bare;
+
+static void bare_changed(WatchTreeRoot *of, const char *path, bool written) {
+        Seen *seen = &((Bare *) of)->seen;
+        char *copy = strdup(path);
+
+        seen->paths = reallocarray(seen->paths, seen->n_paths + 1, sizeof(char *));
+        seen->written = reallocarray(seen->written, seen->n_written + 1, sizeof(char *));
+        must(copy && seen->paths && seen->written);
+        seen->paths[seen->n_paths++] = copy;
+        if (written)
+                seen->written[seen->n_written++] = copy;
+}
+
+static void bare_handle(Bare *bare) {
+        const struct inotify_event *event;
+
+        while ((event = inotify_next(&bare->inotify)))
+                watch_tree_handle(&bare->tree, event);
+}
+
+static void bare_list(Bare *bare) {
+        while (watch_tree_list_next(&bare->tree))
+                ;
+}
+
+static void bare_begin(Bare *bare) {
+        const char *what;
+
+        stop_watch();
+        *bare = (Bare){ .root = { .path = root } };
+        must(inotify_start(&bare->inotify, &what) == 0);
+        watch_tree_init(&bare->tree, &bare->inotify, &bare->stop, bare_changed);
+        watch_tree_add_root(&bare->tree, &bare->root);
+        bare_list(bare);
+        must(bare->seen.n_paths == 0 && !bare->tree.out_of_sync && !bare->root.lost);
+}
+
+static void bare_end(Bare *bare) {
+        must(!bare->tree.out_of_sync && !bare->root.lost);
+        watch_tree_remove_root(&bare->tree, &bare->root);
+        watch_nodes_done(&bare->tree.nodes);
+        inotify_stop(&bare->inotify);
+        seen_clear(&bare->seen);
+}
+
+static bool bare_wrote(const Bare *bare, const char *path) {
+        must(seen_path(&bare->seen, path));
+        return is_in(bare->seen.written, bare->seen.n_written, path);
+}
+
+static void files_of_a_new_directory_may_have_been_written_before_it_was_watched(void **state) {
+        char outside[96];
+        Bare bare;
+
+        (void) state;
+        (void) snprintf(outside, sizeof(outside), "%s/outside", base);
+        bare_begin(&bare);
+        make_directory(at("d"));
+        make_directory(at("d/e"));
+        make_file(at("d/e/f"));
+        must(symlink("f", at("d/e/link")) == 0 && mkfifo(at("d/e/fifo"), 0600) == 0);
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(bare_wrote(&bare, "d/e/f"));
+        must(!bare_wrote(&bare, "d") && !bare_wrote(&bare, "d/e"));
+        must(!bare_wrote(&bare, "d/e/link") && !bare_wrote(&bare, "d/e/fifo"));
+        seen_clear(&bare.seen);
+        must(rename(at("d"), at("moved")) == 0); /* between the two names nothing watched it */
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(bare_wrote(&bare, "moved/e/f") && !bare_wrote(&bare, "d"));
+        seen_clear(&bare.seen);
+        must(rename(at("moved"), outside) == 0);
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(rename(outside, at("back")) == 0);
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(bare_wrote(&bare, "back/e/f"));
+        bare_end(&bare);
+}
+
+static void a_file_moved_into_a_listed_directory_was_not_written(void **state) {
+        char outside[96];
+        Bare bare;
+
+        (void) state;
+        (void) snprintf(outside, sizeof(outside), "%s/outside", base);
+        make_file(outside);
+        bare_begin(&bare);
+        make_directory(at("d"));
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(rename(outside, at("d/f")) == 0); /* as we publish */
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(!bare_wrote(&bare, "d/f"));
+        bare_end(&bare);
+}
+
+static void a_directory_that_was_away_unnoticed_has_kept_its_watch(void **state) {
+        char outside[96], file[128];
+        Bare bare;
+
+        (void) state;
+        (void) snprintf(outside, sizeof(outside), "%s/outside", base);
+        (void) snprintf(file, sizeof(file), "%s/written", outside);
+        make_directory(at("d"));
+        make_file(at("d/f"));
+        make_file(at("d/written"));
+        bare_begin(&bare);
+        must(rename(at("d"), outside) == 0);
+        write_text(file, "y");
+        must(rename(outside, at("d")) == 0);
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(!bare_wrote(&bare, "d/f") && bare_wrote(&bare, "d/written"));
+        bare_end(&bare);
+}
+
+static void a_first_listing_that_failed_is_made_up_for(void **state) {
+        char outside[96];
+        Bare bare;
+
+        (void) state;
+        (void) snprintf(outside, sizeof(outside), "%s/outside", base);
+        bare_begin(&bare);
+        make_directory(at("d"));
+        make_file(at("d/f"));
+        bare_handle(&bare);
+        must(rename(at("d"), outside) == 0);
+        bare_list(&bare); /* which does not find it */
+        must(!seen_path(&bare.seen, "d/f"));
+        must(rename(outside, at("d")) == 0);
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(bare_wrote(&bare, "d/f"));
+        bare_end(&bare);
+}
+
+/* -- plain claims again ------------------------------------------------------------------------------------- */
 
 static void reading_is_not_reported_and_wakes_no_thread(void **state) {
         Watch *watch = NULL;
@@ -1081,24 +1352,26 @@ static void a_report_of_too_many_paths_becomes_a_resync(void **state) {
         for (unsigned pass = 0; pass < 2; pass++)
                 for (unsigned i = 0; i < WATCH_REPORT_PATHS_MAX; i++) {
                         (void) snprintf(path, sizeof(path), "%u", i);
-                        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, path));
+                        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, path, true));
                 }
         must(watch_reports_take(&reports, &draft, 3, &report) == 1);
         must(report->n_paths == WATCH_REPORT_PATHS_MAX && report->flags == WATCH_DIRTY && report->root == 3);
+        must(report->n_written == WATCH_REPORT_PATHS_MAX);
         for (size_t i = 1; i < report->n_paths; i++)
                 must(strcmp(report->paths[i - 1], report->paths[i]) < 0);
         must(!watch_report_free(report));
         must(watch_reports_take(&reports, &draft, 3, &report) == 0);
         for (unsigned i = 0; i <= WATCH_REPORT_PATHS_MAX; i++) {
                 (void) snprintf(path, sizeof(path), "%u", i);
-                must(watch_reports_add(&reports, &draft, WATCH_DIRTY, path) == (i == WATCH_REPORT_PATHS_MAX));
+                must(watch_reports_add(&reports, &draft, WATCH_DIRTY, path, i % 2 == 0) == (i == WATCH_REPORT_PATHS_MAX));
         }
-        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, "more"));
+        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, "more", true));
         must(watch_reports_take(&reports, &draft, 3, &report) == 1);
         must(report->flags == WATCH_RESYNC && !report->paths && report->n_paths == 0);
+        must(!report->written && report->n_written == 0);
         must(!watch_report_free(report));
-        must(!watch_reports_add(&reports, &draft, WATCH_LOST, NULL));
-        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, "after"));
+        must(!watch_reports_add(&reports, &draft, WATCH_LOST, NULL, false));
+        must(!watch_reports_add(&reports, &draft, WATCH_DIRTY, "after", false));
         must(watch_reports_take(&reports, &draft, 3, &report) == 1);
         must(report->flags == WATCH_LOST && report->n_paths == 0);
         must(!watch_report_free(report));
@@ -1474,6 +1747,12 @@ static int run_check(const char *name, const char *path) {
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 stage_test(every_kind_of_change_is_reported_by_its_path),
+                stage_test(only_a_close_after_writing_is_a_write),
+                stage_test(a_close_bears_the_name_that_was_opened),
+                stage_test(files_of_a_new_directory_may_have_been_written_before_it_was_watched),
+                stage_test(a_file_moved_into_a_listed_directory_was_not_written),
+                stage_test(a_directory_that_was_away_unnoticed_has_kept_its_watch),
+                stage_test(a_first_listing_that_failed_is_made_up_for),
                 stage_test(reading_is_not_reported_and_wakes_no_thread),
                 stage_test(what_was_there_before_is_not_reported),
                 stage_test(an_appearing_directory_is_listed_with_all_it_holds),
