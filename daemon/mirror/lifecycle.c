@@ -197,7 +197,8 @@ static void scan_done(Job *job) {
                 return;
         }
         source_found(m);
-        proofs_note(&m->proofs, &m->scan.marked, !m->mirror_written.scanning_all);
+        manifest_add_flags(m->attachment.base, m->survey.doubts);
+        proofs_note(&m->proofs, &m->scan.marked);
         written_end(&m->mirror_written);
         written_end(&m->source_written);
         m->scan.mirror_was_watched = m->scan.mirror_is_watched;

@@ -25,7 +25,7 @@ typedef struct Proof {
         uint64_t ino, size; /* as in the base, like the next two */
         int64_t mtime_nsec, ctime_nsec;
         Digest digest;
-        bool reported;      /* it was reported by its name; else there was a time in which not all was reported */
+        bool reported;      /* it was (ENTRY_WRITTEN); else there was a time in which not all was reported */
 
         ProofState state;
         bool again;         /* reported since it is being read */

@@ -48,7 +48,6 @@ void proofs_done(Proofs *proofs) {
         free_all(proofs->items, proofs->n);
         proofs->items = NULL;
         proofs->n = proofs->next = proofs->n_waiting = proofs->n_results = 0;
-        pathset_done(&proofs->reported);
 }
 
 /* --- one file after the other --- */
@@ -70,7 +69,6 @@ static void log_proof(const Proofs *proofs, const Proof *proof) {
                 log_event(LOG_DEBUG, &fields, "Failed to read '%s' in '%s': %s; it is read when it is reported again",
                           path, target,
                           proof->outcome == PROOF_BUSY ? "a process has it open for writing"
-                          : proof_is_missing(proof)    ? "it is not there as before"
                                                        : strerror(-proof->error));
 }
 
@@ -87,7 +85,7 @@ static void done(Job *job) {
         Proof *proof = TAKE_PTR(proofs->current);
 
         proofs->running = false;
-        if (proof->error != -ECANCELED)
+        if (proof->error != -ECANCELED && !proof_is_missing(proof)) /* what a client took away is no failure */
                 log_proof(proofs, proof);
         if (proofs->dropped)
                 (void) proof_free(proof);
@@ -134,7 +132,7 @@ static bool has_any(const Proof *proof, const PathSet *paths) {
         return false;
 }
 
-void proofs_note(Proofs *proofs, const PathSet *marked, bool reported) {
+void proofs_note(Proofs *proofs, const PathSet *marked) {
         for (size_t i = 0; i < proofs->n; i++) {
                 Proof *proof = proofs->items[i];
 
@@ -145,9 +143,6 @@ void proofs_note(Proofs *proofs, const PathSet *marked, bool reported) {
                 else
                         set_state(proofs, proof, PROOF_WAITING);
         }
-        for (size_t i = 0; reported && i < marked->n; i++)
-                (void) pathset_add(&proofs->reported, marked->items[i]); /* without memory, it only is logged so */
-        pathset_sort(&proofs->reported);
 }
 
 static uint64_t ino_of(const Entry *entry) {
@@ -169,6 +164,7 @@ static Proof *make(const Manifest *base, const Inodes *inodes, size_t *k) {
         do {
                 if (pathset_add(&proof->names, entry->path) < 0)
                         return NULL;
+                proof->reported = proof->reported || entry->flags & ENTRY_WRITTEN;
                 if (++*k < inodes->n)
                         entry = &base->entries[inodes->items[*k].index];
         } while (*k < inodes->n && proof_is_of(proof, entry));
@@ -192,6 +188,7 @@ static Proof *carry_over(const Proofs *proofs, Proof *fresh) {
         }
         if (proof->state != PROOF_READING && !proof_is_result(proof))
                 proof->ctime_nsec = fresh->ctime_nsec;
+        proof->reported = fresh->reported;
         (void) proof_free(fresh);
         return proof;
 }
@@ -207,11 +204,9 @@ static void replace(Proofs *proofs, Proof **items, size_t n) {
         proofs->next = proofs->n_waiting = proofs->n_results = 0;
         for (size_t i = 0; i < n; i++) {
                 items[i]->kept = false;
-                items[i]->reported = items[i]->reported || has_any(items[i], &proofs->reported);
                 proofs->n_waiting += items[i]->state == PROOF_WAITING;
                 proofs->n_results += proof_is_result(items[i]);
         }
-        pathset_done(&proofs->reported);
 }
 
 void proofs_update(Proofs *proofs, const Manifest *base) {
@@ -252,13 +247,6 @@ static void drop(Proofs *proofs, unsigned states) {
         proofs->next = 0;
 }
 
-void proofs_retry(Proofs *proofs) {
-        for (size_t i = 0; i < proofs->n; i++)
-                if (proofs->items[i]->state == PROOF_BUSY || proofs->items[i]->state == PROOF_UNREAD)
-                        set_state(proofs, proofs->items[i], PROOF_WAITING);
-        go_on(proofs);
-}
-
 void proofs_stop(Proofs *proofs) {
         drop(proofs, 1U << PROOF_WAITING | 1U << PROOF_READING);
 }
@@ -291,8 +279,6 @@ bool proofs_take(Proofs *proofs, Manifest *base, size_t *ret_altered) {
                         continue;
                 proof->taken = true;
                 (*ret_altered)++;
-                if (proofs->altered)
-                        proofs->altered(proof, entry, proofs->userdata);
         }
         if (proofs->n_results > 0)
                 drop(proofs, 1U << PROOF_SAME | 1U << PROOF_ALTERED);
@@ -303,34 +289,10 @@ bool proofs_is_over(const Proofs *proofs) {
         return !proofs->running && proofs->n_waiting == 0;
 }
 
-static const Proof *count(const Proofs *proofs, ProofState state, size_t *ret_n) {
-        const Proof *first = NULL;
+size_t proofs_n_busy(const Proofs *proofs) {
+        size_t n = 0;
 
-        *ret_n = 0;
         for (size_t i = 0; i < proofs->n; i++)
-                if (proofs->items[i]->state == state) {
-                        first = first ? first : proofs->items[i];
-                        (*ret_n)++;
-                }
-        return first;
-}
-
-size_t proofs_n_busy(const Proofs *proofs, const char **ret_path) {
-        size_t n;
-        const Proof *first = count(proofs, PROOF_BUSY, &n);
-
-        if (first && ret_path)
-                *ret_path = first->names.items[0];
-        return n;
-}
-
-size_t proofs_n_unread(const Proofs *proofs, const char **ret_path, int *ret_error) {
-        size_t n;
-        const Proof *first = count(proofs, PROOF_UNREAD, &n);
-
-        if (first) {
-                *ret_path = first->names.items[0];
-                *ret_error = first->error;
-        }
+                n += proofs->items[i]->state == PROOF_BUSY;
         return n;
 }

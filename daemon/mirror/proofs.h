@@ -6,7 +6,7 @@
  *
  * A proof says something about a file only if nothing wrote to it since: one that is reported again while it is being
  * read, or before the result was taken, is read again, once for all reports until then. What is open for writing, or is
- * not there as the base says, is not read again before it is reported again or proofs_retry() demands it.
+ * not there as the base says, is not read again before it is reported again.
  *
  * Loop thread only, but for the proof that a job has in hand. */
 
@@ -27,9 +27,6 @@ typedef struct Proofs {
         const Attachment *attachment;   /* only .mount.fd is used */
         atomic_uint_fast64_t *progress; /* the bytes that are read are added; borrowed */
         void (*ended)(void *userdata);  /* a job came back, and no further one was started */
-        /* NULL, or called by proofs_take() for each file that was altered. @entry is the first of its names in the
-         * base. */
-        void (*altered)(const Proof *proof, const Entry *entry, void *userdata);
         void *userdata;
 
         bool running;        /* a job is out */
@@ -37,7 +34,6 @@ typedef struct Proofs {
         size_t n;
         size_t next;         /* no one before it is waiting */
         size_t n_waiting, n_results;
-        PathSet reported;    /* noted since the last proofs_update() */
 
         Proof *current;      /* the job's while it is out */
         bool dropped;        /* .current is not in .items any more */
@@ -48,9 +44,8 @@ typedef struct Proofs {
 /* The fields up to userdata are set by the caller; the rest is zeros. Not while a job is out. */
 void proofs_done(Proofs *proofs);
 
-/* These were marked again: reads or results from before do not count. proofs_update() is to follow. @reported: because
- * of reports that named them. */
-void proofs_note(Proofs *proofs, const PathSet *marked, bool reported);
+/* These were marked again: reads or results from before do not count. proofs_update() is to follow. */
+void proofs_note(Proofs *proofs, const PathSet *marked);
 
 /* Takes over from the base, which nothing else has at this moment, which files are to be read, and begins if no job is
  * out. What is being read goes on, if it still is to be read. */
@@ -61,9 +56,6 @@ void proofs_update(Proofs *proofs, const Manifest *base);
  * cases it gets the ctime that was seen. True if that changed the base; @ret_altered: how many files were altered. */
 bool proofs_take(Proofs *proofs, Manifest *base, size_t *ret_altered);
 
-/* Reads again what could not be read or was busy. */
-void proofs_retry(Proofs *proofs);
-
 /* Gives up what waits and what is being read, until the next proofs_update(). A job that is out comes back within a
  * fraction of a second; then ended() is called. Results stay. */
 void proofs_stop(Proofs *proofs);
@@ -71,6 +63,5 @@ void proofs_stop(Proofs *proofs);
 /* No job is out, and nothing waits. There may be results, and what could not be read. */
 bool proofs_is_over(const Proofs *proofs);
 
-/* How many files were open for writing, or could not be read, and the name of one, if there is one. */
-size_t proofs_n_busy(const Proofs *proofs, const char **ret_path);
-size_t proofs_n_unread(const Proofs *proofs, const char **ret_path, int *ret_error);
+/* How many files were open for writing. */
+size_t proofs_n_busy(const Proofs *proofs);

@@ -102,12 +102,16 @@ static bool is_busy_beside(const Mirror *m) {
 /* What was written since the last scan, or at any time if nobody watched, is read before it is removed. */
 static void mark_rest(Mirror *m) {
         Written *written = &m->mirror_written;
+        _cleanup_(freep) uint16_t *doubts = NULL;
 
         if (!m->attachment.base || (written->notes.n == 0 && !written->all && m->scan.mirror_was_watched))
                 return;
         written->all = true;
         written_begin(written);
-        (void) written_mark(written, m->attachment.base, m->attachment.base, &m->scan.marked);
+        doubts = calloc(m->attachment.base->n_entries + 1, sizeof(*doubts));
+        if (doubts &&
+            written_mark(written, m->attachment.base, m->attachment.base, doubts, &m->scan.marked) == 0)
+                manifest_add_flags(m->attachment.base, doubts);
         written_end(written);
 }
 
@@ -207,6 +211,7 @@ void mirror_last_scan_done(Mirror *m) {
                 drain(m); /* what is not on disk stays in the mirror, and that is reported */
                 return;
         }
+        manifest_add_flags(m->attachment.base, m->survey.doubts);
         mirror_state_queue_saves(m);
         m->end.dropped = manifest_free(m->end.dropped);
         if (manifest_new(&m->end.dropped) < 0 || (m->config.write_back && collect_unfinished(m) < 0)) {

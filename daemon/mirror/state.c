@@ -212,16 +212,18 @@ void mirror_state_queue_saves(Mirror *m) {
                 mirror_log_mass_deletion(&m->config, m->deletions.held);
 }
 
-int mirror_state_mark_written(Manifest *base, const Manifest *source, const Manifest *mirror, void *userdata) {
+int mirror_state_mark_written(const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,
+                              void *userdata) {
         Mirror *m = userdata;
         int r;
 
         pathset_done(&m->scan.marked);
-        r = written_mark(&m->mirror_written, base, mirror, &m->scan.marked);
+        r = written_mark(&m->mirror_written, base, mirror, doubts, &m->scan.marked);
         /* what is unknown of all of the disk's files makes a new ctime doubtful, not each file */
-        return r == 0 && !m->source_written.scanning_all ? written_mark_disk(&m->source_written, base, source) : r;
+        return r == 0 && !m->source_written.scanning_all
+                       ? written_mark_disk(&m->source_written, base, source, doubts)
+                       : r;
 }
-
 
 /* --- listeners --- */
 

@@ -224,8 +224,9 @@ void mirror_state_measure(Mirror *m);
  * no plan run is out. */
 void mirror_state_absorb(Mirror *m);
 
-/* For a scan, which calls it on its worker: marks the entries of the base that were reported to be written. */
-int mirror_state_mark_written(Manifest *base, const Manifest *source, const Manifest *mirror, void *userdata);
+/* For a scan, which calls it on its worker: see SurveyOptions. */
+int mirror_state_mark_written(const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,
+                              void *userdata);
 
 /* Gives to the saves what the plan at hand has for the disk. */
 void mirror_state_queue_saves(Mirror *m);

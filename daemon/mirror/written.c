@@ -174,7 +174,8 @@ static int list_hits(const Marking *marking, PathSet *ret) {
         return r;
 }
 
-static int mark(const Written *written, const Side *side, Manifest *base, const Manifest *scanned, PathSet *ret) {
+static int mark(const Written *written, const Side *side, const Manifest *base, const Manifest *scanned,
+                uint16_t *doubts, PathSet *ret) {
         _cleanup_(marking_done) Marking marking = { .side = side, .base = base, .scanned = scanned };
         int r;
 
@@ -193,8 +194,7 @@ static int mark(const Written *written, const Side *side, Manifest *base, const 
         r = ret ? list_hits(&marking, ret) : 0;
         for (size_t i = 0; r == 0 && i < base->n_entries; i++)
                 if (is_hit(&marking, i))
-                        base->entries[i].flags |=
-                                (uint16_t) (written->scanning_all ? side->mark : side->mark | side->named);
+                        doubts[i] |= (uint16_t) (written->scanning_all ? side->mark : side->mark | side->named);
         return r;
 }
 
@@ -212,13 +212,14 @@ static int64_t mirror_ctime(const Entry *entry) {
         return entry->ctime_nsec;
 }
 
-int written_mark(const Written *written, Manifest *base, const Manifest *mirror, PathSet *ret_marked) {
+int written_mark(const Written *written, const Manifest *base, const Manifest *mirror, uint16_t *doubts,
+                 PathSet *ret_marked) {
         static const Side side = {
                 .has = is_in_mirror, .ino = mirror_ino, .ctime_nsec = mirror_ctime, .mark = ENTRY_UNPROVEN,
                 .named = ENTRY_WRITTEN,
         };
 
-        return mark(written, &side, base, mirror, ret_marked);
+        return mark(written, &side, base, mirror, doubts, ret_marked);
 }
 
 /* --- the disk's objects --- */
@@ -235,10 +236,10 @@ static int64_t disk_ctime(const Entry *entry) {
         return entry->disk.ctime_nsec;
 }
 
-int written_mark_disk(const Written *written, Manifest *base, const Manifest *source) {
+int written_mark_disk(const Written *written, const Manifest *base, const Manifest *source, uint16_t *doubts) {
         static const Side side = {
                 .has = is_known_on_disk, .ino = disk_ino, .ctime_nsec = disk_ctime, .mark = ENTRY_DISK_WRITTEN,
         };
 
-        return mark(written, &side, base, source, NULL);
+        return mark(written, &side, base, source, doubts, NULL);
 }

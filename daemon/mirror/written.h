@@ -39,11 +39,12 @@ void written_begin(Written *written);
 /* It has marked that. */
 void written_end(Written *written);
 
-/* Marks with ENTRY_UNPROVEN the files of the base that may have been written in the mirror, as the scan found that, by
- * all their names, and names those in @ret_marked (sorted, begins as zeros), also if they had the mark already. 0, or
- * -ENOMEM with the base as it was. Pure. */
-int written_mark(const Written *written, Manifest *base, const Manifest *mirror, PathSet *ret_marked);
+/* Adds ENTRY_UNPROVEN to the doubts (see plan/survey.h) about the files of the base that may have been written in the
+ * mirror, as the scan found that, by all their names, and ENTRY_WRITTEN if that was reported by a name. Names those in
+ * @ret_marked (sorted, begins as zeros), also if they had the mark already. 0, or -ENOMEM with nothing marked. Pure. */
+int written_mark(const Written *written, const Manifest *base, const Manifest *mirror, uint16_t *doubts,
+                 PathSet *ret_marked);
 
-/* Likewise marks with ENTRY_DISK_WRITTEN those whose object on the disk may have been written, also if the mirror has
+/* Likewise adds ENTRY_DISK_WRITTEN for those whose object on the disk may have been written, also if the mirror has
  * nothing of them. */
-int written_mark_disk(const Written *written, Manifest *base, const Manifest *source);
+int written_mark_disk(const Written *written, const Manifest *base, const Manifest *source, uint16_t *doubts);

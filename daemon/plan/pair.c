@@ -85,17 +85,16 @@ bool pair_is_different(const Entry *base, const Entry *source, const Entry *mirr
                base->ctime_nsec == mirror->ctime_nsec;
 }
 
-void pair_mark_unproven(Manifest *base, const Manifest *mirror, bool watched) {
+void pair_mark_unproven(const Manifest *base, const Manifest *mirror, bool watched, uint16_t *doubts) {
         for (size_t i = 0; i < base->n_entries; i++) {
-                Entry *entry = &base->entries[i];
-                const Entry *seen;
+                const Entry *entry = &base->entries[i], *seen;
 
-                if (entry->flags & (ENTRY_RECORD | ENTRY_LINKED | ENTRY_UNPROVEN) || !manifest_entry_is_data(entry) ||
-                    !(entry->flags & ENTRY_HAS_DIGEST))
+                if ((entry->flags | doubts[i]) & (ENTRY_RECORD | ENTRY_LINKED | ENTRY_UNPROVEN) ||
+                    !manifest_entry_is_data(entry) || !(entry->flags & ENTRY_HAS_DIGEST))
                         continue;
                 seen = manifest_find(mirror, entry->path);
                 if (seen ? pair_mirror(entry, seen, watched) == PAIR_UNSURE && entry->ino == seen->ino : !watched)
-                        entry->flags |= ENTRY_UNPROVEN;
+                        doubts[i] |= ENTRY_UNPROVEN;
         }
 }
 

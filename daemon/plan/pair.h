@@ -46,9 +46,9 @@ bool pair_is_alike(const Entry *a, const Entry *b);
 /* Two entries share their inode with the same name, or with none. */
 bool pair_is_tied_alike(const Entry *a, const Entry *b);
 
-/* Marks entries of @base whose object in the mirror has another ctime, or is not under its name any more, for a reason
- * that was not watched: its bytes may be other ones (ENTRY_UNPROVEN). Before planning. */
-void pair_mark_unproven(Manifest *base, const Manifest *mirror, bool watched);
+/* Adds ENTRY_UNPROVEN to the doubts (PlanInput) about entries of @base whose object in the mirror has another ctime, or
+ * is not under its name any more, for a reason that was not watched: its bytes may be other ones. */
+void pair_mark_unproven(const Manifest *base, const Manifest *mirror, bool watched, uint16_t *doubts);
 
 /* Of the names of one file in a scanned tree, the one that the base knows as the file becomes the file again, where a
  * new name comes before it in path order: else the file would look new, and its old name like a link to it. @disk: the

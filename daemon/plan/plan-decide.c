@@ -278,7 +278,7 @@ static bool is_wanted_newly(const PlanInput *input, const PlanItem *item) {
                 overrides_stages_below(input->overrides, item->source->path));
 }
 
-PlanAction plan_decide(const PlanInput *input, PlanItem *item) {
+static PlanAction decide_for(const PlanInput *input, PlanItem *item) {
         const char *path = plan_item_path(item);
         PlanAction action;
         bool reads_source;
@@ -300,5 +300,20 @@ PlanAction plan_decide(const PlanInput *input, PlanItem *item) {
                 return PLAN_KEEP; /* unknown, not absent */
         if (reads_source && is_restless(input, item, path) && !is_wanted_newly(input, item))
                 return PLAN_WAIT;
+        return action;
+}
+
+PlanAction plan_decide(const PlanInput *input, PlanItem *item) {
+        const Entry *base = item->base;
+        PlanAction action;
+        Entry doubted;
+
+        if (item->doubts != 0) {
+                doubted = *base;
+                doubted.flags |= item->doubts;
+                item->base = &doubted;
+        }
+        action = decide_for(input, item);
+        item->base = base;
         return action;
 }

@@ -21,6 +21,7 @@ static bool next_item(const PlanInput *input, size_t at[static 3], PlanItem *ret
                 if (at[i] < lists[i]->n_entries && strcmp(lists[i]->entries[at[i]].path, path) == 0)
                         found[i] = &lists[i]->entries[at[i]++];
         *ret = (PlanItem){ .base = found[0], .source = found[1], .mirror = found[2],
+                           .doubts = found[0] && input->doubts ? input->doubts[at[0] - 1] : 0,
                            .rank = filter_rank(input->priority, path) };
         ret->action = plan_decide(input, ret);
         return true;

@@ -41,6 +41,7 @@ typedef struct PlanItem {
         const Entry *base;   /* NULL if there is none; a record (ENTRY_RECORD) also serves as such */
         const Entry *source; /* NULL if absent */
         const Entry *mirror; /* NULL if absent */
+        uint16_t doubts;     /* flags that the plan adds to the base's */
         PairState on_disk, in_mirror; /* compared with the base; unsure where there is none */
         bool kept;           /* the mirror's version is in conflicts/, so that it may be replaced */
         bool kept_known;     /* and these are the bytes that are there */
@@ -49,6 +50,7 @@ typedef struct PlanItem {
 
 typedef struct PlanInput {
         const Manifest *base;
+        const uint16_t *doubts;   /* flags of each entry of the base, beside those that it has; NULL for none */
         const Manifest *source;
         const Manifest *mirror;
         const Manifest *previous; /* the source at the last scan: what differs from it waits. NULL: nothing waits */

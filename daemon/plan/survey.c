@@ -41,7 +41,6 @@ static int scan_mirror(const SurveyOptions *options, Survey *survey) {
                 .root = options->config->target, .mirror = true,
                 .cancel = options->cancel, .progress = options->progress,
         };
-
         int r;
 
         if (options->mirrorfd < 0)
@@ -49,10 +48,20 @@ static int scan_mirror(const SurveyOptions *options, Survey *survey) {
         r = scan_tree(options->mirrorfd, &scan, &survey->mirror);
         if (r == 0)
                 r = pair_keep_first_names(survey->mirror, options->base, false);
-        if (r == 0 && options->mark_written)
-                r = options->mark_written(options->base, survey->source, survey->mirror, options->userdata);
-        if (r == 0)
-                pair_mark_unproven(options->base, survey->mirror, options->mirror_watched);
+        return r;
+}
+
+static int find_doubts(const SurveyOptions *options, Survey *survey) {
+        int r = 0;
+
+        survey->doubts = calloc(options->base->n_entries + 1, sizeof(*survey->doubts));
+        if (!survey->doubts)
+                return -ENOMEM;
+        if (options->mark_written)
+                r = options->mark_written(options->base, survey->source, survey->mirror, survey->doubts,
+                                          options->userdata);
+        if (r == 0 && options->mirrorfd >= 0)
+                pair_mark_unproven(options->base, survey->mirror, options->mirror_watched, survey->doubts);
         return r;
 }
 
@@ -252,6 +261,8 @@ int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_wh
                 *reterr_what = "read the mirror";
                 r = scan_mirror(options, &survey);
         }
+        if (r == 0)
+                r = find_doubts(options, &survey);
         if (r == 0) {
                 *reterr_what = "select the files to stage";
                 r = select_wanted(options, &survey);
@@ -261,7 +272,8 @@ int survey_run(const SurveyOptions *options, Survey *ret, const char **reterr_wh
                 r = measure_room(options, &survey);
         }
         if (r == 0) {
-                input = (PlanInput){ .base = options->base, .source = survey.source, .mirror = survey.mirror,
+                input = (PlanInput){ .base = options->base, .doubts = survey.doubts, .source = survey.source,
+                                     .mirror = survey.mirror,
                                      .previous = options->previous, .source_path = options->config->source,
                                      .priority = options->config->priority, .layout = survey.layout,
                                      .keeps_owners = geteuid() == 0, .armed = options->armed,
@@ -314,6 +326,8 @@ void survey_done(Survey *survey) {
         strv_free(survey->unmatched);
         survey->models = models_free(survey->models);
         survey->plan = plan_free(survey->plan);
+        free(survey->doubts);
+        survey->doubts = NULL;
         survey->source = manifest_free(survey->source);
         survey->mirror = manifest_free(survey->mirror);
         memory_facts_done(&survey->memory);

@@ -17,16 +17,17 @@
 
 typedef struct SurveyOptions {
         const MirrorConfig *config;
-        Manifest *base;                 /* entries whose bytes are in doubt are marked (ENTRY_UNPROVEN) */
+        const Manifest *base;           /* others may read it meanwhile */
         const Manifest *previous;       /* the source at the last scan, NULL at the first */
         int sourcefd, mirrorfd;         /* roots; mirrorfd -1: there is no mirror yet */
         uint64_t budget;                /* bytes that Size= allows for the whole mirror */
         const PathSet *deleted, *damaged; /* as PlanInput has them */
         const Overrides *overrides;           /* of operators; NULL for none */
         bool armed, mirror_watched, source_watched; /* likewise */
-        /* Marks the entries of the base that were reported to be written, when both trees have been scanned; 0 or a
-         * negative errno. NULL: none were. */
-        int (*mark_written)(Manifest *base, const Manifest *source, const Manifest *mirror, void *userdata);
+        /* When both trees have been scanned, adds to @doubts about the base, see Survey, what was reported to be
+         * written; 0 or a negative errno. NULL: nothing was. */
+        int (*mark_written)(const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,
+                            void *userdata);
         void *userdata;
         const atomic_bool *cancel;      /* NULL for none */
         atomic_uint_fast64_t *progress; /* entries seen are added */
@@ -54,6 +55,9 @@ typedef struct Survey {
         Models *models;       /* of both trees, also of those that are not selected, as far as they are there */
         Manifest *source;
         Manifest *mirror;
+        /* Flags for each entry of the base that this scan has cast doubt on (ENTRY_UNPROVEN, ENTRY_WRITTEN,
+         * ENTRY_DISK_WRITTEN). The plan knows of them; the owner of the base adds them to it (manifest_add_flags()). */
+        uint16_t *doubts;
         Plan *plan;           /* borrows from both, and from the base */
         uint64_t tmpfs_free;  /* bytes */
         uint64_t inodes_free; /* UINT64_MAX where they are not counted */

@@ -38,6 +38,11 @@ void manifest_entry_alter(Entry *base, int64_t ctime_nsec) {
         base->flags |= certain ? ENTRY_MIRROR_DIFFERS : ENTRY_RECORD | ENTRY_SIDES_DIFFER;
 }
 
+void manifest_add_flags(Manifest *manifest, const uint16_t *flags) {
+        for (size_t i = 0; i < manifest->n_entries; i++)
+                manifest->entries[i].flags |= flags[i];
+}
+
 void manifest_entry_set_disk(Entry *base, const Entry *source) {
         base->dev = source->dev;
         base->disk = (DiskObject){ .ino = source->ino, .mtime_nsec = source->mtime_nsec,

@@ -151,6 +151,9 @@ int manifest_copy(const Manifest *from, Manifest **ret);
 Manifest *manifest_free(Manifest *manifest);
 DEFINE_CLEANUP(Manifest, manifest_free)
 
+/* Adds flags to all entries, @flags has those of each: a worker finds them, and the owner of the list adds them. */
+void manifest_add_flags(Manifest *manifest, const uint16_t *flags);
+
 /* Adds an entry, or replaces the one of the same path; strings are copied. Takes effect for find and
  * iteration after manifest_sort(). */
 int manifest_put(Manifest *manifest, const Entry *entry);

@@ -23,21 +23,10 @@ typedef struct Trial {
         atomic_uint_fast64_t progress;
         unsigned n_ended;
         size_t n_altered;      /* of the last take */
-        char altered[64];      /* the last one that was reported to us */
-        bool altered_reported;
 } Trial;
 
 static void on_ended(void *userdata) {
         ((Trial *) userdata)->n_ended++;
-}
-
-static void on_altered(const Proof *proof, const Entry *entry, void *userdata) {
-        Trial *t = userdata;
-
-        (void) snprintf(t->altered, sizeof(t->altered), "%s", entry->path);
-        t->altered_reported = proof->reported;
-        assert_true(entry->flags & (ENTRY_MIRROR_DIFFERS | ENTRY_SIDES_DIFFER));
-        assert_false(digest_equal(&proof->found, &entry->digest));
 }
 
 static void begin(Trial *t) {
@@ -49,7 +38,6 @@ static void begin(Trial *t) {
         t->proofs.attachment = &t->attachment;
         t->proofs.progress = &t->progress;
         t->proofs.ended = on_ended;
-        t->proofs.altered = on_altered;
         t->proofs.userdata = t;
 }
 
@@ -118,16 +106,15 @@ static void store(const char *path) {
         assert_int_equal(fs_nsec(&before.st_ctim), fs_nsec(&after.st_ctim));
 }
 
-static void note(Trial *t, const char *path, bool reported) {
+static void note(Trial *t, const char *path) {
         PathSet marked = {};
 
         assert_int_equal(pathset_add(&marked, path), 0);
-        proofs_note(&t->proofs, &marked, reported);
+        proofs_note(&t->proofs, &marked);
         pathset_done(&marked);
 }
 
 static bool take(Trial *t) {
-        t->altered[0] = '\0';
         return proofs_take(&t->proofs, t->base, &t->n_altered);
 }
 
@@ -138,12 +125,9 @@ static void update_and_wait(Trial *t) {
 }
 
 static void assert_unread(Trial *t, int error) {
-        const char *path = NULL;
-        int found = 0;
-
-        assert_int_equal(proofs_n_unread(&t->proofs, &path, &found), 1);
-        assert_string_equal(path, "a");
-        assert_int_equal(found, error);
+        assert_int_equal(t->proofs.n, 1);
+        assert_int_equal(t->proofs.items[0]->state, PROOF_UNREAD);
+        assert_int_equal(t->proofs.items[0]->error, error);
         assert_false(take(t));
         assert_true(entry_of(t, "a")->flags & ENTRY_UNPROVEN);
 }
@@ -185,7 +169,6 @@ static void other_bytes_behind_the_same_times_are_found(void **state) {
         update_and_wait(&t);
         assert_true(take(&t));
         assert_int_equal(t.n_altered, 1);
-        assert_string_equal(t.altered, "b");
         assert_int_equal(entry_of(&t, "a")->flags, ENTRY_HAS_DIGEST);
         assert_int_equal(entry_of(&t, "b")->flags, ENTRY_HAS_DIGEST | ENTRY_MIRROR_DIFFERS);
         update_and_wait(&t); /* it is known now */
@@ -193,31 +176,20 @@ static void other_bytes_behind_the_same_times_are_found(void **state) {
         end(&t);
 }
 
-static void whether_it_was_reported_goes_with_the_result(void **state) {
+static void how_it_came_into_doubt_goes_with_the_proof(void **state) {
         Trial t;
 
         (void) state;
         begin(&t);
         put_file(&t, "a");
-        store("a");
-        note(&t, "a", false);
+        entry_of(&t, "a")->flags = ENTRY_HAS_DIGEST | ENTRY_UNPROVEN;
         update_and_wait(&t);
-        assert_true(take(&t));
-        assert_string_equal(t.altered, "a");
-        assert_false(t.altered_reported);
-        put_file(&t, "b");
-        store("b");
-        note(&t, "b", true);
+        assert_false(t.proofs.items[0]->reported);
+        entry_of(&t, "a")->flags |= ENTRY_WRITTEN;
+        note(&t, "a");
         update_and_wait(&t);
+        assert_true(t.proofs.items[0]->reported);
         assert_true(take(&t));
-        assert_string_equal(t.altered, "b");
-        assert_true(t.altered_reported);
-        entry_of(&t, "b")->flags = ENTRY_HAS_DIGEST | ENTRY_UNPROVEN | ENTRY_WRITTEN;
-        note(&t, "b", false); /* a report counts once */
-        update_and_wait(&t);
-        assert_true(take(&t));
-        assert_string_equal(t.altered, "b");
-        assert_false(t.altered_reported);
         end(&t);
 }
 
@@ -340,7 +312,7 @@ static void assert_not_what_it_was(Trial *t, int error) {
         proofs_update(&t->proofs, t->base);
         assert_true(proofs_is_over(&t->proofs));
         assert_unread(t, error);
-        note(t, "a", true);
+        note(t, "a");
         update_and_wait(t);
         assert_int_equal(t->n_ended, ended + 1);
         assert_unread(t, error);
@@ -411,17 +383,13 @@ static void a_fifo_is_not_waited_for(void **state) {
 }
 
 static void assert_busy(Trial *t) {
-        const char *path = NULL;
-
-        assert_int_equal(proofs_n_busy(&t->proofs, &path), 1);
-        assert_string_equal(path, "a");
+        assert_int_equal(proofs_n_busy(&t->proofs), 1);
         assert_int_equal(t->progress, 0);
         assert_false(take(t));
         assert_int_equal(entry_of(t, "a")->flags, ENTRY_HAS_DIGEST | ENTRY_UNPROVEN | ENTRY_WRITTEN);
 }
 
 static void what_is_open_for_writing_waits_for_the_next_report(void **state) {
-        const char *path = NULL;
         int64_t ctime_nsec;
         Trial t;
         int fd;
@@ -439,16 +407,16 @@ static void what_is_open_for_writing_waits_for_the_next_report(void **state) {
         proofs_update(&t.proofs, t.base); /* it was not reported */
         assert_true(proofs_is_over(&t.proofs));
         assert_int_equal(t.n_ended, 1);
-        note(&t, "a", true);
+        note(&t, "a");
         update_and_wait(&t);
-        assert_int_equal(proofs_n_busy(&t.proofs, &path), 0);
+        assert_int_equal(proofs_n_busy(&t.proofs), 0);
         assert_true(take(&t));
         assert_int_equal(entry_of(&t, "a")->flags, ENTRY_HAS_DIGEST);
         assert_int_equal(entry_of(&t, "a")->ctime_nsec, ctime_nsec);
         end(&t);
 }
 
-static void what_is_mapped_for_writing_can_be_tried_again(void **state) {
+static void what_is_mapped_for_writing_is_not_read_either(void **state) {
         Trial t;
         char *map;
         int fd;
@@ -462,13 +430,9 @@ static void what_is_mapped_for_writing_can_be_tried_again(void **state) {
         (void) close(fd);
         update_and_wait(&t);
         assert_busy(&t);
-        proofs_retry(&t.proofs);
-        assert_true(t.proofs.running);
-        wait_for_end(&t);
-        assert_busy(&t);
         assert_int_equal(munmap(map, 1), 0);
-        proofs_retry(&t.proofs);
-        wait_for_end(&t);
+        note(&t, "a"); /* that is reported too */
+        update_and_wait(&t);
         assert_true(take(&t));
         assert_int_equal(entry_of(&t, "a")->flags, ENTRY_HAS_DIGEST);
         end(&t);
@@ -483,8 +447,8 @@ static void a_report_while_it_is_read_makes_it_read_again(void **state) {
         begin(&t);
         put_file(&t, "a");
         proofs_update(&t.proofs, t.base);
-        note(&t, "a", true); /* its end has not been noticed here, however fast it was */
-        note(&t, "a", true);
+        note(&t, "a"); /* its end has not been noticed here, however fast it was */
+        note(&t, "a");
         proofs_update(&t.proofs, t.base);
         wait_for_end(&t);
         assert_int_equal(t.progress, 2 * SIZE);
@@ -503,8 +467,8 @@ static void a_report_before_the_result_is_taken_makes_it_void(void **state) {
         put_file(&t, "b");
         update_and_wait(&t);
         store("a");
-        note(&t, "a", true);
-        note(&t, "a", true);
+        note(&t, "a");
+        note(&t, "a");
         assert_false(proofs_is_over(&t.proofs));
         assert_true(take(&t));
         assert_int_equal(entry_of(&t, "a")->flags, ENTRY_HAS_DIGEST | ENTRY_UNPROVEN | ENTRY_WRITTEN);
@@ -588,7 +552,6 @@ static void wait_for_begin(Trial *t) {
 }
 
 static void bytes_that_a_process_is_writing_are_no_result(void **state) {
-        const char *path;
         bool in_time = false;
         Trial t;
 
@@ -604,8 +567,8 @@ static void bytes_that_a_process_is_writing_are_no_result(void **state) {
                 fd = open("a", O_RDWR | O_CLOEXEC);
                 wait_for_end(&t);
                 (void) close(fd);
-                in_time = proofs_n_busy(&t.proofs, &path) == 1; /* else it was read before */
-                note(&t, "a", true);
+                in_time = proofs_n_busy(&t.proofs) == 1; /* else it was read before */
+                note(&t, "a");
         }
         assert_true(in_time);
         assert_false(take(&t));
@@ -630,7 +593,7 @@ static void a_file_that_is_touched_while_it_is_read_is_read_again(void **state) 
                 wait_for_end(&t);
                 in_time = t.progress == 2 * 4096; /* else it was read already */
                 if (!in_time)
-                        note(&t, "a", true);
+                        note(&t, "a");
         }
         assert_true(in_time);
         assert_true(take(&t));
@@ -761,7 +724,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 ON_GROUND(the_same_bytes_are_a_proof),
                 ON_GROUND(other_bytes_behind_the_same_times_are_found),
-                ON_GROUND(whether_it_was_reported_goes_with_the_result),
+                ON_GROUND(how_it_came_into_doubt_goes_with_the_proof),
                 ON_GROUND(the_ctime_that_was_seen_is_recorded),
                 ON_GROUND(a_later_ctime_that_was_recorded_meanwhile_stays),
                 ON_GROUND(names_of_one_inode_are_read_once),
@@ -774,7 +737,7 @@ int main(void) {
                 ON_GROUND(a_link_is_not_followed),
                 ON_GROUND(a_fifo_is_not_waited_for),
                 ON_GROUND(what_is_open_for_writing_waits_for_the_next_report),
-                ON_GROUND(what_is_mapped_for_writing_can_be_tried_again),
+                ON_GROUND(what_is_mapped_for_writing_is_not_read_either),
                 ON_GROUND(a_report_while_it_is_read_makes_it_read_again),
                 ON_GROUND(a_report_before_the_result_is_taken_makes_it_void),
                 ON_GROUND(without_a_report_nothing_is_read_twice),

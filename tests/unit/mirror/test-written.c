@@ -53,9 +53,21 @@ static void note(Trial *t, unsigned flags, const char *path) {
         written_note(&t->written, &report);
 }
 
+/* Room for flags of the whole base. */
+static uint16_t *no_doubts(const Trial *t) {
+        uint16_t *doubts = calloc(t->base->n_entries + 1, sizeof(*doubts));
+
+        assert_non_null(doubts);
+        return doubts;
+}
+
 static void mark(Trial *t) {
+        uint16_t *doubts = no_doubts(t);
+
         pathset_done(&t->marked);
-        assert_int_equal(written_mark(&t->written, t->base, t->scan, &t->marked), 0);
+        assert_int_equal(written_mark(&t->written, t->base, t->scan, doubts, &t->marked), 0);
+        manifest_add_flags(t->base, doubts);
+        free(doubts);
         for (size_t i = 0; i < t->base->n_entries; i++)
                 if (pathset_has(&t->marked, t->base->entries[i].path))
                         assert_true(t->base->entries[i].flags & ENTRY_UNPROVEN);
@@ -419,9 +431,13 @@ static void put_disk(Trial *t, const char *path, uint64_t ino, int64_t ctime_nse
 }
 
 static void disk_scan_marks(Trial *t, const char *expected) {
+        uint16_t *doubts = no_doubts(t);
+
         pathset_done(&t->marked);
         written_begin(&t->written);
-        assert_int_equal(written_mark_disk(&t->written, t->base, t->scan), 0);
+        assert_int_equal(written_mark_disk(&t->written, t->base, t->scan, doubts), 0);
+        manifest_add_flags(t->base, doubts);
+        free(doubts);
         written_end(&t->written);
         for (size_t i = 0; i < t->base->n_entries; i++) {
                 assert_false(t->base->entries[i].flags & ENTRY_UNPROVEN);

@@ -79,6 +79,7 @@ static void survey(void) {
         ScanOptions of_source = { .root = rig.source_path }, of_mirror = { .root = "/m", .mirror = true };
         PlanInput input = { .source_path = rig.source_path, .priority = nothing, .keeps_owners = true,
                             .mirror_watched = !rig.unwatched, .source_watched = !rig.unwatched };
+        uint16_t *doubts;
 
         rig.context.mirror_watched = !rig.unwatched;
         rig.plan = plan_free(rig.plan);
@@ -88,7 +89,11 @@ static void survey(void) {
         assert_int_equal(scan_tree(rig.private_dir.mirrorfd, &of_mirror, &rig.mirror), 0);
         for (size_t i = 0; !rig.too_soon && i < rig.source->n_entries; i++)
                 rig.source->entries[i].flags &= (uint16_t) ~ENTRY_RACY;
-        pair_mark_unproven(rig.base, rig.mirror, !rig.unwatched);
+        doubts = calloc(rig.base->n_entries + 1, sizeof(*doubts));
+        assert_non_null(doubts);
+        pair_mark_unproven(rig.base, rig.mirror, !rig.unwatched, doubts);
+        manifest_add_flags(rig.base, doubts);
+        free(doubts);
         input.base = rig.base;
         input.source = rig.source;
         input.mirror = rig.mirror;
