@@ -31,7 +31,7 @@ void scan_schedule_init(ScanSchedule *schedule, sd_event *event, Watch *watch, u
 /* --- the two watches --- */
 
 static int start_watch(ScanSchedule *schedule, Watched *watched, const char *path) {
-        int r = watch_add(schedule->watch, watched->root, path, SCAN_PRIVATE_DIR);
+        int r = watch_add(schedule->watch, watched->root, path, SCAN_PRIVATE_DIR, watched == &schedule->mirror);
 
         watched->added = r >= 0;
         watched->exhausted = r < 0;

@@ -16,6 +16,7 @@ typedef struct WatchNode WatchNode;
 typedef struct WatchTreeRoot {
         const char *path; /* absolute; borrowed */
         const char *skip; /* name at the top that is left out, or NULL; borrowed */
+        bool traceless;   /* see watch_add() */
 
         /* What the tree found; the owner may clear the flags. */
         bool lost;        /* deleted, moved, unmounted or mounted over */

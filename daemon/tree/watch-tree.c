@@ -213,7 +213,7 @@ static void node_list(WatchTree *tree, WatchNode *node, DIR *dir_owned, bool rep
                         return;
                 type = entry_type(dirfd(dir), entry);
                 if (report_contents)
-                        report_path(tree, node, name, node->unlisted && type == DT_REG);
+                        report_path(tree, node, name, node->root->traceless && node->unlisted && type == DT_REG);
                 if (type != DT_DIR)
                         continue;
                 if (!check_name(tree, node, dirfd(dir), name, report_contents ? REPORT_NEW | REPORT_KNOWN : 0))

@@ -311,7 +311,7 @@ static WatchRoot *watch_find(Watch *watch, unsigned number) {
         return NULL;
 }
 
-int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
+int watch_add(Watch *watch, unsigned root, const char *path, const char *skip, bool traceless) {
         WatchRoot *new;
         bool used;
 
@@ -322,6 +322,7 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip) {
                              path, skip);
         if (!new)
                 return -ENOMEM;
+        new->tree.traceless = traceless;
         (void) pthread_mutex_lock(&watch->lock);
         used = watch_find(watch, root);
         if (!used) {

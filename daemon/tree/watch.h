@@ -25,8 +25,11 @@ int watch_get_fd(Watch *watch);
 
 /* Watches @path (absolute, a directory, not a symbolic link) and everything below it on the same filesystem, except
  * what is named @skip at the top (NULL for none). Does not wait; WATCH_ARMED comes when all is watched. @root is the
- * caller's number for it. 0, -EEXIST if the number is in use, -EINVAL if @path is not absolute, or -ENOMEM. */
-int watch_add(Watch *watch, unsigned root, const char *path, const char *skip);
+ * caller's number for it. @traceless: stores through a mapping need not move a file's times there, as on a tmpfs, so
+ * files in a directory that comes into the root, which may have been written before it was watched, are reported as
+ * written. Elsewhere their times tell.
+ * 0, -EEXIST if the number is in use, -EINVAL if @path is not absolute, or -ENOMEM. */
+int watch_add(Watch *watch, unsigned root, const char *path, const char *skip, bool traceless);
 
 /* No report about the root comes after this; its number is free again. -ENOENT if there is no such root. */
 int watch_remove(Watch *watch, unsigned root);

@@ -299,7 +299,7 @@ static Watch *armed_watch(void) {
         Watch *watch = new_watch();
         Seen seen = { 0 };
 
-        must(watch_add(watch, ROOT, root, ".shmstaged") == 0);
+        must(watch_add(watch, ROOT, root, ".shmstaged", true) == 0);
         see_flags(watch, &seen, WATCH_ARMED);
         must(seen.n_paths == 0 && seen.flags == WATCH_ARMED);
         seen_clear(&seen);
@@ -643,7 +643,7 @@ static void bare_begin(Bare *bare) {
         const char *what;
 
         stop_watch();
-        *bare = (Bare){ .root = { .path = root } };
+        *bare = (Bare){ .root = { .path = root, .traceless = true } };
         must(inotify_start(&bare->inotify, &what) == 0);
         watch_tree_init(&bare->tree, &bare->inotify, &bare->stop, bare_changed);
         watch_tree_add_root(&bare->tree, &bare->root);
@@ -693,6 +693,25 @@ static void files_of_a_new_directory_may_have_been_written_before_it_was_watched
         bare_handle(&bare);
         bare_list(&bare);
         must(bare_wrote(&bare, "back/e/f"));
+        bare_end(&bare);
+}
+
+/* Such as what we save into a directory that we have just made on the disk. */
+static void where_times_tell_of_every_write_files_of_a_new_directory_have_only_changed(void **state) {
+        Bare bare;
+
+        (void) state;
+        bare_begin(&bare);
+        bare.root.traceless = false;
+        make_directory(at("d"));
+        make_file(at("d/f"));
+        bare_handle(&bare);
+        bare_list(&bare);
+        must(!bare_wrote(&bare, "d/f"));
+        seen_clear(&bare.seen);
+        write_text(at("d/f"), "x");
+        bare_handle(&bare);
+        must(bare_wrote(&bare, "d/f"));
         bare_end(&bare);
 }
 
@@ -861,8 +880,8 @@ static void requests_are_checked_and_a_removed_root_is_silent(void **state) {
         (void) state;
         watch = armed_watch();
         must(watch_new(&second, &what) == -EBUSY && what);
-        must(watch_add(watch, ROOT, root, NULL) == -EEXIST);
-        must(watch_add(watch, ROOT + 1, "relative", NULL) == -EINVAL);
+        must(watch_add(watch, ROOT, root, NULL, true) == -EEXIST);
+        must(watch_add(watch, ROOT + 1, "relative", NULL, true) == -EINVAL);
         must(watch_remove(watch, ROOT + 1) == -ENOENT);
         make_file(at("f"));
         must(watch_remove(watch, ROOT) == 0);
@@ -872,7 +891,7 @@ static void requests_are_checked_and_a_removed_root_is_silent(void **state) {
         await_directories(watch, 0);
         find_watched();
         must(watched.n == 0);
-        must(watch_add(watch, ROOT, at("/"), NULL) == 0); /* a slash at the end makes no difference */
+        must(watch_add(watch, ROOT, at("/"), NULL, true) == 0); /* a slash at the end makes no difference */
         see_flags(watch, &seen, WATCH_ARMED);
         seen_clear(&seen);
         make_file(at("h"));
@@ -888,7 +907,7 @@ static void reports_of_several_roots_are_kept_apart(void **state) {
                 make_directory(at("r%u", i));
         watch = new_watch();
         for (unsigned i = 0; i < 3; i++)
-                must(watch_add(watch, i, at("r%u", i), NULL) == 0);
+                must(watch_add(watch, i, at("r%u", i), NULL, true) == 0);
         await_directories(watch, 3);
         make_file(at("r1/f"));
         for (uint64_t end = now_msec() + PATIENCE_MSEC; !seen_path(&seen, "f"); see(watch, 1, &seen, 100))
@@ -908,7 +927,7 @@ static void a_root_inside_another_is_to_be_polled(void **state) {
         (void) state;
         make_directory(at("d"));
         watch = armed_watch();
-        must(watch_add(watch, 1, at("d"), NULL) == 0);
+        must(watch_add(watch, 1, at("d"), NULL, true) == 0);
         for (uint64_t end = now_msec() + PATIENCE_MSEC; seen.flags == 0; see(watch, 1, &seen, 100))
                 must(now_msec() < end);
         must(seen.flags == WATCH_EXHAUSTED);
@@ -1053,7 +1072,7 @@ static void names_that_vanish_during_the_first_listing_cost_no_directory(void **
                 Seen seen = { 0 };
 
                 pid = start_child(vanish);
-                must(watch_add(watch, ROOT, root, NULL) == 0);
+                must(watch_add(watch, ROOT, root, NULL, true) == 0);
                 see_flags(watch, &seen, WATCH_ARMED);
                 end_child(pid);
                 must(seen.armed == 1 && !(seen.flags & ~(WATCH_ARMED | WATCH_DIRTY)));
@@ -1086,7 +1105,7 @@ static void a_directory_swapped_for_a_symbolic_link_is_not_followed(void **state
                 Watch *watch = new_watch();
                 Seen seen = { 0 };
 
-                must(watch_add(watch, ROOT, root, NULL) == 0);
+                must(watch_add(watch, ROOT, root, NULL, true) == 0);
                 see_flags(watch, &seen, WATCH_ARMED);
                 seen_clear(&seen);
                 find_watched();
@@ -1173,7 +1192,7 @@ static void check_few_watches(void) {
 
         write_text("/proc/sys/user/max_inotify_watches", "20");
         watch = new_watch();
-        must(watch_add(watch, ROOT, root, NULL) == 0);
+        must(watch_add(watch, ROOT, root, NULL, true) == 0);
         see_flags(watch, &seen, WATCH_EXHAUSTED);
         sleep_msec(50);
         see(watch, ROOT, &seen, 0);
@@ -1454,7 +1473,7 @@ static void lose(void (*how)(void)) {
         must(watch_remove(watch, ROOT) == 0);
         remove_tree(root);
         make_directory(root);
-        must(watch_add(watch, ROOT, root, NULL) == 0);
+        must(watch_add(watch, ROOT, root, NULL, true) == 0);
         await_directories(watch, 1);
         stop_watch();
 }
@@ -1482,11 +1501,11 @@ static void a_root_that_is_no_directory_is_lost_at_once(void **state) {
 
         (void) state;
         must(rmdir(root) == 0);
-        must(watch_add(watch, ROOT, root, NULL) == 0);
+        must(watch_add(watch, ROOT, root, NULL, true) == 0);
         await_lost(watch);
         must(watch_remove(watch, ROOT) == 0);
         must(symlink("/tmp", root) == 0);
-        must(watch_add(watch, ROOT, root, NULL) == 0);
+        must(watch_add(watch, ROOT, root, NULL, true) == 0);
         await_lost(watch);
 }
 
@@ -1582,7 +1601,7 @@ static void check_bind_mount(void) {
         make_directory(at("a"));
         make_directory(at("b"));
         must(mount(at("a"), at("b"), NULL, MS_BIND, NULL) == 0);
-        must(watch_add(watch, ROOT, root, NULL) == 0);
+        must(watch_add(watch, ROOT, root, NULL, true) == 0);
         see_flags(watch, &seen, WATCH_EXHAUSTED);
         must(seen.flags == WATCH_EXHAUSTED);
         seen_clear(&seen);
@@ -1693,7 +1712,7 @@ static void it_stops_at_once_when_idle_and_in_the_middle_of_a_listing(void **sta
                 (void) armed_watch();
                 idle = msec_to_stop();
                 watch = new_watch();
-                must(watch_add(watch, ROOT, root, NULL) == 0);
+                must(watch_add(watch, ROOT, root, NULL, true) == 0);
                 while ((n = n_directories(watch)) < 1000)
                         sleep_msec(1);
                 busy = msec_to_stop();
@@ -1713,12 +1732,12 @@ static void a_root_can_be_removed_in_the_middle_of_its_listing(void **state) {
                 make_directory(at("%u/d", i));
         }
         for (unsigned run = 0; run < 10; run++) {
-                must(watch_add(watch, ROOT, root, NULL) == 0);
+                must(watch_add(watch, ROOT, root, NULL, true) == 0);
                 sleep_msec(run);
                 must(watch_remove(watch, ROOT) == 0);
         }
         await_directories(watch, 0);
-        must(watch_add(watch, ROOT, root, NULL) == 0);
+        must(watch_add(watch, ROOT, root, NULL, true) == 0);
         await_directories(watch, 6001);
 }
 
@@ -1750,6 +1769,7 @@ int main(int argc, char **argv) {
                 stage_test(only_a_close_after_writing_is_a_write),
                 stage_test(a_close_bears_the_name_that_was_opened),
                 stage_test(files_of_a_new_directory_may_have_been_written_before_it_was_watched),
+                stage_test(where_times_tell_of_every_write_files_of_a_new_directory_have_only_changed),
                 stage_test(a_file_moved_into_a_listed_directory_was_not_written),
                 stage_test(a_directory_that_was_away_unnoticed_has_kept_its_watch),
                 stage_test(a_first_listing_that_failed_is_made_up_for),
