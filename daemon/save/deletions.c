@@ -182,6 +182,29 @@ static void hold_back(Deletions *deletions, const DeletionsInput *input, Plan *p
         drop_pending(deletions);
 }
 
+bool deletions_is_reported(const Deletions *deletions, const char *path) {
+        return pathset_covers(&deletions->scanning, path);
+}
+
+size_t deletions_hold_shared(Deletions *deletions, LayoutKind layout, Plan *plan) {
+        size_t n = 0;
+
+        for (size_t i = 0; deletions->scanning.n > 0 && i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+                bool comes_back = item->action == PLAN_STAGE || item->action == PLAN_LINK || item->action == PLAN_WAIT;
+
+                if (!comes_back || item->mirror || !item->source || !layout_is_shared(layout, item->source->path) ||
+                    !deletions_is_reported(deletions, item->source->path))
+                        continue;
+                item->action = PLAN_IGNORE;
+                deletions_note_path(deletions, item->source->path);
+                n++;
+        }
+        if (n > 0)
+                plan_count(plan);
+        return n;
+}
+
 static void mark_shared(PlanItem *item, Manifest *marked) {
         Entry record = item->base ? *item->base : *item->source;
 

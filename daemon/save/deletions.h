@@ -49,6 +49,9 @@ void deletions_note_path(Deletions *deletions, const char *path);
  * uses the same and more. */
 const PathSet *deletions_begin(Deletions *deletions);
 
+/* True if the scan that is over, and not yet decided upon, used a report of it. */
+bool deletions_is_reported(const Deletions *deletions, const char *path);
+
 typedef struct DeletionsInput {
         const MirrorConfig *config;
         LayoutKind layout;
@@ -56,6 +59,11 @@ typedef struct DeletionsInput {
         const Overrides *overrides; /* deletions that were accepted are not held back, and do not wait; or NULL */
         uint64_t now_usec;
 } DeletionsInput;
+
+/* Shared content of the disk that clients deleted in the mirror, and that the disk's pointers still name: it becomes
+ * PLAN_IGNORE and is looked at again by the next scan, because the pointers that clients have written instead are not
+ * saved yet. Returns how much there is of it. Before deletions_decide(). */
+size_t deletions_hold_shared(Deletions *deletions, LayoutKind layout, Plan *plan);
 
 /* Decides on the plan's PLAN_DELETE items. Those that may be carried out stay so (deletions_due() says when). Shared
  * content becomes PLAN_IGNORE and is added to @marked, as records that are marked for deletion; so does a directory

@@ -38,6 +38,7 @@ typedef struct SaveItem {
         Save save;             /* of the last attempt */
         SaveOptions options;
         bool idle_io;
+        bool deleted;          /* in the mirror, as a scan found out while it was saved */
         bool accepted;         /* an operator has accepted it as it is */
 } SaveItem;
 

@@ -155,6 +155,14 @@ static int check_mirror(Work *work) {
         return mirror_file_is_same(&st, m) ? 0 : SAVE_CHANGED;
 }
 
+static int save_own_file(Work *work) {
+        int r = save_file(work);
+
+        work->save->disk.type = ENTRY_FILE;
+        work->save->disk.target = NULL;
+        return r;
+}
+
 /* A hard link on disk to @from, which must be @expected there. */
 static int save_name(Work *work, const char *from, const Entry *expected) {
         Save *save = work->save;
@@ -168,12 +176,8 @@ static int save_name(Work *work, const char *from, const Entry *expected) {
         r = disk_new_link(work->disk, from, expected, work->name);
         if (r != 0)
                 *work->name = '\0';
-        if (r == DISK_NO_LINKS) {
-                r = save_file(work);
-                save->disk.type = ENTRY_FILE;
-                save->disk.target = NULL;
-                return r;
-        }
+        if (r == DISK_NO_LINKS)
+                return save_own_file(work);
         if (r == DISK_OCCUPIED || r == -ENOENT || r == -ELOOP)
                 return SAVE_CHANGED;
         if (r == 0)
@@ -181,12 +185,13 @@ static int save_name(Work *work, const char *from, const Entry *expected) {
         return r != 0 ? r : set_results_by_path(work);
 }
 
-/* The first name was saved before, with the mirror's time. */
 static int save_hardlink(Work *work) {
         const Entry *m = work->save->mirror;
-        Entry first = { .path = m->target, .type = ENTRY_FILE, .size = m->size, .mtime_nsec = m->mtime_nsec };
+        const DiskObject *known = &work->save->first;
+        Entry first = { .path = m->target, .type = ENTRY_FILE, .size = m->size, .ino = known->ino,
+                        .mtime_nsec = known->mtime_nsec };
 
-        return save_name(work, m->target, &first);
+        return known->ctime_nsec != 0 ? save_name(work, m->target, &first) : save_own_file(work);
 }
 
 static int save_linked(Work *work) {
@@ -285,6 +290,14 @@ static int run(Work *work) {
         return -EINVAL;
 }
 
+/* It went from the mirror while it was saved. A scan may have seen that already, so it has to be told. */
+static bool has_gone(const Work *work) {
+        const Entry *mirror = work->save->mirror;
+        struct stat st;
+
+        return mirror && save_is_gone_astray(fs_stat_beneath(work->options->mirrorfd, mirror->path, &st));
+}
+
 void save_run(Save *save, const SaveOptions *options) {
         Work work = { .save = save, .options = options, .disk = options->disk, .progress = options->progress,
                       .file.fd = -1, .fd = -1 };
@@ -297,6 +310,8 @@ void save_run(Save *save, const SaveOptions *options) {
         if (!work.progress)
                 work.progress = &work.ignored;
         r = options->cancel && atomic_load(options->cancel) ? SAVE_CANCELLED : run(&work);
+        if (r == 0 && has_gone(&work))
+                save->gone = true;
         drop(&work);
         mirror_file_done(&work.file);
         save->outcome = r >= 0 ? (SaveOutcome) r : r == -ENOSPC || r == -EDQUOT ? SAVE_NO_ROOM : SAVE_FAILED;

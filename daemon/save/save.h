@@ -17,7 +17,8 @@
 #include "tree/manifest.h"
 
 typedef enum SaveKind {
-        /* file, directory, symbolic link or hard link (ENTRY_HARDLINK: of its first name, which is on disk) */
+        /* file, directory, symbolic link or hard link (ENTRY_HARDLINK: of its first name, if .first says what that is
+         * on disk; else it is saved as a file of its own) */
         SAVE_CONTENT,
         SAVE_ATTRIBUTES, /* owner, mode, mtime only: the bytes must still have the digest of @agreed */
         /* a file that was renamed: a hard link to @from, or a copy where there are no hard links; it becomes
@@ -45,6 +46,7 @@ typedef struct Save {
         /* its entry of the source, with the base's digest. The bytes are compared with that before: with ENTRY_UNPROVEN
          * the mirror's, with ENTRY_RACY those on disk */
         const Entry *from_expected;
+        DiskObject first;      /* ENTRY_HARDLINK: what its first name is on disk, with its bytes; zeros: not known */
         Claim claim;           /* of the name */
         bool keep;             /* what is replaced goes to conflicts/: both have changed, and the mirror's is newer */
         bool trash;            /* SAVE_REMOVAL: to the trash */

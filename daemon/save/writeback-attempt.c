@@ -78,7 +78,7 @@ static void agree(Writeback *wb, SaveItem *item) {
                 wb->survey(wb->userdata);
         }
         /* it was deleted or replaced while it was saved: a scan that has seen that already did not know of the save */
-        if (item->save.gone && wb->armed) {
+        if ((item->save.gone || item->deleted) && wb->armed) {
                 deletions_note_path(wb->deletions, item->path);
                 wb->survey(wb->userdata);
         }
@@ -152,6 +152,8 @@ static void finish(Job *job) {
         item->attempts = outcome == SAVE_DONE || outcome == SAVE_CANCELLED ? 0 : item->attempts + 1;
         item->state = ITEM_WAITING;
         count(wb, item);
+        if (wb->holds_shared && item->role == LAYOUT_POINTER)
+                wb->survey(wb->userdata);
         if (outcome == SAVE_DONE)
                 take_success(wb, item);
         else if (is_directory_in_use(item))
@@ -164,12 +166,29 @@ static void finish(Job *job) {
 
 /* --- */
 
+/* What the first name of a hard link is on disk, if that has the bytes of the file in the mirror. */
+static DiskObject find_first(const Writeback *wb, const Entry *mirror) {
+        const SaveItem *saved = save_queue_find(&wb->queue, mirror->target);
+        const Entry *agreed = wb->base ? manifest_find(wb->base, mirror->target) : NULL;
+
+        if (saved && saved->state == ITEM_DONE && saved->save.kind != SAVE_REMOVAL &&
+            saved->save.entry.ino == mirror->ino)
+                return (DiskObject){ .ino = saved->save.disk.ino, .mtime_nsec = saved->save.disk.mtime_nsec,
+                                     .ctime_nsec = saved->save.disk.ctime_nsec };
+        if (agreed && !(agreed->flags & (ENTRY_RECORD | ENTRY_LINKED | ENTRY_FINDINGS)) && agreed->ino == mirror->ino)
+                return agreed->disk;
+        return (DiskObject){};
+}
+
 void writeback_attempt(Writeback *wb, SaveItem *item) {
         item->options = (SaveOptions){ .disk = &wb->disk, .mirrorfd = wb->mirrorfd, .mirror_path = wb->target,
                                        .progress = wb->progress, .own_owner = geteuid() != 0 };
+        item->deleted = false;
         item->idle_io = wb->polite && !wb->queue.stopping;
         item->userdata = wb;
         save_item_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.stopping);
+        if (item->mirror.type == ENTRY_HARDLINK)
+                item->save.first = find_first(wb, &item->mirror);
         item->job = (Job){ .run = run, .done = finish };
         item->state = ITEM_RUNNING;
         wb->n_running++;

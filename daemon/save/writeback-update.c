@@ -86,14 +86,19 @@ static int compare_pointer_key(const void *key, const void *pointer) {
         return strcmp(key, ((const SurveyPointer *) pointer)->mirror->path);
 }
 
+static SurveyPointer *find_pointer(const Survey *survey, const char *path) {
+        if (survey->n_pointers == 0)
+                return NULL;
+        return bsearch(path, survey->pointers, survey->n_pointers, sizeof(SurveyPointer), compare_pointer_key);
+}
+
 /* A pointer need not hold still, unless it is broken: its client may only have begun to write it. */
 static void take_pointer(const Writeback *wb, SaveItem *item, const Survey *survey) {
         bool was_broken = item->broken;
-        SurveyPointer *pointer;
+        SurveyPointer *pointer = find_pointer(survey, item->path);
 
         if (item->state == ITEM_RUNNING || survey->n_pointers == 0)
                 return;
-        pointer = bsearch(item->path, survey->pointers, survey->n_pointers, sizeof(SurveyPointer), compare_pointer_key);
         if (pointer)
                 save_item_take_pointer(item, pointer);
         if (item->broken && !item->accepted)
@@ -122,6 +127,59 @@ static int take_wanted(Writeback *wb, PlanItem **wanted, size_t n, const Survey 
         return r;
 }
 
+/* True if this version of a pointer will be on disk in a moment. One that is broken, or names what neither side has,
+ * may never be. */
+static bool is_to_be_saved(const Writeback *wb, const Survey *survey, const PlanItem *item) {
+        const SaveItem *queued = save_queue_find(&wb->queue, plan_item_path(item));
+        const SurveyPointer *pointer = find_pointer(survey, plan_item_path(item));
+
+        if (queued && queued->state == ITEM_RUNNING)
+                return true;
+        return plan_is_write_back(item->action) && !(queued && queued->state == ITEM_REFUSED) &&
+               !(pointer && (pointer->broken || pointer->missing));
+}
+
+/* What the disk's pointers name is not what they will name in a moment, or do already. */
+static void hold_shared(Writeback *wb, const Survey *survey) {
+        bool pending = false, saved = false;
+
+        for (size_t i = 0; i < survey->plan->n_items; i++) {
+                const PlanItem *item = &survey->plan->items[i];
+
+                if (layout_role(survey->layout, plan_item_path(item)) != LAYOUT_POINTER)
+                        continue;
+                saved = saved || manifest_find(wb->changes, plan_item_path(item));
+                pending = pending || is_to_be_saved(wb, survey, item);
+        }
+        wb->holds_shared = (saved || pending) && deletions_hold_shared(wb->deletions, survey->layout, survey->plan) > 0;
+        if (wb->holds_shared && saved)
+                wb->survey(wb->userdata);
+}
+
+/* A save has come back since the scan began, or has yet to: the scan did not know that there was something to be
+ * deleted. */
+static void renote_deletions(Writeback *wb, const Plan *plan) {
+        bool found = false;
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const char *path = plan_item_path(&plan->items[i]);
+                SaveItem *queued;
+
+                if (plan->items[i].action != PLAN_KEEP || plan->items[i].mirror ||
+                    !deletions_is_reported(wb->deletions, path))
+                        continue;
+                queued = save_queue_find(&wb->queue, path);
+                if (queued && queued->state == ITEM_RUNNING)
+                        queued->deleted = true;
+                else if (manifest_find(wb->changes, path)) {
+                        deletions_note_path(wb->deletions, path);
+                        found = true;
+                }
+        }
+        if (found)
+                wb->survey(wb->userdata);
+}
+
 int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const Overrides *overrides) {
         _cleanup_(freep) PlanItem **wanted = NULL;
         DeletionsInput input;
@@ -130,14 +188,17 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
         int r, held = 0;
 
         wb->queue.layout = survey->layout;
+        wb->base = base;
         manifest_sort(wb->changes);
         amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue, .changes = wb->changes,
                                                           .yielded = wb->yielded, .suspects = wb->suspects });
+        renote_deletions(wb, survey->plan);
         r = renames_find(survey->plan, wb->config->source, &renames);
         if (r == 0) {
                 amend_plan_ignore_renamed(survey->plan, &renames);
                 input = (DeletionsInput){ .config = wb->config, .layout = survey->layout, .base = base,
                                           .overrides = overrides, .now_usec = clock_now(wb->event) };
+                hold_shared(wb, survey);
                 held = deletions_decide(wb->deletions, &input, survey->plan, wb->changes);
                 manifest_sort(wb->changes);
                 r = held < 0 ? held : collect_wanted(survey->plan, &wanted, &n);

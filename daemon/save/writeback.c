@@ -146,11 +146,11 @@ void writeback_forget_deletions(Writeback *wb) {
 }
 
 static bool is_in_set(const Entry *entry, void *userdata) {
-        return pathset_has(userdata, entry->path);
+        return !userdata || pathset_has(userdata, entry->path);
 }
 
 void writeback_forget_yielded(Writeback *wb, const PathSet *paths) {
-        if (wb->yielded && paths->n > 0)
+        if (wb->yielded && (!paths || paths->n > 0))
                 manifest_filter(wb->yielded, is_in_set, (void *) paths);
 }
 

@@ -44,10 +44,12 @@ typedef struct Writeback {
         bool waits, progressed;            /* in this pass something waits for another thing; an attempt is over */
         size_t n_running, n_large;
         Manifest *changes;                 /* what both sides have agreed on and is not yet taken */
+        const Manifest *base;              /* of the last update */
         Manifest *suspects;                /* of the mirror: more than owner or mode of these has changed */
         Manifest *yielded;                 /* of the mirror: safe in conflicts/, so the disk's may replace them */
         ClockTimer timer;
         bool armed, sure;                  /* deletions count; none that was reported is left to be scanned */
+        bool holds_shared;                 /* until a pointer is saved: see deletions_hold_shared() */
         bool polite;                       /* clients are at work: the disk is theirs first */
         SaveLog log;
         size_t n_saved;                    /* since the queue ran empty */
@@ -69,10 +71,10 @@ int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
 /* A scan is over. Takes over from its plan what is to be written to the disk, and decides on deletions. What is being
  * saved, or was saved while the scan ran, becomes PLAN_KEEP; what has yielded to the disk's version, and deletions
  * that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now. @overrides: of the
- * scan. */
+ * scan. @base has to stay until the next update, or until nothing is saved any more. */
 int writeback_update(Writeback *writeback, Survey *survey, const Manifest *base, const Overrides *overrides);
 
-/* Of these files the version in conflicts/ is not what the mirror has now. */
+/* Of these files (NULL: of all) the version in conflicts/ is perhaps not what the mirror has now. */
 void writeback_forget_yielded(Writeback *writeback, const PathSet *paths);
 
 /* Starts what may start. @armed: every change of the mirror is reported. @quiet: all of the reports have been scanned;

@@ -537,6 +537,26 @@ static void shared_content_is_marked_and_not_deleted(void **state) {
         assert_int_equal(entry->digest.bytes[0], 7); /* what is known of it is not forgotten */
 }
 
+/* The manifest that a client has written instead, which does not name it, is not on disk yet. */
+static void shared_content_does_not_come_back_while_a_pointer_is_on_its_way(void **state) {
+        Rig *rig = *state;
+
+        put_store(rig);
+        delete(rig, BLOB_A);
+        vanish(rig, BLOB_B); /* nobody has seen that */
+        for (unsigned scan = 0; scan < 2; scan++) {
+                plan(rig);
+                assert_int_equal(action_of(rig, BLOB_A), PLAN_STAGE);
+                assert_int_equal(deletions_hold_shared(&rig->deletions, rig->layout, rig->plan), 1);
+                assert_int_equal(action_of(rig, BLOB_A), PLAN_IGNORE);
+                assert_int_equal(action_of(rig, BLOB_B), PLAN_STAGE);
+        }
+        manifest_find(rig->source, BLOB_A)->flags |= ENTRY_ORPHAN; /* now it is */
+        assert_int_equal(survey(rig, START), 0);
+        assert_int_equal(rig->marked->n_entries, 1);
+        assert_string_equal(rig->marked->entries[0].path, BLOB_A);
+}
+
 static void what_is_marked_stays_away(void **state) {
         Rig *rig = *state;
 
@@ -638,6 +658,7 @@ int main(void) {
                 CASE(what_is_to_be_kept_stays_on_disk_and_out_of_the_mirror),
                 CASE(a_wipe_is_held_back_even_if_the_disk_is_to_keep_everything),
                 CASE(shared_content_is_marked_and_not_deleted),
+                CASE(shared_content_does_not_come_back_while_a_pointer_is_on_its_way),
                 CASE(what_is_marked_stays_away),
                 CASE(a_directory_with_marked_content_is_not_deleted),
                 CASE(where_content_is_shared_names_are_counted_and_not_blobs),
