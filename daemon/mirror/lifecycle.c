@@ -197,12 +197,7 @@ static void scan_done(Job *job) {
                 return;
         }
         source_found(m);
-        manifest_add_flags(m->attachment.base, m->survey.doubts);
-        proofs_note(&m->proofs, &m->scan.marked);
-        written_end(&m->mirror_written);
-        written_end(&m->source_written);
-        m->scan.mirror_was_watched = m->scan.mirror_is_watched;
-        m->scan.source_was_watched = m->scan.source_is_watched;
+        mirror_state_end_marking(m);
         free(m->unreadable);
         m->unreadable = explain_unreadable(&m->config, m->survey.source, &m->n_unreadable);
         if (m->n_unreadable > 0 && m->config.on_corrupt == CORRUPT_FAIL && !m->complete) {
@@ -280,9 +275,7 @@ void mirror_scan(void *userdata) {
         m->scan.damaged = last ? NULL : scrub_get_damaged(&m->scrub);
         m->scan.mirror_is_watched = mirror_state_is_watched(m);
         m->scan.source_is_watched = scan_schedule_source_is_watched(&m->schedule);
-        m->mirror_written.all = m->mirror_written.all || (m->complete && !m->scan.mirror_is_watched);
-        written_begin(&m->mirror_written);
-        written_begin(&m->source_written);
+        mirror_state_begin_marking(m);
         m->scan.mirror_is_lost = mirror_state_is_being_recreated(m);
         mirror_state_set(m, next);
         mirror_state_submit(m, scan_run, scan_done);

@@ -97,6 +97,8 @@ static void on_report(const Task *task, void *userdata) {
         case TASK_AGREED:
                 plan_run->staged = true;
                 withheld_drop(plan_run->withheld, plan_item_path(task->item));
+                if (task->item->spoilt)
+                        mirror_log_spoilt(plan_run->config, task, !log_limit_pass(&plan_run->log_limit));
                 if (task->copied_bytes > 0) {
                         count_copied(plan_run, task);
                         mirror_log_copied(plan_run->config, task);

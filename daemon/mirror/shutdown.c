@@ -99,32 +99,37 @@ static bool is_busy_beside(const Mirror *m) {
                m->gauges.job.running || m->proofs.running || m->n_rechecks > 0;
 }
 
-/* What was written since the last scan, or at any time if nobody watched, is read before it is removed. */
-static void mark_rest(Mirror *m) {
+/* What was written since the last scan, or at any time if nobody watched, is read before it is removed. False if memory
+ * ran out: then nothing may be removed. */
+static bool mark_rest(Mirror *m) {
         Written *written = &m->mirror_written;
         _cleanup_(freep) uint16_t *doubts = NULL;
+        bool marked;
 
         if (!m->attachment.base || (written->notes.n == 0 && !written->all && m->scan.mirror_was_watched))
-                return;
+                return true;
         written->all = true;
         written_begin(written);
         doubts = calloc(m->attachment.base->n_entries + 1, sizeof(*doubts));
-        if (doubts &&
-            written_mark(written, m->attachment.base, m->attachment.base, doubts, &m->scan.marked) == 0)
+        marked = doubts && written_mark(written, m->attachment.base, m->attachment.base, doubts, NULL) == 0;
+        if (marked)
                 manifest_add_flags(m->attachment.base, doubts);
         written_end(written);
+        return marked;
 }
 
 /* When nothing runs beside the mirror any more: mirror_on_ended() comes back to this. */
 static void finish_draining(Mirror *m) {
+        bool marked;
+
         if (is_busy_beside(m))
                 return;
         mirror_state_absorb(m);
-        mark_rest(m);
+        marked = mark_rest(m);
         scan_schedule_end(&m->schedule);
         plan_run_promise(&m->plan_run, 0);
         survey_done(&m->survey);
-        m->end.removed = shall_remove(m);
+        m->end.removed = marked && shall_remove(m);
         atomic_store(&m->cancel, false);
         if (m->end.removed)
                 mirror_state_set(m, PHASE_REMOVING);
@@ -211,7 +216,7 @@ void mirror_last_scan_done(Mirror *m) {
                 drain(m); /* what is not on disk stays in the mirror, and that is reported */
                 return;
         }
-        manifest_add_flags(m->attachment.base, m->survey.doubts);
+        mirror_state_end_marking(m);
         mirror_state_queue_saves(m);
         m->end.dropped = manifest_free(m->end.dropped);
         if (manifest_new(&m->end.dropped) < 0 || (m->config.write_back && collect_unfinished(m) < 0)) {

@@ -212,6 +212,31 @@ void mirror_state_queue_saves(Mirror *m) {
                 mirror_log_mass_deletion(&m->config, m->deletions.held);
 }
 
+/* What a client may have written since is judged again. Without a watch that is every file at every scan, so there only
+ * its size and times tell. */
+static void forget_yielded(Mirror *m) {
+        if (!m->mirror_written.scanning_all)
+                writeback_forget_yielded(&m->writeback, &m->mirror_written.scanning);
+        else if (m->scan.mirror_is_watched)
+                writeback_forget_yielded(&m->writeback, NULL);
+}
+
+void mirror_state_begin_marking(Mirror *m) {
+        m->mirror_written.all = m->mirror_written.all || (m->complete && !m->scan.mirror_is_watched);
+        written_begin(&m->mirror_written);
+        written_begin(&m->source_written);
+        forget_yielded(m);
+}
+
+void mirror_state_end_marking(Mirror *m) {
+        manifest_add_flags(m->attachment.base, m->survey.doubts);
+        proofs_note(&m->proofs, &m->scan.marked);
+        written_end(&m->mirror_written);
+        written_end(&m->source_written);
+        m->scan.mirror_was_watched = m->scan.mirror_is_watched;
+        m->scan.source_was_watched = m->scan.source_is_watched;
+}
+
 int mirror_state_mark_written(const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,
                               void *userdata) {
         Mirror *m = userdata;

@@ -224,6 +224,11 @@ void mirror_state_measure(Mirror *m);
  * no plan run is out. */
 void mirror_state_absorb(Mirror *m);
 
+/* A scan begins: what was reported to be written up to now is for it to mark. */
+void mirror_state_begin_marking(Mirror *m);
+/* It has come back: its doubts go into the base. */
+void mirror_state_end_marking(Mirror *m);
+
 /* For a scan, which calls it on its worker: see SurveyOptions. */
 int mirror_state_mark_written(const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,
                               void *userdata);

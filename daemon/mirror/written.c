@@ -30,6 +30,7 @@ void written_note(Written *written, const WatchReport *report) {
 void written_begin(Written *written) {
         written->scanning_all = written->scanning_all || written->all;
         gather(&written->scanning, &written->scanning_all, written->notes.items, written->notes.n);
+        pathset_sort(&written->scanning);
         pathset_done(&written->notes);
         written->all = false;
 }

@@ -41,7 +41,8 @@ void written_end(Written *written);
 
 /* Adds ENTRY_UNPROVEN to the doubts (see plan/survey.h) about the files of the base that may have been written in the
  * mirror, as the scan found that, by all their names, and ENTRY_WRITTEN if that was reported by a name. Names those in
- * @ret_marked (sorted, begins as zeros), also if they had the mark already. 0, or -ENOMEM with nothing marked. Pure. */
+ * @ret_marked (sorted, begins as zeros; or NULL), also if they had the mark already. 0, or -ENOMEM with nothing marked.
+ * Pure. */
 int written_mark(const Written *written, const Manifest *base, const Manifest *mirror, uint16_t *doubts,
                  PathSet *ret_marked);
 

@@ -179,7 +179,7 @@ static PlanAction decide_disk_same(const PlanInput *input, PlanItem *item) {
                 return PLAN_ADOPT;
         case PAIR_OTHER:
                 if (is_spoilt(input, item)) {
-                        item->kept = true; /* nobody wants these bytes */
+                        item->kept = item->spoilt = true; /* nobody wants these bytes */
                         return PLAN_STAGE;
                 }
                 break;

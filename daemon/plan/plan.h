@@ -45,6 +45,7 @@ typedef struct PlanItem {
         PairState on_disk, in_mirror; /* compared with the base; unsure where there is none */
         bool kept;           /* the mirror's version is in conflicts/, so that it may be replaced */
         bool kept_known;     /* and these are the bytes that are there */
+        bool spoilt;         /* the copy has other bytes than its name states: it is replaced, and nothing kept */
         Digest kept_digest;
 } PlanItem;
 

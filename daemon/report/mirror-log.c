@@ -115,6 +115,18 @@ void mirror_log_gone(const MirrorConfig *config, const Entry *mirror, bool quiet
                   text_path(path, mirror->path), text_path(target, config->target));
 }
 
+void mirror_log_spoilt(const MirrorConfig *config, const Task *task, bool quiet) {
+        LogFields fields = event_of(config, MESSAGE_SCRUB);
+        char path[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
+
+        fields.path = task->item->mirror->path;
+        fields.bytes = task->item->mirror->size;
+        fields.reason = "misnamed";
+        log_event(quiet ? LOG_DEBUG : LOG_WARNING, &fields,
+                  "The bytes of '%s' in '%s' had changed and were no longer those that its name states; it was staged "
+                  "again from disk", text_path(path, task->item->mirror->path), text_path(target, config->target));
+}
+
 void mirror_log_shortage(const MirrorConfig *config, const char *text) {
         LogFields fields = event_of(config, MESSAGE_NO_ROOM);
 

@@ -23,6 +23,8 @@ void mirror_log_source_lost(const MirrorConfig *config, const char *text);
 void mirror_log_source_found(const MirrorConfig *config);
 /* How a file was copied, at debug level. */
 void mirror_log_copied(const MirrorConfig *config, const Task *task);
+/* @quiet: for the debug log only. */
+void mirror_log_spoilt(const MirrorConfig *config, const Task *task, bool quiet);
 void mirror_log_shortage(const MirrorConfig *config, const char *text);
 /* A file or link was removed from the mirror because the disk does not have it any more. */
 void mirror_log_gone(const MirrorConfig *config, const Entry *mirror, bool quiet);

@@ -122,7 +122,7 @@ static bool is_as_kept(Task *task) {
 }
 
 /* Names of one file are removed by several workers, and each removal moves the ctime that others read it with. */
-enum { ATTEMPTS_MAX = 20 };
+enum { READINGS_MAX = 20 };
 
 typedef enum Doubt {
         DOUBT_NONE,    /* it has the base's bytes, or another thing has its name, which its removal finds out */
@@ -149,7 +149,8 @@ static Doubt resolve_doubt(Task *task, Entry *now) {
         if (!read_side(task, task->context->private_dir->mirrorfd, now, true, NULL, &task->found))
                 return task->outcome == TASK_GONE ? DOUBT_TOUCHED : DOUBT_RIGHT;
         task->expected = item->base->digest;
-        if (digest_equal(&task->found, &task->expected))
+        task->proven = digest_equal(&task->found, &task->expected);
+        if (task->proven)
                 return DOUBT_NONE;
         note_altered(task, now);
         return DOUBT_RIGHT;
@@ -174,7 +175,7 @@ bool task_may_replace(Task *task) {
         }
         if (!(item->base->flags & ENTRY_UNPROVEN) && task->context->mirror_watched)
                 return true;
-        for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        for (unsigned attempt = 0; attempt < READINGS_MAX; attempt++) {
                 Doubt found = resolve_doubt(task, &now);
 
                 if (found != DOUBT_TOUCHED)
