@@ -107,6 +107,42 @@ bool tree_access_is_being_written(int fd) {
         return r == -EAGAIN;
 }
 
+/* The lease ends at once, so that whoever wants to write goes on, and that it has ended is what tells of it. If the
+ * number is another descriptor's by now, that one is taken to be disturbed too, which does no harm. */
+static void give_way(int number, siginfo_t *info, void *context) {
+        int before = errno;
+
+        (void) number;
+        (void) context;
+        (void) fcntl(info->si_fd, F_SETLEASE, F_UNLCK);
+        errno = before;
+}
+
+static int observer_signal(void) {
+        return SIGRTMIN + 7;
+}
+
+static void handle_signal(void) {
+        struct sigaction action = { .sa_sigaction = give_way, .sa_flags = SA_SIGINFO | SA_RESTART };
+
+        (void) sigaction(observer_signal(), &action, NULL);
+}
+
+int tree_access_observe(int fd) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        int r;
+
+        (void) pthread_once(&once, handle_signal);
+        if (fcntl(fd, F_SETSIG, observer_signal()) < 0)
+                return -errno;
+        r = take_lease(fd);
+        return r == -EAGAIN ? TREE_BUSY : r;
+}
+
+bool tree_access_is_disturbed(int fd) {
+        return fcntl(fd, F_GETLEASE) != F_RDLCK;
+}
+
 /* Nothing but a regular file is expected, so whatever else there is is opened without effect (O_NONBLOCK). */
 int tree_access_hold(TreeName at, const FileIdentity *expected, TreeHold *ret) {
         _cleanup_(close_fdp) int fd = tree_access_open(at, O_RDONLY | O_NONBLOCK | O_NOCTTY);

@@ -60,6 +60,12 @@ int tree_access_open_root(const char *path, int flags);
  * found out (without the right to take a lease, some filesystems). */
 bool tree_access_is_being_written(int fd);
 
+/* From now on tree_access_is_disturbed() tells whether a process has opened the file for writing since: it need not
+ * wait for us. Until the descriptor, which is open for reading, is closed. 0; TREE_BUSY: it is open for writing; or a
+ * negative errno: that cannot be found out. The main thread must not block SIGRTMIN + 7, which we handle. */
+int tree_access_observe(int fd);
+bool tree_access_is_disturbed(int fd);
+
 /* A file that nothing may write to for as long as it is held: a read lease, for which a process that opens it for
  * writing has to wait. Starts as TREE_HOLD_NONE. */
 typedef struct TreeHold {

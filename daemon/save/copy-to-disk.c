@@ -109,8 +109,9 @@ static int copy_data(Copy *copy, uint64_t start, uint64_t end) {
                 copy->what = "read it";
                 if (n < 0)
                         return -errno;
-                if (n == 0)
-                        return SAVE_CHANGED;
+                r = n == 0 ? SAVE_CHANGED : mirror_file_check(copy->file);
+                if (r != 0)
+                        return r;
                 (void) atomic_fetch_add(copy->options->progress, (uint_fast64_t) n);
                 copy->what = "write it to the disk";
                 r = write_piece(copy, (size_t) n, start);

@@ -17,7 +17,16 @@ bool mirror_file_is_same(const struct stat *st, const Entry *seen) {
 int mirror_file_check(MirrorFile *file) {
         if (fstat(file->fd, &file->st) < 0)
                 return -errno;
-        return mirror_file_is_same(&file->st, file->seen) ? 0 : SAVE_CHANGED;
+        if (!mirror_file_is_same(&file->st, file->seen))
+                return SAVE_CHANGED;
+        return file->observed && tree_access_is_disturbed(file->fd) ? SAVE_BUSY : 0;
+}
+
+int mirror_file_observe(MirrorFile *file) {
+        int r = tree_access_observe(file->fd);
+
+        file->observed = r == 0;
+        return r == TREE_BUSY ? SAVE_BUSY : 0;
 }
 
 int mirror_file_open(MirrorFile *ret, int mirrorfd, const Entry *seen) {

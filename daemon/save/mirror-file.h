@@ -15,6 +15,7 @@ typedef struct MirrorFile {
         int fd;
         const Entry *seen; /* borrowed */
         struct stat st;    /* of the last check */
+        bool observed;     /* since mirror_file_observe() */
 } MirrorFile;
 
 /* True if @st is of the file that was seen, unchanged. Its last name may be gone. */
@@ -24,5 +25,10 @@ bool mirror_file_is_same(const struct stat *st, const Entry *seen);
 int mirror_file_open(MirrorFile *ret, int mirrorfd, const Entry *seen);
 void mirror_file_done(MirrorFile *file);
 
-/* 0 if it is still what was seen, else SAVE_CHANGED. Its last name may be gone: .st.st_nlink is 0 then. */
+/* From now on mirror_file_check() tells if a process opens it for writing: a store through a mapping moves no time on a
+ * tmpfs. Such a process need not wait. 0, or SAVE_BUSY; also 0 where that cannot be found out. */
+int mirror_file_observe(MirrorFile *file);
+
+/* 0 if it is still what was seen, else SAVE_CHANGED, or SAVE_BUSY if a process may have written to it without a trace.
+ * Its last name may be gone: .st.st_nlink is 0 then. */
 int mirror_file_check(MirrorFile *file);

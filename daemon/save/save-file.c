@@ -13,8 +13,11 @@
 #include <fcntl.h>
 
 static int open_file(Work *work) {
+        int r;
+
         work->save->what = "open it in the mirror";
-        return mirror_file_open(&work->file, work->options->mirrorfd, work->save->mirror);
+        r = mirror_file_open(&work->file, work->options->mirrorfd, work->save->mirror);
+        return r == 0 ? mirror_file_observe(&work->file) : r;
 }
 
 static int check_file(Work *work) {

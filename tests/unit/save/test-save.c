@@ -434,6 +434,19 @@ static void rewrite(void) {
         set_mtime("mirror/file", save.mirror->mtime_nsec / NSEC_PER_SEC, save.mirror->mtime_nsec % NSEC_PER_SEC);
 }
 
+/* A page that was read before moves no time. */
+static void store(void) {
+        int fd = open("mirror/file", O_RDWR | O_CLOEXEC);
+        volatile uint8_t *page;
+
+        assert_true(fd >= 0);
+        page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_true(page != MAP_FAILED);
+        *page = (uint8_t) (*page ^ 1);
+        assert_int_equal(munmap((void *) page, 4096), 0);
+        (void) close(fd);
+}
+
 static void cut_off(void) {
         assert_int_equal(truncate("mirror/file", 10), 0);
 }
@@ -457,6 +470,20 @@ static void what_changes_while_it_is_copied_is_not_put_in_place(void **state) {
                 assert_not_done(save_with_meddler(acts[i / 2], i % 2), SAVE_CHANGED);
                 assert_text("disk/file", "old");
         }
+}
+
+static void what_is_stored_into_without_a_trace_while_it_is_copied_is_not_put_in_place(void **state) {
+        (void) state;
+        put_text("disk/file", "old");
+        for (unsigned late = 0; late < 2; late++) {
+                free(put_pattern("mirror/file", 40 * MIB, late));
+                plan(SAVE_CONTENT, "file");
+                assert_not_done(save_with_meddler(store, late), SAVE_BUSY);
+                assert_text("disk/file", "old");
+        }
+        plan(SAVE_CONTENT, "file");
+        assert_done(attempt());
+        shell("cmp mirror/file disk/file");
 }
 
 static void of_what_changes_it_is_not_said_that_it_is_bad(void **state) {
@@ -1443,6 +1470,7 @@ int main(void) {
                 CASE(who_opens_it_just_then_does_not_end_us),
                 CASE(what_is_not_what_was_seen_is_not_saved),
                 CASE(what_changes_while_it_is_copied_is_not_put_in_place),
+                CASE(what_is_stored_into_without_a_trace_while_it_is_copied_is_not_put_in_place),
                 CASE(of_what_changes_it_is_not_said_that_it_is_bad),
                 CASE(what_is_deleted_while_it_is_copied_is_saved_all_the_same),
                 CASE(a_save_can_be_called_off),
