@@ -225,6 +225,7 @@ static void adopt(Task *task) {
                 return;
         task->entry = *task->item->source;
         task->entry.ino = task->item->mirror->ino;
+        task->entry.mtime_nsec = task->item->mirror->mtime_nsec; /* of a link: it is known by that too */
         task->entry.ctime_nsec = task->item->mirror->ctime_nsec;
         task->outcome = TASK_AGREED;
 }

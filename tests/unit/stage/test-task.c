@@ -603,6 +603,19 @@ static void equal_bytes_without_a_base_are_agreed(void **state) {
         assert_int_equal(stat_at("mirror/file").st_mode & 0777, 0600);
 }
 
+/* Of two links the times are never the same, and of one on the disk perhaps only whole seconds are known. */
+static void a_link_that_both_sides_have_is_known_by_what_it_is_in_the_mirror(void **state) {
+        (void) state;
+        assert_int_equal(symlink("x", "mirror/link"), 0);
+        (void) usleep(20000);
+        assert_int_equal(symlink("x", "disk/link"), 0);
+        settle();
+        assert_nothing_to_do();
+        rig.plan = plan_free(rig.plan);
+        assert_int_equal(plan_new_removal(rig.base, NULL, &rig.plan), 0);
+        assert_int_equal(run("link"), TASK_REMOVED);
+}
+
 static void other_bytes_without_a_base_differ(void **state) {
         (void) state;
         put_text("disk/file", "content");
@@ -1207,6 +1220,7 @@ int main(void) {
                 CASE(a_blob_is_staged_only_if_its_bytes_are_what_its_name_says),
                 CASE(a_record_is_enough_to_see_corruption),
                 CASE(equal_bytes_without_a_base_are_agreed),
+                CASE(a_link_that_both_sides_have_is_known_by_what_it_is_in_the_mirror),
                 CASE(other_bytes_without_a_base_differ),
                 CASE(another_object_of_the_disk_with_the_bytes_of_the_base_is_agreed),
                 CASE(another_object_of_the_disk_with_other_bytes_is_found_out),
