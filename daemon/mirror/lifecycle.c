@@ -198,6 +198,8 @@ static void scan_done(Job *job) {
         }
         source_found(m);
         mirror_state_end_marking(m);
+        m->scan.mirror_was_watched = m->scan.mirror_is_watched;
+        m->scan.source_was_watched = m->scan.source_is_watched;
         free(m->unreadable);
         m->unreadable = explain_unreadable(&m->config, m->survey.source, &m->n_unreadable);
         if (m->n_unreadable > 0 && m->config.on_corrupt == CORRUPT_FAIL && !m->complete) {

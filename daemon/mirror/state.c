@@ -233,8 +233,6 @@ void mirror_state_end_marking(Mirror *m) {
         proofs_note(&m->proofs, &m->scan.marked);
         written_end(&m->mirror_written);
         written_end(&m->source_written);
-        m->scan.mirror_was_watched = m->scan.mirror_is_watched;
-        m->scan.source_was_watched = m->scan.source_is_watched;
 }
 
 int mirror_state_mark_written(const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,

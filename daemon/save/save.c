@@ -185,12 +185,24 @@ static int save_name(Work *work, const char *from, const Entry *expected) {
         return r != 0 ? r : set_results_by_path(work);
 }
 
+/* True if the first name is on disk, and it is still to be found out what it is there. */
+static bool is_first_in_doubt(const Work *work) {
+        struct stat st;
+
+        return work->save->first_in_doubt ||
+               (work->save->first.ctime_nsec == 0 &&
+                fs_stat_beneath(work->disk->rootfd, work->save->mirror->target, &st) == 0);
+}
+
+/* At a stop there is no time to find it out: then the bytes are saved, and the names are not tied. */
 static int save_hardlink(Work *work) {
         const Entry *m = work->save->mirror;
         const DiskObject *known = &work->save->first;
         Entry first = { .path = m->target, .type = ENTRY_FILE, .size = m->size, .ino = known->ino,
                         .mtime_nsec = known->mtime_nsec };
 
+        if (is_first_in_doubt(work))
+                return work->save->anyway ? save_own_file(work) : SAVE_CHANGED;
         return known->ctime_nsec != 0 ? save_name(work, m->target, &first) : save_own_file(work);
 }
 

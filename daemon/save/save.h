@@ -47,10 +47,11 @@ typedef struct Save {
          * the mirror's, with ENTRY_RACY those on disk */
         const Entry *from_expected;
         DiskObject first;      /* ENTRY_HARDLINK: what its first name is on disk, with its bytes; zeros: not known */
+        bool first_in_doubt;   /* that has to be found out before, as if it is not known and something is there */
         Claim claim;           /* of the name */
         bool keep;             /* what is replaced goes to conflicts/: both have changed, and the mirror's is newer */
         bool trash;            /* SAVE_REMOVAL: to the trash */
-        bool anyway;           /* do not check the structure */
+        bool anyway;           /* a stop: do not check the structure, and do not wait for what is in doubt */
         /* results */
         SaveOutcome outcome;
         bool gone;             /* SAVE_DONE, but the file was deleted or replaced in the mirror meanwhile */

@@ -166,18 +166,20 @@ static void finish(Job *job) {
 
 /* --- */
 
-/* What the first name of a hard link is on disk, if that has the bytes of the file in the mirror. */
-static DiskObject find_first(const Writeback *wb, const Entry *mirror) {
+/* What the first name of a hard link is on disk, if that has the bytes of the file in the mirror: as far as is known of
+ * these. If they were altered both names will be saved. */
+static void find_first(const Writeback *wb, const Entry *mirror, Save *save) {
         const SaveItem *saved = save_queue_find(&wb->queue, mirror->target);
         const Entry *agreed = wb->base ? manifest_find(wb->base, mirror->target) : NULL;
 
         if (saved && saved->state == ITEM_DONE && saved->save.kind != SAVE_REMOVAL &&
             saved->save.entry.ino == mirror->ino)
-                return (DiskObject){ .ino = saved->save.disk.ino, .mtime_nsec = saved->save.disk.mtime_nsec,
-                                     .ctime_nsec = saved->save.disk.ctime_nsec };
-        if (agreed && !(agreed->flags & (ENTRY_RECORD | ENTRY_LINKED | ENTRY_FINDINGS)) && agreed->ino == mirror->ino)
-                return agreed->disk;
-        return (DiskObject){};
+                save->first = (DiskObject){ .ino = saved->save.disk.ino, .mtime_nsec = saved->save.disk.mtime_nsec,
+                                            .ctime_nsec = saved->save.disk.ctime_nsec };
+        else if (agreed && !(agreed->flags & (ENTRY_RECORD | ENTRY_LINKED)) && agreed->ino == mirror->ino) {
+                save->first = agreed->disk;
+                save->first_in_doubt = agreed->flags & (ENTRY_FINDINGS & ~(ENTRY_UNPROVEN | ENTRY_WRITTEN));
+        }
 }
 
 void writeback_attempt(Writeback *wb, SaveItem *item) {
@@ -188,7 +190,7 @@ void writeback_attempt(Writeback *wb, SaveItem *item) {
         item->userdata = wb;
         save_item_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.stopping);
         if (item->mirror.type == ENTRY_HARDLINK)
-                item->save.first = find_first(wb, &item->mirror);
+                find_first(wb, &item->mirror, &item->save);
         item->job = (Job){ .run = run, .done = finish };
         item->state = ITEM_RUNNING;
         wb->n_running++;

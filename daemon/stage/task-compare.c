@@ -361,8 +361,10 @@ void task_compare(Task *task) {
                 note_altered(task, mirror);
         else
                 task->entry = *base;
-        if (mirror_same)
+        if (mirror_same) { /* a client may have set its time, which is no reason to keep it from the disk's version */
                 manifest_entry_prove(&task->entry, mirror->ctime_nsec);
+                task->entry.mtime_nsec = mirror->mtime_nsec;
+        }
         manifest_entry_set_disk(&task->entry, &task->current);
         task->entry.flags &= (uint16_t) ~(ENTRY_DISK_WRITTEN | ENTRY_DISK_DIFFERS);
         if (!disk_same)
