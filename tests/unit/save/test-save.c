@@ -438,11 +438,14 @@ static void rewrite(void) {
 static void store(void) {
         int fd = open("mirror/file", O_RDWR | O_CLOEXEC);
         volatile uint8_t *page;
+        uint8_t before;
 
         assert_true(fd >= 0);
         page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         assert_true(page != MAP_FAILED);
-        *page = (uint8_t) (*page ^ 1);
+        before = *page;
+        assert_int_equal(*page, before);
+        *page = before ^ 1;
         assert_int_equal(munmap((void *) page, 4096), 0);
         (void) close(fd);
 }
