@@ -59,7 +59,7 @@ class Model:
         self.drafts = {DISK: set(), RAM: set()}
         self.scraps = set()
         self.newest = {}     # path -> the Version that was written there last
-        self.finished = {}   # path -> when that was, and on which side
+        self.given = {}      # side and path -> when a writer of that side last put something there
         self.writers = []    # files that are open
         self.alive = True    # a daemon runs
         self.tick = TICK
@@ -139,6 +139,7 @@ class Model:
 
     def named(self, side, path):
         """Something has come to a name."""
+        self.given[side, path] = time.monotonic()
         if side == RAM:
             for version in self.versions.values():
                 if version.deleted and path in version.deleted:
@@ -205,12 +206,24 @@ class Model:
             with contextlib.suppress(OSError):
                 if os.lstat(self.at(side, other)).st_ino == st.st_ino:
                     del self.newest[other]
-        before, self.finished[path] = self.finished.get(path, (0, side)), (time.monotonic(), side)
-        if before[1] != side and time.monotonic() < before[0] + self.tick:
-            return
+        for name in [path, *(self.walk(side) if st.st_nlink > 1 else ())]:
+            with contextlib.suppress(OSError):
+                if os.lstat(self.at(side, name)).st_ino == st.st_ino:
+                    self.given[side, name] = time.monotonic()
         with contextlib.suppress(OSError):
-            if os.lstat(self.at(side, path)).st_ino == st.st_ino and self.agrees_on_types(path):
+            if os.lstat(self.at(side, path)).st_ino == st.st_ino and self.agrees_on_types(path) and self.is_newer(side, path):
                 self.newest[path] = version
+
+    def is_newer(self, side, path):
+        """Than what a writer of the other side put there of late. Of two changes the daemon can only compare the times, and where those of the
+        source are whole seconds, an earlier one of the mirror has a later time. It need not be the last one before: this side may have been
+        written to twice since."""
+        other = RAM if side == DISK else DISK
+        if time.monotonic() > self.given.get((other, path), 0) + self.tick:
+            return True
+        with contextlib.suppress(FileNotFoundError):
+            return os.lstat(self.at(side, path)).st_mtime_ns > os.lstat(self.at(other, path)).st_mtime_ns
+        return True
 
     def is_in_trash(self, st):
         for directory, _, names in os.walk(self.at(DISK, ".shmstaged/trash")):
