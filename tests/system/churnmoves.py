@@ -54,13 +54,6 @@ class Moves(Model):
         with self.as_writer():
             super().finish_writers()
 
-    def rename_directory(self, side, path, to):
-        moved = os.path.isdir(self.at(side, path)) and not os.path.lexists(self.at(side, to))
-        super().rename_directory(side, path, to)
-        if moved and not os.path.lexists(self.at(side, path)):
-            for name in [p for p in self.claims if p.startswith(path + "/")]:
-                self.claims[to + name[len(path):]] = self.claims.pop(name)
-
     # --- what becomes of versions ---
 
     def release(self, version, why):
@@ -94,14 +87,19 @@ class Moves(Model):
         super().named(side, path)
 
     def rename(self, side, path, to):
-        claim = self.claims.get(path)
+        claims = self.claims_that_move(side, lambda p: p == path)
         super().rename(side, path, to)
-        self.follow(side, {path: to}, {path: claim} if claim else {})
+        self.follow(side, {path: to}, claims)
 
     def rename_directory(self, side, path, to):
-        claims = {p: v for p, v in self.claims.items() if p.startswith(path + "/")}
+        claims = self.claims_that_move(side, lambda p: p.startswith(path + "/"))
         super().rename_directory(side, path, to)
         self.follow(side, {p: to + p[len(path):] for p in claims}, claims)
+
+    def claims_that_move(self, side, is_moved):
+        """If this side has something else at the path, because the other one's version has not come here yet, that is what moves: the claim is the
+        other side's, and stays."""
+        return {p: v for p, v in self.claims.items() if is_moved(p) and self.version_at(side, p) is v}
 
     def follow(self, side, names, claims):
         """What was renamed takes its claims with it; if it was not, nothing has changed."""
