@@ -361,9 +361,10 @@ void task_compare(Task *task) {
                 note_altered(task, mirror);
         else
                 task->entry = *base;
-        if (mirror_same) { /* a client may have set its time, which is no reason to keep it from the disk's version */
-                manifest_entry_prove(&task->entry, mirror->ctime_nsec);
+        if (mirror_same) { /* else it would count as other bytes, and be compared again, for ever */
                 task->entry.mtime_nsec = mirror->mtime_nsec;
+                task->entry.flags &= (uint16_t) ~ENTRY_MIRROR_DIFFERS;
+                manifest_entry_prove(&task->entry, mirror->ctime_nsec);
         }
         manifest_entry_set_disk(&task->entry, &task->current);
         task->entry.flags &= (uint16_t) ~(ENTRY_DISK_WRITTEN | ENTRY_DISK_DIFFERS);

@@ -502,6 +502,22 @@ class Unwatched(Identity):
         self.keeps("model.bin", content, r"(open|mapped) for writing")
 
 
+class TimeSet(Identity):
+    """A client gives a file another time, which is no work of its own, then the disk gets another version of the same size."""
+
+    def test_the_disks_version_comes_into_the_mirror(self):
+        """It was compared again and again, for ever."""
+        self.model()
+        self.begin(SettleTime="2s")
+        self.running.wait_status(SAVED)
+        os.utime(self.mirrored("model.bin"), ns=(OLDER, OLDER))
+        theirs = os.urandom(64 * KIB)
+        self.replace("model.bin", theirs, root=self.source)
+        self.wait_until(lambda: self.seen_at(self.mirrored("model.bin")) == short(theirs), "the disk's version in the mirror", self.running)
+        self.ends(**{"model.bin": theirs})
+        self.assertEqual(self.kept(), {})
+
+
 class TimePutBack(Identity):
     """A client alters a file in place and puts its time back, then the disk gets another version."""
 

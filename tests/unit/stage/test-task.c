@@ -649,18 +649,29 @@ static void another_object_of_the_disk_with_other_bytes_is_found_out(void **stat
         assert_int_equal(item_of("file")->action, PLAN_STAGE);
 }
 
-/* Both would seem to have changed, and be compared again and again. */
-static void a_new_time_in_the_mirror_is_no_change_beside_other_bytes_on_the_disk(void **state) {
+/* Each comparison found the same again, because the time on record was not that of the copy. */
+static void a_copy_whose_time_alone_was_changed_gives_way_to_other_bytes_of_the_disk(void **state) {
         (void) state;
         put_agreed("content");
         put_copy("disk/file", "conTent");
         set_mtime("mirror/file", 1234567890, 5);
         survey();
+        assert_int_equal(item_of("file")->action, PLAN_ADOPT);
+        (void) run("file");
+        assert_finding(ENTRY_HAS_DIGEST | ENTRY_DISK_DIFFERS);
         assert_int_equal(run_and_record("file"), TASK_COMPARED);
         assert_int_equal(item_of("file")->action, PLAN_STAGE);
-        assert_int_equal(run_and_record("file"), TASK_AGREED);
-        assert_content("mirror/file", "conTent", 7);
-        assert_nothing_to_do();
+}
+
+static void a_copy_that_was_altered_and_changed_back_gives_way_to_other_bytes_of_the_disk(void **state) {
+        (void) state;
+        put_agreed("content");
+        base_of("file")->flags |= ENTRY_MIRROR_DIFFERS;
+        touch_ctime("mirror/file");
+        put_copy("disk/file", "conTent");
+        survey();
+        assert_int_equal(run_and_record("file"), TASK_COMPARED);
+        assert_int_equal(item_of("file")->action, PLAN_STAGE);
 }
 
 static void a_copy_of_a_clients_own_with_the_bytes_of_the_base_is_agreed(void **state) {
@@ -1238,7 +1249,8 @@ int main(void) {
                 CASE(other_bytes_without_a_base_differ),
                 CASE(another_object_of_the_disk_with_the_bytes_of_the_base_is_agreed),
                 CASE(another_object_of_the_disk_with_other_bytes_is_found_out),
-                CASE(a_new_time_in_the_mirror_is_no_change_beside_other_bytes_on_the_disk),
+                CASE(a_copy_whose_time_alone_was_changed_gives_way_to_other_bytes_of_the_disk),
+                CASE(a_copy_that_was_altered_and_changed_back_gives_way_to_other_bytes_of_the_disk),
                 CASE(a_copy_of_a_clients_own_with_the_bytes_of_the_base_is_agreed),
                 CASE(a_copy_of_a_clients_own_with_other_bytes_is_found_out),
                 CASE(where_neither_has_the_bytes_of_the_base_both_are_compared),
