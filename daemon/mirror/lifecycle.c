@@ -263,7 +263,7 @@ void mirror_scan(void *userdata) {
         bool last = !mirror_phase_may_go(m->phase, PHASE_SCANNING);
         MirrorPhase next = last ? PHASE_LAST_SCAN : PHASE_SCANNING;
 
-        if (!mirror_phase_may_go(m->phase, next))
+        if (!mirror_phase_may_go(m->phase, next) || (last && m->sync.waiting))
                 return;
         mirror_state_absorb(m);
         if (!last)

@@ -28,6 +28,10 @@ void mirror_fail(Mirror *m, char *text);
 /* Begins the end, with a last scan if that makes sense. Only while no job of the mirror is out. */
 void mirror_last_scan(Mirror *m);
 
+/* All that happened in the mirror before its end, or before its removal, has been reported; unless @certain, perhaps
+ * not. @userdata is the mirror. */
+void mirror_on_synced(bool certain, void *userdata);
+
 /* The last scan has come back. */
 void mirror_last_scan_done(Mirror *m);
 

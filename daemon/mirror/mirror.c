@@ -52,6 +52,9 @@ int mirror_new(Mirror **ret, const MirrorConfig *config, const MirrorIds *ids, c
         gauges_init(&m->gauges);
         scan_schedule_init(&m->schedule, context->event, context->watch, ids->source_watch, ids->mirror_watch,
                            mirror_scan, m);
+        m->sync = (ReportSync){ .watch = context->watch, .root = ids->mirror_watch, .synced = mirror_on_synced,
+                                .timer = { .event = context->event }, .userdata = m };
+        report_sync_init(&m->sync);
         r = config_mirror_copy(config, &m->config);
         if (r == 0)
                 r = ratelimit_new(config->bandwidth_limit, &m->limit);
@@ -66,6 +69,7 @@ Mirror *mirror_free(Mirror *m) {
                 return NULL;
         mirror_state_notify(m, MIRROR_FREED);
         scan_schedule_end(&m->schedule);
+        report_sync_done(&m->sync);
         plan_run_done(&m->plan_run);
         survey_done(&m->survey);
         m->end.removal = plan_free(m->end.removal);
@@ -104,14 +108,9 @@ Mirror *mirror_free(Mirror *m) {
         return NULL;
 }
 
-void mirror_notice(Mirror *m, const WatchReport *report) {
-        bool about_mirror = report->root == m->ids.mirror_watch;
-
-        if (mirror_state_is_failing(m) || (!about_mirror && report->root != m->ids.source_watch))
-                return;
+static void take_notice(Mirror *m, const WatchReport *report, bool about_mirror) {
         if (report->flags & WATCH_RESYNC)
                 mirror_log_events_lost(&m->config, about_mirror);
-        written_note(about_mirror ? &m->mirror_written : &m->source_written, report);
         if (about_mirror) {
                 scrub_note(&m->scrub, report);
                 if (m->config.write_back && mirror_state_is_watched(m))
@@ -126,6 +125,18 @@ void mirror_notice(Mirror *m, const WatchReport *report) {
         }
         if (m->phase == PHASE_GUARDING && scan_schedule_mirror_is_decided(&m->schedule))
                 mirror_finish_start(m);
+}
+
+void mirror_notice(Mirror *m, const WatchReport *report) {
+        bool about_mirror = report->root == m->ids.mirror_watch;
+
+        if (!about_mirror && report->root != m->ids.source_watch)
+                return;
+        written_note(about_mirror ? &m->mirror_written : &m->source_written, report);
+        if (!mirror_state_is_failing(m))
+                take_notice(m, report, about_mirror);
+        if (about_mirror)
+                report_sync_note(&m->sync, report);
 }
 
 void mirror_set_limit(Mirror *m, uint64_t bytes_per_sec) {

@@ -122,7 +122,7 @@ static bool mark_rest(Mirror *m) {
 static void finish_draining(Mirror *m) {
         bool marked;
 
-        if (is_busy_beside(m))
+        if (is_busy_beside(m) || m->sync.waiting)
                 return;
         mirror_state_absorb(m);
         marked = mark_rest(m);
@@ -137,11 +137,17 @@ static void finish_draining(Mirror *m) {
                 detach(m);
 }
 
+/* False if nothing is waited for. */
+static bool ask_sync(Mirror *m) {
+        return m->attached && scan_schedule_mirror_is_watched(&m->schedule) && report_sync_ask(&m->sync);
+}
+
 static void drain(Mirror *m) {
         scrub_stop(&m->scrub);
         proofs_stop(&m->proofs);
         periodic_job_stop(&m->gauges.job);
         mirror_state_set(m, PHASE_DRAINING);
+        ask_sync(m);
         finish_draining(m);
 }
 
@@ -231,7 +237,7 @@ void mirror_last_scan_done(Mirror *m) {
         check_saved(m);
 }
 
-/* The scan comes a moment later, so that what was done to the mirror right before has been reported. */
+/* The scan comes when all that was done to the mirror before has been reported. */
 void mirror_last_scan(Mirror *m) {
         scrub_stop(&m->scrub);
         if (!m->config.write_back && !shall_remove(m)) {
@@ -242,7 +248,18 @@ void mirror_last_scan(Mirror *m) {
         m->end.n_scans = 0;
         writeback_hurry(&m->writeback, true);
         mirror_state_set(m, PHASE_LAST_SCAN_DUE);
-        scan_schedule_request(&m->schedule, true);
+        if (!ask_sync(m))
+                scan_schedule_request(&m->schedule, true);
+}
+
+void mirror_on_synced(bool certain, void *userdata) {
+        Mirror *m = userdata;
+
+        m->mirror_written.all = m->mirror_written.all || !certain;
+        if (m->phase == PHASE_LAST_SCAN_DUE)
+                mirror_scan(m);
+        else if (m->phase == PHASE_DRAINING)
+                finish_draining(m);
 }
 
 static void save_manifest_soon(Mirror *m) {

@@ -9,6 +9,7 @@
 #include "mirror/plan-outcomes.h"
 #include "mirror/plan-run.h"
 #include "mirror/proofs.h"
+#include "mirror/report-sync.h"
 #include "mirror/scan-schedule.h"
 #include "mirror/scrub.h"
 #include "mirror/written.h"
@@ -124,6 +125,7 @@ struct Mirror {
         bool complete;   /* a staging was finished since it was attached */
         bool ready;      /* it was complete once, and stays ready when it is recreated */
         ScanSchedule schedule;
+        ReportSync sync; /* of the mirror's watch */
         MirrorScan scan;
 
         /* What it is to be. */

@@ -20,6 +20,8 @@ typedef enum WatchFlags {
         /* every directory of the root is watched from now on. Reported once for each watch_add(), unless
          * WATCH_EXHAUSTED or WATCH_LOST is reported instead */
         WATCH_ARMED = 1 << 4,
+        /* all that happened before watch_sync() has been reported, at the latest with this */
+        WATCH_SYNCED = 1 << 5,
 } WatchFlags;
 
 /* A report about one root. A path in it is a file, link or directory that was created, closed after writing, moved or

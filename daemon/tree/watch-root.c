@@ -61,6 +61,12 @@ void watch_root_exhausted(WatchRoot *root) {
         root->incomplete_reported = true;
 }
 
+void watch_root_synced(WatchRoot *root, bool listening) {
+        if (root->syncing)
+                report(root, listening ? WATCH_SYNCED : WATCH_SYNCED | WATCH_RESYNC);
+        root->syncing = false;
+}
+
 void watch_root_settle(WatchRoot *root, bool listening) {
         if (root->state == WATCH_ROOT_LOST)
                 return;

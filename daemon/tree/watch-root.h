@@ -32,6 +32,8 @@ struct WatchRoot {
         RootState state;          /* thread */
         bool incomplete_reported; /* thread */
 
+        bool syncing;     /* thread: it was asked for when the thread last looked */
+        bool sync_asked;  /* lock */
         bool closed;      /* lock: the thread is to free it */
         WatchDraft draft; /* under the lock of @reports */
 };
@@ -48,6 +50,9 @@ void watch_root_start(WatchRoot *root);
 
 /* Without inotify: reports, once, that the root has to be polled, and scanned now for what was missed. */
 void watch_root_exhausted(WatchRoot *root);
+
+/* All events there were have been turned into reports. */
+void watch_root_synced(WatchRoot *root, bool listening);
 
 /* Turns what the tree found into reports. @listening: inotify is started. The root is armed when no directory waits for
  * its initial listing any more. */

@@ -164,6 +164,22 @@ static void settle(Watch *watch) {
                 watch_root_settle(root, watch->inotify.fd >= 0);
 }
 
+static void take_syncs(Watch *watch) {
+        (void) pthread_mutex_lock(&watch->lock);
+        for (WatchRoot *root = watch->roots; root; root = root->next) {
+                root->syncing = root->syncing || root->sync_asked;
+                root->sync_asked = false;
+        }
+        (void) pthread_mutex_unlock(&watch->lock);
+}
+
+static void answer_syncs(Watch *watch) {
+        if (watch->tree.out_of_sync)
+                return;
+        for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
+                watch_root_synced(root, watch->inotify.fd >= 0);
+}
+
 static int wait_msec(const Watch *watch, bool busy) {
         uint64_t now;
 
@@ -202,8 +218,11 @@ static void *watch_main(void *userdata) {
 
                 apply_requests(watch);
                 recover(watch);
+                take_syncs(watch);
                 busy = work(watch);
                 settle(watch);
+                if (!busy)
+                        answer_syncs(watch);
                 wait_for_more(watch, busy);
         }
         return NULL;
@@ -334,6 +353,20 @@ int watch_add(Watch *watch, unsigned root, const char *path, const char *skip, b
                 watch_root_free(new);
                 return -EEXIST;
         }
+        (void) eventfd_write(watch->wakeup, 1);
+        return 0;
+}
+
+int watch_sync(Watch *watch, unsigned root) {
+        WatchRoot *found;
+
+        (void) pthread_mutex_lock(&watch->lock);
+        found = watch_find(watch, root);
+        if (found)
+                found->sync_asked = true;
+        (void) pthread_mutex_unlock(&watch->lock);
+        if (!found)
+                return -ENOENT;
         (void) eventfd_write(watch->wakeup, 1);
         return 0;
 }

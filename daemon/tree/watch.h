@@ -31,6 +31,11 @@ int watch_get_fd(Watch *watch);
  * 0, -EEXIST if the number is in use, -EINVAL if @path is not absolute, or -ENOMEM. */
 int watch_add(Watch *watch, unsigned root, const char *path, const char *skip, bool traceless);
 
+/* Asks for a WATCH_SYNCED report, which comes when all that the kernel had to tell before this call is in a report.
+ * While nothing can be watched it comes with WATCH_RESYNC. It does not come while the thread is held up by a directory
+ * that does not answer. -ENOENT if there is no such root. */
+int watch_sync(Watch *watch, unsigned root);
+
 /* No report about the root comes after this; its number is free again. -ENOENT if there is no such root. */
 int watch_remove(Watch *watch, unsigned root);
 

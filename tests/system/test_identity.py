@@ -493,6 +493,16 @@ class Unwatched(Identity):
         self.assert_gone()
         self.assertIn(short(content), self.on_record(), self.running.log())
 
+    def test_stores_through_a_mapping_whose_report_was_lost_survive_a_stop_after_scans(self):
+        self.begin_with()
+        for name in ("one", "two"):
+            self.write(name, b"x", root=self.source)
+            self.wait_until(lambda: os.path.exists(self.mirrored(name)), name, self.running)
+        content = self.overflow(lambda: self.store("model.bin"))
+        self.running.stop()
+        self.assert_gone()
+        self.assertIn(short(content), self.on_record(), self.running.log())
+
     def test_a_file_that_is_still_mapped_after_events_were_lost_is_kept(self):
         self.begin_with()
         client = self.overflow(lambda: Client(self, self.mirrored("model.bin")))

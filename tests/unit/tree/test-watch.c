@@ -606,6 +606,33 @@ static void a_close_bears_the_name_that_was_opened(void **state) {
         see_written(watch, path, NULL);
 }
 
+/* Reports come one by one, so the one that says so is the last of them. */
+static void all_that_happened_before_is_reported_when_it_was_asked_for(void **state) {
+        Watch *watch = armed_watch();
+        Seen seen = { 0 };
+
+        (void) state;
+        must(watch_sync(watch, ROOT + 1) == -ENOENT);
+        for (unsigned round = 0; round < 20; round++) {
+                char last[32];
+
+                (void) snprintf(last, sizeof(last), "d%u/e/last", round);
+                make_directory(at("d%u", round));
+                make_directory(at("d%u/e", round));
+                for (unsigned i = 0; i < 50; i++)
+                        make_file(at("f%u-%u", round, i));
+                make_file(at("%s", last));
+                must(watch_sync(watch, ROOT) == 0);
+                see_flags(watch, &seen, WATCH_SYNCED);
+                must(seen_path(&seen, last));
+                seen_clear(&seen);
+        }
+        must(watch_sync(watch, ROOT) == 0); /* also if nothing happened */
+        see_flags(watch, &seen, WATCH_SYNCED);
+        must(seen.n_paths == 0);
+        seen_clear(&seen);
+}
+
 /* A tree of directories without a thread, so that what happens between an event and its handling is certain. */
 typedef struct Bare {
         WatchTreeRoot root; /* first, because the callback casts it to the whole */
@@ -1768,6 +1795,7 @@ int main(int argc, char **argv) {
                 stage_test(every_kind_of_change_is_reported_by_its_path),
                 stage_test(only_a_close_after_writing_is_a_write),
                 stage_test(a_close_bears_the_name_that_was_opened),
+                stage_test(all_that_happened_before_is_reported_when_it_was_asked_for),
                 stage_test(files_of_a_new_directory_may_have_been_written_before_it_was_watched),
                 stage_test(where_times_tell_of_every_write_files_of_a_new_directory_have_only_changed),
                 stage_test(a_file_moved_into_a_listed_directory_was_not_written),
