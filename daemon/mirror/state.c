@@ -106,6 +106,11 @@ void mirror_state_absorb(Mirror *m) {
         base_update_merge(m->attachment.base, NULL, &none, &changes);
         mirror_state_count(m);
         m->base_moved = m->totals.models_changed = true;
+        if (m->end.reason != END_NONE)
+                return;
+        /* a scan that was out meanwhile left to the save what a client may have made of the file since */
+        m->scan.wanted.outdated = true;
+        scan_schedule_request(&m->schedule, m->phase == PHASE_IDLE);
 }
 
 /* Bytes that are not what they were, though nothing shows who changed them. */
@@ -228,8 +233,35 @@ void mirror_state_begin_marking(Mirror *m) {
         forget_yielded(m);
 }
 
+static int mark(Mirror *m, const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,
+                PathSet *ret_marked) {
+        int r = written_mark(&m->mirror_written, base, mirror, doubts, ret_marked);
+
+        /* what is unknown of all of the disk's files makes a new ctime doubtful, not each file */
+        return r == 0 && !m->source_written.scanning_all
+                       ? written_mark_disk(&m->source_written, base, source, doubts)
+                       : r;
+}
+
+/* What a save saw is not in the base yet, and replaces there what the scan has marked: else what was written after the
+ * save had looked for the last time would count as saved. */
+static void mark_untaken(Mirror *m) {
+        _cleanup_(manifest_freep) Manifest *untaken = writeback_list_untaken(&m->writeback);
+        _cleanup_(freep) uint16_t *doubts = NULL;
+
+        if (untaken && untaken->n_entries == 0)
+                return;
+        if (untaken)
+                doubts = calloc(untaken->n_entries, sizeof(*doubts));
+        if (doubts && mark(m, untaken, m->survey.source, m->survey.mirror, doubts, NULL) == 0)
+                writeback_doubt(&m->writeback, untaken, doubts);
+        else
+                writeback_doubt(&m->writeback, NULL, NULL);
+}
+
 void mirror_state_end_marking(Mirror *m) {
         manifest_add_flags(m->attachment.base, m->survey.doubts);
+        mark_untaken(m);
         proofs_note(&m->proofs, &m->scan.marked);
         written_end(&m->mirror_written);
         written_end(&m->source_written);
@@ -238,14 +270,9 @@ void mirror_state_end_marking(Mirror *m) {
 int mirror_state_mark_written(const Manifest *base, const Manifest *source, const Manifest *mirror, uint16_t *doubts,
                               void *userdata) {
         Mirror *m = userdata;
-        int r;
 
         pathset_done(&m->scan.marked);
-        r = written_mark(&m->mirror_written, base, mirror, doubts, &m->scan.marked);
-        /* what is unknown of all of the disk's files makes a new ctime doubtful, not each file */
-        return r == 0 && !m->source_written.scanning_all
-                       ? written_mark_disk(&m->source_written, base, source, doubts)
-                       : r;
+        return mark(m, base, source, mirror, doubts, &m->scan.marked);
 }
 
 /* --- listeners --- */

@@ -222,13 +222,13 @@ const Models *mirror_state_models(const Mirror *m);
 /* Counts the trash in the background, if it may have changed. */
 void mirror_state_measure(Mirror *m);
 
-/* What was saved meanwhile becomes part of the base. Only while nothing else reads the base: no job of the mirror and
- * no plan run is out. */
+/* What was saved meanwhile becomes part of the base, and is looked at once more. Only while nothing else reads the
+ * base: no job of the mirror and no plan run is out. */
 void mirror_state_absorb(Mirror *m);
 
 /* A scan begins: what was reported to be written up to now is for it to mark. */
 void mirror_state_begin_marking(Mirror *m);
-/* It has come back: its doubts go into the base. */
+/* It has come back: its doubts go into the base, and to what saves will bring into it. */
 void mirror_state_end_marking(Mirror *m);
 
 /* For a scan, which calls it on its worker: see SurveyOptions. */

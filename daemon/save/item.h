@@ -39,6 +39,7 @@ typedef struct SaveItem {
         SaveOptions options;
         bool idle_io;
         bool deleted;          /* in the mirror, as a scan found out while it was saved */
+        uint16_t doubts;       /* flags of the base: it was written, on either side, as a scan found out likewise */
         bool accepted;         /* an operator has accepted it as it is */
 } SaveItem;
 

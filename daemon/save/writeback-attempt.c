@@ -57,7 +57,7 @@ static void agree(Writeback *wb, SaveItem *item) {
                 entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_RECORD | ENTRY_DELETED);
                 deletions_carried_out(wb->deletions, item->path, clock_now(wb->event));
         } else {
-                entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED);
+                entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED | item->doubts);
                 manifest_entry_set_disk(&entry, &item->save.disk);
                 if (save_item_is_moved_link(item)) { /* in the mirror there is a link to the old name still */
                         entry.flags |= ENTRY_RECORD;
@@ -172,7 +172,7 @@ static void find_first(const Writeback *wb, const Entry *mirror, Save *save) {
         const SaveItem *saved = save_queue_find(&wb->queue, mirror->target);
         const Entry *agreed = wb->base ? manifest_find(wb->base, mirror->target) : NULL;
 
-        if (saved && saved->state == ITEM_DONE && saved->save.kind != SAVE_REMOVAL &&
+        if (saved && saved->state == ITEM_DONE && saved->save.kind != SAVE_REMOVAL && saved->doubts == 0 &&
             saved->save.entry.ino == mirror->ino)
                 save->first = (DiskObject){ .ino = saved->save.disk.ino, .mtime_nsec = saved->save.disk.mtime_nsec,
                                             .ctime_nsec = saved->save.disk.ctime_nsec };
@@ -186,6 +186,7 @@ void writeback_attempt(Writeback *wb, SaveItem *item) {
         item->options = (SaveOptions){ .disk = &wb->disk, .mirrorfd = wb->mirrorfd, .mirror_path = wb->target,
                                        .progress = wb->progress, .own_owner = geteuid() != 0 };
         item->deleted = false;
+        item->doubts = 0;
         item->idle_io = wb->polite && !wb->queue.stopping;
         item->userdata = wb;
         save_item_prepare(item, wb->queue.layout, wb->config->deletes == DELETES_TRASH, wb->queue.stopping);

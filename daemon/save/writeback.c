@@ -130,6 +130,62 @@ Manifest *writeback_take(Writeback *wb) {
         return taken;
 }
 
+/* The disk's object has no inode yet, so it is known by its name; what it replaces is what may have been written. */
+static Entry running_entry(const SaveItem *item) {
+        Entry entry = item->mirror;
+
+        entry.flags = 0;
+        entry.disk = (DiskObject){ .ctime_nsec = -1 }; /* that no file has */
+        if (item->source.path)
+                manifest_entry_set_disk(&entry, &item->source);
+        return entry;
+}
+
+static int put_untaken(Manifest *list, Entry entry) {
+        if (!manifest_entry_is_data(&entry))
+                return 0;
+        entry.flags |= ENTRY_HAS_DIGEST; /* or its first name has it */
+        return manifest_put(list, &entry);
+}
+
+Manifest *writeback_list_untaken(const Writeback *wb) {
+        _cleanup_(manifest_freep) Manifest *list = NULL;
+        int r = manifest_new(&list);
+
+        for (size_t i = 0; r == 0 && wb->changes && i < wb->changes->n_entries; i++)
+                r = put_untaken(list, wb->changes->entries[i]);
+        for (size_t i = 0; r == 0 && i < wb->queue.n; i++)
+                if (wb->queue.items[i]->state == ITEM_RUNNING && wb->queue.items[i]->mirror.path)
+                        r = put_untaken(list, running_entry(wb->queue.items[i]));
+        if (r < 0)
+                return NULL;
+        manifest_sort(list);
+        return TAKE_PTR(list);
+}
+
+static uint16_t doubts_about(const char *path, const Manifest *untaken, const uint16_t *doubts) {
+        const Entry *entry = untaken ? manifest_find(untaken, path) : NULL;
+
+        if (!untaken)
+                return ENTRY_UNPROVEN | ENTRY_DISK_WRITTEN;
+        return entry ? doubts[entry - untaken->entries] : 0;
+}
+
+void writeback_doubt(Writeback *wb, const Manifest *untaken, const uint16_t *doubts) {
+        for (size_t i = 0; wb->changes && i < wb->changes->n_entries; i++) {
+                Entry *entry = &wb->changes->entries[i];
+
+                if (manifest_entry_is_data(entry) && !(entry->flags & ENTRY_RECORD))
+                        entry->flags |= doubts_about(entry->path, untaken, doubts);
+        }
+        for (size_t i = 0; i < wb->queue.n; i++) {
+                SaveItem *item = wb->queue.items[i];
+
+                if (item->state == ITEM_RUNNING && item->mirror.path && manifest_entry_is_data(&item->mirror))
+                        item->doubts |= doubts_about(item->path, untaken, doubts);
+        }
+}
+
 void writeback_acknowledge(Writeback *wb) {
         conflicts_done(&wb->conflicts);
 }

@@ -85,6 +85,14 @@ void writeback_go_on(Writeback *writeback, bool armed, bool quiet);
  * there is nothing. */
 Manifest *writeback_take(Writeback *writeback);
 
+/* What is being saved, and what was saved and is not taken yet, as entries of a base: files only. A manifest that the
+ * caller frees; NULL if memory ran out. */
+Manifest *writeback_list_untaken(const Writeback *writeback);
+
+/* A scan found that these were written. @doubts: flags of each entry of @untaken, which become those of what is taken;
+ * both NULL: of each file it is not known. */
+void writeback_doubt(Writeback *writeback, const Manifest *untaken, const uint16_t *doubts);
+
 /* The stop is near: nothing has to hold still any more, and failures are retried only a few times. */
 void writeback_hurry(Writeback *writeback, bool hurry);
 

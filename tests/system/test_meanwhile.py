@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens to a file, on either side, after a save has looked at it for the last time, and before what was saved is part of the base."""
+
+import os
+
+import harness
+from test_identity import KIB, SAVED, Identity, altered
+
+SIZE = 64 * KIB
+
+
+class Meanwhile(Identity):
+    def saving(self, name, content, call="fsync", delay=700, **keys):
+        """A save of a file that has its name on the disk already and is not over: each directory is synced slowly."""
+        self.running = self.ready(self.config(**{"SettleTime": "0", **keys}), traced=True)
+        self.running.wait_status(SAVED)
+        self.slow(call, delay)
+        self.put(name, content)
+        self.wait_on_disk(name, content)
+
+    def slow(self, call, milliseconds):
+        self.strace(self.running.pid, "-e", "trace=" + call, "-e", "inject=%s:delay_enter=%d000" % (call, milliseconds))
+
+    def alter(self, path, content):
+        """In place, and as if it had not been."""
+        st = os.stat(path)
+        with open(path, "r+b") as f:
+            f.write(content)
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+class InTheMirror(Meanwhile):
+    def becomes_altered(self, name):
+        content = os.urandom(SIZE)
+        self.saving(name, content)
+        content = altered(content)
+        self.alter(self.mirrored(name), content)
+        self.wait_on_disk(name, content, 60)
+        self.ends(**{name: content})
+
+    def test_a_new_file_that_is_altered_and_keeps_its_time_is_saved_again(self):
+        self.write("other", b"x")
+        self.becomes_altered("model.bin")
+
+    def test_a_file_of_the_disk_that_is_altered_and_keeps_its_time_is_saved_again(self):
+        self.model()
+        self.becomes_altered("model.bin")
+
+    def test_what_is_stored_without_a_trace_is_saved_again(self):
+        self.model()
+        self.saving("model.bin", os.urandom(SIZE))
+        content = self.store("model.bin")
+        self.wait_on_disk("model.bin", content, 60)
+        self.ends(**{"model.bin": content})
+
+    def test_what_is_written_while_a_scan_is_out_that_ends_after_the_save_is_saved_again(self):
+        self.model()
+        self.saving("model.bin", os.urandom(SIZE), "fsync,getdents64", 500)
+        content = os.urandom(SIZE)
+        self.put("model.bin", content)
+        self.wait_on_disk("model.bin", content, 60)
+        self.ends(**{"model.bin": content})
+
+
+class OnTheDisk(Meanwhile):
+    def test_what_is_altered_and_keeps_its_time_is_staged_again(self):
+        for name in "new", "model.bin":
+            with self.subTest(name=name):
+                self.model()
+                self.saving(name, os.urandom(SIZE))
+                content = altered(self.read(self.on_disk(name)))
+                self.alter(self.on_disk(name), content)
+                self.wait_until(lambda: self.read(self.mirrored(name)) == content, "the disk's version in the mirror", self.running, 60)
+                self.ends(**{name: content})
+
+
+if __name__ == "__main__":
+    harness.main(jobs=2)
