@@ -67,13 +67,40 @@ static int copy_file(Work *work) {
         return 0;
 }
 
+int save_check_unaltered(Work *work, const Digest *known) {
+        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        const Entry *expected = work->save->expected;
+        FileIdentity seen, there;
+        struct stat st;
+        Digest found;
+        int r;
+
+        if (!expected || !manifest_entry_is_data(expected) ||
+            fs_stat_beneath(work->disk->rootfd, expected->path, &st) < 0)
+                return 0;
+        seen = manifest_identity(expected);
+        there = identity_of(&st);
+        if (identity_compare(&seen, &there) != IDENTITY_TOUCHED) /* if it is something else, that is found out next */
+                return 0;
+        if (!known)
+                return SAVE_CHANGED;
+        work->save->what = "read it on the disk";
+        r = file_digest_at(work->disk->rootfd, expected->path, &options, &found);
+        if (r < 0)
+                return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || save_is_gone_astray(r) ? SAVE_CHANGED : r;
+        return digest_equal(&found, known) ? 0 : SAVE_CHANGED;
+}
+
 /* --- owner, mode and time only --- */
 
+/* Of a file whose bytes have .digest. */
 static int carry_attributes(Work *work) {
         Save *save = work->save;
         struct stat disk;
-        int r;
+        int r = save_check_unaltered(work, &work->digest);
 
+        if (r != 0)
+                return r;
         save->what = "set owner, mode and time on the disk";
         r = disk_set_attributes(work->disk, save->mirror, save->expected, work->options->own_owner, &disk);
         if (r != 0)

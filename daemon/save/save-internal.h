@@ -28,6 +28,16 @@ static inline bool save_is_gone_astray(int error) {
 /* Checks that its place on the disk is as expected, before any work that might be in vain. */
 int save_check_place(Work *work);
 
+/* SAVE_CHANGED if what is expected on the disk may have other bytes than @known (NULL: not known), with the size and
+ * time that it had: its ctime alone has moved. A link that is made for another name moves it as well, so then the file
+ * is read. To be asked right before it is replaced, removed, or said to be what was agreed. */
+int save_check_unaltered(Work *work, const Digest *known);
+
+/* The digest of what both sides agreed on; NULL: not known. */
+static inline const Digest *save_agreed_digest(const Save *save) {
+        return save->agreed && save->agreed->flags & ENTRY_HAS_DIGEST ? &save->agreed->digest : NULL;
+}
+
 /* Puts the temporary in place, or into conflicts/. */
 int save_place(Work *work);
 

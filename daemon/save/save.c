@@ -76,6 +76,8 @@ int save_place(Work *work) {
                 r = disk_place_conflict(work->disk, work->name, save->mirror->path, &save->kept);
         else {
                 r = clear_place(work);
+                if (r == 0 && !save->keep)
+                        r = save_check_unaltered(work, save_agreed_digest(save));
                 if (r != 0)
                         return r;
                 if (expected && expected->type == ENTRY_DIRECTORY)
@@ -266,8 +268,10 @@ static int save_symlink(Work *work) {
 
 static int remove_from_disk(Work *work) {
         Save *save = work->save;
-        int r;
+        int r = save_check_unaltered(work, save_agreed_digest(save)); /* other bytes are not what was deleted */
 
+        if (r != 0)
+                return r;
         save->what = save->trash ? "move it to the trash" : "remove it from the disk";
         r = disk_remove(work->disk, save->expected->path, save->expected, save->trash);
         return r == DISK_OCCUPIED ? SAVE_OCCUPIED : r;

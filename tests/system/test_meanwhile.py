@@ -1,25 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happens to a file, on either side, after a save has looked at it for the last time, and before what was saved is part of the base."""
+"""What happens to a file, on either side, while a save is on its way: above all after it has looked at the file for the last time, and before what was
+saved is part of the base."""
 
 import os
 
 import harness
-from test_identity import KIB, SAVED, Identity, altered
+from test_identity import KIB, SAVED, Identity, altered, short
 
 SIZE = 64 * KIB
 
 
 class Meanwhile(Identity):
-    def saving(self, name, content, call="fsync", delay=700, **keys):
-        """A save of a file that has its name on the disk already and is not over: each directory is synced slowly."""
-        self.running = self.ready(self.config(**{"SettleTime": "0", **keys}), traced=True)
+    def slow(self, calls="fsync", delay=700):
+        """A daemon whose saves last for a while, because each file and directory is synced slowly."""
+        self.running = self.ready(self.config(SettleTime="0"), traced=True)
         self.running.wait_status(SAVED)
-        self.slow(call, delay)
+        self.strace(self.running.pid, "-e", "trace=" + calls, "-e", "inject=%s:delay_enter=%d000" % (calls, delay))
+
+    def saving(self, name, content, **slow):
+        """A save of a file that has its name on the disk already and is not over."""
+        self.slow(**slow)
         self.put(name, content)
         self.wait_on_disk(name, content)
-
-    def slow(self, call, milliseconds):
-        self.strace(self.running.pid, "-e", "trace=" + call, "-e", "inject=%s:delay_enter=%d000" % (call, milliseconds))
 
     def alter(self, path, content):
         """In place, and as if it had not been."""
@@ -55,7 +57,7 @@ class InTheMirror(Meanwhile):
 
     def test_what_is_written_while_a_scan_is_out_that_ends_after_the_save_is_saved_again(self):
         self.model()
-        self.saving("model.bin", os.urandom(SIZE), "fsync,getdents64", 500)
+        self.saving("model.bin", os.urandom(SIZE), calls="fsync,getdents64", delay=500)
         content = os.urandom(SIZE)
         self.put("model.bin", content)
         self.wait_on_disk("model.bin", content, 60)
@@ -63,6 +65,18 @@ class InTheMirror(Meanwhile):
 
 
 class OnTheDisk(Meanwhile):
+    def test_what_is_altered_and_keeps_its_time_is_not_overwritten(self):
+        content, ours = altered(self.model()), os.urandom(SIZE)
+        self.slow()
+        self.put("model.bin", ours)
+        self.wait_until(lambda: os.path.isdir(self.on_disk(".shmstaged/tmp")) and os.listdir(self.on_disk(".shmstaged/tmp")),
+                        "the save to begin", self.running)
+        self.alter(self.on_disk("model.bin"), content)
+        self.wait_until(lambda: {short(content), short(ours)} <= self.on_record(), "both versions on disk", self.running, 60)
+        self.running.wait_status(SAVED, 60)
+        self.running.stop()
+        self.assertLessEqual({short(content), short(ours)}, self.on_record())
+
     def test_what_is_altered_and_keeps_its_time_is_staged_again(self):
         for name in "new", "model.bin":
             with self.subTest(name=name):

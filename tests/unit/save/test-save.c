@@ -489,6 +489,69 @@ static void what_is_stored_into_without_a_trace_while_it_is_copied_is_not_put_in
         shell("cmp mirror/file disk/file");
 }
 
+/* On the disk, and as if it had not been. */
+static void alter_on_disk(void) {
+        struct stat st;
+        int fd = open("disk/file", O_WRONLY | O_CLOEXEC);
+
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(write(fd, "OLD", 3), 3);
+        assert_int_equal(futimens(fd, (struct timespec[]){ st.st_atim, st.st_mtim }), 0);
+        (void) close(fd);
+}
+
+static void link_on_disk(void) {
+        (void) unlink("disk/link");
+        assert_int_equal(link("disk/file", "disk/link"), 0);
+}
+
+static void put_agreed_text(const char *text) {
+        put_text("mirror/file", text);
+        assert_done(save_now(SAVE_CONTENT, "file"));
+        agree();
+}
+
+static void plan_agreed(SaveKind kind) {
+        plan(kind, "file");
+        save.agreed = &agreed->entries[0];
+}
+
+static void what_is_altered_on_disk_meanwhile_and_keeps_its_time_is_not_overwritten(void **state) {
+        (void) state;
+        for (unsigned late = 0; late < 2; late++) {
+                put_agreed_text("old");
+                free(put_pattern("mirror/file", 40 * MIB, late));
+                plan_agreed(SAVE_CONTENT);
+                assert_not_done(save_with_meddler(alter_on_disk, late), SAVE_CHANGED);
+                assert_text("disk/file", "OLD");
+        }
+}
+
+static void what_is_only_linked_on_disk_meanwhile_is_overwritten(void **state) {
+        (void) state;
+        for (unsigned late = 0; late < 2; late++) {
+                put_agreed_text("old");
+                free(put_pattern("mirror/file", 40 * MIB, late));
+                plan_agreed(SAVE_CONTENT);
+                assert_done(save_with_meddler(link_on_disk, late));
+                shell("cmp mirror/file disk/file");
+                assert_text("disk/link", "old");
+        }
+}
+
+static void nor_is_it_removed_or_said_to_be_agreed(void **state) {
+        static const SaveKind kinds[] = { SAVE_REMOVAL, SAVE_ATTRIBUTES };
+
+        (void) state;
+        for (unsigned i = 0; i < ELEMENTSOF(kinds); i++) {
+                put_agreed_text("old");
+                plan_agreed(kinds[i]);
+                alter_on_disk();
+                assert_not_done(attempt(), SAVE_CHANGED);
+                assert_text("disk/file", "OLD");
+        }
+}
+
 static void of_what_changes_it_is_not_said_that_it_is_bad(void **state) {
         (void) state;
         free(put_pattern("mirror/blob", 40 * MIB, 1));
@@ -1487,6 +1550,9 @@ int main(void) {
                 CASE(what_is_not_what_was_seen_is_not_saved),
                 CASE(what_changes_while_it_is_copied_is_not_put_in_place),
                 CASE(what_is_stored_into_without_a_trace_while_it_is_copied_is_not_put_in_place),
+                CASE(what_is_altered_on_disk_meanwhile_and_keeps_its_time_is_not_overwritten),
+                CASE(what_is_only_linked_on_disk_meanwhile_is_overwritten),
+                CASE(nor_is_it_removed_or_said_to_be_agreed),
                 CASE(of_what_changes_it_is_not_said_that_it_is_bad),
                 CASE(what_is_deleted_while_it_is_copied_is_saved_all_the_same),
                 CASE(a_save_can_be_called_off),
