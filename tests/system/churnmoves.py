@@ -74,7 +74,16 @@ class Moves(Model):
         if not self.is_claimed(version, path):
             super().overwritten(side, path, version)
 
+    def take_unseen(self, side, path, version):
+        """Where times are whole seconds or coarser, what was written on disk within a tick of a save may look as what was saved. If that is deleted in the
+        mirror, it goes to the trash in its place: the daemon cannot tell them apart without reading, and keeps what it removes."""
+        other = self.version_at(DISK, path) if side == RAM and self.tick >= 1 else None
+        if other and other is not version and not other.released and self.alive:
+            other.deleted = (other.deleted or set()) | {path}
+            self.note("    %s may go to the trash in its place", other)
+
     def removed(self, side, path, version, on_disk):
+        self.take_unseen(side, path, version)
         if not self.is_claimed(version, path):
             super().removed(side, path, version, on_disk)
 
@@ -102,9 +111,10 @@ class Moves(Model):
         return {p: v for p, v in self.claims.items() if is_moved(p) and self.version_at(side, p) is v}
 
     def follow(self, side, names, claims):
-        """What was renamed takes its claims with it; if it was not, nothing has changed."""
+        """What was renamed takes its claims with it; if it was not, nothing has changed. What is at the name on the other side only, and has not come
+        over, stays there."""
         for path, version in claims.items():
-            if version.released or not os.path.lexists(self.at(side, names[path])) or os.path.lexists(self.at(side, path)):
+            if version.released or os.path.lexists(self.at(side, path)) or self.version_at(side, names[path]) is not version:
                 continue
             if self.claims.get(path) is version:
                 del self.claims[path]
@@ -198,6 +208,8 @@ class Moves(Model):
             self.release(gone["version"], "mv removed it from '%s' in the %s" % (path, side))
         if self.claims.get(path) is version:
             del self.claims[path]
+        if to != path:
+            self.take_unseen(side, path, version)
         self.named(other, to)
         self.claim(other, to, version)
         if side == RAM and to == path:  # if the disk's new file was agreed upon before that of the mirror went, this is a deletion
