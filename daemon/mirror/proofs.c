@@ -125,18 +125,12 @@ static void go_on(Proofs *proofs) {
 
 /* --- what is to be read --- */
 
-static bool has_any(const Proof *proof, const PathSet *paths) {
-        for (size_t i = 0; i < proof->names.n; i++)
-                if (pathset_has(paths, proof->names.items[i]))
-                        return true;
-        return false;
-}
+void proofs_note(Proofs *proofs, const Manifest *base, const PathSet *marked) {
+        for (size_t i = 0; i < marked->n; i++) {
+                const Entry *entry = manifest_find(base, marked->items[i]);
+                Proof *proof = entry ? find(proofs->items, proofs->n, entry) : NULL;
 
-void proofs_note(Proofs *proofs, const PathSet *marked) {
-        for (size_t i = 0; i < proofs->n; i++) {
-                Proof *proof = proofs->items[i];
-
-                if (!has_any(proof, marked))
+                if (!proof)
                         continue;
                 if (proof->state == PROOF_READING)
                         proof->again = true;
@@ -171,7 +165,16 @@ static Proof *make(const Manifest *base, const Inodes *inodes, size_t *k) {
         return TAKE_PTR(proof);
 }
 
-/* The one that there is already of the same object goes on, with what the base says now. */
+static bool has_same_names(const Proof *a, const Proof *b) {
+        bool same = a->names.n == b->names.n;
+
+        for (size_t i = 0; same && i < a->names.n; i++)
+                same = string_equal(a->names.items[i], b->names.items[i]);
+        return same;
+}
+
+/* The one that there is already of the same object goes on, with what the base says now. That a file was not under the
+ * names that it had says nothing about new ones. */
 static Proof *carry_over(const Proofs *proofs, Proof *fresh) {
         const Entry entry = { .ino = fresh->ino, .size = fresh->size, .mtime_nsec = fresh->mtime_nsec,
                               .digest = fresh->digest };
@@ -180,6 +183,8 @@ static Proof *carry_over(const Proofs *proofs, Proof *fresh) {
         if (!proof || proof->kept)
                 return fresh;
         proof->kept = true;
+        if ((proof->state == PROOF_UNREAD || proof->state == PROOF_BUSY) && !has_same_names(proof, fresh))
+                proof->state = PROOF_WAITING; /* they are counted anew */
         if (proof->state != PROOF_READING) { /* else the job reads the names */
                 PathSet names = proof->names;
 

@@ -6,7 +6,7 @@
  *
  * A proof says something about a file only if nothing wrote to it since: one that is reported again while it is being
  * read, or before the result was taken, is read again, once for all reports until then. What is open for writing, or is
- * not there as the base says, is not read again before it is reported again.
+ * not there as the base says, is not read again before it is reported again, or the base has other names for it.
  *
  * Loop thread only, but for the proof that a job has in hand. */
 
@@ -44,8 +44,9 @@ typedef struct Proofs {
 /* The fields up to userdata are set by the caller; the rest is zeros. Not while a job is out. */
 void proofs_done(Proofs *proofs);
 
-/* These were marked again: reads or results from before do not count. proofs_update() is to follow. */
-void proofs_note(Proofs *proofs, const PathSet *marked);
+/* These entries of the base were marked again: reads or results from before do not count, by whichever names the files
+ * were known. proofs_update() is to follow. */
+void proofs_note(Proofs *proofs, const Manifest *base, const PathSet *marked);
 
 /* Takes over from the base, which nothing else has at this moment, which files are to be read, and begins if no job is
  * out. What is being read goes on, if it still is to be read. */

@@ -262,7 +262,7 @@ static void mark_untaken(Mirror *m) {
 void mirror_state_end_marking(Mirror *m) {
         manifest_add_flags(m->attachment.base, m->survey.doubts);
         mark_untaken(m);
-        proofs_note(&m->proofs, &m->scan.marked);
+        proofs_note(&m->proofs, m->attachment.base, &m->scan.marked);
         written_end(&m->mirror_written);
         written_end(&m->source_written);
 }

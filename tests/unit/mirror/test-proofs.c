@@ -110,7 +110,7 @@ static void note(Trial *t, const char *path) {
         PathSet marked = {};
 
         assert_int_equal(pathset_add(&marked, path), 0);
-        proofs_note(&t->proofs, &marked);
+        proofs_note(&t->proofs, t->base, &marked);
         pathset_done(&marked);
 }
 
@@ -480,6 +480,55 @@ static void a_report_before_the_result_is_taken_makes_it_void(void **state) {
         end(&t);
 }
 
+static bool is_a(const Entry *entry, void *userdata) {
+        (void) userdata;
+        return strcmp(entry->path, "a") == 0;
+}
+
+/* What a save of a renamed file brings into the base. */
+static void move_to_b(Trial *t) {
+        Entry entry = *entry_of(t, "a");
+
+        entry.path = (char *) "b";
+        assert_int_equal(manifest_put(t->base, &entry), 0);
+        manifest_filter(t->base, is_a, NULL);
+        manifest_sort(t->base);
+}
+
+static void what_was_not_under_its_old_name_is_read_under_the_new_one(void **state) {
+        Trial t;
+
+        (void) state;
+        begin(&t);
+        put_file(&t, "a");
+        assert_int_equal(rename("a", "b"), 0);
+        update_and_wait(&t);
+        assert_unread(&t, -ENOENT);
+        move_to_b(&t);
+        update_and_wait(&t);
+        assert_true(take(&t));
+        assert_int_equal(entry_of(&t, "b")->flags, ENTRY_HAS_DIGEST);
+        end(&t);
+}
+
+static void a_report_under_another_name_makes_a_result_void_too(void **state) {
+        Trial t;
+
+        (void) state;
+        begin(&t);
+        put_file(&t, "a");
+        update_and_wait(&t);
+        assert_int_equal(rename("a", "b"), 0);
+        store("b");
+        move_to_b(&t);
+        note(&t, "b");
+        assert_false(take(&t));
+        update_and_wait(&t);
+        assert_true(take(&t));
+        assert_int_equal(t.n_altered, 1);
+        end(&t);
+}
+
 static void without_a_report_nothing_is_read_twice(void **state) {
         Trial t;
 
@@ -740,6 +789,8 @@ int main(void) {
                 ON_GROUND(what_is_mapped_for_writing_is_not_read_either),
                 ON_GROUND(a_report_while_it_is_read_makes_it_read_again),
                 ON_GROUND(a_report_before_the_result_is_taken_makes_it_void),
+                ON_GROUND(what_was_not_under_its_old_name_is_read_under_the_new_one),
+                ON_GROUND(a_report_under_another_name_makes_a_result_void_too),
                 ON_GROUND(without_a_report_nothing_is_read_twice),
                 ON_GROUND(a_result_does_not_count_for_another_object),
                 ON_GROUND(a_result_for_another_digest_does_not_count),
