@@ -18,7 +18,7 @@ typedef enum MirrorPhase {
         PHASE_IDLE,        /* waits for changes */
 
         /* The end. It is reached for one of the reasons below. */
-        PHASE_LAST_SCAN_DUE, /* the last scan begins in a moment, when the latest changes have been reported */
+        PHASE_LAST_SCAN_DUE, /* the last scan begins when the latest changes have been reported */
         PHASE_LAST_SCAN,   /* a job reads source and mirror once more */
         PHASE_SAVING_REST, /* what is not on disk yet is saved; a save may ask for another last scan */
         PHASE_DRAINING,    /* waits for the jobs that run beside: saves, scrub, gauges, trash, rechecks */
