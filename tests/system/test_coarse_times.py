@@ -139,7 +139,7 @@ class Coarse(ByRename):
     def within_a_tick(self, first, then):
         """Calls both in one tick, which is the same for both as far as the filesystem knows: @first when it begins. False if that took too long."""
         now = time.time()
-        time.sleep(self.tick - now % self.tick)
+        time.sleep(self.tick - now % self.tick + 0.05)  # the kernel's clock for files is some milliseconds behind
         end = (time.time() // self.tick + 1) * self.tick
         return first(end) and time.time() < end and then()
 
