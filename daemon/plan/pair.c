@@ -98,6 +98,19 @@ void pair_mark_unproven(const Manifest *base, const Manifest *mirror, bool watch
         }
 }
 
+void pair_mark_disk_unproven(const Manifest *base, const Manifest *source, bool watched, uint16_t *doubts) {
+        for (size_t i = 0; !watched && i < base->n_entries; i++) {
+                const Entry *entry = &base->entries[i], *seen;
+
+                if (entry->flags & ENTRY_RECORD || !manifest_entry_is_data(entry) || entry->disk.ctime_nsec == 0)
+                        continue;
+                seen = manifest_find(source, entry->path);
+                if (seen && pair_is_alike(entry, seen) && is_disk_inode(entry, seen) &&
+                    entry->disk.ctime_nsec != seen->ctime_nsec)
+                        doubts[i] |= ENTRY_DISK_WRITTEN;
+        }
+}
+
 /* Its digest, if the base has that of the file as it is now. */
 static const Digest *known_digest(const Manifest *base, const Entry *source) {
         const Entry *known = manifest_find(base, source->path);

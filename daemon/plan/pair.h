@@ -50,6 +50,10 @@ bool pair_is_tied_alike(const Entry *a, const Entry *b);
  * is not under its name any more, for a reason that was not watched: its bytes may be other ones. */
 void pair_mark_unproven(const Manifest *base, const Manifest *mirror, bool watched, uint16_t *doubts);
 
+/* The same of the disk: adds ENTRY_DISK_WRITTEN where the ctime of the base's object has moved unwatched. Else, if it
+ * cannot be read right now, it would be taken by the next scan, which is watched, for only touched. */
+void pair_mark_disk_unproven(const Manifest *base, const Manifest *source, bool watched, uint16_t *doubts);
+
 /* Of the names of one file in a scanned tree, the one that the base knows as the file becomes the file again, where a
  * new name comes before it in path order: else the file would look new, and its old name like a link to it. @disk: the
  * tree is the source, not the mirror. 0 or -ENOMEM. Before planning. */

@@ -62,6 +62,8 @@ static int find_doubts(const SurveyOptions *options, Survey *survey) {
                                           options->userdata);
         if (r == 0 && options->mirrorfd >= 0)
                 pair_mark_unproven(options->base, survey->mirror, options->mirror_watched, survey->doubts);
+        if (r == 0)
+                pair_mark_disk_unproven(options->base, survey->source, options->source_watched, survey->doubts);
         return r;
 }
 

@@ -324,22 +324,49 @@ static void put(Manifest *list, Entry entry, const char *path) {
         assert_int_equal(manifest_put(list, &entry), 0);
 }
 
-/* The flag of the one file of a base, after a scan that saw @mirror (NULL: nothing). */
-static bool is_marked(const Entry *base, const Entry *mirror, bool watched) {
+typedef void (*MarkFunction)(const Manifest *base, const Manifest *scanned, bool watched, uint16_t *doubts);
+
+/* The flags of the one file of a base, after a scan that saw @seen (NULL: nothing). */
+static unsigned marks_of(MarkFunction mark, const Entry *base, const Entry *seen, bool watched) {
         Manifest *bases = NULL, *scanned = NULL;
         uint16_t doubts = 0;
 
         assert_int_equal(manifest_new(&bases), 0);
         assert_int_equal(manifest_new(&scanned), 0);
         put(bases, *base, "x");
-        if (mirror)
-                put(scanned, *mirror, "x");
+        if (seen)
+                put(scanned, *seen, "x");
         manifest_sort(bases);
         manifest_sort(scanned);
-        pair_mark_unproven(bases, scanned, watched, &doubts);
+        mark(bases, scanned, watched, &doubts);
         manifest_free(bases);
         manifest_free(scanned);
-        return (base->flags | doubts) & ENTRY_UNPROVEN;
+        return base->flags | doubts;
+}
+
+static bool is_marked(const Entry *base, const Entry *mirror, bool watched) {
+        return marks_of(pair_mark_unproven, base, mirror, watched) & ENTRY_UNPROVEN;
+}
+
+static bool is_marked_on_disk(const Entry *base, const Entry *source, bool watched) {
+        return marks_of(pair_mark_disk_unproven, base, source, watched) & ENTRY_DISK_WRITTEN;
+}
+
+/* So that the next scan, which is watched, does not take it for touched only. */
+static void what_was_touched_unwatched_on_the_disk_is_in_doubt(void **state) {
+        Pair p = pair();
+
+        (void) state;
+        assert_false(is_marked_on_disk(&p.base, &p.disk, false));
+        assert_false(is_marked_on_disk(&p.base, NULL, false));
+        p.disk.ctime_nsec++;
+        assert_false(is_marked_on_disk(&p.base, &p.disk, true));
+        assert_true(is_marked_on_disk(&p.base, &p.disk, false));
+        p.base.flags |= ENTRY_DISK_WRITTEN;
+        assert_disk(&p, PAIR_UNSURE, PAIR_UNSURE);
+        p.base.flags = ENTRY_HAS_DIGEST;
+        p.disk.ino++; /* another file */
+        assert_false(is_marked_on_disk(&p.base, &p.disk, false));
 }
 
 static void what_was_touched_unwatched_is_unproven(void **state) {
@@ -432,6 +459,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_object_of_the_base_is_the_same_on_either_side),
                 cmocka_unit_test(nothing_is_absent),
+                cmocka_unit_test(what_was_touched_unwatched_on_the_disk_is_in_doubt),
                 cmocka_unit_test(another_size_is_something_else),
                 cmocka_unit_test(another_kind_is_something_else),
                 cmocka_unit_test(another_inode_of_the_same_size_and_times_has_to_be_compared),
