@@ -48,7 +48,7 @@ class Watch(harness.Case):
 
     def end(self):
         self.running.wait_status("^Ready")
-        self.assertEqual(self.xxh128sum().returncode, 0)
+        self.wait_until(lambda: self.xxh128sum().returncode == 0, "the manifest to be true", self.running)  # written a moment later
         self.running.stop()
         self.assert_gone()
 
