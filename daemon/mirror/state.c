@@ -175,6 +175,7 @@ int mirror_state_start_plan(Mirror *m, const Plan *plan, uint64_t need, void (*f
                 .sourcefd = m->attachment.sourcefd, .layout = m->survey.layout, .source_path = m->config.source,
                 .private_dir = &m->attachment.private_dir,
                 .overrides = &m->scan.overrides, .mirror_watched = m->scan.mirror_was_watched,
+                .ending = plan == m->end.removal,
                 .copy_method = m->config.copy_method, .refusals = &m->refusals,
                 .chunk_size = m->config.chunk_size, .limit = m->limit, .cancel = &m->cancel,
                 .progress = &m->progress, .steps = &m->steps, .journalfd = m->journalfd,

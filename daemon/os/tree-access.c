@@ -143,6 +143,12 @@ bool tree_access_is_disturbed(int fd) {
         return fcntl(fd, F_GETLEASE) != F_RDLCK;
 }
 
+/* The lease stays the same, so nobody can come between. The signal is SIGIO again, which gives nothing up. */
+bool tree_access_keep_out(int fd) {
+        (void) fcntl(fd, F_SETSIG, 0); /* if it fails, such a process is let in, as before */
+        return !tree_access_is_disturbed(fd);
+}
+
 /* Nothing but a regular file is expected, so whatever else there is is opened without effect (O_NONBLOCK). */
 int tree_access_hold(TreeName at, const FileIdentity *expected, TreeHold *ret) {
         _cleanup_(close_fdp) int fd = tree_access_open(at, O_RDONLY | O_NONBLOCK | O_NOCTTY);

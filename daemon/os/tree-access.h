@@ -66,6 +66,10 @@ bool tree_access_is_being_written(int fd);
 int tree_access_observe(int fd);
 bool tree_access_is_disturbed(int fd);
 
+/* From now on such a process does have to wait, until the descriptor is closed. False: one has opened the file since
+ * tree_access_observe(). */
+bool tree_access_keep_out(int fd);
+
 /* A file that nothing may write to for as long as it is held: a read lease, for which a process that opens it for
  * writing has to wait. Starts as TREE_HOLD_NONE. */
 typedef struct TreeHold {

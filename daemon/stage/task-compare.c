@@ -88,10 +88,19 @@ static bool is_agreed(const PlanItem *item) {
                !(item->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) && manifest_entry_is_data(item->base);
 }
 
+/* A store through a mapping may have left no trace in size and times, and its report may have come after the scan, or
+ * not yet: a copy waits for its turn for hours. What is released or becomes a link is read anyway. A further name may
+ * go unread while the file has its first one, which does not. */
+static bool may_be_written_since_scan(const Task *task, const struct stat *now) {
+        if (task->context->ending || (task->item->mirror->type == ENTRY_HARDLINK && now->st_nlink > 1))
+                return false;
+        return task->item->action == PLAN_STAGE || task->item->action == PLAN_REMOVE;
+}
+
 static bool is_in_doubt(const Task *task, const struct stat *now) {
         const Entry *base = task->item->base;
 
-        return base->flags & ENTRY_UNPROVEN ||
+        return base->flags & ENTRY_UNPROVEN || may_be_written_since_scan(task, now) ||
                (fs_nsec(&now->st_ctim) != base->ctime_nsec && !task->context->mirror_watched);
 }
 
@@ -112,10 +121,43 @@ static bool is_unprovable(const PlanItem *item) {
                item->base->flags & ENTRY_UNPROVEN;
 }
 
+/* From before it is read until it goes. If a process has it open for writing now, that is known before everything is
+ * copied in vain. Where it cannot be found out, the task goes on without. */
+static bool observe(Task *task) {
+        FileIdentity identity = manifest_identity(task->item->mirror);
+        struct stat st;
+        int r;
+
+        task_let_go(task);
+        identity.ctime_nsec = 0; /* another name that came or went has moved it */
+        if (tree_access_open_expected(task->context->private_dir->mirrorfd, task->item->mirror->path, &identity,
+                                      &task->outgoing, &st) != 0)
+                return true; /* which its reading finds out, or its removal */
+        r = tree_access_observe(task->outgoing);
+        if (r != 0)
+                task_let_go(task);
+        if (r == TREE_BUSY)
+                task->outcome = TASK_BUSY;
+        return r != TREE_BUSY;
+}
+
+bool task_is_undisturbed(Task *task) {
+        if (task->outgoing < 0 || tree_access_keep_out(task->outgoing))
+                return true;
+        task_let_go(task);
+        gone(task);
+        return false;
+}
+
+void task_let_go(Task *task) {
+        task->outgoing = close_fd(task->outgoing);
+}
+
 /* A store through a mapping may have come since the version in conflicts/ was written. */
 static bool is_as_kept(Task *task) {
         task->what = "read the copy of";
-        if (!read_side(task, task->context->private_dir->mirrorfd, task->item->mirror, true, NULL, &task->found))
+        if (!observe(task) ||
+            !read_side(task, task->context->private_dir->mirrorfd, task->item->mirror, true, NULL, &task->found))
                 return false;
         task->outcome = TASK_GONE;
         return digest_equal(&task->found, &task->item->kept_digest);
@@ -169,12 +211,10 @@ bool task_may_replace(Task *task) {
                 task->outcome = TASK_OCCUPIED;
                 return false;
         }
-        if (!plan_takes_away(item->action) && mirror_private_dir_is_busy(task->context->private_dir, item->mirror)) {
-                task->outcome = TASK_BUSY; /* known before everything is copied in vain */
-                return false;
-        }
-        if (!(item->base->flags & ENTRY_UNPROVEN) && task->context->mirror_watched)
+        if (task->context->ending && !(item->base->flags & ENTRY_UNPROVEN) && task->context->mirror_watched)
                 return true;
+        if (!observe(task))
+                return false;
         for (unsigned attempt = 0; attempt < READINGS_MAX; attempt++) {
                 Doubt found = resolve_doubt(task, &now);
 

@@ -15,6 +15,11 @@ const Digest *task_digest_on_record(const Task *task);
  * process can write to it. They are read only if they are in doubt. Else the task has its outcome. */
 bool task_may_replace(Task *task);
 
+/* Right before it does go. True if nobody has opened it for writing since task_may_replace(); from now on whoever does
+ * has to wait for task_let_go(). Else the task has its outcome. */
+bool task_is_undisturbed(Task *task);
+void task_let_go(Task *task);
+
 /* True if what is in the mirror is the file that the scan saw, with its size and mtime, or with the mtime that another
  * of its names was given by this plan. */
 bool task_is_as_seen(const Task *task, Entry *ret);

@@ -16,13 +16,14 @@
 enum { ATTEMPTS_MAX = 3 };
 
 void task_init(Task *task, const TaskContext *context, const PlanItem *item) {
-        *task = (Task){ .context = context, .item = item };
+        *task = (Task){ .context = context, .item = item, .outgoing = -1 };
         if (item->source)
                 task->current = *item->source;
 }
 
 void task_done(Task *task) {
         task->copy = copy_free(task->copy);
+        task_let_go(task);
 }
 
 bool task_is_large(const Task *task) {
@@ -39,6 +40,7 @@ void task_fail(Task *task, int error, const char *what) {
 /* Sets the outcome from the result of a publish function: 0, a negative errno, TREE_OCCUPIED or
  * TREE_BUSY. */
 static void concluded(Task *task, int r) {
+        task_let_go(task);
         if (r < 0)
                 task_fail(task, r, task->what);
         else
@@ -164,6 +166,8 @@ static void write_journal(const Task *task) {
 static void publish(Task *task, const CopyResult *result) {
         task->current.flags |= ENTRY_HAS_DIGEST;
         task->current.digest = result->mirror;
+        if (!task_is_undisturbed(task))
+                return;
         concluded(task, publish_file(task->context->private_dir, copy_mirror_fd(task->copy),
                                      copy_source_fd(task->copy), &task->current, task->item->mirror, &task->entry,
                                      &task->xattrs_lost, &task->what));
@@ -235,7 +239,7 @@ static void stage(Task *task) {
         const Entry *source = task->item->source, *mirror = task->item->mirror;
         int r = 0;
 
-        if (source->type != ENTRY_FILE && !task_may_replace(task))
+        if (source->type != ENTRY_FILE && !(task_may_replace(task) && task_is_undisturbed(task)))
                 return;
         switch ((EntryType) source->type) {
         case ENTRY_FILE:
@@ -288,6 +292,8 @@ static void link_to_disk(Task *task) {
                 task_fail(task, -ENOMEM, "allocate memory for");
                 return;
         }
+        if (!task_is_undisturbed(task))
+                return;
         r = publish_symlink(task->context->private_dir, task->item->source, target, task->item->mirror, &task->entry,
                             &task->what);
         task->entry.flags |= ENTRY_LINKED;
@@ -323,10 +329,12 @@ static void set_attributes(Task *task) {
 static void take_away(Task *task) {
         int r;
 
-        if (!task_may_replace(task) || (task->item->action == PLAN_RELEASE && !is_what_was_staged(task)))
+        if (!task_may_replace(task) || (task->item->action == PLAN_RELEASE && !is_what_was_staged(task)) ||
+            !task_is_undisturbed(task))
                 return;
         r = (task->item->base || task->item->kept_known ? mirror_private_dir_remove : mirror_private_dir_discard)(
                 task->context->private_dir, plan_item_path(task->item), task->item->mirror);
+        task_let_go(task);
         if (r < 0)
                 task_fail(task, r, "remove");
         else

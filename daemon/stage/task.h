@@ -37,6 +37,7 @@ typedef struct TaskContext {
         DirectioRefusals *refusals;  /* of the mirror; may be NULL */
         const Overrides *overrides;  /* checks that an operator has overridden; NULL for none */
         bool mirror_watched;         /* no write to the mirror is unreported: a ctime that moved alone means nothing */
+        bool ending;                 /* all writes up to now were reported, not only those up to the scan */
         uint64_t chunk_size;         /* bytes */
         int journalfd;               /* outcomes are written there at once; -1 for none */
         RateLimit *limit;            /* of what is read from the source; may be NULL */
@@ -53,6 +54,7 @@ typedef struct Task {
         bool finish;          /* a directory that is complete: only its attributes are set */
         unsigned attempt;
         bool read_again;      /* see CopyOptions */
+        int outgoing;         /* the file in the mirror that is to go, observed since before it was read; -1: not */
 
         /* results */
         TaskOutcome outcome;

@@ -88,5 +88,37 @@ class OnTheDisk(Meanwhile):
                 self.ends(**{name: content})
 
 
+class Staging(Meanwhile):
+    """What a client stores into the old file, without a trace, while the new one of the disk is on its way into the mirror."""
+    SIZE = 3 << 20
+
+    def begin_slowly(self, *names):
+        """The disk has new versions, which are being copied. Returns those, by name."""
+        for name in names:
+            self.model(name, self.SIZE)
+        self.running = self.ready(self.config("[Daemon]\nWorkers=1\n[Mirror m]\nSource=%s\nTarget=%s\nSize=1G\nBandwidthLimit=1M\n" % (
+            self.source, self.target)))
+        self.running.wait_status(SAVED, 60)
+        contents = {name: os.urandom(self.SIZE) for name in names}
+        for name, content in contents.items():
+            self.replace(name, content, root=self.source)
+        self.running.wait_status("^Staging", 60)
+        return contents
+
+    def ends_with_both(self, theirs, ours):
+        self.wait_until(lambda: {short(theirs), short(ours)} <= self.on_record(), "both versions on disk", self.running, 60)
+        self.running.wait_status(SAVED, 60)
+        self.running.stop()
+        self.assertLessEqual({short(theirs), short(ours)}, self.on_record())
+
+    def test_while_it_is_copied(self):
+        theirs = self.begin_slowly("model.bin")["model.bin"]
+        self.ends_with_both(theirs, self.store("model.bin"))
+
+    def test_while_it_waits_for_its_turn(self):
+        theirs = self.begin_slowly("a.bin", "b.bin")["b.bin"]
+        self.ends_with_both(theirs, self.store("b.bin"))
+
+
 if __name__ == "__main__":
     harness.main(jobs=2)

@@ -46,7 +46,7 @@ static int setup(void **state) {
         const char *what;
 
         (void) state;
-        rig = (Rig){ .context = { .sourcefd = open_directory("disk"), .chunk_size = CHUNK, .journalfd = -1 } };
+        rig = (Rig){ .context = { .sourcefd = open_directory("disk"), .chunk_size = CHUNK, .journalfd = -1 }, .task = { .outgoing = -1 } };
         (void) snprintf(rig.source_path, sizeof(rig.source_path), "%s/disk", ground_base);
         assert_int_equal(mirror_private_dir_open(&rig.private_dir, open_directory("mirror"), "/m", rig.source_path, &detail, &what), 0);
         assert_int_equal(manifest_new(&rig.base), 0);
@@ -164,7 +164,7 @@ static TaskOutcome run_and_record(const char *path) {
                 manifest_sort(rig.base);
         }
         task_done(&rig.task);
-        rig.task = (Task){};
+        rig.task = (Task){ .outgoing = -1 };
         survey();
         return outcome;
 }
@@ -999,19 +999,67 @@ static void what_is_in_doubt_is_read_before_it_goes(void **state) {
         assert_false(is_there("mirror/gone"));
 }
 
-static void what_is_not_in_doubt_goes_unread(void **state) {
+static void at_the_end_what_is_not_in_doubt_goes_unread(void **state) {
+        (void) state;
+        put_text("disk/gone", "content");
+        settle();
+        touch_ctime("mirror/gone"); /* every write would have been reported */
+        assert_int_equal(unlink("disk/gone"), 0);
+        survey();
+        rig.context.ending = true;
+        atomic_store(&rig.steps, 0);
+        assert_int_equal(run("gone"), TASK_REMOVED);
+        assert_int_equal(rig.steps, 1);
+}
+
+/* Another content, and all that a scan sees is as it was. */
+static void store_quietly(const char *path, const char *text) {
+        struct stat st = stat_at(path);
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        volatile char *at = mmap(NULL, (size_t) st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+        assert_ptr_not_equal(at, MAP_FAILED);
+        for (size_t i = 0; i < strlen(text); i++)
+                if (at[i] != text[i]) /* a page that was read is written to without a fault */
+                        at[i] = text[i];
+        assert_int_equal(munmap((void *) at, (size_t) st.st_size), 0);
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(ctime_of(path), fs_nsec(&st.st_ctim));
+}
+
+/* While the plan waited for its turn. */
+static void what_was_stored_since_the_scan_does_not_go(void **state) {
         (void) state;
         put_text("disk/file", "content");
         put_text("disk/gone", "content");
         settle();
-        touch_ctime("mirror/gone"); /* every write would have been reported */
         put_text("disk/file", "a new version");
         assert_int_equal(unlink("disk/gone"), 0);
         survey();
-        atomic_store(&rig.steps, 0);
-        assert_int_equal(run("file"), TASK_AGREED);
-        assert_int_equal(run("gone"), TASK_REMOVED);
-        assert_int_equal(rig.steps, 2);
+        store_quietly("mirror/file", "CONTENT");
+        store_quietly("mirror/gone", "CONTENT");
+        assert_int_equal(run("file"), TASK_COMPARED);
+        /* without a report memory may be to blame, so both are kept */
+        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST | ENTRY_RECORD | ENTRY_SIDES_DIFFER);
+        assert_content("mirror/file", "CONTENT", 7);
+        assert_int_equal(run("gone"), TASK_COMPARED);
+        assert_content("mirror/gone", "CONTENT", 7);
+}
+
+static void what_is_stored_while_the_new_version_is_copied_does_not_go(void **state) {
+        (void) state;
+        put_text("disk/file", "content");
+        settle();
+        put_text("disk/file", "a new version");
+        survey();
+        task_init(&rig.task, &rig.context, item_of("file"));
+        assert_true(task_open(&rig.task));
+        store_quietly("mirror/file", "CONTENT");
+        copy_work(rig.task.copy);
+        assert_false(task_close(&rig.task));
+        assert_int_equal(rig.task.outcome, TASK_GONE); /* the next scan sees to it */
+        assert_content("mirror/file", "CONTENT", 7);
+        assert_int_equal(run("file"), TASK_COMPARED);
 }
 
 static void what_is_in_doubt_and_open_for_writing_does_not_go(void **state) {
@@ -1217,6 +1265,7 @@ static void what_is_cancelled_does_nothing_but_removals_go_on(void **state) {
         put_text("disk/file", "x");
         survey();
         atomic_store(&rig.cancel, true);
+        rig.context.ending = true;
         assert_int_equal(run("file"), TASK_CANCELLED);
         assert_false(is_there("mirror/file"));
         assert_int_equal(run("gone"), TASK_REMOVED); /* a stop removes */
@@ -1271,7 +1320,9 @@ int main(void) {
                 CASE(what_a_client_put_there_meanwhile_is_left_alone),
                 CASE(what_a_client_altered_quietly_is_not_replaced_or_removed),
                 CASE(what_is_in_doubt_is_read_before_it_goes),
-                CASE(what_is_not_in_doubt_goes_unread),
+                CASE(at_the_end_what_is_not_in_doubt_goes_unread),
+                CASE(what_was_stored_since_the_scan_does_not_go),
+                CASE(what_is_stored_while_the_new_version_is_copied_does_not_go),
                 CASE(what_is_in_doubt_and_open_for_writing_does_not_go),
                 CASE(what_was_never_put_there_does_not_go),
                 CASE(what_was_found_to_differ_does_not_go),
