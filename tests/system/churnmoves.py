@@ -31,6 +31,7 @@ class Moves(Model):
         self.uid = uid  # of the writers
         self.tick = tick
         self.claims = {}  # path -> Version
+        self.left = {}    # path that the mirror has renamed -> looks of what was saved there
 
     @contextlib.contextmanager
     def as_writer(self):
@@ -91,18 +92,61 @@ class Moves(Model):
         if not self.is_claimed(version, path):
             super().unlinked(side, path, version)
 
+    def looks(self, path):
+        """All that the daemon can see of the disk's file without reading it, in numbers of the filesystem. A FUSE filesystem has no stable inodes."""
+        st = os.lstat(self.at(DISK, path))
+        return st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino if self.tick < 2 else 0
+
+    def looks_saved(self, path):
+        """The disk has a file of the size and time of the mirror's: that one as it was saved, or what was written over it within the same tick."""
+        with contextlib.suppress(OSError):
+            disk, ram = os.lstat(self.at(DISK, path)), os.lstat(self.at(RAM, path))
+            return all(stat.S_ISREG(st.st_mode) for st in (disk, ram)) and disk.st_size == ram.st_size and len({
+                st.st_mtime_ns // (int(self.tick) * 10**9) for st in (disk, ram)}) == 1
+        return False
+
+    @contextlib.contextmanager
+    def leaving(self, side, paths):
+        """Around a renaming in the mirror. What was saved under the old name is renamed on disk too, or, if its new name is written to before, deleted:
+        with what looks the same."""
+        saved = {p: (self.version_at(RAM, p), self.looks(p)) for p in paths if side == RAM and self.tick >= 1 and self.looks_saved(p)}
+        yield
+        for path, (moved, looks) in saved.items():
+            if not os.path.lexists(self.at(RAM, path)):
+                self.left[path] = looks
+                if self.version_at(DISK, path) is not moved:
+                    self.take_lookalike(path, self.version_at(DISK, path))
+
+    def take_lookalike(self, path, version):
+        """@version was written over what was saved under a name that the mirror has renamed, within a tick of the save. See take_unseen()."""
+        if not version or version.released or path not in self.left or self.version_at(DISK, path) is not version:
+            return
+        if self.looks(path) == self.left[path]:
+            version.deleted = (version.deleted or set()) | {path}
+            self.note("    %s may go to the trash for what was renamed in the mirror", version)
+
+    def finish(self, side, path, fd, content):
+        super().finish(side, path, fd, content)
+        version = self.versions.get(hashlib.sha256(content).digest())
+        if side == DISK and version:
+            self.take_lookalike(path, version)
+
     def named(self, side, path):
         self.claims.pop(path, None)
+        if side == RAM:
+            self.left.pop(path, None)
         super().named(side, path)
 
     def rename(self, side, path, to):
         claims = self.claims_that_move(side, lambda p: p == path)
-        super().rename(side, path, to)
+        with self.leaving(side, [path]):
+            super().rename(side, path, to)
         self.follow(side, {path: to}, claims)
 
     def rename_directory(self, side, path, to):
         claims = self.claims_that_move(side, lambda p: p.startswith(path + "/"))
-        super().rename_directory(side, path, to)
+        with self.leaving(side, [p for p in self.walk(side) if p.startswith(path + "/")]):
+            super().rename_directory(side, path, to)
         self.follow(side, {p: to + p[len(path):] for p in claims}, claims)
 
     def claims_that_move(self, side, is_moved):
