@@ -231,7 +231,7 @@ void mirror_last_scan_done(Mirror *m) {
         }
         survey_done(&m->survey);
         mirror_state_set(m, PHASE_SAVING_REST);
-        if (m->config.remove_on_stop)
+        if (m->config.remove_on_stop || m->config.write_back) /* to be saved, even if the mirror stays */
                 proofs_update(&m->proofs, m->attachment.base);
         writeback_go_on(&m->writeback, m->schedule.mirror.armed, !m->schedule.mirror.dirty);
         check_saved(m);

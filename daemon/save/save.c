@@ -4,6 +4,7 @@
 
 #include "save/save-internal.h"
 
+#include "os/file-digest.h"
 #include "os/fs.h"
 
 #include <fcntl.h>
@@ -196,6 +197,28 @@ static bool is_first_in_doubt(const Work *work) {
                 fs_stat_beneath(work->disk->rootfd, work->save->mirror->target, &st) == 0);
 }
 
+/* Its ctime alone has moved, as another link or a chmod moves it, or a write that had its time put back: then its bytes
+ * decide. 0, positive if it has other ones, or a negative errno. */
+static int is_first_altered(Work *work) {
+        const Save *save = work->save;
+        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        FileIdentity there, known = { .ino = save->first.ino, .size = save->mirror->size, .type = S_IFREG,
+                                      .mtime_nsec = save->first.mtime_nsec, .ctime_nsec = save->first.ctime_nsec };
+        Digest found;
+        struct stat st;
+        int r = fs_stat_beneath(work->disk->rootfd, save->mirror->target, &st);
+
+        if (r < 0)
+                return 0; /* which is found out next, as if something else is there */
+        there = identity_of(&st);
+        if (identity_compare(&known, &there) != IDENTITY_TOUCHED)
+                return 0;
+        if (!save->first_has_digest)
+                return 1;
+        r = file_digest_at(work->disk->rootfd, save->mirror->target, &options, &found);
+        return r < 0 ? r : !digest_equal(&found, &save->first_digest);
+}
+
 /* At a stop there is no time to find it out: then the bytes are saved, and the names are not tied. */
 static int save_hardlink(Work *work) {
         const Entry *m = work->save->mirror;
@@ -203,9 +226,17 @@ static int save_hardlink(Work *work) {
         Entry first = { .path = m->target, .type = ENTRY_FILE, .size = m->size, .ino = known->ino,
                         .mtime_nsec = known->mtime_nsec };
 
+        int r;
+
         if (is_first_in_doubt(work))
                 return work->save->anyway ? save_own_file(work) : SAVE_CHANGED;
-        return known->ctime_nsec != 0 ? save_name(work, m->target, &first) : save_own_file(work);
+        if (known->ctime_nsec == 0)
+                return save_own_file(work);
+        work->save->what = "read its first name on the disk";
+        r = is_first_altered(work);
+        if (r < 0)
+                return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || save_is_gone_astray(r) ? SAVE_CHANGED : r;
+        return r == 0 ? save_name(work, m->target, &first) : save_own_file(work);
 }
 
 static int save_linked(Work *work) {

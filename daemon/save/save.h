@@ -48,6 +48,8 @@ typedef struct Save {
         const Entry *from_expected;
         DiskObject first;      /* ENTRY_HARDLINK: what its first name is on disk, with its bytes; zeros: not known */
         bool first_in_doubt;   /* that has to be found out before, as if it is not known and something is there */
+        Digest first_digest;   /* if .first_has_digest: of its bytes */
+        bool first_has_digest;
         Claim claim;           /* of the name */
         bool keep;             /* what is replaced goes to conflicts/: both have changed, and the mirror's is newer */
         bool trash;            /* SAVE_REMOVAL: to the trash */

@@ -166,6 +166,11 @@ static void finish(Job *job) {
 
 /* --- */
 
+static void take_first_digest(Save *save, const Entry *entry) {
+        save->first_has_digest = entry->flags & ENTRY_HAS_DIGEST;
+        save->first_digest = entry->digest;
+}
+
 /* What the first name of a hard link is on disk, if that has the bytes of the file in the mirror: as far as is known of
  * these. If they were altered both names will be saved. */
 static void find_first(const Writeback *wb, const Entry *mirror, Save *save) {
@@ -173,11 +178,13 @@ static void find_first(const Writeback *wb, const Entry *mirror, Save *save) {
         const Entry *agreed = wb->base ? manifest_find(wb->base, mirror->target) : NULL;
 
         if (saved && saved->state == ITEM_DONE && saved->save.kind != SAVE_REMOVAL && saved->doubts == 0 &&
-            saved->save.entry.ino == mirror->ino)
+            saved->save.entry.ino == mirror->ino) {
                 save->first = (DiskObject){ .ino = saved->save.disk.ino, .mtime_nsec = saved->save.disk.mtime_nsec,
                                             .ctime_nsec = saved->save.disk.ctime_nsec };
-        else if (agreed && !(agreed->flags & (ENTRY_RECORD | ENTRY_LINKED)) && agreed->ino == mirror->ino) {
+                take_first_digest(save, &saved->save.entry);
+        } else if (agreed && !(agreed->flags & (ENTRY_RECORD | ENTRY_LINKED)) && agreed->ino == mirror->ino) {
                 save->first = agreed->disk;
+                take_first_digest(save, agreed);
                 save->first_in_doubt = agreed->flags & (ENTRY_FINDINGS & ~(ENTRY_UNPROVEN | ENTRY_WRITTEN));
         }
 }

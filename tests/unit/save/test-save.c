@@ -1330,6 +1330,36 @@ static void a_name_is_not_tied_to_what_only_looks_like_its_file(void **state) {
         assert_not_done(attempt(), SAVE_CHANGED);
 }
 
+/* In place, with its time put back: only its ctime tells. */
+static void a_name_is_not_tied_to_its_file_with_other_bytes(void **state) {
+        DiskObject first;
+        Digest digest;
+
+        (void) state;
+        free(put_pattern("mirror/a", MIB, 1));
+        assert_int_equal(link("mirror/a", "mirror/b"), 0);
+        assert_int_equal(link("mirror/a", "mirror/c"), 0);
+        assert_done(save_now(SAVE_CONTENT, "a"));
+        first = as_known(&save.disk);
+        digest = save.entry.digest;
+        (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */
+        assert_int_equal(chmod("disk/a", 0640), 0); /* which is no reason to copy it */
+        plan(SAVE_CONTENT, "b");
+        save.first = first;
+        save.first_digest = digest;
+        save.first_has_digest = true;
+        assert_done(attempt());
+        assert_int_equal(stat_at("disk/a").st_ino, stat_at("disk/b").st_ino);
+        shell("cp disk/a old && touch -r disk/a time && printf x | dd of=disk/a conv=notrunc status=none && touch -r time disk/a");
+        plan(SAVE_CONTENT, "c");
+        save.first = first;
+        save.first_digest = digest;
+        save.first_has_digest = true;
+        assert_done(attempt());
+        shell("cmp disk/c mirror/c && cmp disk/c old");
+        assert_int_equal(save.disk.type, ENTRY_FILE);
+}
+
 static void what_was_moved_is_linked_not_copied(void **state) {
         Entry from;
 
@@ -1588,6 +1618,7 @@ int main(void) {
                 CASE(kinds_may_change),
                 CASE(names_of_one_file_stay_names_of_one_file),
                 CASE(a_name_is_not_tied_to_what_only_looks_like_its_file),
+                CASE(a_name_is_not_tied_to_its_file_with_other_bytes),
                 CASE(what_was_moved_is_linked_not_copied),
                 CASE(what_was_moved_and_is_in_doubt_is_read_before),
                 CASE(links_stay_links),
