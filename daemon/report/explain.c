@@ -71,8 +71,11 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
                 return text_format("'%s' is withheld: the tmpfs has no room left for it; raise Size= or stage less",
                                    source);
         case TASK_OCCUPIED:
-                return text_format("'%s' in the mirror is not what the daemon put there, and was left alone; remove "
-                                   "it from the mirror to have it staged", target);
+                if (plan_takes_away(task->item->action)) /* it may be the only copy of a client's work */
+                        return text_format("'%s' in the mirror is not what the daemon put there, and was left alone",
+                                           target);
+                return text_format("'%s' in the mirror is not what the daemon put there, and was left alone; to have "
+                                   "the disk's version staged, move it elsewhere", target);
         case TASK_BUSY:
                 return text_format("'%s' in the mirror is open or mapped for writing by another process, and was left "
                                    "alone; %s when the process has closed it", target,
@@ -85,8 +88,8 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
                 return text_format("'%s' in the mirror has other bytes than were put there, and was left alone; the "
                                    "next start saves it", target);
         case TASK_GONE:
-                return text_format("'%s' in the mirror was changed while it was being removed, and was left alone; the "
-                                   "next start saves it", target);
+                return text_format("'%s' in the mirror is not as it was last seen, and was left alone; the next start "
+                                   "saves it", target);
         case TASK_CANCELLED:
                 break;
         }

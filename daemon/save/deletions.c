@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "layout/layout.h"
+#include "tree/inodes.h"
 
 /* How long a deletion waits: long enough that an "rm -r" of a large tree is seen as one wave. */
 #define DELAY_USEC (5 * USEC_PER_SEC)
@@ -203,6 +204,49 @@ size_t deletions_hold_shared(Deletions *deletions, LayoutKind layout, Plan *plan
         if (n > 0)
                 plan_count(plan);
         return n;
+}
+
+static bool is_ignored(const Plan *plan, const char *path) {
+        for (size_t i = 0; i < plan->n_items; i++)
+                if (plan->items[i].mirror && strcmp(plan->items[i].mirror->path, path) == 0)
+                        return plan->items[i].action == PLAN_IGNORE && !plan->items[i].source;
+        return false;
+}
+
+/* True if the object that was put into the mirror is there under a name that is left alone. */
+static bool lives_on(const PlanItem *item, const Manifest *mirror, const Inodes *inodes, const Plan *plan) {
+        if (!item->base || !manifest_entry_is_data(item->base) || item->base->flags & (ENTRY_RECORD | ENTRY_LINKED))
+                return false;
+        for (size_t k = inodes_find(inodes, item->base->ino);
+             k < inodes->n && inodes->items[k].ino == item->base->ino; k++)
+                if (is_ignored(plan, mirror->entries[inodes->items[k].index].path))
+                        return true;
+        return false;
+}
+
+static uint64_t file_ino(const Entry *entry) {
+        return manifest_entry_is_data(entry) ? entry->ino : 0;
+}
+
+int deletions_hold_renamed(Deletions *deletions, const Manifest *mirror, Plan *plan) {
+        _cleanup_(inodes_done) Inodes inodes = {};
+        bool any = false;
+
+        for (size_t i = 0; i < plan->n_items; i++)
+                any = any || plan->items[i].action == PLAN_DELETE;
+        if (!any)
+                return 0;
+        if (inodes_collect(&inodes, mirror, file_ino) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+
+                if (item->action != PLAN_DELETE || !lives_on(item, mirror, &inodes, plan))
+                        continue;
+                item->action = PLAN_IGNORE;
+                deletions_note_path(deletions, item->source->path);
+        }
+        return 0;
 }
 
 static void mark_shared(PlanItem *item, Manifest *marked) {

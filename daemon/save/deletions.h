@@ -65,6 +65,10 @@ typedef struct DeletionsInput {
  * saved yet. Returns how much there is of it. Before deletions_decide(). */
 size_t deletions_hold_shared(Deletions *deletions, LayoutKind layout, Plan *plan);
 
+/* A file that has a new name in the mirror which is not saved, because it looks unfinished, was not deleted: it becomes
+ * PLAN_IGNORE and is looked at again by the next scan. 0 or -ENOMEM. Before deletions_decide(). */
+int deletions_hold_renamed(Deletions *deletions, const Manifest *mirror, Plan *plan);
+
 /* Decides on the plan's PLAN_DELETE items. Those that may be carried out stay so (deletions_due() says when). Shared
  * content becomes PLAN_IGNORE and is added to @marked, as records that are marked for deletion; so does a directory
  * with such content in it, and what Deletes=keep leaves on disk becomes PLAN_IGNORE too. A wave that is held back

@@ -199,6 +199,9 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
                 input = (DeletionsInput){ .config = wb->config, .layout = survey->layout, .base = base,
                                           .overrides = overrides, .now_usec = clock_now(wb->event) };
                 hold_shared(wb, survey);
+                r = deletions_hold_renamed(wb->deletions, survey->mirror, survey->plan);
+        }
+        if (r == 0) {
                 held = deletions_decide(wb->deletions, &input, survey->plan, wb->changes);
                 manifest_sort(wb->changes);
                 r = held < 0 ? held : collect_wanted(survey->plan, &wanted, &n);

@@ -557,6 +557,32 @@ static void shared_content_does_not_come_back_while_a_pointer_is_on_its_way(void
         assert_string_equal(rig->marked->entries[0].path, BLOB_A);
 }
 
+/* It has another name in the mirror, which is not saved because it looks unfinished. */
+static void what_was_renamed_to_an_unfinished_name_is_not_deleted(void **state) {
+        Rig *rig = *state;
+        Entry part;
+
+        put_many(rig, 4);
+        manifest_find(rig->mirror, "f01")->ino = manifest_find(rig->base, "f01")->ino = 4711;
+        part = *manifest_find(rig->mirror, "f01");
+        part.path = (char *) "f01.part";
+        assert_int_equal(manifest_put(rig->mirror, &part), 0);
+        delete(rig, "f01");
+        delete(rig, "f02");
+        manifest_sort(rig->mirror);
+        for (unsigned scan = 0; scan < 2; scan++) {
+                plan(rig);
+                assert_int_equal(action_of(rig, "f01"), PLAN_DELETE);
+                assert_int_equal(deletions_hold_renamed(&rig->deletions, rig->mirror, rig->plan), 0);
+                assert_int_equal(action_of(rig, "f01"), PLAN_IGNORE);
+                assert_int_equal(action_of(rig, "f02"), PLAN_DELETE);
+        }
+        vanish(rig, "f01.part");
+        plan(rig);
+        assert_int_equal(deletions_hold_renamed(&rig->deletions, rig->mirror, rig->plan), 0);
+        assert_int_equal(action_of(rig, "f01"), PLAN_DELETE);
+}
+
 static void what_is_marked_stays_away(void **state) {
         Rig *rig = *state;
 
@@ -659,6 +685,7 @@ int main(void) {
                 CASE(a_wipe_is_held_back_even_if_the_disk_is_to_keep_everything),
                 CASE(shared_content_is_marked_and_not_deleted),
                 CASE(shared_content_does_not_come_back_while_a_pointer_is_on_its_way),
+                CASE(what_was_renamed_to_an_unfinished_name_is_not_deleted),
                 CASE(what_is_marked_stays_away),
                 CASE(a_directory_with_marked_content_is_not_deleted),
                 CASE(where_content_is_shared_names_are_counted_and_not_blobs),
