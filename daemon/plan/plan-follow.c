@@ -22,6 +22,10 @@ void plan_follow_first_names(Plan *plan) {
                         /* what may be a client's is compared first */
                         if (!item->mirror || !manifest_entry_is_data(item->mirror) || pair_is_known(item->in_mirror))
                                 item->action = first->action;
+                        /* what may go under the one name may go under the other */
+                        if (item->action == PLAN_STAGE && item->mirror && first->mirror && first->kept &&
+                            item->mirror->ino == first->mirror->ino)
+                                item->kept = true;
                 } else if (first && first->action == PLAN_DELETE && item->action == PLAN_STAGE && item->mirror &&
                          pair_is_alike(item->source, item->mirror))
                         item->action = PLAN_KEEP; /* it becomes the first name when that is gone from the disk too */
