@@ -155,9 +155,10 @@ static PlanAction decide_absent(const PlanInput *input, const PlanItem *item) {
 /* Gone from the disk. Only the very object that was put into the mirror goes from there too: a client's own copy of the
  * same bytes, or its own link of the same text, may be the last one. */
 static PlanAction decide_gone(const PlanInput *input, const PlanItem *item) {
-        bool made_again = item->base->type == ENTRY_SYMLINK && item->base->ino != item->mirror->ino;
+        bool own = item->base->flags & ENTRY_OWN_COPY ||
+                   (item->base->type == ENTRY_SYMLINK && item->base->ino != item->mirror->ino);
 
-        return pair_is_known(item->in_mirror) && !made_again ? PLAN_REMOVE : decide_to_save(input, item);
+        return pair_is_known(item->in_mirror) && !own ? PLAN_REMOVE : decide_to_save(input, item);
 }
 
 /* The very file that was staged has other bytes than its name states: they can be nobody's work. */

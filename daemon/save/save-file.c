@@ -223,6 +223,7 @@ static int agree(Work *work) {
         }
         if (r == 0)
                 save_set_digest(save, &work->digest);
+        save->found = r == 0;
         return r;
 }
 

@@ -353,7 +353,7 @@ void save_run(Save *save, const SaveOptions *options) {
         assert(save->kind == SAVE_REMOVAL ? save->expected != NULL : save->mirror != NULL);
         save_done(save); /* of an earlier attempt */
         save->bytes = 0;
-        save->gone = false;
+        save->gone = save->found = false;
         if (!work.progress)
                 work.progress = &work.ignored;
         r = options->cancel && atomic_load(options->cancel) ? SAVE_CANCELLED : run(&work);

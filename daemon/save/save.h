@@ -56,6 +56,7 @@ typedef struct Save {
         bool anyway;           /* a stop: do not check the structure, and do not wait for what is in doubt */
         /* results */
         SaveOutcome outcome;
+        bool found;            /* SAVE_DONE, and the bytes were on disk already: none were written */
         bool gone;             /* SAVE_DONE, but the file was deleted or replaced in the mirror meanwhile */
         /* SAVE_DONE, except for removals: strings borrowed from .mirror; inode and ctime of the mirror's; the digest of
          * a file */

@@ -48,6 +48,15 @@ static void run(Job *job) {
 
 /* --- the outcome --- */
 
+/* The disk's file is not of ours: see ENTRY_OWN_COPY. Only its attributes, or nothing, was saved. */
+static uint16_t own_copy_flag(const Writeback *wb, const SaveItem *item) {
+        bool same = item->base.path && item->base.ino == item->mirror.ino;
+
+        if (item->action == PLAN_SAVEATTR || (item->save.found && same))
+                return item->base.path ? item->base.flags & ENTRY_OWN_COPY : 0;
+        return item->save.found && wb->armed ? ENTRY_OWN_COPY : 0; /* else it may be of a save before we were killed */
+}
+
 /* Both sides agree on it now: it goes to the base. */
 static void agree(Writeback *wb, SaveItem *item) {
         Entry entry = item->action == PLAN_DELETE ? item->source : item->save.entry;
@@ -57,7 +66,8 @@ static void agree(Writeback *wb, SaveItem *item) {
                 entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_RECORD | ENTRY_DELETED);
                 deletions_carried_out(wb->deletions, item->path, clock_now(wb->event));
         } else {
-                entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED | item->doubts);
+                entry.flags = (uint16_t) ((entry.flags & ENTRY_HAS_DIGEST) | ENTRY_SAVED | item->doubts |
+                                          own_copy_flag(wb, item));
                 manifest_entry_set_disk(&entry, &item->save.disk);
                 if (save_item_is_moved_link(item)) { /* in the mirror there is a link to the old name still */
                         entry.flags |= ENTRY_RECORD;

@@ -318,6 +318,15 @@ static int take_time(Task *task) {
         return publish_attributes(task->context->private_dir, &wanted, &seen, &task->entry, &task->what);
 }
 
+/* Without a base, only what came while all of the mirror was watched is certainly not of an earlier run of ours. */
+static bool is_own_copy(const Task *task) {
+        const Entry *base = task->item->base, *mirror = task->item->mirror;
+
+        if (!base || base->flags & ENTRY_RECORD)
+                return task->context->mirror_watched;
+        return base->ino != mirror->ino || base->flags & (ENTRY_LINKED | ENTRY_OWN_COPY);
+}
+
 /* Both sides have the same bytes. The object that was put into the mirror gets the attributes that the disk has now,
  * unless only a client has changed them, which is to be saved; a client's own copy is agreed with those that it has. */
 static void agree(Task *task, const Comparison *c) {
@@ -354,6 +363,7 @@ static void agree(Task *task, const Comparison *c) {
                 return;
         }
         task->outcome = TASK_AGREED;
+        task->own_copy = is_own_copy(task);
         task->entry.digest = c->mirror;
         task->entry.flags = (uint16_t) (ENTRY_HAS_DIGEST | (c->writer ? ENTRY_UNPROVEN | ENTRY_WRITTEN : 0));
         manifest_entry_set_disk(&task->entry, &task->current);

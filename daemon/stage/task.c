@@ -150,7 +150,9 @@ static void settle_flags(Task *task) {
         if (base && !(base->flags & ENTRY_RECORD))
                 task->entry.flags |= base->flags & ENTRY_SAVED;
         if (base && task->item->action == PLAN_SETATTR) /* which looked at no bytes */
-                task->entry.flags |= base->flags & ENTRY_FINDINGS;
+                task->entry.flags |= base->flags & (ENTRY_FINDINGS | ENTRY_OWN_COPY);
+        if (task->own_copy)
+                task->entry.flags |= ENTRY_OWN_COPY;
 }
 
 /* Written at once, so that the next run finds it if this one is killed. If it fails, the bytes are read once more. */

@@ -64,6 +64,7 @@ typedef struct Task {
         uint64_t offset;      /* where in the file */
         Digest expected, found;
         bool proven;          /* the copy was read, and has the base's bytes */
+        bool own_copy;        /* TASK_AGREED: a client has put the file into the mirror, not we */
         Claim claimed, claim_found;
         uint64_t huge_bytes, measured_bytes;  /* in pages of 2 MiB, of those that were measured */
         CopyMethod method;    /* by which it was copied; COPY_METHOD_AUTO: it was not */

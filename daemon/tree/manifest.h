@@ -28,6 +28,9 @@ typedef enum EntryFlags {
         ENTRY_SAVED = 1 << 3,
         /* source only: not selected for RAM; the mirror gets a link to the disk original */
         ENTRY_DISK_ONLY = 1 << 4,
+        /* base only, the same bit: a client's own copy of the disk's bytes was agreed on, which nobody but it has put
+         * into the mirror. When the disk loses its file, as after the copying of mv(1), it may be the last one. */
+        ENTRY_OWN_COPY = ENTRY_DISK_ONLY,
         /* source only: no model needs it, so it is not staged unless the mirror has it already */
         ENTRY_ORPHAN = 1 << 5,
         /* records only: marked for deletion by a client; it leaves the disk when nothing there names it any more */

@@ -595,7 +595,7 @@ static void equal_bytes_without_a_base_are_agreed(void **state) {
         assert_int_equal(item_of("file")->action, PLAN_ADOPT);
         assert_int_equal(run("file"), TASK_AGREED);
         assert_int_equal(rig.steps, 1 + 2 * 7);
-        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST);
+        assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST | ENTRY_OWN_COPY); /* it came while it was watched */
         assert_int_equal(rig.task.entry.ino, stat_at("mirror/file").st_ino);
         assert_int_equal(rig.task.entry.mode, 0600); /* as it is there */
         assert_int_equal(rig.task.entry.mtime_nsec, rig.task.entry.disk.mtime_nsec); /* it got the time of the disk */
@@ -683,6 +683,12 @@ static void a_copy_of_a_clients_own_with_the_bytes_of_the_base_is_agreed(void **
         assert_int_equal(rig.steps, 1 + 7); /* the disk was not read */
         assert_int_equal(base_of("file")->ino, stat_at("mirror/file").st_ino);
         assert_nothing_to_do();
+        assert_int_equal(chmod("disk/file", 0604), 0);
+        settle(); /* which sets that on the copy, and is no reason to forget whose it is */
+        assert_nothing_to_do();
+        assert_int_equal(unlink("disk/file"), 0); /* mv(1) removes what it has copied */
+        survey();
+        assert_int_equal(item_of("file")->action, PLAN_SAVE);
 }
 
 static void a_copy_of_a_clients_own_with_other_bytes_is_found_out(void **state) {
@@ -1200,6 +1206,7 @@ static void what_the_source_was_marked_with_does_not_reach_the_base(void **state
         free(put_pattern("disk/large", 5 * CHUNK, 1));
         put_text("disk/same", "x");
         shell("cp -p disk/same mirror/same");
+        rig.unwatched = true; /* it may be of an earlier run */
         survey();
         for (size_t i = 0; i < ELEMENTSOF(paths); i++)
                 manifest_find(rig.source, paths[i])->flags |= ENTRY_ORPHAN | ENTRY_DISK_ONLY;
