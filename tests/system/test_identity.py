@@ -151,6 +151,16 @@ class OwnCopy(Identity):
         subprocess.run(["cp", "-p", self.on_disk("model.bin"), self.mirrored("model.bin")], check=True)
         os.unlink(self.on_disk("model.bin"))
 
+    def copy_slowly(self, same_time=True):
+        """As mv(1) does it, with scans between the copying and the removal."""
+        os.unlink(self.mirrored("model.bin"))
+        subprocess.run(["cp", *(["-p"] if same_time else []), self.on_disk("model.bin"), self.mirrored("model.bin")], check=True)
+        for name in ("one", "two", "three"):
+            self.write(name, b"x", root=self.source)
+            self.wait_until(lambda: os.path.exists(self.mirrored(name)), name, self.running)
+        self.running.wait_status(SAVED)
+        os.unlink(self.on_disk("model.bin"))
+
     def assert_back(self, put, wait=True, **keys):
         self.begin_with(**keys)
         staged = self.inode("model.bin")
@@ -169,6 +179,18 @@ class OwnCopy(Identity):
             self.assertEqual(self.inode("model.bin"), inode)
         self.stops(**{"model.bin": self.content, "other": b"x"})
         self.assertEqual(self.kept(), {})
+
+    def test_moved_slowly_from_the_disk_into_the_mirror_it_comes_back_on_disk(self):
+        self.assert_back(self.copy_slowly)
+
+    def test_moved_slowly_from_the_disk_into_the_mirror_without_its_time(self):
+        self.assert_back(lambda: self.copy_slowly(same_time=False))
+
+    def test_moved_slowly_from_the_disk_into_the_mirror_and_its_mode_changed(self):
+        def put():
+            self.copy_slowly()
+            os.chmod(self.mirrored("model.bin"), 0o600)
+        self.assert_back(put)
 
     def test_moved_from_the_disk_into_the_mirror_it_comes_back_on_disk(self):
         self.assert_back(self.move)
