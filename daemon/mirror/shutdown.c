@@ -83,11 +83,25 @@ static bool shall_remove(const Mirror *m) {
         return m->complete || m->plan_run.staged || m->end.reason != END_FAILURE;
 }
 
+/* A file whose new owner or mode could not be saved stays: the next start saves it. */
+static void keep_unsaved_attributes(const Mirror *m, Plan *plan) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const SaveItem *save = save_queue_find(&m->writeback.queue, plan_item_path(&plan->items[i]));
+
+                if (!save || save->action != PLAN_SAVEATTR || save->state == ITEM_DONE)
+                        plan->items[kept++] = plan->items[i];
+        }
+        plan->n_items = kept;
+}
+
 static int start_removal(Mirror *m) {
         int r = plan_new_removal(m->attachment.base, m->end.dropped, &m->end.removal);
 
         if (r < 0)
                 return r;
+        keep_unsaved_attributes(m, m->end.removal);
         if (m->journalfd < 0)
                 (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation,
                                              &m->journalfd);
@@ -165,8 +179,22 @@ void mirror_fail(Mirror *m, char *text) {
  * many will not stop for us. */
 enum { LAST_SCANS_MAX = 5 };
 
+/* Nothing in the mirror stands for it, so nothing is kept; but the stop has not done all that it had to. */
+static void fail_undeleted(Mirror *m) {
+        const SaveItem *item = save_queue_find_undeleted(&m->writeback.queue);
+        char *text;
+
+        if (!item || m->end.reason != END_STOP)
+                return;
+        text = explain_undeleted(&m->config, item->path);
+        mirror_log_failed(&m->config, text);
+        mirror_state_set_problem(m, text);
+        m->end.reason = END_FAILURE;
+}
+
 static void end_saving(Mirror *m) {
         writeback_log_remaining(&m->writeback);
+        fail_undeleted(m);
         if (save_queue_collect_refused(&m->writeback.queue, m->end.dropped) == 0)
                 manifest_sort(m->end.dropped);
         drain(m);

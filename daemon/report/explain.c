@@ -24,6 +24,9 @@ static char *explain_failure(const MirrorConfig *config, const char *source, con
                 return text_format("Failed to %s '%s': %s", what, target, error);
         if (task->offset > 0 || (task->error == EIO && strncmp(what, "sync", 4) != 0))
                 (void) snprintf(at, sizeof(at), " at byte %llu", (unsigned long long) task->offset);
+        if (task->error == ESTALE || task->error == ENOENT || task->error == ENOTDIR)
+                return text_format("Failed to %s '%s'%s: %s; it, or a directory above it, was renamed or replaced "
+                                   "meanwhile; trying again when it changes", what, source, at, error);
         if (strstr(what, "copy of") || strstr(what, "temporary"))
                 return text_format("Failed to %s '%s'%s: %s; the tmpfs at '%s' failed, not the disk", what, source, at,
                                    error, text_path(tmpfs, config->target));
@@ -140,6 +143,14 @@ char *explain_mirror_kept(const MirrorConfig *config, const char *left) {
                                      "such as '%s'; copy those that you want to keep to the disk, then remove all "
                                      "of them from the mirror",
                            text_path(target, config->target), text_path(path, left ? left : "?"));
+}
+
+char *explain_undeleted(const MirrorConfig *config, const char *path) {
+        char source[TEXT_PATH_MAX], name[TEXT_PATH_MAX];
+
+        return text_format("'%s' was deleted in the mirror, but could not be deleted in '%s', as the preceding "
+                           "messages report; delete it there, or the next start stages it again",
+                           text_path(name, path), text_path(source, config->source));
 }
 
 char *explain_unsaved(const MirrorConfig *config, const PlanItem *item) {

@@ -23,6 +23,9 @@ char *explain_unreadable(const MirrorConfig *config, const Manifest *source, siz
 /* Why a stop has kept the mirror. @left is a file that is in it; NULL if not known. */
 char *explain_mirror_kept(const MirrorConfig *config, const char *left);
 
+/* Why a stop has failed although nothing is left in the mirror: a deletion of @path could not be carried out. */
+char *explain_undeleted(const MirrorConfig *config, const char *path);
+
 /* Why a change in the mirror does not reach the disk under WriteBack=no. @item: PLAN_SAVE or PLAN_CONFLICT. */
 char *explain_unsaved(const MirrorConfig *config, const PlanItem *item);
 

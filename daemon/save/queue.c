@@ -242,6 +242,17 @@ int save_queue_collect_refused(const SaveQueue *queue, Manifest *refused) {
         return r;
 }
 
+const SaveItem *save_queue_find_undeleted(const SaveQueue *queue) {
+        for (size_t i = 0; i < queue->n; i++) {
+                const SaveItem *item = queue->items[i];
+
+                if (item->action == PLAN_DELETE && item->state != ITEM_DONE && item->problem &&
+                    (item->save.outcome == SAVE_FAILED || item->save.outcome == SAVE_NO_ROOM))
+                        return item;
+        }
+        return NULL;
+}
+
 SaveQueueStatus save_queue_status(const SaveQueue *queue) {
         SaveQueueStatus status = { .since_usec = UINT64_MAX };
         const char *refused = NULL;

@@ -56,6 +56,9 @@ bool save_queue_accept(SaveQueue *queue, const char *path, uint64_t now_usec);
 /* Makes everything due except deletions: nothing has to hold still any longer, and failures are retried. Likewise. */
 void save_queue_hurry(SaveQueue *queue, uint64_t now_usec);
 
+/* A deletion that failed on the disk, or NULL. */
+const SaveItem *save_queue_find_undeleted(const SaveQueue *queue);
+
 typedef struct SaveQueueStatus {
         size_t n_unsaved;        /* files, directories and links, without the refused ones */
         size_t n_running, n_failing, n_refused, n_deletions;

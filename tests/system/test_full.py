@@ -328,6 +328,33 @@ class ReadOnly(Saving):
         daemon.stop()
         self.assert_gone()
 
+    def test_a_deletion_that_fails_at_a_stop_is_told(self):
+        self.small_disk(8 * MIB)
+        self.write("b", b"y")
+        daemon = self.ready()
+        self.remount("ro")
+        os.unlink(self.mirrored("a"))
+        daemon.stop(expect=1)
+        self.assertRegex(daemon.status(), r"^Failed: .*'a' was deleted in the mirror, but could not be deleted in ")
+        self.assert_gone()
+        self.assertEqual(self.read(self.original("a")), b"x")
+
+    def test_a_mode_that_cannot_be_saved_keeps_its_file_and_is_saved_by_the_next_start(self):
+        self.small_disk(8 * MIB)
+        self.write("b", b"y")
+        daemon = self.ready()
+        self.remount("ro")
+        os.chmod(self.mirrored("a"), 0o600)
+        daemon.stop(expect=1)
+        self.assertRegex(daemon.status(), r"^Failed: .*'a', could not be saved")
+        self.assertEqual(self.names(), {"a"})
+        self.remount("rw")
+        daemon = self.ready()
+        self.wait_until(lambda: os.stat(self.original("a")).st_mode & 0o777 == 0o600, "the mode on disk", daemon)
+        daemon.stop()
+        self.assert_gone()
+        self.assertEqual(self.read(self.original("a")), b"x")
+
     def test_a_deletion_waits_too(self):
         self.small_disk(8 * MIB)
         self.write("b", b"y")
