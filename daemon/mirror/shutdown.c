@@ -192,9 +192,27 @@ static void fail_undeleted(Mirror *m) {
         m->end.reason = END_FAILURE;
 }
 
+/* What has yielded has a digest; what was refused was told, and is not in the list yet. */
+static void tell_unfinished(const Mirror *m) {
+        const char *example = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; m->config.remove_on_stop && i < m->end.dropped->n_entries; i++) {
+                const Entry *entry = &m->end.dropped->entries[i];
+
+                if (!manifest_entry_is_data(entry) || entry->flags & ENTRY_HAS_DIGEST)
+                        continue;
+                example = example ? example : entry->path;
+                n++;
+        }
+        if (n > 0)
+                mirror_log_unfinished(&m->config, n, example);
+}
+
 static void end_saving(Mirror *m) {
         writeback_log_remaining(&m->writeback);
         fail_undeleted(m);
+        tell_unfinished(m);
         if (save_queue_collect_refused(&m->writeback.queue, m->end.dropped) == 0)
                 manifest_sort(m->end.dropped);
         drain(m);

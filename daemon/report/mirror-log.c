@@ -272,6 +272,15 @@ void mirror_log_not_unmounted(const MirrorConfig *config, int error) {
                   error == -EBUSY ? "something else is mounted over it" : strerror(-error), config->name);
 }
 
+void mirror_log_unfinished(const MirrorConfig *config, size_t n, const char *example) {
+        LogFields fields = { .mirror = config->name, .path = example, .count = n };
+        char path[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
+
+        log_event(LOG_NOTICE, &fields,
+                  "Removing %zu file%s from '%s' without saving, such as '%s': unfinished, by name", n,
+                  n == 1 ? "" : "s", text_path(target, config->target), text_path(path, example));
+}
+
 void mirror_log_removed(const MirrorConfig *config, const char *left) {
         LogFields fields = event_of(config, left ? MESSAGE_MIRROR_KEPT : NULL);
         _cleanup_(freep) char *kept = left ? explain_mirror_kept(config, left) : NULL;

@@ -47,5 +47,7 @@ void mirror_log_unguarded(const MirrorConfig *config, int error);
 void mirror_log_not_saved(const MirrorConfig *config, int error);
 void mirror_log_not_unmounted(const MirrorConfig *config, int error);
 
+/* A stop removes @n files with the mirror, such as @example, whose names say that they are unfinished. */
+void mirror_log_unfinished(const MirrorConfig *config, size_t n, const char *example);
 /* @left: one of the files for which the mirror was kept; NULL if it was removed. */
 void mirror_log_removed(const MirrorConfig *config, const char *left);

@@ -747,6 +747,7 @@ class KoboldCpp(Clients):
         self.put("model.gguf", gguf(256 * KIB)[:100 * KIB])
         self.put("model.gguf.aria2", b"control")
         self.end(but=("model.gguf", "model.gguf.aria2"))
+        self.assertRegex(self.running.log(), r"Removing 2 files from '.*' without saving, such as 'model\.gguf': unfinished, by name")
 
     def test_a_file_that_is_fetched_again_is_not_touched_on_disk_before_it_is_whole(self):
         old, new = gguf(64 * KIB), gguf(96 * KIB)
