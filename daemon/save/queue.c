@@ -138,12 +138,18 @@ static bool has_deletions_inside(const SaveQueue *queue, const char *directory) 
         return false;
 }
 
+/* A directory on the disk gives way to a file when it is empty. */
+static bool replaces_pending(const SaveQueue *queue, const SaveItem *item) {
+        return item->source.path && item->source.type == ENTRY_DIRECTORY && item->mirror.type != ENTRY_DIRECTORY &&
+               has_deletions_inside(queue, item->path);
+}
+
 bool save_queue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
         if (item->action == PLAN_DELETE)
                 return item->source.type == ENTRY_DIRECTORY && has_deletions_inside(queue, item->path);
         if (item->accepted) /* what it references may never come */
                 return parent_is_pending(queue, item->path);
-        return parent_is_pending(queue, item->path) ||
+        return parent_is_pending(queue, item->path) || replaces_pending(queue, item) ||
                (item->mirror.type == ENTRY_HARDLINK && is_pending(save_queue_find(queue, item->mirror.target))) ||
                references_something_unsaved(queue, item);
 }

@@ -27,7 +27,7 @@ SaveItem *save_queue_find(const SaveQueue *queue, const char *path);
 int save_queue_replace(SaveQueue *queue, SaveItem **fresh, size_t n);
 
 /* True while something else has to be on disk first: the directory it is in, the first name of a hard link, what it
- * references; or has to be gone first: what was in a directory that was deleted. */
+ * references; or has to be gone first: what was in a directory that was deleted, or replaced by a file. */
 bool save_queue_has_to_wait(const SaveQueue *queue, const SaveItem *item);
 
 /* Something that it references and that is not there, or will never be on disk because its bytes are wrong; NULL. */

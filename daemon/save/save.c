@@ -236,7 +236,8 @@ static int save_hardlink(Work *work) {
         r = is_first_altered(work);
         if (r < 0)
                 return r == -ECANCELED ? SAVE_CANCELLED : r == -ESTALE || save_is_gone_astray(r) ? SAVE_CHANGED : r;
-        return r == 0 ? save_name(work, m->target, &first) : save_own_file(work);
+        r = r == 0 ? save_name(work, m->target, &first) : save_own_file(work);
+        return r == SAVE_CHANGED && work->save->anyway ? save_own_file(work) : r;
 }
 
 static int save_linked(Work *work) {

@@ -329,13 +329,17 @@ static void set_attributes(Task *task) {
 }
 
 static void take_away(Task *task) {
+        Entry expected = *task->item->mirror;
         int r;
+
+        if (task->context->ending && expected.type == ENTRY_DIRECTORY)
+                expected.ino = 0; /* clients may have exchanged them: whichever it is, it goes if it is empty */
 
         if (!task_may_replace(task) || (task->item->action == PLAN_RELEASE && !is_what_was_staged(task)) ||
             !task_is_undisturbed(task))
                 return;
         r = (task->item->base || task->item->kept_known ? mirror_private_dir_remove : mirror_private_dir_discard)(
-                task->context->private_dir, plan_item_path(task->item), task->item->mirror);
+                task->context->private_dir, plan_item_path(task->item), &expected);
         task_let_go(task);
         if (r < 0)
                 task_fail(task, r, "remove");

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -76,6 +77,39 @@ class AtStop(Saving):
         self.assertGreater(daemon.count("EXTEND_TIMEOUT_USEC"), before)
         self.assert_gone()
         self.assertEqual(self.read(self.original("large")), content)
+
+    def test_a_directory_that_was_replaced_by_a_file_is_saved_as_one(self):
+        self.write("d/a", b"x")
+        for i in range(10):
+            self.write("other-%d" % i, b"%d" % i)
+        daemon = self.ready()
+        shutil.rmtree(self.mirrored("d"))
+        self.put("d", b"a file")
+        daemon.stop()
+        self.assert_gone()
+        self.assertEqual(self.read(self.original("d")), b"a file")
+        self.assertEqual(self.trash(), {"d/a"})
+
+    def test_directories_that_changed_places_go_with_the_mirror(self):
+        for name in ("D/a", "E/b", "E/F/z", "c"):
+            self.write(name, name.encode())
+        daemon = self.ready()
+        for old, new in (("E/F", "D/F"), ("D", "between"), ("E", "D"), ("between", "E")):
+            os.rename(self.mirrored(old), self.mirrored(new))
+        daemon.stop()
+        self.assert_gone()
+        self.assertEqual({name: self.read(self.original(name)) for name in ("D/b", "E/a", "E/F/z", "c")},
+                         {"D/b": b"E/b", "E/a": b"D/a", "E/F/z": b"E/F/z", "c": b"c"})
+
+    def test_a_further_name_of_a_file_that_was_replaced_on_disk_keeps_its_bytes(self):
+        self.write("a", b"old")
+        daemon = self.ready()
+        os.link(self.mirrored("a"), self.mirrored("name"))
+        self.write("a.part", b"new")
+        os.rename(self.original("a.part"), self.original("a"))
+        daemon.stop()
+        self.assert_gone()
+        self.assertEqual((self.read(self.original("a")), self.read(self.original("name"))), (b"new", b"old"))
 
     def test_a_file_that_is_still_being_written_keeps_the_mirror(self):
         self.write("a", b"x")
