@@ -14,13 +14,14 @@ typedef enum OperationPhase {
         OPERATION_REQUESTED, /* the next scan resolves the names */
         OPERATION_APPLIED,   /* the overrides are changed; the next scan plans with them */
         OPERATION_PLANNED,   /* the plan is being carried out */
+        OPERATION_DUE,       /* it begins when what was done before has been reported */
         OPERATION_ENDED,
 } OperationPhase;
 
 struct Operation {
         MirrorListener listener;   /* first; in the mirror's list until the operation ends */
         Mirror *mirror;            /* NULL once the operation has ended */
-        void (*on_event)(Operation *operation, Mirror *mirror, MirrorEvent event); /* MIRROR_SCANNED, _RESTED, _SAVED */
+        void (*on_event)(Operation *operation, Mirror *mirror, MirrorEvent event); /* not MIRROR_BLIND, _ENDS, _FREED */
         OperationPhase phase;
         bool failed;
         bool shows_staging;        /* its progress is that of the mirror's staging */

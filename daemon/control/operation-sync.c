@@ -88,7 +88,17 @@ static void check(Operation *operation, const Mirror *m, MirrorEvent event) {
         control_operation_end(operation, rest.n_failing > 0);
 }
 
+static void begin(Operation *operation, Mirror *m) {
+        operation->phase = m->phase == PHASE_SCANNING ? OPERATION_REQUESTED : OPERATION_APPLIED;
+        mirror_state_want_scan(m);
+}
+
 static void on_event(Operation *operation, Mirror *m, MirrorEvent event) {
+        if (operation->phase == OPERATION_DUE) {
+                if (event == MIRROR_REPORTED)
+                        begin(operation, m);
+                return;
+        }
         if (event == MIRROR_SCANNED && operation->phase == OPERATION_REQUESTED) {
                 operation->phase = OPERATION_APPLIED;
                 return; /* this scan may have begun before the operation */
@@ -109,8 +119,9 @@ int control_operation_sync(Operation *operation, Mirror *m) {
                 control_operation_end(operation, false);
                 return 0;
         }
-        if (m->phase != PHASE_SCANNING)
-                operation->phase = OPERATION_APPLIED;
-        mirror_state_want_scan(m);
+        if (mirror_state_ask_reports(m))
+                operation->phase = OPERATION_DUE;
+        else
+                begin(operation, m);
         return 0;
 }

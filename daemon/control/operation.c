@@ -166,6 +166,7 @@ static void hear(MirrorListener *listener, Mirror *m, MirrorEvent event) {
         case MIRROR_SCANNED:
         case MIRROR_RESTED:
         case MIRROR_SAVED:
+        case MIRROR_REPORTED:
                 operation->on_event(operation, m, event);
                 break;
         case MIRROR_BLIND:

@@ -353,10 +353,13 @@ static void record_done(Job *job) {
 /* The sentence about a withheld file that ends the mirror, NULL if none does: only in the first staging, and only if
  * the configuration says so. */
 static const char *find_fatal(const Mirror *m) {
-        for (size_t i = 0; !m->complete && i < m->withheld.n; i++)
-                if (m->withheld.files[i].outcome == TASK_NO_ROOM ? m->config.on_no_room == NO_ROOM_FAIL
-                                                                  : m->config.on_corrupt == CORRUPT_FAIL)
-                        return m->withheld.files[i].text;
+        for (size_t i = 0; !m->complete && i < m->withheld.n; i++) {
+                const WithheldFile *file = &m->withheld.files[i];
+
+                if (file->outcome == TASK_NO_ROOM ? m->config.on_no_room == NO_ROOM_FAIL
+                                                  : file->outcome != TASK_BUSY && m->config.on_corrupt == CORRUPT_FAIL)
+                        return file->text;
+        }
         return NULL;
 }
 

@@ -11,11 +11,15 @@
 /* A problem that many files have is logged for so many of them. */
 enum { LINES_MAX = 20 };
 
+/* Files that a process keeps open and that are only removed when it has closed them; what is beyond is logged again. */
+enum { BUSY_MAX = 1000 };
+
 void plan_run_done(PlanRun *plan_run) {
         plan_run->execution = execute_free(plan_run->execution);
         plan_run->changes = manifest_free(plan_run->changes);
         plan_run->doubtful = manifest_free(plan_run->doubtful);
         pathset_done(&plan_run->unkept);
+        pathset_done(&plan_run->busy);
 }
 
 void plan_run_promise(PlanRun *plan_run, uint64_t bytes) {
@@ -29,10 +33,23 @@ static bool is_side_effect(const Task *task) {
                task->item->mirror->type == ENTRY_DIRECTORY;
 }
 
+/* What is missing in the mirror is remembered with its sentence; this is what is there still. */
+static bool is_logged_as_busy(PlanRun *plan_run, const Task *task) {
+        const char *path = plan_item_path(task->item);
+
+        if (task->outcome != TASK_BUSY || task->item->source || plan_run->ending)
+                return false;
+        pathset_sort(&plan_run->busy);
+        if (pathset_has(&plan_run->busy, path))
+                return true;
+        (void) pathset_gather(&plan_run->busy, path, BUSY_MAX);
+        return false;
+}
+
 static void explain_trouble(PlanRun *plan_run, const Task *task) {
         _cleanup_(freep) char *text = NULL;
 
-        if (is_side_effect(task))
+        if (is_side_effect(task) || is_logged_as_busy(plan_run, task))
                 return;
         text = explain_task(plan_run->config, task);
         if (!withheld_is_logged(plan_run->withheld, task, text) && log_limit_pass(&plan_run->log_limit))
@@ -109,6 +126,7 @@ static void on_report(const Task *task, void *userdata) {
                     task->item->mirror->type != ENTRY_DIRECTORY)
                         mirror_log_gone(plan_run->config, task->item->mirror,
                                         !log_limit_pass(&plan_run->gone_limit));
+                pathset_drop(&plan_run->busy, plan_item_path(task->item));
                 plan_run->removed_bytes += task->item->mirror->type == ENTRY_FILE ? task->item->mirror->size : 0;
                 return;
         case TASK_CANCELLED:
@@ -178,10 +196,12 @@ int plan_run_start(PlanRun *plan_run, const Plan *plan, const TaskContext *tasks
 
 bool plan_run_end(PlanRun *plan_run, Plan **plan, Manifest *base, const Manifest *source) {
         bool changed = plan_run->changes->n_entries > 0;
-        size_t suppressed = log_limit_end(&plan_run->log_limit) + log_limit_end(&plan_run->gone_limit);
+        size_t suppressed = log_limit_end(&plan_run->log_limit), more_gone = log_limit_end(&plan_run->gone_limit);
 
         if (suppressed > 0)
                 mirror_log_more(plan_run->config, suppressed);
+        if (more_gone > 0)
+                mirror_log_more_gone(plan_run->config, more_gone);
         base_update_merge(base, source, plan, &plan_run->changes);
         return changed;
 }

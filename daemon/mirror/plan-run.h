@@ -42,6 +42,7 @@ typedef struct PlanRun {
         StagedBy ways[STAGED_WAYS]; /* likewise */
         uint64_t n_mismatches;
         PathSet unkept;             /* owned: their version in conflicts/ is not what is in the mirror now */
+        PathSet busy;               /* owned: removals that wait for a process, as was logged */
         size_t n_unagreed;          /* of this plan, what is still to be compared: perhaps not saved */
 } PlanRun;
 

@@ -4,10 +4,18 @@
 
 #include "mirror/report-sync.h"
 
+static bool ask(ReportSync *sync) {
+        sync->again = false;
+        sync->waiting = watch_sync(sync->watch, sync->root) == 0;
+        if (sync->waiting)
+                (void) clock_timer_set_in(&sync->timer, USEC_PER_SEC); /* without memory, however long it takes */
+        return sync->waiting;
+}
+
 static void end(ReportSync *sync, bool certain) {
-        if (!sync->waiting)
+        if (!sync->waiting || (sync->again && certain && ask(sync)))
                 return;
-        sync->waiting = false;
+        sync->waiting = sync->again = false;
         clock_timer_stop(&sync->timer);
         sync->synced(certain, sync->userdata);
 }
@@ -30,12 +38,8 @@ void report_sync_done(ReportSync *sync) {
 }
 
 bool report_sync_ask(ReportSync *sync) {
-        if (clock_timer_set_in(&sync->timer, USEC_PER_SEC) < 0)
-                return false;
-        sync->waiting = watch_sync(sync->watch, sync->root) == 0;
-        if (!sync->waiting)
-                clock_timer_stop(&sync->timer);
-        return sync->waiting;
+        sync->again = sync->waiting;
+        return sync->waiting || ask(sync);
 }
 
 void report_sync_note(ReportSync *sync, const WatchReport *report) {

@@ -21,7 +21,7 @@
  *
  * Each case is logged once, as a warning. Whether the disk's copy is there and right is checked by the plan run that
  * stages it. Between the verdict and the rename a client may still open the file and store through a mapping without a
- * trace; that is lost as it is when a file is replaced because it changed on the disk.
+ * trace, and that is lost: bytes that are known to be wrong are not read once more.
  *
  * Loop thread only, but for what a job has while it is out. */
 

@@ -151,17 +151,12 @@ static void finish_draining(Mirror *m) {
                 detach(m);
 }
 
-/* False if nothing is waited for. */
-static bool ask_sync(Mirror *m) {
-        return m->attached && scan_schedule_mirror_is_watched(&m->schedule) && report_sync_ask(&m->sync);
-}
-
 static void drain(Mirror *m) {
         scrub_stop(&m->scrub);
         proofs_stop(&m->proofs);
         periodic_job_stop(&m->gauges.job);
         mirror_state_set(m, PHASE_DRAINING);
-        ask_sync(m);
+        (void) mirror_state_ask_reports(m);
         finish_draining(m);
 }
 
@@ -294,7 +289,7 @@ void mirror_last_scan(Mirror *m) {
         m->end.n_scans = 0;
         writeback_hurry(&m->writeback, true);
         mirror_state_set(m, PHASE_LAST_SCAN_DUE);
-        if (!ask_sync(m))
+        if (!mirror_state_ask_reports(m))
                 scan_schedule_request(&m->schedule, true);
 }
 
@@ -306,6 +301,8 @@ void mirror_on_synced(bool certain, void *userdata) {
                 mirror_scan(m);
         else if (m->phase == PHASE_DRAINING)
                 finish_draining(m);
+        else
+                mirror_state_notify(m, MIRROR_REPORTED);
 }
 
 static void save_manifest_soon(Mirror *m) {

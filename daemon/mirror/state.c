@@ -309,3 +309,7 @@ void mirror_state_want_scan(Mirror *m) {
         if (m->phase == PHASE_IDLE)
                 scan_schedule_idle(&m->schedule, &m->config, SCAN_REASON_NOW);
 }
+
+bool mirror_state_ask_reports(Mirror *m) {
+        return m->attached && scan_schedule_mirror_is_watched(&m->schedule) && report_sync_ask(&m->sync);
+}

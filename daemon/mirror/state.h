@@ -56,6 +56,7 @@ typedef enum MirrorEvent {
         MIRROR_SCANNED,
         MIRROR_RESTED, /* all of a plan was carried out */
         MIRROR_SAVED,  /* no save is under way any more */
+        MIRROR_REPORTED, /* what mirror_state_ask_reports() was called for */
         MIRROR_BLIND,  /* the source is lost: there was no plan */
         MIRROR_ENDS,   /* it stops, fails or is recreated: no more scans but the last ones */
         MIRROR_FREED,  /* the listener has been taken out */
@@ -249,3 +250,7 @@ void mirror_state_notify(Mirror *m, MirrorEvent event);
 
 /* What operators ask for has changed: the next scan follows immediately. */
 void mirror_state_want_scan(Mirror *m);
+
+/* Has the watch report all that happened in the mirror up to now; then comes MIRROR_REPORTED. False if there is nothing
+ * to wait for. See mirror/report-sync.h. */
+bool mirror_state_ask_reports(Mirror *m);

@@ -22,8 +22,8 @@ typedef enum PlanAction {
         PLAN_SETATTR,  /* same bytes, the source's owner or mode changed */
         PLAN_LINK,     /* put a symbolic link to the disk in its place: it does not fit, or is not selected for RAM */
         PLAN_SKIP,     /* leave it out: it does not fit */
-        PLAN_REMOVE,   /* gone from the source: remove it from the mirror */
-        PLAN_SAVE,     /* new or changed in the mirror: save it */
+        PLAN_REMOVE,   /* gone from the source, or not selected any more: remove it from the mirror */
+        PLAN_SAVE,     /* new or changed in the mirror, or a client's own copy of what is gone from the disk: save it */
         PLAN_SAVEATTR, /* same bytes, owner or mode changed in the mirror: set them on the disk */
         PLAN_DELETE,   /* deleted in the mirror, as was observed: delete it on the disk */
         PLAN_CONFLICT, /* both sides changed, differently */
@@ -43,10 +43,10 @@ typedef struct PlanItem {
         const Entry *mirror; /* NULL if absent */
         uint16_t doubts;     /* flags that the plan adds to the base's */
         PairState on_disk, in_mirror; /* compared with the base; unsure where there is none */
-        bool kept;           /* the mirror's version is in conflicts/, so that it may be replaced */
-        bool kept_known;     /* and these are the bytes that are there */
-        bool spoilt;         /* the copy has other bytes than its name states: it is replaced, and nothing kept */
+        bool kept;           /* nothing that is in the mirror can be lost: it is in conflicts/, or .spoilt */
+        bool kept_known;     /* it is in conflicts/, with these bytes: */
         Digest kept_digest;
+        bool spoilt;         /* the copy has other bytes than its name states: it is replaced, and nothing is kept */
 } PlanItem;
 
 typedef struct PlanInput {

@@ -36,6 +36,19 @@ static char *explain_failure(const MirrorConfig *config, const char *source, con
         return text_format("Failed to %s '%s': %s", what, source, error);
 }
 
+static const char *explain_next_start(const MirrorConfig *config) {
+        return config->write_back ? "; the next start saves it"
+                                  : "; copy it to the source, or it is lost with the mirror";
+}
+
+static const char *explain_busy(const MirrorConfig *config, const Task *task) {
+        if (task->context->ending)
+                return explain_next_start(config);
+        return plan_takes_away(task->item->action)
+                       ? "; it is removed when the process has closed it, unless the process has changed it"
+                       : "; it is replaced when the process has closed it, unless the process has changed it";
+}
+
 char *explain_task(const MirrorConfig *config, const Task *task) {
         char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX], expected[DIGEST_HEX_MAX], found[DIGEST_HEX_MAX],
                 claim[CLAIM_HEX_MAX];
@@ -55,9 +68,9 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
                 return text_format("'%s' is withheld: it keeps changing while it is copied; it is staged once it "
                                    "stops changing", source);
         case TASK_CORRUPT:
-                return text_format("'%s' is withheld: it is corrupt on disk; its size and time are unchanged, but "
-                                   "its XXH3-128 is %s and was %s; restore it, or run shmstagectl accept if the "
-                                   "change was intended",
+                return text_format("'%s' is withheld: it is corrupt on disk; by its inode, size and times it is "
+                                   "unchanged, but its XXH3-128 is %s and was %s; restore it, or run shmstagectl "
+                                   "accept if the change was intended",
                                    source, found, expected);
         case TASK_MISNAMED:
                 return text_format("'%s' is withheld: its %s is %s, which is not the one in its name; download it "
@@ -67,9 +80,8 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
                 return text_format("'%s' is withheld: its XXH3-128 was repeatedly %s when read from disk, but %s in "
                                    "RAM; test the machine's memory", source, expected, found);
         case TASK_DIFFERS:
-                return text_format("'%s' in the mirror has the size and time of the file on disk, but XXH3-128 %s "
-                                   "instead of %s, and was left alone; to have it staged, remove it from the mirror",
-                                   target, found, expected);
+                return text_format("'%s' in the mirror has the size and time of what was staged, but its XXH3-128 is "
+                                   "%s and was %s, and it was left alone", target, found, expected);
         case TASK_NO_ROOM:
                 return text_format("'%s' is withheld: the tmpfs has no room left for it; raise Size= or stage less",
                                    source);
@@ -78,21 +90,20 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
                         return text_format("'%s' in the mirror is not what the daemon put there, and was left alone",
                                            target);
                 return text_format("'%s' in the mirror is not what the daemon put there, and was left alone; to have "
-                                   "the disk's version staged, move it elsewhere", target);
+                                   "the disk's version staged, rename it within the mirror", target);
         case TASK_BUSY:
                 return text_format("'%s' in the mirror is open or mapped for writing by another process, and was left "
-                                   "alone; %s when the process has closed it", target,
-                                   plan_takes_away(task->item->action) ? "it is removed" : "it is replaced");
+                                   "alone%s", target, explain_busy(config, task));
         case TASK_FAILED:
                 return explain_failure(config, source, target, task);
+        case TASK_COMPARED:
+                return text_format("'%s' in the mirror has other bytes than were put there, and was left alone%s",
+                                   target, explain_next_start(config));
+        case TASK_GONE:
+                return text_format("'%s' in the mirror is not as it was last seen, and was left alone%s", target,
+                                   explain_next_start(config));
         case TASK_AGREED:
         case TASK_REMOVED:
-        case TASK_COMPARED:
-                return text_format("'%s' in the mirror has other bytes than were put there, and was left alone; the "
-                                   "next start saves it", target);
-        case TASK_GONE:
-                return text_format("'%s' in the mirror is not as it was last seen, and was left alone; the next start "
-                                   "saves it", target);
         case TASK_CANCELLED:
                 break;
         }

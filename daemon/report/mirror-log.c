@@ -111,7 +111,8 @@ void mirror_log_gone(const MirrorConfig *config, const Entry *mirror, bool quiet
         LogFields fields = { .mirror = config->name, .path = mirror->path, .bytes = mirror->size };
         char path[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
 
-        log_event(quiet ? LOG_DEBUG : LOG_INFO, &fields, "Removed '%s' from '%s', because it was removed from the disk",
+        log_event(quiet ? LOG_DEBUG : LOG_INFO, &fields,
+                  "Removed '%s' from '%s' because it is no longer on the disk, or no longer selected",
                   text_path(path, mirror->path), text_path(target, config->target));
 }
 
@@ -123,8 +124,8 @@ void mirror_log_spoilt(const MirrorConfig *config, const Task *task, bool quiet)
         fields.bytes = task->item->mirror->size;
         fields.reason = "misnamed";
         log_event(quiet ? LOG_DEBUG : LOG_WARNING, &fields,
-                  "The bytes of '%s' in '%s' had changed and were no longer those that its name states; it was staged "
-                  "again from disk", text_path(path, task->item->mirror->path), text_path(target, config->target));
+                  "The bytes of '%s' in '%s' were no longer those that its name states; it was staged again from disk",
+                  text_path(path, task->item->mirror->path), text_path(target, config->target));
 }
 
 void mirror_log_shortage(const MirrorConfig *config, const char *text) {
@@ -165,6 +166,12 @@ void mirror_log_more(const MirrorConfig *config, size_t n) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_WARNING, &fields, "Mirror '%s': %zu similar messages suppressed", config->name, n);
+}
+
+void mirror_log_more_gone(const MirrorConfig *config, size_t n) {
+        LogFields fields = { .mirror = config->name, .count = n };
+
+        log_event(LOG_INFO, &fields, "Mirror '%s': removed %zu more files", config->name, n);
 }
 
 void mirror_log_unrecognized(const MirrorConfig *config, int n) {

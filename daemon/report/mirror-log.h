@@ -26,12 +26,13 @@ void mirror_log_copied(const MirrorConfig *config, const Task *task);
 /* @quiet: for the debug log only. */
 void mirror_log_spoilt(const MirrorConfig *config, const Task *task, bool quiet);
 void mirror_log_shortage(const MirrorConfig *config, const char *text);
-/* A file or link was removed from the mirror because the disk does not have it any more. */
+/* A file or link was removed from the mirror because the disk does not have it any more, or it is not selected. */
 void mirror_log_gone(const MirrorConfig *config, const Entry *mirror, bool quiet);
 
 void mirror_log_withheld(const MirrorConfig *config, const Task *task, const char *text);
 /* @n messages of the same kind as those before were not logged. */
 void mirror_log_more(const MirrorConfig *config, size_t n);
+void mirror_log_more_gone(const MirrorConfig *config, size_t n);
 /* @n files of other programs, which a crash had left among our temporary files on the disk, are in conflicts/ now. */
 void mirror_log_unrecognized(const MirrorConfig *config, int n);
 void mirror_log_unmatched(const MirrorConfig *config, const char *model);

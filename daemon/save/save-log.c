@@ -92,11 +92,17 @@ static void log_conflict(const MirrorConfig *config, const SaveItem *item, bool 
 
         fields.kept = item->save.kept;
         log_event(by_name ? LOG_WARNING : LOG_DEBUG, &fields,
-                  "'%s' was changed on disk and in the mirror; the %s, from the %s, is now under this name, and the "
-                  "other one was kept as '%s/%s'; compare them and remove the one that is not wanted",
-                  text_path(path, item->path), save_item_has_directory(item) ? "directory" : "newer one",
-                  item->save.kind == SAVE_BESIDE ? "disk" : "mirror", text_path(source, config->source),
-                  text_path(kept, item->save.kept));
+                  "'%s' differs on disk and in the mirror; the version from the %s now has this name, and the other "
+                  "one was kept as '%s/%s'; compare them and remove the one that is not wanted",
+                  text_path(path, item->path), item->save.kind == SAVE_BESIDE ? "disk" : "mirror",
+                  text_path(source, config->source), text_path(kept, item->save.kept));
+}
+
+static void log_found(const MirrorConfig *config, const SaveItem *item) {
+        LogFields fields = fields_of(config, item, NULL);
+        char path[TEXT_PATH_MAX];
+
+        log_event(LOG_DEBUG, &fields, "'%s' is on disk already, with the same bytes", text_path(path, item->path));
 }
 
 static void log_done(const MirrorConfig *config, const SaveItem *item, int priority) {
@@ -118,12 +124,12 @@ static void log_done(const MirrorConfig *config, const SaveItem *item, int prior
 }
 
 void save_log_done(SaveLog *log, const SaveItem *item, uint64_t now_usec) {
-        bool by_name = pass(&log->done, &log->done_usec, now_usec);
-
         if (item->save.kept)
                 log_conflict(log->config, item, log_limit_pass(&log->conflicts));
+        else if (item->save.found)
+                log_found(log->config, item);
         else
-                log_done(log->config, item, by_name ? LOG_INFO : LOG_DEBUG);
+                log_done(log->config, item, pass(&log->done, &log->done_usec, now_usec) ? LOG_INFO : LOG_DEBUG);
 }
 
 /* Takes @text. */
@@ -141,16 +147,20 @@ static void log_problem(SaveLog *log, SaveItem *item, int priority, LogFields fi
         item->problem = text;
 }
 
+/* What ends a message about something that may still succeed. */
+static const char *outlook(const SaveItem *item) {
+        return item->state == ITEM_REFUSED ? "" : "; will retry";
+}
+
 static char *describe_no_room(const SaveItem *item, const char *path, const char *source) {
         char bytes[TEXT_BYTES_MAX];
 
         if (item->action == PLAN_DELETE)
                 return text_format("Failed to move '%s' to the trash: the disk of '%s' is full, even a directory in "
-                                   "the trash does not fit; make room, will retry",
-                                   path, source);
-        return text_format("Failed to save '%s' (%s): the disk of '%s' is full; make room, will retry (until then only "
-                           "the mirror has it)",
-                           path, text_bytes(bytes, item->mirror.size), source);
+                                   "the trash does not fit; make room%s",
+                                   path, source, outlook(item));
+        return text_format("Failed to save '%s' (%s): the disk of '%s' is full, and only the mirror has it; make "
+                           "room%s", path, text_bytes(bytes, item->mirror.size), source, outlook(item));
 }
 
 /* NULL where there is nothing to report, or no memory. */
@@ -176,13 +186,13 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
                 return describe_no_room(item, path, source);
         case SAVE_GARBLED:
                 return text_format("Failed to save '%s': read-back verification failed repeatedly on '%s'; check that "
-                                   "disk, will retry",
-                                   path, source);
+                                   "disk%s",
+                                   path, source, outlook(item));
         case SAVE_FAILED:
-                return text_format("Failed to %s '%s'%s: %s while trying to %s; will retry",
+                return text_format("Failed to %s '%s'%s: %s while trying to %s%s",
                                    item->action == PLAN_DELETE ? "delete" : "save", path,
                                    item->action == PLAN_DELETE ? " on disk" : "", strerror(save->error),
-                                   save->what ? save->what : "do it");
+                                   save->what ? save->what : "do it", outlook(item));
         case SAVE_OCCUPIED:
                 if (item->attempts < 3)
                         return NULL; /* the next scan may see what it is */

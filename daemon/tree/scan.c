@@ -125,7 +125,7 @@ static int add_directory(Scan *scan, int dirfd, const char *name, Entry *entry) 
 static bool is_saved(const Scan *scan) {
         const Entry *entry = scan->options->also ? manifest_find(scan->options->also, scan->path) : NULL;
 
-        return entry && (entry->flags & (ENTRY_SAVED | ENTRY_RECORD)) == ENTRY_SAVED;
+        return entry && entry->flags & (ENTRY_SAVED | ENTRY_OWN_COPY) && !(entry->flags & ENTRY_RECORD);
 }
 
 static bool is_chosen(const Scan *scan, bool directory) {

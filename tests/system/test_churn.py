@@ -97,7 +97,7 @@ class Found(harness.Case):
         os.utime(self.mirrored("file"), ns=(10**18, 10**18))
         self.write("file", b"of the disk")
         daemon = self.daemon()
-        daemon.wait_log("'file' was changed on disk and in the mirror")
+        daemon.wait_log("'file' differs on disk and in the mirror")
         daemon.stop()
         self.assert_gone()
         self.assertEqual(self.read(self.at("file")), b"of the disk")
@@ -159,7 +159,7 @@ class Found(harness.Case):
         self.write("d", b"of the disk")
         daemon = self.ready()
         self.wait_until(lambda: os.path.exists(self.at("d/file")), "the file on disk", daemon)
-        daemon.wait_log("'d' was changed on disk and in the mirror; the directory, from the mirror, is now under this name")
+        daemon.wait_log("'d' differs on disk and in the mirror; the version from the mirror now has this name")
         self.assertEqual(self.read(self.at("d/file")), b"of the mirror")
         conflicts = [os.path.join(d, n) for d, _, names in os.walk(self.at(".shmstaged/conflicts")) for n in names]
         self.assertEqual([self.read(path) for path in conflicts], [b"of the disk"])

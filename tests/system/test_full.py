@@ -130,7 +130,7 @@ class MirrorFull(Saving):
 
 
 class DiskFull(Saving):
-    FULL = r"Failed to save 'big\.bin' \(12M\): the disk of '%s' is full; make room, will retry \(until then only the mirror has it\)"
+    FULL = r"Failed to save 'big\.bin' \(12M\): the disk of '%s' is full, and only the mirror has it; make room; will retry"
 
     def short_of_room(self, **keys):
         """A daemon that has something in the mirror which does not fit on the disk."""

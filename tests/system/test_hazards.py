@@ -637,6 +637,11 @@ class Rewritten(Hazards):
         for name, what in ("old", "replaced"), ("gone", "removed"):
             self.running.wait_log("'.*/%s' in the mirror is open or mapped for writing by another process, and was left alone; it is %s when" % (name, what))
             self.assertEqual(os.stat(self.mirrored(name)).st_ino, inodes[name])
+        self.write("later", b"another scan")
+        self.wait_until(lambda: os.path.exists(self.mirrored("later")), "the later file", self.running)
+        self.write("last", b"and another")
+        self.wait_until(lambda: os.path.exists(self.mirrored("last")), "the last file", self.running)
+        self.assertEqual(self.running.log().count("/gone' in the mirror is open or mapped"), 1)
         writer.close()
         self.wait_until(lambda: self.read(self.mirrored("old")) == b"the newer version", "the newer version", self.running)
         m.close()
@@ -835,10 +840,10 @@ class Conflicts(Hazards):
         self.wait_until(lambda: {n: self.read(self.on_disk(n)) for n in winners} == winners, "the newer ones on disk", self.running)
         self.wait_until(lambda: {n: self.read(self.mirrored(n)) for n in winners} == winners, "the newer ones in the mirror", self.running)
         self.wait_until(lambda: self.conflicts() == losers, "the older ones to be kept: %r" % self.conflicts(), self.running)
-        self.wait_logged("'m' was changed on disk and in the mirror; the newer one, from the mirror, is now under this name, and the other one was kept as "
+        self.wait_logged("'m' differs on disk and in the mirror; the version from the mirror now has this name, and the other one was kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/m'" % self.source)
         self.running.wait_status(r"; 2 changed on both sides, the other version is kept as '\.shmstaged/conflicts/[^/]*/(m|d/d)'")
-        self.wait_logged("'d/d' was changed on disk and in the mirror; the newer one, from the disk, is now under this name, and the other one was kept as "
+        self.wait_logged("'d/d' differs on disk and in the mirror; the version from the disk now has this name, and the other one was kept as "
                        "'%s/.shmstaged/conflicts/[^/]*/d/d'" % self.source)
         self.wait_equal()
         self.running.signal(signal.SIGHUP)  # seen

@@ -14,6 +14,7 @@ import harness
 from mapped import Client
 from test_hazards import Hazards
 from test_operations import OperationCase
+from tracer import thread_held
 
 KIB, MIB = 1 << 10, 1 << 20
 OLDER, NEWER = 1_000_000_000 * 10**9, 4_000_000_000 * 10**9
@@ -304,6 +305,16 @@ class Mapped(Identity):
         self.begin_with(SettleTime="1h")
         content = self.store("model.bin")
         self.ask("sync")
+        self.assertEqual(self.seen_at(self.on_disk("model.bin")), short(content))
+        self.ends(**{"model.bin": content})
+
+    def test_sync_waits_until_they_are_reported(self):
+        self.begin_with(SettleTime="1h")
+        with thread_held(self.running.pid, "watch"):
+            content = self.store("model.bin")
+            job = self.asking("sync")
+            time.sleep(0.2)  # if less is enough for an answer, that is wrong
+        self.answer(job)
         self.assertEqual(self.seen_at(self.on_disk("model.bin")), short(content))
         self.ends(**{"model.bin": content})
 

@@ -72,7 +72,7 @@ class Metrics(harness.Case):
         daemon.wait_log(r"'old.gguf' .*because it was deleted in the mirror", timeout=60)
         self.write("both.gguf", size=2000, root=self.target)
         self.write("both.gguf", size=3000)
-        daemon.wait_log("was changed on disk and in the mirror")
+        daemon.wait_log("differs on disk and in the mirror")
         daemon.stop()
         self.assertEqual((self.value("deletions_total"), self.value("conflicts_total"), self.value("open_conflicts")), (1, 1, 1))
         self.assertEqual(self.value("unsaved_files"), 0)

@@ -6,8 +6,10 @@ they come, and the tracer can inspect the tree while nothing moves. The tracer i
 other thread, and the tests must not wait for it).
 """
 
+import contextlib
 import ctypes
 import os
+import pathlib
 import platform
 import select
 import signal
@@ -23,7 +25,7 @@ CALLS = {
 }
 NUMBERS = {numbers[("x86_64", "aarch64").index(platform.machine())]: (name, fds) for name, (numbers, fds) in CALLS.items()}
 
-CONT_SYSCALL, SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 24, 0x4206, 0x4207, 0x4208, 0x420e
+DETACH, CONT_SYSCALL, SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 17, 24, 0x4206, 0x4207, 0x4208, 0x420e
 SYSGOOD, TRACE_CLONE, EVENT_STOP = 1, 8, 128
 WALL = 0x40000000
 
@@ -35,6 +37,19 @@ libc.ptrace.restype = ctypes.c_long
 def ptrace(request, tid, address=0, data=0):
     if libc.ptrace(request, tid, address, data) < 0:
         raise OSError(ctypes.get_errno(), "ptrace")
+
+
+@contextlib.contextmanager
+def thread_held(pid, name):
+    """One thread of a process, which must be a child of ours, stands still; the others go on."""
+    threads = {pathlib.Path("/proc/%d/task/%s/comm" % (pid, tid)).read_text().strip(): int(tid) for tid in os.listdir("/proc/%d/task" % pid)}
+    ptrace(SEIZE, threads[name])
+    ptrace(INTERRUPT, threads[name])
+    os.waitpid(threads[name], WALL)
+    try:
+        yield
+    finally:
+        ptrace(DETACH, threads[name])
 
 
 class Loop:

@@ -6,7 +6,7 @@
 #include "ground.h"
 #include "report/explain.h"
 
-static const MirrorConfig config = { .name = (char *) "models", .source = (char *) "/data/models", .target = (char *) "/dev/shm/models" };
+static MirrorConfig config = { .name = (char *) "models", .source = (char *) "/data/models", .target = (char *) "/dev/shm/models" };
 
 /* Frees @text; all of @parts, which end with NULL, must be in it. */
 static void assert_says(char *text, const char *const *parts) {
@@ -21,10 +21,13 @@ static void assert_says(char *text, const char *const *parts) {
 
 #define SAYS(text, ...) assert_says(text, (const char *const[]){ __VA_ARGS__, NULL })
 
+static TaskContext context;
+
 static char *about(TaskOutcome outcome, int error, const char *what, uint64_t offset, const char *path) {
         Entry source = { .path = (char *) path };
         PlanItem item = { .action = PLAN_STAGE, .source = &source };
-        Task task = { .item = &item, .outcome = outcome, .error = error, .what = what, .offset = offset };
+        Task task = { .context = &context, .item = &item, .outcome = outcome, .error = error, .what = what,
+                      .offset = offset };
 
         (void) digest_from_hex("00112233445566778899aabbccddeeff", &task.expected);
         (void) digest_from_hex("ffeeddccbbaa99887766554433221100", &task.found);
@@ -50,7 +53,7 @@ static void corruption_names_both_digests_and_the_remedy(void **state) {
         SAYS(about(TASK_CORRUPT, 0, NULL, 0, "a"), "'/data/models/a'", "is ffeeddccbbaa99887766554433221100",
              "was 00112233445566778899aabbccddeeff", "corrupt", "withheld", "shmstagectl accept");
         SAYS(about(TASK_GARBLED, 0, NULL, 0, "a"), "00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100", "memory");
-        SAYS(about(TASK_DIFFERS, 0, NULL, 0, "a"), "'/dev/shm/models/a'", "00112233445566778899aabbccddeeff", "remove it");
+        SAYS(about(TASK_DIFFERS, 0, NULL, 0, "a"), "'/dev/shm/models/a'", "00112233445566778899aabbccddeeff", "left alone");
 }
 
 static void a_failure_names_the_step_and_the_error(void **state) {
@@ -62,6 +65,21 @@ static void a_failure_names_the_step_and_the_error(void **state) {
              "tmpfs", config.target);
         SAYS(about(TASK_FAILED, ENOMEM, "allocate memory for", 0, "a"), "Failed to allocate memory for '/data/models/a': Cannot allocate memory");
         SAYS(about(TASK_FAILED, ENOMEM, NULL, 0, "a"), "Failed to ", "'/data/models/a'");
+}
+
+static void what_stays_at_a_stop_says_what_becomes_of_it(void **state) {
+        static const TaskOutcome outcomes[] = { TASK_BUSY, TASK_GONE, TASK_COMPARED };
+
+        (void) state;
+        SAYS(about(TASK_BUSY, 0, NULL, 0, "a"), "'/dev/shm/models/a'", "it is replaced when");
+        context.ending = true;
+        for (size_t i = 0; i < ELEMENTSOF(outcomes); i++) {
+                config.write_back = true;
+                SAYS(about(outcomes[i], 0, NULL, 0, "a"), "'/dev/shm/models/a'", "the next start saves it");
+                config.write_back = false;
+                SAYS(about(outcomes[i], 0, NULL, 0, "a"), "'/dev/shm/models/a'", "copy it to the source");
+        }
+        context.ending = false;
 }
 
 static void hostile_names_stay_in_their_line(void **state) {
@@ -188,6 +206,7 @@ int main(void) {
                 cmocka_unit_test(every_outcome_names_the_path_and_what_happened),
                 cmocka_unit_test(corruption_names_both_digests_and_the_remedy),
                 cmocka_unit_test(a_failure_names_the_step_and_the_error),
+                cmocka_unit_test(what_stays_at_a_stop_says_what_becomes_of_it),
                 cmocka_unit_test(hostile_names_stay_in_their_line),
                 cmocka_unit_test(every_omission_says_why),
                 cmocka_unit_test(the_first_of_what_is_unreadable_is_reported),
