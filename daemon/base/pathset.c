@@ -78,6 +78,16 @@ bool pathset_covers(const PathSet *set, const char *path) {
         return false;
 }
 
+void pathset_remove(PathSet *set, const char *path) {
+        char **found = set->n > 0 ? bsearch(&path, set->items, set->n, sizeof(char *), compare) : NULL;
+
+        if (!found)
+                return;
+        free(*found);
+        memmove(found, found + 1, (size_t) (set->items + set->n - found - 1) * sizeof(char *));
+        set->n--;
+}
+
 void pathset_drop(PathSet *set, const char *path) {
         size_t kept = 0;
 

@@ -29,6 +29,9 @@ bool pathset_has(const PathSet *set, const char *path);
 /* True if @path or a directory above it is in the set. */
 bool pathset_covers(const PathSet *set, const char *path);
 
+/* Removes @path alone from the sorted set. */
+void pathset_remove(PathSet *set, const char *path);
+
 /* Removes @path, and everything below it, from the set. */
 void pathset_drop(PathSet *set, const char *path);
 

@@ -225,6 +225,17 @@ static void check_saved(Mirror *m) {
                 end_saving(m);
 }
 
+/* A link of ours to a file that has another name now. */
+static bool is_stale_link(const Mirror *m, const PlanItem *item) {
+        return item->action == PLAN_STAGE && plan_leads_to_disk(item->mirror, m->config.source);
+}
+
+/* A file that both sides had agreed on is not dropped because of its name: that it was no unfinished one is certain. */
+static bool is_altered(const PlanItem *item) {
+        return item->source && item->base && !(item->base->flags & (ENTRY_RECORD | ENTRY_LINKED)) &&
+               manifest_entry_is_data(item->mirror) && !pair_is_known(item->in_mirror);
+}
+
 static int collect_unfinished(Mirror *m) {
         int r = 0;
 
@@ -241,7 +252,7 @@ static int collect_unfinished(Mirror *m) {
                         amend_plan_keep(m->writeback.yielded, &kept);
                         dropped.digest = kept.kept_digest;
                         dropped.flags |= kept.kept_known ? ENTRY_HAS_DIGEST : 0;
-                } else if (item->action != PLAN_IGNORE)
+                } else if (!is_stale_link(m, item) && (item->action != PLAN_IGNORE || is_altered(item)))
                         continue;
                 r = manifest_put(m->end.dropped, &dropped);
         }

@@ -206,8 +206,10 @@ void mirror_state_queue_saves(Mirror *m) {
 
         if (m->scan.mirror_check == ATTACH_WIPED)
                 restage_wiped(m);
-        if (!m->config.write_back)
+        if (!m->config.write_back) {
+                writeback_drop(&m->writeback); /* of before a reload */
                 return;
+        }
         if (m->scan.mirror_check == ATTACH_WIPED || m->phase == PHASE_LAST_SCAN || !mirror_state_is_watched(m))
                 pathset_done(&m->missing);
         else if (amend_plan_await_reports(m->survey.plan, &m->missing) > 0)

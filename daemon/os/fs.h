@@ -85,7 +85,12 @@ int fs_room(int fd, FsRoom *ret);
  * the end. On a filesystem without SEEK_DATA the whole file is one range. */
 int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end);
 
+/* Times before 1678 and after 2261 become these. */
 static inline int64_t fs_nsec(const struct timespec *time) {
+        const int64_t max = INT64_MAX / NSEC_PER_SEC - 1;
+
+        if (time->tv_sec > max || time->tv_sec < -max)
+                return (time->tv_sec > 0 ? max : -max) * NSEC_PER_SEC;
         return (int64_t) time->tv_sec * NSEC_PER_SEC + time->tv_nsec;
 }
 

@@ -22,6 +22,7 @@ int own_file_open(int dirfd, const char *name, OwnFileUse use) {
                 [OWN_FILE_WRITE] = { O_WRONLY | O_CREAT | O_TRUNC, 0644 },
                 [OWN_FILE_APPEND] = { O_RDWR | O_CREAT | O_APPEND, 0644 },
                 [OWN_FILE_LOCK] = { O_RDWR | O_CREAT, 0600 },
+                [OWN_FILE_LOCK_READ] = { O_RDONLY | O_CREAT, 0600 },
         };
 
         return result(openat(dirfd, name, uses[use].flags | O_NOFOLLOW | O_CLOEXEC, uses[use].mode));

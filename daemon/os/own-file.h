@@ -17,6 +17,7 @@ typedef enum OwnFileUse {
         OWN_FILE_WRITE,  /* from the start: made if it is missing (mode 0644), emptied if not */
         OWN_FILE_APPEND, /* and read: made if it is missing (mode 0644) */
         OWN_FILE_LOCK,   /* for flock(): made if it is missing (mode 0600) */
+        OWN_FILE_LOCK_READ, /* the same, open for reading only, so its mount can become read-only; NFS refuses that */
 } OwnFileUse;
 
 /* Not through a symbolic link. */

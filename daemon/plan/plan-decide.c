@@ -34,8 +34,7 @@ bool plan_is_disk_link(const Entry *mirror, const char *source_path) {
         return below && strcmp(below, mirror->path) == 0;
 }
 
-/* Also one that was made for another name. */
-static bool is_our_link(const Entry *mirror, const char *source_path) {
+bool plan_leads_to_disk(const Entry *mirror, const char *source_path) {
         return disk_link_target(mirror, source_path) != NULL;
 }
 
@@ -120,7 +119,7 @@ static PlanAction decide_without_base(const PlanInput *input, const PlanItem *it
                 return s ? PLAN_STAGE : PLAN_FORGET;
         if (!s)
                 return decide_to_save(input, item);
-        if (manifest_entry_is_data(s) && is_our_link(m, input->source_path))
+        if (manifest_entry_is_data(s) && plan_leads_to_disk(m, input->source_path))
                 return PLAN_STAGE; /* of a run whose base was lost, or of a file that was renamed */
         return decide_between(input, item);
 }

@@ -108,3 +108,6 @@ const char *plan_action_name(PlanAction action);
 
 /* True if @mirror is the link that PLAN_LINK makes for its path. */
 bool plan_is_disk_link(const Entry *mirror, const char *source_path);
+
+/* The same for any path: one that was made for another name, which the file had before. */
+bool plan_leads_to_disk(const Entry *mirror, const char *source_path);

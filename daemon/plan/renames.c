@@ -11,10 +11,13 @@ unsigned renames_doubts(const PlanItem *from) {
 }
 
 static bool has_gone(const PlanItem *item) {
-        if (item->mirror || !item->base || !item->source || item->base->flags & (ENTRY_RECORD | ENTRY_MIRROR_DIFFERS))
+        if (!item->base || !item->source || item->base->flags & (ENTRY_RECORD | ENTRY_MIRROR_DIFFERS))
                 return false;
-        if (item->base->flags & ENTRY_LINKED) /* to any name of the file */
-                return manifest_entry_is_data(item->base) && manifest_entry_is_data(item->source);
+        if (item->base->flags & ENTRY_LINKED) /* to any name of the file, and something else may have its name now */
+                return manifest_entry_is_data(item->base) && manifest_entry_is_data(item->source) &&
+                       item->in_mirror != PAIR_SAME;
+        if (item->mirror)
+                return false; /* its bytes are in the mirror, and are saved under the other name */
         if (renames_doubts(item) != 0 && !(item->base->flags & ENTRY_HAS_DIGEST))
                 return false; /* there is nothing to compare with */
         return item->base->type == ENTRY_FILE && item->source->type == ENTRY_FILE &&
@@ -22,8 +25,8 @@ static bool has_gone(const PlanItem *item) {
 }
 
 static bool has_come(const PlanItem *item) {
-        return item->action == PLAN_SAVE && !item->source &&
-               (item->mirror->type == ENTRY_FILE || item->mirror->type == ENTRY_SYMLINK);
+        return item->action == PLAN_SAVE && (item->mirror->type == ENTRY_SYMLINK ||
+                                             (item->mirror->type == ENTRY_FILE && !item->source));
 }
 
 /* The path of the file on the disk that a link of ours leads to. */

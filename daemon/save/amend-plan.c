@@ -4,6 +4,8 @@
 
 #include "save/amend-plan.h"
 
+#include "base/path.h"
+
 bool amend_plan_has_yielded(const Manifest *yielded, const PlanItem *item) {
         const Entry *kept = manifest_find(yielded, plan_item_path(item));
 
@@ -33,12 +35,47 @@ static bool is_overtaken(const PlanItem *item, const PlanAmendments *known) {
                (save && save->state == ITEM_RUNNING && !plan_is_write_back(item->action));
 }
 
+/* What was to be saved under its name is not left alone because other names in the tree, or the configuration, let it
+ * look unfinished by now. */
+static const SaveItem *find_queued(const PlanItem *item, const PlanAmendments *known) {
+        const SaveItem *save = item->mirror && item->mirror->type == ENTRY_FILE
+                                       ? save_queue_find(known->queue, item->mirror->path)
+                                       : NULL;
+
+        return save && save->state != ITEM_DONE && save_item_is_about(save, item->mirror) ? save : NULL;
+}
+
 /* What cannot be compared any more before the mirror is removed. */
-static PlanAction amend_last(const PlanItem *item) {
+static PlanAction amend_last(const PlanItem *item, const char *source_path) {
         if (pair_is_known(item->in_mirror) || item->mirror->type == ENTRY_DIRECTORY)
                 return PLAN_KEEP; /* if it is in doubt, it is read before it is removed */
+        if (plan_leads_to_disk(item->mirror, source_path))
+                return PLAN_STAGE; /* a link of ours holds nothing */
+        if (!manifest_entry_is_data(item->mirror) && pair_is_alike(item->source, item->mirror))
+                return PLAN_IGNORE; /* a link that says the same on both sides goes with the mirror */
         return item->base && !(item->base->flags & ENTRY_RECORD) && pair_is_known(item->on_disk) ? PLAN_SAVE
                                                                                                 : PLAN_CONFLICT;
+}
+
+/* Something in the directory comes from the disk. */
+static bool has_coming_content(const Plan *plan, const char *directory) {
+        for (size_t i = 0; i < plan->n_items; i++)
+                if (plan->items[i].action == PLAN_STAGE && path_is_below(plan_item_path(&plan->items[i]), directory))
+                        return true;
+        return false;
+}
+
+/* That a file took the place of a directory was a conflict only because of something in that, which was being saved, or
+ * was renamed. */
+static void settle_directories(Plan *plan) {
+        for (size_t i = 0; i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+
+                if (item->action == PLAN_CONFLICT && pair_is_known(item->on_disk) &&
+                    item->source->type == ENTRY_DIRECTORY && item->mirror->type != ENTRY_DIRECTORY &&
+                    !has_coming_content(plan, plan_item_path(item)))
+                        item->action = PLAN_SAVE;
+        }
 }
 
 void amend_plan_apply(Plan *plan, const PlanAmendments *known) {
@@ -49,23 +86,28 @@ void amend_plan_apply(Plan *plan, const PlanAmendments *known) {
                         continue;
                 if (is_overtaken(item, known))
                         item->action = PLAN_KEEP;
+                else if (item->action == PLAN_IGNORE && find_queued(item, known))
+                        item->action = find_queued(item, known)->action;
                 else if (item->action == PLAN_SAVEATTR && is_listed(known->suspects, item->mirror))
                         item->action = PLAN_SAVE;
                 else if (known->queue->stopping &&
                          (item->action == PLAN_ADOPT || (item->action == PLAN_WAIT && item->mirror && item->source)))
-                        item->action = amend_last(item);
+                        item->action = amend_last(item, known->source_path);
                 if ((item->action == PLAN_CONFLICT || item->action == PLAN_ADOPT) &&
                     amend_plan_has_yielded(known->yielded, item)) {
                         item->action = PLAN_STAGE;
                         amend_plan_keep(known->yielded, item);
                 }
         }
+        settle_directories(plan);
         plan_count(plan);
 }
 
 void amend_plan_ignore_renamed(Plan *plan, const Renames *renames) {
         for (size_t i = 0; i < renames->n; i++)
-                plan->items[renames->items[i].from - plan->items].action = PLAN_IGNORE;
+                if (!renames->items[i].from->mirror)
+                        plan->items[renames->items[i].from - plan->items].action = PLAN_IGNORE;
+        settle_directories(plan);
         plan_count(plan);
 }
 

@@ -17,6 +17,7 @@ typedef struct PlanAmendments {
         /* versions of files in the mirror: */
         const Manifest *yielded;  /* that are kept in conflicts/, so that the disk's may take the name */
         const Manifest *suspects; /* of which a save found other bytes than a change of owner or mode explains */
+        const char *source_path;  /* where links of ours lead */
 } PlanAmendments;
 
 /* Items that are being saved, or were saved, become PLAN_KEEP; those that have yielded PLAN_STAGE. In the last plan of

@@ -8,7 +8,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "layout/layout.h"
-#include "tree/inodes.h"
+#include "save/unsaved-names.h"
 
 /* How long a deletion waits: long enough that an "rm -r" of a large tree is seen as one wave. */
 #define DELAY_USEC (5 * USEC_PER_SEC)
@@ -28,6 +28,8 @@ void deletions_done(Deletions *deletions) {
         pathset_done(&deletions->notes);
         pathset_done(&deletions->scanning);
         pathset_done(&deletions->kept);
+        pathset_done(&deletions->spared);
+        deletions->heirs = manifest_free(deletions->heirs);
         free(deletions->recent);
         deletions_acknowledge(deletions);
         *deletions = (Deletions){};
@@ -53,6 +55,8 @@ const PathSet *deletions_begin(Deletions *deletions) {
                 (void) pathset_add(&deletions->scanning, deletions->pending[i].path);
         for (size_t i = 0; i < deletions->kept.n; i++)
                 (void) pathset_add(&deletions->scanning, deletions->kept.items[i]);
+        for (size_t i = 0; i < deletions->spared.n; i++)
+                (void) pathset_add(&deletions->scanning, deletions->spared.items[i]);
         pathset_sort(&deletions->scanning);
         return &deletions->scanning;
 }
@@ -206,47 +210,53 @@ size_t deletions_hold_shared(Deletions *deletions, LayoutKind layout, Plan *plan
         return n;
 }
 
-static bool is_ignored(const Plan *plan, const char *path) {
+void deletions_note_heir(Deletions *deletions, const char *path, uint64_t ino) {
+        Entry heir = { .path = (char *) path, .type = ENTRY_FILE, .ino = ino };
+
+        if (!deletions->heirs && manifest_new(&deletions->heirs) < 0)
+                return; /* then only the deletion counts */
+        (void) manifest_put(deletions->heirs, &heir);
+        manifest_sort(deletions->heirs);
+}
+
+static bool lives_on(const Deletions *deletions, const UnsavedNames *names, const PlanItem *item) {
+        const Entry *heir = deletions->heirs ? manifest_find(deletions->heirs, item->source->path) : NULL;
+
+        return (item->base && !(item->base->flags & ENTRY_RECORD) &&
+                unsaved_names_has(names, item->base->ino, item->source->path)) ||
+               (heir && unsaved_names_has(names, heir->ino, item->source->path));
+}
+
+static bool is_nobodys(const Entry *heir, void *userdata) {
+        return !unsaved_names_has(userdata, heir->ino, heir->path);
+}
+
+int deletions_hold_moved(Deletions *deletions, Plan *plan) {
+        _cleanup_(unsaved_names_done) UnsavedNames names = {};
+        int n = 0;
+
         for (size_t i = 0; i < plan->n_items; i++)
-                if (plan->items[i].mirror && strcmp(plan->items[i].mirror->path, path) == 0)
-                        return plan->items[i].action == PLAN_IGNORE && !plan->items[i].source;
-        return false;
-}
-
-/* True if the object that was put into the mirror is there under a name that is left alone. */
-static bool lives_on(const PlanItem *item, const Manifest *mirror, const Inodes *inodes, const Plan *plan) {
-        if (!item->base || !manifest_entry_is_data(item->base) || item->base->flags & (ENTRY_RECORD | ENTRY_LINKED))
-                return false;
-        for (size_t k = inodes_find(inodes, item->base->ino);
-             k < inodes->n && inodes->items[k].ino == item->base->ino; k++)
-                if (is_ignored(plan, mirror->entries[inodes->items[k].index].path))
-                        return true;
-        return false;
-}
-
-static uint64_t file_ino(const Entry *entry) {
-        return manifest_entry_is_data(entry) ? entry->ino : 0;
-}
-
-int deletions_hold_renamed(Deletions *deletions, const Manifest *mirror, Plan *plan) {
-        _cleanup_(inodes_done) Inodes inodes = {};
-        bool any = false;
-
-        for (size_t i = 0; i < plan->n_items; i++)
-                any = any || plan->items[i].action == PLAN_DELETE;
-        if (!any)
+                n += plan->items[i].action == PLAN_DELETE && plan->items[i].source->type != ENTRY_DIRECTORY;
+        if (n == 0)
                 return 0;
-        if (inodes_collect(&inodes, mirror, file_ino) < 0)
+        if (unsaved_names_collect(&names, plan) < 0)
                 return -ENOMEM;
+        n = 0;
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
 
-                if (item->action != PLAN_DELETE || !lives_on(item, mirror, &inodes, plan))
+                if (item->action != PLAN_DELETE || item->source->type == ENTRY_DIRECTORY ||
+                    !lives_on(deletions, &names, item))
                         continue;
                 item->action = PLAN_IGNORE;
                 deletions_note_path(deletions, item->source->path);
+                n++;
         }
-        return 0;
+        if (deletions->heirs)
+                manifest_filter(deletions->heirs, is_nobodys, &names);
+        if (n > 0)
+                plan_count(plan);
+        return n;
 }
 
 static void mark_shared(PlanItem *item, Manifest *marked) {
@@ -279,10 +289,26 @@ static void keep_directories(Deletions *deletions, Plan *plan, const Manifest *m
         }
 }
 
+/* What Deletes=keep has kept stays on the disk, also if another policy is in force by now. */
+static void spare(Deletions *deletions, const DeletionsInput *input, Plan *plan) {
+        for (size_t i = 0; deletions->spared.n > 0 && i < plan->n_items; i++) {
+                PlanItem *item = &plan->items[i];
+
+                if (item->mirror)
+                        pathset_remove(&deletions->spared, plan_item_path(item)); /* from now on it counts again */
+                else if (item->action == PLAN_DELETE && input->config->deletes != DELETES_KEEP &&
+                         !is_accepted(input, item->source) &&
+                         pathset_has(&deletions->spared, item->source->path))
+                        item->action = PLAN_IGNORE;
+        }
+}
+
 int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *plan, Manifest *marked) {
         size_t wave, total;
-        int r = collect_pending(deletions, input, plan);
+        int r;
 
+        spare(deletions, input, plan);
+        r = collect_pending(deletions, input, plan);
         pathset_done(&deletions->scanning);
         if (r < 0)
                 return r;
@@ -297,13 +323,14 @@ int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *pl
                 if (item->action != PLAN_DELETE)
                         continue;
                 if (input->config->deletes == DELETES_KEEP) {
-                        if (pathset_add(&deletions->kept, item->source->path) == 0)
+                        if (pathset_add(&deletions->spared, item->source->path) == 0)
                                 item->action = PLAN_IGNORE;
                 } else if (layout_is_shared(input->layout, item->source->path))
                         mark_shared(item, marked);
         }
         keep_directories(deletions, plan, marked);
         pathset_sort(&deletions->kept);
+        pathset_sort(&deletions->spared);
         return 0;
 }
 

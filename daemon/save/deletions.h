@@ -27,7 +27,9 @@ typedef struct Deletion {
 typedef struct Deletions {
         PathSet notes;       /* reported since the last scan began */
         PathSet scanning;    /* what the scan under way uses */
-        PathSet kept;        /* Deletes=keep: these stay out of the mirror until the next start */
+        PathSet spared;      /* Deletes=keep: these stay out of the mirror until the next start, and on the disk */
+        PathSet kept;        /* directories that stay out of the mirror while something in them has to stay on disk */
+        Manifest *heirs;     /* what was to be saved under a name that is gone now: paths and inodes; NULL for none */
         Deletion *pending;   /* in path order */
         size_t n_pending;
         uint64_t *recent;    /* when counted deletions were carried out in the last few seconds */
@@ -65,9 +67,13 @@ typedef struct DeletionsInput {
  * saved yet. Returns how much there is of it. Before deletions_decide(). */
 size_t deletions_hold_shared(Deletions *deletions, LayoutKind layout, Plan *plan);
 
-/* A file that has a new name in the mirror which is not saved, because it looks unfinished, was not deleted: it becomes
- * PLAN_IGNORE and is looked at again by the next scan. 0 or -ENOMEM. Before deletions_decide(). */
-int deletions_hold_renamed(Deletions *deletions, const Manifest *mirror, Plan *plan);
+/* What has a name in the mirror that is not saved (save/unsaved-names.h) was not deleted: it becomes PLAN_IGNORE and is
+ * looked at again by the next scan. How many there are, or -ENOMEM. Before deletions_decide(). */
+int deletions_hold_moved(Deletions *deletions, Plan *plan);
+
+/* The mirror had another version under this name, of this inode, which was to be saved when the name went. While that
+ * version is somewhere in the mirror, unsaved, the disk's is held as well. */
+void deletions_note_heir(Deletions *deletions, const char *path, uint64_t ino);
 
 /* Decides on the plan's PLAN_DELETE items. Those that may be carried out stay so (deletions_due() says when). Shared
  * content becomes PLAN_IGNORE and is added to @marked, as records that are marked for deletion; so does a directory

@@ -33,6 +33,7 @@ SaveItem *save_item_free(SaveItem *item) {
         reference_list_done(&item->references);
         save_done(&item->save);
         free(item->missing);
+        free(item->heir);
         free(item->path);
         free(item->problem);
         free(item);
@@ -51,6 +52,10 @@ static bool is_same_entry(const Entry *kept, const Entry *seen) {
 bool save_item_is_same(const SaveItem *item, const PlanItem *wanted) {
         return item->action == wanted->action && is_same_entry(&item->mirror, wanted->mirror) &&
                is_same_entry(&item->source, wanted->source);
+}
+
+bool save_item_is_about(const SaveItem *item, const Entry *mirror) {
+        return is_same_entry(&item->mirror, mirror);
 }
 
 bool save_item_has_origin(const SaveItem *item, const Entry *origin) {

@@ -31,6 +31,7 @@ typedef struct SaveItem {
         const char *broken;    /* why its content cannot be valid where it is, a literal; NULL */
         char *missing;         /* a path that it references and neither side has; NULL */
         Entry origin;          /* on disk, under the name that it had before it was renamed; .path NULL: it was not */
+        char *heir;            /* the item whose .origin is this path, as far as it has one; NULL */
         uint64_t since_usec;   /* when it was first seen as it is; monotonic */
         uint64_t due_usec;     /* when it may be tried */
         unsigned attempts;
@@ -49,6 +50,9 @@ DEFINE_CLEANUP(SaveItem, save_item_free)
 
 /* True if @wanted is about the same thing in the same state. */
 bool save_item_is_same(const SaveItem *item, const PlanItem *wanted);
+
+/* True if @mirror is what it is to save, in the same state. */
+bool save_item_is_about(const SaveItem *item, const Entry *mirror);
 
 /* True if it is to be linked from @origin (NULL: it was not renamed). The ctime is not compared, because it changes
  * when linking is tried. */

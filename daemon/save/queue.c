@@ -144,7 +144,16 @@ static bool replaces_pending(const SaveQueue *queue, const SaveItem *item) {
                has_deletions_inside(queue, item->path);
 }
 
+/* Until it has its new name, under its old one there is what it leads to. */
+static bool is_to_be_renamed(const SaveQueue *queue, const SaveItem *item) {
+        const SaveItem *heir = item->heir ? save_queue_find(queue, item->heir) : NULL;
+
+        return heir && heir->state != ITEM_DONE && heir->origin.path && string_equal(heir->origin.path, item->path);
+}
+
 bool save_queue_has_to_wait(const SaveQueue *queue, const SaveItem *item) {
+        if (is_to_be_renamed(queue, item))
+                return true;
         if (item->action == PLAN_DELETE)
                 return item->source.type == ENTRY_DIRECTORY && has_deletions_inside(queue, item->path);
         if (item->accepted) /* what it references may never come */

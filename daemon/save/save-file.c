@@ -265,6 +265,42 @@ static int settle_conflict(Work *work, bool *ret_agreed) {
         return 0;
 }
 
+/* A file that the scan did not list: it is not selected, or its name looks unfinished there. */
+static bool find_unlisted(Work *work, Entry *ret) {
+        struct stat st;
+
+        if (fs_stat_beneath(work->disk->rootfd, work->save->mirror->path, &st) < 0 || !S_ISREG(st.st_mode))
+                return false;
+        *ret = (Entry){ .path = work->save->mirror->path, .type = ENTRY_FILE, .size = (uint64_t) st.st_size,
+                        .ino = work->disk->keeps_inodes ? st.st_ino : 0, .dev = (uint32_t) st.st_dev,
+                        .mtime_nsec = fs_nsec(&st.st_mtim), .ctime_nsec = fs_nsec(&st.st_ctim), .uid = st.st_uid,
+                        .gid = st.st_gid, .mode = st.st_mode & 0777,
+                        .flags = work->disk->keeps_inodes ? 0 : ENTRY_NO_INODE };
+        return true;
+}
+
+/* The name is taken on the disk. If by what the base has there, that gives way; if by the same bytes, as of a save
+ * after which we were killed, both sides agree (*ret_agreed). */
+static int settle_unlisted(Work *work, bool *ret_agreed) {
+        Save *save = work->save;
+        const Entry *a = save->agreed;
+        int r;
+
+        if (save->expected || !find_unlisted(work, &save->unlisted))
+                return SAVE_OCCUPIED;
+        save->expected = &save->unlisted;
+        if (a && !(a->flags & (ENTRY_RECORD | ENTRY_LINKED)) && pair_is_known(pair_disk(a, save->expected, true)))
+                return 0;
+        r = has_size_of(save->expected, save->mirror->size) ? check_bytes_on_disk(work) : SAVE_CHANGED;
+        if (r == 0) {
+                *ret_agreed = true;
+                return agree(work);
+        }
+        save->expected = NULL;
+        r = r == SAVE_CHANGED ? check_file(work) : r;
+        return r == 0 ? SAVE_OCCUPIED : r;
+}
+
 /* 0, or SAVE_OCCUPIED for other bytes. */
 static int check_origin_on_disk(Work *work) {
         FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
@@ -314,6 +350,10 @@ int save_file(Work *work) {
                 return r;
         if (r == 0 && save->kind != SAVE_BESIDE)
                 r = save_check_place(work);
+        if (r == SAVE_OCCUPIED)
+                r = settle_unlisted(work, &agreed);
+        if (agreed)
+                return r;
         if (r == 0)
                 r = check_structure(work);
         if (r == 0 && may_be_agreed(save)) {

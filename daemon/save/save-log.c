@@ -132,11 +132,16 @@ void save_log_done(SaveLog *log, const SaveItem *item, uint64_t now_usec) {
                 log_done(log->config, item, pass(&log->done, &log->done_usec, now_usec) ? LOG_INFO : LOG_DEBUG);
 }
 
+/* The last attempt of all has the same problem, and only no outlook any more. */
+static bool says_the_same(const char *before, const char *now) {
+        return before && strncmp(before, now, strlen(now)) == 0;
+}
+
 /* Takes @text. */
 static void log_problem(SaveLog *log, SaveItem *item, int priority, LogFields fields, char *text, uint64_t now_usec) {
         if (log->failures.n > 0 && now_usec - log->failures_usec >= WAVE_USEC)
                 end_of_failures(log);
-        if (text && !string_equal(text, item->problem)) {
+        if (text && !says_the_same(item->problem, text)) {
                 if (!pass(&log->failures, &log->failures_usec, now_usec)) {
                         fields.message_id = NULL;
                         priority = LOG_DEBUG;

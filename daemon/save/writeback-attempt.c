@@ -171,6 +171,8 @@ static void finish(Job *job) {
         else
                 take_failure(wb, item);
         writeback_start_next(wb);
+        if (wb->holds_moved && wb->n_running == 0)
+                wb->survey(wb->userdata);
         wb->moved_on(wb->userdata);
 }
 

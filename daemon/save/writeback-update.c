@@ -180,6 +180,38 @@ static void renote_deletions(Writeback *wb, const Plan *plan) {
                 wb->survey(wb->userdata);
 }
 
+static int hold_moved(Writeback *wb, Plan *plan) {
+        int r;
+
+        for (size_t i = 0; i < plan->n_items; i++) {
+                const SaveItem *queued = plan->items[i].action == PLAN_DELETE
+                                                 ? save_queue_find(&wb->queue, plan_item_path(&plan->items[i]))
+                                                 : NULL;
+
+                if (queued && queued->state == ITEM_WAITING && queued->mirror.path)
+                        deletions_note_heir(wb->deletions, queued->path, queued->mirror.ino);
+        }
+        r = deletions_hold_moved(wb->deletions, plan);
+        wb->holds_moved = r > 0;
+        return MIN(r, 0);
+}
+
+/* What a link leads to is renamed before something else gets its name. */
+static int find_heirs(Writeback *wb) {
+        for (size_t i = 0; i < wb->queue.n; i++) {
+                SaveItem *item = wb->queue.items[i], *other;
+
+                other = item->origin.path ? save_queue_find(&wb->queue, item->origin.path) : NULL;
+                if (!other || other == item || other->state != ITEM_WAITING)
+                        continue;
+                free(other->heir);
+                other->heir = strdup(item->path);
+                if (!other->heir)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const Overrides *overrides) {
         _cleanup_(freep) PlanItem **wanted = NULL;
         DeletionsInput input;
@@ -191,7 +223,8 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
         wb->base = base;
         manifest_sort(wb->changes);
         amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue, .changes = wb->changes,
-                                                          .yielded = wb->yielded, .suspects = wb->suspects });
+                                                          .yielded = wb->yielded, .suspects = wb->suspects,
+                                                          .source_path = wb->config->source });
         renote_deletions(wb, survey->plan);
         r = renames_find(survey->plan, wb->config->source, &renames);
         if (r == 0) {
@@ -199,7 +232,7 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
                 input = (DeletionsInput){ .config = wb->config, .layout = survey->layout, .base = base,
                                           .overrides = overrides, .now_usec = clock_now(wb->event) };
                 hold_shared(wb, survey);
-                r = deletions_hold_renamed(wb->deletions, survey->mirror, survey->plan);
+                r = hold_moved(wb, survey->plan);
         }
         if (r == 0) {
                 held = deletions_decide(wb->deletions, &input, survey->plan, wb->changes);
@@ -208,6 +241,8 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
         }
         if (r == 0)
                 r = take_wanted(wb, wanted, n, survey, &renames);
+        if (r == 0 && renames.n > 0)
+                r = find_heirs(wb);
         renames_done(&renames);
         if (r == 0 && wb->n_running == 0 && n == 0) {
                 save_log_remaining(&wb->log, clock_now(wb->event));

@@ -201,6 +201,14 @@ void writeback_forget_deletions(Writeback *wb) {
         deletions_forget(wb->deletions);
 }
 
+void writeback_drop(Writeback *wb) {
+        if (wb->queue.n == 0)
+                return;
+        writeback_forget_deletions(wb);
+        (void) save_queue_replace(&wb->queue, NULL, 0); /* without memory the next scan does it */
+        writeback_start_over(wb);
+}
+
 static bool is_in_set(const Entry *entry, void *userdata) {
         return !userdata || pathset_has(userdata, entry->path);
 }

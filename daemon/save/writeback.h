@@ -50,6 +50,7 @@ typedef struct Writeback {
         ClockTimer timer;
         bool armed, sure;                  /* deletions count; none that was reported is left to be scanned */
         bool holds_shared;                 /* until a pointer is saved: see deletions_hold_shared() */
+        bool holds_moved;                  /* until something is saved: see deletions_hold_moved() */
         bool polite;                       /* clients are at work: the disk is theirs first */
         SaveLog log;
         size_t n_saved;                    /* since the queue ran empty */
@@ -73,6 +74,9 @@ int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
  * that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now. @overrides: of the
  * scan. @base has to stay until the next update, or until nothing is saved any more. */
 int writeback_update(Writeback *writeback, Survey *survey, const Manifest *base, const Overrides *overrides);
+
+/* Nothing is to be saved any more: what waits is dropped, and what is being saved goes on. */
+void writeback_drop(Writeback *writeback);
 
 /* Of these files (NULL: of all) the version in conflicts/ is perhaps not what the mirror has now. */
 void writeback_forget_yielded(Writeback *writeback, const PathSet *paths);

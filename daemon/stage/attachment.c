@@ -333,7 +333,10 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
         }
         if (removed)
                 special_files_remove(&a->private_dir);
+        mount_freeze(&a->mount, true);
         ret->empty = is_empty(a, config, &ret->left);
+        if (!ret->empty)
+                mount_freeze(&a->mount, false);
         if (removed && ret->empty) /* else the next start goes on with what is left */
                 a->base->generation = (Generation){};
         if (save || removed)
@@ -356,7 +359,10 @@ void attachment_abandon(Attachment *a, const MirrorConfig *config, const Manifes
         if (changes)
                 remove_all(a, changes);
         remove_all(a, a->base);
+        mount_freeze(&a->mount, true);
         empty = is_empty(a, config, &left);
+        if (!empty)
+                mount_freeze(&a->mount, false);
         mirror_private_dir_close(&a->private_dir, empty);
         (void) mount_close(&a->mount, config->target, empty); /* the process ends before it could report anything */
 }

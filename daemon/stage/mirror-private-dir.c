@@ -36,9 +36,10 @@ static int find_name(int dirfd, const char *const known[static 2], char **ret) {
 
 static int take_lock(MirrorPrivateDir *private_dir, char **reterr_detail) {
         char pid[32];
-        int n = snprintf(pid, sizeof(pid), "%d\n", (int) getpid()), r;
+        int n = snprintf(pid, sizeof(pid), "%d\n", (int) getpid());
+        _cleanup_(close_fdp) int fd = -1;
 
-        private_dir->lockfd = own_file_open(private_dir->fd, lock_name, OWN_FILE_LOCK);
+        private_dir->lockfd = own_file_open(private_dir->fd, lock_name, OWN_FILE_LOCK_READ);
         if (private_dir->lockfd < 0)
                 return private_dir->lockfd;
         if (flock(private_dir->lockfd, LOCK_EX | LOCK_NB) < 0) {
@@ -49,8 +50,8 @@ static int take_lock(MirrorPrivateDir *private_dir, char **reterr_detail) {
                 return MIRROR_PRIVATE_DIR_BUSY;
         }
         /* the process id is only for the message of the other daemon: the lock is what counts */
-        r = own_file_empty(private_dir->lockfd);
-        return r == 0 && pwrite(private_dir->lockfd, pid, (size_t) n, 0) < 0 ? -errno : r;
+        fd = own_file_open(private_dir->fd, lock_name, OWN_FILE_WRITE);
+        return fd < 0 ? fd : pwrite(fd, pid, (size_t) n, 0) < 0 ? -errno : 0;
 }
 
 static int check_mark(MirrorPrivateDir *private_dir, const char *mirror, const char *source, char **reterr_detail) {

@@ -308,6 +308,21 @@ int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char
         return r;
 }
 
+void mount_freeze(const Mount *mount, bool freeze) {
+        enum { TRIES = 10, PAUSE_USEC = 1000 };
+        struct mount_attr attributes = { 0 };
+
+        if (mount->fd < 0 || mount->kind != MOUNT_MADE)
+                return;
+        *(freeze ? &attributes.attr_set : &attributes.attr_clr) = MOUNT_ATTR_RDONLY;
+        /* it is busy for the moments in which a process creates or renames something */
+        for (unsigned i = 0; i < TRIES; i++) {
+                if (mount_setattr(mount->fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) == 0 || errno != EBUSY)
+                        return;
+                (void) usleep(PAUSE_USEC);
+        }
+}
+
 /* Unmounts our tmpfs from @target, unless something was mounted over it since then. */
 static int unmount(int fd, const char *target) {
         _cleanup_(place_done) Place place = {};
@@ -334,6 +349,8 @@ int mount_close(Mount *mount, const char *target, bool remove) {
         assert(mount && target);
         if (remove && mount->fd >= 0 && mount->kind == MOUNT_MADE)
                 r = unmount(mount->fd, target);
+        if (r < 0)
+                mount_freeze(mount, false);
         mount->fd = close_fd(mount->fd);
         if (remove && r == 0 && mount->made_directory && rmdir(target) < 0 && errno != ENOTEMPTY && errno != ENOENT)
                 r = -errno;

@@ -40,6 +40,11 @@ enum {
  * or a negative errno with the step in *reterr_what, a verb that takes the target. */
 int mount_open(const MirrorConfig *mirror, uint64_t size, Mount *ret, const char **reterr_what);
 
+/* Nobody can write to a tmpfs that we mounted any more, so what is found to be empty stays so; or they can again. Where
+ * that is refused (before Linux 5.12, or in a sandbox), and while a process has a deleted file open for writing, a file
+ * that comes between the last look and the unmount is lost. */
+void mount_freeze(const Mount *mount, bool freeze);
+
 /* Closes; and with @remove unmounts what we mounted (lazily, so that a process that has a file mapped keeps it) and
  * removes the directory if we created it and it is empty. -EBUSY: something is mounted over ours, and both stay. */
 int mount_close(Mount *mount, const char *target, bool remove);

@@ -507,7 +507,7 @@ class TestRunning(SystemTest):
                 box.run('journalctl --sync')
                 explained = box.run(f'journalctl -x --no-pager -u {SERVICE}').out
                 path = 'blobs/sha256-' + '0' * 64
-                for line in (f'Subject: {path} is withheld from RAM', 'Defined-By: shmstaged', 'A file or directory of /data/models could not be read',
+                for line in (f'Subject: {path} is withheld from RAM', 'Defined-By: shmstaged', 'A file or directory of /data/models is not in',
                              'Subject: The mirror models can be used, but it is degraded'):
                         self.assertIn(line, explained)
                 self.assertNotIn('@', explained.replace('user@', ''))

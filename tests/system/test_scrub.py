@@ -135,7 +135,7 @@ class Damage(Scrub):
         self.work_silently(self.mirrored(name), 5)
         self.wait_until(lambda: self.inode(name) != inode, "the repair", daemon)
         self.assert_same_file(name)
-        daemon.wait_log("The bytes of '%s' in '.*' had changed and were no longer those that its name states; it was staged again from disk" % name)
+        daemon.wait_log("The bytes of '%s' in '.*' were no longer those that its name states; it was staged again from disk" % name)
         self.assertEqual(self.snapshot(), disk)
         daemon.stop()
 

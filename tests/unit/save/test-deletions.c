@@ -573,13 +573,13 @@ static void what_was_renamed_to_an_unfinished_name_is_not_deleted(void **state) 
         for (unsigned scan = 0; scan < 2; scan++) {
                 plan(rig);
                 assert_int_equal(action_of(rig, "f01"), PLAN_DELETE);
-                assert_int_equal(deletions_hold_renamed(&rig->deletions, rig->mirror, rig->plan), 0);
+                assert_int_equal(deletions_hold_moved(&rig->deletions, rig->plan), 1);
                 assert_int_equal(action_of(rig, "f01"), PLAN_IGNORE);
                 assert_int_equal(action_of(rig, "f02"), PLAN_DELETE);
         }
         vanish(rig, "f01.part");
         plan(rig);
-        assert_int_equal(deletions_hold_renamed(&rig->deletions, rig->mirror, rig->plan), 0);
+        assert_int_equal(deletions_hold_moved(&rig->deletions, rig->plan), 0);
         assert_int_equal(action_of(rig, "f01"), PLAN_DELETE);
 }
 
