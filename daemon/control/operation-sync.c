@@ -66,7 +66,7 @@ static void check(Operation *operation, const Mirror *m, MirrorEvent event) {
         Rest rest = find_rest(operation, m, NULL);
         char bytes[TEXT_BYTES_MAX];
 
-        if (!proofs_is_over(&m->proofs))
+        if (!proofs_is_settled(&m->proofs))
                 return; /* what was written is read, to find out whether it has to be saved */
         if (mirror_state_n_unagreed(m) > 0 && event != MIRROR_RESTED)
                 return; /* it is being compared with the disk */

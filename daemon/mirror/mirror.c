@@ -115,7 +115,8 @@ static void take_notice(Mirror *m, const WatchReport *report, bool about_mirror)
                 scrub_note(&m->scrub, report);
                 if (m->config.write_back && mirror_state_is_watched(m))
                         deletions_note(&m->deletions, report);
-                m->writeback.sure = false;
+                if (report->flags & (WATCH_DIRTY | WATCH_RESYNC | WATCH_LOST | WATCH_EXHAUSTED)) /* a scan follows */
+                        m->writeback.sure = false;
         }
         if (scan_schedule_event(&m->schedule, &m->config, report, m->phase == PHASE_IDLE) > 0) {
                 if (about_mirror)

@@ -294,6 +294,10 @@ bool proofs_is_over(const Proofs *proofs) {
         return !proofs->running && proofs->n_waiting == 0;
 }
 
+bool proofs_is_settled(const Proofs *proofs) {
+        return proofs_is_over(proofs) && proofs->n_results == 0;
+}
+
 size_t proofs_n_busy(const Proofs *proofs) {
         size_t n = 0;
 

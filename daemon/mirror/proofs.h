@@ -64,5 +64,8 @@ void proofs_stop(Proofs *proofs);
 /* No job is out, and nothing waits. There may be results, and what could not be read. */
 bool proofs_is_over(const Proofs *proofs);
 
+/* And there are no results that nobody has taken yet. */
+bool proofs_is_settled(const Proofs *proofs);
+
 /* How many files were open for writing. */
 size_t proofs_n_busy(const Proofs *proofs);

@@ -23,6 +23,7 @@ static void end(ReportSync *sync, bool certain) {
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) source;
         (void) usec;
+        ((ReportSync *) userdata)->unanswered = true;
         end(userdata, false);
         return 0;
 }
@@ -38,11 +39,17 @@ void report_sync_done(ReportSync *sync) {
 }
 
 bool report_sync_ask(ReportSync *sync) {
-        sync->again = sync->waiting;
-        return sync->waiting || ask(sync);
+        bool outstanding = sync->waiting || sync->unanswered;
+
+        if (!sync->waiting && !ask(sync))
+                return false;
+        sync->again = outstanding;
+        return true;
 }
 
 void report_sync_note(ReportSync *sync, const WatchReport *report) {
-        if (report->flags & (WATCH_SYNCED | WATCH_LOST))
-                end(sync, !(report->flags & WATCH_LOST));
+        if (!(report->flags & (WATCH_SYNCED | WATCH_LOST)))
+                return;
+        sync->unanswered = false;
+        end(sync, !(report->flags & WATCH_LOST));
 }

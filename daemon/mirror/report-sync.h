@@ -17,7 +17,8 @@ typedef struct ReportSync {
         ClockTimer timer; /* .event is set by the owner */
         /* --- */
         bool waiting;
-        bool again;      /* asked once more while waiting: the answer that comes may be about an earlier moment */
+        bool again;      /* the answer that comes may be to an earlier question: then it is asked once more */
+        bool unanswered; /* the last question was not waited for any longer */
 } ReportSync;
 
 /* The caller sets the fields above the line; the rest is zeros. */

@@ -23,6 +23,7 @@ static void detach_run(Job *job) {
 /* The mirror that was lost is attached again, and staged from the disk. */
 static void recreate(Mirror *m) {
         m->complete = m->attached = m->writeback.polite = false;
+        proofs_done(&m->proofs); /* of the tmpfs that is gone */
         m->scan.mirror_was_watched = m->scan.source_was_watched = false;
         writeback_hurry(&m->writeback, false);
         m->source = manifest_free(m->source);
@@ -120,7 +121,7 @@ static bool mark_rest(Mirror *m) {
         _cleanup_(freep) uint16_t *doubts = NULL;
         bool marked;
 
-        if (!m->attachment.base || (written->notes.n == 0 && !written->all && m->scan.mirror_was_watched))
+        if (!m->attachment.base || (written_is_clear(written) && m->scan.mirror_was_watched))
                 return true;
         written->all = true;
         written_begin(written);
@@ -138,6 +139,8 @@ static void finish_draining(Mirror *m) {
 
         if (is_busy_beside(m) || m->sync.waiting)
                 return;
+        periodic_job_plan(&m->trash.job, UINT64_MAX);
+        periodic_job_plan(&m->pruner.job, UINT64_MAX);
         mirror_state_absorb(m);
         marked = mark_rest(m);
         scan_schedule_end(&m->schedule);
@@ -155,6 +158,7 @@ static void drain(Mirror *m) {
         scrub_stop(&m->scrub);
         proofs_stop(&m->proofs);
         periodic_job_stop(&m->gauges.job);
+        writeback_stop(&m->writeback);
         mirror_state_set(m, PHASE_DRAINING);
         (void) mirror_state_ask_reports(m);
         finish_draining(m);
@@ -363,7 +367,7 @@ void mirror_abandon(Mirror *m) {
         mirror_log_failed(&m->config, text);
         mirror_state_set_problem(m, text);
         /* without waiting there is no finding out what was written just now: then everything stays */
-        if (m->attached && m->config.remove_on_stop && m->mirror_written.notes.n == 0 && !m->mirror_written.all)
+        if (m->attached && m->config.remove_on_stop && written_is_clear(&m->mirror_written))
                 attachment_abandon(&m->attachment, &m->config, m->plan_run.changes);
         mirror_state_set(m, PHASE_FAILED);
 }

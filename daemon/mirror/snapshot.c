@@ -33,7 +33,7 @@ static void add_writeback(const Mirror *m, MirrorStatus *status) {
         status->saves = true;
         status->unsaved_since_usec = saves.since_usec == UINT64_MAX ? 0 : to_realtime(saves.since_usec);
         status->all_saved = m->complete && status->watching && !m->lost && !m->scan.serves.mirror &&
-                            !m->schedule.mirror.dirty && !m->scan.wanted.outdated && proofs_is_over(&m->proofs) &&
+                            !m->schedule.mirror.dirty && !m->scan.wanted.outdated && proofs_is_settled(&m->proofs) &&
                             proofs_n_busy(&m->proofs) == 0 && mirror_state_n_unagreed(m) == 0 &&
                             saves.n_unsaved + saves.n_refused + saves.n_deletions == 0 &&
                             m->deletions.n_held == 0;

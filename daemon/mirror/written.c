@@ -27,6 +27,10 @@ void written_note(Written *written, const WatchReport *report) {
         gather(&written->notes, &written->all, report->written, report->n_written);
 }
 
+bool written_is_clear(const Written *written) {
+        return !written->all && !written->scanning_all && written->notes.n == 0 && written->scanning.n == 0;
+}
+
 void written_begin(Written *written) {
         written->scanning_all = written->scanning_all || written->all;
         gather(&written->scanning, &written->scanning_all, written->notes.items, written->notes.n);

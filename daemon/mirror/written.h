@@ -33,6 +33,9 @@ void written_done(Written *written);
 /* Takes a report. */
 void written_note(Written *written, const WatchReport *report);
 
+/* Nothing was reported that no scan has marked. */
+bool written_is_clear(const Written *written);
+
 /* A scan begins: it is to mark what was noted up to now, and what scans that failed before it did not mark. */
 void written_begin(Written *written);
 

@@ -20,7 +20,9 @@ static bool attributes_changed(const PlanInput *input, const Entry *base, const 
                 return false;
         if (input->keeps_owners)
                 return attributes_differ(base, mirror);
-        return base->type != ENTRY_DIRECTORY && base->mode != mirror->mode;
+        /* an ordinary user's daemon stages a directory so that it can write to it */
+        return base->mode != mirror->mode &&
+               (base->type != ENTRY_DIRECTORY || (base->mode | 0700) != mirror->mode);
 }
 
 /* The path on the disk that a link to the disk leads to; NULL if it is none. */

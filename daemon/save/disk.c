@@ -29,9 +29,19 @@ void disk_init(Disk *disk, int rootfd, const char *mirror) {
                 hash = fold(hash, host, strlen(host));
         hash = fold(hash, mirror, strlen(mirror));
         disk->rootfd = rootfd;
-        disk->keeps_inodes = fs_has_stable_inodes(rootfd);
+        atomic_init(&disk->keeps_inodes, 0);
         (void) snprintf(disk->prefix, sizeof(disk->prefix), "%016llx", (unsigned long long) hash);
         atomic_init(&disk->last, 0);
+}
+
+bool disk_keeps_inodes(Disk *disk) {
+        int known = atomic_load(&disk->keeps_inodes);
+
+        if (known == 0) {
+                known = fs_has_stable_inodes(disk->rootfd) ? 1 : -1;
+                atomic_store(&disk->keeps_inodes, known);
+        }
+        return known > 0;
 }
 
 int disk_open(Disk *disk, int sourcefd, const char *mirror) {

@@ -26,11 +26,14 @@ typedef struct Disk {
         int rootfd; /* of the source, borrowed unless disk_open() made it */
         char prefix[DISK_PRIVATE_DIR_PREFIX_MAX]; /* of our temporaries: no other machine's or mirror's daemon has it */
         atomic_uint_fast64_t last;                /* of the numbers given out */
-        bool keeps_inodes; /* inode numbers on it are stable */
+        atomic_int keeps_inodes; /* see disk_keeps_inodes(): 0: not known yet, else 1 or -1 */
 } Disk;
 
 /* @mirror: the mirror's name. Touches nothing. */
 void disk_init(Disk *disk, int rootfd, const char *mirror);
+
+/* Inode numbers on it are stable. Blocking; any thread. */
+bool disk_keeps_inodes(Disk *disk);
 
 /* The same with a descriptor of our own, which disk_close() closes. 0 or a negative errno, also if @sourcefd is -1. */
 int disk_open(Disk *disk, int sourcefd, const char *mirror);

@@ -62,7 +62,7 @@ static int copy_file(Work *work) {
         save->what = "stat it on the disk";
         if (fstat(work->fd, &disk) < 0)
                 return -errno;
-        save_set_results(save, &disk, work->disk->keeps_inodes);
+        save_set_results(save, &disk, disk_keeps_inodes(work->disk));
         save_set_digest(save, &result.digest);
         return 0;
 }
@@ -105,7 +105,7 @@ static int carry_attributes(Work *work) {
         r = disk_set_attributes(work->disk, save->mirror, save->expected, work->options->own_owner, &disk);
         if (r != 0)
                 return r == DISK_OCCUPIED ? SAVE_OCCUPIED : save_is_gone_astray(r) ? SAVE_CHANGED : r;
-        save_set_results(save, &disk, work->disk->keeps_inodes);
+        save_set_results(save, &disk, disk_keeps_inodes(work->disk));
         return 0;
 }
 
@@ -217,7 +217,7 @@ static int agree(Work *work) {
         else {
                 r = sync_on_disk(work, &disk);
                 if (r == 0)
-                        save_set_results(save, &disk, work->disk->keeps_inodes);
+                        save_set_results(save, &disk, disk_keeps_inodes(work->disk));
                 if (r == 0 && !save->keep && has_attributes_of_disk(work)) /* but for the time, which gives no right */
                         r = carry_attributes(work);
         }
@@ -272,10 +272,10 @@ static bool find_unlisted(Work *work, Entry *ret) {
         if (fs_stat_beneath(work->disk->rootfd, work->save->mirror->path, &st) < 0 || !S_ISREG(st.st_mode))
                 return false;
         *ret = (Entry){ .path = work->save->mirror->path, .type = ENTRY_FILE, .size = (uint64_t) st.st_size,
-                        .ino = work->disk->keeps_inodes ? st.st_ino : 0, .dev = (uint32_t) st.st_dev,
+                        .ino = disk_keeps_inodes(work->disk) ? st.st_ino : 0, .dev = (uint32_t) st.st_dev,
                         .mtime_nsec = fs_nsec(&st.st_mtim), .ctime_nsec = fs_nsec(&st.st_ctim), .uid = st.st_uid,
                         .gid = st.st_gid, .mode = st.st_mode & 0777,
-                        .flags = work->disk->keeps_inodes ? 0 : ENTRY_NO_INODE };
+                        .flags = disk_keeps_inodes(work->disk) ? 0 : ENTRY_NO_INODE };
         return true;
 }
 

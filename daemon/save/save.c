@@ -134,7 +134,7 @@ static int set_results_by_path(Work *work) {
         r = save->kind == SAVE_BESIDE ? 0 : fs_stat_beneath(work->disk->rootfd, save->mirror->path, &disk);
         if (r < 0)
                 return save_is_gone_astray(r) ? SAVE_CHANGED : r;
-        save_set_results(save, &disk, work->disk->keeps_inodes);
+        save_set_results(save, &disk, disk_keeps_inodes(work->disk));
         return 0;
 }
 

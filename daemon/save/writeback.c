@@ -47,6 +47,7 @@ int writeback_attach(Writeback *wb, int sourcefd, int mirrorfd) {
         (void) close_fd(wb->sourcefd);
         wb->sourcefd = fd;
         wb->mirrorfd = mirrorfd;
+        wb->stopped = false;
         disk_init(&wb->disk, fd, wb->config->name);
         if (wb->changes)
                 return 0;
@@ -91,6 +92,9 @@ static void start_or_wait(Writeback *wb, SaveItem *item, uint64_t now) {
 
 void writeback_start_next(Writeback *wb) {
         uint64_t now = clock_now(wb->event);
+
+        if (wb->stopped)
+                return;
 
         for (;;) {
                 for (; wb->cursor < wb->queue.n && wb->n_running < pool_workers(wb->pool); wb->cursor++)
@@ -233,6 +237,12 @@ void writeback_hurry(Writeback *wb, bool hurry) {
                         wb->queue.items[i]->state = ITEM_WAITING;
                         wb->queue.items[i]->attempts = 0;
                 }
+}
+
+void writeback_stop(Writeback *wb) {
+        clock_timer_stop(&wb->timer);
+        wb->stopped = true;
+        wb->base = NULL;
 }
 
 bool writeback_is_over(const Writeback *wb) {

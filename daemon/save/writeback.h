@@ -49,6 +49,7 @@ typedef struct Writeback {
         Manifest *yielded;                 /* of the mirror: safe in conflicts/, so the disk's may replace them */
         ClockTimer timer;
         bool armed, sure;                  /* deletions count; none that was reported is left to be scanned */
+        bool stopped;                      /* until it is attached again */
         bool holds_shared;                 /* until a pointer is saved: see deletions_hold_shared() */
         bool holds_moved;                  /* until something is saved: see deletions_hold_moved() */
         bool polite;                       /* clients are at work: the disk is theirs first */
@@ -99,6 +100,10 @@ void writeback_doubt(Writeback *writeback, const Manifest *untaken, const uint16
 
 /* The stop is near: nothing has to hold still any more, and failures are retried only a few times. */
 void writeback_hurry(Writeback *writeback, bool hurry);
+
+/* The mirror ends: nothing is begun any more, whatever is left, until it is attached again. A save that is under way
+ * goes on. */
+void writeback_stop(Writeback *writeback);
 
 /* True if nothing is left that could still be done, and no job is out. */
 bool writeback_is_over(const Writeback *writeback);

@@ -268,7 +268,7 @@ static bool is_what_was_staged(Task *task) {
         FileDigestOptions options = { .cancel = task->context->cancel, .progress = task->context->steps };
         int r;
 
-        if (task->proven || !base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) ||
+        if (task->proven || task->item->kept || !base || !mirror || !(base->flags & ENTRY_HAS_DIGEST) ||
             base->flags & (ENTRY_RECORD | ENTRY_LINKED) || !manifest_entry_is_data(mirror))
                 return true;
         r = file_digest_at(task->context->private_dir->mirrorfd, mirror->path, &options, &task->found);

@@ -238,7 +238,8 @@ static void check_inodes(Scan *scan, int fd) {
 static int scan_directory(Scan *scan, int parentfd, const char *name) {
         _cleanup_(close_fdp) int fd = -1;
         _cleanup_(closedirp) DIR *dir = NULL;
-        bool top = scan->path[0] == '\0';
+        bool top = scan->path[0] == '\0', no_inodes = scan->no_inodes;
+        dev_t dev = scan->dev;
         int r;
 
         fd = tree_access_open((TreeName){ parentfd, name }, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
@@ -256,6 +257,10 @@ static int scan_directory(Scan *scan, int parentfd, const char *name) {
                 return -errno;
         fd = -1;
         r = read_directory(scan, dir);
+        if (!top) { /* a filesystem that is mounted inside ends here */
+                scan->dev = dev;
+                scan->no_inodes = no_inodes;
+        }
         if (r == -ENOMEM || r == -ECANCELED || r == 0 || top)
                 return r;
         return omit(scan, OMIT_UNREADABLE, -r);

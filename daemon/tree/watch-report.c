@@ -94,6 +94,15 @@ bool watch_reports_add(WatchReports *reports, WatchDraft *draft, unsigned flags,
         return (added & ~flags) & WATCH_RESYNC;
 }
 
+bool watch_reports_is_taken(WatchReports *reports) {
+        size_t n;
+
+        (void) pthread_mutex_lock(&reports->lock);
+        n = reports->n_waiting;
+        (void) pthread_mutex_unlock(&reports->lock);
+        return n == 0;
+}
+
 /* Under the lock. */
 static void draft_clear(WatchReports *reports, WatchDraft *draft) {
         eventfd_t count;

@@ -59,6 +59,9 @@ typedef struct WatchReports {
         size_t n_waiting; /* lock: drafts with flags */
 } WatchReports;
 
+/* No draft waits to be taken. */
+bool watch_reports_is_taken(WatchReports *reports);
+
 /* What was gathered about one root since it was last taken. Begins as zeros. All of it is under WatchReports.lock. */
 typedef struct WatchDraft {
         unsigned flags;

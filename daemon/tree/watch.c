@@ -22,6 +22,8 @@
 
 enum {
         STALE_MAX = 10000,    /* watches that are gone but take memory in the library, until it is restarted */
+        STALE_LIMIT = 200000, /* so many take some 40 MB: then it is not put off any longer */
+        QUIET_MSEC = 5000,    /* for so long nothing has happened: a restart loses nothing */
         EVENTS_AT_ONCE = 256, /* after so many a directory is listed, so that no flood of events stops the listing */
 };
 
@@ -45,6 +47,7 @@ struct Watch {
         WatchTree tree;        /* thread */
         uint64_t restart_usec; /* thread: when to start inotify after it was stopped */
         uint64_t backoff_usec; /* thread */
+        bool quiet;            /* thread: nothing has happened for a while, and all reports are taken */
         uint64_t stopped_usec; /* thread: when it was last stopped; 0: never */
 
         atomic_uint_fast64_t resyncs;
@@ -126,8 +129,13 @@ static void start_listening(Watch *watch) {
         }
 }
 
+static bool has_stale(const Watch *watch, size_t max) {
+        return watch->inotify.fd >= 0 && watch->inotify.n_added - watch->tree.nodes.n > max;
+}
+
+/* For the sake of its memory the library is restarted where no event is lost by that. */
 static void recover(Watch *watch) {
-        if (watch->tree.out_of_sync || watch->inotify.n_added - watch->tree.nodes.n > STALE_MAX)
+        if (watch->tree.out_of_sync || has_stale(watch, watch->quiet ? STALE_MAX : STALE_LIMIT))
                 stop_listening(watch);
         if (watch->inotify.fd < 0 && clock_usec(CLOCK_MONOTONIC) >= watch->restart_usec)
                 start_listening(watch);
@@ -186,7 +194,7 @@ static int wait_msec(const Watch *watch, bool busy) {
         if (busy || watch->tree.out_of_sync)
                 return 0;
         if (watch->inotify.fd >= 0)
-                return -1;
+                return has_stale(watch, STALE_MAX) ? QUIET_MSEC : -1;
         now = clock_usec(CLOCK_MONOTONIC);
         return watch->restart_usec > now ? (int) ((watch->restart_usec - now) / 1000 + 1) : 0;
 }
@@ -197,9 +205,11 @@ static void wait_for_more(Watch *watch, bool busy) {
                 { .fd = watch->mountinfo, .events = POLLPRI },
                 { .fd = watch->inotify.fd, .events = POLLIN },
         };
+        int n = poll(fds, ELEMENTSOF(fds), wait_msec(watch, busy));
         eventfd_t count;
 
-        if (poll(fds, ELEMENTSOF(fds), wait_msec(watch, busy)) <= 0)
+        watch->quiet = n == 0 && !busy && watch_reports_is_taken(&watch->reports);
+        if (n <= 0)
                 return;
         if (fds[0].revents)
                 (void) eventfd_read(watch->wakeup, &count);

@@ -8,7 +8,9 @@ import signal
 import time
 
 import harness
+from mapped import Client
 from saving import MIB, Saving
+from tracer import thread_held
 
 
 class AtStop(Saving):
@@ -77,6 +79,33 @@ class AtStop(Saving):
         self.assertGreater(daemon.count("EXTEND_TIMEOUT_USEC"), before)
         self.assert_gone()
         self.assertEqual(self.read(self.original("large")), content)
+
+    def test_what_was_stored_while_the_source_is_gone_keeps_the_mirror(self):
+        """A store through a mapping leaves no trace but a report, and there is no scan that could mark the file."""
+        self.write("a", bytes(64 << 10))
+        daemon = self.ready(self.config(PollInterval="1s"))
+        daemon.wait_status("all saved")
+        os.rename(self.source, self.source + ".gone")
+        daemon.wait_status("is gone")
+        client = Client(self, self.mirrored("a"))
+        client.store(5000, b"x")
+        client.close()
+        daemon.listen(1)
+        daemon.stop(expect=1)
+        self.assertEqual(self.read(self.mirrored("a"))[5000:5001], b"x")
+
+    def test_reports_that_come_late_do_not_hold_up_a_deletion(self):
+        self.write("a", b"x")
+        self.write("b", b"x")
+        daemon = self.ready()
+        os.unlink(self.mirrored("a"))
+        daemon.listen(1)
+        with thread_held(daemon.pid, "watch"):
+            daemon.signal(signal.SIGTERM)
+            daemon.listen(1.5)  # longer than the watch is waited for
+        self.assertEqual(daemon.join(30), 0)
+        self.assert_gone()
+        self.assertFalse(os.path.exists(self.original("a")))
 
     def test_a_directory_that_was_replaced_by_a_file_is_saved_as_one(self):
         self.write("d/a", b"x")

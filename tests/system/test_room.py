@@ -232,6 +232,22 @@ class Link(Room):
         self.assert_gone()
         self.assertEqual(os.path.getsize(os.path.join(self.source, "sub/big")), 7 * MIB)
 
+    def test_a_link_takes_the_place_of_what_lost_a_conflict(self):
+        """The disk's version is the newer one, and does not fit."""
+        self.write("m", size=1 << 20)
+        self.write("other", b"x")
+        daemon = self.ready(self.config(Size="4M", OnNoRoom="link"))
+        daemon.freeze()
+        with open(self.mirrored("m"), "wb") as f:
+            f.write(b"of the mirror")
+        time.sleep(0.1)
+        self.write("m", size=6 << 20)
+        daemon.signal(signal.SIGCONT)
+        self.wait_until(lambda: os.path.islink(self.mirrored("m")), "the link", daemon)
+        kept = [os.path.join(directory, name) for directory, _, names in os.walk(os.path.join(self.source, ".shmstaged/conflicts")) for name in names]
+        self.assertEqual([self.read(path) for path in kept], [b"of the mirror"])
+        daemon.stop()
+
     def test_later_room_replaces_the_link(self):
         self.write("a", size=5 * MIB)
         self.write("b", size=5 * MIB)

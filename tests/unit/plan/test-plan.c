@@ -34,6 +34,7 @@ static void apply_suffix(Entry *entry, Side side, char suffix) {
         entry->ino += suffix == '!';
         entry->ctime_nsec += suffix == '\'';
         entry->mode = suffix == '+' ? 0600 : entry->mode;
+        entry->mode |= suffix == '7' ? 0700 : 0;
         entry->uid += suffix == '%';
         if (suffix == 'n' && side == ON_DISK) {
                 entry->ino = 0;
@@ -598,7 +599,9 @@ static void attributes_that_were_changed_in_the_mirror(void **state) {
         static const Row without_owners[] = {
                 { "A", "A", "A%", PLAN_KEEP },      /* it is ours, whoever owns the disk's */
                 { "A", "A", "A%+", PLAN_SAVEATTR },
-                { "d", "d", "d+", PLAN_KEEP },
+                { "d", "d", "d+", PLAN_SAVEATTR },
+                { "d", "d", "d7", PLAN_KEEP },      /* as it is staged, so that we can write to it */
+                { "d", "d", "d%", PLAN_KEEP },
         };
 
         (void) state;
@@ -1015,7 +1018,7 @@ static View view_of_mirror(const Setting *setting, const char *base, const char 
 
 static bool client_gave_attributes(const Setting *setting, const char *mirror) {
         if (kind_of(mirror) == 'd')
-                return setting->armed && setting->keeps_owners && (has(mirror, '+') || has(mirror, '%'));
+                return setting->armed && (has(mirror, '+') || (setting->keeps_owners && has(mirror, '%')));
         return kind_of(mirror) == 'f' && (has(mirror, '+') || (setting->keeps_owners && has(mirror, '%')));
 }
 

@@ -332,6 +332,20 @@ static void the_timer_starts_what_is_due(void **state) {
         assert_content("disk/file", "bytes", 5);
 }
 
+static void nothing_is_begun_when_the_mirror_ends(void **state) {
+        Rig *rig = *state;
+
+        rig->config.settle_usec = SECOND / 100;
+        put_text("mirror/file", "bytes");
+        begin(rig, 1);
+        save(rig);
+        writeback_stop(&rig->wb);
+        assert_int_equal(sd_event_run(rig->event, SECOND / 10), 0); /* no timer */
+        go_on(rig);
+        assert_int_equal(rig->wb.n_running, 0);
+        assert_int_equal(access("disk/file", F_OK), -1);
+}
+
 /* --- what is deleted --- */
 
 /* Both sides have "gone" and "stays", and have agreed on them; then a client deletes the first. */
@@ -588,6 +602,7 @@ int main(void) {
                 CASE(a_pointer_to_what_is_nowhere_is_not_saved_and_nothing_waits_for_it),
                 CASE(what_may_still_change_waits_until_it_has_held_still),
                 CASE(the_timer_starts_what_is_due),
+                CASE(nothing_is_begun_when_the_mirror_ends),
                 CASE(deletions_start_only_when_every_report_was_scanned),
                 CASE(deletions_that_are_forgotten_are_not_carried_out),
                 CASE(large_files_never_take_the_last_saver),
