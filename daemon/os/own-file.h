@@ -5,8 +5,8 @@
  * socket. No other module makes these system calls on them (tests/unit/doors.py). The trees have a door of their own:
  * os/tree-access.h.
  *
- * Names are relative to a directory descriptor, or absolute with AT_FDCWD. Functions return 0 (or a descriptor,
- * O_CLOEXEC, that the caller owns) or a negative errno. Blocking; any thread. */
+ * Names are relative to a directory descriptor, or absolute with AT_FDCWD (not for own_file_replace()). Functions
+ * return 0 (or a descriptor, O_CLOEXEC, that the caller owns) or a negative errno. Blocking; any thread. */
 
 #include "base/base.h"
 

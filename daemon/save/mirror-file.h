@@ -3,7 +3,7 @@
 
 /* A file of the mirror that is to be read: opened once, so that a deletion meanwhile does no harm, compared with what
  * a scan saw of it, and not open for writing elsewhere. The latter is found out with a read lease (F_SETLEASE: EAGAIN
- * while there is any writable descriptor or writable shared mapping), which is given back immediately. */
+ * while there is any writable descriptor or writable shared mapping), which is held until the file is closed. */
 
 #include "base/base.h"
 #include "save/outcome.h"

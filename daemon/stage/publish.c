@@ -40,7 +40,7 @@ static int place(MirrorPrivateDir *private_dir, const char *name, int fd, const 
         int r = mirror_private_dir_publish(private_dir, name, source->path, expected);
 
         *reterr_what = "move into place the copy of";
-        if (r != 0) {
+        if (r != 0) { /* or what a client's rename has replaced meanwhile, which would be gone without us too */
                 (void) tree_access_drop((TreeName){ private_dir->fd, name });
                 return r;
         }
