@@ -13,6 +13,7 @@
 #include "base/strv.h"
 #include "base/text.h"
 #include "config/files.h"
+#include "config/system-path.h"
 #include "config/value.h"
 
 #include <strings.h>
@@ -324,10 +325,27 @@ static int check_two(Loader *loader, Setting a, Setting b) {
         return r < 0 ? r : 1;
 }
 
+/* Positive if the tmpfs would hide a directory of the system; then there is a note. */
+static int check_target(Loader *loader, Setting target) {
+        char path[TEXT_PATH_MAX];
+        int r;
+
+        if (!system_path_is_reserved(target.path))
+                return 0;
+        r = add_note(loader, true, target.place.file, target.place.line,
+                     "Target=%s of [Mirror %s] is a directory of the system, which the mirror would hide; choose a "
+                     "directory of its own, such as /dev/shm/%s",
+                     text_path(path, target.path), target.mirror, target.mirror);
+        return r < 0 ? r : 1;
+}
+
 /* Two sources may be the same or nested: what one mirror saves is a change on the disk for the other. A target must not
  * overlap any other path. One note for each mirror is enough. */
 static int check_mirror(Loader *loader, size_t i) {
-        int r = check_two(loader, setting_of(loader, i, false), setting_of(loader, i, true));
+        int r = check_target(loader, setting_of(loader, i, true));
+
+        if (r == 0)
+                r = check_two(loader, setting_of(loader, i, false), setting_of(loader, i, true));
 
         for (size_t k = 0; r == 0 && k < i; k++) {
                 r = check_two(loader, setting_of(loader, k, true), setting_of(loader, i, true));

@@ -279,6 +279,10 @@ class Refused(Case):
         self.refused('[Mirror good]\nSource=/data/a\nTarget=/run/a\n[Mirror bad]\nSource=/data/b\nTarget=/run/b\nSize=much\n',
                      '/etc/shmstaged.conf:7: ')
 
+    def test_a_directory_of_the_system_is_not_hidden(self):
+        for target in '/etc', '/dev/shm', '/usr/lib/models':
+            self.refused('[Mirror m]\nSource=/data/m\nTarget=%s\n' % target, 'is a directory of the system')
+
     def test_engines_wait_for_the_daemon_also_with_errors_in_the_configuration(self):
         self.assertIn('/etc/shmstaged.conf:5: ', self.generate(
             '[Mirror m]\nSource=/data/m\nTarget=/run/m\nEngines=ollama.service\nSize=much\n', expect=1))

@@ -258,6 +258,26 @@ static void metrics_are_not_written_into_what_is_watched(void **state _unused_) 
         }
 }
 
+static void no_directory_of_the_system_becomes_a_mirror(void **state _unused_) {
+        static const char *const bad[] = { "/dev/shm", "/etc", "/etc/x", "/usr", "/usr/lib/models", "/home", "/tmp",
+                                           "/proc/x", "/var/lib", "/boot/efi", "/var/lib/shmstaged" };
+        static const char *const good[] = { "/dev/shm/models", "/run/models", "/srv/models", "/home/me/ram", "/etcetera",
+                                            "/usr/share/ollama/ram", "/var/lib/models" };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad) + ELEMENTSOF(good); i++) {
+                const char *path = i < ELEMENTSOF(bad) ? bad[i] : good[i - ELEMENTSOF(bad)];
+                _cleanup_(freep) char *text = NULL;
+                _cleanup_(config_freep) Config *config = NULL;
+
+                assert_true(asprintf(&text, "[Mirror a]\nSource=/data\nTarget=%s\n", path) > 0);
+                config = load(text);
+                if (i < ELEMENTSOF(bad))
+                        assert_only_error(config, 3, "is a directory of the system");
+                else
+                        assert_int_equal(config->n_notes, 0);
+        }
+}
+
 static void paths_that_are_only_similar_do_not_overlap(void **state _unused_) {
         _cleanup_(config_freep) Config *config = load_good("[Mirror a]\nSource=/data\nTarget=/dev/shm/model\n"
                                                            "[Mirror b]\nSource=/data\nTarget=/dev/shm/models\n"
@@ -589,6 +609,7 @@ int main(void) {
                 cmocka_unit_test(a_mirror_is_one_whatever_its_sections_and_stands_where_it_came_first),
                 cmocka_unit_test(the_keys_of_a_section_that_is_wrong_or_unknown_change_nothing),
                 cmocka_unit_test(the_limit_of_notes_counts_for_each_file_and_warnings_as_well),
+                cmocka_unit_test(no_directory_of_the_system_becomes_a_mirror),
                 cmocka_unit_test(each_mirror_has_one_note_about_its_paths),
                 cmocka_unit_test(paths_are_not_compared_while_a_value_is_wrong),
                 cmocka_unit_test(the_default_mirror_takes_part_in_the_comparison),
