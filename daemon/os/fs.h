@@ -85,6 +85,12 @@ int fs_room(int fd, FsRoom *ret);
  * the end. On a filesystem without SEEK_DATA the whole file is one range. */
 int fs_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end);
 
+/* The permission bits, and of a directory setgid and sticky: they say who may do what in it. Set-id bits of files are
+ * never carried from one side to the other. */
+static inline uint16_t fs_mode(const struct stat *st) {
+        return (uint16_t) (st->st_mode & (S_ISDIR(st->st_mode) ? 03777 : 0777));
+}
+
 /* Times before 1678 and after 2261 become these. */
 static inline int64_t fs_nsec(const struct timespec *time) {
         const int64_t max = INT64_MAX / NSEC_PER_SEC - 1;

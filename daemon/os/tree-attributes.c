@@ -74,14 +74,14 @@ int tree_attributes_set(int fd, const TreeAttributes *attributes) {
         int r = set_owner(fd, "", AT_EMPTY_PATH, attributes);
 
         if (r == 0)
-                r = result(fchmod(fd, attributes->mode & 0777), attributes);
+                r = result(fchmod(fd, attributes->mode & 03777), attributes);
         return r < 0 ? r : set_mtime(fd, "", AT_EMPTY_PATH, attributes);
 }
 
 int tree_attributes_set_directory(TreeName at, const TreeAttributes *attributes) {
         int r = set_owner(at.dirfd, at.name, AT_SYMLINK_NOFOLLOW, attributes);
 
-        return r < 0 ? r : result(fchmodat(at.dirfd, at.name, attributes->mode & 0777, 0), attributes);
+        return r < 0 ? r : result(fchmodat(at.dirfd, at.name, attributes->mode & 03777, 0), attributes);
 }
 
 /* Some filesystems keep no owner and time of a link, and sshfs follows it, though it leads nowhere from where it is. */
@@ -100,7 +100,7 @@ static int set_by_path(int pathfd, const TreeAttributes *attributes) {
 
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", pathfd);
         if (r == 0)
-                r = result(chmod(path, attributes->mode & 0777), attributes);
+                r = result(chmod(path, attributes->mode & 03777), attributes);
         return r < 0 ? r : set_mtime(AT_FDCWD, path, 0, attributes);
 }
 

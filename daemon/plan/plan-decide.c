@@ -8,8 +8,16 @@
 #include "layout/layout.h"
 #include "layout/unfinished.h"
 
+#include <sys/stat.h>
+
 static bool attributes_differ(const Entry *a, const Entry *b) {
         return a->type != ENTRY_SYMLINK && (a->uid != b->uid || a->gid != b->gid || a->mode != b->mode);
+}
+
+/* An ordinary user's daemon stages a directory so that it can write to it, and without setgid if the user is not in the
+ * group: then the kernel drops that bit in silence. */
+static bool is_as_staged_by_user(unsigned disk, unsigned mirror) {
+        return mirror == (disk | 0700) || mirror == ((disk & ~(unsigned) S_ISGID) | 0700);
 }
 
 /* A client has given the copy another owner or mode. Directories get theirs when staging ends, so a difference before
@@ -20,9 +28,8 @@ static bool attributes_changed(const PlanInput *input, const Entry *base, const 
                 return false;
         if (input->keeps_owners)
                 return attributes_differ(base, mirror);
-        /* an ordinary user's daemon stages a directory so that it can write to it */
         return base->mode != mirror->mode &&
-               (base->type != ENTRY_DIRECTORY || (base->mode | 0700) != mirror->mode);
+               (base->type != ENTRY_DIRECTORY || !is_as_staged_by_user(base->mode, mirror->mode));
 }
 
 /* The path on the disk that a link to the disk leads to; NULL if it is none. */

@@ -274,7 +274,7 @@ static bool find_unlisted(Work *work, Entry *ret) {
         *ret = (Entry){ .path = work->save->mirror->path, .type = ENTRY_FILE, .size = (uint64_t) st.st_size,
                         .ino = disk_keeps_inodes(work->disk) ? st.st_ino : 0, .dev = (uint32_t) st.st_dev,
                         .mtime_nsec = fs_nsec(&st.st_mtim), .ctime_nsec = fs_nsec(&st.st_ctim), .uid = st.st_uid,
-                        .gid = st.st_gid, .mode = st.st_mode & 0777,
+                        .gid = st.st_gid, .mode = fs_mode(&st),
                         .flags = disk_keeps_inodes(work->disk) ? 0 : ENTRY_NO_INODE };
         return true;
 }

@@ -112,7 +112,7 @@ void save_set_results(Save *save, const struct stat *disk, bool keeps_inodes) {
         save->disk.uid = disk->st_uid;
         save->disk.gid = disk->st_gid;
         if (!S_ISLNK(disk->st_mode))
-                save->disk.mode = disk->st_mode & 0777;
+                save->disk.mode = fs_mode(disk);
 }
 
 void save_set_digest(Save *save, const Digest *digest) {

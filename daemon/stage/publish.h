@@ -4,7 +4,7 @@
 /* Makes entries visible in the mirror, by one rename each, with owner, mode, mtime in nanoseconds and user xattrs of
  * the source.
  *
- * Set-id bits, sticky bits, file capabilities and xattrs outside "user." are never copied. Unless we are root, owners
+ * Set-id bits of files, file capabilities and xattrs outside "user." are never copied. Unless we are root, owners
  * cannot be kept either: the files are ours. Any thread. Each function returns 0; TREE_OCCUPIED if something unexpected
  * is at the path, or TREE_BUSY if the file there is open or mapped for writing, and then nothing has changed; or a
  * negative errno with the step in *reterr_what, a verb that takes the path.

@@ -85,7 +85,7 @@ static bool refresh(Task *task) {
         task->current.flags = (uint16_t) ((task->current.flags & ~ENTRY_RACY) | (fs_is_racy(&st) ? ENTRY_RACY : 0));
         task->current.uid = st.st_uid;
         task->current.gid = st.st_gid;
-        task->current.mode = st.st_mode & 0777;
+        task->current.mode = fs_mode(&st);
         return true;
 }
 

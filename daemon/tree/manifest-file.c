@@ -79,7 +79,7 @@ static int parse_entry(const char *line, bool first_format, Entry *ret) {
                 return -EINVAL;
         for (type = 0; type < ELEMENTSOF(type_names) && strcmp(name, type_names[type]) != 0; type++)
                 ;
-        if (type == ELEMENTSOF(type_names) || mode > 0777 || text_unescape(path_text, &path) < 0 ||
+        if (type == ELEMENTSOF(type_names) || mode > 03777 || text_unescape(path_text, &path) < 0 ||
             text_unescape(target_text, &target) < 0 || !is_plain_path(path))
                 return -EINVAL;
         if (type == ENTRY_FILE || type == ENTRY_DIRECTORY) {

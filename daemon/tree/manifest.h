@@ -80,7 +80,7 @@ typedef struct Entry {
         uint64_t ino;
         uint32_t uid, gid;
         uint32_t dev;       /* as found; in the base, of the disk's object; only comparable within one boot */
-        uint16_t mode;      /* permission bits without set-id and sticky */
+        uint16_t mode;      /* permission bits, of a directory with setgid and sticky: see fs_mode() */
         uint16_t flags;     /* EntryFlags */
         Digest digest;      /* if ENTRY_HAS_DIGEST */
         DiskObject disk;    /* base only: the other object of the pair; both have .size bytes */

@@ -169,7 +169,7 @@ static int add_entry(Scan *scan, int dirfd, const char *name) {
                 return S_ISDIR(st.st_mode) ? 0 : omit(scan, OMIT_IN_PROGRESS, 0);
         entry = (Entry){ .path = scan->path, .size = (uint64_t) st.st_size, .mtime_nsec = fs_nsec(&st.st_mtim),
                          .ctime_nsec = fs_nsec(&st.st_ctim), .ino = st.st_ino, .uid = st.st_uid, .gid = st.st_gid,
-                         .dev = (uint32_t) st.st_dev, .mode = st.st_mode & 0777 };
+                         .dev = (uint32_t) st.st_dev, .mode = fs_mode(&st) };
         if (!scan->options->mirror)
                 add_doubts(scan, &st, &entry);
         if (scan->options->progress)

@@ -210,8 +210,8 @@ class TestInstalled(SystemTest):
                 self.start()
                 with open(f'/proc/{box.pid(SERVICE)}/status') as file:
                         status = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
-                # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_LEASE
-                self.assertEqual(int(status['CapBnd'], 16) & ~(1 << 0 | 1 << 1 | 1 << 3 | 1 << 28), 0)
+                # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_LEASE
+                self.assertEqual(int(status['CapBnd'], 16) & ~(1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 28), 0)
                 self.assertEqual(status['Seccomp'], '2')
                 self.assertEqual(status['NoNewPrivs'], '1')
                 self.assertNotEqual(os.readlink(f'/proc/{box.pid(SERVICE)}/ns/mnt'),

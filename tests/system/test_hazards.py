@@ -494,19 +494,17 @@ class Planted(Hazards):
             self.running.stop(expect=1)
         self.assertEqual(self.names(), {"d0", "d0/open"})
 
-    def test_set_id_and_sticky_bits_do_not_reach_the_disk(self):
+    def test_set_id_bits_of_files_do_not_reach_the_disk(self):
         self.write("existing", b"1")
         self.begin()
         for name, mode in (("program", 0o6755), ("sticky", 0o1777)):
             os.chmod(self.put(name, b"content of " + name.encode()), mode)
         os.chmod(self.mirrored("existing"), 0o4750)
-        os.mkdir(self.mirrored("shared"))
-        os.chmod(self.mirrored("shared"), 0o2775)
         subprocess.run(["setcap", "cap_net_raw+ep", self.mirrored("program")], check=False)
 
         def modes():
             return {n: stat.S_IMODE(os.stat(self.on_disk(n)).st_mode) for n in self.names(self.source)}
-        wanted = {"program": 0o755, "sticky": 0o777, "existing": 0o750, "shared": 0o775}
+        wanted = {"program": 0o755, "sticky": 0o777, "existing": 0o750}
         self.wait_until(lambda: modes() == wanted, "the plain modes", self.running)
         self.assertNotIn("security.capability", os.listxattr(self.on_disk("program")))
         self.running.wait_status("^Ready: (?!.*not on disk)")
@@ -516,6 +514,24 @@ class Planted(Hazards):
         self.running.stop()
         self.assert_gone()
         self.assertEqual(modes(), wanted)
+
+    def test_setgid_and_sticky_of_directories_are_the_same_on_both_sides(self):
+        """Without the one, new files get another group; without the other, anybody may delete the files of others."""
+        for name, mode in (("shared", 0o2775), ("drop", 0o1777)):
+            self.write(name + "/a", b"a")
+            os.chown(self.on_disk(name), 1234, 5678)
+            os.chmod(self.on_disk(name), mode)
+        self.begin()
+        self.assertEqual([stat.S_IMODE(os.stat(self.mirrored(n)).st_mode) for n in ("shared", "drop")], [0o2775, 0o1777])
+        os.mkdir(self.mirrored("shared/sub"))  # it has the group and the bit of the directory
+        os.chmod(self.mirrored("shared/sub"), 0o3770)
+        os.chmod(self.mirrored("drop"), 0o777)
+        self.wait_saved("shared/sub")
+        self.wait_until(lambda: [stat.S_IMODE(os.stat(self.on_disk(n)).st_mode) for n in ("shared/sub", "drop")] == [0o3770, 0o777], "the modes", self.running)
+        self.assertEqual(os.stat(self.on_disk("shared/sub")).st_gid, 5678)
+        os.chmod(self.on_disk("shared"), 0o775)
+        self.wait_until(lambda: stat.S_IMODE(os.stat(self.mirrored("shared")).st_mode) == 0o775, "the mode of the disk", self.running)
+        self.end()
 
     def test_a_name_that_is_the_digest_of_other_content(self):
         self.write("blobs/sha256-" + sha256(b"good"), b"good")
