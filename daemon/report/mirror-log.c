@@ -238,7 +238,8 @@ void mirror_log_xattrs_lost(const MirrorConfig *config) {
 }
 
 static const char *watch_problem(int error) {
-        return error < 0 ? strerror(-error) : "no inotify watches are left (raise fs.inotify.max_user_watches)";
+        return error < 0 ? strerror(-error) : "the kernel has no inotify watches left for this user (raise "
+                                             "fs.inotify.max_user_watches, or fs.inotify.max_user_instances)";
 }
 
 void mirror_log_unwatched(const MirrorConfig *config, int error) {

@@ -47,6 +47,7 @@ struct Watch {
         WatchTree tree;        /* thread */
         uint64_t restart_usec; /* thread: when to start inotify after it was stopped */
         uint64_t backoff_usec; /* thread */
+        bool refused;          /* thread: there is no inotify instance for us */
         bool quiet;            /* thread: nothing has happened for a while, and all reports are taken */
         uint64_t stopped_usec; /* thread: when it was last stopped; 0: never */
 
@@ -86,10 +87,12 @@ static void apply_requests(Watch *watch) {
                 watch_tree_remove_root(&watch->tree, &root->tree);
                 watch_root_free(root);
         }
-        if (watch->inotify.fd < 0)
+        if (watch->inotify.fd < 0 && !watch->refused)
                 return;
         for (root = watch_first_root(watch); root; root = root->next)
-                if (root->state == WATCH_ROOT_NEW)
+                if (root->state == WATCH_ROOT_NEW && watch->refused)
+                        watch_root_exhausted(root);
+                else if (root->state == WATCH_ROOT_NEW)
                         watch_root_start(root);
 }
 
@@ -115,7 +118,8 @@ static void stop_listening(Watch *watch) {
 static void start_listening(Watch *watch) {
         const char *what;
 
-        if (inotify_start(&watch->inotify, &what) < 0) {
+        watch->refused = inotify_start(&watch->inotify, &what) < 0;
+        if (watch->refused) {
                 watch->restart_usec = clock_usec(CLOCK_MONOTONIC) + BACKOFF_MAX_USEC;
                 for (WatchRoot *root = watch_first_root(watch); root; root = root->next)
                         watch_root_exhausted(root);
@@ -263,6 +267,10 @@ static int watch_open(Watch *watch, const char **reterr_what) {
 
         watch->mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
         r = watch->mountinfo < 0 ? -errno : inotify_start(&watch->inotify, &what);
+        if (r == -EMFILE) { /* this user has no instance left: it is tried again, and until then polled */
+                watch->refused = true;
+                r = 0;
+        }
         if (r >= 0) {
                 what = "create an eventfd";
                 watch->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

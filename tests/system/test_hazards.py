@@ -817,6 +817,19 @@ class Overflow(Hazards):
 
 
 class Blind(Hazards):
+    def test_without_an_inotify_instance_both_sides_are_scanned_in_turn(self):
+        self.write("a", b"a")
+        self.in_directory()
+        wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c",
+                   'echo 0 > /proc/sys/user/max_inotify_instances && exec setpriv --bounding-set -sys_admin "$0" "$@"']
+        self.running = self.ready(self.config(PollInterval="1s"), wrapper=wrapper)
+        self.running.wait_log("raise fs.inotify.max_user_watches, or fs.inotify.max_user_instances")
+        self.put("new", b"content")
+        self.wait_saved("new")
+        self.write("later", b"later")
+        self.wait_until(lambda: os.path.exists(self.mirrored("later")), "the file of the disk", self.running)
+        self.end()
+
     def test_without_enough_watches_the_mirror_is_scanned_in_turn_and_nothing_is_deleted(self):
         for i in range(40):
             self.write("d%02d/f" % i, b"%d" % i)
@@ -824,7 +837,7 @@ class Blind(Hazards):
         wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c",
                    'echo 20 > /proc/sys/user/max_inotify_watches && exec setpriv --bounding-set -sys_admin "$0" "$@"']
         self.running = self.ready(self.config(PollInterval="1s"), wrapper=wrapper)
-        self.running.wait_log("no inotify watches are left")
+        self.running.wait_log("the kernel has no inotify watches left for this user")
         before = self.picture()
         self.put("d39/new", b"content")
         self.put("d39/f", b"changed")
