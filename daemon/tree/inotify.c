@@ -83,7 +83,7 @@ static int prepare_fd(Inotify *inotify) {
         if (fd < 0)
                 return fd;
         if (fd >= FD_SETSIZE)
-                return -EMFILE;
+                return -EOVERFLOW;
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_RDONLY | O_NONBLOCK) < 0)
                 return -errno;
         while (inotifytools_next_events(0, 1))

@@ -22,7 +22,7 @@ typedef enum InotifyResult {
 } InotifyResult;
 
 /* 0, or a negative errno and the step that failed in *reterr_what: -EMFILE because of fs.inotify.max_user_instances or
- * RLIMIT_NOFILE, or if the descriptor is one that select() cannot take; -EBUSY if one is started already. */
+ * RLIMIT_NOFILE; -EOVERFLOW if the descriptor is one that select() cannot take; -EBUSY if one is started already. */
 int inotify_start(Inotify *inotify, const char **reterr_what);
 
 /* Drops all watches and the events that have not been read. Does nothing if it is stopped. */

@@ -13,7 +13,8 @@
 
 typedef struct Watch Watch;
 
-/* Starts the thread. 0, or a negative errno and the step that failed in *reterr_what; -EMFILE: see inotify_start(). */
+/* Starts the thread. 0, or a negative errno and the step that failed in *reterr_what; see inotify_start(). While this
+ * user can have no inotify instance, all roots are WATCH_EXHAUSTED. */
 int watch_new(Watch **ret, const char **reterr_what);
 
 /* Stops and joins the thread within a fraction of a second, also in the middle of a listing. */
