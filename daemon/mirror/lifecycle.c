@@ -150,10 +150,7 @@ static void source_found(Mirror *m) {
         }
         if (m->lost || m->scan.reopened || m->schedule.source.lost)
                 (void) scan_schedule_adjust(&m->schedule, &m->config, true); /* if not, it is polled */
-        m->savers_outdated = m->savers_outdated || m->scan.reopened;
-        if (m->savers_outdated && m->writeback.n_running == 0)
-                m->savers_outdated =
-                        writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd) < 0;
+        mirror_state_take_source(m);
         m->lost = false;
 }
 
@@ -163,6 +160,14 @@ static void mirror_lost(Mirror *m) {
         m->end.reason = END_RECREATION;
         mirror_state_notify(m, MIRROR_ENDS);
         mirror_last_scan(m); /* unsaved files can still be read, through the descriptor that we have */
+}
+
+static void explain_covered(Mirror *m) {
+        const char *path = manifest_first_omission(m->survey.mirror, OMIT_MOUNT);
+
+        if (path && !m->covered)
+                mirror_log_covered(&m->config, path);
+        m->covered = path != NULL;
 }
 
 /* Each name that matches nothing, once. */
@@ -212,6 +217,7 @@ static void scan_done(Job *job) {
         override_effects_note(m);
         mirror_state_notify(m, MIRROR_SCANNED);
         explain_unmatched(m);
+        explain_covered(m);
         m->scan.wanted.unsettled = (m->survey.plan->n_waiting > 0 && m->scan.serves.source) ||
                                    (m->survey.plan->n_racy > 0 && m->config.watch_source) ||
                                    manifest_omissions(m->survey.source, OMIT_CHANGED) > 0;

@@ -84,16 +84,21 @@ static bool shall_remove(const Mirror *m) {
         return m->complete || m->plan_run.staged || m->end.reason != END_FAILURE;
 }
 
-/* A file whose new owner or mode could not be saved stays: the next start saves it. */
-static void keep_unsaved_attributes(const Mirror *m, Plan *plan) {
+/* A file whose new owner or mode could not be saved stays: the next start saves it. So does a client's own copy, if
+ * nobody knows whether the disk still has the file. */
+static bool has_to_stay(const Mirror *m, const PlanItem *item) {
+        const SaveItem *save = save_queue_find(&m->writeback.queue, plan_item_path(item));
+
+        return (save && save->action == PLAN_SAVEATTR && save->state != ITEM_DONE) ||
+               (!m->end.source_was_read && item->base && item->base->flags & ENTRY_OWN_COPY);
+}
+
+static void keep_unsaved(const Mirror *m, Plan *plan) {
         size_t kept = 0;
 
-        for (size_t i = 0; i < plan->n_items; i++) {
-                const SaveItem *save = save_queue_find(&m->writeback.queue, plan_item_path(&plan->items[i]));
-
-                if (!save || save->action != PLAN_SAVEATTR || save->state == ITEM_DONE)
+        for (size_t i = 0; i < plan->n_items; i++)
+                if (!has_to_stay(m, &plan->items[i]))
                         plan->items[kept++] = plan->items[i];
-        }
         plan->n_items = kept;
 }
 
@@ -102,7 +107,7 @@ static int start_removal(Mirror *m) {
 
         if (r < 0)
                 return r;
-        keep_unsaved_attributes(m, m->end.removal);
+        keep_unsaved(m, m->end.removal);
         if (m->journalfd < 0)
                 (void) manifest_journal_open(m->context->statefd, m->config.name, &m->attachment.generation,
                                              &m->journalfd);
@@ -278,6 +283,8 @@ void mirror_last_scan_done(Mirror *m) {
                 drain(m); /* what is not on disk stays in the mirror, and that is reported */
                 return;
         }
+        m->end.source_was_read = true;
+        mirror_state_take_source(m);
         mirror_state_end_marking(m);
         mirror_state_queue_saves(m);
         m->end.dropped = manifest_free(m->end.dropped);

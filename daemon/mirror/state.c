@@ -315,3 +315,13 @@ void mirror_state_want_scan(Mirror *m) {
 bool mirror_state_ask_reports(Mirror *m) {
         return m->attached && scan_schedule_mirror_is_watched(&m->schedule) && report_sync_ask(&m->sync);
 }
+
+/* What is being saved then goes to a filesystem that may be gone, so it is saved once more. */
+void mirror_state_take_source(Mirror *m) {
+        m->savers_outdated = m->savers_outdated || m->scan.reopened;
+        if (m->scan.reopened)
+                writeback_leave_source(&m->writeback);
+        if (m->savers_outdated && m->writeback.n_running == 0)
+                m->savers_outdated =
+                        writeback_attach(&m->writeback, m->attachment.sourcefd, m->attachment.mount.fd) < 0;
+}

@@ -99,6 +99,7 @@ typedef struct MirrorScan {
 typedef struct MirrorEnd {
         EndReason reason;
         unsigned n_scans;       /* last scans that a save asked for */
+        bool source_was_read;   /* by a last scan: what it had then is known */
         Manifest *dropped;      /* unfinished or refused files in the mirror, which go with it; NULL */
         Plan *removal;          /* NULL: nothing is being removed */
         bool removed;           /* what the manifest lists was removed, or is about to be */
@@ -157,6 +158,7 @@ struct Mirror {
         LayoutKind layout;     /* likewise; LAYOUT_AUTO: not known yet */
         Outcomes outcomes;     /* of what is in .source */
         bool lost;             /* the source */
+        bool covered;          /* something is mounted inside the mirror, as the log says */
         bool savers_outdated;  /* the source was opened again, and the savers still have the old descriptor */
         PathSet missing;       /* in the base, and not in the mirror */
         PathSet unmatched;     /* names of Models= that were reported to match nothing */
@@ -250,6 +252,9 @@ void mirror_state_notify(Mirror *m, MirrorEvent event);
 
 /* What operators ask for has changed: the next scan follows immediately. */
 void mirror_state_want_scan(Mirror *m);
+
+/* A scan has read the source, which may have been opened again: then the savers get that one. */
+void mirror_state_take_source(Mirror *m);
 
 /* Has the watch report all that happened in the mirror up to now; then comes MIRROR_REPORTED. False if there is nothing
  * to wait for. See mirror/report-sync.h. */

@@ -37,6 +37,10 @@ int fs_open_beneath(int dirfd, const char *path, int flags) {
         return open_resolving(dirfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
+int fs_open_here(int dirfd, const char *name, int flags) {
+        return open_resolving(dirfd, name, flags | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+}
+
 int fs_follow_beneath(int dirfd, const char *path, int flags) {
         return open_resolving(dirfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }

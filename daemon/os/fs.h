@@ -17,6 +17,9 @@
 /* Opens @path ("." for the directory itself) and returns a descriptor that the caller owns. */
 int fs_open_beneath(int dirfd, const char *path, int flags);
 
+/* One name in @dirfd, which is not followed; -EXDEV if something is mounted there, be it the same filesystem. */
+int fs_open_here(int dirfd, const char *name, int flags);
+
 /* The same, but symbolic links are followed as long as they stay beneath: -EXDEV if one leads out. */
 int fs_follow_beneath(int dirfd, const char *path, int flags);
 

@@ -238,13 +238,19 @@ static bool is_restless(const PlanInput *input, const PlanItem *item, const char
                 item->source->flags & ENTRY_RACY);
 }
 
+/* When it was linked, the file on the disk was so new that another change might not have shown. */
+static bool is_certain_by_now(const PlanItem *item) {
+        return item->base->flags & ENTRY_RACY && !(item->source->flags & ENTRY_RACY);
+}
+
 /* An entry that is not selected for RAM becomes a link to the disk; one that nothing references, only if it is a link
  * already. */
 static PlanAction decide_unwanted(const PlanInput *input, const PlanItem *item, PlanAction action) {
         bool linked = item->base && item->base->flags & ENTRY_LINKED, orphan = item->source->flags & ENTRY_ORPHAN;
 
         if (action == PLAN_STAGE && plan_is_disk_link(item->mirror, input->source_path))
-                return linked && !(item->base->flags & ENTRY_RECORD) ? PLAN_KEEP : PLAN_LINK;
+                return linked && !(item->base->flags & ENTRY_RECORD) && !is_certain_by_now(item) ? PLAN_KEEP
+                                                                                                 : PLAN_LINK;
         if (action == PLAN_STAGE)
                 return orphan ? PLAN_IGNORE : PLAN_LINK;
         return action == PLAN_KEEP && !orphan ? PLAN_LINK : action;
@@ -305,7 +311,8 @@ static PlanAction decide_for(const PlanInput *input, PlanItem *item) {
         reads_source = action == PLAN_STAGE || action == PLAN_REMOVE || action == PLAN_SETATTR ||
                        (action == PLAN_ADOPT && item->on_disk == PAIR_UNSURE);
 
-        if (!item->source && manifest_is_blind(input->source, path))
+        if ((!item->source && manifest_is_blind(input->source, path)) ||
+            (!item->mirror && manifest_is_covered(input->mirror, path)))
                 return PLAN_KEEP; /* unknown, not absent */
         if (reads_source && is_restless(input, item, path) && !is_wanted_newly(input, item))
                 return PLAN_WAIT;

@@ -128,7 +128,8 @@ char *explain_omission(const MirrorConfig *config, const Omission *omission) {
                                    "is removed from the mirror)",
                                    path, strerror(omission->error), explain_access(omission->error));
         case OMIT_CHANGED:
-                break; /* the next scan sees what it has become */
+        case OMIT_MOUNT:
+                break; /* the next scan sees what it has become; a mount is only reported of the mirror */
         case OMIT_IN_PROGRESS:
                 return text_format("Skipped '%s': according to its name, it is still being written", path);
         }

@@ -229,6 +229,16 @@ void mirror_log_mirror_lost(const MirrorConfig *config) {
                   text_path(path, config->target));
 }
 
+void mirror_log_covered(const MirrorConfig *config, const char *covered) {
+        LogFields fields = { .mirror = config->name, .path = covered };
+        char path[TEXT_PATH_MAX], target[TEXT_PATH_MAX];
+
+        log_event(LOG_WARNING, &fields,
+                  "Something is mounted on '%s/%s', inside the mirror; what is in it is neither saved nor removed, and "
+                  "nothing is staged there; unmount it",
+                  text_path(target, config->target), text_path(path, covered));
+}
+
 void mirror_log_xattrs_lost(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 

@@ -40,6 +40,8 @@ void mirror_log_mass_deletion(const MirrorConfig *config, const char *text);
 void mirror_log_events_lost(const MirrorConfig *config, bool of_mirror);
 void mirror_log_wiped(const MirrorConfig *config);
 void mirror_log_mirror_lost(const MirrorConfig *config);
+/* A filesystem is mounted on @path in the mirror. */
+void mirror_log_covered(const MirrorConfig *config, const char *path);
 void mirror_log_xattrs_lost(const MirrorConfig *config);
 /* The source, or the mirror, cannot be watched; @error 0: the kernel allows no more watches. */
 void mirror_log_unwatched(const MirrorConfig *config, int error);

@@ -31,6 +31,7 @@ typedef struct SaveItem {
         const char *broken;    /* why its content cannot be valid where it is, a literal; NULL */
         char *missing;         /* a path that it references and neither side has; NULL */
         Entry origin;          /* on disk, under the name that it had before it was renamed; .path NULL: it was not */
+        bool in_vain;          /* while it is saved, the source has become another filesystem */
         char *heir;            /* the item whose .origin is this path, as far as it has one; NULL */
         uint64_t since_usec;   /* when it was first seen as it is; monotonic */
         uint64_t due_usec;     /* when it may be tried */

@@ -154,8 +154,11 @@ static bool is_directory_in_use(const SaveItem *item) {
 static void finish(Job *job) {
         SaveItem *item = (SaveItem *) job;
         Writeback *wb = item->userdata;
-        SaveOutcome outcome = item->save.outcome;
+        SaveOutcome outcome;
 
+        if (item->in_vain && item->save.outcome == SAVE_DONE)
+                item->save.outcome = SAVE_CHANGED;
+        outcome = item->save.outcome;
         wb->n_running--;
         wb->n_large -= writeback_is_large(item);
         wb->progressed = true;
@@ -204,7 +207,7 @@ static void find_first(const Writeback *wb, const Entry *mirror, Save *save) {
 void writeback_attempt(Writeback *wb, SaveItem *item) {
         item->options = (SaveOptions){ .disk = &wb->disk, .mirrorfd = wb->mirrorfd, .mirror_path = wb->target,
                                        .progress = wb->progress, .own_owner = geteuid() != 0 };
-        item->deleted = false;
+        item->deleted = item->in_vain = false;
         item->doubts = 0;
         item->idle_io = wb->polite && !wb->queue.stopping;
         item->userdata = wb;

@@ -60,6 +60,13 @@ int writeback_attach(Writeback *wb, int sourcefd, int mirrorfd) {
         return r == 0 && !wb->target ? -ENOMEM : r;
 }
 
+void writeback_leave_source(Writeback *wb) {
+        wb->stopped = true;
+        for (size_t i = 0; i < wb->queue.n; i++)
+                if (wb->queue.items[i]->state == ITEM_RUNNING)
+                        wb->queue.items[i]->in_vain = true;
+}
+
 /* --- what starts --- */
 
 bool writeback_is_large(const SaveItem *item) {

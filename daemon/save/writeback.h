@@ -70,6 +70,10 @@ void writeback_done(Writeback *writeback);
  * negative errno. */
 int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
 
+/* The source is not the filesystem that it was: nothing is begun until writeback_attach(), and what is under way will not
+ * have been saved. */
+void writeback_leave_source(Writeback *writeback);
+
 /* A scan is over. Takes over from its plan what is to be written to the disk, and decides on deletions. What is being
  * saved, or was saved while the scan ran, becomes PLAN_KEEP; what has yielded to the disk's version, and deletions
  * that are held back, become PLAN_STAGE. Positive if a wave of deletions was held back just now. @overrides: of the

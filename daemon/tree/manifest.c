@@ -239,10 +239,25 @@ bool manifest_is_blind(const Manifest *manifest, const char *path) {
         for (size_t i = 0; i < manifest->n_omissions; i++) {
                 const Omission *o = &manifest->omissions[i];
 
-                if ((o->reason == OMIT_UNREADABLE || o->reason == OMIT_CHANGED) && path_is_below(path, o->path))
+                if ((o->reason == OMIT_UNREADABLE || o->reason == OMIT_CHANGED || o->reason == OMIT_MOUNT) &&
+                    path_is_below(path, o->path))
                         return true;
         }
         return false;
+}
+
+bool manifest_is_covered(const Manifest *manifest, const char *path) {
+        for (size_t i = 0; i < manifest->n_omissions; i++)
+                if (manifest->omissions[i].reason == OMIT_MOUNT && path_is_below(path, manifest->omissions[i].path))
+                        return true;
+        return false;
+}
+
+const char *manifest_first_omission(const Manifest *manifest, OmissionReason reason) {
+        for (size_t i = 0; i < manifest->n_omissions; i++)
+                if (manifest->omissions[i].reason == reason)
+                        return manifest->omissions[i].path;
+        return NULL;
 }
 
 static bool counts(const Entry *entry) {

@@ -122,6 +122,7 @@ typedef enum OmissionReason {
         OMIT_UNREADABLE,  /* cannot be read: it and all below it are unknown, not absent */
         OMIT_CHANGED,     /* replaced during the scan: unknown as well */
         OMIT_IN_PROGRESS, /* still being written, by its name */
+        OMIT_MOUNT,       /* a filesystem is mounted there: what is below it is unknown */
 } OmissionReason;
 
 /* What was left out of a scan, and why. */
@@ -175,6 +176,12 @@ size_t manifest_omissions(const Manifest *manifest, OmissionReason reason);
 
 /* True if what is at @path is unknown, because it or a directory above it could not be read. */
 bool manifest_is_blind(const Manifest *manifest, const char *path);
+
+/* True if the path is below OMIT_MOUNT, or is that. */
+bool manifest_is_covered(const Manifest *manifest, const char *path);
+
+/* The path of one that was left out for this reason; NULL: none was. */
+const char *manifest_first_omission(const Manifest *manifest, OmissionReason reason);
 
 /* Bytes of all files, hard links counted once; and the number of files, hard links included. Neither counts records,
  * nor files that are only linked to the disk. */

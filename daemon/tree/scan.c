@@ -111,14 +111,20 @@ static int add_file(Scan *scan, int dirfd, const char *name, const struct stat *
         return 0;
 }
 
-static int scan_directory(Scan *scan, int parentfd, const char *name);
+static int open_directory(const Scan *scan, int parentfd, const char *name);
+static int list_directory(Scan *scan, int opened);
 
 static int add_directory(Scan *scan, int dirfd, const char *name, Entry *entry) {
-        int r;
+        int fd = open_directory(scan, dirfd, name), r;
 
+        if (fd == -EXDEV)
+                return omit(scan, OMIT_MOUNT, 0);
         entry->size = 0;
         r = manifest_put(scan->manifest, entry);
-        return r < 0 ? r : scan_directory(scan, dirfd, name);
+        if (r == 0)
+                return list_directory(scan, fd);
+        (void) close_fd(fd);
+        return r;
 }
 
 /* A client brought it, and the mirror has it. */
@@ -235,14 +241,22 @@ static void check_inodes(Scan *scan, int fd) {
         scan->no_inodes = !fs_has_stable_inodes(fd);
 }
 
-static int scan_directory(Scan *scan, int parentfd, const char *name) {
-        _cleanup_(close_fdp) int fd = -1;
+/* What is mounted inside the mirror is not of the mirror: -EXDEV. */
+static int open_directory(const Scan *scan, int parentfd, const char *name) {
+        const int flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK;
+
+        return scan->options->mirror && scan->path[0] ? fs_open_here(parentfd, name, flags)
+                                                      : tree_access_open((TreeName){ parentfd, name }, flags);
+}
+
+/* Takes @opened, or the negative errno that it is. */
+static int list_directory(Scan *scan, int opened) {
+        _cleanup_(close_fdp) int fd = opened;
         _cleanup_(closedirp) DIR *dir = NULL;
         bool top = scan->path[0] == '\0', no_inodes = scan->no_inodes;
         dev_t dev = scan->dev;
         int r;
 
-        fd = tree_access_open((TreeName){ parentfd, name }, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
         if (fd < 0) {
                 if (top)
                         return fd;
@@ -394,7 +408,7 @@ int scan_tree(int rootfd, const ScanOptions *options, Manifest **ret) {
         if (r < 0)
                 return r;
         scan.manifest = manifest;
-        r = scan_directory(&scan, rootfd, ".");
+        r = list_directory(&scan, open_directory(&scan, rootfd, "."));
         if (r == 0) {
                 manifest_sort(manifest);
                 r = options->mirror ? 0 : drop_marked(&scan);

@@ -72,6 +72,24 @@ class Hazards(Clients):
         return {"wrapper": ["setpriv", "--bounding-set", "-sys_admin"]}
 
 
+class Covered(Hazards):
+    def test_a_filesystem_that_is_mounted_inside_the_mirror_is_left_alone(self):
+        other = self.path("other")
+        os.makedirs(os.path.join(other, "empty/deep"))
+        self.write("a", b"a", root=other)
+        self.write("sub/b", b"b")
+        self.begin()
+        subprocess.run(["mount", "--bind", other, self.mirrored("sub")], check=True)
+        self.put("new", b"new")
+        self.running.wait_log("Something is mounted on '.*/sub', inside the mirror")
+        self.wait_saved("new")
+        self.running.listen(1)
+        self.running.stop()
+        self.assertEqual(self.names(other), {"a", "empty", "empty/deep"})
+        self.assertEqual(self.names(self.source) - {".shmstaged"}, {"new", "sub", "sub/b"})
+        subprocess.run(["umount", "-R", "-l", self.mirrored("sub")], check=False, stderr=subprocess.DEVNULL)
+
+
 class Wiped(Hazards):
     """A user or a tool removes all files to free the memory, not to delete the models."""
 

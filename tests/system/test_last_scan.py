@@ -94,6 +94,22 @@ class AtStop(Saving):
         daemon.stop(expect=1)
         self.assertEqual(self.read(self.mirrored("a"))[5000:5001], b"x")
 
+    def test_a_clients_own_copy_stays_if_the_disk_cannot_be_asked_about_its_file(self):
+        """It was moved there slowly, so it may be the last one; that the disk has lost it has not been seen."""
+        for i in range(10):
+            self.write("other-%d" % i, b"%d" % i)
+        self.write("m", b"the only one")
+        daemon = self.ready(self.config(WatchSource="no", PollInterval="1h"))
+        shutil.copy2(self.original("m"), self.mirrored("m.tmp"))
+        os.rename(self.mirrored("m.tmp"), self.mirrored("m"))
+        daemon.listen(2)
+        daemon.wait_status("all saved")
+        os.unlink(self.original("m"))
+        os.rename(self.source, self.source + ".gone")
+        daemon.stop(expect=1)
+        self.assertEqual(self.names(), {"m"})
+        self.assertEqual(self.read(self.mirrored("m")), b"the only one")
+
     def test_reports_that_come_late_do_not_hold_up_a_deletion(self):
         self.write("a", b"x")
         self.write("b", b"x")

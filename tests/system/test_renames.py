@@ -5,9 +5,11 @@ And a link to the disk stands for the file that it leads to."""
 import hashlib
 import os
 import signal
+import subprocess
 
 import harness
 from saving import MIB, Saving
+from test_operations import CTL
 
 
 class Renames(Saving):
@@ -126,6 +128,19 @@ class LinksToTheDisk(Renames):
         self.put("m2", b"another one")
         daemon.wait_log("Renamed 'm2' to 'm3' on disk")
         self.stops_with(daemon, m1=self.files["m1"], m2=b"another one", m3=self.files["m2"])
+
+    def test_what_is_put_over_a_released_and_renamed_file_is_saved_without_a_conflict(self):
+        self.write("f", b"f")
+        daemon = self.begin()
+        self.assertEqual(subprocess.run([CTL, "--socket=" + os.path.join(self.runtime, "control"), "release", "f"], check=False).returncode, 0)
+        self.move("f", "g")
+        daemon.wait_log("Renamed 'f' to 'g' on disk")
+        daemon.listen(1)
+        os.unlink(self.mirrored("g"))
+        self.put("g", b"another one")
+        self.wait_until(lambda: self.read(self.original("g")) == b"another one", "the save", daemon)
+        daemon.stop()
+        self.assertFalse(os.path.exists(self.original(".shmstaged/conflicts")))
 
     def test_exchanged_both_files_stay(self):
         """What cannot be done is not done by half."""
