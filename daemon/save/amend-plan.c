@@ -81,13 +81,14 @@ static void settle_directories(Plan *plan) {
 void amend_plan_apply(Plan *plan, const PlanAmendments *known) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
+                const SaveItem *queued = item->action == PLAN_IGNORE ? find_queued(item, known) : NULL;
 
                 if (item->action == PLAN_KEEP)
                         continue;
                 if (is_overtaken(item, known))
                         item->action = PLAN_KEEP;
-                else if (item->action == PLAN_IGNORE && find_queued(item, known))
-                        item->action = find_queued(item, known)->action;
+                else if (queued)
+                        item->action = queued->action;
                 else if (item->action == PLAN_SAVEATTR && is_listed(known->suspects, item->mirror))
                         item->action = PLAN_SAVE;
                 else if (known->queue->stopping &&

@@ -6,6 +6,7 @@
 #include "save/disk.h"
 
 #include "os/fs.h"
+#include "tree/scan.h"
 
 #include <fcntl.h>
 
@@ -85,6 +86,19 @@ int disk_place(Disk *disk, const char *name, const char *path, const Entry *expe
                 r = replace(&move, expected, keep, ret_kept);
         disk_private_dir_slot_done(&move.kept);
         return r == TREE_ABSENT ? place_new(move.own, move.place) : r;
+}
+
+int disk_drop_kept(Disk *disk, const char *kept) {
+        static const char above[] = SCAN_PRIVATE_DIR "/" DISK_PRIVATE_DIR_CONFLICTS "/";
+        _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_CONFLICTS, false);
+        _cleanup_(freep) char *slot = NULL;
+
+        assert(strncmp(kept, above, sizeof(above) - 1) == 0);
+        if (fd < 0)
+                return fd;
+        kept += sizeof(above) - 1;
+        slot = strndup(kept, strcspn(kept, "/"));
+        return slot ? disk_private_dir_remove_tree(fd, slot) : -ENOMEM;
 }
 
 int disk_place_conflict(Disk *disk, const char *name, const char *path, char **ret_kept) {

@@ -98,6 +98,9 @@ void disk_drop(Disk *disk, const char *name);
  * the caller to drop. */
 int disk_place(Disk *disk, const char *name, const char *path, const Entry *expected, bool keep, char **ret_kept);
 
+/* Removes what disk_place() has kept there: it turned out to be nothing that could be lost. */
+int disk_drop_kept(Disk *disk, const char *kept);
+
 /* Moves tmp/@name to conflicts/ as a version of @path. */
 int disk_place_conflict(Disk *disk, const char *name, const char *path, char **ret_kept);
 

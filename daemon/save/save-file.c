@@ -259,10 +259,24 @@ static int settle_conflict(Work *work, bool *ret_agreed) {
                         return r;
         }
         if (may_be_base && digest_equal(&disk, &save->agreed->digest)) {
-                save->keep = false;
+                save->keep_unless_agreed = true; /* a change that comes now may leave the same times */
                 save->kind = SAVE_CONTENT;
         }
         return 0;
+}
+
+/* What was replaced had the bytes that both sides had agreed on when it was read; if it has them now that it is out of
+ * the way, nothing is lost with it. */
+static void drop_agreed(Work *work) {
+        FileDigestOptions options = { .cancel = work->options->cancel, .progress = work->progress };
+        Save *save = work->save;
+        Digest kept;
+
+        if (!save->kept || file_digest_at(work->disk->rootfd, save->kept, &options, &kept) < 0 ||
+            !digest_equal(&kept, &save->agreed->digest) || disk_drop_kept(work->disk, save->kept) < 0)
+                return;
+        free(save->kept);
+        save->kept = NULL;
 }
 
 /* A file that the scan did not list: it is not selected, or its name looks unfinished there. */
@@ -363,5 +377,9 @@ int save_file(Work *work) {
                         return agree(work);
                 r = r == SAVE_CHANGED ? check_file(work) : r; /* other bytes, if the file holds still */
         }
-        return r != 0 ? r : copy_file(work);
+        if (r == 0)
+                r = copy_file(work);
+        if (r == 0 && save->keep_unless_agreed)
+                drop_agreed(work);
+        return r;
 }

@@ -54,6 +54,7 @@ typedef struct Save {
         bool keep;             /* what is replaced goes to conflicts/: both have changed, and the mirror's is newer */
         bool trash;            /* SAVE_REMOVAL: to the trash */
         bool anyway;           /* a stop: do not check the structure, and do not wait for what is in doubt */
+        bool keep_unless_agreed; /* .keep, and what is kept is removed if it has the bytes of .agreed */
         Entry unlisted;        /* what the scan did not list there, because it is not selected: then .expected */
         /* results */
         SaveOutcome outcome;

@@ -70,8 +70,8 @@ void writeback_done(Writeback *writeback);
  * negative errno. */
 int writeback_attach(Writeback *writeback, int sourcefd, int mirrorfd);
 
-/* The source is not the filesystem that it was: nothing is begun until writeback_attach(), and what is under way will not
- * have been saved. */
+/* The source is not the filesystem that it was: nothing is begun until writeback_attach(), and what is under way will
+ * not have been saved. */
 void writeback_leave_source(Writeback *writeback);
 
 /* A scan is over. Takes over from its plan what is to be written to the disk, and decides on deletions. What is being

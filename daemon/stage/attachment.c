@@ -346,8 +346,10 @@ void attachment_end(Attachment *a, const MirrorConfig *config, int statefd, bool
 
 /* From the end of the list, so that directories come after what is in them. */
 static void remove_all(Attachment *a, const Manifest *list) {
+        const unsigned stays = ENTRY_RECORD | ENTRY_UNPROVEN | ENTRY_MIRROR_DIFFERS | ENTRY_OWN_COPY;
+
         for (size_t i = list->n_entries; i > 0; i--)
-                if (!(list->entries[i - 1].flags & (ENTRY_RECORD | ENTRY_UNPROVEN | ENTRY_MIRROR_DIFFERS | ENTRY_OWN_COPY)))
+                if (!(list->entries[i - 1].flags & stays))
                         (void) mirror_private_dir_remove(&a->private_dir, list->entries[i - 1].path,
                                                          &list->entries[i - 1]);
 }

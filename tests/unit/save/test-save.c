@@ -1485,7 +1485,7 @@ static void directories_are_saved(void **state) {
         make_directory("mirror/a/b");
         assert_not_done(save_now(SAVE_CONTENT, "a/b"), SAVE_CHANGED); /* what it is in comes first */
         assert_done(save_now(SAVE_CONTENT, "a"));
-        assert_int_equal(stat_at("disk/a").st_mode & 07777, 0750);
+        assert_int_equal(stat_at("disk/a").st_mode & 07777, 02750);
         assert_int_equal(stat_at("disk/a").st_gid, 13);
         assert_done(save_now(SAVE_CONTENT, "a/b"));
         assert_done(save_now(SAVE_CONTENT, "a/b")); /* there already */

@@ -132,7 +132,7 @@ static void an_empty_tree_is_empty(void **state) {
         assert_int_equal(manifest->n_entries + manifest->n_omissions, 0);
 }
 
-static void set_id_bits_are_not_seen(void **state) {
+static void set_id_bits_of_files_are_not_seen(void **state) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
 
         (void) state;
@@ -142,7 +142,7 @@ static void set_id_bits_are_not_seen(void **state) {
         assert_int_equal(chmod("tree/dir", 03777), 0);
         manifest = scan();
         assert_int_equal(entry(manifest, "file")->mode, 0755);
-        assert_int_equal(entry(manifest, "dir")->mode, 0777);
+        assert_int_equal(entry(manifest, "dir")->mode, 03777); /* what may be done in it depends on them */
 }
 
 static void the_private_directory_is_not_scanned(void **state) {
@@ -706,7 +706,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 IN_TREE(files_directories_and_links_are_found_as_they_are),
                 IN_TREE(an_empty_tree_is_empty),
-                IN_TREE(set_id_bits_are_not_seen),
+                IN_TREE(set_id_bits_of_files_are_not_seen),
                 IN_TREE(the_private_directory_is_not_scanned),
                 IN_TREE(odd_names_are_names),
                 IN_TREE(deep_trees_are_walked_to_the_end),
