@@ -77,7 +77,6 @@ static inline bool control_operation_is_data(const Entry *entry) {
 uint64_t control_operation_sum_in_ram(const Mirror *mirror, const PathSet *paths, size_t *ret_n);
 /* The entry of the base, NULL if the mirror does not have the file's bytes. */
 const Entry *control_operation_find_in_ram(const Mirror *mirror, const char *path);
-const WithheldFile *control_operation_find_withheld(const Mirror *mirror, const char *path);
 
 /* "'a', 'b' and 3 more"; NULL without names or memory. */
 char *control_operation_list_names(const Operation *operation);

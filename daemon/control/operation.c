@@ -72,13 +72,6 @@ uint64_t control_operation_sum_in_ram(const Mirror *m, const PathSet *paths, siz
         return bytes;
 }
 
-const WithheldFile *control_operation_find_withheld(const Mirror *m, const char *path) {
-        for (size_t i = 0; i < m->withheld.n; i++)
-                if (strcmp(m->withheld.files[i].path, path) == 0)
-                        return &m->withheld.files[i];
-        return NULL;
-}
-
 /* ---- its names ---- */
 
 int control_operation_request(Operation *operation, Mirror *m) {
