@@ -89,7 +89,7 @@ static void accept_saves(Scope *scope) {
 static void accept_deletions(Scope *scope) {
         Mirror *m = scope->mirror;
         DeletionsInput input = { .layout = m->plan_run.tasks.layout };
-        PathSet accepted = {};
+        _cleanup_(pathset_done) PathSet accepted = {};
 
         for (size_t i = 0; m->deletions.wave && i < m->deletions.wave->n_entries; i++) {
                 const Entry *entry = &m->deletions.wave->entries[i];
@@ -103,9 +103,8 @@ static void accept_deletions(Scope *scope) {
                         log_accepted(scope, entry->path, "it is deleted");
         }
         overrides_sort(&m->overrides);
-        for (size_t i = 0; i < accepted.n; i++)
-                deletions_accept(&m->deletions, &input, accepted.items[i]);
-        pathset_done(&accepted);
+        pathset_sort(&accepted);
+        deletions_accept(&m->deletions, &input, &accepted);
 }
 
 /* ---- conflicts ---- */
