@@ -272,16 +272,33 @@ static void mark_shared(PlanItem *item, Manifest *marked) {
                 item->action = PLAN_IGNORE;
 }
 
+/* The first entry in path order that is in a directory, or would come after it. */
+static size_t find_inside(const Manifest *marked, const char *directory) {
+        size_t low = 0, high = marked->n_entries;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (path_compare_inside(marked->entries[middle].path, directory) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
 static bool has_marked(const char *directory, const Manifest *marked) {
-        for (size_t i = 0; i < marked->n_entries; i++)
-                if (marked->entries[i].flags & ENTRY_CONDEMNED && path_is_below(marked->entries[i].path, directory))
+        for (size_t i = find_inside(marked, directory);
+             i < marked->n_entries && path_compare_inside(marked->entries[i].path, directory) == 0; i++)
+                if (marked->entries[i].flags & ENTRY_CONDEMNED)
                         return true;
         return false;
 }
 
 /* Directories that are not empty yet on disk, because content in them is only marked for deletion, stay out of the
  * mirror like what Deletes=keep leaves on disk. */
-static void keep_directories(Deletions *deletions, Plan *plan, const Manifest *marked) {
+static void keep_directories(Deletions *deletions, Plan *plan, Manifest *marked) {
+        manifest_sort(marked);
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
 
