@@ -28,7 +28,8 @@ struct Operation {
         bool detached;             /* its owner has freed it: it frees itself when it ends */
         char **names;
         char *who;
-        char **report;
+        char **report;             /* ends with NULL */
+        size_t n_report;
         uint64_t done, total;
         uint64_t request;          /* ID of its first request for names; 0: none */
         size_t n_requests;         /* the IDs of further ones follow it */
