@@ -22,6 +22,13 @@ const char *path_below(const char *path, const char *directory) {
         return path + length + (path[length] == '/');
 }
 
+int path_compare_inside(const char *path, const char *directory) {
+        size_t length = strlen(directory);
+        int order = strncmp(path, directory, length);
+
+        return order != 0 ? order : (unsigned char) path[length] - '/';
+}
+
 int path_resolve_link(const char *root, const char *path, const char *target, char **ret) {
         _cleanup_(freep) char *copy = NULL, *out = NULL;
         const char *slash = strrchr(path, '/'), *steps = target[0] == '/' ? path_below(target, root) : target;

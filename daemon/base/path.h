@@ -14,6 +14,10 @@ bool path_is_below(const char *path, const char *directory);
  * path_is_below() is false. */
 const char *path_below(const char *path, const char *directory);
 
+/* For a search in path order, both relative to the same directory: negative if @path comes before what is in
+ * @directory, 0 if it is in it, positive if it comes after. */
+int path_compare_inside(const char *path, const char *directory);
+
 /* Where the link at @path, with the text @target, leads in the tree at @root: 0 and a path relative to @root without
  * "." and ".." in @ret, or -EXDEV if it leads out. @path is relative to @root. */
 int path_resolve_link(const char *root, const char *path, const char *target, char **ret);

@@ -23,6 +23,35 @@ int pathset_add(PathSet *set, const char *path) {
         return 0;
 }
 
+/* The first path of the sorted set of which @compare_to says that it is not before @what. */
+static size_t seek(const PathSet *set, int (*compare_to)(const char *path, const char *what), const char *what) {
+        size_t low = 0, high = set->n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (compare_to(set->items[middle], what) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+int pathset_insert(PathSet *set, const char *path) {
+        size_t index = seek(set, strcmp, path);
+        char *copy;
+
+        if (index < set->n && strcmp(set->items[index], path) == 0)
+                return 0;
+        if (ARRAY_ROOM(set->items, set->n) < 0 || !(copy = strdup(path)))
+                return -ENOMEM;
+        memmove(set->items + index + 1, set->items + index, (set->n - index) * sizeof(char *));
+        set->items[index] = copy;
+        set->n++;
+        return 0;
+}
+
 int pathset_gather(PathSet *set, const char *path, size_t max) {
         if (set->n >= 64 && (set->n & (set->n - 1)) == 0) /* it would grow: see base/array.h */
                 pathset_sort(set);
@@ -89,14 +118,15 @@ void pathset_remove(PathSet *set, const char *path) {
 }
 
 void pathset_drop(PathSet *set, const char *path) {
-        size_t kept = 0;
+        size_t first, end;
 
-        for (size_t i = 0; i < set->n; i++)
-                if (path_is_below(set->items[i], path))
-                        free(set->items[i]);
-                else
-                        set->items[kept++] = set->items[i];
-        set->n = kept;
+        pathset_remove(set, path);
+        first = end = seek(set, path_compare_inside, path);
+        while (end < set->n && path_compare_inside(set->items[end], path) == 0)
+                free(set->items[end++]);
+        if (end > first)
+                memmove(set->items + first, set->items + end, (set->n - end) * sizeof(char *));
+        set->n -= end - first;
 }
 
 int pathset_take(PathSet *set, char ***ret) {

@@ -30,7 +30,8 @@ struct ControlJob {
         const char *kind;  /* a literal */
         JobState state;
         uint64_t done, total;
-        char **report;
+        char **report;     /* NULL: none yet */
+        size_t n_report;   /* of an operation: how many sentences it has */
         Part *parts;
         size_t n_parts;
         unsigned reload;   /* number of reloads that end it; 0: it is an operation */
@@ -205,35 +206,52 @@ int control_jobs_reload(ControlJobs *jobs, unsigned reload, const ControlJob **r
 typedef struct Progress {
         bool over, failed;
         uint64_t done, total;
-        char **report;
+        size_t n_report;
+        char **report; /* NULL: it is still that of the job */
 } Progress;
 
-/* The sums of all mirrors, and their sentences one after the other. */
-static int get_progress(ControlJobs *jobs, ControlJob *job, Progress *ret) {
+static OperationStatus part_status(const ControlJobs *jobs, Part *part) {
+        if (part->operation)
+                return control_operation_status(part->operation, find_mirror(jobs, part->mirror));
+        return (OperationStatus){ .over = true, .failed = true, .report = &part->refusal, .n_report = 1 };
+}
+
+/* The sentences of all mirrors one after the other. */
+static int copy_report(const ControlJobs *jobs, const ControlJob *job, size_t n, char ***ret) {
+        _cleanup_(strv_freep) char **copy = calloc(n + 1, sizeof(char *));
+        size_t at = 0;
+
+        if (!copy)
+                return -ENOMEM;
+        for (size_t i = 0; i < job->n_parts; i++) {
+                OperationStatus status = part_status(jobs, &job->parts[i]);
+
+                for (size_t k = 0; k < status.n_report && at < n; k++)
+                        if (!(copy[at++] = strdup(status.report[k])))
+                                return -ENOMEM;
+        }
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
+/* The sums of all mirrors. A report can be long, so it is copied only when there is more of it. */
+static int get_progress(const ControlJobs *jobs, const ControlJob *job, Progress *ret) {
         bool known = true;
-        int r = 0;
 
         ret->over = true;
-        for (size_t i = 0; r == 0 && i < job->n_parts; i++) {
-                const Part *part = &job->parts[i];
-                char *const refusals[] = { part->refusal, NULL };
-                OperationStatus status = { .over = true, .failed = true, .report = refusals };
-                char **copy;
+        for (size_t i = 0; i < job->n_parts; i++) {
+                OperationStatus status = part_status(jobs, &job->parts[i]);
 
-                if (part->operation)
-                        status = control_operation_status(part->operation, find_mirror(jobs, part->mirror));
                 ret->over = ret->over && status.over;
                 ret->failed = ret->failed || status.failed;
                 ret->done += status.done;
                 ret->total += status.total;
+                ret->n_report += status.n_report;
                 known = known && (status.total > 0 || status.over);
-                r = strv_copy(status.report, &copy);
-                if (r == 0)
-                        r = strv_join(&ret->report, &copy);
         }
         if (!known)
                 ret->total = 0;
-        return r;
+        return ret->n_report == job->n_report ? 0 : copy_report(jobs, job, ret->n_report, &ret->report);
 }
 
 static int get_reload_progress(const ControlJob *job, const ControlState *state, const char *failure, Progress *ret) {
@@ -255,12 +273,14 @@ static void update_job(ControlJobs *jobs, ControlJob *job, const ControlState *s
                 now.report = strv_free(now.report);
                 return; /* out of memory: the next update tries again */
         }
-        job->changed = job->changed || now.over || now.done != job->done || now.total != job->total ||
-                       !strv_equal(now.report, job->report);
+        job->changed = job->changed || now.over || now.done != job->done || now.total != job->total || now.report;
         job->done = now.done;
         job->total = now.total;
-        (void) strv_free(job->report);
-        job->report = now.report;
+        if (now.report) {
+                (void) strv_free(job->report);
+                job->report = now.report;
+                job->n_report = now.n_report;
+        }
         if (!now.over)
                 return;
         job->state = now.failed ? JOB_FAILED : JOB_DONE;

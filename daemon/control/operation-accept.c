@@ -48,7 +48,7 @@ static void accept_withheld(Scope *scope) {
         Mirror *m = scope->mirror;
 
         for (size_t i = m->withheld.n; i-- > 0;) {
-                const WithheldFile *file = &m->withheld.files[i];
+                const WithheldFile *file = m->withheld.files[i];
                 AcceptKind kind = file->outcome == TASK_CORRUPT ? ACCEPT_BYTES : ACCEPT_NAME;
                 Acceptance acceptance = { .path = file->path, .size = file->size, .ino = file->ino,
                                           .mtime_nsec = file->mtime_nsec, .ctime_nsec = file->ctime_nsec };
@@ -89,7 +89,7 @@ static void accept_saves(Scope *scope) {
 static void accept_deletions(Scope *scope) {
         Mirror *m = scope->mirror;
         DeletionsInput input = { .layout = m->plan_run.tasks.layout };
-        PathSet accepted = {};
+        _cleanup_(pathset_done) PathSet accepted = {};
 
         for (size_t i = 0; m->deletions.wave && i < m->deletions.wave->n_entries; i++) {
                 const Entry *entry = &m->deletions.wave->entries[i];
@@ -103,9 +103,8 @@ static void accept_deletions(Scope *scope) {
                         log_accepted(scope, entry->path, "it is deleted");
         }
         overrides_sort(&m->overrides);
-        for (size_t i = 0; i < accepted.n; i++)
-                deletions_accept(&m->deletions, &input, accepted.items[i]);
-        pathset_done(&accepted);
+        pathset_sort(&accepted);
+        deletions_accept(&m->deletions, &input, &accepted);
 }
 
 /* ---- conflicts ---- */
@@ -193,7 +192,7 @@ static void apply(Operation *operation, Mirror *m) {
 static void check_withheld(Operation *operation, Mirror *m) {
         for (size_t i = 0; i < operation->concerned.n; i++) {
                 const char *path = operation->concerned.items[i];
-                const WithheldFile *file = control_operation_find_withheld(m, path);
+                const WithheldFile *file = withheld_find(&m->withheld, path);
                 const Entry *base = manifest_find(m->attachment.base, path);
 
                 if (file || !base || base->flags & ENTRY_RECORD) {

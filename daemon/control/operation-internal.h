@@ -28,7 +28,8 @@ struct Operation {
         bool detached;             /* its owner has freed it: it frees itself when it ends */
         char **names;
         char *who;
-        char **report;
+        char **report;             /* ends with NULL */
+        size_t n_report;
         uint64_t done, total;
         uint64_t request;          /* ID of its first request for names; 0: none */
         size_t n_requests;         /* the IDs of further ones follow it */
@@ -77,7 +78,6 @@ static inline bool control_operation_is_data(const Entry *entry) {
 uint64_t control_operation_sum_in_ram(const Mirror *mirror, const PathSet *paths, size_t *ret_n);
 /* The entry of the base, NULL if the mirror does not have the file's bytes. */
 const Entry *control_operation_find_in_ram(const Mirror *mirror, const char *path);
-const WithheldFile *control_operation_find_withheld(const Mirror *mirror, const char *path);
 
 /* "'a', 'b' and 3 more"; NULL without names or memory. */
 char *control_operation_list_names(const Operation *operation);

@@ -18,7 +18,7 @@ static int gather_all(Operation *operation, const Mirror *m) {
         for (size_t i = 0; r == 0 && i < m->overrides.in_effect.n; i++)
                 r = pathset_add(&operation->concerned, m->overrides.in_effect.items[i]);
         for (size_t i = 0; r == 0 && i < m->withheld.n; i++)
-                r = pathset_add(&operation->concerned, m->withheld.files[i].path);
+                r = pathset_add(&operation->concerned, m->withheld.files[i]->path);
         for (size_t i = 0; r == 0 && i < m->survey.plan->n_items; i++)
                 if (plan_is_skipped(&m->survey.plan->items[i]))
                         r = pathset_add(&operation->concerned, plan_item_path(&m->survey.plan->items[i]));
@@ -102,7 +102,7 @@ static Missing find_missing(const Operation *operation, const Mirror *m, Operati
         for (size_t i = 0; i < operation->concerned.n; i++) {
                 const char *path = operation->concerned.items[i];
                 const Entry *source = m->source ? manifest_find(m->source, path) : NULL;
-                const WithheldFile *withheld = control_operation_find_withheld(m, path);
+                const WithheldFile *withheld = withheld_find(&m->withheld, path);
                 bool changed = withheld && withheld->outcome == TASK_CHANGED;
 
                 if (!source || !control_operation_is_data(source) || source->flags & ENTRY_ORPHAN ||

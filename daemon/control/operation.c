@@ -4,6 +4,7 @@
 
 #include "control/operation-internal.h"
 
+#include "base/array.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "base/text.h"
@@ -12,11 +13,21 @@
 
 /* ---- its report: a sentence for which there is no memory is left out ---- */
 
+/* Takes over @text. The end of the list is an element too. */
+static void add_sentence(Operation *operation, char *text) {
+        if (!text || ARRAY_ROOM(operation->report, operation->n_report + 1) < 0) {
+                free(text);
+                return;
+        }
+        operation->report[operation->n_report++] = text;
+        operation->report[operation->n_report] = NULL;
+}
+
 void control_operation_report(Operation *operation, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        (void) strv_take(&operation->report, text_vformat(format, ap));
+        add_sentence(operation, text_vformat(format, ap));
         va_end(ap);
 }
 
@@ -30,7 +41,7 @@ void control_operation_log(Operation *operation, const char *path, const char *f
         va_end(ap);
         if (text)
                 log_event(LOG_NOTICE, &fields, "%s (requested by %s)", text, text_path(who, operation->who));
-        (void) strv_take(&operation->report, text);
+        add_sentence(operation, text);
 }
 
 void control_operation_report_unknown(Operation *operation, const Mirror *m, const char *name) {
@@ -70,13 +81,6 @@ uint64_t control_operation_sum_in_ram(const Mirror *m, const PathSet *paths, siz
                 bytes += e && e->type == ENTRY_FILE ? e->room : 0;
         }
         return bytes;
-}
-
-const WithheldFile *control_operation_find_withheld(const Mirror *m, const char *path) {
-        for (size_t i = 0; i < m->withheld.n; i++)
-                if (strcmp(m->withheld.files[i].path, path) == 0)
-                        return &m->withheld.files[i];
-        return NULL;
 }
 
 /* ---- its names ---- */
@@ -154,7 +158,7 @@ void control_operation_fail(Operation *operation, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        (void) strv_take(&operation->report, text_vformat(format, ap));
+        add_sentence(operation, text_vformat(format, ap));
         va_end(ap);
         control_operation_end(operation, true);
 }
@@ -248,7 +252,7 @@ OperationStatus control_operation_status(Operation *operation, Mirror *m) {
                 control_operation_fail(operation, "The mirror was removed");
         status = (OperationStatus){ .over = operation->phase == OPERATION_ENDED, .failed = operation->failed,
                                     .done = operation->done, .total = operation->total,
-                                    .report = operation->report };
+                                    .report = operation->report, .n_report = operation->n_report };
         if (operation->shows_staging && operation->phase == OPERATION_PLANNED && m && mirror_state(m) == MIRROR_STAGING)
                 status.done = MIN(operation->total, (uint64_t) atomic_load(&m->progress));
         return status;

@@ -69,6 +69,7 @@ typedef struct OperationStatus {
         /* sentences without a full stop: what was done, found, refused; NULL-terminated, never NULL; borrowed until
          * the next call */
         char *const *report;
+        size_t n_report; /* it only grows */
 } OperationStatus;
 
 /* @names: NULL-terminated; empty: see above. @who: for the log ("uid 1000 (pid 77, shmstagectl)"). 0 and an Operation

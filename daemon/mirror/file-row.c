@@ -23,30 +23,9 @@ static void choose_lists(FileRowWalk *walk) {
         }
 }
 
-static int compare_withheld(const void *a, const void *b) {
-        return strcmp((*(const WithheldFile *const *) a)->path, (*(const WithheldFile *const *) b)->path);
-}
-
-int file_row_walk_init(FileRowWalk *walk, const Mirror *mirror) {
-        const Withheld *withheld = &mirror->withheld;
-
+void file_row_walk_init(FileRowWalk *walk, const Mirror *mirror) {
         *walk = (FileRowWalk){ .mirror = mirror };
         choose_lists(walk);
-        if (withheld->n == 0)
-                return 0;
-        walk->withheld = calloc(withheld->n, sizeof(WithheldFile *));
-        if (!walk->withheld)
-                return -ENOMEM;
-        for (size_t i = 0; i < withheld->n; i++)
-                walk->withheld[i] = &withheld->files[i];
-        walk->n_withheld = withheld->n;
-        qsort(walk->withheld, walk->n_withheld, sizeof(WithheldFile *), compare_withheld);
-        return 0;
-}
-
-void file_row_walk_done(FileRowWalk *walk) {
-        free(walk->withheld);
-        *walk = (FileRowWalk){};
 }
 
 /* ---- seeking ---- */
@@ -139,16 +118,6 @@ static bool next_item(FileRowWalk *walk, Item *ret) {
         item.fresh = item.outcome.done && walk->outcomes == &walk->mirror->planned;
         *ret = item;
         return true;
-}
-
-static const char *find_withheld(const FileRowWalk *walk, const char *path) {
-        WithheldFile key = { .path = (char *) path };
-        const WithheldFile *wanted = &key, **found;
-
-        if (walk->n_withheld == 0)
-                return NULL;
-        found = bsearch(&wanted, walk->withheld, walk->n_withheld, sizeof(WithheldFile *), compare_withheld);
-        return found ? (*found)->text : NULL;
 }
 
 static bool has(const Manifest *manifest, const char *path) {
@@ -292,7 +261,7 @@ static void judge_settled(const Item *item, FileRow *row) {
 }
 
 static void judge_source(const FileRowWalk *walk, const Item *item, FileRow *row) {
-        const char *withheld = find_withheld(walk, item->path);
+        const WithheldFile *withheld = withheld_find(&walk->mirror->withheld, item->path);
 
         describe(row, is_in_ram(item) && !item->fresh ? item->base : item->source);
         row->type = (EntryType) item->source->type;
@@ -301,7 +270,7 @@ static void judge_source(const FileRowWalk *walk, const Item *item, FileRow *row
         if (item->outcome.done)
                 judge_settled(item, row);
         else if (withheld)
-                set_never(row, FILE_WITHHELD, withheld);
+                set_never(row, FILE_WITHHELD, withheld->text);
         else if (!item->planned && !(walk->mirror->complete && item->base))
                 set_pending(row, FILE_WAITING, NULL);
         else {

@@ -38,14 +38,11 @@ typedef struct FileRowWalk {
         const Mirror *mirror;
         const Manifest *base, *source, *mirror_only; /* NULL: there is none */
         const Outcomes *outcomes;      /* NULL: nothing was planned yet */
-        const WithheldFile **withheld; /* by path */
-        size_t n_withheld;
         size_t at_base, at_source, at_mirror_only, at_queue;
 } FileRowWalk;
 
-/* Begins with the first row. Undone by file_row_walk_done() in any case. 0 or -ENOMEM. */
-int file_row_walk_init(FileRowWalk *walk, const Mirror *mirror);
-void file_row_walk_done(FileRowWalk *walk);
+/* Begins with the first row. */
+void file_row_walk_init(FileRowWalk *walk, const Mirror *mirror);
 
 /* Goes on with the first path that is not before @path. */
 void file_row_walk_seek(FileRowWalk *walk, const char *path);

@@ -29,13 +29,12 @@ static bool is_worth_a_row(const FileRow *row) {
 
 int inventory_files(const Mirror *mirror, const char *after, size_t max,
                     int (*each)(const InventoryFile *file, void *userdata), void *userdata) {
-        _cleanup_(file_row_walk_done) FileRowWalk walk;
+        FileRowWalk walk;
         FileRow row;
         size_t n = 0;
-        int r = file_row_walk_init(&walk, mirror);
+        int r = 0;
 
-        if (r < 0)
-                return r;
+        file_row_walk_init(&walk, mirror);
         if (after)
                 file_row_walk_seek(&walk, after);
         while (r == 0 && n < MIN(max, (size_t) INT_MAX) && file_row_walk_next(&walk, &row)) {
@@ -169,9 +168,10 @@ static int add_part(FileRowWalk *walk, const char *path, unsigned links, Sum *su
 
 int inventory_models(const Mirror *mirror, int (*each)(const InventoryModel *model, void *userdata), void *userdata) {
         const Models *models = mirror_state_models(mirror);
-        _cleanup_(file_row_walk_done) FileRowWalk walk;
-        int r = file_row_walk_init(&walk, mirror), n = 0;
+        FileRowWalk walk;
+        int r = 0, n = 0;
 
+        file_row_walk_init(&walk, mirror);
         for (size_t i = 0; r == 0 && walk.base && models && i < models_count(models) && n < INT_MAX; i++) {
                 InventoryModel model = { .name = models_name(models, i) };
                 Sum sum = {};
@@ -243,13 +243,14 @@ static Readiness judge_unknown(const FileRowWalk *walk, char **ret_reason) {
 }
 
 Readiness inventory_readiness(const Mirror *mirror, const char *name, char **ret_reason) {
-        _cleanup_(file_row_walk_done) FileRowWalk walk;
+        FileRowWalk walk;
         _cleanup_(strv_freep) char **paths = NULL;
         Sum sum = {};
         char path[TEXT_PATH_MAX];
 
         *ret_reason = NULL;
-        if (file_row_walk_init(&walk, mirror) < 0 || add_name(&walk, name, &sum, &paths) < 0) {
+        file_row_walk_init(&walk, mirror);
+        if (add_name(&walk, name, &sum, &paths) < 0) {
                 *ret_reason = text_format("out of memory");
                 return READINESS_PENDING;
         }

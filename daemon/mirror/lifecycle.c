@@ -360,7 +360,7 @@ static void record_done(Job *job) {
  * the configuration says so. */
 static const char *find_fatal(const Mirror *m) {
         for (size_t i = 0; !m->complete && i < m->withheld.n; i++) {
-                const WithheldFile *file = &m->withheld.files[i];
+                const WithheldFile *file = m->withheld.files[i];
 
                 if (file->outcome == TASK_NO_ROOM ? m->config.on_no_room == NO_ROOM_FAIL
                                                   : file->outcome != TASK_BUSY && m->config.on_corrupt == CORRUPT_FAIL)

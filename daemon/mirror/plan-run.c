@@ -39,10 +39,10 @@ static bool is_logged_as_busy(PlanRun *plan_run, const Task *task) {
 
         if (task->outcome != TASK_BUSY || task->item->source || plan_run->ending)
                 return false;
-        pathset_sort(&plan_run->busy);
         if (pathset_has(&plan_run->busy, path))
                 return true;
-        (void) pathset_gather(&plan_run->busy, path, BUSY_MAX);
+        if (plan_run->busy.n < BUSY_MAX)
+                (void) pathset_insert(&plan_run->busy, path);
         return false;
 }
 

@@ -91,7 +91,7 @@ MirrorStatus mirror_status(const Mirror *m) {
                 .name = m->config.name, .state = mirror_phase_state(m->phase), .ready = m->ready,
                 .failing = mirror_state_is_failing(m), .done_bytes = atomic_load(&m->progress),
                 .seen = atomic_load(&m->steps), .n_withheld = m->withheld.n,
-                .withheld = m->withheld.n > 0 ? m->withheld.files[0].text : NULL, .n_unreadable = m->n_unreadable,
+                .withheld = m->withheld.n > 0 ? m->withheld.files[0]->text : NULL, .n_unreadable = m->n_unreadable,
                 .unreadable = m->unreadable, .n_skipped = m->n_skipped, .n_held = m->n_held, .problem = m->problem,
                 .huge_bytes = m->plan_run.huge_bytes, .measured_bytes = m->plan_run.measured_bytes,
                 .copied_bytes = m->plan_run.copied_bytes, .direct_bytes = m->plan_run.direct_bytes,

@@ -133,20 +133,32 @@ static void choose(const FitInput *input, const Fit *fit, Member *members, size_
         }
 }
 
-static const PlanItem *find_skipped(const Member *members, size_t n, const char *path) {
+static int compare_by_path(const void *a, const void *b) {
+        return strcmp(((const Member *) a)->item->source->path, ((const Member *) b)->item->source->path);
+}
+
+static int compare_path(const void *path, const void *member) {
+        return strcmp(path, ((const Member *) member)->item->source->path);
+}
+
+/* Keeps of the members those that were left out, in path order. */
+static size_t keep_left_out(Member *members, size_t n) {
+        size_t kept = 0;
+
         for (size_t i = 0; i < n; i++)
-                if (members[i].item->action != PLAN_STAGE && strcmp(members[i].item->source->path, path) == 0)
-                        return members[i].item;
-        return NULL;
+                if (members[i].item->action != PLAN_STAGE)
+                        members[kept++] = members[i];
+        qsort(members, kept, sizeof(Member), compare_by_path);
+        return kept;
 }
 
 /* A further name of a file that was left out is left out in the same way. */
-static void leave_out_further_names(const FitInput *input, Plan *plan, const Member *members, size_t n) {
+static void leave_out_further_names(const FitInput *input, Plan *plan, const Member *left_out, size_t n) {
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
 
                 if (item->action == PLAN_STAGE && item->source->type == ENTRY_HARDLINK &&
-                    find_skipped(members, n, item->source->target))
+                    bsearch(item->source->target, left_out, n, sizeof(Member), compare_path))
                         leave_out(input, item);
         }
 }
@@ -167,6 +179,7 @@ int fit_plan(Plan *plan, const FitInput *input, Fit *fit) {
         n = collect_members(plan, members);
         collect_sets(members, n, sets);
         choose(input, fit, members, n, sets);
+        n = keep_left_out(members, n);
         leave_out_further_names(input, plan, members, n);
         plan_count(plan);
         return FIT_NO_ROOM;

@@ -94,13 +94,11 @@ bool overrides_stages_below(const Overrides *overrides, const char *directory) {
 }
 
 static int set_override(PathSet *set, PathSet *other, const char *path) {
-        int r = pathset_add(set, path);
+        int r = pathset_insert(set, path);
 
-        if (r < 0)
-                return r;
-        pathset_drop(other, path);
-        pathset_sort(set);
-        return 0;
+        if (r == 0)
+                pathset_drop(other, path);
+        return r;
 }
 
 int overrides_release(Overrides *overrides, const char *path) {

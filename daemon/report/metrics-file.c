@@ -76,7 +76,7 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         MetricsFile *file = userdata;
 
         if (!file->ending) {
-                write_file(file);
+                metrics_file_touch(file); /* a job may be out, for another path */
                 return 0;
         }
         file->late = true;

@@ -6,23 +6,50 @@
 
 #include "base/array.h"
 
-static void file_done(WithheldFile *file) {
+static WithheldFile *file_free(WithheldFile *file) {
+        if (!file)
+                return NULL;
         free(file->path);
         free(file->text);
+        free(file);
+        return NULL;
 }
+DEFINE_CLEANUP(WithheldFile, file_free)
 
 void withheld_done(Withheld *withheld) {
         for (size_t i = 0; i < withheld->n; i++)
-                file_done(&withheld->files[i]);
+                (void) file_free(withheld->files[i]);
         free(withheld->files);
         *withheld = (Withheld){};
 }
 
+/* The index of the first file that is not before @path. */
+static size_t seek(const Withheld *withheld, const char *path) {
+        size_t low = 0, high = withheld->n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (strcmp(withheld->files[middle]->path, path) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+static bool has_at(const Withheld *withheld, size_t index, const char *path) {
+        return index < withheld->n && strcmp(withheld->files[index]->path, path) == 0;
+}
+
 static WithheldFile *find(const Withheld *withheld, const char *path) {
-        for (size_t i = 0; i < withheld->n; i++)
-                if (strcmp(withheld->files[i].path, path) == 0)
-                        return &withheld->files[i];
-        return NULL;
+        size_t index = seek(withheld, path);
+
+        return has_at(withheld, index, path) ? withheld->files[index] : NULL;
+}
+
+const WithheldFile *withheld_find(const Withheld *withheld, const char *path) {
+        return find(withheld, path);
 }
 
 bool withheld_is_logged(const Withheld *withheld, const Task *task, const char *text) {
@@ -33,29 +60,48 @@ bool withheld_is_logged(const Withheld *withheld, const Task *task, const char *
         return task->outcome == TASK_FAILED ? file->error == task->error : string_equal(file->text, text);
 }
 
-void withheld_drop(Withheld *withheld, const char *path) {
-        WithheldFile *file = find(withheld, path);
-
-        if (!file)
-                return;
-        file_done(file);
-        *file = withheld->files[--withheld->n];
+/* A plan is mostly carried out in path order, so that a new file comes last; else only pointers are moved. */
+static void move_from(Withheld *withheld, size_t from, size_t to) {
+        memmove(withheld->files + to, withheld->files + from, (withheld->n - from) * sizeof(WithheldFile *));
+        withheld->n += to - from;
 }
 
-int withheld_put(Withheld *withheld, const Task *task, const char *text) {
+void withheld_drop(Withheld *withheld, const char *path) {
+        size_t index = seek(withheld, path);
+
+        if (!has_at(withheld, index, path))
+                return;
+        (void) file_free(withheld->files[index]);
+        move_from(withheld, index + 1, index);
+}
+
+static WithheldFile *file_new(const Task *task, const char *text) {
         const Entry *source = &task->current;
-        WithheldFile file = {
+        _cleanup_(file_freep) WithheldFile *file = malloc(sizeof(*file));
+
+        if (!file)
+                return NULL;
+        *file = (WithheldFile){
                 .path = strdup(source->path), .text = strdup(text), .outcome = task->outcome, .error = task->error,
                 .size = source->size, .ino = source->ino, .mtime_nsec = source->mtime_nsec,
                 .ctime_nsec = source->ctime_nsec,
         };
+        return file->path && file->text ? TAKE_PTR(file) : NULL;
+}
 
-        withheld_drop(withheld, source->path);
-        if (!file.path || !file.text || ARRAY_ROOM(withheld->files, withheld->n) < 0) {
-                file_done(&file);
+int withheld_put(Withheld *withheld, const Task *task, const char *text) {
+        _cleanup_(file_freep) WithheldFile *file = file_new(task, text);
+        size_t index = seek(withheld, task->current.path);
+
+        if (!file)
                 return -ENOMEM;
-        }
-        withheld->files[withheld->n++] = file;
+        if (has_at(withheld, index, file->path))
+                (void) file_free(withheld->files[index]);
+        else if (ARRAY_ROOM(withheld->files, withheld->n) < 0)
+                return -ENOMEM;
+        else
+                move_from(withheld, index, index + 1);
+        withheld->files[index] = TAKE_PTR(file);
         return 0;
 }
 
@@ -71,33 +117,45 @@ static bool is_worth_a_try(const WithheldFile *file, const Entry *source, bool r
                file->outcome != TASK_DIFFERS;
 }
 
-void withheld_apply(Withheld *withheld, Plan *plan, bool retry, bool all) {
-        Withheld kept = {};
+static void drop_unwanted(Withheld *withheld) {
+        size_t kept = 0;
 
+        for (size_t i = 0; i < withheld->n; i++) {
+                WithheldFile *file = withheld->files[i];
+
+                if (!file->wanted) {
+                        (void) file_free(file);
+                        continue;
+                }
+                file->wanted = false;
+                withheld->files[kept++] = file;
+        }
+        withheld->n = kept;
+}
+
+void withheld_apply(Withheld *withheld, Plan *plan, bool retry, bool all) {
         if (withheld->n == 0)
                 return;
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
-                WithheldFile *file = find(withheld, plan_item_path(item));
+                WithheldFile *file;
 
-                if (!file || (item->action != PLAN_STAGE && item->action != PLAN_ADOPT && item->action != PLAN_WAIT))
+                if (item->action != PLAN_STAGE && item->action != PLAN_ADOPT && item->action != PLAN_WAIT)
                         continue;
+                file = find(withheld, plan_item_path(item));
+                if (!file)
+                        continue;
+                file->wanted = true;
                 if (item->action != PLAN_WAIT && !all && !is_worth_a_try(file, item->source, retry))
                         item->action = PLAN_WITHHOLD;
-                if (ARRAY_ROOM(kept.files, kept.n) < 0)
-                        continue; /* at worst its next failure is logged again */
-                kept.files[kept.n++] = *file;
-                file->path = file->text = NULL;
-                *file = withheld->files[--withheld->n];
         }
-        withheld_done(withheld);
-        *withheld = kept;
+        drop_unwanted(withheld);
         plan_count(plan);
 }
 
 bool withheld_is_retryable(const Withheld *withheld) {
         for (size_t i = 0; i < withheld->n; i++)
-                if (withheld->files[i].outcome == TASK_FAILED || withheld->files[i].outcome == TASK_NO_ROOM)
+                if (withheld->files[i]->outcome == TASK_FAILED || withheld->files[i]->outcome == TASK_NO_ROOM)
                         return true;
         return false;
 }

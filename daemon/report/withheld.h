@@ -16,17 +16,21 @@ typedef struct WithheldFile {
         int error;           /* of TASK_FAILED, an errno value */
         uint64_t size, ino;  /* of the source when it was tried */
         int64_t mtime_nsec, ctime_nsec;
+        bool wanted;         /* within withheld_apply(): the plan wants it staged */
 } WithheldFile;
 
 typedef struct Withheld {
-        WithheldFile *files; /* in no order */
+        WithheldFile **files; /* in path order; see base/array.h */
         size_t n;
 } Withheld;
 
 void withheld_done(Withheld *withheld);
 
-/* Adds or replaces the file of a failed task. 0 or -ENOMEM. */
+/* Adds or replaces the file of a failed task. 0, or -ENOMEM with the list as it was. */
 int withheld_put(Withheld *withheld, const Task *task, const char *text);
+
+/* NULL if it is not withheld. Borrowed until the next change. */
+const WithheldFile *withheld_find(const Withheld *withheld, const char *path);
 
 /* True if this was logged before: the same sentence, or the same error, even if at another byte, because the kernel's
  * readahead decides where it meets a bad one. */

@@ -52,7 +52,8 @@ const PathSet *deletions_begin(Deletions *deletions) {
                 (void) pathset_add(&deletions->scanning, deletions->notes.items[i]);
         pathset_done(&deletions->notes);
         for (size_t i = 0; i < deletions->n_pending; i++)
-                (void) pathset_add(&deletions->scanning, deletions->pending[i].path);
+                if (!deletions->pending[i].over)
+                        (void) pathset_add(&deletions->scanning, deletions->pending[i].path);
         for (size_t i = 0; i < deletions->kept.n; i++)
                 (void) pathset_add(&deletions->scanning, deletions->kept.items[i]);
         for (size_t i = 0; i < deletions->spared.n; i++)
@@ -66,9 +67,11 @@ static int compare_pending(const void *key, const void *item) {
 }
 
 static Deletion *find_pending(const Deletions *deletions, const char *path) {
-        if (deletions->n_pending == 0)
-                return NULL;
-        return bsearch(path, deletions->pending, deletions->n_pending, sizeof(Deletion), compare_pending);
+        Deletion *found = deletions->n_pending == 0 ? NULL
+                                                    : bsearch(path, deletions->pending, deletions->n_pending,
+                                                              sizeof(Deletion), compare_pending);
+
+        return found && !found->over ? found : NULL;
 }
 
 uint64_t deletions_due(const Deletions *deletions, const char *path) {
@@ -269,16 +272,33 @@ static void mark_shared(PlanItem *item, Manifest *marked) {
                 item->action = PLAN_IGNORE;
 }
 
+/* The first entry in path order that is in a directory, or would come after it. */
+static size_t find_inside(const Manifest *marked, const char *directory) {
+        size_t low = 0, high = marked->n_entries;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (path_compare_inside(marked->entries[middle].path, directory) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
 static bool has_marked(const char *directory, const Manifest *marked) {
-        for (size_t i = 0; i < marked->n_entries; i++)
-                if (marked->entries[i].flags & ENTRY_CONDEMNED && path_is_below(marked->entries[i].path, directory))
+        for (size_t i = find_inside(marked, directory);
+             i < marked->n_entries && path_compare_inside(marked->entries[i].path, directory) == 0; i++)
+                if (marked->entries[i].flags & ENTRY_CONDEMNED)
                         return true;
         return false;
 }
 
 /* Directories that are not empty yet on disk, because content in them is only marked for deletion, stay out of the
  * mirror like what Deletes=keep leaves on disk. */
-static void keep_directories(Deletions *deletions, Plan *plan, const Manifest *marked) {
+static void keep_directories(Deletions *deletions, Plan *plan, Manifest *marked) {
+        manifest_sort(marked);
         for (size_t i = 0; i < plan->n_items; i++) {
                 PlanItem *item = &plan->items[i];
 
@@ -334,14 +354,6 @@ int deletions_decide(Deletions *deletions, const DeletionsInput *input, Plan *pl
         return 0;
 }
 
-static void drop_one(Deletions *deletions, Deletion *pending) {
-        size_t index = (size_t) (pending - deletions->pending);
-
-        free(pending->path);
-        memmove(pending, pending + 1, (deletions->n_pending - index - 1) * sizeof(Deletion));
-        deletions->n_pending--;
-}
-
 void deletions_carried_out(Deletions *deletions, const char *path, uint64_t now_usec) {
         Deletion *pending = find_pending(deletions, path);
 
@@ -349,7 +361,7 @@ void deletions_carried_out(Deletions *deletions, const char *path, uint64_t now_
                 return;
         if (pending->counted && ARRAY_ROOM(deletions->recent, deletions->n_recent) == 0)
                 deletions->recent[deletions->n_recent++] = now_usec;
-        drop_one(deletions, pending);
+        pending->over = true;
 }
 
 void deletions_forget(Deletions *deletions) {
@@ -358,17 +370,28 @@ void deletions_forget(Deletions *deletions) {
         pathset_done(&deletions->scanning);
 }
 
-static bool is_path(const Entry *entry, void *userdata) {
-        return strcmp(entry->path, userdata) == 0;
+typedef struct Accepting {
+        Deletions *deletions;
+        const DeletionsInput *input;
+        const PathSet *paths;
+} Accepting;
+
+static bool take_accepted(const Entry *entry, void *userdata) {
+        const Accepting *accepting = userdata;
+        Deletions *deletions = accepting->deletions;
+
+        if (!pathset_has(accepting->paths, entry->path))
+                return false;
+        deletions->n_held -= deletions->n_held > 0 && is_counted(accepting->input, entry);
+        return true;
 }
 
-void deletions_accept(Deletions *deletions, const DeletionsInput *input, const char *path) {
-        const Entry *entry = deletions->wave ? manifest_find(deletions->wave, path) : NULL;
+void deletions_accept(Deletions *deletions, const DeletionsInput *input, const PathSet *paths) {
+        Accepting accepting = { .deletions = deletions, .input = input, .paths = paths };
 
-        if (!entry)
+        if (!deletions->wave || paths->n == 0)
                 return;
-        deletions->n_held -= deletions->n_held > 0 && is_counted(input, entry);
-        manifest_filter(deletions->wave, is_path, (void *) path);
+        manifest_filter(deletions->wave, take_accepted, &accepting);
         if (deletions->wave->n_entries == 0)
                 deletions_acknowledge(deletions);
 }

@@ -22,6 +22,7 @@ typedef struct Deletion {
         char *path;
         uint64_t since_usec; /* when it was first planned */
         bool counted;        /* by the guard */
+        bool over;           /* it was carried out since, and is not pending any more */
 } Deletion;
 
 typedef struct Deletions {
@@ -91,8 +92,8 @@ void deletions_carried_out(Deletions *deletions, const char *path, uint64_t now_
 /* The mirror itself was removed or wiped: that deletes no files. */
 void deletions_forget(Deletions *deletions);
 
-/* The deletion of @path, which was held back, was accepted. */
-void deletions_accept(Deletions *deletions, const DeletionsInput *input, const char *path);
+/* The deletions of @paths, a sorted set, which were held back, were accepted. */
+void deletions_accept(Deletions *deletions, const DeletionsInput *input, const PathSet *paths);
 
 /* The operator has seen that a wave was held back. */
 void deletions_acknowledge(Deletions *deletions);

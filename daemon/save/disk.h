@@ -121,8 +121,9 @@ int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **r
  * things go rather too late than too early. 0 or a negative errno. */
 int disk_empty_trash(Disk *disk, uint64_t keep_usec);
 
-/* Makes room on a full disk for a file of @bytes by removing what was put into the trash first. Positive if something
- * was removed: try again. 0 if the trash is empty, or so small that the file would not fit without it either. */
+/* Makes room on a full disk for a file of @bytes by removing what was put into the trash first, until the file should
+ * fit; at least one, because a quota may be what is full. Positive if something was removed: try again. 0 if the trash
+ * is empty, or so small that the file would not fit without it either. */
 int disk_make_room(Disk *disk, uint64_t bytes);
 
 /* Counts the trash: files, and the bytes on disk of those that have no other name. */

@@ -4,6 +4,8 @@
 
 #include "save/queue.h"
 
+#include "base/path.h"
+
 void save_queue_done(SaveQueue *queue) {
         for (size_t i = 0; i < queue->n; i++)
                 (void) save_item_free(queue->items[i]);
@@ -107,15 +109,13 @@ static bool references_something_unsaved(const SaveQueue *queue, const SaveItem 
 }
 
 /* The first item in path order that is in a directory, or would come after it. */
-static size_t find_inside(const SaveQueue *queue, const char *directory, size_t length) {
+static size_t find_inside(const SaveQueue *queue, const char *directory) {
         size_t low = 0, high = queue->n;
 
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
-                const char *path = queue->by_path[middle]->path;
-                int order = strncmp(path, directory, length);
 
-                if (order < 0 || (order == 0 && (unsigned char) path[length] < '/'))
+                if (path_compare_inside(queue->by_path[middle]->path, directory) < 0)
                         low = middle + 1;
                 else
                         high = middle;
@@ -125,12 +125,10 @@ static size_t find_inside(const SaveQueue *queue, const char *directory, size_t 
 
 /* A directory is removed from the disk after what was deleted in it. */
 static bool has_deletions_inside(const SaveQueue *queue, const char *directory) {
-        size_t length = strlen(directory);
-
-        for (size_t i = find_inside(queue, directory, length); i < queue->n; i++) {
+        for (size_t i = find_inside(queue, directory); i < queue->n; i++) {
                 const SaveItem *item = queue->by_path[i];
 
-                if (strncmp(item->path, directory, length) != 0 || item->path[length] != '/')
+                if (path_compare_inside(item->path, directory) != 0)
                         break;
                 if (item->action == PLAN_DELETE && is_pending(item))
                         return true;

@@ -5,6 +5,7 @@
 
 #include "save/disk.h"
 
+#include "base/pathset.h"
 #include "os/fs.h"
 
 #include <fcntl.h>
@@ -103,14 +104,6 @@ int disk_set_aside(Disk *disk, const char *path, const Entry *expected, char **r
 
 /* --- the trash --- */
 
-/* Which part of the trash may go: all that is older than @keep_usec, or the oldest. */
-typedef struct Emptying {
-        uint64_t keep_usec;
-        bool oldest;
-        char found[NAME_MAX + 1]; /* the oldest so far: names are in the order of time */
-        int error;
-} Emptying;
-
 /* True for a slot of ours. */
 static bool get_age(int fd, const char *name, uint64_t *ret_usec) {
         struct stat st;
@@ -119,37 +112,32 @@ static bool get_age(int fd, const char *name, uint64_t *ret_usec) {
                disk_private_dir_slot_age(name, &st, ret_usec) == 0;
 }
 
-static int consider(int fd, const char *name, void *userdata) {
+typedef struct Emptying {
+        uint64_t keep_usec;
+        int error;
+} Emptying;
+
+static int expire(int fd, const char *name, void *userdata) {
         Emptying *emptying = userdata;
         uint64_t age;
         int r = 0;
 
-        if (!get_age(fd, name, &age))
-                return 0;
-        if (!emptying->oldest && age > emptying->keep_usec)
+        if (get_age(fd, name, &age) && age > emptying->keep_usec)
                 r = disk_private_dir_remove_tree(fd, name);
-        if (emptying->oldest && (!*emptying->found || strcmp(name, emptying->found) < 0))
-                (void) snprintf(emptying->found, sizeof(emptying->found), "%s", name);
         if (r < 0)
                 emptying->error = r; /* the others can still go */
         return 0;
 }
 
-static int empty(Disk *disk, Emptying *emptying) {
+int disk_empty_trash(Disk *disk, uint64_t keep_usec) {
         _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
+        Emptying emptying = { .keep_usec = keep_usec };
         int r;
 
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
-        r = disk_private_dir_for_each(fd, ".", consider, emptying);
-        if (r < 0 || !*emptying->found)
-                return r < 0 ? r : emptying->error;
-        r = disk_private_dir_remove_tree(fd, emptying->found);
-        return r < 0 ? r : 1;
-}
-
-int disk_empty_trash(Disk *disk, uint64_t keep_usec) {
-        return empty(disk, &(Emptying){ .keep_usec = keep_usec });
+        r = disk_private_dir_for_each(fd, ".", expire, &emptying);
+        return r < 0 ? r : emptying.error;
 }
 
 int disk_count_trash(Disk *disk, uint64_t *ret_bytes, uint64_t *ret_files) {
@@ -182,16 +170,78 @@ int disk_has_trash(Disk *disk) {
         return disk_private_dir_for_each(fd, ".", is_slot, NULL);
 }
 
-/* True also where it cannot be known. */
-static bool fits_without_trash(Disk *disk, uint64_t bytes) {
-        uint64_t trash, files;
+/* --- room on a full disk --- */
+
+static bool has_room(Disk *disk, uint64_t bytes) {
         FsRoom room;
 
-        if (fs_room(disk->rootfd, &room) < 0 || room.total == 0 || disk_count_trash(disk, &trash, &files) < 0)
-                return true;
-        return room.free + trash >= bytes;
+        return fs_room(disk->rootfd, &room) == 0 && room.free >= bytes;
+}
+
+/* How many bytes the disk lacks; 0 also where that cannot be known. */
+static uint64_t missing_bytes(Disk *disk, uint64_t bytes) {
+        FsRoom room;
+
+        if (fs_room(disk->rootfd, &room) < 0 || room.total == 0)
+                return 0;
+        return room.free < bytes ? bytes - room.free : 0;
+}
+
+/* True also where it cannot be known. */
+static bool trash_has(Disk *disk, uint64_t bytes) {
+        uint64_t trash, files;
+
+        return bytes == 0 || disk_count_trash(disk, &trash, &files) < 0 || trash >= bytes;
+}
+
+static int add_name(int fd, const char *name, void *userdata) {
+        (void) fd;
+        return pathset_add(userdata, name);
+}
+
+/* Positive if it was a slot; then *freed has become more. */
+static int remove_slot(int fd, const char *name, uint64_t *freed) {
+        uint64_t age, files = 0;
+        int r;
+
+        if (!get_age(fd, name, &age))
+                return 0;
+        (void) disk_private_dir_count_tree(fd, name, freed, &files);
+        r = disk_private_dir_remove_tree(fd, name);
+        return r < 0 ? r : 1;
+}
+
+/* What the filesystem says is free may follow later, or not at all while only its reserve for root grows: so what was
+ * removed counts too. */
+static int remove_oldest(Disk *disk, int fd, const PathSet *names, uint64_t bytes, uint64_t missing) {
+        uint64_t freed = 0;
+        bool removed = false;
+
+        for (size_t i = 0; i < names->n; i++) {
+                int r = remove_slot(fd, names->items[i], &freed);
+
+                if (r < 0)
+                        return removed ? 1 : r;
+                removed = removed || r > 0;
+                if (removed && (freed >= missing || has_room(disk, bytes)))
+                        break;
+        }
+        return removed;
 }
 
 int disk_make_room(Disk *disk, uint64_t bytes) {
-        return fits_without_trash(disk, bytes) ? empty(disk, &(Emptying){ .oldest = true }) : 0;
+        _cleanup_(close_fdp) int fd = disk_private_dir_open(disk->rootfd, DISK_PRIVATE_DIR_TRASH, false);
+        _cleanup_(pathset_done) PathSet names = {};
+        uint64_t missing = missing_bytes(disk, bytes);
+        int r;
+
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : fd;
+        if (!trash_has(disk, missing))
+                return 0;
+        r = disk_private_dir_for_each(fd, ".", add_name, &names);
+        if (r < 0)
+                return r;
+        pathset_sort(&names); /* by time */
+        return remove_oldest(disk, fd, &names, bytes, missing);
 }

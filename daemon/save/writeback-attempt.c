@@ -109,18 +109,13 @@ static void count(Writeback *wb, const SaveItem *item) {
         }
 }
 
-static void add(Manifest *list, const Entry *entry) {
-        (void) manifest_put(list, entry); /* without memory the next scan comes to the same */
-        manifest_sort(list);
-}
-
 static void take_success(Writeback *wb, SaveItem *item) {
         save_log_done(&wb->log, item, clock_now(wb->event));
         if (item->save.kept)
                 (void) conflicts_add(&wb->conflicts, item->path, TAKE_PTR(item->save.kept)); /* it is in the log */
         if (item->save.kind == SAVE_BESIDE) {
                 /* the mirror's version is safe: the disk's may take the name in the mirror too */
-                add(wb->yielded, &item->save.entry);
+                (void) manifest_put(wb->yielded, &item->save.entry); /* or the next scan comes to the same */
                 item->state = ITEM_DONE;
                 wb->survey(wb->userdata);
         } else
@@ -132,7 +127,7 @@ static void take_failure(Writeback *wb, SaveItem *item) {
         uint64_t now = clock_now(wb->event);
 
         if (outcome == SAVE_CHANGED && item->action == PLAN_SAVEATTR)
-                add(wb->suspects, &item->mirror);
+                (void) manifest_put(wb->suspects, &item->mirror); /* or the next scan comes to the same */
         /* the new name may be on disk already; then the next scan does not see a renaming any more, but a name that is
          * gone */
         if (outcome == SAVE_FAILED && item->origin.path && wb->armed)

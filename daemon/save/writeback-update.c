@@ -222,6 +222,8 @@ int writeback_update(Writeback *wb, Survey *survey, const Manifest *base, const 
         wb->queue.layout = survey->layout;
         wb->base = base;
         manifest_sort(wb->changes);
+        manifest_sort(wb->yielded);
+        manifest_sort(wb->suspects);
         amend_plan_apply(survey->plan, &(PlanAmendments){ .queue = &wb->queue, .changes = wb->changes,
                                                           .yielded = wb->yielded, .suspects = wb->suspects,
                                                           .source_path = wb->config->source });

@@ -45,6 +45,7 @@ typedef struct Writeback {
         size_t n_running, n_large;
         Manifest *changes;                 /* what both sides have agreed on and is not yet taken */
         const Manifest *base;              /* of the last update */
+        /* both are sorted by the update */
         Manifest *suspects;                /* of the mirror: more than owner or mode of these has changed */
         Manifest *yielded;                 /* of the mirror: safe in conflicts/, so the disk's may replace them */
         ClockTimer timer;

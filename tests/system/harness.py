@@ -476,6 +476,25 @@ class Case(unittest.TestCase):
         if os.path.isdir(self.target):
             self.assertEqual(os.listdir(self.target), [])
 
+    def stop_traced(self, daemon):
+        """Stops a daemon that runs below a tracer, which ends with it."""
+        with open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid)) as f:
+            os.kill(int(f.read().split()[0]), signal.SIGTERM)
+        self.assertEqual(daemon.join(), 0, daemon.log())
+
+    @staticmethod
+    def fill_event_queue(names):
+        """More events than the kernel keeps while none is read, of files that are made for it and stay."""
+        for name in names:
+            with contextlib.suppress(OSError), open(name, "x"):
+                pass
+        with open("/proc/sys/fs/inotify/max_queued_events") as f:
+            n = int(f.read())
+        for i in range(n // 2 + 100):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    os.chmod(name, 0o600 + i % 2)
+
     def xxh128sum(self):
         """Runs xxh128sum -c on the manifest inside the mirror."""
         return subprocess.run(["xxh128sum", "-c", "--quiet", os.path.join(self.state, "m.xxh128")], cwd=self.target,

@@ -255,15 +255,7 @@ class Churning(harness.Case):
         """More events than the kernel keeps, while they are not read, and work whose events are among those lost."""
         self.running.freeze()
         names = [os.path.join(root, "events-%d.part" % i) for root in (self.source, self.target) for i in range(2)]
-        for name in names:
-            with contextlib.suppress(OSError), open(name, "x"):
-                pass
-        with open("/proc/sys/fs/inotify/max_queued_events") as f:
-            n = int(f.read())
-        for i in range(n // 2 + 100):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    os.chmod(name, 0o600 + i % 2)
+        self.fill_event_queue(names)
         # a change of the same name may have been reported right before, and then that it is gone is a deletion: so it may be in the trash, or stay
         self.behind_its_back(8, alive=True)
         for name in names:

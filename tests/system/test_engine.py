@@ -79,12 +79,6 @@ class Engine(Trouble):
     def traced_reads(self, path, inject):
         return self.traced("-P", path, "-e", "trace=pread64", "-e", "inject=pread64:" + inject)
 
-    def stop_traced(self, daemon):
-        with open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid)) as f:
-            os.kill(int(f.read().split()[0]), signal.SIGTERM)
-        self.assertEqual(daemon.join(), 0, daemon.log())
-        self.assert_gone()
-
     def staged_again(self, way, name="model", **keys):
         """A run with the digest on record: how it came, that it did, and how much of it was left in the page cache."""
         daemon = self.ready(self.config(**keys))

@@ -134,13 +134,6 @@ class Broken(Trouble):
     def traced(self, *inject):
         return {"wrapper": ["strace", "-f", "-qq", "-o", "/dev/null", *inject], "env": {"ASAN_OPTIONS": "detect_leaks=0"}}
 
-    def stop_traced(self, daemon):
-        tracer = daemon.pid
-        with open("/proc/%d/task/%d/children" % (tracer, tracer)) as f:
-            os.kill(int(f.read().split()[0]), signal.SIGTERM)
-        self.assertEqual(daemon.join(), 0, daemon.log())
-        self.assert_gone()
-
     def single(self, **keys):
         values = {"Source": self.source, "Target": self.target, "Size": "1G", "ChunkSize": "1M", "SettleTime": "200ms",
                   "PollInterval": "1s", **keys}

@@ -514,11 +514,7 @@ class Unwatched(Identity):
         daemon = self.running
         daemon.freeze()
         names = [self.mirrored("events-%d.part" % i) for i in range(2)]
-        for name in names:
-            self.write(name, b"")
-        for i in range(int(self.read("/proc/sys/fs/inotify/max_queued_events")) // 2 + 100):
-            for name in names:
-                os.chmod(name, 0o600 + i % 2)
+        self.fill_event_queue(names)
         result = act()
         for name in names:
             os.unlink(name)

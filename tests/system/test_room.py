@@ -3,7 +3,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import time
 
@@ -326,11 +325,6 @@ class InBetween(Room):
         return {"wrapper": ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fallocate",
                             "-e", "inject=fallocate:delay_enter=300000"],
                 "env": {"ASAN_OPTIONS": "detect_leaks=0"}}
-
-    def stop_traced(self, daemon, expect=0):
-        child = int(subprocess.run(["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True).stdout)
-        os.kill(child, signal.SIGTERM)
-        self.assertEqual(daemon.join(), expect, daemon.log())
 
     def test_a_file_that_grew_out_of_its_room_does_not_break_others(self):
         for name in "abcd":

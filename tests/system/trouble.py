@@ -52,6 +52,10 @@ class Trouble(harness.Case):
         self.assertEqual(len(lines), 1, "%s:\n%s" % (pattern, daemon.log()))
         return lines[0]
 
+    def stop_traced(self, daemon):
+        super().stop_traced(daemon)
+        self.assert_gone()
+
     def original(self, name):
         return os.path.join(self.source, name)
 

@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "mirror/mirror.h"
+#include "on-pool.h"
 #include "os/fs.h"
 
 static sd_event *live_event;
@@ -18,14 +19,6 @@ static uint64_t live_promised;
 static void live_changed(Mirror *mirror, void *userdata) {
         (void) mirror;
         (void) userdata;
-}
-
-static int live_on_pool(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void) source;
-        (void) fd;
-        (void) events;
-        pool_dispatch(userdata);
-        return 0;
 }
 
 static int live_on_watch(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -49,11 +42,11 @@ static inline void live_enter(void) {
 
         if (watch_new(&live_watch, &what) < 0 || pool_new(2, &live_pool) < 0 || pool_new(2, &live_savers) < 0 || pool_new_nice(1, 19, &live_readers) < 0 ||
             sd_event_default(&live_event) < 0 ||
-            sd_event_add_io(live_event, NULL, pool_get_fd(live_pool), EPOLLIN, live_on_pool, live_pool) < 0 ||
-            sd_event_add_io(live_event, NULL, pool_get_fd(live_savers), EPOLLIN, live_on_pool, live_savers) < 0 ||
-            sd_event_add_io(live_event, NULL, pool_get_fd(live_readers), EPOLLIN, live_on_pool, live_readers) < 0 ||
             sd_event_add_io(live_event, NULL, watch_get_fd(live_watch), EPOLLIN, live_on_watch, NULL) < 0)
                 exit(EXIT_FAILURE);
+        add_pool(live_event, live_pool);
+        add_pool(live_event, live_savers);
+        add_pool(live_event, live_readers);
 }
 
 static inline void live_leave(void) {

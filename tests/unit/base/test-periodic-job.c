@@ -4,6 +4,7 @@
 
 #include "base/periodic-job.h"
 #include "ground.h"
+#include "on-pool.h"
 
 #include <pthread.h>
 
@@ -52,14 +53,6 @@ static void finish(void *userdata) {
                 periodic_job_plan(&rig->job, rig->again_usec);
 }
 
-static int on_pool(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void) source;
-        (void) fd;
-        (void) events;
-        pool_dispatch(userdata);
-        return 0;
-}
-
 static int setup(void **state) {
         Rig *rig = calloc(1, sizeof(*rig));
 
@@ -72,7 +65,7 @@ static int setup(void **state) {
         rig->job = (PeriodicJob){ .event = rig->event, .prepare = prepare, .work = work, .finish = finish,
                                   .userdata = rig, .retry_usec = PAUSE, .accuracy_usec = 1 };
         assert_int_equal(pool_new(2, &rig->job.pool), 0);
-        assert_true(sd_event_add_io(rig->event, NULL, pool_get_fd(rig->job.pool), EPOLLIN, on_pool, rig->job.pool) >= 0);
+        add_pool(rig->event, rig->job.pool);
         return 0;
 }
 

@@ -5,7 +5,7 @@
 #include "ground.h"
 #include "mirror/proofs.h"
 #include "os/file-digest.h"
-#include "os/fs.h"
+#include "traceless.h"
 
 #include <poll.h>
 #include <sys/mman.h>
@@ -91,21 +91,6 @@ static void put_endless(Trial *t, const char *path) {
         agree(t, path, ENTRY_HAS_DIGEST | ENTRY_UNPROVEN | ENTRY_WRITTEN);
 }
 
-/* A store through a mapping: no time moves. */
-static void store(const char *path) {
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-        struct stat before = stat_at(path), after;
-
-        assert_true(map != MAP_FAILED);
-        *map ^= 1;
-        assert_int_equal(munmap(map, 4096), 0);
-        (void) close(fd);
-        after = stat_at(path);
-        assert_int_equal(fs_nsec(&before.st_mtim), fs_nsec(&after.st_mtim));
-        assert_int_equal(fs_nsec(&before.st_ctim), fs_nsec(&after.st_ctim));
-}
-
 static void note(Trial *t, const char *path) {
         PathSet marked = {};
 
@@ -165,7 +150,7 @@ static void other_bytes_behind_the_same_times_are_found(void **state) {
         begin(&t);
         put_file(&t, "a");
         put_file(&t, "b");
-        store("b");
+        damage_traceless("b");
         update_and_wait(&t);
         assert_true(take(&t));
         assert_int_equal(t.n_altered, 1);
@@ -203,7 +188,7 @@ static void the_ctime_that_was_seen_is_recorded(void **state) {
         put_file(&t, "b");
         entry_of(&t, "a")->ctime_nsec--; /* as if touched since */
         entry_of(&t, "b")->ctime_nsec--;
-        store("b");
+        damage_traceless("b");
         update_and_wait(&t);
         assert_true(take(&t));
         st = stat_at("a");
@@ -244,7 +229,7 @@ static void names_of_one_inode_are_read_once(void **state) {
         agree(&t, "d", ENTRY_HAS_DIGEST | ENTRY_UNPROVEN | ENTRY_WRITTEN);
         entry_of(&t, "b")->type = entry_of(&t, "d")->type = ENTRY_HARDLINK;
         put_file(&t, "c");
-        store("b");
+        damage_traceless("b");
         update_and_wait(&t);
         assert_true(take(&t));
         assert_int_equal(t.n_altered, 1);
@@ -466,7 +451,7 @@ static void a_report_before_the_result_is_taken_makes_it_void(void **state) {
         put_file(&t, "a");
         put_file(&t, "b");
         update_and_wait(&t);
-        store("a");
+        damage_traceless("a");
         note(&t, "a");
         note(&t, "a");
         assert_false(proofs_is_over(&t.proofs));
@@ -519,7 +504,7 @@ static void a_report_under_another_name_makes_a_result_void_too(void **state) {
         put_file(&t, "a");
         update_and_wait(&t);
         assert_int_equal(rename("a", "b"), 0);
-        store("b");
+        damage_traceless("b");
         move_to_b(&t);
         note(&t, "b");
         assert_false(take(&t));

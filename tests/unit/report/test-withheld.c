@@ -37,13 +37,40 @@ static void a_file_is_remembered_once(void **state) {
         withhold(&withheld, &file, TASK_CORRUPT, "first");
         withhold(&withheld, &file, TASK_FAILED, "second");
         assert_int_equal(withheld.n, 1);
-        assert_string_equal(withheld.files[0].path, "a");
-        assert_string_equal(withheld.files[0].text, "second");
-        assert_int_equal(withheld.files[0].outcome, TASK_FAILED);
+        assert_string_equal(withheld.files[0]->path, "a");
+        assert_string_equal(withheld.files[0]->text, "second");
+        assert_int_equal(withheld.files[0]->outcome, TASK_FAILED);
         withheld_drop(&withheld, "b");
         assert_int_equal(withheld.n, 1);
         withheld_drop(&withheld, "a");
         assert_int_equal(withheld.n, 0);
+        withheld_done(&withheld);
+}
+
+/* The files of a plan come in path order only within a rank, and their workers finish as they please. */
+static void any_order_becomes_that_of_the_paths(void **state) {
+        static const char *const paths[] = { "d", "b", "e", "a", "c", "b", "f" };
+        Withheld withheld = {};
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+                Entry source = file;
+
+                source.path = (char *) paths[i];
+                withhold(&withheld, &source, TASK_CORRUPT, paths[i]);
+        }
+        withheld_drop(&withheld, "c");
+        withheld_drop(&withheld, "f");
+        withheld_drop(&withheld, "bb");
+        assert_int_equal(withheld.n, 4);
+        for (size_t i = 0; i < 4; i++) {
+                const char path[] = { "abde"[i], '\0' };
+
+                assert_string_equal(withheld.files[i]->path, path);
+                assert_ptr_equal(withheld_find(&withheld, path), withheld.files[i]);
+        }
+        assert_null(withheld_find(&withheld, "c"));
+        assert_null(withheld_find(&withheld, "z"));
         withheld_done(&withheld);
 }
 
@@ -149,7 +176,7 @@ static void each_of_many_meets_its_own_item(void **state) {
         for (size_t i = 0; i < MANY; i++)
                 assert_int_equal(items[i].action, i % 3 == 0 ? PLAN_KEEP : i % 2 ? PLAN_WITHHOLD : PLAN_STAGE);
         for (size_t i = 0; i < withheld.n; i++)
-                assert_string_equal(withheld.files[i].path, withheld.files[i].text);
+                assert_string_equal(withheld.files[i]->path, withheld.files[i]->text);
         assert_int_equal(withheld.n, 17);
         assert_int_equal(plan.n_stage, 16); /* counted again */
         withheld_done(&withheld);
@@ -158,6 +185,7 @@ static void each_of_many_meets_its_own_item(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_file_is_remembered_once),
+                cmocka_unit_test(any_order_becomes_that_of_the_paths),
                 cmocka_unit_test(what_was_logged_is_known),
                 cmocka_unit_test(bad_bytes_are_not_tried_again_until_they_change),
                 cmocka_unit_test(what_may_come_right_by_itself_is_tried_again),

@@ -299,6 +299,36 @@ static void three_of_a_few_are_let_through_and_four_are_not(void **state) {
         assert_int_equal(rig->deletions.n_held, 0);
 }
 
+static void accept(Rig *rig, const char *a, const char *b) {
+        DeletionsInput input = { .config = &rig->config, .layout = rig->layout };
+        PathSet paths = {};
+
+        assert_int_equal(a ? pathset_add(&paths, a) : 0, 0);
+        assert_int_equal(b ? pathset_add(&paths, b) : 0, 0);
+        deletions_accept(&rig->deletions, &input, &paths);
+        pathset_done(&paths);
+}
+
+static void what_was_accepted_is_not_held_any_more(void **state) {
+        Rig *rig = *state;
+
+        put_many(rig, 8);
+        delete_some(rig, 0, 4);
+        accept(rig, "f00", NULL); /* nothing is held back yet */
+        assert_int_equal(survey(rig, START), 1);
+        accept(rig, NULL, NULL);
+        assert_int_equal(rig->deletions.n_held, 4);
+        accept(rig, "f01", "f03");
+        assert_int_equal(rig->deletions.n_held, 2);
+        assert_non_null(rig->deletions.held);
+        accept(rig, "f02", "f05"); /* which is not of the wave */
+        assert_int_equal(rig->deletions.n_held, 1);
+        accept(rig, "f00", NULL);
+        assert_int_equal(rig->deletions.n_held, 0);
+        assert_null(rig->deletions.held);
+        assert_null(rig->deletions.wave);
+}
+
 static void a_quarter_of_many_is_let_through_and_more_is_not(void **state) {
         Rig *rig = *state;
 
@@ -318,8 +348,10 @@ static void what_was_carried_out_a_moment_ago_is_of_the_wave(void **state) {
         delete_some(rig, 0, 3);
         assert_int_equal(survey(rig, START), 0);
         for (unsigned i = 0; i < 3; i++)
-                carry_out(rig, rig->deletions.pending[0].path, START + 5 * SECOND);
-        assert_int_equal(rig->deletions.n_pending, 0);
+                carry_out(rig, rig->deletions.pending[i].path, START + 5 * SECOND);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(deletions_due(&rig->deletions, rig->deletions.pending[i].path), 0);
+        deletions_carried_out(&rig->deletions, rig->deletions.pending[0].path, START + 5 * SECOND); /* not again */
         delete(rig, "f05");
         assert_int_equal(survey(rig, START + 6 * SECOND), 1);
         assert_int_equal(action_of(rig, "f05"), PLAN_STAGE);
@@ -670,6 +702,7 @@ int main(void) {
                 CASE(a_mirror_that_went_takes_its_deletions_with_it),
                 CASE(carrying_out_what_is_not_pending_does_nothing),
                 CASE(three_of_a_few_are_let_through_and_four_are_not),
+                CASE(what_was_accepted_is_not_held_any_more),
                 CASE(a_quarter_of_many_is_let_through_and_more_is_not),
                 CASE(what_was_carried_out_a_moment_ago_is_of_the_wave),
                 CASE(deletions_that_take_their_time_are_no_wave),

@@ -490,14 +490,18 @@ static void a_directory_goes_if_it_is_empty(void **state) {
         assert_true(is_there("disk/dir"));
 }
 
-static void throw_away(const char *name) {
+static void throw_away_bytes(const char *name, size_t length) {
         char full[64];
         Entry expected;
 
         (void) snprintf(full, sizeof(full), "disk/%s", name);
-        put_text(full, "x");
+        free(put_pattern(full, length, 1));
         expected = entry_of(name);
         assert_int_equal(disk_remove(&disk, name, &expected, true), 0);
+}
+
+static void throw_away(const char *name) {
+        throw_away_bytes(name, 1);
 }
 
 static void the_trash_is_emptied_after_its_time(void **state) {
@@ -587,6 +591,28 @@ static void the_trash_stays_for_what_would_not_fit_without_it_either(void **stat
         assert_int_equal(disk_has_trash(&disk), 1);
         assert_int_equal(disk_make_room(&disk, 1), 1);
         assert_int_equal(disk_has_trash(&disk), 0);
+}
+
+static void as_much_of_the_trash_goes_as_is_needed(void **state) {
+        char found[1024], name[8];
+        FsRoom before, after;
+
+        (void) state;
+        make_directory("disk/" SCAN_PRIVATE_DIR);
+        make_directory("disk/" SCAN_PRIVATE_DIR "/trash");
+        put_text("disk/" SCAN_PRIVATE_DIR "/trash/00000000", "somebody's");
+        for (unsigned i = 0; i < 5; i++) {
+                (void) snprintf(name, sizeof(name), "%u", i);
+                throw_away_bytes(name, 4 * MIB);
+        }
+        assert_int_equal(fs_room(disk.rootfd, &before), 0);
+        assert_int_equal(disk_make_room(&disk, before.free + 10 * MIB), 1);
+        assert_int_equal(fs_room(disk.rootfd, &after), 0);
+        assert_in_range(after.free, before.free + 10 * MIB, before.free + 13 * MIB);
+        assert_int_equal(count_in("trash", found), 3); /* two of ours */
+        assert_int_equal(disk_make_room(&disk, after.free + 10 * MIB), 0);
+        assert_int_equal(disk_make_room(&disk, after.free + 6 * MIB), 1);
+        assert_int_equal(count_in("trash", found), 1);
 }
 
 static void *empty_for_ever(void *userdata) {
@@ -812,6 +838,7 @@ int main(void) {
                 CASE(a_clock_that_was_set_does_not_empty_the_trash),
                 CASE(how_long_ago_is_what_can_be_sure_of_it),
                 BOTH(the_oldest_of_the_trash_makes_room_first),
+                BOTH(as_much_of_the_trash_goes_as_is_needed),
                 BOTH(the_trash_stays_for_what_would_not_fit_without_it_either),
                 CASE(the_trash_can_be_emptied_while_it_is_filled),
                 CASE(the_old_version_goes_after_a_crash),

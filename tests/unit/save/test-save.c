@@ -4,6 +4,7 @@
  * neither links nor owners): whole with all that belongs to it, or not at all. */
 
 #include "ground.h"
+#include "broken-call.h"
 #include "os/file-digest.h"
 #include "os/fs.h"
 #include "os/pagecache.h"
@@ -11,14 +12,11 @@
 #include "tree/scan.h"
 
 #include <linux/fiemap.h>
-#include <linux/filter.h>
 #include <linux/fs.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -1045,36 +1043,13 @@ static void what_has_changed_on_the_disk_since_is_not_agreed(void **state) {
         }
 }
 
-/* Lets a system call fail with @error if its first argument is @argument, or whatever that is (-1). */
-static void break_call(unsigned call, unsigned argument, unsigned error) {
-        struct sock_filter code[] = {
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, argument, 0, 1),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-        struct sock_fprog program = { .len = ELEMENTSOF(code), .filter = code };
-
-        if (argument == UINT32_MAX)
-                code[3] = (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
-        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+static bool is_failing(const void *error) {
+        return attempt() == SAVE_FAILED && save.error == *(const int *) error;
 }
 
-/* In a process of its own, the save fails with @error. */
-static bool fails_with(unsigned call, unsigned argument, int error) {
-        pid_t child = fork();
-        int status;
-
-        assert_true(child >= 0);
-        if (child == 0) {
-                break_call(call, argument, (unsigned) error);
-                _exit(attempt() == SAVE_FAILED && save.error == error ? 0 : 1);
-        }
-        assert_int_equal(waitpid(child, &status, 0), child);
-        return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+/* Where the first argument of the call is from @first to @last the save fails with the call's error. */
+static bool fails_with(unsigned call, unsigned first, unsigned last, int error) {
+        return is_so_broken((BrokenCall){ .call = call, .first = first, .last = last, .error = error }, is_failing, &error);
 }
 
 /* It may come from a save that failed in that very step, or from another process. */
@@ -1086,15 +1061,14 @@ static void what_is_on_the_disk_already_is_synced_before_it_counts(void **state)
         put_copy("mirror/file", "disk/file");
         plan(SAVE_CONTENT, "file");
         save.agreed = &agreed->entries[0];
-        assert_true(fails_with(__NR_fsync, UINT32_MAX, EIO));
-        next = (unsigned) dup(0);
-        (void) close((int) next);
+        assert_true(fails_with(__NR_fsync, 0, UINT32_MAX, EIO));
+        next = next_descriptor();
         /* the mirror's file has that number, the disk's the next one, its directory the one after that and one more */
-        assert_true(fails_with(__NR_fsync, next + 1, EIO));
-        assert_true(fails_with(__NR_fsync, next + 3, EIO));
+        assert_true(fails_with(__NR_fsync, next + 1, next + 1, EIO));
+        assert_true(fails_with(__NR_fsync, next + 3, next + 3, EIO));
         plan(SAVE_CONTENT, "file");
         save.keep = true;
-        assert_true(fails_with(__NR_fsync, UINT32_MAX, EIO));
+        assert_true(fails_with(__NR_fsync, 0, UINT32_MAX, EIO));
         assert_done(attempt());
 }
 
@@ -1104,7 +1078,7 @@ static void what_may_not_be_read_on_the_disk_is_not_saved(void **state) {
         free(put_pattern("disk/file", MIB, 2));
         plan(SAVE_CONTENT, "file");
         save.keep = true;
-        assert_true(fails_with(__NR_openat2, (unsigned) disk.rootfd, EPERM));
+        assert_true(fails_with(__NR_openat2, (unsigned) disk.rootfd, (unsigned) disk.rootfd, EPERM));
 }
 
 /* --- clocks and inode numbers --- */

@@ -4,6 +4,7 @@
  * mirror, real scans and real savers do the rest; only what is due is put forward by hand instead of waiting for it. */
 
 #include "ground.h"
+#include "on-pool.h"
 #include "os/fs.h"
 #include "save/retry.h"
 #include "save/writeback.h"
@@ -56,14 +57,6 @@ static void on_scan_wanted(void *userdata) {
         ((Rig *) userdata)->n_scans++;
 }
 
-static int on_pool(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void) source;
-        (void) fd;
-        (void) events;
-        pool_dispatch(userdata);
-        return 0;
-}
-
 static int setup(void **state) {
         static char *nothing[] = { NULL };
         Rig *rig = calloc(1, sizeof(*rig));
@@ -88,7 +81,7 @@ static int setup(void **state) {
 static void begin(Rig *rig, unsigned savers) {
         assert_true(sd_event_new(&rig->event) >= 0);
         assert_int_equal(pool_new(savers, &rig->pool), 0);
-        assert_true(sd_event_add_io(rig->event, NULL, pool_get_fd(rig->pool), EPOLLIN, on_pool, rig->pool) >= 0);
+        add_pool(rig->event, rig->pool);
         rig->wb = (Writeback){ .event = rig->event, .pool = rig->pool, .config = &rig->config, .deletions = &rig->deletions,
                                .progress = &rig->progress, .survey = on_scan_wanted, .moved_on = on_moved_on, .userdata = rig };
         writeback_init(&rig->wb);

@@ -3,9 +3,9 @@
 /* The private directory of a mirror: whose it is, and the renames in and out of it, by which no client loses anything. */
 
 #include "ground.h"
+#include "corner.h"
 #include "os/fs.h"
 #include "stage/mirror-private-dir.h"
-#include "tree/scan.h"
 
 #include <pthread.h>
 
@@ -73,17 +73,6 @@ static const char *prepare(const char *text) {
 
         put_text(in_private_dir(mirror_private_dir_name(&private_dir, name)), text);
         return name;
-}
-
-static size_t names_in_corner(void) {
-        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE_DIR);
-        struct dirent *d;
-        size_t n = 0;
-
-        assert_non_null(dir);
-        while ((d = readdir(dir)))
-                n += d->d_name[0] == 't';
-        return n;
 }
 
 /* --- whose mirror it is --- */

@@ -4,9 +4,9 @@
  * that was not expected. */
 
 #include "ground.h"
+#include "corner.h"
 #include "os/fs.h"
 #include "stage/publish.h"
-#include "tree/scan.h"
 
 #include <linux/capability.h>
 #include <sys/syscall.h>
@@ -98,17 +98,6 @@ static void assert_agrees(const char *path, const Entry *published) {
         assert_true(m->type == s->type && m->size == s->size && m->mtime_nsec == s->mtime_nsec);
         assert_true(m->uid == s->uid && m->gid == s->gid && m->mode == s->mode);
         assert_true(m->ino == published->ino && m->ctime_nsec == published->ctime_nsec);
-}
-
-static size_t names_in_corner(void) {
-        _cleanup_(closedirp) DIR *dir = opendir("mirror/" SCAN_PRIVATE_DIR);
-        struct dirent *d;
-        size_t n = 0;
-
-        assert_non_null(dir);
-        while ((d = readdir(dir)))
-                n += d->d_name[0] == 't';
-        return n;
 }
 
 static void a_file_keeps_owner_mode_and_time(void **state) {

@@ -3,17 +3,14 @@
 /* One item of a plan, from scan to entry, with a real disk and a real tmpfs; and whole plans, which must leave nothing to do. */
 
 #include "ground.h"
+#include "broken-call.h"
 #include "mirror/base-update.h"
 #include "os/fs.h"
 #include "stage/task.h"
+#include "traceless.h"
 #include "tree/scan.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 #define CHUNK (64 * KIB)
 
@@ -542,23 +539,6 @@ static void put_copy(const char *path, const char *text) {
         assert_int_equal(rename(temporary, path), 0);
 }
 
-/* A store through a mapping, which leaves no trace in size and times if the page was read before. */
-static void store(const char *path, const char *text) {
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        volatile char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        struct stat before = stat_at(path), after;
-
-        assert_true(map != MAP_FAILED);
-        assert_true(map[0] != '\0');
-        for (size_t i = 0; text[i]; i++)
-                map[i] = text[i];
-        assert_int_equal(munmap((void *) map, 4096), 0);
-        assert_int_equal(close(fd), 0);
-        after = stat_at(path);
-        assert_int_equal(fs_nsec(&before.st_mtim), fs_nsec(&after.st_mtim));
-        assert_int_equal(fs_nsec(&before.st_ctim), fs_nsec(&after.st_ctim));
-}
-
 static void touch_ctime(const char *path) {
         (void) usleep(20000); /* the kernel's clock for files ticks in milliseconds */
         assert_int_equal(chmod(path, stat_at(path).st_mode & 0777), 0);
@@ -760,7 +740,7 @@ static void what_has_another_size_in_the_mirror_is_not_read(void **state) {
 static void what_was_stored_through_a_mapping_is_found_out_when_it_is_compared(void **state) {
         (void) state;
         put_agreed("content");
-        store("mirror/file", "CONTENT");
+        store_traceless("mirror/file", "CONTENT");
         base_of("file")->flags |= ENTRY_UNPROVEN | ENTRY_WRITTEN; /* as reported */
         put_copy("disk/file", "content");
         survey();
@@ -884,37 +864,16 @@ static void new_attributes_of_a_compared_file_do_not_hide_a_write(void **state) 
         assert_int_equal(item_of("file")->in_mirror, PAIR_OTHER);
 }
 
-/* Lets fsync() fail with EIO, for descriptors from @first on. */
-static void break_fsync(unsigned first) {
-        struct sock_filter code[] = {
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fsync, 0, 3),
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
-                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, first, 0, 1),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-        struct sock_fprog program = { .len = ELEMENTSOF(code), .filter = code };
-
-        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+static bool fails_in_step(const void *what) {
+        return run("file") == TASK_FAILED && rig.task.error == EIO && strcmp(rig.task.what, what) == 0;
 }
 
-/* In a process of its own: true if the comparison of the file fails in that step. */
+/* True if the comparison of the file fails in that step, where the first file that it syncs cannot be synced, or the
+ * next. */
 static bool fails_to(const char *what, bool with_file) {
-        pid_t child = fork();
-        int status;
+        BrokenCall fsyncs = { .call = __NR_fsync, .first = next_descriptor() + !with_file, .last = UINT32_MAX, .error = EIO };
 
-        assert_true(child >= 0);
-        if (child == 0) {
-                int next = open("/", O_PATH | O_CLOEXEC);
-
-                (void) close(next);
-                break_fsync((unsigned) next + !with_file);
-                _exit(run("file") == TASK_FAILED && rig.task.error == EIO && strcmp(rig.task.what, what) == 0 ? 0 : 1);
-        }
-        assert_int_equal(waitpid(child, &status, 0), child);
-        return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        return is_so_broken(fsyncs, fails_in_step, what);
 }
 
 /* It may come from a save that failed in that very step. */
@@ -1018,21 +977,6 @@ static void at_the_end_what_is_not_in_doubt_goes_unread(void **state) {
         assert_int_equal(rig.steps, 1);
 }
 
-/* Another content, and all that a scan sees is as it was. */
-static void store_quietly(const char *path, const char *text) {
-        struct stat st = stat_at(path);
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        volatile char *at = mmap(NULL, (size_t) st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-        assert_ptr_not_equal(at, MAP_FAILED);
-        for (size_t i = 0; i < strlen(text); i++)
-                if (at[i] != text[i]) /* a page that was read is written to without a fault */
-                        at[i] = text[i];
-        assert_int_equal(munmap((void *) at, (size_t) st.st_size), 0);
-        assert_int_equal(close(fd), 0);
-        assert_int_equal(ctime_of(path), fs_nsec(&st.st_ctim));
-}
-
 /* While the plan waited for its turn. */
 static void what_was_stored_since_the_scan_does_not_go(void **state) {
         (void) state;
@@ -1042,8 +986,8 @@ static void what_was_stored_since_the_scan_does_not_go(void **state) {
         put_text("disk/file", "a new version");
         assert_int_equal(unlink("disk/gone"), 0);
         survey();
-        store_quietly("mirror/file", "CONTENT");
-        store_quietly("mirror/gone", "CONTENT");
+        store_traceless("mirror/file", "CONTENT");
+        store_traceless("mirror/gone", "CONTENT");
         assert_int_equal(run("file"), TASK_COMPARED);
         /* without a report memory may be to blame, so both are kept */
         assert_int_equal(rig.task.entry.flags, ENTRY_HAS_DIGEST | ENTRY_RECORD | ENTRY_SIDES_DIFFER);
@@ -1060,7 +1004,7 @@ static void what_is_stored_while_the_new_version_is_copied_does_not_go(void **st
         survey();
         task_init(&rig.task, &rig.context, item_of("file"));
         assert_true(task_open(&rig.task));
-        store_quietly("mirror/file", "CONTENT");
+        store_traceless("mirror/file", "CONTENT");
         copy_work(rig.task.copy);
         assert_false(task_close(&rig.task));
         assert_int_equal(rig.task.outcome, TASK_GONE); /* the next scan sees to it */
