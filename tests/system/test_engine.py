@@ -14,6 +14,7 @@ import harness
 from trouble import MIB, Trouble
 
 SIZE = 40 * MIB + 4321
+CACHED = SIZE * 99 // 100  # the kernel may want a few pages for others
 
 
 class Engine(Trouble):
@@ -110,11 +111,11 @@ class Ways(Engine):
     def test_without_a_record_a_cached_file_is_read_from_the_cache_and_stays_cached(self):
         path = self.on_ext4()
         self.assertEqual(len(self.read(path)), SIZE)
-        self.assertGreaterEqual(self.cached(path), SIZE)
+        self.assertGreaterEqual(self.cached(path), CACHED)
         daemon = self.ready()
         self.way(daemon, "model", "buffered")
         self.assertNotIn("direct", daemon.status())
-        self.assertGreaterEqual(self.cached(path), SIZE)
+        self.assertGreaterEqual(self.cached(path), CACHED)
         self.assert_same_file("model")
         daemon.stop()
 
@@ -122,10 +123,10 @@ class Ways(Engine):
         path = self.on_ext4()
         self.record()
         self.assertEqual(len(self.read(path)), SIZE)
-        self.assertGreaterEqual(self.cached(path), SIZE)
+        self.assertGreaterEqual(self.cached(path), CACHED)
         daemon = self.staged_again("buffered")
         self.assertNotIn("direct", daemon.status())
-        self.assertGreaterEqual(self.left, SIZE)
+        self.assertGreaterEqual(self.left, CACHED)
         daemon.stop()
 
     def test_without_pages_of_2_mib_it_comes_directly_too(self):

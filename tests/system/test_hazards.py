@@ -252,7 +252,16 @@ class MirrorLost(Hazards):
         self.tree()
         self.running = self.ready(**self.in_directory())
         before = self.picture()
-        shutil.rmtree(self.target)
+        root = os.stat(self.target).st_ino
+
+        def is_another():
+            """What was removed first may be staged again before the rest is removed."""
+            try:
+                return os.stat(self.target).st_ino != root
+            except FileNotFoundError:
+                return True
+        while not is_another():
+            shutil.rmtree(self.target, ignore_errors=True)
         self.wait_until(lambda: os.path.isdir(self.target) and self.is_equal(), "the mirror to be recreated", self.running)
         self.running.listen(6)
         self.assertEqual(self.picture(), before)
