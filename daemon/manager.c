@@ -186,7 +186,7 @@ static void keep_failure(Manager *manager, const char *what, int error) {
                 (void) strv_take(&manager->reload_errors, text);
 }
 
-/* A configuration that cannot be used changes nothing. */
+/* A configuration that cannot be used changes nothing: it is not applied, and acknowledges nothing. */
 static void reload(Manager *manager) {
         _cleanup_(config_freep) Config *config = NULL;
         const char *what = "read";
@@ -211,8 +211,8 @@ static void reload(Manager *manager) {
                 manager->context.reserve = manager->config->reserve;
                 /* without memory the file stays where it is */
                 (void) metrics_file_set_path(&manager->metrics, manager->config->metrics_file);
+                mirrors_apply(&manager->mirrors, manager->config);
         }
-        mirrors_apply(&manager->mirrors, manager->config);
         (void) sd_event_source_set_enabled(manager->review, SD_EVENT_ONESHOT);
 }
 

@@ -5,23 +5,29 @@
 #include "control/operation-internal.h"
 
 #include "base/text.h"
+#include "layout/layout.h"
+#include "layout/model-name.h"
 
 enum {
         REASONS_MAX = 10, /* withheld files reported one by one */
         TRIES_MAX = 3,    /* scans, while a file changes as it is read */
 };
 
-/* Without names: whatever could be in RAM and is not. */
+/* Without names: whatever could be in RAM and is not, by the plan before this one: this one wants it all, because it is
+ * not known yet how much room there is. */
 static int gather_all(Operation *operation, const Mirror *m) {
+        const Manifest *source = m->outcomes.source;
         int r = pathset_copy(&m->overrides.released, &operation->roots);
 
         for (size_t i = 0; r == 0 && i < m->overrides.in_effect.n; i++)
                 r = pathset_add(&operation->concerned, m->overrides.in_effect.items[i]);
         for (size_t i = 0; r == 0 && i < m->withheld.n; i++)
                 r = pathset_add(&operation->concerned, m->withheld.files[i]->path);
-        for (size_t i = 0; r == 0 && i < m->survey.plan->n_items; i++)
-                if (plan_is_skipped(&m->survey.plan->items[i]))
-                        r = pathset_add(&operation->concerned, plan_item_path(&m->survey.plan->items[i]));
+        for (size_t i = 0; r == 0 && source && i < source->n_entries; i++)
+                if (plan_is_skipped(&(PlanItem){
+                            .action = plan_outcomes_get(&m->outcomes, i).action, .source = &source->entries[i],
+                            .base = manifest_find(m->attachment.base, source->entries[i].path) }))
+                        r = pathset_add(&operation->concerned, source->entries[i].path);
         pathset_sort(&operation->concerned);
         return r;
 }
@@ -93,6 +99,7 @@ static void restore_overrides(Operation *operation, Mirror *m) {
 
 typedef struct Missing {
         size_t n, n_withheld;
+        const char *first; /* that is not withheld */
         bool changing; /* a file was withheld because it changed while it was read */
 } Missing;
 
@@ -108,12 +115,62 @@ static Missing find_missing(const Operation *operation, const Mirror *m, Operati
                 if (!source || !control_operation_is_data(source) || source->flags & ENTRY_ORPHAN ||
                     control_operation_find_in_ram(m, path))
                         continue;
+                if (!*operation->names && source->flags & ENTRY_DISK_ONLY)
+                        continue; /* it is not selected */
                 missing.n++;
+                missing.first = missing.first || withheld ? missing.first : path;
                 missing.changing = missing.changing || changed;
                 if (withheld && missing.n_withheld++ < REASONS_MAX && !changed && report)
                         control_operation_report(report, "%s", withheld->text);
         }
         return missing;
+}
+
+/* True if Models= or Include= does not select it. */
+static bool is_unselected(const Mirror *m, const char *root, const Entry *source) {
+        if (!source)
+                return true;
+        if (m->layout != LAYOUT_OLLAMA || layout_role(LAYOUT_OLLAMA, root) != LAYOUT_POINTER)
+                return source->flags & ENTRY_DISK_ONLY;
+        for (size_t i = 0; m->config.models && m->config.models[i]; i++)
+                if (model_name_matches(LAYOUT_OLLAMA, m->config.models[i], source))
+                        return false;
+        return m->config.models && *m->config.models;
+}
+
+/* Of what is released no more, what stays out of RAM all the same: without names only what is selected is staged. */
+static void report_unselected(Operation *operation, const Mirror *m) {
+        char path[TEXT_PATH_MAX];
+
+        for (size_t i = 0; i < operation->were_released.n; i++) {
+                const char *root = operation->were_released.items[i];
+                const Entry *source = m->source ? manifest_find(m->source, root) : NULL;
+                _cleanup_(freep) char *name = NULL;
+
+                if (!is_unselected(m, root, source))
+                        continue;
+                if (source)
+                        (void) model_name_of(m->layout, source, &name);
+                control_operation_report(operation, "'%s' is not selected (Models=, Include=); name it to stage it",
+                                         text_path(path, name ? name : root));
+        }
+}
+
+/* With names, all or nothing; without, as much as there is room for. */
+static void report_no_room(Operation *operation, Mirror *m, const Missing *missing) {
+        const char *problem = m->problem ? m->problem : "see shmstagectl status";
+        size_t n = missing->n - missing->n_withheld;
+        char path[TEXT_PATH_MAX];
+
+        if (!*operation->names) {
+                control_operation_report(operation, "%zu %s still not in RAM, %s'%s': %s", n,
+                                         n == 1 ? "file is" : "files are", n == 1 ? "" : "such as ",
+                                         text_path(path, missing->first), problem);
+                return;
+        }
+        control_operation_report(operation, "%s", m->problem ? m->problem : "Some files could not be staged; see "
+                                                                            "shmstagectl status");
+        restore_overrides(operation, m);
 }
 
 static void finish(Operation *operation, Mirror *m) {
@@ -137,11 +194,10 @@ static void finish(Operation *operation, Mirror *m) {
                 control_operation_log(operation, NULL, "Staged %s: %zu %s (%s) in RAM and verified",
                                       names ? names : "all files that were released, withheld or skipped", n,
                                       n == 1 ? "file" : "files", text_bytes(bytes, in_ram));
-        } else if (missing.n > missing.n_withheld) {
-                control_operation_report(operation, "%s", m->problem ? m->problem : "Some files could not be "
-                                                                                    "staged; see shmstagectl status");
-                restore_overrides(operation, m);
-        }
+        } else if (missing.n > missing.n_withheld)
+                report_no_room(operation, m, &missing);
+        if (!*operation->names)
+                report_unselected(operation, m);
         control_operation_end(operation, missing.n > 0);
 }
 

@@ -83,7 +83,7 @@ static void check(Operation *operation, const Mirror *m, MirrorEvent event) {
                 control_operation_report(operation, "Mirror '%s': everything is on disk already", m->config.name);
         else
                 control_operation_report(operation, "Mirror '%s': saved %zu %s (%s)", m->config.name,
-                                         operation->saves.n, operation->saves.n == 1 ? "name" : "names",
+                                         operation->saves.n, operation->saves.n == 1 ? "entry" : "entries",
                                          text_bytes(bytes, operation->total));
         control_operation_end(operation, rest.n_failing > 0);
 }

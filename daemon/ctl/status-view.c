@@ -252,15 +252,16 @@ typedef struct Trouble {
 } Trouble;
 
 static const Trouble troubles[] = {
-        { "withheld", "withheld", "Withheld", "file that failed verification", "files that failed verification",
-          "withheld_text", SCREEN_RED },
+        { "withheld", "withheld", "Withheld", "file that could not be read or verified",
+          "files that could not be read or verified", "withheld_text", SCREEN_RED },
         { "unreadable", NULL, "Unreadable", "directory of the source", "directories of the source", "unreadable_text",
           SCREEN_RED },
         { "damaged", "damaged", "Damaged", "file with corrupted bytes in RAM", "files with corrupted bytes in RAM",
           NULL, SCREEN_RED },
-        { "skipped", "skipped", "Skipped", "file for lack of space", "files for lack of space", NULL, SCREEN_YELLOW },
-        { "linked", "linked", "Linked", "file to the disk (released, or no space in RAM)",
-          "files to the disk (released, or no space in RAM)", NULL, SCREEN_PLAIN },
+        { "skipped", "skipped", "No room", "file not in RAM for lack of space (skipped, or linked)",
+          "files not in RAM for lack of space (skipped, or linked)", NULL, SCREEN_YELLOW },
+        { "linked", "linked", "Linked", "file to the disk (not selected, released, or no room in RAM)",
+          "files to the disk (not selected, released, or no room in RAM)", NULL, SCREEN_PLAIN },
         { "released", "released", "Released", "file on request", "files on request", NULL, SCREEN_PLAIN },
         { "changed_only", "changed", "Changed", "file in the mirror only, which is not saved",
           "files in the mirror only, which are not saved", NULL, SCREEN_PLAIN },

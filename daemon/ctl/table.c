@@ -37,10 +37,20 @@ static void print_columns(const CtlColumn *columns, size_t n) {
                                columns[i].flags & COLUMN_EXTRA ? " (only on request)" : "");
 }
 
-static int show_column(CtlTable *table, const char *name, size_t length) {
+static bool is_shown(const CtlTable *table, size_t column) {
+        for (size_t i = 0; i < table->n_shown; i++)
+                if (table->shown[i] == column)
+                        return true;
+        return false;
+}
+
+/* @added: to the default columns, unless it is one of them. */
+static int show_column(CtlTable *table, const char *name, size_t length, bool added) {
         for (size_t i = 0; i < table->n_columns; i++)
                 if (strlen(table->columns[i].name) == length &&
                     strncasecmp(table->columns[i].name, name, length) == 0) {
+                        if (is_shown(table, i) && added)
+                                return 0;
                         if (ARRAY_ROOM(table->shown, table->n_shown) < 0)
                                 return -ENOMEM;
                         table->shown[table->n_shown++] = i;
@@ -57,23 +67,24 @@ static int show_default(CtlTable *table) {
 
         for (size_t i = 0; r == 0 && i < table->n_columns; i++)
                 if (!(table->columns[i].flags & hidden))
-                        r = show_column(table, table->columns[i].name, strlen(table->columns[i].name));
+                        r = show_column(table, table->columns[i].name, strlen(table->columns[i].name), false);
         return r;
 }
 
 /* "+" in front adds to the default columns. */
 static int choose_columns(CtlTable *table, const char *output) {
+        bool added = output && *output == '+';
         int r = 0;
 
-        if (!output || *output == '+')
+        if (!output || added)
                 r = show_default(table);
         if (!output)
                 return r;
-        output += *output == '+';
+        output += added;
         while (r == 0) {
                 size_t length = strcspn(output, ",");
 
-                r = show_column(table, output, length);
+                r = show_column(table, output, length, added);
                 if (output[length] == '\0')
                         break;
                 output += length + 1;

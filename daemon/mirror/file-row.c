@@ -313,7 +313,12 @@ static void add_facts(const FileRowWalk *walk, const Item *item, FileRow *row) {
 
         if (row->file.state == FILE_STAGED && left)
                 set_never(row, FILE_DAMAGED,
-                          "its bytes in RAM have changed and a client may have written to it; left as it is");
+                          walk->mirror->config.write_back
+                                  ? "its bytes in RAM have changed, a client may have written to it, and they cannot "
+                                    "be saved; fix that, then run shmstagectl verify, and do not delete it in the "
+                                    "mirror"
+                                  : "its bytes in RAM have changed and a client may have written to it; left as it "
+                                    "is");
         else if (row->file.state == FILE_STAGED && has(scrub->damaged, item->path))
                 set_pending(row, FILE_DAMAGED, "its bytes in RAM have changed; it will be staged again");
         if (!row->file.in_ram)

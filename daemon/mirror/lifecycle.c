@@ -198,7 +198,7 @@ static void scan_done(Job *job) {
                 return;
         }
         if (m->result != 0) {
-                source_lost(m, explain_source_lost(&m->config, m->result == SURVEY_EMPTIED, m->result, m->what));
+                source_lost(m, explain_source_lost(&m->config, m->result, m->complete, m->what));
                 return;
         }
         source_found(m);
@@ -384,10 +384,11 @@ static void on_staged(void *userdata) {
 }
 
 static void explain_shortage_once(Mirror *m, bool fits) {
-        _cleanup_(freep) char *text = fits ? NULL : explain_shortage(&m->config, m->survey.plan, &m->fit, false);
+        _cleanup_(freep) char *text =
+                fits ? NULL : explain_shortage(&m->config, m->survey.plan, &m->fit, SHORTAGE_LEFT_OUT);
 
         m->n_skipped = m->survey.plan->n_skipped;
-        if (text && !string_equal(text, m->problem))
+        if (text && !explain_is_same_shortage(m->problem, text))
                 mirror_log_shortage(&m->config, text);
         mirror_state_set_problem(m, TAKE_PTR(text));
 }
@@ -398,7 +399,7 @@ bool mirror_fits(Mirror *m) {
         assert(m->phase == PHASE_PLANNED);
         r = check_fit(m);
         if (r == FIT_NO_ROOM && m->config.on_no_room == NO_ROOM_FAIL && !m->complete) {
-                mirror_fail(m, explain_shortage(&m->config, m->survey.plan, &m->fit, true));
+                mirror_fail(m, explain_shortage(&m->config, m->survey.plan, &m->fit, SHORTAGE_REFUSED));
                 return false;
         }
         if (r < 0) {

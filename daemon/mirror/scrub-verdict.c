@@ -177,7 +177,8 @@ static void keep_run(Job *job) {
 }
 
 static const char *why_not_kept(const Save *save) {
-        return save->outcome == SAVE_NO_ROOM   ? "the disk is full"
+        return save->outcome == SAVE_NO_ROOM   ? "the disk is full; free space, then run "
+                                                "shmstagectl verify, and do not delete it in the mirror"
                : save->outcome == SAVE_GARBLED ? "read-back verification failed"
                : save->outcome == SAVE_FAILED  ? strerror(save->error)
                                                : "it cannot be saved";

@@ -273,7 +273,7 @@ static void explain_lost_once(Mirror *m) {
 
         if (m->scan.mirror_check == ATTACH_LOST || m->lost)
                 return;
-        text = explain_source_lost(&m->config, m->result == SURVEY_EMPTIED, m->result, m->what);
+        text = explain_source_lost(&m->config, m->result, false, m->what);
         mirror_log_source_lost(&m->config, text);
 }
 

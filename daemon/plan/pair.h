@@ -7,8 +7,19 @@
  * Size and mtime alone never make two files the same: a file is known by its inode, size, mtime and ctime, and by what
  * was reported of it. Where any of these differs, its bytes decide, which somebody has to read. A ctime that differs
  * alone means that the object was touched: on tmpfs and ext4 alike it moves when another name of the inode is
- * renamed, linked or unlinked, and with owner and mode. Where inode numbers are not stable (ENTRY_NO_INODE), size,
- * mtime and ctime stand in for them. */
+ * renamed, linked or unlinked, and with owner and mode.
+ *
+ * Three things make a comparison of times worthless, and each has a flag:
+ *
+ * - ENTRY_RACY: a change that comes right after a file was seen may leave the same times: within a tick of the kernel's
+ *   clock, or within 2 s where times are whole seconds. Such a file waits; at the first start it is staged and compared
+ *   once more. A save over one keeps what is there.
+ * - ENTRY_NO_INODE: inode numbers are not stable (fs_has_stable_inodes(): FUSE, SMB, 9p, vfat, exFAT, folders shared by
+ *   VirtualBox and VMware). Size, mtime and ctime stand in for them, and two names count as one file only if both have
+ *   been read and have one digest. Where more names show a number than the file has links, they are not tied at all.
+ * - ENTRY_UNPROVEN: a store through a mapping need not leave a trace on tmpfs. Each close after writing that the watch
+ *   reports marks the files that it may mean, by inode; after a crash, a restart that kept the mirror, or lost events,
+ *   all of them are marked. A file whose save is on its way is not in the base yet: its save brings the mark there. */
 
 #include "base/base.h"
 #include "tree/manifest.h"

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "os/numa.h"
+#include "plan/survey.h"
 
 /* What to do about a source that cannot be read. */
 static const char *explain_access(int error) {
@@ -38,7 +39,8 @@ static char *explain_failure(const MirrorConfig *config, const char *source, con
 
 static const char *explain_next_start(const MirrorConfig *config) {
         return config->write_back ? "; the next start saves it"
-                                  : "; copy it to the source, or it is lost with the mirror";
+                                  : "; copy it to the source, or it is lost when the machine is rebooted or "
+                                    "switched off";
 }
 
 static const char *explain_busy(const MirrorConfig *config, const Task *task) {
@@ -50,8 +52,8 @@ static const char *explain_busy(const MirrorConfig *config, const Task *task) {
 }
 
 char *explain_task(const MirrorConfig *config, const Task *task) {
-        char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX], expected[DIGEST_HEX_MAX], found[DIGEST_HEX_MAX],
-                claim[CLAIM_HEX_MAX];
+        char source[TEXT_PATH_MAX], target[TEXT_PATH_MAX], accepted[TEXT_PATH_MAX], expected[DIGEST_HEX_MAX],
+                found[DIGEST_HEX_MAX], claim[CLAIM_HEX_MAX];
         _cleanup_(freep) char *source_path = NULL, *target_path = NULL;
         const char *path = plan_item_path(task->item);
 
@@ -69,9 +71,9 @@ char *explain_task(const MirrorConfig *config, const Task *task) {
                                    "stops changing", source);
         case TASK_CORRUPT:
                 return text_format("'%s' is withheld: it is corrupt on disk; by its inode, size and times it is "
-                                   "unchanged, but its XXH3-128 is %s and was %s; restore it, or run shmstagectl "
-                                   "accept if the change was intended",
-                                   source, found, expected);
+                                   "unchanged, but its XXH3-128 is %s and was %s; restore it, or, if the change was "
+                                   "intended, run shmstagectl accept '%s:%s'",
+                                   source, found, expected, config->name, text_path(accepted, path));
         case TASK_MISNAMED:
                 return text_format("'%s' is withheld: its %s is %s, which is not the one in its name; download it "
                                    "again", source, task->claimed.kind == CLAIM_SHA256 ? "SHA-256" : "git blob id",
@@ -119,19 +121,18 @@ char *explain_omission(const MirrorConfig *config, const Omission *omission) {
         (void) text_path(path, full);
         switch (omission->reason) {
         case OMIT_SPECIAL:
-                return text_format("Skipped '%s': it is a device, fifo or socket", path);
+                return text_format("Left out '%s': it is a device, pipe or socket", path);
         case OMIT_LINK_OUT:
-                return text_format("Skipped '%s': it is a symbolic link that points outside the source, and such "
+                return text_format("Left out '%s': it is a symbolic link that points outside the source, and such "
                                    "links are never followed", path);
         case OMIT_UNREADABLE:
-                return text_format("Failed to read '%s': %s; %s (until then nothing is staged from there, and nothing "
-                                   "is removed from the mirror)",
+                return text_format("Failed to read '%s': %s; %s (until then nothing below it is staged or removed)",
                                    path, strerror(omission->error), explain_access(omission->error));
         case OMIT_CHANGED:
         case OMIT_MOUNT:
                 break; /* the next scan sees what it has become; a mount is only reported of the mirror */
         case OMIT_IN_PROGRESS:
-                return text_format("Skipped '%s': according to its name, it is still being written", path);
+                return text_format("Left out '%s': according to its name, it is still being written", path);
         }
         return NULL;
 }
@@ -150,7 +151,7 @@ char *explain_mirror_kept(const MirrorConfig *config, const char *left) {
         return text_format(config->write_back
                                    ? "Kept the mirror in '%s' because files in it, such as '%s', could not be "
                                      "saved; fix what the preceding messages report and start the service to save "
-                                     "them, or they are lost at shutdown"
+                                     "them, or they are lost when the machine is rebooted or switched off"
                                    : "Kept the mirror in '%s' because it has files that are not from the source, "
                                      "such as '%s'; copy those that you want to keep to the disk, then remove all "
                                      "of them from the mirror",
@@ -176,7 +177,8 @@ char *explain_unsaved(const MirrorConfig *config, const PlanItem *item) {
                                      "if the mirror's version is wanted, copy it to the source under another name; "
                                      "then remove it from the mirror (the file on disk stays)"
                                    : "'%s' is new or changed in the mirror only and was left alone; copy it to the "
-                                     "source, or it is lost with the mirror", text_path(path, full));
+                                     "source, or it is lost when the machine is rebooted or switched off",
+                           text_path(path, full));
 }
 
 /* The first few names of what was skipped or linked, for a sentence. */
@@ -208,9 +210,10 @@ static const char *explain_remedy(const Fit *fit) {
                                           : "raise Size=";
 }
 
-char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused) {
+char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, ShortageOutcome outcome) {
         char need[TEXT_BYTES_MAX], room[TEXT_BYTES_MAX];
         _cleanup_(freep) char *list = list_skipped(plan), *shortage = NULL;
+        bool link = config->on_no_room == NO_ROOM_LINK;
 
         if (!list)
                 return NULL;
@@ -222,29 +225,47 @@ char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *
                 shortage = text_format("the tmpfs is short by %llu inodes", (unsigned long long) fit->short_inodes);
         if (!shortage)
                 return NULL;
-        if (refused)
+        if (outcome == SHORTAGE_REFUSED)
                 return text_format("Insufficient space for mirror '%s': %s; nothing is staged until you %s, exclude "
-                                   "files with Exclude=, or set OnNoRoom=skip or link (the rest would fit without "
-                                   "%s)", config->name, shortage, explain_remedy(fit), list);
-        return text_format(config->on_no_room == NO_ROOM_LINK
-                                   ? "Insufficient space for mirror '%s': %s; linked %s to the disk"
-                                   : "Insufficient space for mirror '%s': %s; skipped %s",
-                           config->name, shortage, list);
+                                   "files with Exclude=, or set OnNoRoom=skip or link (without %s it would fit)",
+                                   config->name, shortage, explain_remedy(fit), list);
+        return text_format("Insufficient space for mirror '%s': %s; %s %s%s", config->name, shortage,
+                           link ? outcome == SHORTAGE_PLANNED ? "would link" : "linked"
+                                : outcome == SHORTAGE_PLANNED ? "would skip" : "skipped",
+                           list, link ? " to the disk" : "");
 }
 
-char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, const char *what) {
+/* What follows the numbers: the limit and the names. */
+static const char *skip_amounts(const char *text) {
+        const char *rest = strstr(text, "limited by");
+
+        return rest ? rest : strstr(text, " inodes;");
+}
+
+bool explain_is_same_shortage(const char *before, const char *now) {
+        const char *a = before ? skip_amounts(before) : NULL, *b = skip_amounts(now);
+
+        return a && b && strcmp(a, b) == 0;
+}
+
+char *explain_source_lost(const MirrorConfig *config, int result, bool running, const char *what) {
         char path[TEXT_PATH_MAX];
 
         (void) text_path(path, config->source);
-        if (emptied)
+        if (result == SURVEY_EMPTIED && running)
+                return text_format("The source '%s' is suddenly empty; nothing is staged, saved or removed until it is "
+                                   "back. Mount its disk. If its files are really gone, do not stop the daemon, "
+                                   "because the mirror has the last copies: see TROUBLESHOOTING in shmstaged(8)",
+                                   path);
+        if (result == SURVEY_EMPTIED)
                 return text_format("The source '%s' is empty but was not before, so nothing was changed; mount its "
-                                   "disk or, if it is meant to be empty, remove %s.xxh128 from the state directory "
-                                   "and restart shmstaged.service", path, config->name);
-        if (error == -ESTALE)
+                                   "disk. If it is meant to be empty, stop shmstaged.service, remove %s.xxh128 from "
+                                   "the state directory, and start it again", path, config->name);
+        if (result == -ESTALE)
                 return text_format("The source '%s' is gone, or another filesystem is in its place; nothing is "
                                    "changed until it is back", path);
-        return text_format("Failed to %s for mirror '%s' (source '%s'): %s; nothing is changed until this succeeds",
-                           what, config->name, path, strerror(-error));
+        return text_format("Failed to %s: %s; nothing is changed in mirror '%s' or its source '%s' until this succeeds",
+                           what, strerror(-result), config->name, path);
 }
 
 static const char *answer_word(TmpfsAnswer answer) {

@@ -29,13 +29,23 @@ char *explain_undeleted(const MirrorConfig *config, const char *path);
 /* Why a change in the mirror does not reach the disk under WriteBack=no. @item: PLAN_SAVE or PLAN_CONFLICT. */
 char *explain_unsaved(const MirrorConfig *config, const PlanItem *item);
 
-/* How much space is missing, and the first few names of what was skipped or linked for it. @refused: nothing at all is
- * staged, not even what would fit (OnNoRoom=fail). */
-char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, bool refused);
+typedef enum ShortageOutcome {
+        SHORTAGE_LEFT_OUT, /* what does not fit is left out or linked */
+        SHORTAGE_PLANNED,  /* the same, but nothing has been done yet */
+        SHORTAGE_REFUSED,  /* nothing at all is staged, not even what would fit (OnNoRoom=fail) */
+} ShortageOutcome;
 
-/* Why nothing is taken over from the source: it is empty and was not before (@emptied), it is not the directory that
- * it was (@error -ESTALE), or the step @what, a verb and its object, has failed with the negative errno @error. */
-char *explain_source_lost(const MirrorConfig *config, bool emptied, int error, const char *what);
+/* How much space is missing, and the first few names of what is skipped or linked for it. */
+char *explain_shortage(const MirrorConfig *config, const Plan *plan, const Fit *fit, ShortageOutcome outcome);
+
+/* Whether a sentence of explain_shortage() says the same as the one before, other than how many bytes are missing: that
+ * changes with everything that is saved. @before: any sentence, or NULL. */
+bool explain_is_same_shortage(const char *before, const char *now);
+
+/* Why nothing is taken over from the source, by the result of a survey: it is empty and was not before
+ * (SURVEY_EMPTIED), it is not the directory that it was (-ESTALE), or the step @what, a verb and its object, failed.
+ * @running: the mirror is in use and stays so, and may have the last copies. */
+char *explain_source_lost(const MirrorConfig *config, int result, bool running, const char *what);
 
 /* Which kind of tmpfs the mirror is on, and which of its options are in effect. */
 char *explain_mount(const MirrorConfig *config, const Mount *mount);

@@ -18,7 +18,7 @@ typedef struct Kind {
         const char *reason, *message_id;
 } Kind;
 
-static const Kind skipped = { 'o', LOG_NOTICE, "skipped", NULL };
+static const Kind left_out = { 'o', LOG_NOTICE, "left-out", NULL };
 static const Kind unreadable = { 'u', LOG_WARNING, "unreadable", MESSAGE_WITHHELD };
 static const Kind changed = { 'h', LOG_WARNING, "changed", MESSAGE_HELD };
 
@@ -48,7 +48,7 @@ void log_once_scan(LogOnce *log_once, const MirrorConfig *config, const Manifest
 
         for (size_t i = 0; i < source->n_omissions; i++)
                 log_path(log_once, &limit, config,
-                         source->omissions[i].reason == OMIT_UNREADABLE ? &unreadable : &skipped,
+                         source->omissions[i].reason == OMIT_UNREADABLE ? &unreadable : &left_out,
                          source->omissions[i].path, explain_omission(config, &source->omissions[i]));
         for (size_t i = 0; !config->write_back && i < plan->n_items; i++)
                 if (plan->items[i].action == PLAN_SAVE || plan->items[i].action == PLAN_SAVEATTR ||

@@ -50,8 +50,8 @@ void mirror_log_mount_stays(const MirrorConfig *config) {
         LogFields fields = { .mirror = config->name };
 
         log_event(LOG_NOTICE, &fields,
-                  "Mirror '%s' keeps its tmpfs; changes of Size=, HugePages=, Swap= and NUMAPolicy= take effect "
-                  "when shmstaged.service is stopped and started again", config->name);
+                  "Mirror '%s' keeps its tmpfs; for changes of Size=, HugePages=, Swap= and NUMAPolicy=, see Applying "
+                  "changes in shmstaged.conf(5)", config->name);
 }
 
 void mirror_log_ready(const MirrorConfig *config, const Manifest *base, bool whole) {
@@ -175,10 +175,9 @@ void mirror_log_more_gone(const MirrorConfig *config, size_t n) {
 }
 
 void mirror_log_unrecognized(const MirrorConfig *config, int n) {
-        LogFields fields = event_of(config, MESSAGE_CONFLICT);
+        LogFields fields = { .mirror = config->name, .count = (uint64_t) n };
         char path[TEXT_PATH_MAX];
 
-        fields.count = (uint64_t) n;
         log_event(LOG_WARNING, &fields,
                   "Set aside %d unrecognized %s in '%s/" SCAN_PRIVATE_DIR
                   "/conflicts'; another process had put %s in place of a file that was being saved",

@@ -188,7 +188,7 @@ static void write_last_saves(FILE *line, const Sum *sum, const StatusRate *rate)
         if (sum->unsaved == 0)
                 (void) fputs("Checking for unsaved changes", line);
         else
-                (void) fprintf(line, "Saving before shutdown: %zu remaining (%s)", sum->unsaved,
+                (void) fprintf(line, "Saving before the stop: %zu remaining (%s)", sum->unsaved,
                                text_bytes(bytes, sum->unsaved_bytes));
         write_stalled(line, ", ", rate);
         if (sum->unsaved_text)

@@ -84,7 +84,7 @@ static int survey_at(const Frame *frame, PreviewMirror *mirror) {
         r = survey_run(&options, &mirror->survey, &what);
         if (r == 0)
                 return 0;
-        mirror->problem = explain_source_lost(config, r == SURVEY_EMPTIED, r, what);
+        mirror->problem = explain_source_lost(config, r, false, what);
         return mirror->problem ? 0 : -ENOMEM;
 }
 
@@ -102,7 +102,8 @@ static int make_mirror(Frame *frame, PreviewMirror *mirror) {
         mirror->fits = r == 0;
         mirror->shortage = mirror->fits ? NULL
                                         : explain_shortage(config, mirror->survey.plan, &mirror->fit,
-                                                           config->on_no_room == NO_ROOM_FAIL);
+                                                           config->on_no_room == NO_ROOM_FAIL ? SHORTAGE_REFUSED
+                                                                                              : SHORTAGE_PLANNED);
         return mirror->fits || mirror->shortage ? 0 : -ENOMEM;
 }
 

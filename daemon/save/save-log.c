@@ -38,9 +38,7 @@ static void end_of_done(SaveLog *log) {
 }
 
 static void end_of_conflicts(SaveLog *log) {
-        LogFields fields = { .message_id = MESSAGE_CONFLICT, .mirror = log->config->name,
-                             .source = log->config->source, .target = log->config->target,
-                             .count = log->conflicts.n };
+        LogFields fields = { .mirror = log->config->name, .count = log->conflicts.n };
         size_t more = log_limit_end(&log->conflicts);
         char source[TEXT_PATH_MAX];
 
@@ -93,7 +91,7 @@ static void log_conflict(const MirrorConfig *config, const SaveItem *item, bool 
         fields.kept = item->save.kept;
         log_event(by_name ? LOG_WARNING : LOG_DEBUG, &fields,
                   "'%s' differs on disk and in the mirror; the version from the %s now has this name, and the other "
-                  "one was kept as '%s/%s'; compare them and remove the one that is not wanted",
+                  "one was kept as '%s/%s'; to keep that one, move it to this name in the source; otherwise delete it",
                   text_path(path, item->path), item->save.kind == SAVE_BESIDE ? "disk" : "mirror",
                   text_path(source, config->source), text_path(kept, item->save.kept));
 }
@@ -177,7 +175,7 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
         (void) text_path(source, config->source);
         switch (save->outcome) {
         case SAVE_BAD:
-                return text_format("'%s' in the mirror is not saved: %s; it is incomplete or damaged, download it "
+                return text_format("'%s' in the mirror is not saved: %s; it is incomplete or damaged; download it "
                                    "again",
                                    path, save->text ? save->text : "its bytes are wrong");
         case SAVE_LEADS_OUT:
@@ -194,10 +192,10 @@ static char *describe(const MirrorConfig *config, const SaveItem *item) {
                                    "disk%s",
                                    path, source, outlook(item));
         case SAVE_FAILED:
-                return text_format("Failed to %s '%s'%s: %s while trying to %s%s",
+                return text_format("Failed to %s '%s'%s: %s%s%s%s",
                                    item->action == PLAN_DELETE ? "delete" : "save", path,
                                    item->action == PLAN_DELETE ? " on disk" : "", strerror(save->error),
-                                   save->what ? save->what : "do it", outlook(item));
+                                   save->what ? " while trying to " : "", save->what ? save->what : "", outlook(item));
         case SAVE_OCCUPIED:
                 if (item->attempts < 3)
                         return NULL; /* the next scan may see what it is */

@@ -153,8 +153,9 @@ static int open_private_dir(Attachment *a, const MirrorConfig *config, char **re
                               path, detail);
         case MIRROR_PRIVATE_DIR_OTHER:
                 return refuse(reterr_text,
-                              "The target '%s' is the mirror of another source, '%s', and nothing was changed; "
-                              "remove the files in the target, or choose another Target=",
+                              "The target '%s' is the mirror of another source, '%s', and nothing was changed; files "
+                              "in it may not be on the disk yet: set Source= back and start once to save them, or "
+                              "choose another Target=",
                               path, detail);
         }
         if (r == -ENOMEM)

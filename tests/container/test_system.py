@@ -709,7 +709,7 @@ class TestSaving(SystemTest):
                 self.box.wait_for(lambda: self.state() in ('inactive', 'failed'), 60, 'the end of the stop')
                 self.assertEqual(self.box.show(SERVICE, 'Result'), 'success', self.box.messages(SERVICE)[-6:])
                 self.assertGreater(time.monotonic() - started, 2.5, 'the stop was not slow: this proves nothing')
-                self.assertTrue(any(text.startswith('Saving before shutdown: 1 remaining (200M)') for text in said), said)
+                self.assertTrue(any(text.startswith('Saving before the stop: 1 remaining (200M)') for text in said), said)
                 self.assertEqual(self.on_disk()['large'], content)
                 self.wait_for_unmount()
 

@@ -628,7 +628,7 @@ class Changes(Control):
         serial = client.send("Wait", "aay", names())
         client.reply(serial)
         daemon.signal(signal.SIGTERM)
-        daemon.wait_status("^Saving before shutdown")
+        daemon.wait_status("^Saving before the stop")
         state, mirrors = self.status()
         self.assertEqual((state["state"], state["ready"], mirrors[0]["unsaved"]), ("saving", False, 1))
         self.assertIn(self.call("ListFiles", "sayu", "m", 0, 0)[0][0][1], ("unsaved", "saving"))

@@ -190,7 +190,7 @@ class DiskFull(Saving):
         self.assertEqual(self.read(self.original("small")), b"fits")
         self.assertRegex(daemon.status(), r"^Failed: .*big\.bin")
         self.assertRegex(daemon.log(), r"(?m)^Error: .*big\.bin")
-        self.assertTrue([s for s in daemon.statuses() if re.search(r"^Saving before shutdown: 1 remaining \(12M\)\. " + self.FULL % self.source, s)])
+        self.assertTrue([s for s in daemon.statuses() if re.search(r"^Saving before the stop: 1 remaining \(12M\)\. " + self.FULL % self.source, s)])
         self.assertEqual(self.temporaries(), [])
 
         daemon = self.ready()  # the disk is still full

@@ -310,6 +310,38 @@ class Stage(OperationCase):
         self.assertEqual(self.data(), {"small"})
         daemon.wait_status("^Ready")
 
+    def test_all_stages_what_fits_and_names_what_does_not(self):
+        self.write("a.gguf", size=3 << 20)
+        self.write("b.gguf", size=6 << 20)
+        self.write("c.gguf", size=1 << 20)
+        for on_no_room in ("skip", "link"):
+            daemon = self.ready(self.config(Size="8M", OnNoRoom=on_no_room))
+            self.ask("release", "c.gguf")
+            answer = self.ask("stage", "--all", expect=1)
+            self.assertRegex(answer, r"1 file is still not in RAM, 'b\.gguf': Insufficient space for mirror 'm': .*'b\.gguf'")
+            self.assertNotIn("Staged all", answer)
+            self.assert_same_file("c.gguf")
+            self.assertRegex(daemon.status(), r"^Degraded: 2 files.*; 1 not in RAM for lack of space(?!.*released)")
+            self.ask("release", "a.gguf", "c.gguf")
+            self.ask("stage", "b.gguf")
+            daemon.stop()
+
+    def test_all_stages_what_is_selected_and_names_what_is_not(self):
+        one, two = ollama.Model.random(20000, 30000), ollama.Model.random(40000)
+        disk = ollama.Client(self.source)
+        disk.pull("one", one)
+        disk.pull("two:7b", two)
+        daemon = self.ready(self.config(Models="one"))
+        self.ask("release", "one")
+        self.ask("release", "two:7b")
+        self.assertIn("'two:7b' is not selected (Models=, Include=); name it to stage it", self.ask("stage", "--all"))
+        self.assertFalse(any(os.path.islink(self.mirrored("blobs/" + name)) for name in one.blobs))
+        self.assertTrue(all(os.path.islink(self.mirrored("blobs/" + name)) for name in two.blobs))
+        daemon.wait_status("^Ready(?!.*released)")
+        self.ask("stage", "two:7b")
+        self.assertFalse(any(os.path.islink(self.mirrored("blobs/" + name)) for name in two.blobs))
+        daemon.stop()
+
     def test_a_withheld_file_gets_another_try(self):
         self.write("a", size=100000)
         daemon = self.ready()

@@ -151,6 +151,35 @@ class Reload(harness.Case):
         self.assert_whole("two")
         daemon.stop()
 
+    def test_an_invalid_configuration_acknowledges_nothing_and_a_valid_one_does(self):
+        for i in range(8):
+            self.write("f%d" % i, b"x", root=self.path("s-one"))
+        sections = self.section("one", MassDeleteLimit="2 10%"), self.section("bad")
+        self.configure(sections[0])
+        daemon = self.ready(self.file)
+        daemon.signal(signal.SIGSTOP)  # so that it is one wave
+        for i in range(8):
+            os.unlink(self.path("t-one/f%d" % i))
+        daemon.signal(signal.SIGCONT)
+        daemon.wait_status("8 deletions held back")
+        for broken in (sections[0] + "OnNoRoom=perhaps\n", None):
+            self.configure(broken or "")
+            if not broken:
+                os.unlink(self.file)
+            reloads, readies = daemon.count("RELOADING"), daemon.count("READY")
+            daemon.signal(signal.SIGHUP)
+            daemon.wait(lambda: daemon.count("RELOADING") > reloads and daemon.count("READY") > readies, "the end of the reload")
+            self.assertIn("8 deletions held back", daemon.status())
+        self.reload(daemon, *sections)
+        self.assertNotIn("held back", daemon.status())
+        failures = daemon.log().count("Mirror 'bad' failed")
+        self.assertEqual(failures, 1)
+        self.reload(daemon, *sections, "OnNoRoom=perhaps\n")
+        self.assertEqual(daemon.log().count("Mirror 'bad' failed"), failures, "it is not tried again")
+        self.assertIn("s-bad", daemon.status())
+        self.reload(daemon, sections[0])
+        daemon.stop()
+
     def test_a_new_mirror_that_fails_fails_alone_and_may_be_corrected(self):
         self.configure(self.section("one"))
         daemon = self.ready(self.file)

@@ -151,7 +151,7 @@ class Fail(Room):
         self.assertLessEqual(seen, {".shmstaged"})
         self.assertEqual(os.listdir(self.target), [])
         self.assertRegex(daemon.status(), r"^Failed: Insufficient space for mirror 'm': need 9M, available \S+ \(short by \d+ bytes, .*; nothing is staged")
-        self.assertIn("the rest would fit without 'c'", daemon.status())
+        self.assertIn("without 'c' it would fit", daemon.status())
         self.assertEqual(daemon.log().count("Insufficient space"), 1)
 
     def test_a_file_that_outgrows_its_room_later_is_reported_and_the_others_stay(self):
@@ -186,6 +186,18 @@ class Skip(Room):
         self.assertEqual(self.xxh128sum().returncode, 0)
         daemon.stop()
         self.assert_gone()
+
+    def test_a_shortage_is_logged_once_although_each_save_changes_the_bytes_that_are_missing(self):
+        self.write("a", size=5 * MIB)
+        self.write("b", size=5 * MIB)
+        daemon = self.ready(self.config(Size="8M", OnNoRoom="skip"))
+        before = self.shortage(daemon.status())
+        for i in range(3):
+            self.write("saved-%d" % i, size=100 << 10, root=self.target)
+            daemon.wait_status(r"^Degraded: %d files.*; all saved.*skipped 'b'" % (i + 2))
+        daemon.wait(lambda: self.shortage(daemon.status()) != before, "another shortage")
+        self.assertEqual(daemon.log().count("Insufficient space"), 1)
+        daemon.stop()
 
     def test_later_room_is_used(self):
         self.write("a", size=5 * MIB)

@@ -125,7 +125,7 @@ class Stage(harness.Case):
         daemon = self.ready()
         self.assertEqual(self.names(), {"in", "d"})
         for name in (*links, "chain", "through"):
-            self.assertRegex(daemon.log(), r"Skipped '%s': it is a symbolic link that points outside the source" % re.escape(
+            self.assertRegex(daemon.log(), r"Left out '%s': it is a symbolic link that points outside the source" % re.escape(
                 os.path.join(self.source, name)))
         daemon.stop()
 
@@ -140,7 +140,7 @@ class Stage(harness.Case):
         daemon = self.ready()
         self.assertEqual(self.names(), {"good"})
         for name in ("fifo", "null", "disk", "socket"):
-            self.assertEqual(daemon.log().count("Skipped '%s': it is a device, fifo or socket" % os.path.join(self.source, name)), 1)
+            self.assertEqual(daemon.log().count("Left out '%s': it is a device, pipe or socket" % os.path.join(self.source, name)), 1)
         daemon.stop()
 
     def test_set_id_bits_of_files_and_capabilities_are_not_carried(self):

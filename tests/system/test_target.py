@@ -253,6 +253,7 @@ class Refused(Target):
         before = self.tree(self.target)
         text = self.refused()
         self.assertIn("is the mirror of another source, '%s'" % other, text)
+        self.assertIn("set Source= back", text)
         self.assertEqual(self.tree(self.target), before)
 
     def test_a_target_that_leads_into_the_source_is_refused(self):

@@ -94,10 +94,10 @@ class Emptied(Trouble):
         daemon = self.ready(self.config(PollInterval="1s"))
         for name in ("a", "dir"):
             os.rename(self.original(name), self.path(name))
-        daemon.wait_status(r"^Degraded: 2 files, 2M in RAM, verified.*The source '%s' is empty but was not before" % self.source)
+        daemon.wait_status(r"^Degraded: 2 files, 2M in RAM, verified.*The source '%s' is suddenly empty.*do not stop the daemon" % self.source)
         daemon.listen(2.5)  # some scans
         self.assertEqual(self.names(), {"a", "dir", "dir/b"})
-        self.logged_once(daemon, r"is empty but was not before")
+        self.logged_once(daemon, r"is suddenly empty")
         for name in ("a", "dir"):
             os.rename(self.path(name), self.original(name))
         daemon.wait_status(r"^Ready: 2 files")
@@ -111,7 +111,7 @@ class Emptied(Trouble):
         self.write("a", size=MIB)
         daemon = self.ready()
         os.rename(self.original("a"), self.path("a"))
-        daemon.wait_status(r"is empty but was not before")
+        daemon.wait_status(r"is suddenly empty")
         daemon.stop()
         self.assert_gone()
         self.assertIn("is empty but was not before", self.refused())
@@ -286,10 +286,10 @@ class Skipped(Trouble):
             daemon = self.ready()
             for i in range(4):
                 self.nudge("nudge-%d" % i)
-            for name, words in (("dir/fifo", "device, fifo or socket"), ("device", "device, fifo or socket"), ("socket", "device, fifo or socket"),
+            for name, words in (("dir/fifo", "device, pipe or socket"), ("device", "device, pipe or socket"), ("socket", "device, pipe or socket"),
                                 ("absolute", "points outside the source"), ("dir/out", "points outside the source")):
                 line = self.logged_once(daemon, "'%s'" % self.original(name))
-                self.assertTrue(line.startswith("Skipped '"), line)
+                self.assertTrue(line.startswith("Left out '"), line)
                 self.assertIn(words, line)
                 self.assertFalse(os.path.lexists(self.mirrored(name)))
             daemon.wait_status(r"^Ready: 5 files")
@@ -302,7 +302,7 @@ class Skipped(Trouble):
             log = daemon.log()
             daemon.stop()
         self.assert_gone()
-        self.daemons[-1].log = lambda: log.replace("Skipped '%s'" % self.original("dir/fifo"), "", 1)  # for tearDown()
+        self.daemons[-1].log = lambda: log.replace("Left out '%s'" % self.original("dir/fifo"), "", 1)  # for tearDown()
 
 
 class Race(Trouble):

@@ -130,7 +130,7 @@ void doctor_check_place(const DoctorFacts *facts, const EngineFacts *engine, Doc
                             engine->unit ? engine->name : "UNIT");
         } else if (hidden || engine->n_runs == 0)
                 finding_add(report, DOCTOR_NOTE, "The directory of the engine's models cannot be determined%s",
-                            facts->all_processes ? "" : " by you");
+                            facts->all_processes ? "" : "; run as root");
         else {
                 finding_add(report, DOCTOR_WARNING,
                             "Neither its command line nor its environment names the mirror %s",

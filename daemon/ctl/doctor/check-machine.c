@@ -81,6 +81,9 @@ void doctor_check_memory(const DoctorFacts *facts, DoctorReport *report) {
 }
 
 void doctor_check_huge_pages(const DoctorFacts *facts, DoctorReport *report) {
+        static const char mount_decides[] =
+                "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled (\"never\" concerns only the kernel's "
+                "own mount; then huge= of each mount decides)";
         const char *setting = facts->shmem_huge;
         bool wanted = false;
 
@@ -95,11 +98,11 @@ void doctor_check_huge_pages(const DoctorFacts *facts, DoctorReport *report) {
         } else if (string_equal(setting, "deny")) {
                 finding_add(report, DOCTOR_PROBLEM,
                             "shmem_enabled is \"deny\"; no tmpfs gets huge pages, whatever its mount options are");
-                finding_fix(report, "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+                finding_fix(report, "%s", mount_decides);
         } else if (string_equal(setting, "force")) {
                 finding_add(report, DOCTOR_WARNING,
                             "shmem_enabled is \"force\"; each small file of a mirror occupies 2 MiB");
-                finding_fix(report, "echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+                finding_fix(report, "%s", mount_decides);
         } else
                 finding_add(report, DOCTOR_OK, "The mount options decide about huge pages (shmem_enabled is \"%s\")",
                             setting);
@@ -123,13 +126,13 @@ void doctor_check_swap(const DoctorFacts *facts, DoctorReport *report) {
                 if (!mirror->own_mount || !kernel_is_below(facts, 6, 4)) {
                         finding_add(report, DOCTOR_WARNING, "There is %s of swap and %s is mounted without noswap; "
                                     "models can be swapped out", bytes, mirror->config->target);
-                        finding_fix(report, "recreate the mount: systemctl stop shmstaged.service && systemctl "
-                                    "start shmstaged.service");
+                        finding_fix(report, "recreate the mount: systemctl stop shmstaged.service; findmnt %s (must "
+                                    "print nothing); systemctl start shmstaged.service", mirror->config->target);
                 } else {
                         finding_add(report, DOCTOR_WARNING, "There is %s of swap and Linux %s has no noswap (6.4); "
                                     "models in %s can be swapped out", bytes, facts->kernel, mirror->config->target);
-                        finding_fix(report, "swapoff -a, or boot Linux 6.4 or newer, or keep MemorySwapMax=0 in "
-                                    "shmstaged.service");
+                        finding_fix(report, "boot Linux 6.4 or newer, or keep MemorySwapMax=0 in shmstaged.service, "
+                                    "or, if enough memory is free, swapoff -a");
                 }
         }
         if (found == 0 && facts->memory.swap_total == 0)
@@ -195,7 +198,8 @@ void doctor_check_reload(const DoctorFacts *facts, DoctorReport *report) {
                 finding_fix(report, "systemctl daemon-reload");
         } else if (facts->config_mtime_nsec > facts->generated_mtime_nsec) {
                 finding_add(report, DOCTOR_WARNING, "The configuration is newer than the units generated from it");
-                finding_fix(report, "systemctl daemon-reload && systemctl restart shmstaged.service");
+                finding_fix(report, "systemctl daemon-reload && systemctl reload shmstaged.service; a few keys need "
+                                    "more, see Applying changes in shmstaged.conf(5)");
         } else
                 finding_add(report, DOCTOR_OK, "The generated units are up to date");
 }
@@ -253,7 +257,8 @@ void doctor_check_stop(const DoctorFacts *facts, DoctorReport *report) {
             usec > 0 && usec < 30 * USEC_PER_SEC) {
                 finding_add(report, DOCTOR_WARNING,
                             "systemd kills shmstaged after %s without progress while stopping; files not saved by "
-                            "then stay in RAM and are lost at shutdown", text_span(span, usec));
+                            "then stay in RAM and are lost when the machine is rebooted or switched off",
+                            text_span(span, usec));
                 finding_fix(report, "remove %s= from %s, then systemctl daemon-reload", setting->key, setting->file);
         } else
                 finding_add(report, DOCTOR_OK, "%s, and longer while files are saved",

@@ -104,9 +104,9 @@ static void report_too_small(const FactsMirror *mirror, uint64_t size, DoctorRep
         finding_add(report, mirror->config->on_no_room == NO_ROOM_FAIL ? DOCTOR_PROBLEM : DOCTOR_WARNING,
                     "The mirror selects %s, but %s has room for only %s", text_bytes(a, mirror->need),
                     mirror->config->target, text_bytes(b, size));
-        finding_fix(report,
-                    "set Size= in [Mirror %s] to more than %s, then systemctl daemon-reload && systemctl reload %s",
-                    mirror->config->name, a, unit ? unit : "its mount unit");
+        finding_fix(report, "set Size= in [Mirror %s] to more than %s, then systemctl daemon-reload && systemctl "
+                    "reload %s && systemctl restart shmstaged.service", mirror->config->name, a,
+                    unit ? unit : "its mount unit");
 }
 
 void doctor_check_room(const DoctorFacts *facts, const FactsMirror *mirror, DoctorReport *report) {
@@ -151,7 +151,10 @@ void doctor_check_mount_options(const DoctorFacts *facts, const FactsMirror *mir
                             "%s is mounted with huge=%s, not with huge=%s as HugePages= says%s",
                             mirror->target_mount.directory, huge ? huge : "never", wanted,
                             wants_none ? "" : "; engines load models more slowly from pages of 4 KiB");
-                finding_fix(report, "mount -o remount,huge=%s %s", wanted, mirror->target_mount.directory);
+                if (mirror->own_mount)
+                        finding_fix(report, "mount -o remount,huge=%s %s; files that are staged already keep their "
+                                    "pages until shmstaged.service is restarted", wanted,
+                                    mirror->target_mount.directory);
         } else
                 finding_add(report, DOCTOR_OK, "huge=%s", huge ? huge : "never");
 }

@@ -322,7 +322,7 @@ static void a_sync_does_not_wait_for_files_to_settle(void **state) {
         (void) done(OPERATION_SYNC, "", "Mirror 'm': everything is on disk already");
         put_file("mirror/new", 11);
         wait_state("new", FILE_UNSAVED);
-        assert_int_equal(done(OPERATION_SYNC, "", "Mirror 'm': saved 1 name (11B)"), 11);
+        assert_int_equal(done(OPERATION_SYNC, "", "Mirror 'm': saved 1 entry (11B)"), 11);
         assert_true(is_there("source/new"));
 }
 
@@ -354,7 +354,7 @@ static void a_sync_waits_for_a_file_that_is_open_for_writing(void **state) {
         live_wait(was_busy, NULL, "an attempt to save");
         assert_false(is_over(operation));
         (void) close(fd);
-        (void) end(operation, false, "saved 1 name");
+        (void) end(operation, false, "saved 1 entry");
         assert_true(is_there("source/new"));
 }
 

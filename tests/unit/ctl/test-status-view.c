@@ -85,9 +85,9 @@ static void degraded_and_failed_are_in_the_first_line(void **state) {
 
 static void every_trouble_is_shown(void **state) {
         static const struct { const char *mirror, *shown; } cases[] = {
-                { ", 'withheld': 2, 'withheld_text': 'a is corrupt'", "  Withheld: 2 files that failed verification\n            a is corrupt\n" },
+                { ", 'withheld': 2, 'withheld_text': 'a is corrupt'", "  Withheld: 2 files that could not be read or verified\n            a is corrupt\n" },
                 { ", 'unreadable': 1, 'unreadable_text': 'b: denied'", "Unreadable: 1 directory of the source\n            b: denied\n" },
-                { ", 'damaged': 1", "   Damaged: 1 " }, { ", 'skipped': 4", "   Skipped: 4 files for lack of space\n" }, { ", 'linked': 1", "    Linked: 1 " },
+                { ", 'damaged': 1", "   Damaged: 1 " }, { ", 'skipped': 4", "   No room: 4 files not in RAM for lack of space (skipped, or linked)\n" }, { ", 'linked': 1", "    Linked: 1 " },
                 { ", 'released': 1", "  Released: 1 file on request\n" }, { ", 'changed_only': 1", "   Changed: 1 file in the mirror only" }, { ", 'rejected': 3", "  Rejected: 3 " },
                 { ", 'deletions_held': 9", " Deletions: 9 held back\n" },
                 { ", 'conflicts': 1, 'conflict': 'c/d'", "Conflicts: 1 file that changed on both sides\n            for the latest one, the other version is kept as 'c/d'\n" },

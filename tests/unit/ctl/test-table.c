@@ -90,7 +90,7 @@ static void columns_are_chosen_in_order_without_regard_to_case(void **state) {
         assert_prints((Ctl){ .output = "SIZE,path" }, "a", "x", 17, "SIZE PATH\n 17B a\n");
         assert_prints((Ctl){ .output = "extra", .no_headings = true }, "a", "x", 17, "7\n");
         assert_prints((Ctl){ .output = "+EXTRA", .no_headings = true }, "a", "x", 17, "a x 17B - - 7\n");
-        assert_prints((Ctl){ .output = "+extra,path", .no_headings = true }, "a", "x", 17, "a x 17B - - 7 a\n");
+        assert_prints((Ctl){ .output = "+extra,path", .no_headings = true }, "a", "x", 17, "a x 17B - - 7\n");
         assert_prints((Ctl){ .output = "digest", .json = CTL_JSON_SHORT }, "a", "x", 17, "[{\"digest\":null}]\n");
 }
 

@@ -96,7 +96,7 @@ static char *about_omission(OmissionReason reason, int error) {
 
 static void every_omission_says_why(void **state) {
         (void) state;
-        SAYS(about_omission(OMIT_SPECIAL, 0), "'/data/models/sub/x\\x0a'", "device, fifo or socket");
+        SAYS(about_omission(OMIT_SPECIAL, 0), "'/data/models/sub/x\\x0a'", "device, pipe or socket");
         SAYS(about_omission(OMIT_LINK_OUT, 0), "'/data/models/sub/x\\x0a'", "symbolic link that points outside the source");
         SAYS(about_omission(OMIT_UNREADABLE, EACCES), "'/data/models/sub/x\\x0a'", "Permission denied");
         SAYS(about_omission(OMIT_IN_PROGRESS, 0), "'/data/models/sub/x\\x0a'", "still being written");
@@ -128,7 +128,7 @@ static void what_is_held_says_what_to_do(void **state) {
         SAYS(explain_unsaved(&config, &item), "'/dev/shm/models/notes'", "in the mirror and in the source");
 }
 
-static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_skipped, bool refused) {
+static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_skipped, ShortageOutcome outcome) {
         static const Entry entries[7] = {
                 { .path = (char *) "a" }, { .path = (char *) "b\n" }, { .path = (char *) "c" }, { .path = (char *) "d" },
                 { .path = (char *) "e" }, { .path = (char *) "f" }, { .path = (char *) "g" },
@@ -141,23 +141,48 @@ static char *about_shortage(OnNoRoom on_no_room, const Fit *fit, size_t n_skippe
         for (size_t i = 0; i < 7; i++)
                 items[i] = (PlanItem){ .action = i < n_skipped ? on_no_room == NO_ROOM_LINK ? PLAN_LINK : PLAN_SKIP : PLAN_STAGE,
                                        .source = &entries[i] };
-        return explain_shortage(&mirror, &plan, fit, refused);
+        return explain_shortage(&mirror, &plan, fit, outcome);
 }
 
 static void a_shortage_is_reported_in_bytes_and_names(void **state) {
         Fit fit = { .need_bytes = 3 * GIB, .room_bytes = 2 * GIB, .short_bytes = GIB, .limit = FIT_SIZE };
 
         (void) state;
-        SAYS(about_shortage(NO_ROOM_FAIL, &fit, 2, true), "need 3G, available 2G (short by 1073741824 bytes, limited by Size=)", "raise Size=",
+        SAYS(about_shortage(NO_ROOM_FAIL, &fit, 2, SHORTAGE_REFUSED), "need 3G, available 2G (short by 1073741824 bytes, limited by Size=)", "raise Size=",
              "nothing is staged", "'a', 'b\\x0a'", "Exclude=", "OnNoRoom=");
-        SAYS(about_shortage(NO_ROOM_SKIP, &fit, 7, false), "; skipped 'a', 'b\\x0a', 'c', 'd', 'e' and 2 more");
-        SAYS(about_shortage(NO_ROOM_LINK, &fit, 1, false), "; linked 'a' to the disk");
+        SAYS(about_shortage(NO_ROOM_SKIP, &fit, 7, SHORTAGE_LEFT_OUT), "; skipped 'a', 'b\\x0a', 'c', 'd', 'e' and 2 more");
+        SAYS(about_shortage(NO_ROOM_LINK, &fit, 1, SHORTAGE_LEFT_OUT), "; linked 'a' to the disk");
+        SAYS(about_shortage(NO_ROOM_SKIP, &fit, 1, SHORTAGE_PLANNED), "; would skip 'a'");
+        SAYS(about_shortage(NO_ROOM_LINK, &fit, 1, SHORTAGE_PLANNED), "; would link 'a' to the disk");
         fit.limit = FIT_MEMORY;
-        SAYS(about_shortage(NO_ROOM_FAIL, &fit, 1, true), "ReserveMemory=");
+        SAYS(about_shortage(NO_ROOM_FAIL, &fit, 1, SHORTAGE_REFUSED), "ReserveMemory=");
         fit.limit = FIT_CGROUP;
-        SAYS(about_shortage(NO_ROOM_FAIL, &fit, 1, true), "MemoryMax=");
+        SAYS(about_shortage(NO_ROOM_FAIL, &fit, 1, SHORTAGE_REFUSED), "MemoryMax=");
         fit = (Fit){ .short_inodes = 5 };
-        SAYS(about_shortage(NO_ROOM_SKIP, &fit, 5, false), "short by 5 inodes");
+        SAYS(about_shortage(NO_ROOM_SKIP, &fit, 5, SHORTAGE_LEFT_OUT), "short by 5 inodes");
+}
+
+static bool repeats(Fit before, size_t n_before, Fit now, size_t n_now) {
+        _cleanup_(freep) char *a = about_shortage(NO_ROOM_SKIP, &before, n_before, SHORTAGE_LEFT_OUT),
+                              *b = about_shortage(NO_ROOM_SKIP, &now, n_now, SHORTAGE_LEFT_OUT);
+
+        return explain_is_same_shortage(a, b);
+}
+
+static void other_numbers_make_no_other_shortage(void **state) {
+        Fit fit = { .need_bytes = 3 * GIB, .room_bytes = 2 * GIB, .short_bytes = GIB, .limit = FIT_SIZE }, other = fit;
+
+        (void) state;
+        other.room_bytes -= 4096;
+        other.short_bytes += 4096;
+        assert_true(repeats(fit, 2, other, 2));
+        assert_false(repeats(fit, 2, other, 3));
+        other.limit = FIT_MEMORY;
+        assert_false(repeats(fit, 2, other, 2));
+        assert_true(repeats((Fit){ .short_inodes = 5 }, 5, (Fit){ .short_inodes = 4 }, 5));
+        assert_false(repeats((Fit){ .short_inodes = 5 }, 5, fit, 5));
+        assert_false(explain_is_same_shortage(NULL, "the tmpfs is short by 5 inodes; skipped 'a'"));
+        assert_false(explain_is_same_shortage("The source is gone", "the tmpfs is short by 5 inodes; skipped 'a'"));
 }
 
 static void the_mount_says_what_became_of_its_options(void **state) {
@@ -212,6 +237,7 @@ int main(void) {
                 cmocka_unit_test(the_first_of_what_is_unreadable_is_reported),
                 cmocka_unit_test(what_is_held_says_what_to_do),
                 cmocka_unit_test(a_shortage_is_reported_in_bytes_and_names),
+                cmocka_unit_test(other_numbers_make_no_other_shortage),
                 cmocka_unit_test(the_mount_says_what_became_of_its_options),
                 cmocka_unit_test(the_numa_policy_is_reported_with_its_reason),
         };

@@ -137,10 +137,10 @@ static void the_last_saves_are_reported_with_what_holds_them_up(void **state) {
         assert_line(m, "Checking for unsaved changes");
         m.n_unsaved = 2;
         m.unsaved_bytes = 3 * MIB;
-        assert_line(m, "Saving before shutdown: 2 remaining (3M)");
+        assert_line(m, "Saving before the stop: 2 remaining (3M)");
         m.unsaved = "The disk is full";
-        assert_line(m, "Saving before shutdown: 2 remaining (3M). The disk is full");
-        assert_line_at(&m, 1, (StatusRate){ .stalled_usec = 12 * USEC_PER_SEC }, "Saving before shutdown: 2 remaining (3M), no progress for 12s. The disk is full");
+        assert_line(m, "Saving before the stop: 2 remaining (3M). The disk is full");
+        assert_line_at(&m, 1, (StatusRate){ .stalled_usec = 12 * USEC_PER_SEC }, "Saving before the stop: 2 remaining (3M), no progress for 12s. The disk is full");
 }
 
 static void a_hostile_name_is_escaped(void **state) {

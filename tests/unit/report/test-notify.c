@@ -82,7 +82,7 @@ static void more_of_it_is_requested_while_something_is_only_in_ram(void **state)
 
         (void) state;
         tick(&m, true);
-        assert_string_equal(heard(), "STATUS=Saving before shutdown: 1 remaining (5B)");
+        assert_string_equal(heard(), "STATUS=Saving before the stop: 1 remaining (5B)");
         m.life = 1;
         tick(&m, true);
         assert_string_equal(heard(), "EXTEND_TIMEOUT_USEC=120000000");
