@@ -14,7 +14,7 @@ import time
 
 import harness
 import peer
-from peer import Closed, Failed, Peer, control, job_property, name_arguments, names
+from peer import Failed, Peer, control, job_property, name_arguments, names
 from saving import Saving
 
 NOBODY = 65534

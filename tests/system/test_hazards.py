@@ -12,7 +12,6 @@ import signal
 import socket
 import stat
 import subprocess
-import threading
 import time
 
 import harness

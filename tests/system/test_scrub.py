@@ -9,7 +9,6 @@ import re
 import signal
 import struct
 import time
-import unittest
 
 import harness
 import saving

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import time
-import unittest
 
 import harness
 
