@@ -86,6 +86,7 @@ class Reading(Control):
         self.write("a.gguf", size=3 << 20)
         self.write("b", size=1000)
         daemon = self.ready()
+        daemon.wait_status("all saved")  # the last that changes by itself
         state, mirrors = self.wait_state("ready")
         self.assertEqual((state["state"], state["ready"], state["degraded"], state["pid"], state["jobs"]), ("ready", True, False, daemon.pid, 0))
         self.assertRegex(state["version"], r"^\d+\.\d+")

@@ -134,7 +134,7 @@ class Status(Case):
         self.files(*("f%d.gguf" % i for i in range(9)), size=200 << 10)
         self.ready(self.config(Size="1M", OnNoRoom="skip"))
         out = self.ctl("status").stdout
-        self.assertRegex(out, r"(?m)^   Skipped: \d ")
+        self.assertRegex(out, r"(?m)^   No room: \d ")
         self.assertRegex(out, r"list --state=skipped" if len(re.findall(r"(?m)^ {12}f\d.gguf", out)) == 5 else r"(?m)^ {12}f\d.gguf")
 
     def test_a_mirror_can_be_named(self):

@@ -509,7 +509,7 @@ class Sync(OperationCase):
         for number in range(50):
             with open(self.mirrored("new%d" % number), "wb") as f:
                 f.write(b"%d" % number)
-        self.assertIn("50 names", self.ask("sync"))
+        self.assertIn("50 entries", self.ask("sync"))
         self.assertEqual(self.read(os.path.join(self.source, "new49")), b"49")
         with open(self.mirrored("open"), "wb") as f:
             f.write(b"one ")

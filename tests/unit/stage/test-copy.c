@@ -575,6 +575,11 @@ static void of_a_source_that_is_half_cached_that_half_stays(void **state) {
 }
 
 /* A page of the cache may have been made larger by then, but not by a part of a chunk. */
+/* The kernel may want a few pages for others. */
+static bool is_about(size_t found, size_t wanted) {
+        return found <= wanted && found >= wanted - wanted / 20;
+}
+
 static void of_a_chunk_that_is_partly_cached_that_part_stays(void **state) {
         static const unsigned parts[] = { 1, 2, 3 }; /* quarters of the third chunk */
         _cleanup_(freep) uint8_t *data = put_pattern("disk/file", 8 * CHUNK, 1);
@@ -589,12 +594,12 @@ static void of_a_chunk_that_is_partly_cached_that_part_stays(void **state) {
                 drop_cache("disk/file");
                 (void) snprintf(command, sizeof(command), "dd if=disk/file of=/dev/null bs=256K skip=8 count=%u status=none", parts[i]);
                 shell(command);
-                assert_int_equal(cached_pages("disk/file", 0, 8 * CHUNK), length / 4096);
+                assert_true(is_about(cached_pages("disk/file", 0, 8 * CHUNK), length / 4096));
                 trial_init(&t, "file", "mirror");
                 trial_open(&t);
                 trial_work(&t, 2);
                 assert_copied(&t, data, 8 * CHUNK);
-                assert_int_equal(cached_pages("disk/file", 2 * CHUNK, length), length / 4096);
+                assert_true(is_about(cached_pages("disk/file", 2 * CHUNK, length), length / 4096));
                 assert_true(cached_pages("disk/file", 0, 8 * CHUNK) <= length / 4096 + 16);
                 trial_done(&t);
         }
