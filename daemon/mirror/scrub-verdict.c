@@ -36,7 +36,9 @@ static bool is_touched(const Entry *entry, void *userdata) {
 static bool is_gone(const Entry *entry, void *userdata) {
         const Entry *base = manifest_find(userdata, entry->path);
 
-        return !is_same_file(base, entry) || base->flags & (ENTRY_RECORD | ENTRY_LINKED);
+        /* what was reported as written is a client's work, and is read and saved */
+        return !is_same_file(base, entry) ||
+               base->flags & (ENTRY_RECORD | ENTRY_LINKED | ENTRY_WRITTEN | ENTRY_MIRROR_DIFFERS);
 }
 
 /* A damaged file that has been replaced by another one, which was verified, is repaired. */

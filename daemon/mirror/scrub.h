@@ -11,7 +11,8 @@
  * not idle, nothing is read; a pass that was held up goes on when it is idle again, and takes so much longer.
  *
  * A file whose bytes are not those on record, though its times are, is judged a second later, when everything that was
- * done to it before has been reported:
+ * done to it before has been reported. If it was closed after writing it is not for scrub: it is read and saved like
+ * all work of clients (mirror/proofs.h). Else:
  *
  *      - No client can have written to it (mirror/scrub-writers.h), or its name states the digest, or it cannot be
  *        read: the next plan stages it again (scrub_get_damaged()).

@@ -37,6 +37,13 @@ class Scrub(saving.Saving):
         after = os.stat(path)
         self.assertEqual((before.st_mtime_ns, before.st_ctime_ns), (after.st_mtime_ns, after.st_ctime_ns))
 
+    def damage_after_client(self, daemon, name):
+        """When a client could have written, and did not."""
+        with open(self.mirrored(name), "r+b"):
+            pass
+        daemon.wait_log("Read '%s' in .*; it is unchanged" % name)
+        self.damage(self.mirrored(name), 5)
+
     def damage(self, path, offset=0):
         """What a fault of the memory does: nothing notices it. A descriptor that fanotify(7) has opened sends no events."""
         libc = ctypes.CDLL(None, use_errno=True)
@@ -258,7 +265,7 @@ class Clients(Scrub):
         self.write("model", size=MIB)
         daemon = self.scrubbing(WriteBack="no")
         disk, inode = self.snapshot(), self.inode("model")
-        self.work_silently(self.mirrored("model"), 5)
+        self.damage_after_client(daemon, "model")
         work = self.read(self.mirrored("model"))
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
         daemon.listen(3)
@@ -295,7 +302,7 @@ class Clients(Scrub):
         self.write("ballast", size=2 * MIB)
         self.wait_until(lambda: os.path.exists(self.mirrored("ballast")), "the ballast", daemon)
         inode = self.inode("model")
-        self.work_silently(self.mirrored("model"), 5)
+        self.damage_after_client(daemon, "model")
         work = self.read(self.mirrored("model"))
         daemon.wait_log("its current version could not be saved to disk, so it is left as it is: the disk is full")
         daemon.wait_status("^Degraded: .*; 1 damaged in RAM")
