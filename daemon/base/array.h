@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Growing arrays of a pointer and a count: the capacity follows from the count and is not stored. */
+/* Growing arrays of a pointer and a count: the capacity follows from the count and is not stored. And a search in those
+ * that are in order. */
 
 #include "base/base.h"
 
@@ -20,4 +21,21 @@ static inline int array_room(void *array, size_t n, size_t size) {
                 return -ENOMEM;
         *items = grown;
         return 0;
+}
+
+/* The index of the first of @n elements of @size bytes that does not come before @key, @n if all of them do.
+ * @compare: an element with the key, as for bsearch() but the other way round. */
+static inline size_t array_seek(const void *array, size_t n, size_t size,
+                                int (*compare)(const void *element, const void *key), const void *key) {
+        size_t low = 0, high = n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (compare((const char *) array + middle * size, key) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
 }

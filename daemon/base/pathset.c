@@ -23,23 +23,16 @@ int pathset_add(PathSet *set, const char *path) {
         return 0;
 }
 
-/* The first path of the sorted set of which @compare_to says that it is not before @what. */
-static size_t seek(const PathSet *set, int (*compare_to)(const char *path, const char *what), const char *what) {
-        size_t low = 0, high = set->n;
+static int compare(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
 
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (compare_to(set->items[middle], what) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
+static int compare_with_directory(const void *item, const void *directory) {
+        return path_compare_inside(*(char *const *) item, directory);
 }
 
 int pathset_insert(PathSet *set, const char *path) {
-        size_t index = seek(set, strcmp, path);
+        size_t index = array_seek(set->items, set->n, sizeof(char *), compare, &path);
         char *copy;
 
         if (index < set->n && strcmp(set->items[index], path) == 0)
@@ -69,10 +62,6 @@ int pathset_copy(const PathSet *from, PathSet *to) {
         else
                 *to = copy;
         return r;
-}
-
-static int compare(const void *a, const void *b) {
-        return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
 void pathset_sort(PathSet *set) {
@@ -121,7 +110,7 @@ void pathset_drop(PathSet *set, const char *path) {
         size_t first, end;
 
         pathset_remove(set, path);
-        first = end = seek(set, path_compare_inside, path);
+        first = end = array_seek(set->items, set->n, sizeof(char *), compare_with_directory, path);
         while (end < set->n && path_compare_inside(set->items[end], path) == 0)
                 free(set->items[end++]);
         if (end > first)

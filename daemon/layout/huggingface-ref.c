@@ -10,26 +10,11 @@
 
 #include <ctype.h>
 
-/* The first entry in path order that is not before @path. */
-static size_t lower_bound(const Manifest *tree, const char *path) {
-        size_t low = 0, high = tree->n_entries;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (strcmp(tree->entries[middle].path, path) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
-}
-
 static int add_snapshot(Pointer *pointer, const char *prefix) {
         size_t n = strlen(prefix);
         int r = 0;
 
-        for (size_t i = lower_bound(pointer->tree, prefix); r == 0 && i < pointer->tree->n_entries; i++) {
+        for (size_t i = manifest_seek(pointer->tree, prefix); r == 0 && i < pointer->tree->n_entries; i++) {
                 const Entry *e = &pointer->tree->entries[i];
 
                 if (strncmp(e->path, prefix, n) != 0)

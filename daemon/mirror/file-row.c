@@ -4,6 +4,7 @@
 
 #include "mirror/file-row.h"
 
+#include "base/array.h"
 #include "stage/copy-method.h"
 
 /* ---- which lists there are ---- */
@@ -30,31 +31,12 @@ void file_row_walk_init(FileRowWalk *walk, const Mirror *mirror) {
 
 /* ---- seeking ---- */
 
-static const char *path_in_queue(const void *list, size_t index) {
-        return ((const SaveQueue *) list)->by_path[index]->path;
-}
-
-static const char *path_in_manifest(const void *list, size_t index) {
-        return ((const Manifest *) list)->entries[index].path;
-}
-
-static size_t lower_bound(const void *list, size_t n, const char *(*path_of)(const void *list, size_t index),
-                          const char *path) {
-        size_t low = 0, high = n;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (strcmp(path_of(list, middle), path) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
+static int compare_with_path(const void *item, const void *path) {
+        return strcmp((*(SaveItem *const *) item)->path, path);
 }
 
 static size_t seek_in(const Manifest *manifest, const char *path) {
-        return manifest ? lower_bound(manifest, manifest->n_entries, path_in_manifest, path) : 0;
+        return manifest ? manifest_seek(manifest, path) : 0;
 }
 
 void file_row_walk_seek(FileRowWalk *walk, const char *path) {
@@ -63,7 +45,7 @@ void file_row_walk_seek(FileRowWalk *walk, const char *path) {
         walk->at_base = seek_in(walk->base, path);
         walk->at_source = seek_in(walk->source, path);
         walk->at_mirror_only = seek_in(walk->mirror_only, path);
-        walk->at_queue = lower_bound(queue, queue->n, path_in_queue, path);
+        walk->at_queue = array_seek(queue->by_path, queue->n, sizeof(SaveItem *), compare_with_path, path);
 }
 
 /* ---- one path ---- */

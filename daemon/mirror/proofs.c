@@ -19,21 +19,19 @@ static void set_state(Proofs *proofs, Proof *proof, ProofState state) {
                 proofs->next = 0;
 }
 
+static int compare_with_ino(const void *item, const void *entry) {
+        uint64_t x = (*(Proof *const *) item)->ino, y = ((const Entry *) entry)->ino;
+
+        return x < y ? -1 : x > y;
+}
+
 /* The proof of this very object in a list that is sorted by inode, or NULL. */
 static Proof *find(Proof *const *items, size_t n, const Entry *entry) {
-        size_t low = 0, high = n;
+        size_t i = array_seek(items, n, sizeof(Proof *), compare_with_ino, entry);
 
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (items[middle]->ino < entry->ino)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        for (; low < n && items[low]->ino == entry->ino; low++)
-                if (proof_is_of(items[low], entry))
-                        return items[low];
+        for (; i < n && items[i]->ino == entry->ino; i++)
+                if (proof_is_of(items[i], entry))
+                        return items[i];
         return NULL;
 }
 

@@ -23,19 +23,12 @@ void withheld_done(Withheld *withheld) {
         *withheld = (Withheld){};
 }
 
-/* The index of the first file that is not before @path. */
+static int compare_with_path(const void *file, const void *path) {
+        return strcmp((*(WithheldFile *const *) file)->path, path);
+}
+
 static size_t seek(const Withheld *withheld, const char *path) {
-        size_t low = 0, high = withheld->n;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (strcmp(withheld->files[middle]->path, path) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
+        return array_seek(withheld->files, withheld->n, sizeof(WithheldFile *), compare_with_path, path);
 }
 
 static bool has_at(const Withheld *withheld, size_t index, const char *path) {

@@ -272,23 +272,8 @@ static void mark_shared(PlanItem *item, Manifest *marked) {
                 item->action = PLAN_IGNORE;
 }
 
-/* The first entry in path order that is in a directory, or would come after it. */
-static size_t find_inside(const Manifest *marked, const char *directory) {
-        size_t low = 0, high = marked->n_entries;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (path_compare_inside(marked->entries[middle].path, directory) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
-}
-
 static bool has_marked(const char *directory, const Manifest *marked) {
-        for (size_t i = find_inside(marked, directory);
+        for (size_t i = manifest_seek_inside(marked, directory);
              i < marked->n_entries && path_compare_inside(marked->entries[i].path, directory) == 0; i++)
                 if (marked->entries[i].flags & ENTRY_CONDEMNED)
                         return true;

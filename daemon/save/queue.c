@@ -4,6 +4,7 @@
 
 #include "save/queue.h"
 
+#include "base/array.h"
 #include "base/path.h"
 
 void save_queue_done(SaveQueue *queue) {
@@ -108,24 +109,14 @@ static bool references_something_unsaved(const SaveQueue *queue, const SaveItem 
         return false;
 }
 
-/* The first item in path order that is in a directory, or would come after it. */
-static size_t find_inside(const SaveQueue *queue, const char *directory) {
-        size_t low = 0, high = queue->n;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (path_compare_inside(queue->by_path[middle]->path, directory) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
+static int compare_with_directory(const void *item, const void *directory) {
+        return path_compare_inside((*(SaveItem *const *) item)->path, directory);
 }
 
 /* A directory is removed from the disk after what was deleted in it. */
 static bool has_deletions_inside(const SaveQueue *queue, const char *directory) {
-        for (size_t i = find_inside(queue, directory); i < queue->n; i++) {
+        for (size_t i = array_seek(queue->by_path, queue->n, sizeof(SaveItem *), compare_with_directory, directory);
+             i < queue->n; i++) {
                 const SaveItem *item = queue->by_path[i];
 
                 if (path_compare_inside(item->path, directory) != 0)

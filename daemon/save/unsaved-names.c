@@ -4,6 +4,7 @@
 
 #include "save/unsaved-names.h"
 
+#include "base/array.h"
 #include "base/path.h"
 
 /* Under a name whose pair is known the disk has the object too, or something that is newer. */
@@ -40,22 +41,16 @@ void unsaved_names_done(UnsavedNames *names) {
         *names = (UnsavedNames){};
 }
 
-static size_t find(const UnsavedNames *names, uint64_t ino) {
-        size_t low = 0, high = names->n;
+static int compare_with_ino(const void *item, const void *ino) {
+        uint64_t x = (*(const PlanItem *const *) item)->mirror->ino, y = *(const uint64_t *) ino;
 
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (names->items[middle]->mirror->ino < ino)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
+        return x < y ? -1 : x > y;
 }
 
 bool unsaved_names_has(const UnsavedNames *names, uint64_t ino, const char *path) {
-        for (size_t i = find(names, ino); i < names->n && names->items[i]->mirror->ino == ino; i++)
+        size_t i = array_seek(names->items, names->n, sizeof(PlanItem *), compare_with_ino, &ino);
+
+        for (; i < names->n && names->items[i]->mirror->ino == ino; i++)
                 if (!path_is_below(path, names->items[i]->mirror->path))
                         return true;
         return false;

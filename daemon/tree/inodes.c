@@ -4,6 +4,8 @@
 
 #include "tree/inodes.h"
 
+#include "base/array.h"
+
 static int compare(const void *a, const void *b) {
         const Inode *x = a, *y = b;
 
@@ -33,16 +35,14 @@ void inodes_done(Inodes *inodes) {
         *inodes = (Inodes){};
 }
 
+static int compare_with_ino(const void *item, const void *ino) {
+        uint64_t x = ((const Inode *) item)->ino, y = *(const uint64_t *) ino;
+
+        return x < y ? -1 : x > y;
+}
+
 size_t inodes_find(const Inodes *inodes, uint64_t ino) {
-        size_t low = 0, high = inodes->n;
+        size_t index = array_seek(inodes->items, inodes->n, sizeof(Inode), compare_with_ino, &ino);
 
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (inodes->items[middle].ino < ino)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low < inodes->n && inodes->items[low].ino == ino ? low : inodes->n;
+        return index < inodes->n && inodes->items[index].ino == ino ? index : inodes->n;
 }

@@ -204,6 +204,20 @@ Entry *manifest_find(const Manifest *manifest, const char *path) {
         return bsearch(&key, manifest->entries, manifest->n_entries, sizeof(Entry), compare_paths);
 }
 
+size_t manifest_seek(const Manifest *manifest, const char *path) {
+        Entry key = { .path = (char *) path };
+
+        return array_seek(manifest->entries, manifest->n_entries, sizeof(Entry), compare_paths, &key);
+}
+
+static int compare_with_directory(const void *entry, const void *directory) {
+        return path_compare_inside(((const Entry *) entry)->path, directory);
+}
+
+size_t manifest_seek_inside(const Manifest *manifest, const char *directory) {
+        return array_seek(manifest->entries, manifest->n_entries, sizeof(Entry), compare_with_directory, directory);
+}
+
 void manifest_filter(Manifest *manifest, bool (*drop)(const Entry *entry, void *userdata), void *userdata) {
         size_t kept = 0;
 

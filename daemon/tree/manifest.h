@@ -166,6 +166,11 @@ void manifest_sort(Manifest *manifest);
 /* The entry of a path, or NULL. The manifest must be sorted. Borrowed until the next change. */
 Entry *manifest_find(const Manifest *manifest, const char *path);
 
+/* The index of the first entry that does not come before @path, or before what is in @directory; .n_entries: there is
+ * none. Of a sorted manifest. */
+size_t manifest_seek(const Manifest *manifest, const char *path);
+size_t manifest_seek_inside(const Manifest *manifest, const char *directory);
+
 /* Drops every entry for which @drop is true. */
 void manifest_filter(Manifest *manifest, bool (*drop)(const Entry *entry, void *userdata), void *userdata);
 

@@ -73,6 +73,29 @@ static void the_count_may_be_lowered_at_any_time(void **state) {
         free(items);
 }
 
+static int compare(const void *item, const void *number) {
+        size_t x = ((const Item *) item)->number, y = *(const size_t *) number;
+
+        return x < y ? -1 : x > y;
+}
+
+static void the_first_that_is_not_before_the_key_is_found(void **state) {
+        Item items[20] = {};
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(items); i++)
+                items[i].number = i / 3 * 2; /* each even number three times */
+        for (size_t n = 0; n <= ELEMENTSOF(items); n++)
+                for (size_t key = 0; key < 20; key++) {
+                        size_t wanted = 0;
+
+                        while (wanted < n && items[wanted].number < key)
+                                wanted++;
+                        assert_int_equal(array_seek(items, n, sizeof(Item), compare, &key), wanted);
+                }
+        assert_int_equal(array_seek(NULL, 0, sizeof(Item), compare, &(size_t){ 1 }), 0);
+}
+
 static void without_memory_the_array_is_as_it_was(void **state) {
         volatile size_t n = (size_t) 1 << 60; /* which the compiler must not know */
         Item *items = malloc(sizeof(Item)), *before = items;
@@ -88,6 +111,7 @@ int main(void) {
                 cmocka_unit_test(every_element_has_room_and_stays),
                 cmocka_unit_test(it_is_moved_only_at_powers_of_two),
                 cmocka_unit_test(the_count_may_be_lowered_at_any_time),
+                cmocka_unit_test(the_first_that_is_not_before_the_key_is_found),
                 cmocka_unit_test(without_memory_the_array_is_as_it_was),
         };
 
